@@ -1,0 +1,40 @@
+# Driftline. `make` prints this list; everything works without root and without Docker.
+SHELL := /bin/bash
+.SHELLFLAGS := -eu -o pipefail -c
+.DEFAULT_GOAL := help
+unexport PYTHONDONTWRITEBYTECODE
+unexport PYTHONPATH
+unexport VIRTUAL_ENV
+bin := .venv/bin
+
+.PHONY: help setup demo test lint bench up down doctor clean
+
+help: ## print this list
+	@awk -F':.*## ' '/^[a-z]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+setup: ## fetch and prepare everything (again: seconds)
+	@deploy/setup/bootstrap.sh
+
+demo: setup ## run the whole circle: stream, drift, retrain, canary, promotion
+	@$(bin)/driftline demo
+
+test: setup ## run every check and test, as CI does
+	@tests/run
+
+lint: setup ## format, lint, types and import rules only
+	@tests/run lint
+
+bench: setup ## measure; figures go to .driftline/bench/report.json
+	@$(bin)/python -m tests.bench
+
+up: setup ## start the embedded stack
+	@$(bin)/driftline up
+
+down: ## stop the embedded stack
+	@if [ -x $(bin)/driftline ]; then $(bin)/driftline down; fi
+
+doctor: ## say what is wrong with this machine or checkout, and what to do
+	@if [ -x $(bin)/driftline ]; then $(bin)/driftline doctor; else python3 -m deploy.setup.doctor; fi
+
+clean: down ## remove the environment, the engines and all state
+	rm -rf .venv .driftline

@@ -1,0 +1,1 @@
+"""The commands of `driftline`, one file for each group."""

@@ -1,0 +1,1 @@
+"""The stack on official images: what the containers need that no image brings."""

@@ -1,0 +1,87 @@
+"""Writes what the containers start from into the shared volume; runs once, before them.
+
+The addresses are those of the embedded stack, since all containers share one network namespace;
+only the splitter listens on every address of it, because Docker forwards its published port there.
+"""
+
+from __future__ import annotations
+
+import os
+from dataclasses import replace
+from pathlib import Path
+
+from deploy.demo import control
+from deploy.local.ports import HOST
+from deploy.processes import envoy_layout, served_model
+from deploy.wiring import House
+from serving.engines.envoy import write_bootstrap
+from serving.engines.prometheus import Target, serving_targets, write_config
+
+DRIFTLINE_USER = 10001
+FLINK_USER = 9999
+_RULES = "/etc/driftline/rules/*.yml"
+_EVERYWHERE = "0.0.0.0"  # noqa: S104 - inside the namespace; compose publishes on loopback alone
+
+
+def prepare(house: House) -> None:
+    """Write Envoy's, Prometheus' and the traffic's files, and the folders others write to."""
+    home = house.home
+    model = served_model(house)
+    for folder in (house.artifact_root / "models" / model, home / "daemon", home / "scratch"):
+        folder.mkdir(parents=True, exist_ok=True)
+    for folder in (home / "data" / "checkpoints", home / "data" / "savepoints"):
+        folder.mkdir(parents=True, exist_ok=True)
+    layout = envoy_layout(house)
+    write_bootstrap(home / "envoy", replace(layout, host=_EVERYWHERE))
+    ports = house.ports
+    own = (
+        Target(job="daemon", address=f"{HOST}:{ports.daemon_metrics}"),
+        Target(job="worker", address=f"{HOST}:{ports.worker_metrics}"),
+        Target(job="traffic", address=f"{HOST}:{ports.demo_metrics}"),
+        Target(job="flink", address=f"{HOST}:{ports.flink_job_metrics}", path="/"),
+        Target(job="flink", address=f"{HOST}:{ports.flink_worker_metrics}", path="/"),
+    )
+    write_config(
+        home / "prometheus" / "prometheus.yml",
+        (*serving_targets(layout), *own),
+        rule_files=[_RULES],
+        alertmanagers=[f"{HOST}:{ports.alertmanager}"],
+    )
+    _write_traffic(house, model)
+
+
+def _write_traffic(house: House, model: str) -> None:
+    folder = house.home / "demo"
+    folder.mkdir(parents=True, exist_ok=True)
+    contract = house.contract(model)
+    config = control.TrafficConfig(
+        bootstrap=house.bootstrap,
+        events_topic=contract.events_topic,
+        labels_topic=contract.labels_topic,
+        key=contract.key,
+        time=contract.time,
+        model=model,
+        envoy=house.envoy_url,
+        folder=str(folder),
+        run="compose",
+        metrics_port=house.ports.demo_metrics,
+        longest_seconds=86400.0,
+    )
+    control.write(folder / "traffic.json", config)
+    if not control.control_file(folder).exists():
+        control.write(control.control_file(folder), control.Control())
+
+
+def give(home: Path) -> None:
+    """Give everything to the user of the Python parts, Flink's folders to Flink's."""
+    for folder, _, files in os.walk(home):
+        owner = FLINK_USER if Path(folder).is_relative_to(home / "data") else DRIFTLINE_USER
+        os.chown(folder, owner, owner)
+        for name in files:
+            os.chown(Path(folder) / name, owner, owner)
+
+
+if __name__ == "__main__":
+    made = House.load()
+    prepare(made)
+    give(made.home)

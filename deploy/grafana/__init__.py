@@ -1,0 +1,1 @@
+"""One dashboard, made and checked by code."""

@@ -1,0 +1,60 @@
+"""Every PromQL expression of a dashboard, with Grafana's variables filled in."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from deploy.grafana.board import FILE
+
+VARIABLES: Mapping[str, str] = {
+    "$__rate_interval": "1m",
+    "$__interval": "15s",
+    "$model": ".*",
+}
+
+
+class Expression(NamedTuple):
+    """One query of one panel."""
+
+    panel: str
+    expr: str
+
+
+def expressions(
+    file: Path = FILE, variables: Mapping[str, str] = VARIABLES
+) -> tuple[Expression, ...]:
+    """The expressions of all panels and annotations, in their order.
+
+    Raises
+    ------
+    ValueError
+        When a variable is left that nobody fills in.
+    """
+    found = tuple(
+        Expression(panel, _filled(text, variables))
+        for panel, text in _texts(json.loads(file.read_text()))
+    )
+    for one in found:
+        if "$" in one.expr.replace('$"', ""):
+            raise ValueError(
+                f"Panel {one.panel!r} uses an unknown variable in {one.expr!r}; "
+                "add it to VARIABLES."
+            )
+    return found
+
+
+def _texts(board: Any) -> Iterator[tuple[str, str]]:
+    for panel in board["panels"]:
+        for target in panel.get("targets", ()):
+            yield panel["title"], target["expr"]
+    for annotation in board["annotations"]["list"]:
+        yield annotation["name"], annotation["expr"]
+
+
+def _filled(text: str, variables: Mapping[str, str]) -> str:
+    for name in sorted(variables, key=len, reverse=True):
+        text = text.replace(name, variables[name])
+    return text

@@ -1,0 +1,75 @@
+"""Every foreign metric that rules and dashboards may use; Driftline's own are in `METERS`.
+
+A name outside these lists fails the tests: a typing mistake in a rule would otherwise be silence.
+"""
+
+from __future__ import annotations
+
+import re
+
+from streaming.contracts.meters import METERS
+
+ENVOY = frozenset(
+    {
+        "envoy_cluster_endpoint_rq_success",
+        "envoy_cluster_membership_healthy",
+        "envoy_cluster_upstream_rq_completed",
+        "envoy_cluster_upstream_rq_retry",
+        "envoy_cluster_upstream_rq_time",
+        "envoy_cluster_upstream_rq_xx",
+    }
+)
+TF_SERVING = frozenset(
+    {
+        ":tensorflow:serving:request_count",
+        ":tensorflow:serving:request_latency",
+        ":tensorflow:serving:runtime_latency",
+        ":tensorflow:serving:model_warmup_latency",
+        ":tensorflow:cc:saved_model:load_latency",
+        ":tensorflow:cc:saved_model:load_attempt_count",
+    }
+)
+RECORDED = frozenset(
+    {
+        "role:requests:rate1m",
+        "role:errors:rate1m",
+        "role:latency_ms:p50_1m",
+        "role:latency_ms:p99_1m",
+        "role:unanswered:rate1m",
+    }
+)
+OWN = frozenset(meter.name for meter in METERS)
+HISTOGRAMS = frozenset(meter.name for meter in METERS if meter.kind == "histogram") | {
+    "envoy_cluster_upstream_rq_time",
+    ":tensorflow:serving:request_latency",
+    ":tensorflow:serving:runtime_latency",
+    ":tensorflow:serving:model_warmup_latency",
+}
+KNOWN = OWN | ENVOY | TF_SERVING | RECORDED | {"up"}
+
+_TEXT = re.compile(r'"(?:[^"\\]|\\.)*"')
+_GROUPING = re.compile(r"\b(?:by|on|without|ignoring|group_left|group_right)\s*\([^)]*\)")
+_SELECTOR = re.compile(r"\{[^}]*\}")
+_RANGE = re.compile(r"\[[^\]]*\]|\boffset\s+\S+")
+_WORD = re.compile(r"(?<![\w:$.])([A-Za-z_:][\w:]*)(?!\s*\()(?![\w:])")
+_KEYWORDS = frozenset({"and", "or", "unless", "by", "on", "bool", "offset", "inf", "nan"})
+
+
+def metric_names(expression: str) -> frozenset[str]:
+    """The metrics a PromQL expression reads, histograms without their suffix.
+
+    >>> sorted(metric_names('sum by (model) (rate(driftline_tick_seconds_bucket{le="1"}[5m])) > 2'))
+    ['driftline_tick_seconds']
+    """
+    bare = _TEXT.sub('""', expression)
+    for pattern in (_SELECTOR, _GROUPING, _RANGE):
+        bare = pattern.sub(" ", bare)
+    found = (word for word in _WORD.findall(bare) if word.lower() not in _KEYWORDS)
+    return frozenset(_family(word) for word in found)
+
+
+def _family(name: str) -> str:
+    for suffix in ("_bucket", "_sum", "_count"):
+        if name.removesuffix(suffix) in HISTOGRAMS:
+            return name.removesuffix(suffix)
+    return name

@@ -1,0 +1,143 @@
+"""Reads the record topics back: the latest of a kind, and the chain that explains a version.
+
+Everything shown comes from the log itself, so it is the same for every reader.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from typing import TypeVar
+
+from streaming.contracts import topics
+from streaming.contracts.codec import decode
+from streaming.contracts.errors import NotFound, Unreadable
+from streaming.contracts.log import RecordLog
+from streaming.contracts.records import (
+    Answer,
+    AnyRecord,
+    CanaryVerdict,
+    Command,
+    DriftVerdict,
+    ModelVersion,
+    Promotion,
+    Record,
+    RetrainFailure,
+    RetrainRequest,
+    RolloutStatus,
+)
+
+R = TypeVar("R", bound=Record)
+
+CHAIN = (
+    topics.PROMOTIONS,
+    topics.CANARY_VERDICTS,
+    topics.ROLLOUTS,
+    topics.MODEL_VERSIONS,
+    topics.RETRAIN_FAILURES,
+    topics.RETRAIN_REQUESTS,
+    topics.ANSWERS,
+    topics.COMMANDS,
+    topics.DRIFT_VERDICTS,
+)
+
+
+def records(log: RecordLog, kind: type[R], model: str | None = None) -> list[R]:
+    """Every record of a kind, oldest first, a repeated id once."""
+    found: dict[str, R] = {}
+    for span in log.spans(topics.TOPIC_OF[kind].name):
+        for message in log.read(span):
+            if message.value is None:
+                continue
+            try:
+                record = decode(message.value)
+            except Unreadable:
+                continue  # the reader of that topic has counted it; here it is only shown
+            if isinstance(record, kind) and model in (None, record.model):
+                found[record.record_id] = record
+    return sorted(found.values(), key=lambda record: record.at)
+
+
+@dataclass(slots=True)
+class Link:
+    """A record and what caused it."""
+
+    record: AnyRecord
+    causes: list[Link] = field(default_factory=list)
+
+
+def trace(log: RecordLog, wanted: str, model: str | None = None) -> Link:
+    """The chain behind a record id, or behind a version number (its newest promotion first).
+
+    Raises
+    ------
+    NotFound
+        When no record and no version answers to `wanted`.
+    """
+    everything: dict[str, AnyRecord] = {}
+    for topic in CHAIN:
+        kind = topic.record
+        if kind is not None:
+            for record in records(log, kind):
+                everything[record.record_id] = record  # type: ignore[assignment]
+    start = _find(everything.values(), wanted, model)
+    if start is None:
+        raise NotFound(
+            f"No record or version {wanted!r}; `driftline versions MODEL` lists the versions."
+        )
+    return _link(start, everything, frozenset())
+
+
+def _find(everything: Iterable[AnyRecord], wanted: str, model: str | None) -> AnyRecord | None:
+    by_id = None
+    promotion: Promotion | None = None
+    version: ModelVersion | None = None
+    for record in everything:
+        if record.record_id.startswith(wanted) and len(wanted) >= 6:
+            by_id = record
+        if wanted.isdigit() and model in (None, record.model):
+            if isinstance(record, Promotion) and record.version == int(wanted):
+                promotion = record
+            elif isinstance(record, ModelVersion) and record.version == int(wanted):
+                version = record
+    return by_id or promotion or version
+
+
+def _link(record: AnyRecord, everything: dict[str, AnyRecord], seen: frozenset[str]) -> Link:
+    link = Link(record)
+    for cause in record.caused_by:
+        if cause in everything and cause not in seen:
+            link.causes.append(_link(everything[cause], everything, seen | {record.record_id}))
+    return link
+
+
+def sentence(record: AnyRecord) -> str:
+    """One line about a record, for people."""
+    head = _head(record)
+    reason: str = getattr(record, "reason", "")
+    return f"{head}: {reason}" if reason else head
+
+
+def _head(record: AnyRecord) -> str:
+    match record:
+        case Promotion():
+            return f"version {record.version} {record.change} (replaced {record.replaced})"
+        case ModelVersion():
+            blessed = "blessed" if record.blessed else "not blessed"
+            return f"version {record.version} {blessed}, {record.training_rows} rows"
+        case CanaryVerdict():
+            return f"canary at {record.weight} %: {record.outcome}"
+        case RetrainRequest():
+            return f"retrain because of {record.cause}"
+        case RetrainFailure():
+            return f"retrain failed in {record.component}"
+        case DriftVerdict():
+            return f"window {record.window_start:.0f}–{record.window_end:.0f} {record.outcome}"
+        case Command():
+            return f"{record.who} asked: {record.action}"
+        case Answer():
+            return "accepted" if record.accepted else "refused"
+        case RolloutStatus():
+            return f"rollout of version {record.version}: {record.phase} at {record.weight} %"
+        case _:
+            return type(record).__name__

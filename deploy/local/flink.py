@@ -1,0 +1,213 @@
+"""The Flink cluster and Beam's two helpers: job server and Python worker pool.
+
+Beam's jars lie on the cluster's own class path and the job server stages none: a submit moves
+kilobytes instead of 160 MB, and job restarts load no class twice. Beam stages every jar on the
+job server's class path except those with `gradle/wrapper` in their path (its
+PipelineResources.isStageable), hence the folder of that name.
+"""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from string import Template
+
+from deploy.local.memory import FIRST_COMPILER_ONLY, TaskMemory
+from deploy.local.ports import HOST, Ports
+from deploy.local.spec import Http, ProcessSpec, Tcp, write_atomic
+from deploy.setup import java
+from deploy.setup.places import PROJECT, Places
+
+TEMPLATES = PROJECT / "deploy" / "flink"
+SLOTS = 4
+JOBMANAGER_MEGABYTES = 1024
+JOBMANAGER_HEAP_MEGABYTES = 512
+JOBSERVER_HEAP_MEGABYTES = 512
+# What Flink's and Kryo's reflection needs on Java 17 (from Flink's own default configuration).
+_OPENS = (
+    "java.base/java.lang",
+    "java.base/java.lang.invoke",
+    "java.base/java.lang.reflect",
+    "java.base/java.math",
+    "java.base/java.net",
+    "java.base/java.io",
+    "java.base/java.nio",
+    "java.base/sun.nio.ch",
+    "java.base/java.text",
+    "java.base/java.time",
+    "java.base/java.util",
+    "java.base/java.util.concurrent",
+    "java.base/java.util.concurrent.atomic",
+    "java.base/java.util.concurrent.locks",
+)
+_EXPORTS = (
+    "java.base/sun.net.util",
+    "java.rmi/sun.rmi.registry",
+    "java.security.jgss/sun.security.krb5",
+)
+# Flink brings these itself, in its own versions.
+_FLINKS_OWN = ("flink-", "slf4j-", "log4j-")
+
+
+def configuration(home: Path, ports: Ports, memory: TaskMemory | None = None) -> str:
+    """config.yaml of the cluster."""
+    parts = (memory or TaskMemory()).settings()
+    data = home / "data"
+    return Template((TEMPLATES / "config.yaml").read_text()).substitute(
+        ports.named(),
+        host=HOST,
+        slots=SLOTS,
+        checkpoints=f"file://{data / 'checkpoints'}",
+        savepoints=f"file://{data / 'savepoints'}",
+        tmp=home / "run" / "flink",
+        jobmanager_megabytes=JOBMANAGER_MEGABYTES,
+        jobmanager_heap_megabytes=JOBMANAGER_HEAP_MEGABYTES,
+        memory="\n".join(f"{name}: {value}" for name, value in parts.items()),
+    )
+
+
+def write_config(home: Path, ports: Ports) -> Path:
+    """Render the cluster's configuration into the home; returns the folder."""
+    folder = home / "flink"
+    write_atomic(folder / "config.yaml", configuration(home, ports))
+    for name in ("run/flink", "data/checkpoints", "data/savepoints"):
+        (home / name).mkdir(parents=True, exist_ok=True)
+    return folder
+
+
+def cluster_classpath(places: Places) -> str:
+    """Flink's own jars, then Beam's without those that Flink brings."""
+    beam = sorted(places.beam.glob("*.jar"))
+    wanted = [str(jar) for jar in beam if not jar.name.startswith(_FLINKS_OWN)]
+    return ":".join([f"{places.flink}/lib/*", *wanted])
+
+
+def unstaged(places: Places) -> Path:
+    """The folder whose jars Beam does not stage; hard links, because it resolves symbolic ones."""
+    folder = places.opt / "unstaged" / "gradle" / "wrapper"
+    folder.mkdir(parents=True, exist_ok=True)
+    wanted = {jar.name: jar for jar in places.beam.glob("*.jar")}
+    for link in folder.iterdir():
+        jar = wanted.get(link.name)
+        if jar is None or not jar.samefile(link):
+            link.unlink()
+    for name, jar in wanted.items():
+        if not (folder / name).exists():
+            os.link(jar, folder / name)
+    return folder
+
+
+def _java(places: Places, *flags: str) -> tuple[str, ...]:
+    opens = [f"--add-opens={name}=ALL-UNNAMED" for name in _OPENS]
+    exports = [f"--add-exports={name}=ALL-UNNAMED" for name in _EXPORTS]
+    return (str(java.program(places)), *flags, *opens, *exports, "-XX:+ExitOnOutOfMemoryError")
+
+
+def _logging() -> tuple[str, ...]:
+    file = TEMPLATES / "log4j2.properties"
+    return (f"-Dlog4j.configurationFile={file}", f"-Dlog4j2.configurationFile={file}")
+
+
+def jobmanager(home: Path, ports: Ports, places: Places) -> ProcessSpec:
+    """The coordinator."""
+    heap = f"{JOBMANAGER_HEAP_MEGABYTES}m"
+    limits = (f"-Xms{heap}", f"-Xmx{heap}", "-XX:MaxMetaspaceSize=256m")
+    flags = (*limits, "-XX:+UseSerialGC", FIRST_COMPILER_ONLY)
+    return ProcessSpec(
+        name="flink-jobmanager",
+        argv=(
+            *_java(places, *flags),
+            *_logging(),
+            "-cp",
+            cluster_classpath(places),
+            "org.apache.flink.runtime.entrypoint.StandaloneSessionClusterEntrypoint",
+            "--configDir",
+            str(home / "flink"),
+        ),
+        env=_flink_env(home, places),
+        ready=Http(port=ports.flink_rest, path="/overview"),
+        address=f"http://{HOST}:{ports.flink_rest}",
+        configs=(str(home / "flink" / "config.yaml"),),
+    )
+
+
+def taskmanager(home: Path, ports: Ports, places: Places) -> ProcessSpec:
+    """The worker JVM."""
+    return ProcessSpec(
+        name="flink-taskmanager",
+        argv=(
+            *_java(places, *TaskMemory().java_flags(), "-XX:+UseG1GC"),
+            *_logging(),
+            "-cp",
+            cluster_classpath(places),
+            "org.apache.flink.runtime.taskexecutor.TaskManagerRunner",
+            "--configDir",
+            str(home / "flink"),
+            "-D",
+            "taskmanager.resource-id=local",
+        ),
+        env=_flink_env(home, places),
+        ready=Http(
+            port=ports.flink_rest,
+            path="/overview",
+            matches='"taskmanagers":[1-9]',
+            own=ports.flink_worker_rpc,
+        ),
+        depends=("flink-jobmanager",),
+        waits=False,  # it asks until the coordinator answers
+        address=f"{HOST}:{ports.flink_worker_rpc}",
+        configs=(str(home / "flink" / "config.yaml"),),
+    )
+
+
+def jobserver(home: Path, ports: Ports, places: Places) -> ProcessSpec:
+    """Takes pipelines from Beam SDKs and submits them to the cluster."""
+    heap = f"-Xmx{JOBSERVER_HEAP_MEGABYTES}m"
+    return ProcessSpec(
+        name="beam-jobserver",
+        argv=(
+            *_java(places, heap, "-XX:+UseSerialGC", FIRST_COMPILER_ONLY),
+            "-Dorg.slf4j.simpleLogger.defaultLogLevel=info",
+            "-Dorg.slf4j.simpleLogger.showDateTime=true",
+            "-cp",
+            f"{unstaged(places)}/*",
+            "org.apache.beam.runners.flink.FlinkJobServerDriver",
+            f"--flink-master={HOST}:{ports.flink_rest}",
+            f"--job-host={HOST}",
+            f"--job-port={ports.jobserver}",
+            f"--artifact-port={ports.jobserver_artifacts}",
+            f"--expansion-port={ports.jobserver_expansion}",
+            f"--artifacts-dir={home / 'data' / 'staging'}",
+            f"--flink-conf-dir={home / 'flink'}",
+        ),
+        ready=Tcp(port=ports.jobserver),
+        depends=("flink-jobmanager",),
+        waits=False,  # it calls the coordinator at the first submit
+        address=f"{HOST}:{ports.jobserver}",
+    )
+
+
+def workers(home: Path, ports: Ports, places: Places) -> ProcessSpec:
+    """Starts the Python workers of a job; it runs `python` from PATH."""
+    return ProcessSpec(
+        name="beam-workers",
+        argv=(
+            str(places.python),
+            "-m",
+            "streaming.engines.worker_pool",
+            f"--host={HOST}",
+            f"--port={ports.workers}",
+        ),
+        ready=Tcp(port=ports.workers),
+        address=f"{HOST}:{ports.workers}",
+        env={"PYTHONWARNINGS": "ignore::FutureWarning"},
+    )
+
+
+def _flink_env(home: Path, places: Places) -> dict[str, str]:
+    return {
+        "FLINK_HOME": str(places.flink),
+        "FLINK_LIB_DIR": str(places.flink / "lib"),
+        "FLINK_PLUGINS_DIR": str(places.flink / "plugins"),
+        "FLINK_CONF_DIR": str(home / "flink"),
+    }

@@ -1,0 +1,69 @@
+"""The broker: Kafka 4.1 in KRaft mode, one node."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+from pathlib import Path
+from string import Template
+
+from deploy.local.memory import FIRST_COMPILER_ONLY
+from deploy.local.ports import HOST, Ports
+from deploy.local.spec import Once, ProcessSpec, Tcp, write_atomic
+from deploy.setup import java
+from deploy.setup.places import PROJECT, Places
+
+TEMPLATES = PROJECT / "deploy" / "kafka"
+HEAP_MEGABYTES = 512
+
+
+def cluster_id(home: Path) -> str:
+    """A cluster id that belongs to the folder, in Kafka's form (16 bytes, url-safe base64).
+
+    >>> len(cluster_id(Path("/srv/driftline")))
+    22
+    """
+    sixteen = hashlib.sha256(str(home).encode()).digest()[:16]
+    return base64.urlsafe_b64encode(b"\x00" + sixteen[1:]).decode().rstrip("=")
+
+
+def configuration(home: Path, ports: Ports) -> str:
+    """server.properties."""
+    template = Template((TEMPLATES / "server.properties").read_text())
+    return template.substitute(ports.named(), host=HOST, data=home / "data" / "kafka")
+
+
+def write_config(home: Path, ports: Ports) -> Path:
+    """Render the broker's configuration into the home; returns its path."""
+    file = home / "kafka" / "server.properties"
+    write_atomic(file, configuration(home, ports))
+    return file
+
+
+def spec(home: Path, ports: Ports, places: Places) -> ProcessSpec:
+    """How to start the broker; formats its storage once."""
+    config = str(home / "kafka" / "server.properties")
+    run = (
+        str(java.program(places)),
+        f"-Xms{HEAP_MEGABYTES}m",
+        f"-Xmx{HEAP_MEGABYTES}m",
+        "-XX:+UseSerialGC",
+        FIRST_COMPILER_ONLY,
+        "-XX:+ExitOnOutOfMemoryError",
+        f"-Dlog4j2.configurationFile={TEMPLATES / 'log4j2.properties'}",
+        "-cp",
+        f"{places.kafka}/*",
+    )
+    tool = ("kafka.tools.StorageTool", "format", "--standalone", "--ignore-formatted")
+    return ProcessSpec(
+        name="kafka",
+        argv=(*run, "kafka.Kafka", config),
+        ready=Tcp(port=ports.kafka),
+        address=f"{HOST}:{ports.kafka}",
+        once=Once(
+            argv=(*run, *tool, "--cluster-id", cluster_id(home), "--config", config),
+            creates=str(home / "data" / "kafka" / "meta.properties"),
+        ),
+        configs=(config,),
+        stop_seconds=20.0,
+    )

@@ -1,0 +1,153 @@
+"""Starts, recognises and ends one process and everything it started itself.
+
+A process is named by its pid and the creation time that the kernel reports: a pid alone may belong
+to somebody else by now. Each process leads a session of its own, so its children end with it.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import subprocess
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import psutil
+
+from deploy.local.spec import ProcessSpec
+from deploy.setup import java
+from deploy.setup.places import places
+
+LOG_BYTES = 32 << 20
+_POLL_SECONDS = 0.05
+
+
+@dataclass(frozen=True, slots=True)
+class Running:
+    """A live process of ours; `child` is None when an earlier supervisor started it."""
+
+    pid: int
+    created: float
+    child: subprocess.Popen[bytes] | None = field(default=None, compare=False)
+
+    def alive(self) -> bool:
+        """Whether it still runs; does not collect its exit status."""
+        if self.child is not None:
+            flags = os.WEXITED | os.WNOHANG | os.WNOWAIT
+            return os.waitid(os.P_PID, self.pid, flags) is None
+        return find(self.pid, self.created) is not None
+
+    def end(self, grace_seconds: float) -> None:
+        """Ask its group to end, then make it."""
+        if self.alive():
+            _signal_group(self.pid, signal.SIGTERM)
+            self._wait(grace_seconds)
+        if self.alive() or self.child is not None:
+            # also what it left behind: its pid is not given away while it is not collected
+            _signal_group(self.pid, signal.SIGKILL)
+            self._wait(5.0)
+        self.collect()
+
+    def collect(self) -> str:
+        """End its leftovers, collect its exit status and say how it ended."""
+        if self.child is None:
+            if not psutil.pid_exists(self.pid):  # else the pid is somebody else's by now
+                _signal_group(self.pid, signal.SIGKILL)
+            return "ended"
+        _signal_group(self.pid, signal.SIGKILL)
+        code = self.child.wait()
+        return f"ended with status {code}" if code >= 0 else f"killed by signal {-code}"
+
+    def _wait(self, seconds: float) -> None:
+        limit = time.monotonic() + seconds
+        while self.alive() and time.monotonic() < limit:
+            time.sleep(_POLL_SECONDS)
+
+
+def _signal_group(pid: int, number: signal.Signals) -> None:
+    if pid <= 1:  # 0 would be our own group; it stands for a start that failed
+        return
+    with contextlib.suppress(ProcessLookupError, PermissionError):
+        os.killpg(pid, number)
+
+
+def find(pid: int, created: float) -> psutil.Process | None:
+    """The process with just this identity, if it lives (a zombie does not)."""
+    if pid <= 1:
+        return None
+    try:
+        process = psutil.Process(pid)
+        same = abs(process.create_time() - created) < 0.05
+        return process if same and process.status() != psutil.STATUS_ZOMBIE else None
+    except psutil.NoSuchProcess:
+        return None
+
+
+def environment(home: Path, spec: ProcessSpec, base: Mapping[str, str]) -> dict[str, str]:
+    """What a process of the stack sees: the locked environment and our Java come first."""
+    here = places()
+    kept = {name: value for name, value in base.items() if name != "PYTHONDONTWRITEBYTECODE"}
+    java_home = java.home(here)
+    path = [str(here.venv_bin), str(java_home / "bin"), kept.get("PATH", os.defpath)]
+    return {
+        **kept,
+        "PATH": os.pathsep.join(path),
+        "JAVA_HOME": str(java_home),
+        "DRIFTLINE_HOME": str(home),
+        "PYTHONUNBUFFERED": "1",
+        **spec.env,
+    }
+
+
+def log_file(home: Path, name: str) -> Path:
+    """Where a process's output goes."""
+    return home / "log" / f"{name}.log"
+
+
+def tail(file: Path, lines: int = 12) -> str:
+    """The last lines of a log, empty if there is none."""
+    if not file.exists():
+        return ""
+    with file.open("rb") as stream:
+        stream.seek(max(0, file.stat().st_size - 16384))
+        text = stream.read().decode(errors="replace")
+    return "\n".join(text.rstrip().splitlines()[-lines:])
+
+
+def start(home: Path, spec: ProcessSpec) -> Running:
+    """Start a process; its output is appended to its log.
+
+    Raises
+    ------
+    OSError
+        When the program does not exist or cannot be run.
+    """
+    log = log_file(home, spec.name)
+    log.parent.mkdir(parents=True, exist_ok=True)
+    if log.exists() and log.stat().st_size > LOG_BYTES:
+        os.replace(log, log.with_suffix(".log.1"))
+    env = environment(home, spec, os.environ)
+    with log.open("ab") as output:
+        output.write(f"--- {time.strftime('%F %T')} starting {spec.name}\n".encode())
+        output.flush()
+        if spec.once is not None and not Path(spec.once.creates).exists():
+            subprocess.run(
+                spec.once.argv, env=env, stdout=output, stderr=output, cwd=home, check=False
+            )
+        child = subprocess.Popen(
+            spec.argv,
+            env=env,
+            stdin=subprocess.DEVNULL,
+            stdout=output,
+            stderr=output,
+            cwd=home,
+            start_new_session=True,
+        )
+    try:
+        created = psutil.Process(child.pid).create_time()
+    except psutil.NoSuchProcess:
+        created = time.time()
+    return Running(child.pid, created, child)

@@ -1,0 +1,36 @@
+"""The control loop of a model on its real engines."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from deploy.loop import ModelLoop
+from deploy.processes import envoy_layout
+from deploy.references import WindowReferences
+from retrain.labels import LabelLog
+from serving.engines.envoy import EnvoySplitter
+from serving.engines.prometheus import PrometheusMetrics
+from serving.engines.tfserving import TfServing
+from serving.ports import Ports
+
+if TYPE_CHECKING:
+    from deploy.wiring import House
+
+
+def model_loop(house: House, model: str) -> ModelLoop:
+    """Rules from the settings, ports on Kafka, Envoy, Prometheus and the model servers."""
+    contract, layout = house.contract(model), envoy_layout(house)
+    rules, log = house.rollout_rules(model), house.open_log()
+    serving = Ports(
+        splitter=EnvoySplitter(house.home / "envoy", layout),
+        servers=TfServing(layout, base_path=str(house.artifact_root / "models" / model)),
+        metrics=PrometheusMetrics(house.prometheus_url, latency_ms=rules.latency_ms),
+        references=WindowReferences(log=log, store=house.store()),
+    )
+    return ModelLoop(
+        contract=contract,
+        retrain_rules=house.retrain_rules(model),
+        rollout_rules=rules,
+        labels=LabelLog(log, contract.labels_topic),
+        serving=serving,
+    )

@@ -1,0 +1,187 @@
+"""`driftline.yaml` as typed values: one file, strict, and every mistake reported at once.
+
+Any value can be overridden by ``DRIFTLINE__SECTION__KEY``. Unknown keys, wrong units and
+impossible combinations refuse to start; `deploy.configuration` finds the line and a suggestion.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal, Self
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
+
+from deploy import units
+
+Seconds = Annotated[float, BeforeValidator(units.seconds), Field(ge=0)]
+Points = Annotated[float, BeforeValidator(units.points), Field(ge=0, le=1)]
+
+
+class Section(BaseModel):
+    """A part of the file; unknown keys are refused."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class TopicSettings(Section):
+    """Where the applications write."""
+
+    topic: str
+    """Kafka topic."""
+    key: str
+    """Field that identifies an event; the same in events and labels."""
+    time: str = "event_time"
+    """Field with the event time, seconds since 1970."""
+    partitions: int = Field(default=2, ge=1)
+    mature_after: Seconds = 0.0
+    """How long after the event its label has usually come (labels only)."""
+
+
+class WindowSettings(Section):
+    """Event-time windows."""
+
+    size: Seconds = 60.0
+    """Length of a window."""
+    disorder: Seconds = 10.0
+    """How much out of order events may come; later ones are counted as late."""
+
+
+class EffectSettings(Section):
+    """Effects in standard deviations below which nothing alarms."""
+
+    suspected: float = Field(default=0.25, ge=0)
+    drifted: float = Field(default=0.5, ge=0)
+
+
+class DriftSettings(Section):
+    """The judge."""
+
+    false_alarms: Annotated[units.Budget, BeforeValidator(units.budget)] = units.Budget(
+        1, 30 * 86400
+    )
+    """Budget of false alarms of the model, over all features and windows."""
+    effect: EffectSettings = EffectSettings()
+    sustained: Annotated[units.Sustained, BeforeValidator(units.sustained)] = units.Sustained(3, 5)
+    min_rows: int = Field(default=200, ge=1)
+    """A window with fewer rows is inconclusive."""
+    wobble: float = Field(default=0.05, ge=0)
+    """Day-to-day movement that is no drift, in standard deviations."""
+
+
+class RetrainSettings(Section):
+    """When to train, and on what."""
+
+    cooldown: Seconds = 1800.0
+    """At least this long between two retrains."""
+    budget: Annotated[units.Budget, BeforeValidator(units.budget)] = units.Budget(4, 86400)
+    """At most so many retrains in so long."""
+    debounce: Seconds = 0.0
+    """A shift must have lasted this long."""
+    min_labelled_rows: int = Field(default=5000, ge=1)
+    """Labelled rows after the shift that a retrain waits for."""
+    min_initial_rows: int | None = Field(default=None, ge=1)
+    """Labelled rows that the first version waits for; null = as many as any other."""
+    max_rows: int = Field(default=1_000_000, ge=1)
+    after_shift: float = Field(default=0.7, gt=0, le=1)
+    """Share of the training rows that comes from after the shift."""
+    schedule: Annotated[float, BeforeValidator(units.seconds), Field(gt=0)] | None = None
+    """Retrain this long after the last one even without a shift; null = never."""
+    deadline: Seconds = 7200.0
+    """A retrain that has not answered by then is given up."""
+    auc_floor: float = Field(default=0.6, ge=0, le=1)
+    """A challenger below it is not blessed."""
+
+
+class GateSettings(Section):
+    """What a canary must hold."""
+
+    latency_p99: Seconds = 0.2
+    slow: Literal["absolute", "compare"] = "absolute"
+    """absolute: prove p99 < latency_p99. compare: prove only that the canary is not slower than its
+    twin, for machines on which the champion itself has 0.8 % slow answers or more."""
+    startup: Seconds = 5.0
+    errors: Points = 0.005
+
+
+class RolloutSettings(Section):
+    """How a new version goes live."""
+
+    steps: tuple[int, ...] = (1, 5, 10, 25, 50, 100)
+    """Percent of the traffic, ascending, ending with 100."""
+    hold: Seconds = 60.0
+    """A step lasts at least this long, and until each gate has enough requests."""
+    gates: GateSettings = GateSettings()
+    approval: Literal["never", "before-canary", "before-promotion"] = "before-canary"
+    deadline: Seconds = 7200.0
+    bake: Seconds = 600.0
+    """The replaced version stays warm this long."""
+
+    @model_validator(mode="after")
+    def _steps_climb(self) -> Self:
+        steps = self.steps
+        if not steps or list(steps) != sorted(set(steps)) or steps[0] < 1 or steps[-1] != 100:
+            raise ValueError(
+                "steps must climb from at least 1 to 100, for example [1, 10, 50, 100]."
+            )
+        return self
+
+
+class ModelSettings(Section):
+    """One model."""
+
+    module: str
+    """Import path of the TFX user code."""
+    events: TopicSettings
+    labels: TopicSettings
+    window: WindowSettings = WindowSettings()
+    drift: DriftSettings = DriftSettings()
+    retrain: RetrainSettings = RetrainSettings()
+    rollout: RolloutSettings = RolloutSettings()
+
+    @model_validator(mode="after")
+    def _one_key(self) -> Self:
+        if self.events.key != self.labels.key:
+            raise ValueError("events.key and labels.key must name the same field.")
+        return self
+
+
+class KafkaSettings(Section):
+    """The log."""
+
+    bootstrap: str = "127.0.0.1:9092"
+
+
+class EndpointSettings(Section):
+    """Where the engines answer, when they are not the embedded ones. Empty = embedded."""
+
+    flink: str = ""
+    jobserver: str = ""
+    workers: str = ""
+    prometheus: str = ""
+    envoy: str = ""
+    envoy_admin: str = ""
+
+
+class LocalSettings(Section):
+    """The embedded stack."""
+
+    port_offset: int = Field(default=0, ge=0, le=20000)
+    """Added to every port, so that two stacks fit on one machine."""
+    folder: str = Field(default="", pattern=r"^[A-Za-z0-9._-]*$")
+    """Folder below DRIFTLINE_HOME that holds this stack's state; empty = DRIFTLINE_HOME itself."""
+
+
+class ArtifactSettings(Section):
+    """Where big payloads lie."""
+
+    root: str = ""
+    """A folder that all parts see; empty = `artifacts` of DRIFTLINE_HOME."""
+
+
+class Settings(Section):
+    """The whole file."""
+
+    models: dict[str, ModelSettings] = Field(min_length=1)
+    kafka: KafkaSettings = KafkaSettings()
+    endpoints: EndpointSettings = EndpointSettings()
+    local: LocalSettings = LocalSettings()
+    artifacts: ArtifactSettings = ArtifactSettings()

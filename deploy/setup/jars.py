@@ -1,0 +1,168 @@
+"""Downloads the jars of `jars.lock`: parallel, resumable, each checked against its digest.
+
+The repository's address is the one that Beam itself uses (a constant in its sources, read without
+importing Beam); DRIFTLINE_MAVEN_REPOSITORY names a mirror instead. A jar that is there and has the
+right size was verified when it was renamed into place and is not fetched again.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import re
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor, as_completed
+from dataclasses import dataclass
+from pathlib import Path
+
+from deploy.setup import stamps
+from deploy.setup.places import SETUP, Places
+from deploy.setup.screen import SetupFailed, say
+
+LOCK = SETUP / "jars.lock"
+_HEAD = "# engine coordinates bytes sha256; made by python -m deploy.setup.resolve, do not edit\n"
+_TRIES = 4
+_WAIT_SECONDS = 60.0
+_PARALLEL = 12
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Jar:
+    """One pinned jar."""
+
+    engine: str
+    coordinates: str
+    """group:artifact:version"""
+    size: int
+    sha256: str
+
+    @property
+    def name(self) -> str:
+        """File name, as in the repository."""
+        _, artifact, version = self.coordinates.split(":")
+        return f"{artifact}-{version}.jar"
+
+    @property
+    def path(self) -> str:
+        """Path inside a Maven repository."""
+        group, artifact, version = self.coordinates.split(":")
+        return f"{group.replace('.', '/')}/{artifact}/{version}/{self.name}"
+
+
+def parse(text: str) -> tuple[Jar, ...]:
+    """Read a lock.
+
+    >>> parse("# head\\nkafka org.lz4:lz4-java:1.8.0 682804 d74a\\n")[0].path
+    'org/lz4/lz4-java/1.8.0/lz4-java-1.8.0.jar'
+    """
+    lines = [line.split() for line in text.splitlines() if line and not line.startswith("#")]
+    return tuple(Jar(engine=e, coordinates=c, size=int(s), sha256=d) for e, c, s, d in lines)
+
+
+def to_text(found: Iterable[Jar]) -> str:
+    """Write a lock; the inverse of `parse`."""
+    rows = [f"{jar.engine} {jar.coordinates} {jar.size} {jar.sha256}\n" for jar in found]
+    return _HEAD + "".join(rows)
+
+
+def file_digest(file: Path) -> str:
+    """SHA-256 of a file, in hex."""
+    with file.open("rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()
+
+
+def repository(places: Places, environment: Mapping[str, str] = os.environ) -> str:
+    """Address of the Maven repository: the override, else the constant in Beam's sources."""
+    override = environment.get("DRIFTLINE_MAVEN_REPOSITORY")
+    if override:
+        return override.rstrip("/")
+    source = places.site_packages / "apache_beam" / "utils" / "subprocess_server.py"
+    constant = re.compile(r"^\s*MAVEN_CENTRAL_REPOSITORY = '([^']+)'", re.MULTILINE)
+    found = constant.search(source.read_text()) if source.exists() else None
+    if found is None:
+        raise SetupFailed(
+            f"No repository address in {source}; run `make setup`, or set "
+            "DRIFTLINE_MAVEN_REPOSITORY to the address of a Maven repository."
+        )
+    return found[1]
+
+
+def install(engine: str, folder: Path, places: Places, lock: Path = LOCK) -> str:
+    """Bring a folder to the state of the lock: fetch what is missing, remove what is not listed.
+
+    Raises
+    ------
+    SetupFailed
+        When jars cannot be fetched or do not have their digest; what was fetched stays.
+    """
+    wanted = [jar for jar in parse(lock.read_text()) if jar.engine == engine]
+    folder.mkdir(parents=True, exist_ok=True)
+    _sweep(folder, {jar.name for jar in wanted})
+    missing = [jar for jar in wanted if not _there(folder / jar.name, jar.size)]
+    if missing:
+        source = repository(places)
+        _fetch_all(missing, lambda jar: fetch(f"{source}/{jar.path}", folder / jar.name, jar))
+    total = sum(jar.size for jar in wanted) / 1e6
+    return f"{len(wanted)} jars, {total:.0f} MB ({len(missing)} fetched now)"
+
+
+def _there(file: Path, size: int) -> bool:
+    return file.exists() and file.stat().st_size == size
+
+
+def _sweep(folder: Path, keep: set[str]) -> None:
+    for file in folder.iterdir():
+        if file.name not in keep:
+            file.unlink()
+
+
+def _fetch_all(missing: Sequence[Jar], get: Callable[[Jar], None]) -> None:
+    left, failed, told = len(missing), [], time.monotonic()
+    with ThreadPoolExecutor(_PARALLEL) as pool:
+        running = {pool.submit(get, jar): jar for jar in missing}
+        for finished in as_completed(running):
+            left -= 1
+            error = finished.exception()
+            if error is not None:
+                failed.append(f"{running[finished].coordinates}: {error}")
+            if time.monotonic() - told > 2:
+                told = time.monotonic()
+                say(f"    {left} of {len(missing)} jars left")
+    if failed:
+        raise SetupFailed(
+            f"{len(failed)} of {len(missing)} jars could not be fetched; the others stay, so run "
+            "the same command again when the network is back. First: " + failed[0]
+        )
+
+
+def fetch(address: str, target: Path, jar: Jar) -> None:
+    """Fetch one jar, check it, rename it into place; tries again when the network fails."""
+    if not address.startswith(("https://", "http://", "file://")):
+        raise SetupFailed(f"{address} is no repository address; it must begin with https://.")
+    for attempt in range(1, _TRIES + 1):
+        try:
+            with urllib.request.urlopen(address, timeout=_WAIT_SECONDS) as answer:  # noqa: S310
+                content = answer.read()
+            break
+        except (urllib.error.URLError, TimeoutError, ConnectionError) as error:
+            gone = isinstance(error, urllib.error.HTTPError) and error.code in {403, 404, 410}
+            if gone or attempt == _TRIES:
+                raise
+            time.sleep(2.0**attempt)
+    found = hashlib.sha256(content).hexdigest()
+    if found != jar.sha256:
+        raise SetupFailed(
+            f"{target.name} has digest {found[:12]}…, the lock says {jar.sha256[:12]}…; "
+            "the repository or a proxy changed it."
+        )
+    fresh = target.with_name(f".{target.name}.{os.getpid()}")
+    fresh.write_bytes(content)
+    os.replace(fresh, target)
+
+
+def made_from(engine: str, lock: Path = LOCK) -> str:
+    """What the stamp of an engine's jars says."""
+    return stamps.digest(engine, lock)

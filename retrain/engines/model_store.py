@@ -1,0 +1,175 @@
+"""The model store on a file system: ``models/<model>/<version>/``, as TF Serving reads it.
+
+A version appears by one rename of a finished, synced folder, with its record inside
+(``assets.extra/driftline.json``) and its manifest (``assets.extra/manifest.sha256``). The digest
+of a version is the SHA-256 of that manifest, so it covers every byte that is served. Temporary
+folders begin with a dot: TF Serving looks at numbers only.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import hashlib
+import os
+import shutil
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import msgspec
+
+from streaming.contracts.codec import decode_as, encode
+from streaming.contracts.errors import Conflict, NotFound, Unreadable
+from streaming.contracts.records import Artifact, ModelVersion
+
+EXTRA = "assets.extra"
+RECORD = f"{EXTRA}/driftline.json"
+MANIFEST = f"{EXTRA}/manifest.sha256"
+
+
+class FolderStore:
+    """Implements `retrain.ports.ModelStore` in the folder `models`, one folder for each model.
+
+    Several processes may publish at a time; a lock file orders them.
+    """
+
+    def __init__(self, models: Path) -> None:
+        self._models = models.absolute()
+
+    def versions(self, model: str) -> tuple[int, ...]:
+        """Published version numbers, ascending."""
+        folder = self._models / model
+        if not folder.is_dir():
+            return ()
+        return tuple(sorted(int(one.name) for one in folder.iterdir() if _is_version(one)))
+
+    def path(self, model: str, version: int) -> Path:
+        """The version's folder; `NotFound` when it is not published."""
+        folder = self._models / model / str(version)
+        if not _is_version(folder):
+            raise NotFound(
+                f"Version {version} of {model} is not in the store; it has"
+                f" {list(self.versions(model)) or 'none'}."
+            )
+        return folder
+
+    def record(self, model: str, version: int) -> ModelVersion:
+        """The record that was published with the version.
+
+        Raises
+        ------
+        NotFound
+            When there is no such version.
+        Unreadable
+            When its record is damaged.
+        """
+        return decode_as((self.path(model, version) / RECORD).read_bytes(), ModelVersion)
+
+    def of_request(self, model: str, request_id: str) -> ModelVersion | None:
+        """The record of the version that this request made."""
+        for version in reversed(self.versions(model)):
+            record = self.record(model, version)
+            if record.request_id == request_id:
+                return record
+        return None
+
+    def publish(self, record: ModelVersion, built: Path) -> ModelVersion:
+        """Copy `built` into the store and return the record with its artifact; idempotent."""
+        folder = self._models / record.model
+        folder.mkdir(parents=True, exist_ok=True)
+        with _locked(folder / ".lock"):
+            there = self.of_request(record.model, record.request_id)
+            if there is not None:
+                return there
+            target = folder / str(record.version)
+            if target.exists():
+                raise Conflict(
+                    f"Version {record.version} of {record.model} was made by another request;"
+                    " publish under the next free number."
+                )
+            return _place(record, built, target)
+
+    def verify(self, model: str, version: int) -> None:
+        """Compare every byte with the manifest, and the manifest with the record.
+
+        Raises
+        ------
+        Unreadable
+            When something was changed, added or removed since the version was published.
+        """
+        folder = self.path(model, version)
+        manifest = manifest_of(folder)
+        recorded = self.record(model, version).artifact.digest
+        found = hashlib.sha256(manifest).hexdigest()
+        if manifest != (folder / MANIFEST).read_bytes() or found != recorded:
+            raise Unreadable(
+                f"Version {version} of {model} was published as {recorded[:12]} and is now"
+                f" {found[:12]}: its files were changed. Roll back and retrain."
+            )
+
+
+def manifest_of(folder: Path) -> bytes:
+    """One line ``<sha256>  <path>`` for each file, sorted by path; not for itself or the record."""
+    files = sorted(
+        path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file()
+    )
+    lines = [
+        f"{_digest(folder / name)}  {name}\n" for name in files if name not in (RECORD, MANIFEST)
+    ]
+    return "".join(lines).encode()
+
+
+def folder_digest(folder: Path) -> str:
+    """What `publish` will say the digest of `folder` is."""
+    return hashlib.sha256(manifest_of(folder)).hexdigest()
+
+
+def _place(record: ModelVersion, built: Path, target: Path) -> ModelVersion:
+    temporary = Path(tempfile.mkdtemp(prefix=f".{target.name}-", dir=target.parent))
+    try:
+        temporary.chmod(0o755)
+        shutil.copytree(built, temporary, dirs_exist_ok=True)
+        manifest = manifest_of(temporary)
+        artifact = Artifact(uri=target.as_uri(), digest=hashlib.sha256(manifest).hexdigest())
+        record = msgspec.structs.replace(record, artifact=artifact)
+        (temporary / EXTRA).mkdir(exist_ok=True)
+        (temporary / MANIFEST).write_bytes(manifest)
+        (temporary / RECORD).write_bytes(encode(record))
+        _sync_tree(temporary)
+        temporary.rename(target)
+    except BaseException:
+        shutil.rmtree(temporary, ignore_errors=True)
+        raise
+    _sync(target.parent)
+    return record
+
+
+def _is_version(folder: Path) -> bool:
+    return folder.name.isdecimal() and (folder / RECORD).is_file()
+
+
+def _digest(file: Path) -> str:
+    with file.open("rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()
+
+
+def _sync_tree(folder: Path) -> None:
+    for path in folder.rglob("*"):
+        _sync(path)
+    _sync(folder)
+
+
+def _sync(path: Path) -> None:
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+@contextmanager
+def _locked(file: Path) -> Iterator[None]:
+    with file.open("w") as stream:
+        fcntl.flock(stream, fcntl.LOCK_EX)
+        yield

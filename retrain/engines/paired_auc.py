@@ -1,0 +1,129 @@
+"""A TFMA metric: exact AUCs of challenger and champion on the same rows, with intervals.
+
+TFMA's own AUC has no interval and compares two models without knowing that they saw the same
+rows. This metric keeps label and scores of each row of a slice (the evaluation is capped) and
+applies `retrain.intervals` to them.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable
+from typing import Any
+
+import apache_beam as beam
+import numpy as np
+import tensorflow_model_analysis as tfma
+from tensorflow_model_analysis.metrics import metric_types, metric_util
+from tensorflow_model_analysis.utils import model_util
+
+from retrain.intervals import Interval, auc, auc_difference
+
+NAMES = (
+    "rows",
+    "auc",
+    "auc_low",
+    "auc_high",
+    "champion_auc",
+    "auc_diff",
+    "auc_diff_low",
+    "auc_diff_high",
+    "log_loss",
+    "champion_log_loss",
+)
+"""Results, NaN where there is none; all are filed under the challenger."""
+
+_SMALLEST = 1e-7
+
+
+class PairedAuc(tfma.metrics.Metric):  # type: ignore[misc]
+    """See the module; takes no parameters."""
+
+    def __init__(self, name: str = "paired_auc") -> None:
+        super().__init__(_computations, name=name)
+
+
+def _computations(
+    name: str = "paired_auc",
+    eval_config: Any = None,
+    model_names: list[str] | None = None,
+    output_names: list[str] | None = None,
+) -> list[Any]:
+    baseline = model_util.get_baseline_model_spec(eval_config)
+    champion = baseline.name if baseline else None
+    challenger = next(one for one in model_names or [""] if one != champion)
+    keys = {result: metric_types.MetricKey(name=result, model_name=challenger) for result in NAMES}
+    combiner = _Combiner(eval_config, challenger, champion, keys)
+    return [metric_types.MetricComputation(list(keys.values()), None, combiner)]
+
+
+_Rows = tuple[list[float], list[float], list[float]]
+
+
+class _Combiner(beam.CombineFn):  # type: ignore[misc]
+    """Accumulates (labels, challenger's scores, champion's scores)."""
+
+    def __init__(
+        self, eval_config: Any, challenger: str, champion: str | None, keys: dict[str, Any]
+    ) -> None:
+        self._config = eval_config
+        self._challenger = challenger
+        self._champion = champion
+        self._keys = keys
+
+    def create_accumulator(self) -> _Rows:
+        return [], [], []
+
+    def add_input(self, rows: _Rows, element: Any) -> _Rows:
+        label, score = self._read(element, self._challenger)
+        rows[0].append(label)
+        rows[1].append(score)
+        if self._champion is not None:
+            rows[2].append(self._read(element, self._champion)[1])
+        return rows
+
+    def merge_accumulators(self, accumulators: Iterable[_Rows]) -> _Rows:
+        merged: _Rows = ([], [], [])
+        for rows in accumulators:
+            for into, values in zip(merged, rows, strict=True):
+                into.extend(values)
+        return merged
+
+    def extract_output(self, rows: _Rows) -> dict[Any, float]:
+        found = compare(*(np.asarray(values, np.float64) for values in rows))
+        return {self._keys[name]: value for name, value in found.items()}
+
+    def _read(self, element: Any, model: str) -> tuple[float, float]:
+        label, prediction, _ = next(
+            metric_util.to_label_prediction_example_weight(
+                element, eval_config=self._config, model_name=model, flatten=True
+            )
+        )
+        return float(label.item()), float(prediction.item())
+
+
+def compare(labels: Any, challenger: Any, champion: Any) -> dict[str, float]:
+    """The values of `NAMES` for one slice; `champion` is empty when there is none."""
+    truth = labels > 0.5
+    own = auc(truth, challenger)
+    other = auc(truth, champion) if champion.size else None
+    difference = auc_difference(truth, challenger, champion) if champion.size else None
+    return {
+        "rows": float(labels.size),
+        **_named("auc", own),
+        "champion_auc": other.value if other else math.nan,
+        **_named("auc_diff", difference),
+        "log_loss": _log_loss(truth, challenger),
+        "champion_log_loss": _log_loss(truth, champion) if champion.size else math.nan,
+    }
+
+
+def _named(name: str, found: Interval | None) -> dict[str, float]:
+    if found is None:
+        return {name: math.nan, f"{name}_low": math.nan, f"{name}_high": math.nan}
+    return {name: found.value, f"{name}_low": found.low, f"{name}_high": found.high}
+
+
+def _log_loss(truth: Any, scores: Any) -> float:
+    inside = np.clip(scores, _SMALLEST, 1.0 - _SMALLEST)
+    return float(-np.mean(np.where(truth, np.log(inside), np.log1p(-inside))))

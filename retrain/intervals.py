@@ -1,0 +1,125 @@
+"""How sure an AUC is, and how sure the difference of two AUCs on the same rows is. Pure.
+
+The covariance of AUCs that share their rows is DeLong, DeLong and Clarke-Pearson's (Biometrics
+44, 1988), by midranks as Sun and Xu compute it (IEEE Signal Processing Letters 21, 2014). An
+AUC of exactly 0 or 1 has no spread by that formula; there Hanley and McNeil's is used
+(Radiology 143, 1982), at half a pair of rows from the end.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+Z95 = 1.959963984540054
+Floats = NDArray[np.float64]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Interval:
+    """An estimate and its 95 % interval, low <= value <= high."""
+
+    value: float
+    low: float
+    high: float
+
+
+def auc(labels: NDArray[np.bool_], scores: Floats) -> Interval | None:
+    """Area under the ROC curve of one scorer; None when a class is absent.
+
+    Parameters
+    ----------
+    labels, scores:
+        One entry for each row; a higher score says "true" more surely. Ties count half.
+
+    >>> import numpy as np
+    >>> r = np.random.default_rng(1)
+    >>> truth = r.random(500) < 0.3
+    >>> found = auc(truth, r.normal(size=500) + truth)
+    >>> [round(x, 3) for x in (found.low, found.value, found.high)]
+    [0.662, 0.712, 0.757]
+    """
+    if not _two_classes(labels):
+        return None
+    values, covariance = delong(labels, scores[np.newaxis, :])
+    positives = int(labels.sum())
+    return _on_logits(float(values[0]), float(covariance[0, 0]), positives, len(labels) - positives)
+
+
+def auc_difference(
+    labels: NDArray[np.bool_], challenger: Floats, champion: Floats
+) -> Interval | None:
+    """AUC of the challenger minus the champion's on the same rows; None when a class is absent.
+
+    >>> import numpy as np
+    >>> auc_difference(np.array([True, False]), np.array([1.0, 0.0]), np.array([1.0, 0.0]))
+    Interval(value=0.0, low=0.0, high=0.0)
+    """
+    if not _two_classes(labels):
+        return None
+    values, covariance = delong(labels, np.stack([challenger, champion]))
+    variance = covariance[0, 0] + covariance[1, 1] - 2.0 * covariance[0, 1]
+    value = float(values[0] - values[1])
+    half = Z95 * math.sqrt(max(float(variance), 0.0))
+    return Interval(value=value, low=value - half, high=value + half)
+
+
+def delong(labels: NDArray[np.bool_], scores: Floats) -> tuple[Floats, Floats]:
+    """AUCs [k] and their covariance [k, k] of `scores` [k, rows]; both classes must be there."""
+    positives, negatives = int(labels.sum()), int((~labels).sum())
+    good = [_midranks(row[labels]) for row in scores]
+    bad = [_midranks(row[~labels]) for row in scores]
+    both = [_midranks(np.concatenate([row[labels], row[~labels]])) for row in scores]
+    ranks, own_good, own_bad = np.stack(both), np.stack(good), np.stack(bad)
+    share_good = (ranks[:, :positives] - own_good) / negatives
+    share_bad = 1.0 - (ranks[:, positives:] - own_bad) / positives
+    values = share_good.mean(axis=1)
+    return values, _scatter(share_good) / positives + _scatter(share_bad) / negatives
+
+
+def _scatter(shares: Floats) -> Floats:
+    rows = shares.shape[1]
+    centred = shares - shares.mean(axis=1, keepdims=True)
+    scatter: Floats = centred @ centred.T / max(rows - 1, 1)
+    return scatter
+
+
+def _midranks(values: Floats) -> Floats:
+    """Ranks from 1; ties share the middle of their ranks."""
+    _, inverse, counts = np.unique(values, return_inverse=True, return_counts=True)
+    last = np.cumsum(counts)
+    middle: Floats = (last - (counts - 1) / 2.0)[inverse]
+    return middle
+
+
+def _two_classes(labels: NDArray[np.bool_]) -> bool:
+    return bool(labels.any()) and not bool(labels.all())
+
+
+def _on_logits(value: float, variance: float, positives: int, negatives: int) -> Interval:
+    """The interval on the logit scale: it stays within 0 … 1."""
+    edge = 0.5 / (positives * negatives)
+    inside = min(max(value, edge), 1.0 - edge)
+    if variance <= 0.0:
+        variance = _hanley_mcneil(inside, positives, negatives)
+    width = Z95 * math.sqrt(variance) / (inside * (1.0 - inside))
+    middle = math.log(inside / (1.0 - inside))
+    low, high = _logistic(middle - width), _logistic(middle + width)
+    return Interval(value=value, low=min(low, value), high=max(high, value))
+
+
+def _hanley_mcneil(area: float, positives: int, negatives: int) -> float:
+    two_positives = area / (2.0 - area) - area * area
+    two_negatives = 2.0 * area * area / (1.0 + area) - area * area
+    own = area * (1.0 - area)
+    pairs = positives * negatives
+    return (own + (positives - 1) * two_positives + (negatives - 1) * two_negatives) / pairs
+
+
+def _logistic(x: float) -> float:
+    if x >= 0:
+        return 1.0 / (1.0 + math.exp(-x))
+    return math.exp(max(x, -700.0)) / (1.0 + math.exp(max(x, -700.0)))

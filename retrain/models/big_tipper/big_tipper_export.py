@@ -1,0 +1,165 @@
+"""Export as a SavedModel that TF Serving's C++ loader runs, with warm-up and probe rows.
+
+Saving a Keras 3 model as it is stores every variable twice, and the C++ loader restores the wrong
+copy; Python loads it happily. So the exported object is a plain module that holds the variables'
+values and the transform layer, and the signatures close over the model.
+
+Signatures:
+
+* ``serving_default``: one [rows, 1] tensor for each feature; missing is '', NaN or int64's lowest.
+* ``serving_examples``: serialized tf.Example.
+* ``transform_features``: serialized tf.Example to transformed columns with the label (for TFMA).
+
+The first two answer ``probabilities``, [rows, 1]. Beside the model, in ``assets.extra``:
+``tf_serving_warmup_requests``, and ``probe.json`` with rows and what the trained net in memory
+said of them, so that a server can be checked against its trainer.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from itertools import islice
+from typing import Any
+
+import numpy as np
+import tensorflow as tf
+from tensorflow_serving.apis import (
+    model_pb2,
+    predict_pb2,
+    prediction_log_pb2,
+)
+
+from retrain.models.big_tipper import big_tipper_features as spec
+from retrain.models.big_tipper.contract import FEATURES
+from retrain.models.code import MISSING, instance
+
+OUTPUT = "probabilities"
+PROBE_ROWS = 32
+_DTYPES = {"integer": tf.int64, "number": tf.float32, "text": tf.string}
+
+
+class Served(tf.Module):  # type: ignore[misc]
+    """What is saved: the variables' values and the transform layer, no Keras object."""
+
+    def __init__(self, model: Any, layer: Any) -> None:
+        super().__init__()
+        self.values = [variable.value for variable in model.variables]
+        self.transform = layer
+
+
+class Exporter:
+    """The trained net behind the transform layer, from every form a row may come in.
+
+    Parameters
+    ----------
+    model:
+        The net: dict of transformed columns → probability.
+    layer:
+        The transform layer, raw columns → transformed ones.
+    raw_spec:
+        How a tf.Example is parsed into raw columns, label columns included.
+    """
+
+    def __init__(self, model: Any, layer: Any, raw_spec: dict[str, Any]) -> None:
+        self._model = model
+        self._layer = layer
+        self._raw_spec = raw_spec
+        self._inputs = {feature.name: raw_spec[feature.name] for feature in FEATURES}
+
+    def save(self, folder: str) -> None:
+        """Write the SavedModel into `folder`."""
+        columns = {
+            feature.name: tf.TensorSpec([None, 1], _DTYPES[feature.kind], name=feature.name)
+            for feature in FEATURES
+        }
+        rows = tf.TensorSpec([None], tf.string, name="examples")
+        signatures = {
+            "serving_default": tf.function(self._of_columns).get_concrete_function(**columns),
+            "serving_examples": tf.function(self._of_examples).get_concrete_function(rows),
+            "transform_features": tf.function(self._transform).get_concrete_function(rows),
+        }
+        tf.saved_model.save(Served(self._model, self._layer), folder, signatures=signatures)
+
+    def write_extras(self, folder: str, rows: list[bytes]) -> None:
+        """Write probe and warm-up requests made of `rows`, serialized tf.Examples."""
+        scores = np.asarray(self._of_examples(tf.constant(rows))[OUTPUT]).ravel()
+        instances = [_values(row) for row in rows]
+        probe = {"instances": instances, OUTPUT: [float(score) for score in scores]}
+        extra = os.path.join(folder, "assets.extra")
+        tf.io.gfile.makedirs(extra)
+        with tf.io.gfile.GFile(os.path.join(extra, "probe.json"), "w") as file:
+            json.dump(probe, file)
+        with tf.io.TFRecordWriter(os.path.join(extra, "tf_serving_warmup_requests")) as writer:
+            for log in _warm_up(instances, rows):
+                writer.write(log.SerializeToString())
+
+    def _score(self, features: dict[str, Any]) -> dict[str, Any]:
+        columns = dict(self._layer(features))
+        columns.pop(spec.LABEL, None)
+        return {OUTPUT: self._model(columns, training=False)}
+
+    def _of_columns(self, **columns: Any) -> dict[str, Any]:
+        return self._score({name: _sparse(value) for name, value in columns.items()})
+
+    def _of_examples(self, examples: Any) -> dict[str, Any]:
+        return self._score(tf.io.parse_example(examples, self._inputs))
+
+    def _transform(self, examples: Any) -> dict[str, Any]:
+        return dict(self._layer(tf.io.parse_example(examples, self._raw_spec)))
+
+
+def first_rows(patterns: list[str], count: int = PROBE_ROWS) -> list[bytes]:
+    """The first serialized examples of gzipped shards."""
+    files = sorted(tf.io.gfile.glob(patterns))
+    records = tf.data.TFRecordDataset(files, compression_type="GZIP").as_numpy_iterator()
+    return list(islice(records, count))
+
+
+def _sparse(column: Any) -> Any:
+    """[rows, 1] with sentinels → sparse without them: what Transform saw in training."""
+    if column.dtype == tf.string:
+        there = tf.not_equal(column, "")
+    elif column.dtype == tf.int64:
+        there = tf.not_equal(column, MISSING["integer"])
+    else:
+        there = tf.math.is_finite(column)
+    where = tf.where(there)
+    shape = tf.shape(column, out_type=tf.int64)
+    return tf.SparseTensor(where, tf.gather_nd(column, where), shape)
+
+
+def _values(row: bytes) -> dict[str, Any]:
+    """The contract's features of a tf.Example; None where missing."""
+    feature = tf.train.Example.FromString(row).features.feature
+    values: dict[str, Any] = {}
+    for contract in FEATURES:
+        kind = feature[contract.name].WhichOneof("kind") if contract.name in feature else None
+        found = list(getattr(feature[contract.name], kind).value) if kind else []
+        value = found[0] if found else None
+        values[contract.name] = value.decode() if isinstance(value, bytes) else value
+    return values
+
+
+def _warm_up(instances: list[dict[str, Any]], rows: list[bytes]) -> list[Any]:
+    """Requests that a server plays to itself: one row and a batch of each signature."""
+    logs = []
+    for count in (1, len(rows)):
+        filled = [instance(FEATURES, values) for values in instances[:count]]
+        columns = {
+            feature.name: tf.constant([row[feature.name] for row in filled], _DTYPES[feature.kind])
+            for feature in FEATURES
+        }
+        logs.append(_log("serving_default", columns))
+        logs.append(_log("serving_examples", {"examples": tf.constant(rows[:count])}))
+    return logs
+
+
+def _log(signature: str, tensors: dict[str, Any]) -> Any:
+    request = predict_pb2.PredictRequest(
+        model_spec=model_pb2.ModelSpec(name=spec.LABEL, signature_name=signature)
+    )
+    for name, tensor in tensors.items():
+        request.inputs[name].CopyFrom(tf.make_tensor_proto(tensor))
+    log = prediction_log_pb2.PredictLog(request=request)
+    return prediction_log_pb2.PredictionLog(predict_log=log)

@@ -1,0 +1,43 @@
+"""What the model is called, what it reads and where its TFX code lies; imports no engine."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from retrain.models.code import ModelCode
+from streaming.contracts.model import FeatureSpec
+
+_HERE = "retrain.models.big_tipper"
+
+FEATURES: tuple[FeatureSpec, ...] = (
+    FeatureSpec(name="fare", kind="number", required=True),
+    FeatureSpec(name="trip_miles", kind="number", required=True),
+    FeatureSpec(name="trip_seconds", kind="integer", required=True),
+    FeatureSpec(name="pickup_latitude", kind="number", pivot=41.9),
+    FeatureSpec(name="pickup_longitude", kind="number", pivot=-87.65),
+    FeatureSpec(name="dropoff_latitude", kind="number", pivot=41.9),
+    FeatureSpec(name="dropoff_longitude", kind="number", pivot=-87.65),
+    FeatureSpec(name="pickup_community_area", kind="integer", categorical=True),
+    FeatureSpec(name="dropoff_community_area", kind="integer", categorical=True),
+    FeatureSpec(name="payment_type", kind="text", categorical=True, required=True),
+    FeatureSpec(name="company", kind="text", categorical=True),
+    # The calendar moves by itself: it is summarised, never judged.
+    FeatureSpec(name="trip_start_month", kind="integer", categorical=True, judged=False),
+    FeatureSpec(name="trip_start_day", kind="integer", categorical=True, judged=False),
+    FeatureSpec(name="trip_start_hour", kind="integer", categorical=True, judged=False),
+    FeatureSpec(name="trip_start_timestamp", kind="integer", judged=False),
+    # Almost always missing, or an id: nothing to judge.
+    FeatureSpec(name="pickup_census_tract", kind="number", judged=False),
+    FeatureSpec(name="dropoff_census_tract", kind="number", judged=False),
+)
+"""The columns of the Chicago taxi data, except the tip."""
+
+CODE = ModelCode(
+    features=FEATURES,
+    schema=Path(__file__).with_name("schema.pbtxt"),
+    preprocessing_fn=f"{_HERE}.big_tipper_preprocessing.preprocessing_fn",
+    run_fn=f"{_HERE}.big_tipper_trainer.run_fn",
+    label="big_tipper",
+    label_columns=("tips",),
+    slices=("payment_type",),
+)

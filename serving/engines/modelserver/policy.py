@@ -1,0 +1,72 @@
+"""Which versions of a model should be loaded: TF Serving's version policies."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from dataclasses import dataclass
+from pathlib import Path
+
+from streaming.contracts.errors import Misconfigured
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Policy:
+    """Named versions, or the newest `latest` of them; no names and 0 mean none at all."""
+
+    specific: tuple[int, ...] = ()
+    latest: int = 0
+
+    def wanted(self, on_disk: Collection[int]) -> tuple[int, ...]:
+        """The versions to hold, in the order to load them.
+
+        >>> Policy(latest=1).wanted([1, 3, 2])
+        (3,)
+        >>> Policy(specific=(2, 9)).wanted([1, 2])
+        (2,)
+        """
+        if self.latest:
+            return tuple(sorted(on_disk)[-self.latest :])
+        return tuple(version for version in sorted(set(self.specific)) if version in on_disk)
+
+    @property
+    def nothing(self) -> bool:
+        """Whether no version is wanted on purpose."""
+        return not self.specific and not self.latest
+
+
+EVERY_VERSION = 1 << 30
+
+
+def read_policy(text: str) -> Policy:
+    """The policy of the flag ``--versions``: ``latest``, ``none`` or ``3,4``.
+
+    >>> read_policy("3,4")
+    Policy(specific=(3, 4), latest=0)
+
+    Raises
+    ------
+    Misconfigured
+        For anything else.
+    """
+    if text in ("latest", "none"):
+        return Policy(latest=int(text == "latest"))
+    parts = text.split(",")
+    if not all(part.strip().isdecimal() for part in parts):
+        raise Misconfigured(
+            f"--versions says {text!r}; expected latest, none or version numbers such as 3,4."
+        )
+    return Policy(specific=tuple(int(part) for part in parts))
+
+
+def versions_on_disk(base_path: Path) -> dict[int, Path]:
+    """The version folders under `base_path` that hold a SavedModel."""
+    try:
+        folders = list(base_path.iterdir())
+    except FileNotFoundError:
+        return {}
+    return {
+        int(folder.name): folder
+        for folder in folders
+        if folder.name.isdecimal()
+        and any((folder / name).exists() for name in ("saved_model.pb", "saved_model.cpb"))
+    }

@@ -1,0 +1,125 @@
+"""TF Serving's messages without importing TensorFlow.
+
+``tensorflow_serving.apis`` imports ``tensorflow.core…_pb2``, and Python would run the whole of
+``tensorflow/__init__.py`` first (over ten seconds). Those files need only protobuf, so they are
+imported under an empty stand-in for the parent package, which is taken away again: a later real
+``import tensorflow`` in the same process works and shares the very same message classes.
+
+Clients of any TF Serving need nothing but this module and `call`.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from types import ModuleType
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    import grpc
+
+
+@contextmanager
+def _without_tensorflow() -> Iterator[None]:
+    """An empty ``tensorflow`` package on the real one's path, for the time of the imports."""
+    if "tensorflow" in sys.modules:
+        yield
+        return
+    spec = importlib.util.find_spec("tensorflow")
+    if spec is None or spec.submodule_search_locations is None:
+        raise ImportError("The package tensorflow is not installed; its protobuf files are needed.")
+    stand_in = ModuleType("tensorflow")
+    stand_in.__path__ = list(spec.submodule_search_locations)
+    sys.modules["tensorflow"] = stand_in
+    try:
+        yield
+    finally:
+        if sys.modules.get("tensorflow") is stand_in:
+            del sys.modules["tensorflow"]
+
+
+with _without_tensorflow():
+    from tensorflow.core.framework.tensor_pb2 import TensorProto
+    from tensorflow.core.framework.types_pb2 import DataType
+    from tensorflow.core.protobuf.meta_graph_pb2 import MetaGraphDef, SignatureDef
+    from tensorflow_serving.apis.get_model_metadata_pb2 import (
+        GetModelMetadataRequest,
+        GetModelMetadataResponse,
+        SignatureDefMap,
+    )
+    from tensorflow_serving.apis.get_model_status_pb2 import (
+        GetModelStatusRequest,
+        GetModelStatusResponse,
+        ModelVersionStatus,
+    )
+    from tensorflow_serving.apis.model_management_pb2 import (
+        ReloadConfigRequest,
+        ReloadConfigResponse,
+    )
+    from tensorflow_serving.apis.model_pb2 import ModelSpec
+    from tensorflow_serving.apis.predict_pb2 import PredictRequest, PredictResponse
+    from tensorflow_serving.apis.prediction_log_pb2 import PredictionLog
+    from tensorflow_serving.config.model_server_config_pb2 import ModelConfig, ModelServerConfig
+
+PREDICTION = "tensorflow.serving.PredictionService"
+MODEL = "tensorflow.serving.ModelService"
+
+_ANSWERS: dict[str, Any] = {
+    f"/{PREDICTION}/Predict": PredictResponse,
+    f"/{PREDICTION}/GetModelMetadata": GetModelMetadataResponse,
+    f"/{MODEL}/GetModelStatus": GetModelStatusResponse,
+    f"/{MODEL}/HandleReloadConfigRequest": ReloadConfigResponse,
+}
+
+
+def call(channel: grpc.Channel, method: str, request: Any, *, timeout_seconds: float) -> Any:
+    """One unary gRPC call, without generated stubs.
+
+    Parameters
+    ----------
+    channel:
+        Open channel to a TF Serving or to this server.
+    method:
+        ``Predict``, ``GetModelMetadata``, ``GetModelStatus`` or ``HandleReloadConfigRequest``.
+    request:
+        The request message of that method.
+
+    Raises
+    ------
+    grpc.RpcError
+        As gRPC gives it; `code()` and `details()` are TF Serving's.
+    """
+    path = next(path for path in _ANSWERS if path.endswith(f"/{method}"))
+    remote = channel.unary_unary(
+        path,
+        request_serializer=type(request).SerializeToString,
+        response_deserializer=_ANSWERS[path].FromString,
+    )
+    return remote(request, timeout=timeout_seconds)
+
+
+__all__ = [
+    "MODEL",
+    "PREDICTION",
+    "DataType",
+    "GetModelMetadataRequest",
+    "GetModelMetadataResponse",
+    "GetModelStatusRequest",
+    "GetModelStatusResponse",
+    "MetaGraphDef",
+    "ModelConfig",
+    "ModelServerConfig",
+    "ModelSpec",
+    "ModelVersionStatus",
+    "PredictRequest",
+    "PredictResponse",
+    "PredictionLog",
+    "ReloadConfigRequest",
+    "ReloadConfigResponse",
+    "SignatureDef",
+    "SignatureDefMap",
+    "TensorProto",
+    "call",
+]

@@ -1,0 +1,71 @@
+"""Every error Driftline raises on purpose, in one tree.
+
+The class says what the caller should do; the message is a sentence that says what was found,
+what was expected and what to do next.
+
+::
+
+    DriftlineError
+    ├── Temporary        try again after `delay_seconds`
+    │   └── Unreachable      an engine does not answer
+    ├── Permanent        trying again changes nothing: dead letter or failure record
+    │   ├── Unreadable       bytes that are not a record we know
+    │   ├── NotFound         no such model, version or record
+    │   ├── Conflict         somebody was faster, or the approval is for another digest
+    │   └── GateFailed       a gate or a verdict said no
+    └── Misconfigured    refuse to start
+"""
+
+from __future__ import annotations
+
+
+class DriftlineError(Exception):
+    """Root of the tree; never raised itself."""
+
+
+class Temporary(DriftlineError):
+    """The same call may go through later.
+
+    Parameters
+    ----------
+    message:
+        What was found, what was expected, what to do.
+    delay_seconds:
+        How long to wait before the next try.
+    """
+
+    def __init__(self, message: str, *, delay_seconds: float = 1.0) -> None:
+        super().__init__(message)
+        self.delay_seconds = delay_seconds
+
+
+class Unreachable(Temporary):
+    """An engine (Kafka, Flink, Prometheus, a model server) does not answer."""
+
+
+class Permanent(DriftlineError):
+    """Trying again changes nothing."""
+
+
+class Unreadable(Permanent):
+    """Bytes that are not a record of a form we know; `reason` is the dead letter's code."""
+
+    def __init__(self, message: str, *, reason: str = "unreadable") -> None:
+        super().__init__(message)
+        self.reason = reason
+
+
+class NotFound(Permanent):
+    """No such model, version, record or file."""
+
+
+class Conflict(Permanent):
+    """Already running, already used, or bound to something that has changed since."""
+
+
+class GateFailed(Permanent):
+    """A gate or a verdict said no."""
+
+
+class Misconfigured(DriftlineError):
+    """A setting cannot work; nothing starts until it is mended."""

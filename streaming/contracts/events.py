@@ -1,0 +1,148 @@
+"""What makes one event usable: the row-by-row rule.
+
+The stream job decodes columns and comes here only for the records that a batch choked on; the
+retrain worker replays through the same rule, so both agree on which rows exist.
+"""
+
+from __future__ import annotations
+
+import math
+from enum import StrEnum
+from typing import Any
+
+import msgspec
+import orjson
+
+from streaming.contracts.errors import Unreadable
+from streaming.contracts.model import FeatureSpec, ModelContract
+
+_INT64 = 2**63
+
+
+class Reason(StrEnum):
+    """Why an event went to the dead letters."""
+
+    EMPTY = "empty"
+    OVERSIZE = "oversize"
+    NOT_AN_OBJECT = "not_an_object"
+    NOT_JSON = "not_json"
+    WRONG_TYPE = "wrong_type"
+    MISSING_FIELD = "missing_field"
+    NO_TIME = "no_time"
+    FUTURE_TIME = "future_time"
+
+
+class Event(msgspec.Struct, frozen=True):
+    """A usable event: key, event time in seconds, and the values of the contract's features.
+
+    `non_finite` names the features whose number was NaN or infinite; their value is None.
+    """
+
+    key: str
+    time: float
+    values: dict[str, int | float | str | None]
+    non_finite: tuple[str, ...] = ()
+    unknown: tuple[str, ...] = ()
+    """Fields that the contract does not know."""
+
+
+def decode_event(data: bytes | None, contract: ModelContract, *, now: float) -> Event:
+    """The event in `data`.
+
+    Parameters
+    ----------
+    data:
+        The record's value as it came from Kafka.
+    contract:
+        Which fields exist and of what kind they are.
+    now:
+        Seconds since 1970; an event further ahead than `contract.future_seconds` is refused.
+
+    Raises
+    ------
+    Unreadable
+        With one of `Reason` as its `reason`.
+    """
+    fields = _parse(data, contract)
+    time = _time(fields, contract, now)
+    values: dict[str, int | float | str | None] = {}
+    non_finite = []
+    for spec in contract.features:
+        value = _value(fields.get(spec.name), spec)
+        if isinstance(value, float) and not math.isfinite(value):
+            non_finite.append(spec.name)
+            value = None
+        elif value is None and spec.required:
+            raise Unreadable(f"Field {spec.name} is missing.", reason=Reason.MISSING_FIELD.value)
+        values[spec.name] = value
+    known = {spec.name for spec in contract.features} | {contract.key, contract.time}
+    unknown = tuple(sorted(set(fields) - known))
+    key = fields.get(contract.key)
+    if not isinstance(key, str | int) or isinstance(key, bool) or key == "":
+        raise Unreadable(f"Field {contract.key} is missing.", reason=Reason.MISSING_FIELD.value)
+    return Event(str(key), time, values, tuple(non_finite), unknown)
+
+
+def _parse(data: bytes | None, contract: ModelContract) -> dict[str, Any]:
+    if data is None or not data.strip():
+        raise Unreadable("The record is empty.", reason=Reason.EMPTY.value)
+    if len(data) > contract.largest_event_bytes:
+        raise Unreadable(
+            f"The record has {len(data)} bytes; at most {contract.largest_event_bytes} are read.",
+            reason=Reason.OVERSIZE.value,
+        )
+    try:
+        fields = orjson.loads(data)
+    except orjson.JSONDecodeError:
+        fields = _lenient(data)
+    if not isinstance(fields, dict):
+        raise Unreadable("The record is no JSON object.", reason=Reason.NOT_AN_OBJECT.value)
+    return fields
+
+
+def _lenient(data: bytes) -> Any:
+    """JSON with NaN and Infinity literals; text must be fit for UTF-8 (no lone surrogates)."""
+    import json
+
+    try:
+        fields = json.loads(data, parse_int=_whole)
+        json.dumps(fields, ensure_ascii=False).encode()
+        return fields
+    except (ValueError, RecursionError) as error:
+        raise Unreadable(
+            f"The record is not JSON: {error}.", reason=Reason.NOT_JSON.value
+        ) from error
+
+
+def _whole(text: str) -> int | float:
+    """An integer; one too long for any number is as infinite as ``1e999`` is."""
+    return int(text) if len(text) < 300 else float(text)
+
+
+def _time(fields: dict[str, Any], contract: ModelContract, now: float) -> float:
+    time = fields.get(contract.time)
+    if isinstance(time, bool) or not isinstance(time, int | float) or not math.isfinite(time):
+        raise Unreadable(f"Field {contract.time} holds no time.", reason=Reason.NO_TIME.value)
+    if time > now + contract.future_seconds:
+        raise Unreadable(
+            f"Field {contract.time} lies {time - now:.0f} s ahead of the clock.",
+            reason=Reason.FUTURE_TIME.value,
+        )
+    return float(time)
+
+
+def _value(value: Any, spec: FeatureSpec) -> int | float | str | None:
+    """The value in the feature's kind; None where it is missing."""
+    if value is None:
+        return None
+    if spec.kind == "text" and isinstance(value, str):
+        return value
+    if spec.kind != "text" and isinstance(value, int | float) and not isinstance(value, bool):
+        if spec.kind == "number":
+            return float(value)
+        if isinstance(value, int) and -_INT64 <= value < _INT64:
+            return value
+    raise Unreadable(
+        f"Field {spec.name} holds a {type(value).__name__}; the contract says {spec.kind}.",
+        reason=Reason.WRONG_TYPE.value,
+    )

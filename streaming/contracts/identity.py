@@ -1,0 +1,22 @@
+"""Ids that repeat: the same cause gives the same id, so a replay is recognised and dropped."""
+
+from __future__ import annotations
+
+import hashlib
+
+
+def record_id(kind: str, model: str, *key: object) -> str:
+    """Digest of kind + model + natural key, 24 hex digits.
+
+    >>> record_id("drift-verdict", "a", 60.0) == record_id("drift-verdict", "a", 60.0)
+    True
+    >>> record_id("drift-verdict", "a", 1) == record_id("drift-verdict", "a", 2)
+    False
+    """
+    text = "\x1f".join((kind, model, *(repr(part) for part in key)))
+    return hashlib.sha256(text.encode()).hexdigest()[:24]
+
+
+def digest(data: bytes) -> str:
+    """SHA-256 in hex."""
+    return hashlib.sha256(data).hexdigest()

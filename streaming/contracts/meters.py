@@ -1,0 +1,152 @@
+"""Every metric's name, kind, labels and meaning, in one place.
+
+Names follow Prometheus' conventions: prefix ``driftline_``, base units, ``_total`` for counters.
+Labels are bounded (model, outcome, reason code, arm); never an id. Engines make their
+instruments from this table with `instrument`, so a metric that is not listed cannot be exported.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+Kind = Literal["counter", "gauge", "histogram"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Meter:
+    """One metric."""
+
+    name: str
+    kind: Kind
+    labels: tuple[str, ...]
+    meaning: str
+    buckets: tuple[float, ...] = ()
+
+
+EVENTS_READ = Meter(
+    name="driftline_events_read_total",
+    kind="counter",
+    labels=("model",),
+    meaning="Offsets read from the events topic, in judged windows.",
+)
+EVENTS_ACCEPTED = Meter(
+    name="driftline_events_accepted_total",
+    kind="counter",
+    labels=("model",),
+    meaning="Events counted in a window.",
+)
+EVENTS_DEAD = Meter(
+    name="driftline_events_dead_total",
+    kind="counter",
+    labels=("model",),
+    meaning="Events sent to the dead letters.",
+)
+EVENTS_LATE = Meter(
+    name="driftline_events_late_total",
+    kind="counter",
+    labels=("model",),
+    meaning="Events that came after their window had closed.",
+)
+WINDOWS = Meter(
+    name="driftline_windows_total",
+    kind="counter",
+    labels=("model", "outcome"),
+    meaning="Windows judged, by outcome.",
+)
+DRIFT_EFFECT = Meter(
+    name="driftline_drift_effect_sd",
+    kind="gauge",
+    labels=("model", "feature"),
+    meaning="Effect of the latest window against the reference, in standard deviations.",
+)
+DRIFT_P = Meter(
+    name="driftline_drift_p_ratio",
+    kind="gauge",
+    labels=("model", "feature"),
+    meaning="Combined p of the latest window.",
+)
+WINDOW_ROWS = Meter(
+    name="driftline_window_rows",
+    kind="gauge",
+    labels=("model",),
+    meaning="Rows of the latest judged window.",
+)
+WINDOW_END = Meter(
+    name="driftline_window_end_seconds",
+    kind="gauge",
+    labels=("model",),
+    meaning="End of the latest judged window, seconds since 1970: a stalled watermark shows here.",
+)
+VERDICT_DELAY = Meter(
+    name="driftline_verdict_delay_seconds",
+    kind="histogram",
+    labels=("model",),
+    meaning="From the end of a window to its verdict.",
+    buckets=(0.25, 0.5, 1, 2, 5, 10, 30, 60, 300),
+)
+RETRAINS = Meter(
+    name="driftline_retrains_total",
+    kind="counter",
+    labels=("model", "outcome"),
+    meaning="Retrains by outcome: requested, refused, published, failed.",
+)
+RETRAIN_RUNNING = Meter(
+    name="driftline_retrain_running",
+    kind="gauge",
+    labels=("model",),
+    meaning="1 while a retrain is in flight.",
+)
+RETRAIN_SECONDS = Meter(
+    name="driftline_retrain_component_seconds",
+    kind="gauge",
+    labels=("model", "component"),
+    meaning="How long each component of the latest retrain took.",
+)
+LIVE_VERSION = Meter(
+    name="driftline_live_version",
+    kind="gauge",
+    labels=("model",),
+    meaning="The version that is live.",
+)
+CANARY_WEIGHT = Meter(
+    name="driftline_canary_weight_ratio",
+    kind="gauge",
+    labels=("model",),
+    meaning="Share of the traffic that the canary gets.",
+)
+CANARY_VERDICTS = Meter(
+    name="driftline_canary_verdicts_total",
+    kind="counter",
+    labels=("model", "outcome"),
+    meaning="Canary verdicts by outcome.",
+)
+ROLLOUT_PHASE = Meter(
+    name="driftline_rollout_phase",
+    kind="gauge",
+    labels=("model", "phase"),
+    meaning="1 for the phase the rollout is in.",
+)
+APPROVAL_WAITING = Meter(
+    name="driftline_approval_waiting",
+    kind="gauge",
+    labels=("model",),
+    meaning="1 while a person is asked.",
+)
+RECORDS_REFUSED = Meter(
+    name="driftline_records_refused_total",
+    kind="counter",
+    labels=("topic", "reason"),
+    meaning="Records a part could not read.",
+)
+TICK_SECONDS = Meter(
+    name="driftline_tick_seconds",
+    kind="histogram",
+    labels=(),
+    meaning="How long the daemon's tick took.",
+    buckets=(0.01, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5),
+)
+
+METERS: tuple[Meter, ...] = tuple(
+    value for value in list(globals().values()) if isinstance(value, Meter)
+)

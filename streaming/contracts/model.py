@@ -1,0 +1,56 @@
+"""What everybody knows about a model: its features, topics and fields.
+
+Made once from `driftline.yaml` and the model's TFDV schema, then passed as a value. The pivot of
+a numeric feature is part of it: reference and windows share bucket edges only while the pivot
+stays the same, so it lives as long as the contract does.
+"""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import msgspec
+
+FeatureKind = Literal["integer", "number", "text"]
+
+
+class FeatureSpec(msgspec.Struct, frozen=True, kw_only=True):
+    """One field of an event."""
+
+    name: str
+    kind: FeatureKind
+    """JSON integer, JSON number, or text."""
+    categorical: bool = False
+    """Counted by value, even where the value is an integer."""
+    required: bool = False
+    """A record without it is a dead letter (``missing_field``)."""
+    judged: bool = True
+    """False for fields that move by themselves (ids, timestamps, the hour): summarised only."""
+    pivot: float = 0.0
+    """Subtracted before bucketing; 0 unless values sit far from zero."""
+
+
+class ModelContract(msgspec.Struct, frozen=True, kw_only=True):
+    """One model as the stream, the retrain and the demo see it."""
+
+    model: str
+    module: str
+    """Import path of the TFX user code, for example ``retrain.models.big_tipper``."""
+    events_topic: str
+    labels_topic: str
+    key: str
+    """Field that identifies an event, in events and labels alike."""
+    time: str
+    """Field with the event time in seconds since 1970."""
+    partitions: int = 2
+    features: tuple[FeatureSpec, ...] = ()
+    schema_path: str = ""
+    """The TFDV schema (text proto) that windows are validated against."""
+    window_seconds: float = 60.0
+    disorder_seconds: float = 10.0
+    largest_event_bytes: int = 64 * 1024
+    most_text_bytes: int = 256
+    """A longer text value is cut before it is counted."""
+    future_seconds: float = 300.0
+    """An event stamped further ahead of the clock is a dead letter, so that it cannot push the
+    watermark."""

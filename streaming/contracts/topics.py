@@ -1,0 +1,97 @@
+"""Every topic, in one table. A topic is created from here before anybody uses it.
+
+A topic that a broker makes by itself gets the wrong partition count and clean-up rule, and Faust
+refuses to start on it; so nothing relies on automatic creation.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+from streaming.contracts.records import (
+    Answer,
+    CanaryVerdict,
+    Command,
+    DeadLetter,
+    DriftVerdict,
+    ModelVersion,
+    Promotion,
+    Record,
+    RetrainFailure,
+    RetrainProgress,
+    RetrainRequest,
+    RolloutStatus,
+    WindowSummary,
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Topic:
+    """One topic: what it carries, how it is split and how long it lives."""
+
+    name: str
+    record: type[Record] | None
+    """The only kind of record in it; None for the applications' own JSON."""
+    key: str
+    """What the message key is, in words; keys are UTF-8."""
+    partitions: int = 1
+    cleanup: Literal["delete", "compact"] = "delete"
+    retention_hours: int = 24 * 30
+
+
+WINDOW_STATISTICS = Topic(name="window-statistics", record=WindowSummary, key="model")
+DRIFT_VERDICTS = Topic(name="drift-verdicts", record=DriftVerdict, key="model")
+RETRAIN_REQUESTS = Topic(name="retrain-requests", record=RetrainRequest, key="model")
+RETRAIN_PROGRESS = Topic(name="retrain-progress", record=RetrainProgress, key="model")
+RETRAIN_FAILURES = Topic(name="retrain-failures", record=RetrainFailure, key="model")
+MODEL_VERSIONS = Topic(
+    name="model-versions", record=ModelVersion, key="model/version", cleanup="compact"
+)
+CANARY_VERDICTS = Topic(name="canary-verdicts", record=CanaryVerdict, key="model")
+PROMOTIONS = Topic(name="promotions", record=Promotion, key="model", cleanup="compact")
+ROLLOUTS = Topic(name="rollouts", record=RolloutStatus, key="model", cleanup="compact")
+COMMANDS = Topic(name="commands", record=Command, key="model")
+ANSWERS = Topic(name="answers", record=Answer, key="model")
+DEAD_LETTERS = Topic(name="dead-letters", record=DeadLetter, key="model")
+LATE_EVENTS = Topic(name="late-events", record=DeadLetter, key="model")
+
+RECORD_TOPICS: tuple[Topic, ...] = (
+    WINDOW_STATISTICS,
+    DRIFT_VERDICTS,
+    RETRAIN_REQUESTS,
+    RETRAIN_PROGRESS,
+    RETRAIN_FAILURES,
+    MODEL_VERSIONS,
+    CANARY_VERDICTS,
+    PROMOTIONS,
+    ROLLOUTS,
+    COMMANDS,
+    ANSWERS,
+    DEAD_LETTERS,
+    LATE_EVENTS,
+)
+
+TOPIC_OF: dict[type[Record], Topic] = {
+    topic.record: topic
+    for topic in RECORD_TOPICS
+    if topic.record is not None and topic is not LATE_EVENTS
+}
+"""Where a record goes. (Late events are dead letters by form, so they name their topic.)"""
+
+
+def message_key(record: Record) -> bytes:
+    """The key a record is sent under.
+
+    >>> from streaming.contracts.records import Answer
+    >>> message_key(Answer(record_id="a", model="m", at=0.0, to="b", accepted=True, reason=""))
+    b'm'
+    """
+    if isinstance(record, ModelVersion):
+        return f"{record.model}/{record.version}".encode()
+    return record.model.encode()
+
+
+def applications_topic(name: str, *, partitions: int) -> Topic:
+    """A topic of the applications: events or labels of one model."""
+    return Topic(name=name, record=None, key="entity id", partitions=partitions)

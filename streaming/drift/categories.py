@@ -1,0 +1,128 @@
+"""The tests of a categorical feature: all shares together, the heavy ones alone, unseen values.
+
+Together: chi-square against the reference's shares, with rare categories pooled so that every
+cell expects enough rows, and Cohen's w (1988) with its bias removed as the effect:
+sqrt(max(0, sum (p - q)^2 / q - (K - 1)(1/n + 1/m))). Alone: the exact binomial of each heavy
+category against the rest; its effect is the w of those two cells, so it stays on one scale.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from math import sqrt
+
+import numpy as np
+
+from streaming.contracts.records import Categories
+from streaming.drift.evidence import Evidence
+from streaming.drift.pvalues import chi_square_tail
+from streaming.drift.rules import DriftRules
+from streaming.drift.shares import HEAVY, MOST_HEAVY, share_test, worst_of
+from streaming.grid import Floats, Integers
+
+ENOUGH_EXPECTED = 10
+"""Every cell of the chi-square expects at least so many rows."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class CategoryShares:
+    """A reference's categories, ready to be compared with."""
+
+    m: int
+    places: dict[str, int]
+    counts: Integers
+    """In descending order."""
+    tail: int
+    """Rows of values that the bound cut off."""
+    once: int
+    """Values seen exactly once."""
+
+
+def prepare_categories(categories: Categories) -> CategoryShares | None:
+    """The shares of a reference; None when it counted nothing."""
+    m = sum(categories.counts) + categories.tail_rows
+    if not categories.values:
+        return None
+    counts = np.array(categories.counts, np.int64)
+    return CategoryShares(
+        m=m,
+        places={value: at for at, value in enumerate(categories.values)},
+        counts=counts,
+        tail=categories.tail_rows,
+        once=int((counts == 1).sum()),
+    )
+
+
+def category_tests(
+    shares: CategoryShares, categories: Categories, rules: DriftRules
+) -> list[Evidence]:
+    """All tests of a window's counted values, which are at least one."""
+    now = np.zeros(len(shares.counts), np.int64)
+    unseen = categories.tail_rows
+    for value, count in zip(categories.values, categories.counts, strict=True):
+        place = shares.places.get(value)
+        if place is None:
+            unseen += count
+        else:
+            now[place] = count
+    n = int(now.sum()) + unseen
+    # Good & Turing: the mass never seen is about what was seen once.
+    before = shares.tail + shares.once
+    news = share_test("unseen", unseen, n, before=before, m=shares.m, rules=rules, only_more=True)
+    return [news, *_together(shares, now, unseen, rules), *_alone(shares, now, n, rules)]
+
+
+def _together(
+    shares: CategoryShares, now: Integers, unseen: int, rules: DriftRules
+) -> list[Evidence]:
+    """Chi-square over pooled cells. Unseen values join the tail, or, where the reference has
+    none, are left to their own test."""
+    tail_now = unseen if shares.tail else 0
+    n, m = int(now.sum()) + tail_now, int(shares.counts.sum()) + shares.tail
+    if n < rules.min_rows:
+        return []
+    observed, expected = _pool(now, shares.counts / m, tail_now, n)
+    degrees = len(observed) - 1
+    if degrees < 1:
+        return []
+    gaps = float(np.sum((observed / n - expected) ** 2 / expected))
+    persistence = n * (rules.wobble_sd**2 + 1.0 / m)
+    return [
+        Evidence(
+            name="category",
+            statistic=n * gaps,
+            p=chi_square_tail(n * gaps, degrees, persistence),
+            effect=sqrt(max(0.0, gaps - degrees * (1.0 / n + 1.0 / m))),
+            n=n,
+            persistence=persistence,
+            alone=False,
+        )
+    ]
+
+
+def _pool(now: Integers, expected: Floats, tail_now: int, n: int) -> tuple[Floats, Floats]:
+    """Cells that expect enough rows, and one for all others if that expects enough too."""
+    kept = int(np.searchsorted(-expected, -ENOUGH_EXPECTED / n, side="right"))
+    rest = 1.0 - float(expected[:kept].sum())
+    while kept and 1e-12 < rest < ENOUGH_EXPECTED / n:
+        kept -= 1
+        rest += float(expected[kept])
+    cells = [*now[:kept].tolist()]
+    shares = [*expected[:kept].tolist()]
+    if rest > 1e-12:
+        cells.append(int(now[kept:].sum()) + tail_now)
+        shares.append(rest)
+    return np.array(cells, float), np.array(shares, float)
+
+
+def _alone(shares: CategoryShares, now: Integers, n: int, rules: DriftRules) -> list[Evidence]:
+    tests = []
+    for place in np.flatnonzero(shares.counts > HEAVY * shares.m)[:MOST_HEAVY].tolist():
+        before, count = int(shares.counts[place]), int(now[place])
+        if before == shares.m:
+            continue  # the only value: what is not it, is unseen
+        test = share_test("value", count, n, before=before, m=shares.m, rules=rules)
+        share = before / shares.m
+        spread = sqrt(max(share * (1.0 - share), rules.share_floor))
+        tests.append(replace(test, effect=(count / n - share) / spread))
+    return worst_of(tests)

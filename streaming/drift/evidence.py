@@ -1,0 +1,31 @@
+"""What one test says, before it is compared with a limit."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from streaming.contracts.records import TestResult
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Evidence:
+    """One test of one feature in one window."""
+
+    name: str
+    statistic: float
+    """z for linear scores, chi-square for shape and category, the share for shares."""
+    p: float
+    """Two-sided, under sampling and persistent error."""
+    effect: float
+    """Signed, in standard deviations."""
+    n: int
+    persistence: float
+    """Variance of the persistent error over that of the sampling error."""
+    weight: float = 1.0
+    """Part of the feature's budget."""
+    alone: bool = True
+    """Whether its tail is exact enough to suspect after a single window."""
+
+    def result(self) -> TestResult:
+        """The record of it."""
+        return TestResult(name=self.name, statistic=self.statistic, p=self.p, effect=self.effect)

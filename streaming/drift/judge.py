@@ -1,0 +1,161 @@
+"""The judgement on a window: the worst of its features, or why there is none."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from streaming.contracts.identity import record_id
+from streaming.contracts.model import FeatureSpec, ModelContract
+from streaming.contracts.records import (
+    DriftOutcome,
+    DriftVerdict,
+    FeatureVerdict,
+    ReferenceSummary,
+    WindowSummary,
+)
+from streaming.drift import history as memory
+from streaming.drift import reasons
+from streaming.drift.features import Limits, is_lost, judge_feature
+from streaming.drift.history import DriftHistory, Past
+from streaming.drift.limits import lanes
+from streaming.drift.prepared import PreparedReference, prepare_reference
+from streaming.drift.rules import DriftRules
+
+
+def judge_drift(
+    window: WindowSummary,
+    reference: ReferenceSummary | PreparedReference | None,
+    reference_id: str,
+    history: DriftHistory,
+    rules: DriftRules,
+    contract: ModelContract,
+) -> tuple[DriftVerdict, DriftHistory]:
+    """The verdict on `window`, and the history to pass with the next one.
+
+    The same arguments give the same record, so a replay repeats its id. A window that cannot be
+    judged is `inconclusive`, never `stable`, and leaves the history as it was.
+
+    Parameters
+    ----------
+    window:
+        What the window held.
+    reference:
+        The yardstick, best prepared once with `prepare_reference`; None when there is none yet.
+    reference_id:
+        `record_id` of the promotion that brought the reference; the history starts afresh when
+        it changes.
+    history:
+        From the previous window of this model; `DriftHistory()` at the beginning.
+    rules, contract:
+        Of this model.
+    """
+    past = history.for_reference(reference_id)
+    if isinstance(reference, ReferenceSummary):
+        reference = prepare_reference(reference, contract)
+    judged = tuple(spec for spec in contract.features if spec.judged)
+    problem = reasons.unusable(window, rules)
+    if reference is None:
+        problem = "There is no reference yet; the first promotion brings it."
+    if problem or reference is None:
+        return _verdict(window, reference, reference_id, "inconclusive", problem, ()), past
+    features, after = _judge_features(window, reference, past, rules, judged)
+    outcome = _worst(features)
+    reason = reasons.of_window(outcome, features)
+    broken = _broken(window, reference, rules)
+    if broken and outcome == "stable":
+        outcome = "inconclusive"
+        reason = f"{', '.join(broken)} went missing against the schema; see the anomalies."
+    return _verdict(window, reference, reference_id, outcome, reason, features), after
+
+
+@dataclass(frozen=True, slots=True)
+class _Place:
+    """Where a window lies in time."""
+
+    start: float
+    seconds: float
+
+
+def _judge_features(
+    window: WindowSummary,
+    reference: PreparedReference,
+    past: DriftHistory,
+    rules: DriftRules,
+    judged: Sequence[FeatureSpec],
+) -> tuple[tuple[FeatureVerdict, ...], DriftHistory]:
+    place = _Place(window.window_start, max(1e-3, window.window_end - window.window_start))
+    sustained, single = lanes(rules, features=len(judged), window_seconds=place.seconds)
+    limits = Limits(rules=rules, sustained=sustained, single=single)
+    summaries = {summary.name: summary for summary in window.features}
+    complaints = {anomaly.feature for anomaly in window.anomalies}
+    verdicts = []
+    after = dict(past.features)
+    for spec in judged:
+        own = past.features.get(spec.name, ())
+        verdict, level = judge_feature(
+            spec.name,
+            summaries.get(spec.name),
+            reference.features.get(spec.name),
+            memory.before(own, window_start=place.start, window_seconds=place.seconds, of=rules.of),
+            limits,
+            schema_complains=spec.name in complaints,
+        )
+        verdicts.append(verdict)
+        if level is not None:
+            after[spec.name] = memory.remember(own, Past(place.start, int(level)), of=rules.of)
+    return tuple(verdicts), DriftHistory(reference_id=past.reference_id, features=after)
+
+
+def _broken(
+    window: WindowSummary, reference: PreparedReference, rules: DriftRules
+) -> tuple[str, ...]:
+    """Judged features that most rows lost, against the schema."""
+    complaints = {anomaly.feature for anomaly in window.anomalies}
+    return tuple(
+        summary.name
+        for summary in window.features
+        if summary.name in complaints
+        and summary.name in reference.features
+        and is_lost(summary, reference.features[summary.name], rules)
+    )
+
+
+def _worst(features: Sequence[FeatureVerdict]) -> DriftOutcome:
+    outcomes = {one.outcome for one in features}
+    for outcome in ("drifted", "suspected", "stable"):
+        if outcome in outcomes:
+            return outcome
+    return "inconclusive"
+
+
+def _verdict(
+    window: WindowSummary,
+    reference: PreparedReference | None,
+    reference_id: str,
+    outcome: DriftOutcome,
+    reason: str,
+    features: tuple[FeatureVerdict, ...],
+) -> DriftVerdict:
+    return DriftVerdict(
+        record_id=record_id(
+            "drift-verdict", window.model, window.window_start, window.window_end, reference_id
+        ),
+        model=window.model,
+        at=window.window_end,
+        caused_by=(window.record_id, reference_id) if reference_id else (window.record_id,),
+        window_start=window.window_start,
+        window_end=window.window_end,
+        outcome=outcome,
+        reason=reason,
+        rows=window.accepted,
+        offsets=window.offsets,
+        reference_id=reference_id,
+        reference_version=reference.version if reference else 0,
+        features=features,
+        anomalies=window.anomalies,
+        accepted=window.accepted,
+        dead_letters=window.dead_letters,
+        late=window.late,
+        offsets_read=window.offsets_read,
+    )

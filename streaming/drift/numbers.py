@@ -1,0 +1,109 @@
+"""The tests of a numeric feature: location, dispersion, shape, and shares of its values."""
+
+from __future__ import annotations
+
+from math import sqrt
+
+import numpy as np
+
+from streaming.contracts.records import NumericGrid
+from streaming.drift.evidence import Evidence
+from streaming.drift.pvalues import chi_square_tail, mean_score_z, two_sided
+from streaming.drift.rules import DriftRules
+from streaming.drift.scores import DISPERSION, LOCATION, SHAPE, NumberScores
+from streaming.drift.shares import share_test, worst_of
+from streaming.grid import Floats, Integers
+
+ENOUGH_OTHERS = 10
+"""So many expected rows beside the most frequent value are needed for location and dispersion:
+the saddlepoint of a near-constant feature is a lattice."""
+ENOUGH_FOR_SHAPE = 50
+"""The same for shape, whose chi-square is only a limit…"""
+ENOUGH_FOR_SHAPE_ALONE = 1_000
+"""… and this many before its far tail is trusted after a single window."""
+
+
+def number_tests(scores: NumberScores, grid: NumericGrid, rules: DriftRules) -> list[Evidence]:
+    """All tests of a window's finite values, which are at least one."""
+    buckets = np.array(grid.buckets, np.int64)
+    counts = np.array(grid.counts, np.int64)
+    n = int(counts.sum())
+    columns, places = scores.columns(buckets)
+    means = scores.scores[:, columns] @ (counts / n)
+    persistence = n * (rules.wobble_sd**2 + 1.0 / scores.m)
+    others = n * (1.0 - scores.heaviest)
+    tests = []
+    if others >= ENOUGH_OTHERS:
+        for name, row in (("location", LOCATION), ("dispersion", DISPERSION)):
+            if scores.usable[row]:
+                tests.append(_linear(name, scores, row, float(means[row]), n, persistence))
+    if others >= ENOUGH_FOR_SHAPE:
+        alone = others >= ENOUGH_FOR_SHAPE_ALONE
+        tests += _shape(scores, means, n, persistence, alone=alone)
+    return tests + _value_tests(scores, buckets, counts, places, n, rules)
+
+
+def _linear(
+    name: str, scores: NumberScores, row: int, mean: float, n: int, persistence: float
+) -> Evidence:
+    known = scores.scores[row, : len(scores.buckets)]
+    z = mean_score_z(known, scores.shares, mean, n)
+    return Evidence(
+        name=name,
+        statistic=z,
+        p=two_sided(z, persistence),
+        effect=mean,
+        n=n,
+        persistence=persistence,
+    )
+
+
+def _shape(
+    scores: NumberScores, means: Floats, n: int, persistence: float, *, alone: bool
+) -> list[Evidence]:
+    """Neyman's smooth test with four components."""
+    degrees = sum(scores.usable[SHAPE])
+    if not degrees:
+        return []
+    squares = float(np.sum(means[SHAPE] ** 2))
+    return [
+        Evidence(
+            name="shape",
+            statistic=n * squares,
+            p=chi_square_tail(n * squares, degrees, persistence),
+            effect=sqrt(max(0.0, squares - degrees * (1.0 / n + 1.0 / scores.m))),
+            n=n,
+            persistence=persistence,
+            alone=alone,
+        )
+    ]
+
+
+def _value_tests(
+    scores: NumberScores,
+    buckets: Integers,
+    counts: Integers,
+    places: Integers,
+    n: int,
+    rules: DriftRules,
+) -> list[Evidence]:
+    """Zero, the other heavy values, values beyond the reference's range, values never seen."""
+    m = scores.m
+
+    def share(name: str, count: int, before: float, *, only_more: bool = False) -> Evidence:
+        return share_test(name, count, n, before=before, m=m, rules=rules, only_more=only_more)
+
+    now = np.zeros(len(scores.buckets), np.int64)
+    now[places[places >= 0]] = counts[places >= 0]
+    outside = (buckets < scores.buckets[0]) | (buckets > scores.buckets[-1])
+    tests = [
+        # Of a sample of m, a further value lies beyond either end once in m + 1 times.
+        share("range", int(counts[outside].sum()), 1.5, only_more=True),
+        # Good & Turing: the mass never seen is about what was seen once.
+        share("unseen", int(counts[places < 0].sum()), scores.once + 0.5, only_more=True),
+    ]
+    if scores.pivot == 0.0:
+        zero, zero_before = counts[buckets == 0], scores.counts[scores.buckets == 0]
+        tests.append(share("zero", int(zero.sum()), float(zero_before.sum())))
+    heavy = [share("value", int(now[at]), float(scores.counts[at])) for at in scores.heavy]
+    return tests + worst_of(heavy)

@@ -1,0 +1,86 @@
+"""A reference made ready once, so that judging a window is a few dot products."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from streaming.contracts.model import FeatureSpec, ModelContract
+from streaming.contracts.records import FeatureSummary, ReferenceSummary
+from streaming.drift.categories import CategoryShares, prepare_categories
+from streaming.drift.rules import SHARES_WEIGHT, WEIGHTS_OF_CATEGORIES, WEIGHTS_OF_NUMBERS
+from streaming.drift.scores import DISPERSION, LOCATION, SHAPE, NumberScores, prepare_scores
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class PreparedFeature:
+    """One feature of the reference: its shares and scores, and how its budget is split."""
+
+    name: str
+    rows: int
+    missing: int
+    non_finite: int
+    numbers: NumberScores | None
+    categories: CategoryShares | None
+    weights: Mapping[str, float]
+    """By test; they add up to 1."""
+
+    @property
+    def counted(self) -> int:
+        """Rows with a usable value."""
+        return self.rows - self.missing - self.non_finite
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class PreparedReference:
+    """A `ReferenceSummary` with the scores of its features."""
+
+    version: int
+    features: Mapping[str, PreparedFeature]
+
+
+def prepare_reference(reference: ReferenceSummary, contract: ModelContract) -> PreparedReference:
+    """Compute what only depends on the reference; for the features that are judged."""
+    specs = {spec.name: spec for spec in contract.features if spec.judged}
+    return PreparedReference(
+        version=reference.version,
+        features={
+            summary.name: _prepare(summary, specs[summary.name])
+            for summary in reference.features
+            if summary.name in specs
+        },
+    )
+
+
+def _prepare(summary: FeatureSummary, spec: FeatureSpec) -> PreparedFeature:
+    numbers = prepare_scores(summary.grid) if summary.grid else None
+    categories = prepare_categories(summary.categories) if summary.categories else None
+    weights: dict[str, float] = {}
+    shares = ["missing"] + (["non_finite"] if spec.kind == "number" else [])
+    rest = 1.0
+    if numbers is not None:
+        shares += ["range", "unseen"]
+        shares += ["zero"] if numbers.pivot == 0.0 else []
+        shares += ["value"] if len(numbers.heavy) else []
+        there = {
+            "location": numbers.usable[LOCATION],
+            "dispersion": numbers.usable[DISPERSION],
+            "shape": any(numbers.usable[SHAPE]),
+        }
+        weights = {name: part for name, part in WEIGHTS_OF_NUMBERS.items() if there[name]}
+        rest = SHARES_WEIGHT
+    elif categories is not None:
+        shares += ["unseen"]
+        weights = dict(WEIGHTS_OF_CATEGORIES)
+        rest = 1.0 - sum(weights.values())
+    weights |= {name: rest / len(shares) for name in shares}
+    total = sum(weights.values())
+    return PreparedFeature(
+        name=summary.name,
+        rows=summary.rows,
+        missing=summary.missing,
+        non_finite=summary.non_finite,
+        numbers=numbers,
+        categories=categories,
+        weights={name: part / total for name, part in weights.items()},
+    )

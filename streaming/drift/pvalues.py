@@ -1,0 +1,135 @@
+"""Tail probabilities that stay right far out, as normal scores.
+
+A p of 1e-12 underflows nothing as a z of 7, so tests hand around signed z values and p is
+computed last, together with the error that does not average out (`two_sided`).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from math import inf, log, log1p, sqrt
+
+import numpy as np
+from scipy import special
+
+from streaming.grid import Floats
+
+_NEAR = 2.0
+"""Up to this |z| the normal limit serves; beyond it the saddlepoint is worth its cost."""
+_STEPS = 60
+_TINY = 1e-250
+
+
+def two_sided(z: float, persistence: float) -> float:
+    """Two-sided p of `z` under sampling error 1 plus a persistent error of variance `persistence`.
+
+    >>> round(two_sided(1.96, 0.0), 3), round(two_sided(2 * 1.96, 3.0), 3)
+    (0.05, 0.05)
+    """
+    return float(2.0 * special.ndtr(-abs(z) / sqrt(1.0 + persistence)))
+
+
+def chi_square_tail(statistic: float, degrees: int, persistence: float) -> float:
+    """P(chi-square >= statistic) with every cell's error raised by `persistence`."""
+    return float(special.chdtrc(degrees, statistic / (1.0 + persistence)))
+
+
+def mean_score_z(scores: Floats, shares: Floats, mean: float, n: int) -> float:
+    """Signed normal score of the mean of `n` draws of `scores`, by saddlepoint.
+
+    Barndorff-Nielsen's r* = w + ln(v/w)/w with K(t) = ln sum p e^(t a), K'(t) = mean,
+    w = sgn(t) sqrt(2n(t mean - K)), v = t sqrt(n K''(t)) (Lugannani & Rice 1980;
+    Barndorff-Nielsen 1986). Within 5 % of the true tail down to 1e-9 for smooth features.
+
+    Parameters
+    ----------
+    scores:
+        With mean 0 and variance 1 under `shares`.
+    shares:
+        Positive probabilities of the scores.
+    mean:
+        The observed mean score.
+    n:
+        How many draws.
+    """
+    z = mean * sqrt(n)
+    if abs(z) <= _NEAR:
+        return z
+    if mean < 0:
+        return -mean_score_z(-scores, shares, -mean, n)
+    highest = float(scores.max())
+    if mean >= highest - 1e-9:
+        return sqrt(-2.0 * n * log(min(1.0, float(shares[scores >= highest - 1e-9].sum()))))
+    tilted = _tilt(scores, np.log(shares), mean)
+    if tilted is None:
+        return z
+    w = sqrt(max(0.0, 2.0 * n * (tilted.t * mean - tilted.cumulant)))
+    v = tilted.t * sqrt(n * tilted.variance)
+    return w + log(v / w) / w if w > 0 and v > 0 else w
+
+
+@dataclass(frozen=True, slots=True)
+class _Tilted:
+    """The exponentially tilted distribution at `t`."""
+
+    t: float
+    cumulant: float
+    mean: float
+    variance: float
+
+
+def _tilt(scores: Floats, log_shares: Floats, mean: float) -> _Tilted | None:
+    """The tilt whose mean is `mean` > 0: Newton, kept inside a bracket."""
+    low, high, t = 0.0, inf, mean
+    at = None
+    for _ in range(_STEPS):
+        at = _tilted(scores, log_shares, t)
+        if abs(at.mean - mean) <= 1e-9 * max(1.0, mean):
+            return at
+        if at.mean < mean:
+            low = t
+        else:
+            high = t
+        step = t + (mean - at.mean) / at.variance if at.variance > 1e-300 else inf
+        inside = low < step < min(high, 4.0 * t + 1.0)
+        t = step if inside else (2.0 * t + 1.0 if high == inf else (low + high) / 2.0)
+    return at
+
+
+def _tilted(scores: Floats, log_shares: Floats, t: float) -> _Tilted:
+    exponents = log_shares + t * scores
+    top = float(exponents.max())
+    weights = np.exp(exponents - top)
+    total = float(weights.sum())
+    mean = float(weights @ scores) / total
+    variance = float(weights @ (scores - mean) ** 2) / total
+    return _Tilted(t, top + log(total), mean, variance)
+
+
+def share_z(count: int, n: int, share: float) -> float:
+    """Signed normal score of `count` of `n` when each counts with probability `share`, exact.
+
+    From the exact binomial tail on the side of `count`; where that underflows, the root of
+    the deviance, which is its limit.
+
+    >>> round(share_z(20, 100, 0.1), 2), share_z(10, 100, 0.1)
+    (2.88, 0.0)
+    """
+    if share <= 0.0 or share >= 1.0:
+        return 0.0 if count == round(n * share) else (inf if share <= 0.0 else -inf)
+    if count > n * share:
+        tail, sign = float(special.betainc(count, n - count + 1, share)), 1.0
+    elif count < n * share:
+        tail, sign = float(special.betainc(n - count, count + 1, 1.0 - share)), -1.0
+    else:
+        return 0.0
+    if tail > _TINY:
+        return sign * max(0.0, -float(special.ndtri(tail)))
+    return sign * sqrt(2.0 * n * _divergence(count / n, share))
+
+
+def _divergence(p: float, q: float) -> float:
+    """Kullback-Leibler divergence of two shares, in nats."""
+    left = p * log(p / q) if p > 0 else 0.0
+    right = (1 - p) * (log1p(-p) - log1p(-q)) if p < 1 else 0.0
+    return left + right

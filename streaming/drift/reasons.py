@@ -1,0 +1,128 @@
+"""The sentences of a verdict: the same words reach topic, log and screen."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from math import sqrt
+
+from scipy import special
+
+from streaming.contracts.records import (
+    DriftOutcome,
+    FeatureSummary,
+    FeatureVerdict,
+    WindowSummary,
+)
+from streaming.drift.evidence import Evidence
+from streaming.drift.limits import Lane
+from streaming.drift.prepared import PreparedFeature
+from streaming.drift.rules import DriftRules
+
+_NAMED = 3
+"""So many features are named; the others are counted."""
+_LINEAR = ("location", "dispersion")
+
+
+def of_feature(
+    outcome: DriftOutcome,
+    leading: Evidence,
+    hits: int,
+    rules: DriftRules,
+    lane: Lane,
+    *,
+    now: bool,
+) -> str:
+    """One sentence: what moved most, how far, the limit, n, and in how many windows.
+
+    `now` tells whether this window is one of the `hits`.
+
+    >>> from streaming.drift.limits import lanes
+    >>> test = Evidence(name="location", statistic=30.0, p=1e-9, effect=0.7, n=2000,
+    ...                 persistence=5.0)
+    >>> lane, _ = lanes(DriftRules(), features=12, window_seconds=60)
+    >>> of_feature("drifted", test, 3, DriftRules(), lane, now=True)
+    'Its location differs by +0.70 sd (limit 0.50 sd, n = 2,000), beyond it in 3 of 5 windows.'
+    """
+    floor = rules.drifted_sd if outcome == "drifted" else rules.suspected_sd
+    limit = max(floor, _sampling_limit(leading, lane))
+    text = (
+        f"Its {leading.name.replace('_', '-')} differs by {leading.effect:+.2f} sd "
+        f"(limit {limit:.2f} sd, n = {leading.n:,})"
+    )
+    if not hits:
+        return f"{text}."
+    return f"{text}, beyond it in {hits} of {rules.of} windows{'' if now else ', but not now'}."
+
+
+def _sampling_limit(test: Evidence, lane: Lane) -> float:
+    """The effect at which a linear test becomes significant."""
+    if test.name not in _LINEAR:
+        return 0.0
+    p = test.weight * lane.limit(test.persistence)
+    return -float(special.ndtri(p / 2.0)) * sqrt((1.0 + test.persistence) / test.n)
+
+
+def too_few_rows(now: int, before: int, rules: DriftRules) -> str:
+    """Which side is short of rows."""
+    side, rows = ("window", now) if now < rules.min_rows else ("reference", before)
+    return f"the {side} has {rows:,} rows, {rules.min_rows:,} are needed"
+
+
+def too_few_values(now: FeatureSummary, reference: PreparedFeature, rules: DriftRules) -> str:
+    """Which side is short of values that are neither missing nor non-finite; or nothing."""
+    counted = now.rows - now.missing - now.non_finite
+    if counted >= rules.min_rows and reference.counted >= rules.min_rows:
+        return ""
+    side, rows = (
+        ("window", counted) if counted < rules.min_rows else ("reference", reference.counted)
+    )
+    return f"the {side} holds {rows:,} values of it, {rules.min_rows:,} are needed"
+
+
+def differs_in_kind(now: FeatureSummary, reference: PreparedFeature) -> bool:
+    """Whether the two sides do not share buckets."""
+    if reference.numbers is not None:
+        return now.grid is None or now.grid.pivot != reference.numbers.pivot
+    return reference.categories is not None and now.categories is None
+
+
+def of_window(outcome: DriftOutcome, features: Sequence[FeatureVerdict]) -> str:
+    """One sentence about the window, naming the features that matter most."""
+    judged = [one for one in features if one.outcome != "inconclusive"]
+    if not judged:
+        why = features[0].reason if features else "The contract judges no feature."
+        return f"No feature could be judged; {why[0].lower()}{why[1:]}"
+    if outcome == "stable":
+        widest = max(judged, key=lambda one: one.effect)
+        left_out = len(features) - len(judged)
+        rest = f"; {left_out} could not be judged" if left_out else ""
+        return (
+            f"All {len(judged)} judged features are within their limits; most moved: "
+            f"{_name(widest)}{rest}."
+        )
+    worst = sorted(
+        (one for one in judged if one.outcome == outcome),
+        key=lambda one: (-one.effect, one.feature),
+    )
+    named = ", ".join(_name(one) for one in worst[:_NAMED])
+    more = f" and {len(worst) - _NAMED} more" if len(worst) > _NAMED else ""
+    return f"{outcome.capitalize()}: {named}{more}."
+
+
+def _name(one: FeatureVerdict) -> str:
+    """A feature's name with the inside of its own sentence."""
+    detail = one.reason.removeprefix("Its ").rstrip(".")
+    return f"{one.feature} ({detail.replace(' (', ', ').replace(')', '')})"
+
+
+def unusable(window: WindowSummary, rules: DriftRules) -> str:
+    """Why nothing can be said about a window as a whole; empty when something can."""
+    total = window.accepted + window.dead_letters
+    if window.dead_letters > rules.most_dead_letters * total:
+        return (
+            f"{window.dead_letters:,} of {total:,} records could not be read "
+            f"(at most {rules.most_dead_letters:.0%} may be); see the dead letters."
+        )
+    if not window.accepted:
+        return "The window holds no rows."
+    return ""

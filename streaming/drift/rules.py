@@ -1,0 +1,95 @@
+"""What counts as drift: the settings of the judgement."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, fields
+from math import isfinite
+
+from streaming.contracts.errors import Misconfigured
+
+DAY = 86_400.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DriftRules:
+    """Budget, floors and patience of the judgement on one model.
+
+    A feature is beyond its limit in a window when a test is significant at the limit that the
+    budget leaves for it and the effect reaches a floor. More data makes the limit smaller, never
+    the floor.
+    """
+
+    false_alarms: float = 1.0
+    """Budget: false alarms allowed per `period_seconds`, over all features and windows."""
+    period_seconds: float = 30 * DAY
+    suspected_sd: float = 0.25
+    """Smallest effect, in standard deviations, that is ever reported. 0 switches floors off."""
+    drifted_sd: float = 0.5
+    """Smallest effect that asks for a retrain."""
+    share_floor: float = 0.005
+    """A share (missing, unseen, …) that grows from nothing to this much is `suspected_sd`."""
+    sustained: int = 3
+    """So many of the last `of` windows must be beyond the limit."""
+    of: int = 5
+    min_rows: int = 100
+    """Fewer rows of a feature, in window or reference, are not judged."""
+    wobble_sd: float = 0.05
+    """How far a healthy feature strays from its reference from day to day, in standard
+    deviations. It does not average out within a day, so limits add it to the sampling error.
+    0.05 keeps limits under the floor from about 1,000 rows; `pooled_wobble` estimates it."""
+    wobble_seconds: float = DAY
+    """How long such a stray lasts."""
+    single_share: float = 0.2
+    """Part of the budget for suspecting after one window; the rest is for `sustained` windows."""
+    most_dead_letters: float = 0.5
+    """A window of which a larger share could not be read is not judged."""
+    most_missing: float = 0.5
+    """A feature that is missing in more rows than this, and of which the schema complains, is
+    broken, not drifted."""
+
+    def __post_init__(self) -> None:
+        """Refuse what cannot work."""
+        for field in fields(self):
+            value = getattr(self, field.name)
+            if not isfinite(value) or value < 0:
+                raise Misconfigured(f"drift.{field.name} is {value}; it must be 0 or more.")
+        problem = next((text for wrong, text in self._checks() if wrong), None)
+        if problem:
+            raise Misconfigured(problem)
+
+    def _checks(self) -> tuple[tuple[bool, str], ...]:
+        return (
+            (
+                min(self.false_alarms, self.period_seconds, self.wobble_seconds) <= 0,
+                "drift.false_alarms, period_seconds and wobble_seconds must be above 0.",
+            ),
+            (
+                not 1 <= self.sustained <= self.of <= 60,
+                f"drift.sustained is {self.sustained} of {self.of}; "
+                "it must be at least 1 and at most all of up to 60 windows.",
+            ),
+            (
+                self.suspected_sd > self.drifted_sd,
+                f"drift.suspected_sd is {self.suspected_sd}; "
+                f"it must not exceed drifted_sd ({self.drifted_sd}).",
+            ),
+            (
+                not 0 < self.share_floor < 0.5,
+                f"drift.share_floor is {self.share_floor}; it must lie between 0 and 0.5.",
+            ),
+            (
+                not 0 < self.single_share < 1,
+                f"drift.single_share is {self.single_share}; it must lie between 0 and 1.",
+            ),
+            (
+                self.min_rows < 20,
+                f"drift.min_rows is {self.min_rows}; fewer than 20 rows prove nothing.",
+            ),
+        )
+
+
+WEIGHTS_OF_NUMBERS = {"location": 0.4, "dispersion": 0.2, "shape": 0.2}
+WEIGHTS_OF_CATEGORIES = {"category": 0.4, "value": 0.2}
+SHARES_WEIGHT = 0.2
+"""How the budget of one feature is split over its tests; the share tests have this much of a
+number's and the remaining 0.4 of a category's, in equal parts."""

@@ -1,0 +1,77 @@
+"""Shares: missing, non-finite, zero, single values, unseen values; exact binomial.
+
+The effect is the difference on the probit scale, in standard deviations:
+Phi^-1(p1) - Phi^-1(p0). Both shares are cut below at a floor, chosen so that growing from
+nothing to `share_floor` (0.5 %) is exactly the suspected effect: a new category has no finite
+distance otherwise. 1 -> 3 % missing is 0.45 sd, 1 -> 4 % 0.58, 0 -> 1 % 0.50, 50 -> 52 % 0.05.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from math import exp, pi
+
+from scipy import special
+
+from streaming.drift.evidence import Evidence
+from streaming.drift.pvalues import share_z, two_sided
+from streaming.drift.rules import DriftRules
+
+HEAVY = 0.02
+"""A single value with a larger share has a test of its own."""
+MOST_HEAVY = 8
+"""At most so many, the heaviest."""
+
+
+def share_effect(now: float, before: float, rules: DriftRules) -> float:
+    """Difference of two shares on the probit scale, cut at the floor.
+
+    >>> round(share_effect(0.04, 0.01, DriftRules()), 2)
+    0.58
+    >>> round(share_effect(0.005, 0.0, DriftRules()), 2)
+    0.25
+    """
+    least = float(special.ndtr(special.ndtri(rules.share_floor) - rules.suspected_sd))
+    low, high = (min(max(share, least), 1.0 - least) for share in (before, now))
+    return float(special.ndtri(high) - special.ndtri(low))
+
+
+def share_test(
+    name: str,
+    count: int,
+    n: int,
+    *,
+    before: float,
+    m: int,
+    rules: DriftRules,
+    only_more: bool = False,
+) -> Evidence:
+    """`count` of `n` rows against the reference's count (`before`, may be fractional) of `m`.
+
+    The reference's share is (before + 1/2) / (m + 1), so that zero of m is not taken for never.
+    The wobble is one of the probit, as the effect is; in units of the share's own standard error
+    it is phi(Phi^-1(p)) / sqrt(p (1 - p)) times as large. With `only_more`, fewer than before
+    is no change: nobody misses values that were never to be expected.
+    """
+    share = (before + 0.5) / (m + 1.0)
+    slope = exp(-(float(special.ndtri(share)) ** 2)) / (2.0 * pi * share * (1.0 - share))
+    persistence = n * (rules.wobble_sd**2 * slope + 1.0 / m)
+    z, effect = share_z(count, n, share), share_effect(count / n, before / m, rules)
+    if only_more:
+        z, effect = max(0.0, z), max(0.0, effect)
+    return Evidence(
+        name=name,
+        statistic=count / n,
+        p=two_sided(z, persistence),
+        effect=effect,
+        n=n,
+        persistence=persistence,
+    )
+
+
+def worst_of(tests: list[Evidence]) -> list[Evidence]:
+    """The smallest p of several tests of one kind, paid for by their number (Bonferroni)."""
+    if not tests:
+        return []
+    worst = min(tests, key=lambda test: (test.p, -abs(test.effect)))
+    return [replace(worst, p=min(1.0, worst.p * len(tests)))]

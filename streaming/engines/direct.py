@@ -1,0 +1,115 @@
+"""The stream job without Flink: the same parts in one process, in a plain loop.
+
+For tests, for walking the whole loop in one process, and as the ceiling that the bench compares
+the real job with. Nothing is checkpointed: when it stops, it starts again from the log.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+from itertools import groupby, islice
+
+from streaming.contracts.log import Message
+from streaming.contracts.model import ModelContract
+from streaming.contracts.records import DeadLetter, DriftVerdict, Promotion, WindowSummary
+from streaming.drift import DriftHistory, DriftRules, judge_drift
+from streaming.engines.artifacts import ArtifactStore
+from streaming.engines.judge import References, replaces
+from streaming.engines.partials import WindowPartial
+from streaming.engines.reading import Fetch, Reading, Step
+from streaming.engines.summarise import Summaries
+from streaming.engines.windows import NEVER_MS
+
+Out = WindowSummary | DriftVerdict | DeadLetter
+
+
+@dataclass(slots=True)
+class DirectJob:
+    """One model's stream job, fed by hand.
+
+    Parameters
+    ----------
+    contract, rules:
+        Of the model.
+    store:
+        Where statistics go and references come from.
+    """
+
+    contract: ModelContract
+    rules: DriftRules
+    store: ArtifactStore
+    _watermarks: dict[int, int] = field(default_factory=dict)
+    _open: dict[int, list[WindowPartial]] = field(default_factory=dict)
+    _promotion: Promotion | None = None
+    _history: DriftHistory = field(default_factory=DriftHistory)
+    _reading: Reading = field(init=False)
+    _summaries: Summaries = field(init=False)
+    _references: References = field(init=False)
+
+    def __post_init__(self) -> None:
+        self._reading = Reading(self.contract)
+        self._summaries = Summaries(self.contract, self.store)
+        self._references = References(self.store, self.contract)
+        self._watermarks = dict.fromkeys(range(self.contract.partitions), NEVER_MS)
+
+    def feed(self, fetch: Fetch, *, now: float) -> list[Out]:
+        """Read a fetch; the letters it made and the windows it closed, each with its verdict."""
+        step = Step(watermark_ms=self._watermarks[fetch.partition])
+        self._reading.take(step, fetch, now=now)
+        for end, part in step.windows.items():
+            self._open.setdefault(end, []).append(part)
+        self._watermarks[fetch.partition] = step.watermark_ms
+        return [*step.dead, *step.late, *self._close()]
+
+    def idle(self, partition: int, *, now: float) -> list[Out]:
+        """Tell that a partition has nothing to read at `now`."""
+        waited = self._reading.windows.idle(now, self._watermarks[partition])
+        self._watermarks[partition] = waited
+        return list(self._close())
+
+    def finish(self) -> list[Out]:
+        """Close whatever is open."""
+        last = max(self._open, default=NEVER_MS)
+        self._watermarks = dict.fromkeys(self._watermarks, last)
+        return list(self._close())
+
+    def promote(self, promotion: Promotion) -> None:
+        """Judge against this promotion's reference from now on."""
+        if replaces(promotion, self._promotion):
+            self._promotion, self._history = promotion, DriftHistory()
+
+    def _close(self) -> Iterator[Out]:
+        watermark = min(self._watermarks.values())
+        for end in sorted(end for end in self._open if end <= watermark):
+            summary = self._summaries.of(self._open.pop(end), end)
+            yield summary
+            yield self._judge(summary)
+
+    def _judge(self, summary: WindowSummary) -> DriftVerdict:
+        promotion = self._promotion
+        verdict, self._history = judge_drift(
+            summary,
+            self._references.of(promotion),
+            promotion.record_id if promotion else "",
+            self._history,
+            self.rules,
+            self.contract,
+        )
+        return verdict
+
+
+def fetches(messages: Iterable[Message], *, most: int = 5000) -> Iterator[Fetch]:
+    """Messages of any `RecordLog` as fetches, partition by partition as they come."""
+    for partition, run in groupby(messages, key=lambda message: message.partition):
+        while chunk := list(islice(run, most)):
+            yield _fetch(partition, chunk)
+
+
+def _fetch(partition: int, chunk: list[Message]) -> Fetch:
+    return Fetch(
+        partition=partition,
+        offsets=[message.offset for message in chunk],
+        values=[message.value for message in chunk],
+        arrived=lambda number: chunk[number].time,
+    )

@@ -1,0 +1,189 @@
+"""What one reading step knows about one window: the only thing that crosses the shuffle.
+
+Offsets are accounted once. An accepted row counts in its own window; a dead or late record counts
+in the window in which it reached the log, so that over all windows
+``accepted + dead + late == read``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+
+import msgspec
+import numpy as np
+import pyarrow as pa
+
+from streaming import summary
+from streaming.contracts.identity import record_id
+from streaming.contracts.model import ModelContract
+from streaming.contracts.records import (
+    Artifact,
+    OffsetRange,
+    SchemaAnomaly,
+    WindowSummary,
+)
+from streaming.engines.decode import Decoded
+from streaming.engines.tfdv import Piece, Statistics
+from streaming.engines.windows import Settled
+
+
+class _Packed(msgspec.Struct, frozen=True, array_like=True):
+    """A partial as it travels."""
+
+    accepted: int
+    dead: int
+    late: int
+    hulls: dict[int, tuple[int, int]]
+    unknown: tuple[str, ...]
+    rows: bytes
+    statistics: bytes
+
+
+_ENCODER = msgspec.msgpack.Encoder()
+_DECODER = msgspec.msgpack.Decoder(_Packed)
+_MOST_UNKNOWN = 50
+"""Names of unknown fields kept per window: an attacker can invent any number."""
+
+
+@dataclass(slots=True)
+class WindowPartial:
+    """Some of the records of one window."""
+
+    rows: summary.Partial
+    statistics: Piece = field(default_factory=Piece)
+    accepted: int = 0
+    dead: int = 0
+    late: int = 0
+    hulls: dict[int, tuple[int, int]] = field(default_factory=dict)
+    """Partition -> first accepted offset, last + 1."""
+    unknown: frozenset[str] = frozenset()
+
+
+@dataclass(frozen=True)
+class Partials:
+    """Makes, merges and finishes the partials of one model."""
+
+    contract: ModelContract
+    statistics: Statistics
+
+    def fold(
+        self,
+        into: dict[int, WindowPartial],
+        decoded: Decoded,
+        settled: Settled,
+        *,
+        partition: int,
+        offsets: Sequence[int],
+    ) -> None:
+        """Add a fetch's rows to their windows (keyed by window end, milliseconds).
+
+        Parameters
+        ----------
+        into:
+            Partials so far; changed in place.
+        decoded, settled:
+            The rows, and which of them count.
+        offsets:
+            Offset of each record of the fetch.
+        """
+        positions = np.asarray(offsets, dtype=np.int64)[decoded.index]
+        for end in np.unique(settled.ends[~settled.late]).tolist():
+            mine = (settled.ends == end) & ~settled.late
+            batch = decoded.batch if mine.all() else decoded.batch.filter(pa.array(mine))
+            part = self.window(into, end)
+            part.rows = summary.add(part.rows, batch)
+            piece = self.statistics.piece(batch)
+            part.statistics = self.statistics.merge([part.statistics, piece])
+            part.accepted += batch.num_rows
+            hull = (int(positions[mine][0]), int(positions[mine][-1]) + 1)
+            part.hulls[partition] = _hull(part.hulls.get(partition), hull)
+            part.unknown = _few(part.unknown | decoded.unknown)
+
+    def window(self, into: dict[int, WindowPartial], end: int) -> WindowPartial:
+        """The partial of the window that ends at `end`, made when missing."""
+        return into.setdefault(end, WindowPartial(rows=summary.start(self.contract)))
+
+    def merge(self, parts: Iterable[WindowPartial]) -> WindowPartial:
+        """All of them as one."""
+        together = list(parts)
+        hulls: dict[int, tuple[int, int]] = {}
+        for part in together:
+            for partition, hull in part.hulls.items():
+                hulls[partition] = _hull(hulls.get(partition), hull)
+        return WindowPartial(
+            rows=summary.merge([part.rows for part in together]),
+            statistics=self.statistics.merge([part.statistics for part in together]),
+            accepted=sum(part.accepted for part in together),
+            dead=sum(part.dead for part in together),
+            late=sum(part.late for part in together),
+            hulls=hulls,
+            unknown=_few(frozenset().union(*(part.unknown for part in together))),
+        )
+
+    def finish(
+        self,
+        part: WindowPartial,
+        end_ms: int,
+        *,
+        statistics: Artifact | None,
+        anomalies: tuple[SchemaAnomaly, ...],
+    ) -> WindowSummary:
+        """The record of a closed window; equal partials give equal bytes."""
+        end = end_ms / 1000
+        start = (end_ms - round(self.contract.window_seconds * 1000)) / 1000
+        return WindowSummary(
+            record_id=record_id("window-summary", self.contract.model, start, end),
+            model=self.contract.model,
+            at=end,
+            window_start=start,
+            window_end=end,
+            accepted=part.accepted,
+            dead_letters=part.dead,
+            late=part.late,
+            offsets_read=part.accepted + part.dead + part.late,
+            offsets=tuple(
+                OffsetRange(
+                    topic=self.contract.events_topic, partition=number, start=low, stop=high
+                )
+                for number, (low, high) in sorted(part.hulls.items())
+            ),
+            features=summary.finish(part.rows),
+            anomalies=anomalies,
+            statistics=statistics,
+        )
+
+    def to_bytes(self, part: WindowPartial) -> bytes:
+        """For the way to the step that merges."""
+        return _ENCODER.encode(
+            _Packed(
+                part.accepted,
+                part.dead,
+                part.late,
+                part.hulls,
+                tuple(sorted(part.unknown)),
+                summary.to_bytes(part.rows),
+                self.statistics.to_bytes(part.statistics),
+            )
+        )
+
+    def from_bytes(self, data: bytes) -> WindowPartial:
+        """What `to_bytes` wrote."""
+        packed = _DECODER.decode(data)
+        return WindowPartial(
+            rows=summary.from_bytes(packed.rows),
+            statistics=self.statistics.from_bytes(packed.statistics),
+            accepted=packed.accepted,
+            dead=packed.dead,
+            late=packed.late,
+            hulls=packed.hulls,
+            unknown=frozenset(packed.unknown),
+        )
+
+
+def _hull(one: tuple[int, int] | None, other: tuple[int, int]) -> tuple[int, int]:
+    return other if one is None else (min(one[0], other[0]), max(one[1], other[1]))
+
+
+def _few(names: frozenset[str]) -> frozenset[str]:
+    return names if len(names) <= _MOST_UNKNOWN else frozenset(sorted(names)[:_MOST_UNKNOWN])

@@ -1,0 +1,24 @@
+"""What a set of rows held, per feature: start / add / merge / finish, as a Beam combiner.
+
+Numbers are counted on the universal grid after subtracting the feature's pivot, categories
+exactly by value. Everything is a sum, so parts merge in any order to the same summary. The one
+exception is a bound on distinct values, see `values`.
+"""
+
+from streaming.summary.partial import Partial, add, finish, merge, start
+from streaming.summary.records import merge_summaries
+from streaming.summary.values import MOST_PARTIAL_VALUES, MOST_VALUES
+from streaming.summary.wire import from_bytes, to_bytes
+
+__all__ = [
+    "MOST_PARTIAL_VALUES",
+    "MOST_VALUES",
+    "Partial",
+    "add",
+    "finish",
+    "from_bytes",
+    "merge",
+    "merge_summaries",
+    "start",
+    "to_bytes",
+]

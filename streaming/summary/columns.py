@@ -1,0 +1,127 @@
+"""Counting one Arrow column in one pass, without a loop over rows.
+
+Python loops run over distinct text values only.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from streaming.contracts.errors import Permanent
+from streaming.contracts.model import FeatureSpec
+from streaming.grid import Floats, Integers, bucket_of, count_ids
+
+
+def _no_ids() -> Integers:
+    return np.empty(0, np.int64)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class FeaturePart:
+    """Counts of one feature.
+
+    `ids` with `counts` are grid buckets, or the values of an integer category; `values` are
+    text values. `tail_rows` were cut off by the bound on distinct values.
+    """
+
+    missing: int = 0
+    non_finite: int = 0
+    ids: Integers = field(default_factory=_no_ids)
+    counts: Integers = field(default_factory=_no_ids)
+    values: Mapping[str, int] = field(default_factory=dict)
+    tail_rows: int = 0
+
+
+def count_column(spec: FeatureSpec, column: pa.Array[Any], most_text_bytes: int) -> FeaturePart:
+    """The counts of one feature's column.
+
+    Raises
+    ------
+    Permanent
+        When the column cannot be read as the contract's kind.
+    """
+    try:
+        if spec.kind == "text":
+            return _texts(column, most_text_bytes)
+        if not spec.categorical:
+            return _numbers(column, spec.pivot)
+        return _integers(column) if spec.kind == "integer" else _number_values(column)
+    except (pa.ArrowInvalid, pa.ArrowNotImplementedError) as error:
+        raise Permanent(
+            f"Column {spec.name} has type {column.type}; the contract says {spec.kind}. "
+            f"Decode by the contract first ({error})."
+        ) from error
+
+
+def _numbers(column: pa.Array[Any], pivot: float) -> FeaturePart:
+    values, missing, non_finite = _finite(column)
+    if pivot:
+        with np.errstate(over="ignore"):
+            values = values - pivot
+    ids, counts = count_ids(bucket_of(values))
+    return FeaturePart(missing=missing, non_finite=non_finite, ids=ids, counts=counts)
+
+
+def _number_values(column: pa.Array[Any]) -> FeaturePart:
+    values, missing, non_finite = _finite(column)
+    distinct, counts = np.unique(values, return_counts=True)
+    named: dict[str, int] = {}
+    for value, count in zip(distinct.tolist(), counts.tolist(), strict=True):
+        name = repr(value + 0.0)
+        named[name] = named.get(name, 0) + count
+    return FeaturePart(missing=missing, non_finite=non_finite, values=named)
+
+
+def _finite(column: pa.Array[Any]) -> tuple[Floats, int, int]:
+    """Finite values, missing, and how many were NaN or infinite."""
+    missing = column.null_count
+    dense = column.drop_null() if missing else column
+    if not pa.types.is_float64(dense.type):
+        dense = dense.cast(pa.float64(), safe=False)
+    values: Floats = dense.to_numpy(zero_copy_only=False)
+    finite = np.isfinite(values)
+    rows = len(values)
+    if not finite.all():
+        values = values[finite]
+    return values, missing, rows - len(values)
+
+
+def _integers(column: pa.Array[Any]) -> FeaturePart:
+    missing = column.null_count
+    dense = (column.drop_null() if missing else column).cast(pa.int64())
+    ids, counts = count_ids(dense.to_numpy(zero_copy_only=False))
+    return FeaturePart(missing=missing, ids=ids, counts=counts)
+
+
+def _texts(column: pa.Array[Any], most_bytes: int) -> FeaturePart:
+    missing = column.null_count
+    dense = column.drop_null() if missing else column
+    if not (pa.types.is_string(dense.type) or pa.types.is_large_string(dense.type)):
+        dense = dense.cast(pa.string())
+    counted = pc.value_counts(dense)
+    raw = counted.field("values").cast(
+        pa.large_binary() if pa.types.is_large_string(dense.type) else pa.binary()
+    )
+    values: dict[str, int] = {}
+    counts = counted.field("counts").to_numpy().tolist()
+    for data, count in zip(raw.to_pylist(), counts, strict=True):
+        name = cut(data or b"", most_bytes)
+        values[name] = values.get(name, 0) + count
+    return FeaturePart(missing=missing, values=values)
+
+
+def cut(data: bytes, most_bytes: int) -> str:
+    """The text in `data`, cut to at most `most_bytes` at the border of a character.
+
+    >>> cut("für".encode(), 2)
+    'f'
+    """
+    if len(data) > most_bytes:
+        return data[:most_bytes].decode("utf-8", "ignore")
+    return data.decode("utf-8", "replace")

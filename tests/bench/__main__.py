@@ -1,0 +1,100 @@
+"""``python -m tests.bench``: every figure of the README's table, measured on this machine.
+
+Each figure is a ratio of two things measured by turns in one run, so that a busy machine slows
+both; CPU seconds stand beside wall time. Writes ``bench/report.json`` below DRIFTLINE_HOME.
+"""
+
+from __future__ import annotations
+
+import argparse
+import shutil
+import sys
+import time
+from pathlib import Path
+
+import msgspec
+from rich.console import Console
+
+from deploy.configuration import home
+from tests.bench import table
+from tests.bench.child import Child
+from tests.bench.figures import BenchReport, Part, machine
+
+PARTS = ("stream", "retrain", "serving")
+
+
+def main() -> int:
+    """Measure, write, show."""
+    parser = argparse.ArgumentParser(prog="tests.bench", description=__doc__)
+    parser.add_argument("--quick", action="store_true", help="fewer and shorter rounds")
+    parser.add_argument("--only", choices=PARTS, action="append", help="measure these parts")
+    options = parser.parse_args()
+    folder = home() / "bench"
+    folder.mkdir(parents=True, exist_ok=True)
+    talk = Console(stderr=True, highlight=False)
+    report = BenchReport(at=time.time(), quick=options.quick, machine=machine())
+    for part in options.only or PARTS:
+        talk.print(f"measuring: {part}")
+        report = MEASURES[part](report, folder, options.quick)
+        (folder / "report.json").write_bytes(msgspec.json.format(msgspec.json.encode(report)))
+    table.show(report, talk)
+    text = table.markdown(report)
+    (folder / "table.md").write_text(text)
+    sys.stdout.write(text)
+    return 0
+
+
+def measure_stream(report: BenchReport, folder: Path, quick: bool) -> BenchReport:
+    """The job against its peers, then verdict delay."""
+    from tests.bench.stream import StreamBench
+
+    place = folder / "stream"
+    shutil.rmtree(place, ignore_errors=True)
+    place.mkdir(parents=True)
+    bench = StreamBench(place, rounds=2 if quick else 5, events=40_000 if quick else 120_000)
+    ratios, delay = bench.run(live_seconds=40 if quick else 150)
+    return msgspec.structs.replace(
+        report, ratios=(*report.ratios, *ratios), spreads=(*report.spreads, delay)
+    )
+
+
+def measure_retrain(report: BenchReport, folder: Path, quick: bool) -> BenchReport:
+    """A retrain by component; leaves its model for the serving part."""
+    from tests.bench.retraining import Order
+
+    order = Order(
+        rows=15_000,
+        runs=1 if quick else 3,
+        folder=str(folder / "retrain"),
+        model=str(_model(folder)),
+    )
+    with Child("tests.bench.retraining", folder / "retrain.log") as child:
+        child.tell(order)
+        parts = child.hear(tuple[Part, ...])
+    return msgspec.structs.replace(report, retrain=parts, retrain_rows=order.rows)
+
+
+def measure_serving(report: BenchReport, folder: Path, quick: bool) -> BenchReport:
+    """Through Envoy and direct; needs the model of a retrain."""
+    from tests.bench.serving_load import ServingBench
+
+    if not _model(folder).exists():
+        report = measure_retrain(report, folder, quick)
+    bench = ServingBench(
+        folder, _model(folder).parent, rounds=2 if quick else 5, seconds=1.5 if quick else 4.0
+    )
+    ratios, spreads = bench.run()
+    return msgspec.structs.replace(
+        report, ratios=(*report.ratios, *ratios), spreads=(*report.spreads, *spreads)
+    )
+
+
+def _model(folder: Path) -> Path:
+    return folder / "models" / "big_tipper" / "1"
+
+
+MEASURES = {"stream": measure_stream, "retrain": measure_retrain, "serving": measure_serving}
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,3 @@
+"""The measuring modules import engines, so the doctests of the quick run stay away from them."""
+
+collect_ignore = ["__main__.py", "peers.py", "retraining.py", "serving_load.py", "stream.py"]

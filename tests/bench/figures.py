@@ -1,0 +1,155 @@
+"""What the benchmark reports: figures measured side by side, and the machine they come from."""
+
+from __future__ import annotations
+
+import os
+import platform
+import statistics
+from collections.abc import Sequence
+
+import msgspec
+
+
+class Form(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A part of the report."""
+
+
+class Round(Form, frozen=True, kw_only=True):
+    """One measurement: so much work in so long."""
+
+    work: int
+    wall_seconds: float
+    cpu_seconds: float
+
+    @property
+    def per_core(self) -> float:
+        """Work per CPU second."""
+        return self.work / max(self.cpu_seconds, 1e-9)
+
+
+class Ratio(Form, frozen=True, kw_only=True):
+    """Ours against one peer, interleaved in one run."""
+
+    name: str
+    work: str
+    """What was done, in words."""
+    unit: str
+    ours: float
+    """Median over the rounds."""
+    peer: float
+    peer_name: str
+    peer_version: str
+    ratio: float
+    """Median of the rounds' own ratios, ours / peer."""
+    ours_rounds: tuple[Round, ...]
+    peer_rounds: tuple[Round, ...]
+
+
+class Spread(Form, frozen=True, kw_only=True):
+    """Many measurements of one time."""
+
+    name: str
+    n: int
+    p50: float
+    p99: float
+    largest: float
+
+
+class Part(Form, frozen=True, kw_only=True):
+    """How long one component of a retrain took."""
+
+    component: str
+    seconds: tuple[float, ...]
+    """One for each run; the first pays for imports."""
+
+
+class Machine(Form, frozen=True, kw_only=True):
+    """Where it was measured."""
+
+    processor: str
+    cores: int
+    python: str
+    load_at_start: float
+    """Load average of the last minute; above 0.5 the wall times mean little."""
+
+
+class BenchReport(Form, frozen=True, kw_only=True):
+    """`.driftline/bench/report.json`; a part that was not measured is empty."""
+
+    at: float
+    quick: bool
+    machine: Machine
+    ratios: tuple[Ratio, ...] = ()
+    spreads: tuple[Spread, ...] = ()
+    """Seconds."""
+    retrain: tuple[Part, ...] = ()
+    retrain_rows: int = 0
+
+
+def machine() -> Machine:
+    """This one."""
+    return Machine(
+        processor=_processor(),
+        cores=len(os.sched_getaffinity(0)),
+        python=platform.python_version(),
+        load_at_start=round(os.getloadavg()[0], 2),
+    )
+
+
+def ratio(
+    name: str,
+    ours: Sequence[Round],
+    peer: Sequence[Round],
+    *,
+    work: str,
+    unit: str,
+    peer_name: str,
+    peer_version: str,
+) -> Ratio:
+    """Ours against a peer by work per CPU second; the rounds belong together in pairs.
+
+    >>> one, two = Round(work=10, wall_seconds=1, cpu_seconds=1), Round(
+    ...     work=10, wall_seconds=1, cpu_seconds=2)
+    >>> ratio("a", [one], [two], work="", unit="", peer_name="", peer_version="").ratio
+    2.0
+    """
+    pairs = list(zip(ours, peer, strict=True))
+    return Ratio(
+        name=name,
+        work=work,
+        unit=unit,
+        ours=statistics.median(a.per_core for a, _ in pairs),
+        peer=statistics.median(b.per_core for _, b in pairs),
+        peer_name=peer_name,
+        peer_version=peer_version,
+        ratio=statistics.median(a.per_core / b.per_core for a, b in pairs),
+        ours_rounds=tuple(ours),
+        peer_rounds=tuple(peer),
+    )
+
+
+def spread(name: str, seconds: Sequence[float]) -> Spread:
+    """Median and 99 % quantile (nearest rank).
+
+    >>> spread("a", [3.0, 1.0, 2.0]).p50
+    2.0
+    """
+    ordered = sorted(seconds)
+    return Spread(
+        name=name,
+        n=len(ordered),
+        p50=statistics.median(ordered),
+        p99=ordered[min(len(ordered) - 1, int(0.99 * len(ordered)))],
+        largest=ordered[-1],
+    )
+
+
+def _processor() -> str:
+    try:
+        with open("/proc/cpuinfo") as lines:
+            for line in lines:
+                if line.startswith("model name"):
+                    return line.split(":", 1)[1].strip()
+    except OSError:
+        pass
+    return platform.processor() or "unknown"

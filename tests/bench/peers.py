@@ -1,0 +1,134 @@
+"""The peers of the stream job, in a process of their own: the same work without Beam and Flink.
+
+``direct`` calls the job's own parts on the same fetches: consume, decode, window, summarise, TFDV
+statistics, schema, all in one loop. ``rows`` decodes record by record with the row rule and hands
+TFDV batches of 1,000 rows, as a pipeline does that gets its records one at a time.
+
+Speaks JSON lines: a `Task` in, a `Round` out; the first line out is ``ready``.
+"""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, Literal
+
+import msgspec
+import numpy as np
+import pyarrow as pa
+
+from streaming import summary
+from streaming.contracts.errors import Unreadable
+from streaming.contracts.events import Event, decode_event
+from streaming.contracts.model import ModelContract
+from streaming.contracts.records import WindowSummary
+from streaming.engines.artifacts import ArtifactStore
+from streaming.engines.kafka_reader import reader
+from streaming.engines.kafka_source import as_fetch
+from streaming.engines.partials import WindowPartial
+from streaming.engines.reading import Reading, Step
+from streaming.engines.summarise import Summaries
+from tests.bench.figures import Round
+
+FETCH = 5000
+ROWS = 1000
+_TYPES = {"integer": pa.int64(), "number": pa.float64(), "text": pa.string()}
+
+
+class Task(msgspec.Struct, frozen=True, kw_only=True):
+    """Summarise the offsets start … stop of partition 0."""
+
+    way: Literal["direct", "rows"]
+    bootstrap: str
+    start: int
+    stop: int
+    artifacts: str
+
+
+class Peer:
+    """Does tasks for one contract."""
+
+    def __init__(self, contract: ModelContract) -> None:
+        self.contract = contract
+        self.reading = Reading(contract)
+        self.reading.partials.statistics.warm_up()
+
+    def do(self, task: Task) -> Round:
+        """One task, timed."""
+        summaries = Summaries(self.contract, ArtifactStore(Path(task.artifacts)))
+        wall, cpu = time.perf_counter(), time.process_time()
+        parts = self._direct(task) if task.way == "direct" else self._rows(task)
+        made = [summaries.of([part], end) for end, part in sorted(parts.items())]
+        seconds = time.perf_counter() - wall
+        return Round(
+            work=sum(_counted(summary) for summary in made),
+            wall_seconds=seconds,
+            cpu_seconds=time.process_time() - cpu,
+        )
+
+    def _fetches(self, task: Task) -> Iterator[list[Any]]:
+        source, start = reader(task.bootstrap, self.contract.events_topic, 0), task.start
+        while start < task.stop:
+            messages = source.fetch(start, most=min(FETCH, task.stop - start), wait_seconds=1.0)
+            if messages:
+                start = messages[-1].offset() + 1
+                yield messages
+
+    def _direct(self, task: Task) -> dict[int, WindowPartial]:
+        step = Step()
+        for messages in self._fetches(task):
+            self.reading.take(step, as_fetch(0, messages), now=time.time())
+        return step.windows
+
+    def _rows(self, task: Task) -> dict[int, WindowPartial]:
+        windows: dict[int, WindowPartial] = {}
+        waiting: dict[int, list[Event]] = {}
+        for messages in self._fetches(task):
+            for message in messages:
+                try:
+                    event = decode_event(message.value(), self.contract, now=time.time())
+                except Unreadable:
+                    continue
+                end = int(self.reading.windows.end_ms(np.array([event.time]))[0])
+                rows = waiting.setdefault(end, [])
+                rows.append(event)
+                if len(rows) >= ROWS:
+                    self._add(windows, end, waiting.pop(end))
+        for end, rows in waiting.items():
+            self._add(windows, end, rows)
+        return windows
+
+    def _add(self, windows: dict[int, WindowPartial], end: int, rows: list[Event]) -> None:
+        columns = [
+            pa.array([event.values[spec.name] for event in rows], _TYPES[spec.kind])
+            for spec in self.contract.features
+        ]
+        names = [spec.name for spec in self.contract.features]
+        batch = pa.RecordBatch.from_arrays(columns, names)
+        statistics = self.reading.partials.statistics
+        part = self.reading.partials.window(windows, end)
+        part.rows = summary.add(part.rows, batch)
+        part.statistics = statistics.merge([part.statistics, statistics.piece(batch)])
+        part.accepted += len(rows)
+
+
+def _counted(window: WindowSummary) -> int:
+    return window.accepted
+
+
+def main() -> None:
+    """Read the contract, then tasks, until the input ends."""
+    contract = msgspec.json.decode(sys.stdin.readline(), type=ModelContract)
+    peer = Peer(contract)
+    sys.stdout.write("ready\n")
+    sys.stdout.flush()
+    for line in sys.stdin:
+        done = peer.do(msgspec.json.decode(line, type=Task))
+        sys.stdout.write(msgspec.json.encode(done).decode() + "\n")
+        sys.stdout.flush()
+
+
+if __name__ == "__main__":
+    main()

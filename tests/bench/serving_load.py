@@ -1,0 +1,171 @@
+"""Predictions per second and their times, through Envoy and straight to the server."""
+
+from __future__ import annotations
+
+import asyncio
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import httpx
+import numpy as np
+import psutil
+
+from deploy.configuration import PROJECT
+from deploy.demo import messages
+from deploy.demo.trips import generate
+from deploy.setup.places import places
+from serving.engines.envoy import write_bootstrap
+from serving.engines.envoy_config import Endpoint, EnvoyLayout
+from tests.bench.figures import Ratio, Round, Spread, ratio, spread
+
+MODEL = "big_tipper"
+SERVER_REST, SERVER_GRPC, ENVOY, ADMIN = 13511, 13510, 13500, 13901
+BUSY, QUIET = 8, 1
+"""Connections: as fast as they can, and one at a time."""
+
+
+class ServingBench:
+    """One model server with Envoy in front."""
+
+    def __init__(self, home: Path, models: Path, *, rounds: int, seconds: float) -> None:
+        self.home = home
+        self.models = models
+        self.rounds = rounds
+        self.seconds = seconds
+        rows = messages.rows(generate(np.random.default_rng(3), 200))
+        self.requests = [_request(messages.predict_body(row)) for row in rows]
+
+    def run(self) -> tuple[tuple[Ratio, ...], tuple[Spread, ...]]:
+        """Rounds through Envoy and direct, by turns."""
+        rates: dict[int, list[Round]] = {ENVOY: [], SERVER_REST: []}
+        times: dict[int, list[float]] = {ENVOY: [], SERVER_REST: []}
+        with self._server() as server, self._envoy() as envoy:
+            for number in range(self.rounds + 1):
+                for port in (ENVOY, SERVER_REST):
+                    busy = self._round(port, (server, envoy))
+                    alone = asyncio.run(hammer(port, self.requests, QUIET, self.seconds))
+                    if number:
+                        rates[port].append(busy)
+                        times[port] += alone
+        return (
+            (
+                ratio(
+                    "predictions through Envoy",
+                    rates[ENVOY],
+                    rates[SERVER_REST],
+                    work=f"REST predict, one row, {BUSY} connections",
+                    unit="predictions/s per core",
+                    peer_name="the model server directly",
+                    peer_version="embedded, TF C API",
+                ),
+            ),
+            (
+                spread("prediction through Envoy, one connection", times[ENVOY]),
+                spread("prediction direct, one connection", times[SERVER_REST]),
+            ),
+        )
+
+    def _round(self, port: int, processes: tuple[psutil.Process, psutil.Process]) -> Round:
+        before = sum(_cpu(process) for process in processes)
+        began = time.perf_counter()
+        answers = asyncio.run(hammer(port, self.requests, BUSY, self.seconds))
+        return Round(
+            work=len(answers),
+            wall_seconds=time.perf_counter() - began,
+            cpu_seconds=sum(_cpu(process) for process in processes) - before,
+        )
+
+    @contextmanager
+    def _server(self) -> Iterator[psutil.Process]:
+        argv = [sys.executable, "-m", "serving.engines.modelserver", "--role", "stable"]
+        argv += ["--grpc-port", str(SERVER_GRPC), "--rest-port", str(SERVER_REST)]
+        argv += ["--model-name", MODEL, "--base-path", str(self.models)]
+        url = f"http://127.0.0.1:{SERVER_REST}/v1/models/{MODEL}"
+        with _running(argv, self.home / "server.log", url, "AVAILABLE") as process:
+            yield process
+
+    @contextmanager
+    def _envoy(self) -> Iterator[psutil.Process]:
+        end = Endpoint(grpc_port=SERVER_GRPC, rest_port=SERVER_REST)
+        layout = EnvoyLayout(
+            model=MODEL,
+            port=ENVOY,
+            admin_port=ADMIN,
+            endpoints={"stable": end, "control": end, "canary": end},
+        )
+        file = write_bootstrap(self.home / "envoy", layout)
+        argv = [str(places().venv_bin / "envoy"), "-c", str(file), "--base-id", "77"]
+        url = f"http://127.0.0.1:{ENVOY}/v1/models/{MODEL}"
+        argv += ["--concurrency", "1", "--log-level", "warning"]
+        with _running(argv, self.home / "envoy.log", url, "AVAILABLE") as process:
+            yield process
+
+
+async def hammer(port: int, requests: list[bytes], connections: int, seconds: float) -> list[float]:
+    """Each connection sends the next request when the last is answered; the answer times."""
+    until = time.perf_counter() + seconds
+    found: list[float] = []
+
+    async def one(first: int) -> None:
+        reader, writer = await asyncio.open_connection("127.0.0.1", port)
+        number = first
+        while (began := time.perf_counter()) < until:
+            writer.write(requests[number % len(requests)])
+            head = await reader.readuntil(b"\r\n\r\n")
+            status, length = head[9:12], 0
+            for line in head.lower().split(b"\r\n"):
+                if line.startswith(b"content-length:"):
+                    length = int(line[15:])
+            body = await reader.readexactly(length)
+            if status != b"200":
+                raise RuntimeError(f"The server answered {status.decode()}: {body[:300].decode()}")
+            found.append(time.perf_counter() - began)
+            number += 1
+        writer.close()
+
+    await asyncio.gather(*(one(17 * place) for place in range(connections)))
+    return found
+
+
+def _request(body: bytes) -> bytes:
+    head = (
+        f"POST /v1/models/{MODEL}:predict HTTP/1.1\r\nHost: bench\r\n"
+        f"Content-Type: application/json\r\nContent-Length: {len(body)}\r\n\r\n"
+    )
+    return head.encode() + body
+
+
+def _cpu(process: psutil.Process) -> float:
+    times = process.cpu_times()
+    return times.user + times.system
+
+
+@contextmanager
+def _running(argv: list[str], log: Path, url: str, wanted: str) -> Iterator[psutil.Process]:
+    with log.open("ab") as output:
+        process = subprocess.Popen(argv, cwd=PROJECT, stdout=output, stderr=output)
+    try:
+        until = time.monotonic() + 60
+        while not _answers(url, wanted):
+            if process.poll() is not None or time.monotonic() > until:
+                raise RuntimeError(f"{argv[0]} does not answer; see {log}.")
+            time.sleep(0.2)
+        yield psutil.Process(process.pid)
+    finally:
+        process.terminate()
+        try:
+            process.wait(15)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()
+
+
+def _answers(url: str, wanted: str) -> bool:
+    try:
+        return wanted in httpx.get(url, timeout=2).text
+    except httpx.HTTPError:
+        return False

@@ -1,0 +1,283 @@
+"""The stream job, measured while it runs: events per core against its peers, and verdict delay."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import psutil
+from confluent_kafka import Producer
+
+from deploy.demo import messages
+from deploy.demo.trips import generate
+from deploy.local import flink as flink_specs
+from deploy.local import kafka as kafka_specs
+from deploy.local.ports import HOST, Ports
+from deploy.local.stack import Stack
+from deploy.setup.places import places
+from retrain.models.big_tipper.contract import CODE, FEATURES
+from streaming.contracts import topics
+from streaming.contracts.codec import decode
+from streaming.contracts.log import Message
+from streaming.contracts.model import ModelContract
+from streaming.contracts.records import DriftVerdict, WindowSummary
+from streaming.contracts.topics import applications_topic
+from streaming.drift import DriftRules
+from streaming.engines import flink
+from streaming.engines.job import JobSettings
+from streaming.engines.kafka_log import KafkaLog
+from tests.bench.child import Child
+from tests.bench.figures import Ratio, Round, Spread, ratio, spread
+from tests.bench.peers import Task
+
+PORT_OFFSET = 3000
+WINDOW, DISORDER = 5.0, 1.0
+SPAN = 60.0
+"""Event time of one round, seconds; rounds lie `2 * SPAN` apart."""
+NEEDED = ("kafka", "flink-jobmanager", "flink-taskmanager", "beam-jobserver", "beam-workers")
+PATIENCE = 180.0
+LIVE_RATE = 400
+
+CONTRACT = ModelContract(
+    model="big_tipper",
+    module="retrain.models.big_tipper",
+    events_topic="bench.trips",
+    labels_topic="bench.tips",
+    key="trip_id",
+    time="event_time",
+    partitions=1,
+    features=FEATURES,
+    schema_path=str(CODE.schema),
+    window_seconds=WINDOW,
+    disorder_seconds=DISORDER,
+)
+
+
+class StreamBench:
+    """A running stream job, its events, and its peers."""
+
+    def __init__(self, home: Path, *, rounds: int, events: int) -> None:
+        self.home = home
+        self.rounds = rounds
+        self.events = events
+        self.ports = Ports().shifted(PORT_OFFSET)
+        self.bootstrap = f"{HOST}:{self.ports.kafka}"
+        self.began = time.time() - 2 * SPAN * (rounds + 2)
+        self.sent = 0
+        self.accepted = 0
+
+    def run(self, live_seconds: float) -> tuple[tuple[Ratio, ...], Spread]:
+        """All of it; the stack is stopped afterwards."""
+        with self._stack() as stack, Child("tests.bench.peers", self.home / "peers.log") as peer:
+            peer.tell(CONTRACT)
+            log = KafkaLog(self.bootstrap)
+            events = applications_topic(CONTRACT.events_topic, partitions=1)
+            log.ensure([*topics.RECORD_TOPICS, events])
+            flink.submit(self._settings())
+            told = log.follow(
+                [topics.WINDOW_STATISTICS.name, topics.DRIFT_VERDICTS.name], from_start=True
+            )
+            peer.ready()
+            ours, direct, rows = self._rounds(stack, told, peer)
+            delay = self._delays(told, live_seconds)
+            log.close()
+        return self._ratios(ours, direct, rows), delay
+
+    def _rounds(
+        self, stack: Stack, told: Iterator[Message | None], peer: Child
+    ) -> tuple[list[Round], list[Round], list[Round]]:
+        """The first round warms everything up and does not count."""
+        kept: tuple[list[Round], list[Round], list[Round]] = ([], [], [])
+        for number in range(self.rounds + 1):
+            start, payload = self.sent, self._payload(number)
+            ours = self._ours(stack, told, payload, number)
+            others = []
+            for way in ("direct", "rows"):
+                peer.tell(
+                    Task(
+                        way="direct" if way == "direct" else "rows",
+                        bootstrap=self.bootstrap,
+                        start=start,
+                        stop=start + self.events,
+                        artifacts=str(self.home / "artifacts"),
+                    )
+                )
+                others.append(peer.hear(Round))
+            if number:
+                for target, made in zip(kept, (ours, *others), strict=True):
+                    target.append(made)
+        return kept
+
+    def _payload(self, number: int) -> list[bytes]:
+        trips = generate(np.random.default_rng(number), self.events)
+        times = messages.spread(self.events, self._start(number), self._start(number) + SPAN)
+        return [
+            messages.event(row, key=("trip_id", f"{number}-{place}"), time=("event_time", at))
+            for place, (row, at) in enumerate(zip(messages.rows(trips), times, strict=True))
+        ]
+
+    def _start(self, number: int) -> float:
+        return (self.began + 2 * SPAN * number) // WINDOW * WINDOW
+
+    def _ours(
+        self, stack: Stack, told: Iterator[Message | None], payload: list[bytes], number: int
+    ) -> Round:
+        """Send a round's events and wait until all of them lie in judged windows.
+
+        A last event, later than the round, moves the watermark, so that the windows close without
+        waiting for more traffic.
+        """
+        producer = _producer(self.bootstrap)
+        row = next(messages.rows(generate(np.random.default_rng(1), 1)))
+        later = self._start(number) + SPAN + 2 * WINDOW
+        last = messages.event(row, key=("trip_id", f"last-{number}"), time=("event_time", later))
+        wall, cpu = time.perf_counter(), self._cpu(stack)
+        _send(producer, [*payload, last])
+        self.sent += len(payload) + 1
+        wanted = self.sent - 1
+        until = time.monotonic() + PATIENCE
+        for message in told:
+            record = decode(message.value) if message and message.value else None
+            if isinstance(record, WindowSummary):
+                self.accepted += record.accepted
+            if self.accepted >= wanted - number:
+                break
+            if time.monotonic() > until:
+                raise RuntimeError(f"{self.accepted} of {wanted} events are accounted.")
+        return Round(
+            work=self.events,
+            wall_seconds=time.perf_counter() - wall,
+            cpu_seconds=self._cpu(stack) - cpu,
+        )
+
+    def _cpu(self, stack: Stack) -> float:
+        """CPU seconds of the TaskManager and of the Python workers with all their children."""
+        total = 0.0
+        for status in stack.status():
+            if status.name in ("flink-taskmanager", "beam-workers") and status.pid:
+                process = psutil.Process(status.pid)
+                for one in (process, *process.children(recursive=True)):
+                    times = one.cpu_times()
+                    total += times.user + times.system
+        return total
+
+    def _delays(self, told: Iterator[Message | None], seconds: float) -> Spread:
+        """Live traffic at the demonstration's pace: end of a window to its verdict in Kafka."""
+        producer, source = _producer(self.bootstrap), iter(())
+        began, sent, found = time.time(), 0, []
+        rows: Iterator[Any] = source
+        while time.time() < began + seconds:
+            while sent < (time.time() - began) * LIVE_RATE:
+                row = next(rows, None)
+                if row is None:
+                    rows = messages.rows(generate(np.random.default_rng(sent), 2000))
+                    continue
+                key = ("trip_id", f"live-{sent}")
+                _send(producer, [messages.event(row, key=key, time=("event_time", time.time()))],
+                      flush=False)  # fmt: skip
+                sent += 1
+            producer.poll(0)
+            message = next(told)
+            record = decode(message.value) if message and message.value else None
+            if isinstance(record, DriftVerdict) and record.window_start > began and message:
+                found.append(message.time - record.window_end)
+        producer.flush(10)
+        return spread(f"end of a window to its verdict (disorder {DISORDER:.0f} s of it)", found)
+
+    def _ratios(
+        self, ours: list[Round], direct: list[Round], rows: list[Round]
+    ) -> tuple[Ratio, ...]:
+        import tensorflow_data_validation as tfdv
+
+        work = f"{self.events:,} events of {len(FEATURES)} fields to summary, TFDV and verdict"
+        common = {"work": work, "unit": "events/s per core"}
+        version = f"TFDV {tfdv.__version__}"
+        one_by_one = "row by row decode, TFDV batches of 1,000, no Beam, no Flink"
+        return (
+            ratio(
+                "stream job, share of the ceiling",
+                ours,
+                direct,
+                peer_name="same work called directly, no Beam, no Flink",
+                peer_version=version,
+                **common,
+            ),
+            ratio(
+                "stream job against records one by one",
+                ours,
+                rows,
+                peer_name=one_by_one,
+                peer_version=version,
+                **common,
+            ),
+            ratio(
+                "columns against records one by one, both called directly",
+                direct,
+                rows,
+                peer_name=one_by_one,
+                peer_version=version,
+                **common,
+            ),
+        )
+
+    def _settings(self) -> JobSettings:
+        return JobSettings(
+            contract=CONTRACT,
+            rules=DriftRules(),
+            bootstrap=self.bootstrap,
+            artifact_root=str(self.home / "artifacts"),
+            job_endpoint=f"{HOST}:{self.ports.jobserver}",
+            worker_endpoint=f"{HOST}:{self.ports.workers}",
+            flink_rest=f"http://{HOST}:{self.ports.flink_rest}",
+            idle_seconds=86_400.0,  # rounds lie in the past: silence must not close windows
+        )
+
+    @contextmanager
+    def _stack(self) -> Iterator[Stack]:
+        at = places()
+        specs = [kafka_specs.spec(self.home, self.ports, at)]
+        made = (flink_specs.jobmanager, flink_specs.taskmanager, flink_specs.jobserver)
+        specs += [make(self.home, self.ports, at) for make in (*made, flink_specs.workers)]
+        stack = Stack(
+            self.home,
+            self.ports,
+            specs,
+            prepare=(
+                lambda: kafka_specs.write_config(self.home, self.ports),
+                lambda: flink_specs.write_config(self.home, self.ports),
+            ),
+        )
+        try:
+            stack.up(NEEDED)
+            yield stack
+        finally:
+            stack.down()
+
+
+def _producer(bootstrap: str) -> Producer:
+    return Producer(
+        {
+            "bootstrap.servers": bootstrap,
+            "enable.idempotence": True,
+            "linger.ms": 20,
+            "compression.type": "lz4",
+            "queue.buffering.max.messages": 500_000,
+        }
+    )
+
+
+def _send(producer: Producer, values: list[bytes], *, flush: bool = True) -> None:
+    for value in values:
+        while True:
+            try:
+                producer.produce(CONTRACT.events_topic, value)
+            except BufferError:
+                producer.poll(0.1)
+            else:
+                break
+    if flush:
+        producer.flush(60)

@@ -1,0 +1,63 @@
+"""The benchmark's report for people: a table on screen, and Markdown for the README."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from rich.console import Console
+from rich.table import Table
+
+from tests.bench.figures import BenchReport
+
+HEAD = ("figure", "ours", "against", "ratio")
+
+
+def rows(report: BenchReport) -> Iterator[tuple[str, str, str, str]]:
+    """The table's rows.
+
+    >>> from tests.bench.figures import Machine
+    >>> machine = Machine(processor="x", cores=2, python="3.11", load_at_start=0.0)
+    >>> list(rows(BenchReport(at=0.0, quick=True, machine=machine)))
+    []
+    """
+    for ratio in report.ratios:
+        against = f"{ratio.peer:,.0f} {ratio.unit} ({ratio.peer_name}, {ratio.peer_version})"
+        yield ratio.name, f"{ratio.ours:,.0f} {ratio.unit}", against, f"{ratio.ratio:.2f} ×"
+    for spread in report.spreads:
+        times = f"p50 {_time(spread.p50)}, p99 {_time(spread.p99)}"
+        yield spread.name, times, f"{spread.n} measured", ""
+    if report.retrain:
+        runs = [f"{sum(part.seconds[-1] for part in report.retrain):.0f} s"]
+        worst = sorted(report.retrain, key=lambda part: -part.seconds[-1])[:4]
+        parts = ", ".join(f"{part.component} {part.seconds[-1]:.1f} s" for part in worst)
+        yield f"retrain on {report.retrain_rows:,} rows", runs[0], parts, ""
+
+
+def show(report: BenchReport, console: Console) -> None:
+    """Print the table."""
+    table = Table(title=_title(report), title_justify="left", box=None, header_style="bold")
+    for name in HEAD:
+        table.add_column(name, justify="right" if name == "ratio" else "left")
+    for row in rows(report):
+        table.add_row(*row)
+    console.print(table, soft_wrap=True)
+
+
+def markdown(report: BenchReport) -> str:
+    """The same as a Markdown table."""
+    lines = ["| " + " | ".join(HEAD) + " |", "|---|---|---|---:|"]
+    lines += ["| " + " | ".join(row) + " |" for row in rows(report)]
+    return "\n".join([*lines, "", _title(report)]) + "\n"
+
+
+def _title(report: BenchReport) -> str:
+    machine = report.machine
+    return (
+        f"{machine.cores} cores of {machine.processor}, Python {machine.python}, load "
+        f"{machine.load_at_start} at the start; rates are per CPU second, medians of "
+        f"{'few' if report.quick else 'at least five'} interleaved rounds."
+    )
+
+
+def _time(seconds: float) -> str:
+    return f"{seconds * 1000:.1f} ms" if seconds < 1 else f"{seconds:.2f} s"

@@ -1,0 +1,131 @@
+"""The embedded Kafka, Flink and Beam helpers really start, work and come back."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import time
+import urllib.request
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+from confluent_kafka import Consumer, Producer
+from confluent_kafka.admin import AdminClient, NewTopic
+
+from deploy.local import flink, specs
+from deploy.local.memory import TaskMemory
+from deploy.local.ports import HOST, Ports
+from deploy.local.stack import Health, Stack
+from deploy.setup import java
+from deploy.setup.places import places
+
+pytestmark = pytest.mark.engine
+PORTS = Ports().shifted(int(os.environ.get("DRIFTLINE_TEST_PORTS", "15000")) + 500)
+
+
+@pytest.fixture(scope="module")
+def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
+    home = tmp_path_factory.mktemp("stack")
+    made = Stack(
+        home,
+        PORTS,
+        specs.engine_specs(home, PORTS, places()),
+        prepare=(lambda: specs.write_engine_configs(home, PORTS),),
+    )
+    made.up()
+    yield made
+    made.down()
+
+
+def overview() -> dict[str, int]:
+    with urllib.request.urlopen(f"http://{HOST}:{PORTS.flink_rest}/overview", timeout=5) as answer:
+        found: dict[str, int] = json.load(answer)
+    return found
+
+
+def until(condition: Callable[[], bool], seconds: float = 120.0) -> None:
+    limit = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < limit, "waited too long"
+        time.sleep(0.2)
+
+
+def test_all_are_ready(stack: Stack) -> None:
+    assert {status.health for status in stack.status()} == {Health.READY}
+    assert overview()["slots-total"] == flink.SLOTS
+
+
+def test_second_up_changes_nothing(stack: Stack) -> None:
+    before = [(status.name, status.pid) for status in stack.status()]
+    stack.up()
+    assert [(status.name, status.pid) for status in stack.status()] == before
+
+
+def test_broker_keeps_records_over_a_kill(stack: Stack) -> None:
+    bootstrap = f"{HOST}:{PORTS.kafka}"
+    admin = AdminClient({"bootstrap.servers": bootstrap})
+    admin.create_topics([NewTopic("kept", 2, 1)])["kept"].result(30)
+    producer = Producer({"bootstrap.servers": bootstrap, "acks": "all"})
+    producer.produce("kept", b"value", b"key")
+    assert producer.flush(30) == 0
+    kill(stack, "kafka")
+    until(lambda: {s.name: s.health for s in stack.status()}["kafka"] is Health.READY)
+    assert read_one(bootstrap, "kept") == b"value"
+
+
+def read_one(bootstrap: str, topic: str) -> bytes | None:
+    consumer = Consumer(
+        {"bootstrap.servers": bootstrap, "group.id": "t", "auto.offset.reset": "earliest"}
+    )
+    consumer.subscribe([topic])
+    try:
+        message = consumer.poll(60)
+        return message.value() if message is not None else None
+    finally:
+        consumer.close()
+
+
+def kill(stack: Stack, name: str) -> None:
+    found = {status.name: status for status in stack.status()}[name]
+    assert found.pid is not None
+    os.kill(found.pid, signal.SIGKILL)
+    until(lambda: {s.name: s.restarts for s in stack.status()}[name] == found.restarts + 1)
+
+
+def test_killed_taskmanager_registers_again(stack: Stack) -> None:
+    kill(stack, "flink-taskmanager")
+    until(
+        lambda: (
+            {s.name: s.health for s in stack.status()}["flink-taskmanager"] is Health.READY
+            and overview()["slots-available"] == flink.SLOTS
+        )
+    )
+
+
+def test_memory_flags_are_those_of_flinks_own_helper(stack: Stack, tmp_path: Path) -> None:
+    here = places()
+    folder = flink.write_config(tmp_path, PORTS)
+    done = subprocess.run(
+        [
+            str(java.program(here)),
+            "-cp",
+            f"{here.flink}/bin/bash-java-utils.jar:{here.flink}/lib/*",
+            "org.apache.flink.runtime.util.bash.BashJavaUtils",
+            "GET_TM_RESOURCE_PARAMS",
+            "--configDir",
+            str(folder),
+        ],
+        capture_output=True,
+        text=True,
+        check=True,
+        timeout=120,
+    )
+    said = [
+        line.removeprefix("BASH_JAVA_UTILS_EXEC_RESULT:")
+        for line in done.stdout.splitlines()
+        if line.startswith("BASH_JAVA_UTILS_EXEC_RESULT:")
+    ]
+    assert tuple(said[0].split()) == TaskMemory().java_flags()

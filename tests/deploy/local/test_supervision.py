@@ -1,0 +1,199 @@
+"""The supervisor with small processes: restart, adoption, ending, and clear refusals."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import socket
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import psutil
+import pytest
+
+from deploy.local import supervise
+from deploy.local.ports import HOST, Ports
+from deploy.local.spec import Alive, ProcessSpec, Tcp
+from deploy.local.stack import Health, ProcessStatus, Stack
+from streaming.contracts.errors import Misconfigured, Unreachable
+
+SERVER = (
+    "import os, socket, sys, time; s = socket.create_server(('127.0.0.1', int(sys.argv[1])));"
+    "os.fork() or time.sleep(600); s.listen(); time.sleep(600)"
+)
+
+
+def free_port() -> int:
+    with socket.socket() as found:
+        found.bind((HOST, 0))
+        return int(found.getsockname()[1])
+
+
+def server(name: str, port: int, *depends: str) -> ProcessSpec:
+    argv = (sys.executable, "-c", SERVER, str(port))
+    return ProcessSpec(
+        name=name, argv=argv, ready=Tcp(port=port), depends=depends, stop_seconds=2.0
+    )
+
+
+@pytest.fixture
+def make(tmp_path: Path) -> Iterator[Callable[..., Stack]]:
+    made: list[Stack] = []
+
+    def stack(*specs: ProcessSpec) -> Stack:
+        made.append(Stack(tmp_path, Ports(), specs))
+        return made[-1]
+
+    yield stack
+    for one in made:
+        one.down()
+
+
+def by_name(stack: Stack) -> dict[str, ProcessStatus]:
+    return {status.name: status for status in stack.status()}
+
+
+def until(condition: Callable[[], bool], seconds: float = 30.0) -> None:
+    limit = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < limit, "waited too long"
+        time.sleep(0.1)
+
+
+def pid_of(stack: Stack, name: str) -> int:
+    pid = by_name(stack)[name].pid
+    assert pid is not None
+    return pid
+
+
+def test_up_shows_progress_and_down_leaves_nothing(make: Callable[..., Stack]) -> None:
+    first, second = free_port(), free_port()
+    stack = make(server("second", second, "first"), server("first", first))
+    seen: list[tuple[str, Health]] = []
+    stack.up(on_progress=lambda status: seen.append((status.name, status.health)))
+    assert seen.index(("first", Health.READY)) < seen.index(("second", Health.READY))
+    members = [p.pid for p in psutil.process_iter() if _group(p) == pid_of(stack, "first")]
+    assert len(members) == 2
+    stack.down()
+    assert {status.health for status in stack.status()} == {Health.DOWN}
+    assert not stack.supervised()
+    assert not any(lives(pid) for pid in members)
+
+
+def lives(pid: int) -> bool:
+    """Whether it runs; one that only waits to be collected by its parent does not."""
+    try:
+        return psutil.Process(pid).status() != psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return False
+
+
+def _group(process: psutil.Process) -> int:
+    try:
+        return os.getpgid(process.pid)
+    except ProcessLookupError:
+        return 0
+
+
+def test_killed_process_comes_back(make: Callable[..., Stack]) -> None:
+    stack = make(server("one", free_port()))
+    stack.up()
+    before = pid_of(stack, "one")
+    os.kill(before, signal.SIGKILL)
+    until(lambda: by_name(stack)["one"].restarts == 1)
+    until(lambda: by_name(stack)["one"].health is Health.READY)
+    after = by_name(stack)["one"]
+    assert after.pid != before
+    assert after.last_exit == "killed by signal 9"
+
+
+def test_processes_outlive_a_killed_supervisor_and_are_adopted(make: Callable[..., Stack]) -> None:
+    stack = make(server("one", free_port()))
+    stack.up()
+    before = pid_of(stack, "one")
+    chief = stack._supervisor()
+    assert chief is not None
+    os.kill(chief.pid, signal.SIGKILL)
+    until(lambda: not stack.supervised())
+    assert by_name(stack)["one"].health is Health.READY
+    stack.up()
+    assert pid_of(stack, "one") == before
+    stack.down()
+    assert not lives(before)
+
+
+def test_down_ends_what_a_killed_supervisor_left(make: Callable[..., Stack]) -> None:
+    stack = make(server("one", free_port()))
+    stack.up()
+    left, chief = pid_of(stack, "one"), stack._supervisor()
+    assert chief is not None
+    os.kill(chief.pid, signal.SIGKILL)
+    until(lambda: not stack.supervised())
+    stack.down()
+    assert not lives(left)
+
+
+def test_stale_state_never_ends_a_stranger(make: Callable[..., Stack], tmp_path: Path) -> None:
+    stack = make(server("one", free_port()))
+    stack.up()
+    file = tmp_path / "run" / "one.json"
+    state = file.read_text()
+    stack.down()
+    file.write_text(state.replace(f'"pid":{_field(state, "pid")}', f'"pid":{os.getpid()}'))
+    stack.down()  # would end this very test process if it trusted the pid
+    assert not file.exists()
+
+
+def _field(state: str, name: str) -> str:
+    return state.split(f'"{name}":')[1].split(",", maxsplit=1)[0]
+
+
+def test_changed_spec_restarts_only_that_process(make: Callable[..., Stack]) -> None:
+    one, two, other = free_port(), free_port(), free_port()
+    stack = make(server("one", one), server("two", two))
+    stack.up()
+    before = {name: status.pid for name, status in by_name(stack).items()}
+    changed = make(server("one", one), server("two", other))
+    changed.up()
+    after = {name: status.pid for name, status in by_name(changed).items()}
+    assert after["one"] == before["one"]
+    assert after["two"] != before["two"]
+
+
+def test_taken_port_is_refused_before_anything_starts(
+    make: Callable[..., Stack], tmp_path: Path
+) -> None:
+    with socket.create_server((HOST, 0)) as taken:
+        port = taken.getsockname()[1]
+        with pytest.raises(Misconfigured, match=f"Port {port}, which one needs"):
+            make(server("one", port)).up()
+    assert not supervise.wanted_file(tmp_path).exists()
+
+
+def test_process_that_cannot_start_is_explained_by_its_log(make: Callable[..., Stack]) -> None:
+    argv = (sys.executable, "-c", "print('no such disk'); raise SystemExit(3)")
+    broken = ProcessSpec(name="broken", argv=argv, ready=Tcp(port=free_port()))
+    with pytest.raises(Unreachable, match=r"(?s)broken did not .* status 3.*no such disk"):
+        make(broken).up()
+
+
+def test_unknown_program_is_explained(make: Callable[..., Stack]) -> None:
+    missing = ProcessSpec(name="missing", argv=("/no/such/program",), restart=False)
+    with pytest.raises(Unreachable, match="could not start"):
+        make(missing).up()
+
+
+def test_environment_puts_ours_first(make: Callable[..., Stack], tmp_path: Path) -> None:
+    code = "import os; print(os.environ['PATH'].split(':')[0], os.environ['DRIFTLINE_HOME'])"
+    shown = ProcessSpec(
+        name="shown", argv=("python", "-c", code), ready=Alive(seconds=0.0), restart=False
+    )
+    stack = make(shown)
+    with contextlib.suppress(Unreachable):  # it may have ended before it was seen
+        stack.up()
+    log = tmp_path / "log" / "shown.log"
+    until(lambda: "bin" in log.read_text())
+    assert f"{Path(sys.prefix) / 'bin'} {tmp_path}" in log.read_text()

@@ -1,0 +1,71 @@
+"""What the doctor sees and advises."""
+
+from __future__ import annotations
+
+import socket
+import stat
+from pathlib import Path
+
+import pytest
+
+from deploy.local.ports import HOST
+from deploy.setup import doctor, prometheus, stamps
+from deploy.setup.places import Places
+
+
+@pytest.fixture
+def empty(tmp_path: Path) -> Places:
+    return Places(opt=tmp_path / "opt", python=tmp_path / "venv" / "bin" / "python")
+
+
+def test_empty_checkout_is_told_to_run_setup(empty: Places, tmp_path: Path) -> None:
+    found = {check.name: check for check in doctor.checks(tmp_path, {}, empty)}
+    for name in ("python", "java", "kafka jars", "beam jars", "flink", "envoy", "prometheus"):
+        assert not found[name].ok
+        assert "make setup" in found[name].advice
+
+
+def test_right_checks_advise_nothing(empty: Places, tmp_path: Path) -> None:
+    assert all(not c.advice for c in doctor.checks(tmp_path, {}, empty) if c.ok)
+
+
+def test_taken_port_is_named(tmp_path: Path) -> None:
+    with socket.socket() as taken:
+        taken.bind((HOST, 0))
+        taken.listen()
+        number = taken.getsockname()[1]
+        found = doctor.free_ports({"kafka": number}, tmp_path)
+    assert not found.ok
+    assert f"{number} (kafka)" in found.found
+    assert "port_offset" in found.advice
+
+
+@pytest.mark.parametrize(
+    ("said", "version"),
+    [
+        ("prometheus, version 2.42.0+ds (branch: debian/sid, revision: x)", "2.42.0+ds"),
+        ("envoy  version: 9e55809337/1.40.0/Clean/RELEASE/BoringSSL", "1.40.0"),
+        ("alertmanager, version 0.28.1 (branch: , revision: unknown)", "0.28.1"),
+        ("nothing of use", ""),
+    ],
+)
+def test_versions_are_found_in_what_programs_say(tmp_path: Path, said: str, version: str) -> None:
+    program = tmp_path / "program"
+    program.write_text(f"#!/bin/sh\necho '{said}'\n")
+    program.chmod(program.stat().st_mode | stat.S_IXUSR)
+    assert prometheus.version(program) == version
+
+
+def test_stamp_holds_for_the_same_input_only(tmp_path: Path) -> None:
+    stamps.mark(tmp_path / "stamps", "kafka", "a")
+    assert stamps.done(tmp_path / "stamps", "kafka", "a")
+    assert not stamps.done(tmp_path / "stamps", "kafka", "b")
+    assert not stamps.done(tmp_path / "stamps", "flink", "a")
+
+
+def test_identity_changes_when_a_file_is_replaced(tmp_path: Path) -> None:
+    file = tmp_path / "module.so"
+    file.write_bytes(b"old")
+    before = stamps.identity([file])
+    stamps.write_atomic(file, "anew")
+    assert stamps.identity([file]) != before

@@ -1,0 +1,91 @@
+"""The whole embedded stack, run as a user runs it: by the command, in a folder of its own."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+PROJECT = Path(__file__).resolve().parents[2]
+COMMAND = Path(sys.prefix) / "bin" / "driftline"
+PROFILE = PROJECT / "deploy" / "demo.yaml"
+TAXI = PROJECT.parent / "shared" / "data" / "chicago_taxi.csv"
+
+
+@dataclass(frozen=True)
+class Machine:
+    """One DRIFTLINE_HOME and the command on it."""
+
+    home: Path
+
+    @property
+    def environment(self) -> dict[str, str]:
+        return {**os.environ, "DRIFTLINE_HOME": str(self.home), "NO_COLOR": "1"}
+
+    def run(self, *words: str, expect: int = 0) -> Any:
+        """A command with ``--json``; its data, after checking the exit code."""
+        done = subprocess.run(
+            [COMMAND, "-c", PROFILE, *words, "--json"],
+            env=self.environment,
+            capture_output=True,
+            text=True,
+            timeout=900,
+            check=False,
+        )
+        assert done.returncode == expect, f"{words}: {done.returncode}\n{done.stderr[-4000:]}"
+        return json.loads(done.stdout) if done.stdout.strip() else None
+
+    def demo(self, *words: str) -> subprocess.Popen[str]:
+        """Start a demonstration that leaves the stack up."""
+        screen = (self.home / "demo.log").open("w")
+        return subprocess.Popen(
+            [COMMAND, "-c", PROFILE, "demo", "--keep", *words],
+            env=self.environment,
+            stdout=screen,
+            stderr=screen,
+            text=True,
+        )
+
+    def report(self) -> Any:
+        """What the demonstration wrote."""
+        return json.loads((self.home / "demo" / "report.json").read_text())
+
+    def screen(self) -> str:
+        """The end of what the demonstration showed."""
+        return (self.home / "demo.log").read_text()[-6000:]
+
+    def kill(self, process: str) -> None:
+        """Kill -9 one supervised process, by the id that the supervisor wrote down."""
+        file = self.home / "demo-stack" / "run" / f"{process}.json"
+        os.kill(json.loads(file.read_text())["pid"], signal.SIGKILL)
+
+    def kill_python_worker(self) -> None:
+        """Kill -9 the Python worker that the pool started for the stream job."""
+        import psutil
+
+        file = self.home / "demo-stack" / "run" / "beam-workers.json"
+        pool = psutil.Process(json.loads(file.read_text())["pid"])
+        for child in pool.children(recursive=True):
+            os.kill(child.pid, signal.SIGKILL)
+
+    def traffic_ends(self) -> None:
+        """Let the traffic of a kept demonstration end by itself."""
+        control = self.home / "demo" / "traffic-control.json"
+        if control.exists():
+            control.write_text(json.dumps({"phase": "stop", "predict": False}))
+
+
+@pytest.fixture(scope="module")
+def machine(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Machine]:
+    made = Machine(tmp_path_factory.mktemp("home"))
+    yield made
+    made.traffic_ends()
+    subprocess.run([COMMAND, "-c", PROFILE, "down"], env=made.environment, timeout=180, check=False)

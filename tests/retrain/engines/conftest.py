@@ -1,0 +1,50 @@
+"""A broker of the tests' own, with the configuration that the local stack ships."""
+
+from __future__ import annotations
+
+import os
+import socket
+import subprocess
+import time
+from collections.abc import Iterator
+
+import pytest
+
+from deploy.local.kafka import spec, write_config
+from deploy.local.ports import Ports
+from deploy.setup.places import places
+
+OFFSET = int(os.environ.get("DRIFTLINE_TEST_PORTS", "15000")) + 300
+
+
+@pytest.fixture(scope="session")
+def bootstrap(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """``host:port`` of an empty Kafka."""
+    where = places()
+    if not any(where.kafka.glob("*.jar")):
+        pytest.skip("Kafka is not installed; run make setup.")
+    home = tmp_path_factory.mktemp("kafka-home")
+    ports = Ports(kafka=9092 + OFFSET, kafka_controller=9093 + OFFSET)
+    write_config(home, ports)
+    process = spec(home, ports, where)
+    assert process.once is not None
+    subprocess.run(process.once.argv, check=True, capture_output=True)
+    with (home / "kafka.log").open("wb") as log:
+        broker = subprocess.Popen(process.argv, stdout=log, stderr=log)
+        try:
+            _wait_for(ports.kafka, broker)
+            yield f"127.0.0.1:{ports.kafka}"
+        finally:
+            broker.terminate()
+            broker.wait(30)
+
+
+def _wait_for(port: int, process: subprocess.Popen[bytes]) -> None:
+    deadline = time.monotonic() + 60
+    while time.monotonic() < deadline:
+        assert process.poll() is None, "The broker died at its start."
+        with socket.socket() as probe:
+            if probe.connect_ex(("127.0.0.1", port)) == 0:
+                return
+        time.sleep(0.2)
+    raise AssertionError("The broker does not listen after 60 s.")

@@ -1,0 +1,297 @@
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import pytest
+
+from retrain.memory import MemoryQueue, MemoryStore, Requests
+from retrain.ports import (
+    ExampleSet,
+    OnProgress,
+    Progress,
+    TrainingFailed,
+    TrainingJob,
+    TrainingResult,
+)
+from retrain.worker import Worker
+from streaming.contracts.clock import ManualClock
+from streaming.contracts.codec import decode
+from streaming.contracts.errors import Temporary
+from streaming.contracts.log import MemoryLog
+from streaming.contracts.model import ModelContract
+from streaming.contracts.records import (
+    ComponentRun,
+    ModelVersion,
+    Record,
+    RetrainFailure,
+    RetrainProgress,
+    RetrainRequest,
+)
+from streaming.contracts.topics import MODEL_VERSIONS, RECORD_TOPICS, RETRAIN_FAILURES
+from streaming.contracts.topics import RETRAIN_PROGRESS as PROGRESS
+from tests.retrain.builders import CONTRACT, MODEL, built, model_version, request
+
+
+class Killed(BaseException):
+    """Stands for kill -9: nothing of ours runs after it."""
+
+
+@dataclass
+class FakeTrainer:
+    steps: int = 2
+    blessed: bool = True
+    jobs: list[TrainingJob] = field(default_factory=list)
+    before_end: Callable[[], None] = lambda: None
+
+    def train(self, job: TrainingJob, on_progress: OnProgress) -> TrainingResult:
+        self.jobs.append(job)
+        assert job.work_dir.is_dir()
+        for step, name in enumerate(("Transform", "Trainer"), start=1):
+            on_progress(Progress(component=name, state="started", step=step, steps=2))
+            if name == "Trainer":
+                self.before_end()
+            on_progress(Progress(component=name, state="done", step=step, steps=2, seconds=1.5))
+        return TrainingResult(
+            built=built(job.work_dir / "model"),
+            metrics=(),
+            components=(ComponentRun(name="Trainer", seconds=1.5),),
+            load_seconds=0.4,
+            warm_predict_seconds=0.01,
+            blessed=self.blessed,
+            reason="Because.",
+        )
+
+
+@dataclass
+class FakeExamples:
+    def build(self, request: RetrainRequest, contract: ModelContract, folder: Path) -> ExampleSet:
+        return ExampleSet(folder=folder, rows=800, rows_after_shift=500, unlabelled=9, unusable=1)
+
+
+class House:
+    """A log, a queue and a store, and workers that come and go."""
+
+    def __init__(self, scratch: Path) -> None:
+        self.clock = ManualClock(1_000.0)
+        self.log = MemoryLog(clock=self.clock)
+        self.log.ensure(RECORD_TOPICS)
+        self.requests, self.store, self.trainer = Requests(), MemoryStore(), FakeTrainer()
+        self.scratch = scratch
+
+    def worker(self, name: str = "w1") -> tuple[Worker, MemoryQueue]:
+        queue = MemoryQueue(self.requests)
+        worker = Worker(
+            requests=queue,
+            log=self.log,
+            trainer=self.trainer,
+            store=self.store,
+            examples=FakeExamples(),
+            contracts={MODEL: CONTRACT},
+            clock=self.clock,
+            name=name,
+            scratch=self.scratch,
+        )
+        return worker, queue
+
+    def told(self, topic: str) -> list[Record]:
+        return [
+            decode(message.value or b"")
+            for span in self.log.spans(topic)
+            for message in self.log.read(span)
+        ]
+
+    def progress(self) -> list[RetrainProgress]:
+        return [r for r in self.told(PROGRESS.name) if isinstance(r, RetrainProgress)]
+
+    def versions(self) -> list[ModelVersion]:
+        return [r for r in self.told(MODEL_VERSIONS.name) if isinstance(r, ModelVersion)]
+
+    def failures(self) -> list[RetrainFailure]:
+        return [r for r in self.told(RETRAIN_FAILURES.name) if isinstance(r, RetrainFailure)]
+
+
+@pytest.fixture
+def house(tmp_path: Path) -> House:
+    return House(tmp_path)
+
+
+def test_a_request_becomes_a_version_with_its_progress_told(house: House) -> None:
+    house.requests.put(request())
+    worker, _ = house.worker()
+    assert worker.run_once(0.0) == "published"
+    (version,) = house.versions()
+    assert (version.version, version.blessed, version.training_rows) == (1, True, 800)
+    assert version.caused_by == ("r1",)
+    assert version.artifact.uri.startswith("file:")
+    steps = [(p.component, p.state, p.step, p.steps) for p in house.progress()]
+    assert steps == [
+        ("Examples", "started", 1, 4),
+        ("Examples", "done", 1, 4),
+        ("Transform", "started", 2, 4),
+        ("Transform", "done", 2, 4),
+        ("Trainer", "started", 3, 4),
+        ("Trainer", "done", 3, 4),
+        ("Publish", "started", 4, 4),
+        ("Publish", "done", 4, 4),
+    ]
+    assert worker.run_once(0.0) == "nothing"
+    assert list(house.scratch.iterdir()) == []
+
+
+def test_the_next_number_is_one_above_the_highest_and_the_champion_is_given(house: House) -> None:
+    house.store.publish(model_version(4, "older"), built(house.scratch.parent / "four"))
+    house.requests.put(request(base_version=4))
+    worker, _ = house.worker()
+    worker.run_once(0.0)
+    assert house.versions()[0].version == 5
+    assert house.trainer.jobs[0].champion == house.store.path(MODEL, 4)
+
+
+def test_an_unblessed_model_is_a_version_too(house: House) -> None:
+    house.trainer.blessed = False
+    house.requests.put(request())
+    assert house.worker()[0].run_once(0.0) == "published"
+    assert not house.versions()[0].blessed
+
+
+def test_a_dead_workers_request_is_taken_over_once_and_then_fails(house: House) -> None:
+    def die() -> None:
+        raise Killed
+
+    house.trainer.before_end = die
+    house.requests.put(request())
+    for number in (1, 2):
+        worker, queue = house.worker(f"w{number}")
+        with pytest.raises(Killed):
+            worker.run_once(0.0)
+        queue.lose()
+    worker, _ = house.worker("w3")
+    assert worker.run_once(0.0) == "failed"
+    (failure,) = house.failures()
+    assert (failure.component, failure.attempt) == ("Trainer", 2)
+    assert "The worker died in Trainer." in failure.reason
+    assert {(p.attempt, p.worker) for p in house.progress()} == {(1, "w1"), (2, "w2")}
+    assert not house.versions()
+    assert worker.run_once(0.0) == "nothing"
+
+
+def test_a_takeover_that_works_gives_one_version(house: House) -> None:
+    deaths = iter([Killed()])
+
+    def die_once() -> None:
+        for death in deaths:
+            raise death
+
+    house.trainer.before_end = die_once
+    house.requests.put(request())
+    first, queue = house.worker("w1")
+    with pytest.raises(Killed):
+        first.run_once(0.0)
+    queue.lose()
+    assert house.worker("w2")[0].run_once(0.0) == "published"
+    assert len(house.versions()) == 1
+
+
+def test_a_request_whose_version_is_in_the_store_is_announced_not_trained(house: House) -> None:
+    house.requests.put(request())
+    worker, _ = house.worker()
+    worker.run_once(0.0)
+    house.requests.put(request())
+    assert worker.run_once(0.0) == "known"
+    assert len(house.trainer.jobs) == 1
+    first, second = house.versions()
+    assert first == second
+
+
+def test_a_request_that_failed_once_is_not_tried_again(house: House) -> None:
+    def gate() -> None:
+        raise TrainingFailed("Column gone.", component="Gate", advice="Mend it.")
+
+    house.trainer.before_end = gate
+    house.requests.put(request())
+    worker, _ = house.worker()
+    assert worker.run_once(0.0) == "failed"
+    (failure,) = house.failures()
+    assert (failure.component, failure.reason, failure.advice) == (
+        "Gate",
+        "Column gone.",
+        "Mend it.",
+    )
+    assert [p.state for p in house.progress()][-1] == "failed"
+    house.requests.put(request())
+    assert worker.run_once(0.0) == "known"
+    assert len(house.failures()) == 1
+
+
+def test_a_passing_trouble_is_tried_again_by_the_same_worker(house: House) -> None:
+    troubles = iter([Temporary("Kafka hiccup.", delay_seconds=7.0)])
+
+    def trouble() -> None:
+        for error in troubles:
+            raise error
+
+    house.trainer.before_end = trouble
+    house.requests.put(request())
+    assert house.worker()[0].run_once(0.0) == "published"
+    assert [p.attempt for p in house.progress() if p.component == "Publish"] == [2, 2]
+    assert house.clock.now() == 1_007.0
+
+
+def test_an_unknown_error_ends_in_a_failure_that_names_it(house: House) -> None:
+    def bug() -> None:
+        raise ZeroDivisionError("division by zero")
+
+    house.trainer.before_end = bug
+    house.requests.put(request())
+    assert house.worker()[0].run_once(0.0) == "failed"
+    (failure,) = house.failures()
+    assert failure.reason == ("2 attempts gave no version. ZeroDivisionError: division by zero")
+    assert failure.component == "Trainer"
+
+
+def test_past_its_deadline_a_request_is_refused_before_and_after_training(house: House) -> None:
+    house.requests.put(request("late", deadline=999.0))
+    assert house.worker()[0].run_once(0.0) == "failed"
+    assert "deadline passed 1 s ago" in house.failures()[0].reason
+    assert not house.trainer.jobs
+    house.trainer.before_end = lambda: house.clock.advance(10_000.0)
+    house.requests.put(request("slow"))
+    assert house.worker()[0].run_once(0.0) == "failed"
+    assert house.failures()[1].component == "Publish"
+    assert not house.versions()
+
+
+def test_an_unknown_model_is_refused_with_the_known_ones(house: House) -> None:
+    worker, _ = house.worker()
+    worker.contracts = {}
+    house.requests.put(request())
+    assert worker.run_once(0.0) == "failed"
+    assert house.failures()[0].reason == f"This worker knows no model, not {MODEL}."
+
+
+def test_a_number_that_somebody_took_meanwhile_is_skipped(house: House) -> None:
+    def taken() -> None:
+        house.store.publish(model_version(1, "other"), built(house.scratch.parent / "other"))
+
+    house.trainer.before_end = taken
+    house.requests.put(request())
+    assert house.worker()[0].run_once(0.0) == "published"
+    assert house.versions()[0].version == 2
+
+
+def test_unreachable_kafka_leaves_the_request_in_the_queue(house: House) -> None:
+    worker, _ = house.worker()
+
+    class DeadLog(MemoryLog):
+        def append(self, records: object, *, topic: object = None) -> None:
+            raise Temporary("No Kafka.", delay_seconds=3.0)
+
+    worker.log = DeadLog(clock=house.clock)
+    house.requests.put(request())
+    turns = iter([True, False])
+    worker.run(lambda: next(turns))
+    assert house.clock.now() == 1_003.0
+    worker.log = house.log
+    assert worker.run_once(0.0) == "published"

@@ -1,0 +1,70 @@
+"""Starts and stops one real server."""
+
+from __future__ import annotations
+
+import signal
+import socket
+import subprocess
+import sys
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+import grpc
+import httpx
+
+MODEL = "big_tipper"
+
+
+@dataclass
+class Server:
+    """One running server."""
+
+    process: subprocess.Popen[bytes]
+    grpc_port: int
+    rest_port: int
+    start_seconds: float
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self.rest_port}/v1/models/{MODEL}"
+
+    @property
+    def metrics(self) -> str:
+        page = f"http://127.0.0.1:{self.rest_port}/monitoring/prometheus/metrics"
+        return httpx.get(page).text
+
+    def channel(self) -> grpc.Channel:
+        return grpc.insecure_channel(f"127.0.0.1:{self.grpc_port}")
+
+
+def free_port() -> int:
+    with socket.socket() as made:
+        made.bind(("127.0.0.1", 0))
+        return int(made.getsockname()[1])
+
+
+def start(base: Path, *flags: str) -> Server:
+    """Start a server and wait until its port answers."""
+    ports = free_port(), free_port()
+    began = time.monotonic()
+    command = [sys.executable, "-m", "serving.engines.modelserver", "--role", "test"]
+    command += ["--grpc-port", str(ports[0]), "--rest-port", str(ports[1])]
+    command += ["--model-name", MODEL, "--base-path", str(base), *flags]
+    process = subprocess.Popen(command, stderr=subprocess.PIPE)
+    while True:
+        try:
+            with socket.create_connection(("127.0.0.1", ports[1]), timeout=1):
+                return Server(process, *ports, start_seconds=time.monotonic() - began)
+        except OSError:
+            assert process.poll() is None, process.stderr and process.stderr.read().decode()
+            assert time.monotonic() - began < 60, "the server did not start in 60 s"
+            time.sleep(0.01)
+
+
+def stop(server: Server) -> str:
+    """End it as the supervisor does; its log."""
+    server.process.send_signal(signal.SIGTERM)
+    _, log = server.process.communicate(timeout=20)
+    assert server.process.returncode == 0, log.decode()
+    return log.decode()

@@ -1,0 +1,107 @@
+"""Records survive the codec, and nothing else gets through it."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from streaming.contracts.codec import LARGEST_RECORD_BYTES, decode, decode_as, encode
+from streaming.contracts.errors import Unreadable
+from streaming.contracts.records import Answer, Command, DeadLetter, OffsetRange, RetrainRequest
+
+TEXT = st.text(max_size=20)
+TIMES = st.floats(min_value=0, max_value=2e9)
+OFFSETS = st.integers(min_value=0, max_value=2**60)
+
+RANGES = st.builds(
+    OffsetRange, topic=TEXT, partition=st.integers(0, 64), start=OFFSETS, stop=OFFSETS
+)
+REQUESTS = st.builds(
+    RetrainRequest,
+    record_id=TEXT,
+    model=TEXT,
+    at=TIMES,
+    caused_by=st.lists(TEXT, max_size=3).map(tuple),
+    cause=st.sampled_from(["drift", "manual", "schedule", "initial"]),
+    reason=TEXT,
+    events=st.lists(RANGES, max_size=3).map(tuple),
+    labels=st.lists(RANGES, max_size=3).map(tuple),
+    window_start=TIMES,
+    window_end=TIMES,
+    base_version=st.integers(0, 99),
+    deadline=TIMES,
+)
+LETTERS = st.builds(
+    DeadLetter,
+    record_id=TEXT,
+    model=TEXT,
+    at=TIMES,
+    topic=TEXT,
+    partition=st.integers(0, 9),
+    offset=OFFSETS,
+    reason=TEXT,
+    detail=TEXT,
+    payload=st.binary(max_size=50),
+    payload_bytes=st.integers(0, 10**9),
+)
+
+
+@given(REQUESTS | LETTERS)
+def test_a_record_survives_the_round_trip(record: RetrainRequest | DeadLetter) -> None:
+    assert decode(encode(record)) == record
+    assert encode(decode(encode(record))) == encode(record)
+
+
+@given(st.binary(max_size=200))
+def test_random_bytes_are_refused(data: bytes) -> None:
+    with pytest.raises(Unreadable):
+        decode(data)
+
+
+def answer() -> Answer:
+    return Answer(record_id="a", model="m", at=1.0, to="b", accepted=True, reason="fine")
+
+
+@pytest.mark.parametrize(
+    ("change", "reason"),
+    [
+        ({"kind": "horoscope"}, "unreadable"),
+        ({"surprise": 1}, "unreadable"),
+        ({"accepted": "yes"}, "unreadable"),
+        ({"form": 2}, "form"),
+    ],
+)
+def test_what_does_not_fit_is_refused_with_its_reason(
+    change: dict[str, object], reason: str
+) -> None:
+    fields = json.loads(encode(answer())) | change
+    with pytest.raises(Unreadable) as refused:
+        decode(json.dumps(fields).encode())
+    assert refused.value.reason == reason
+
+
+def test_a_missing_field_is_refused() -> None:
+    fields = json.loads(encode(answer()))
+    del fields["to"]
+    with pytest.raises(Unreadable, match="to"):
+        decode(json.dumps(fields).encode())
+
+
+def test_an_oversize_record_is_refused_unparsed() -> None:
+    with pytest.raises(Unreadable) as refused:
+        decode(b" " * (LARGEST_RECORD_BYTES + 1))
+    assert refused.value.reason == "oversize"
+
+
+def test_deep_nesting_is_refused() -> None:
+    with pytest.raises(Unreadable):
+        decode(b"[" * 100_000)
+
+
+def test_another_kind_than_the_wanted_one_is_refused() -> None:
+    with pytest.raises(Unreadable, match="Command"):
+        decode_as(encode(answer()), Command)
+    assert decode_as(encode(answer()), Answer) == answer()

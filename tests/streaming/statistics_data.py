@@ -1,0 +1,170 @@
+"""Contracts, rows and windows for the tests of summaries and drift."""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+from hypothesis import settings
+
+from streaming import summary
+from streaming.contracts.model import FeatureSpec, ModelContract
+from streaming.contracts.records import ReferenceSummary, WindowSummary
+from streaming.reference import build_reference
+
+# A busy machine makes single examples slow; that is no failure.
+settings.register_profile("steady", deadline=None)
+settings.load_profile("steady")
+
+SECONDS = 5.0
+TAXI = Path(__file__).parents[3] / "shared" / "data" / "chicago_taxi.csv"
+
+Change = Callable[[npt.NDArray[Any], np.random.Generator], npt.NDArray[Any]]
+
+
+def contract(*features: FeatureSpec, **settings: Any) -> ModelContract:
+    return ModelContract(
+        model="m",
+        module="none",
+        events_topic="e",
+        labels_topic="l",
+        key="k",
+        time="t",
+        window_seconds=SECONDS,
+        features=features,
+        **settings,
+    )
+
+
+def number(name: str, **settings: Any) -> FeatureSpec:
+    return FeatureSpec(name=name, kind="number", **settings)
+
+
+def integer(name: str, **settings: Any) -> FeatureSpec:
+    return FeatureSpec(name=name, kind="integer", **settings)
+
+
+def text(name: str, **settings: Any) -> FeatureSpec:
+    return FeatureSpec(name=name, kind="text", categorical=True, **settings)
+
+
+TRIPS = contract(
+    *(number(name) for name in ("normal", "lognormal", "pareto", "zeros", "poisson", "uniform")),
+    number("far", pivot=100.0),
+    integer("seconds"),
+    integer("zone", categorical=True),
+    text("payment"),
+    text("company"),
+    number("mostly_missing"),
+)
+"""Twelve features of every kind that matters."""
+
+
+def _zipf(size: int) -> npt.NDArray[np.float64]:
+    weights = 1.0 / np.arange(1, size + 1)
+    shares: npt.NDArray[np.float64] = weights / weights.sum()
+    return shares
+
+
+_MAKERS: Mapping[str, Callable[[np.random.Generator, int], npt.NDArray[Any]]] = {
+    "normal": lambda rng, n: rng.normal(size=n),
+    "lognormal": lambda rng, n: rng.lognormal(2, 1, n),
+    "pareto": lambda rng, n: rng.pareto(1.5, n) + 1,
+    "zeros": lambda rng, n: np.where(rng.random(n) < 0.6, 0.0, rng.lognormal(1, 0.6, n)),
+    "poisson": lambda rng, n: rng.poisson(3, n).astype(float),
+    "uniform": lambda rng, n: rng.random(n),
+    "far": lambda rng, n: rng.normal(100, 1, n),
+    "seconds": lambda rng, n: (rng.gamma(2, 400, n) // 60 * 60).astype(np.int64),
+    "zone": lambda rng, n: rng.choice(77, n, p=_zipf(77)),
+    "payment": lambda rng, n: rng.choice(
+        ["Cash", "Card", "Unknown", "Free"], n, p=[0.55, 0.4, 0.04, 0.01]
+    ),
+    "company": lambda rng, n: np.array([f"c{i}" for i in range(60)])[
+        rng.choice(60, n, p=_zipf(60))
+    ],
+    "mostly_missing": lambda rng, n: rng.normal(size=n),
+}
+
+
+def trips(
+    rng: np.random.Generator,
+    rows: int,
+    *,
+    change: Mapping[str, Change] | None = None,
+    missing: Mapping[str, float] | None = None,
+) -> pa.RecordBatch:
+    """Rows of `TRIPS`, 1 % of each value missing; `change` and `missing` are by feature."""
+    columns = []
+    for spec in TRIPS.features:
+        values = _MAKERS[spec.name](rng, rows)
+        if change and spec.name in change:
+            values = change[spec.name](values, rng)
+        usual = 0.7 if spec.name == "mostly_missing" else 0.01
+        lost = rng.random(rows) < (missing or {}).get(spec.name, usual)
+        columns.append(pa.array(values, mask=lost))
+    return pa.RecordBatch.from_arrays(columns, names=[spec.name for spec in TRIPS.features])
+
+
+def window(
+    at: int, batch: pa.RecordBatch, of: ModelContract = TRIPS, **fields: Any
+) -> WindowSummary:
+    """The summary of window number `at`."""
+    features = summary.finish(summary.add(summary.start(of), batch))
+    values: dict[str, Any] = {
+        "record_id": f"w{at}",
+        "model": of.model,
+        "at": (at + 1) * SECONDS,
+        "window_start": at * SECONDS,
+        "window_end": (at + 1) * SECONDS,
+        "accepted": batch.num_rows,
+        "dead_letters": 0,
+        "late": 0,
+        "offsets_read": batch.num_rows,
+        "offsets": (),
+        "features": features,
+    }
+    return WindowSummary(**(values | fields))
+
+
+def reference(batch: pa.RecordBatch, of: ModelContract = TRIPS) -> ReferenceSummary:
+    """A reference of these rows."""
+    return build_reference([window(-1, batch, of)], model=of.model, version=1, at=0.0)
+
+
+TAXI_CONTRACT = contract(
+    number("fare"),
+    number("trip_miles"),
+    number("pickup_latitude", pivot=41.9),
+    number("pickup_longitude", pivot=-87.65),
+    number("dropoff_latitude", pivot=41.9),
+    number("dropoff_longitude", pivot=-87.65),
+    integer("trip_seconds"),
+    integer("trip_start_hour", categorical=True),
+    integer("pickup_community_area", categorical=True),
+    integer("dropoff_community_area", categorical=True),
+    text("payment_type"),
+    text("company"),
+)
+
+
+def taxi() -> pa.RecordBatch:
+    """The real rows of `TAXI`."""
+    with TAXI.open(newline="") as file:
+        rows = list(csv.DictReader(file))
+    columns: list[pa.Array[Any]] = []
+    for spec in TAXI_CONTRACT.features:
+        raw = [row[spec.name] or None for row in rows]
+        if spec.kind == "text":
+            columns.append(pa.array(raw, pa.string()))
+        elif spec.kind == "integer":
+            columns.append(
+                pa.array([None if x is None else int(float(x)) for x in raw], pa.int64())
+            )
+        else:
+            columns.append(pa.array([None if x is None else float(x) for x in raw], pa.float64()))
+    return pa.RecordBatch.from_arrays(columns, names=[s.name for s in TAXI_CONTRACT.features])

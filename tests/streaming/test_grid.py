@@ -1,0 +1,113 @@
+"""The grid: order, width, and the same bucket for the same number always."""
+
+from __future__ import annotations
+
+import sys
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from hypothesis.extra import numpy as hnp
+
+from streaming.grid import (
+    RELATIVE_WIDTH,
+    TOP,
+    add_counts,
+    bucket_middle,
+    bucket_of,
+    count_ids,
+    lower,
+    upper,
+)
+
+settings.register_profile("steady", deadline=None)
+settings.load_profile("steady")
+
+finite = st.floats(allow_nan=False, allow_infinity=False)
+normal = finite.filter(lambda x: abs(x) >= sys.float_info.min)
+ids = st.integers(-TOP, TOP)
+
+
+@given(finite, finite)
+def test_buckets_keep_the_order_of_values(x: float, y: float) -> None:
+    low, high = sorted((x, y))
+    a, b = bucket_of([low, high]).tolist()
+    assert a <= b
+
+
+@given(normal)
+def test_a_bucket_is_at_most_1_6_percent_wide_and_holds_its_value(x: float) -> None:
+    bucket = bucket_of([x])
+    a, b = lower(bucket)[0], upper(bucket)[0]
+    assert a <= x <= b
+    assert (b / 2 - a / 2) * 2 <= RELATIVE_WIDTH * abs(x) * 1.0000001 or abs(x) > 1e308
+    assert RELATIVE_WIDTH <= 0.016
+
+
+@given(finite)
+def test_minus_x_has_the_mirrored_bucket(x: float) -> None:
+    assert bucket_of([-x])[0] == -bucket_of([x])[0]
+
+
+@given(ids)
+def test_the_middle_of_a_bucket_lies_in_it(bucket: int) -> None:
+    middle = bucket_middle([bucket])
+    assert np.isfinite(middle).all()
+    assert bucket_of(middle).tolist() == [bucket]
+
+
+@given(ids.filter(lambda bucket: 0 <= bucket < TOP))
+def test_edges_of_neighbours_meet(bucket: int) -> None:
+    assert upper([bucket])[0] == (lower([bucket + 1])[0] if bucket else 0.0)
+
+
+@given(hnp.arrays(np.float64, st.integers(0, 50), elements=finite))
+def test_a_bucket_does_not_depend_on_the_company(
+    values: np.ndarray[tuple[int], np.dtype[np.float64]],
+) -> None:
+    together = bucket_of(values).tolist()
+    assert together == [int(bucket_of([x])[0]) for x in values]
+    assert together[::2] == bucket_of(values[::2]).tolist()  # strided input too
+
+
+@pytest.mark.parametrize(
+    ("value", "bucket"),
+    [
+        (0.0, 0),
+        (-0.0, 0),
+        (5e-324, 0),
+        (sys.float_info.min, 1),
+        (1.0, 65409),
+        (sys.float_info.max, TOP),
+        (-sys.float_info.max, -TOP),
+    ],
+)
+def test_known_buckets(value: float, bucket: int) -> None:
+    assert bucket_of([value]).tolist() == [bucket]
+    assert bucket_of([value]).dtype == np.int32
+
+
+pairs = st.dictionaries(st.integers(-99, 99), st.integers(1, 9), max_size=20).map(
+    lambda counts: (
+        np.array(sorted(counts), np.int64),
+        np.array([counts[key] for key in sorted(counts)], np.int64),
+    )
+)
+
+
+@given(st.lists(pairs, max_size=5), st.randoms())
+def test_sums_of_counts_do_not_depend_on_order(parts, random) -> None:  # type: ignore[no-untyped-def]
+    total = add_counts(parts)
+    shuffled = list(parts)
+    random.shuffle(shuffled)
+    again = add_counts([add_counts(shuffled[:2]), add_counts(shuffled[2:])])
+    assert [x.tolist() for x in total] == [x.tolist() for x in again]
+
+
+@given(hnp.arrays(np.int32, st.integers(0, 60), elements=st.integers(-5, 5)))
+def test_counting_agrees_with_numpy(values: np.ndarray[tuple[int], np.dtype[np.int32]]) -> None:
+    found, counts = count_ids(values)
+    expected, expected_counts = np.unique(values, return_counts=True)
+    assert found.tolist() == expected.tolist()
+    assert counts.tolist() == expected_counts.tolist()
