@@ -16,7 +16,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from math import isfinite
+from math import isfinite, sqrt
 
 from streaming.contracts.records import DriftOutcome, FeatureSummary, FeatureVerdict
 from streaming.drift import reasons
@@ -82,6 +82,9 @@ def judge_feature(
 
 def run_tests(now: FeatureSummary, reference: PreparedFeature, rules: DriftRules) -> list[Evidence]:
     """Every test that has enough rows, with its weight, in a fixed order."""
+
+    # The yardstick's own error joins the wobble: it stays as long as the yardstick does.
+    rules = replace(rules, wobble_sd=sqrt(rules.wobble_sd**2 + reference.extra_variance))
 
     def share(test: str, count: int, before: int, *, only_more: bool) -> Evidence:
         return share_test(

@@ -24,6 +24,9 @@ class PreparedFeature:
     categories: CategoryShares | None
     weights: Mapping[str, float]
     """By test; they add up to 1."""
+    extra_variance: float = 0.0
+    """Persistent error of this yardstick beyond 1/m and the wobble, as a variance in sd units: what
+    a shrunk slot of a season adds. It acts as 1/m does."""
 
     @property
     def counted(self) -> int:
@@ -39,20 +42,28 @@ class PreparedReference:
     features: Mapping[str, PreparedFeature]
 
 
-def prepare_reference(reference: ReferenceSummary, contract: ModelContract) -> PreparedReference:
-    """Compute what only depends on the reference; for the features that are judged."""
+def prepare_reference(
+    reference: ReferenceSummary,
+    contract: ModelContract,
+    extra_variance: Mapping[str, float] | None = None,
+) -> PreparedReference:
+    """Compute what only depends on the reference; for the features that are judged.
+
+    `extra_variance` is by feature, see `PreparedFeature`.
+    """
+    extra = extra_variance or {}
     specs = {spec.name: spec for spec in contract.features if spec.judged}
     return PreparedReference(
         version=reference.version,
         features={
-            summary.name: _prepare(summary, specs[summary.name])
+            summary.name: _prepare(summary, specs[summary.name], extra.get(summary.name, 0.0))
             for summary in reference.features
             if summary.name in specs
         },
     )
 
 
-def _prepare(summary: FeatureSummary, spec: FeatureSpec) -> PreparedFeature:
+def _prepare(summary: FeatureSummary, spec: FeatureSpec, extra: float) -> PreparedFeature:
     numbers = prepare_scores(summary.grid) if summary.grid else None
     categories = prepare_categories(summary.categories) if summary.categories else None
     weights: dict[str, float] = {}
@@ -83,4 +94,5 @@ def _prepare(summary: FeatureSummary, spec: FeatureSpec) -> PreparedFeature:
         numbers=numbers,
         categories=categories,
         weights={name: part / total for name, part in weights.items()},
+        extra_variance=extra,
     )
