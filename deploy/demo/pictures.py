@@ -142,16 +142,19 @@ def _marks(view: View) -> list[Any]:
     import altair as alt
 
     moments = [
-        {"seconds": promotion.at - view.started_at, "what": f"version {promotion.version} live"}
+        (promotion.at - view.started_at, f"version {promotion.version} live")
         for promotion in view.story.promotions
     ]
     if view.shift_at is not None:
-        moments.append({"seconds": view.shift_at - view.started_at, "what": "shift"})
-    if not moments:
-        return []
-    rules = alt.Chart(alt.Data(values=moments)).encode(x="seconds:Q")
-    words = rules.mark_text(align="left", dx=4, y=8).encode(text="what:N")
-    return [rules.mark_rule(color="#888888"), words]
+        moments.append((view.shift_at - view.started_at, "shift"))
+    marks: list[Any] = []
+    for place, (seconds, what) in enumerate(sorted(moments)):
+        # neighbours may be seconds apart: their words take turns in height
+        data = alt.Data(values=[{"seconds": seconds, "what": what}])
+        rule = alt.Chart(data).encode(x="seconds:Q")
+        words = rule.mark_text(align="left", dx=4, y=8 + 14 * (place % 2)).encode(text="what:N")
+        marks += [rule.mark_rule(color="#888888"), words]
+    return marks
 
 
 def _titled(chart: Any, title: str) -> Any:

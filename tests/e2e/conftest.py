@@ -43,6 +43,16 @@ class Machine:
         assert done.returncode == expect, f"{words}: {done.returncode}\n{done.stderr[-4000:]}"
         return json.loads(done.stdout) if done.stdout.strip() else None
 
+    def start(self, *words: str) -> subprocess.Popen[str]:
+        """A command with ``--json``, not waited for."""
+        return subprocess.Popen(
+            [COMMAND, "-c", PROFILE, *words, "--json"],
+            env=self.environment,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+
     def demo(self, *words: str) -> subprocess.Popen[str]:
         """Start a demonstration that leaves the stack up."""
         screen = (self.home / "demo.log").open("w")

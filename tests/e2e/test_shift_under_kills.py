@@ -6,6 +6,8 @@ itself judges the outcome: it counts every event and every client request.
 
 from __future__ import annotations
 
+import contextlib
+import json
 import threading
 import time
 from collections.abc import Callable
@@ -175,9 +177,30 @@ def test_every_panel_of_the_dashboard_is_answered(run: tuple[Machine, Killer, in
     assert silent == []
 
 
-def test_asked_twice_at_once_it_runs_once(run: tuple[Machine, Killer, int]) -> None:
-    """By hand, on the stack that is still up; the second asker learns of the first."""
+def test_asked_by_hand_twice_at_once_it_runs_once_and_leads_to_a_canary(
+    run: tuple[Machine, Killer, int],
+) -> None:
+    """On the stack that is still up; the second asker learns of the first."""
     machine = run[0]
-    first = machine.run("retrain", "big_tipper", "--reason", "a new tariff")
-    assert first["accepted"]
+    asked = machine.start("retrain", "big_tipper", "--reason", "a new tariff", "--wait")
+    time.sleep(3.0)
     machine.run("retrain", "big_tipper", "--reason", "me too", expect=5)
+    made, screen = asked.communicate(timeout=300)
+    assert asked.returncode == 0, screen
+    assert json.loads(made)["version"] == 3
+    assert [version["version"] for version in machine.run("versions", "big_tipper")] == [1, 2, 3]
+    canary = rollout_of(3, machine, seconds=60)
+    assert canary.weight > 0
+    assert canary.champion == 2
+
+
+def rollout_of(version: int, machine: Machine, *, seconds: float) -> RolloutStatus:
+    """The first step of a version's canary."""
+    deadline = time.time() + seconds
+    with contextlib.closing(KafkaLog("127.0.0.1:9092")) as log:
+        for message in log.follow([topics.ROLLOUTS.name], from_start=True):
+            assert time.time() < deadline, machine.screen()
+            record = decode(message.value) if message is not None and message.value else None
+            if isinstance(record, RolloutStatus) and record.version == version and record.weight:
+                return record
+    raise AssertionError("The log ended.")
