@@ -135,7 +135,9 @@ def status(
     key = record_id("rollout-status", state.model, *parts)
     if key == state.status_key:
         return state, ()
-    return replace(state, status_key=key), (replace(said, record_id=key),)
+    # Back at idle a rollout says what was said before it: the id tells the two apart.
+    told = record_id("rollout-status", state.model, state.status_id, key)
+    return replace(state, status_key=key, status_id=told), (replace(said, record_id=told),)
 
 
 def _waits_for(rollout: Rollout | None) -> str:

@@ -123,6 +123,8 @@ class RolloutState(Value, frozen=True, kw_only=True):
     ticked_at: float = 0.0
     status_key: str = ""
     """What the last status record said, so that only changes are written."""
+    status_id: str = ""
+    """Id of the last status record; the next one's follows from it, so each is told once."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

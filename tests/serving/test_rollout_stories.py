@@ -60,6 +60,9 @@ def test_a_slow_canary_is_out_in_seconds_and_then_failed_on_copies() -> None:
     assert story.live == 1
     assert story.verdicts[-1].outcome == "fail"
     assert "slow answers" in story.verdicts[-1].reason
+    assert story.statuses[-1].phase == "idle"
+    ids = [status.record_id for status in story.statuses]
+    assert len(set(ids)) == len(ids)
     assert all(v.outcome != "pass" for v in story.verdicts if v.weight == 0 and v.requests)
 
 
