@@ -194,7 +194,13 @@ ROWS: tuple[tuple[str, int, tuple[Panel, ...]], ...] = (
             ),
             Panel(
                 title="Records refused",
-                shows=(("sum by (topic, reason) (driftline_records_refused_total)", "{{topic}}"),),
+                shows=(
+                    # No series exists before the first refusal; the panel then shows 0.
+                    (
+                        "sum by (topic, reason) (driftline_records_refused_total) or vector(0)",
+                        "{{topic}} {{reason}}",
+                    ),
+                ),
                 help="Empty when every part could read everything.",
             ),
         ),

@@ -55,14 +55,14 @@ class Machine:
 
     def demo(self, *words: str) -> subprocess.Popen[str]:
         """Start a demonstration that leaves the stack up."""
-        screen = (self.home / "demo.log").open("w")
-        return subprocess.Popen(
-            [COMMAND, "-c", PROFILE, "demo", "--keep", *words],
-            env=self.environment,
-            stdout=screen,
-            stderr=screen,
-            text=True,
-        )
+        with (self.home / "demo.log").open("w") as screen:
+            return subprocess.Popen(
+                [COMMAND, "-c", PROFILE, "demo", "--keep", *words],
+                env=self.environment,
+                stdout=screen,
+                stderr=screen,
+                text=True,
+            )
 
     def report(self) -> Any:
         """What the demonstration wrote."""
