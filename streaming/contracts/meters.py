@@ -89,7 +89,7 @@ RETRAINS = Meter(
     name="driftline_retrains_total",
     kind="counter",
     labels=("model", "outcome"),
-    meaning="Retrains by outcome: requested, refused, published, failed.",
+    meaning="Retrains by outcome: requested, published, failed.",
 )
 RETRAIN_RUNNING = Meter(
     name="driftline_retrain_running",

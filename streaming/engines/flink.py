@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import socket
 import time
 from dataclasses import dataclass
@@ -224,6 +225,9 @@ def _send(settings: JobSettings) -> None:
 
     from streaming.engines.pipeline import build
 
+    # Flink's own options are for the job server; Beam's warnings that Python does not know them
+    # would only worry whoever reads the screen.
+    logging.getLogger("apache_beam.options.pipeline_options").setLevel(logging.ERROR)
     pipeline = beam.Pipeline(options=PipelineOptions(options(settings)))
     build(pipeline, settings)
     try:
@@ -260,6 +264,7 @@ def options(settings: JobSettings) -> list[str]:
         f"--execution_retry_delay={_RETRY_MILLISECONDS}",
         "--max_bundle_time_mills=100",
         "--max_bundle_size=1000",
+        "--experiments=disable_logging_submission_environment",
     ]
     if settings.checkpoint_folder:
         chosen.append(f"--state_backend_storage_path={_url(settings.checkpoint_folder)}")
