@@ -37,6 +37,12 @@ class CategoryShares:
     once: int
     """Values seen exactly once."""
 
+    @property
+    def heavy(self) -> Integers:
+        """Places of the categories that are tested alone."""
+        found = np.flatnonzero(self.counts > HEAVY * self.m)[:MOST_HEAVY]
+        return found[self.counts[found] < self.m]  # the only value: what is not it, is unseen
+
 
 def prepare_categories(categories: Categories) -> CategoryShares | None:
     """The shares of a reference; None when it counted nothing."""
@@ -117,10 +123,8 @@ def _pool(now: Integers, expected: Floats, tail_now: int, n: int) -> tuple[Float
 
 def _alone(shares: CategoryShares, now: Integers, n: int, rules: DriftRules) -> list[Evidence]:
     tests = []
-    for place in np.flatnonzero(shares.counts > HEAVY * shares.m)[:MOST_HEAVY].tolist():
+    for place in shares.heavy.tolist():
         before, count = int(shares.counts[place]), int(now[place])
-        if before == shares.m:
-            continue  # the only value: what is not it, is unseen
         test = share_test("value", count, n, before=before, m=shares.m, rules=rules)
         share = before / shares.m
         spread = sqrt(max(share * (1.0 - share), rules.share_floor))

@@ -23,6 +23,11 @@ class Evidence:
     """Variance of the persistent error over that of the sampling error."""
     weight: float = 1.0
     """Part of the feature's budget."""
+    shares: tuple[float, ...] = ()
+    """Null shares of an exact binomial test, several where the worst of them was taken; empty for
+    a test whose p takes every value."""
+    only_more: bool = False
+    """Whether the share can only be too large."""
     alone: bool = True
     """Whether its tail is exact enough to suspect after a single window."""
 

@@ -1,7 +1,8 @@
 """One feature of one window: run its tests, compare them with the limit, count its windows.
 
-A test is significant when its p over its weight is at most the limit of its lane. A feature is
-beyond its limit when a significant test also reaches an effect floor:
+A test is significant when what the feature's tests spend at its level is at most what its lane
+allows (`spending`). A feature is beyond its limit when a significant test also reaches an effect
+floor:
 
 * `drifted`: beyond, with the drifted effect, in `sustained` of the last `of` windows;
 * `suspected`: beyond in `sustained` of them with a smaller effect, or beyond the much stricter
@@ -28,6 +29,7 @@ from streaming.drift.numbers import number_tests
 from streaming.drift.prepared import PreparedFeature
 from streaming.drift.rules import DriftRules
 from streaming.drift.shares import share_test
+from streaming.drift.spending import Spending
 
 MAIN_TESTS = ("location", "dispersion", "shape", "category")
 """What a feature's effect means while nothing is significant: small shares are all noise then."""
@@ -67,17 +69,18 @@ def judge_feature(
     if problem or now is None or reference is None:
         return _undecided(name, 0 if now is None else now.rows, problem, past, rules), None
     tests = run_tests(now, reference, rules)
-    significant = [test for test in tests if _ratio(test, limits.sustained) <= 1.0]
+    sustained = Spending.of(limits.sustained, tests, reference.overlap(tests))
+    significant = [test for test in tests if sustained.hits(test)]
     level = _level(significant, rules)
     too_few = reasons.too_few_values(now, reference, rules)
     if too_few and level is Level.WITHIN:
         return _undecided(name, now.rows, too_few, past, rules), None
-    suspected_now = _level(
-        [test for test in significant if test.alone and _ratio(test, limits.single) <= 1.0], rules
-    )
+    alone = [test for test in tests if test.alone]
+    single = Spending.of(limits.single, alone, reference.overlap(alone))
+    suspected_now = _level([test for test in alone if single.hits(test)], rules)
     levels = [*(one.level for one in past), int(level)]
     outcome = _outcome(levels, suspected_now, rules)
-    return _verdict(name, now.rows, outcome, levels, tests, significant, limits), level
+    return _verdict(name, now.rows, outcome, levels, significant, sustained, rules), level
 
 
 def run_tests(now: FeatureSummary, reference: PreparedFeature, rules: DriftRules) -> list[Evidence]:
@@ -136,11 +139,6 @@ def is_lost(now: FeatureSummary, reference: PreparedFeature, rules: DriftRules) 
     )
 
 
-def _ratio(test: Evidence, lane: Lane) -> float:
-    """How far the test's p is from its limit; at most 1 when it is significant."""
-    return test.p / (test.weight * lane.limit(test.persistence))
-
-
 def _level(significant: Sequence[Evidence], rules: DriftRules) -> Level:
     if not significant:
         return Level.WITHIN
@@ -164,26 +162,26 @@ def _verdict(
     rows: int,
     outcome: DriftOutcome,
     levels: Sequence[int],
-    tests: Sequence[Evidence],
     significant: Sequence[Evidence],
-    limits: Limits,
+    sustained: Spending,
+    rules: DriftRules,
 ) -> FeatureVerdict:
-    leading = _leading(tests, significant, limits.rules)
-    nearest = min(tests, key=lambda test: _ratio(test, limits.sustained))
+    leading = _leading(sustained.tests, significant, rules)
+    nearest = min(sustained.tests, key=lambda test: test.p / test.weight)
     hits = sum(level >= Level.SUSPECTED for level in levels)
     return FeatureVerdict(
         feature=name,
         outcome=outcome,
         reason=reasons.of_feature(
-            outcome, leading, hits, limits.rules, limits.sustained, now=levels[-1] > Level.WITHIN
+            outcome, leading, hits, rules, sustained.level(leading), now=levels[-1] > Level.WITHIN
         ),
         n=rows,
         effect=abs(leading.effect),
-        p=min(1.0, nearest.p / nearest.weight),
-        p_limit=limits.sustained.limit(nearest.persistence),
+        p=sustained.p(nearest),
+        p_limit=sustained.allowed,
         hits=hits,
-        of=limits.rules.of,
-        tests=tuple(_finite(test).result() for test in tests),
+        of=rules.of,
+        tests=tuple(_finite(test).result() for test in sustained.tests),
     )
 
 

@@ -19,6 +19,9 @@ ENOUGH_OTHERS = 10
 the saddlepoint of a near-constant feature is a lattice."""
 ENOUGH_FOR_SHAPE = 50
 """The same for shape, whose chi-square is only a limit…"""
+MOST_FOURTH = 0.1
+"""… so that a component takes part only where its fourth moment is at most this share of n (few
+and rare values make heavy tails) …"""
 ENOUGH_FOR_SHAPE_ALONE = 1_000
 """… and this many before its far tail is trusted after a single window."""
 
@@ -62,10 +65,11 @@ def _shape(
     scores: NumberScores, means: Floats, n: int, persistence: float, *, alone: bool
 ) -> list[Evidence]:
     """Neyman's smooth test with four components."""
-    degrees = sum(scores.usable[SHAPE])
+    usable = np.array(scores.usable[SHAPE]) & (np.array(scores.fourth[SHAPE]) <= MOST_FOURTH * n)
+    degrees = int(usable.sum())
     if not degrees:
         return []
-    squares = float(np.sum(means[SHAPE] ** 2))
+    squares = float(np.sum(means[SHAPE][usable] ** 2))
     return [
         Evidence(
             name="shape",

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
 
 from streaming.contracts.model import FeatureSpec, ModelContract
 from streaming.contracts.records import FeatureSummary, ReferenceSummary
 from streaming.drift.categories import CategoryShares, prepare_categories
+from streaming.drift.evidence import Evidence
+from streaming.drift.overlap import overlap_of_categories, overlap_of_numbers
 from streaming.drift.rules import SHARES_WEIGHT, WEIGHTS_OF_CATEGORIES, WEIGHTS_OF_NUMBERS
 from streaming.drift.scores import DISPERSION, LOCATION, SHAPE, NumberScores, prepare_scores
+from streaming.drift.spending import OVERLAPPING
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -27,6 +30,21 @@ class PreparedFeature:
     extra_variance: float = 0.0
     """Persistent error of this yardstick beyond 1/m and the wobble, as a variance in sd units: what
     a shrunk slot of a season adds. It acts as 1/m does."""
+
+    _overlaps: dict[frozenset[str], float] = field(default_factory=dict)
+
+    def overlap(self, tests: Iterable[Evidence]) -> float:
+        """Union over sum of these tests' false alarms; counted once for a set of tests."""
+        names = frozenset(test.name for test in tests) & OVERLAPPING
+        if names not in self._overlaps:
+            weights = {name: self.weights[name] for name in names}
+            found = 1.0
+            if self.numbers is not None:
+                found = overlap_of_numbers(self.numbers, weights)
+            elif self.categories is not None:
+                found = overlap_of_categories(self.categories, weights)
+            self._overlaps[names] = found
+        return self._overlaps[names]
 
     @property
     def counted(self) -> int:

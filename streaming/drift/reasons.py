@@ -14,7 +14,6 @@ from streaming.contracts.records import (
     WindowSummary,
 )
 from streaming.drift.evidence import Evidence
-from streaming.drift.limits import Lane
 from streaming.drift.prepared import PreparedFeature
 from streaming.drift.rules import DriftRules
 
@@ -28,23 +27,22 @@ def of_feature(
     leading: Evidence,
     hits: int,
     rules: DriftRules,
-    lane: Lane,
+    level: float,
     *,
     now: bool,
 ) -> str:
     """One sentence: what moved most, how far, the limit, n, and in how many windows.
 
-    `now` tells whether this window is one of the `hits`.
+    `level` is the p at which the leading test becomes significant; `now` tells whether this
+    window is one of the `hits`.
 
-    >>> from streaming.drift.limits import lanes
     >>> test = Evidence(name="location", statistic=30.0, p=1e-9, effect=0.7, n=2000,
     ...                 persistence=5.0)
-    >>> lane, _ = lanes(DriftRules(), features=12, window_seconds=60)
-    >>> of_feature("drifted", test, 3, DriftRules(), lane, now=True)
+    >>> of_feature("drifted", test, 3, DriftRules(), 1e-4, now=True)
     'Its location differs by +0.70 sd (limit 0.50 sd, n = 2,000), beyond it in 3 of 5 windows.'
     """
     floor = rules.drifted_sd if outcome == "drifted" else rules.suspected_sd
-    limit = max(floor, _sampling_limit(leading, lane))
+    limit = max(floor, _sampling_limit(leading, level))
     text = (
         f"Its {leading.name.replace('_', '-')} differs by {leading.effect:+.2f} sd "
         f"(limit {limit:.2f} sd, n = {leading.n:,})"
@@ -54,12 +52,11 @@ def of_feature(
     return f"{text}, beyond it in {hits} of {rules.of} windows{'' if now else ', but not now'}."
 
 
-def _sampling_limit(test: Evidence, lane: Lane) -> float:
+def _sampling_limit(test: Evidence, level: float) -> float:
     """The effect at which a linear test becomes significant."""
     if test.name not in _LINEAR:
         return 0.0
-    p = test.weight * lane.limit(test.persistence)
-    return -float(special.ndtri(p / 2.0)) * sqrt((1.0 + test.persistence) / test.n)
+    return -float(special.ndtri(level / 2.0)) * sqrt((1.0 + test.persistence) / test.n)
 
 
 def too_few_rows(now: int, before: int, rules: DriftRules) -> str:

@@ -40,6 +40,9 @@ class NumberScores:
     """Six rows (H1, H2, L1..L4); columns: the K buckets, then the K + 1 gaps around them."""
     usable: tuple[bool, ...]
     """Which rows exist: a feature with k distinct values has k - 1 of each kind."""
+    fourth: tuple[float, ...]
+    """Fourth moment of each row under the reference: over n it tells how far the mean of n is
+    from normal."""
     heaviest: float
     """Share of the most frequent bucket."""
     heavy: Integers
@@ -75,6 +78,7 @@ def prepare_scores(grid: NumericGrid) -> NumberScores | None:
         shares=shares,
         scores=rows,
         usable=usable,
+        fourth=tuple((shares @ rows[:, : len(buckets)].T ** 4).tolist()),
         heaviest=float(shares.max()),
         heavy=heavy[np.lexsort((buckets[heavy], -counts[heavy]))][:MOST_HEAVY],
         once=int((counts == 1).sum()),

@@ -66,6 +66,8 @@ def share_test(
         effect=effect,
         n=n,
         persistence=persistence,
+        shares=(share,),
+        only_more=only_more,
     )
 
 
@@ -74,4 +76,5 @@ def worst_of(tests: list[Evidence]) -> list[Evidence]:
     if not tests:
         return []
     worst = min(tests, key=lambda test: (test.p, -abs(test.effect)))
-    return [replace(worst, p=min(1.0, worst.p * len(tests)))]
+    shares = tuple(share for test in tests for share in test.shares)
+    return [replace(worst, p=min(1.0, worst.p * len(tests)), shares=shares)]

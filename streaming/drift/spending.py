@@ -1,0 +1,197 @@
+"""What the tests of one feature spend of its budget together, and what they may.
+
+A feature is tested several ways, test i at `weight_i` of the feature's level. If all were
+continuous and never agreed, the feature would hit as often as its level says. They are not: a
+share is a lattice (zero non-finite values cannot be fewer), a test may need more rows than there
+are, and tests overlap. So a hit is decided on what is *spent*: with x the smallest p_i / weight_i,
+
+    spent(x) = overlap * sum of P(p_i <= weight_i x) over the tests that overlap, and the same sum
+               over the others,
+
+exact for shares, is the chance that a quiet window looks at least as bad. It is compared with the
+`allowed` hit rate: that at which, with the persistent error of each test, the lane's alarms are
+its budget::
+
+    F (W / L) { a(Q) + sum_i ( E_theta_i[ a(Q - q_i + q_i(theta_i)) ] - a(Q) ) } = budget
+
+Q = sum q_i, a = the chance of an alarm in a block of L windows (`limits.block_alarm`). With one
+test this is the formula of `limits`; without persistence a(Q) alone, for 3 of 5 6 Q^3 W F = budget.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from math import exp, log, sqrt
+
+import numpy as np
+from scipy import optimize, special
+
+from streaming.drift.evidence import Evidence
+from streaming.drift.limits import Lane, block_alarm
+from streaming.grid import Floats
+
+MOST_SLACK = 10.0
+"""Beyond so many times the allowed rate nothing is worth computing exactly."""
+OVERLAPPING = frozenset({"location", "dispersion", "shape", "zero", "value", "category"})
+_SMALLEST = 1e-12
+_STEP, _SIZE = 0.1, 0.03
+"""Persistence is rounded to steps of 10 % and n to steps of 3 %, so that rates are solved once."""
+_NONE = 1e-3
+"""Less persistence than this changes no rate."""
+_LOWEST, _HIGHEST = 1e-14, 0.5
+"""No rate lies beyond these, however large or small the budget."""
+_X: Floats = np.linspace(0.0, 8.0, 401, dtype=np.float64)
+_DENSITY = 2.0 * np.exp(-(_X**2) / 2.0) / sqrt(2.0 * np.pi) * (_X[1] - _X[0])
+_DENSITY[[0, -1]] /= 2.0
+
+
+def spent(tests: Sequence[Evidence], x: float, overlap: float) -> float:
+    """Chance that a quiet window has some p_i <= weight_i x.
+
+    Parameters
+    ----------
+    tests:
+        Those that ran, with their weights.
+    x:
+        Level of the feature.
+    overlap:
+        Union over sum of the tests that say the same thing (`overlap`).
+    """
+    alike = sum(attained(test, x * test.weight) for test in tests if test.name in OVERLAPPING)
+    others = sum(attained(test, x * test.weight) for test in tests if test.name not in OVERLAPPING)
+    return overlap * alike + others
+
+
+def attained(test: Evidence, level: float) -> float:
+    """P(p <= level) of one test when nothing changed; its own size, at most `level`.
+
+    >>> coin = Evidence(name="zero", statistic=0.5, p=1.0, effect=0.0, n=100, persistence=0.0,
+    ...                 shares=(0.5,))
+    >>> round(attained(coin, 0.05), 4), attained(coin, 1e-40)
+    (0.0352, 1e-40)
+    """
+    return _attained(test.shares, test.n, level, test.persistence, only_more=test.only_more)
+
+
+def _attained(
+    shares: tuple[float, ...], n: int, level: float, persistence: float, *, only_more: bool
+) -> float:
+    if not shares or level < _SMALLEST:
+        return level
+    each = level / len(shares)
+    return min(level, sum(_size(one, n, each, persistence, only_more=only_more) for one in shares))
+
+
+def _size(share: float, n: int, level: float, persistence: float, *, only_more: bool) -> float:
+    """Size of one exact binomial test; its steps are those of the count, under both errors."""
+    spread = sqrt(1.0 + persistence)
+    tail = float(special.ndtr(float(special.ndtri(level / 2.0)) * spread))
+    if not 0.0 < share < 1.0 or tail < _SMALLEST:
+        return level
+    more = int(np.ceil(special.bdtrik(1.0 - tail, n, share) - 1e-9)) + 1
+    size = _reached(float(special.betainc(more, n - more + 1, share)), spread) if more <= n else 0.0
+    if only_more:
+        return size
+    fewer = int(np.floor(special.bdtrik(tail, n, share) + 1e-9))
+    below = float(special.betainc(n - fewer, fewer + 1, 1.0 - share)) if fewer >= 0 else 1.0
+    return size + (_reached(below, spread) if below <= tail * (1.0 + 1e-9) else 0.0)
+
+
+def _reached(tail: float, spread: float) -> float:
+    """A tail under sampling error as one under both errors."""
+    return float(special.ndtr(float(special.ndtri(tail)) / spread))
+
+
+@dataclass(frozen=True, slots=True)
+class Spending:
+    """The tests of one feature in one window against what one lane allows them."""
+
+    tests: tuple[Evidence, ...]
+    overlap: float
+    allowed: float
+    """Hit rate at which the lane's alarms are its budget."""
+
+    @classmethod
+    def of(cls, lane: Lane, tests: Sequence[Evidence], overlap: float) -> Spending:
+        """What `lane` allows these tests."""
+        return cls(tuple(tests), overlap, _allowed(lane, tuple(_null(test) for test in tests)))
+
+    def p(self, test: Evidence) -> float:
+        """The chance that a quiet window looks as bad as this test says; exact near the limit,
+        and its upper bound p / weight far from it."""
+        x = test.p / test.weight
+        if not self.allowed < x <= MOST_SLACK * self.allowed:
+            return min(1.0, x)
+        return spent(self.tests, x, self.overlap)
+
+    def hits(self, test: Evidence) -> bool:
+        """Whether the test is significant."""
+        return self.p(test) <= self.allowed
+
+    def level(self, test: Evidence) -> float:
+        """The test's own p at which it becomes significant, at least."""
+        return test.weight * self.allowed
+
+
+_Null = tuple[float, tuple[float, ...], bool, int, float]
+"""Of one test: weight, null shares, only more, size and persistence, the last two rounded."""
+
+
+def _null(test: Evidence) -> _Null:
+    size = round(exp(round(log(max(1, test.n)) / _SIZE) * _SIZE))
+    return test.weight, test.shares, test.only_more, size, _rounded(test.persistence)
+
+
+def _rounded(persistence: float) -> float:
+    if persistence < _NONE:
+        return 0.0
+    return exp(round(log(persistence) / _STEP) * _STEP)
+
+
+@lru_cache(maxsize=65_536)
+def _allowed(lane: Lane, nulls: tuple[_Null, ...]) -> float:
+    """Each test has its part of the rate according to what it can spend."""
+    start = lane.limit(0.0)
+    parts = [
+        (_attained(shares, n, start * weight, persistence, only_more=only_more), persistence)
+        for weight, shares, only_more, n, persistence in nulls
+    ]
+    whole = sum(part for part, _ in parts)
+    if whole <= 0.0:
+        return start
+    rounded = tuple(sorted((round(part / whole, 2), persistence) for part, persistence in parts))
+    return _rate(lane, tuple(one for one in rounded if one[0] > 0.0))
+
+
+@lru_cache(maxsize=65_536)
+def _rate(lane: Lane, parts: tuple[tuple[float, float], ...]) -> float:
+    lasting = [(part, persistence) for part, persistence in parts if persistence]
+
+    def over(log_rate: float) -> float:
+        alarms = _alarms(exp(log_rate), lasting, lane)
+        return log(max(alarms, 1e-300) / lane.alarms)
+
+    low, high = log(_LOWEST), log(_HIGHEST)
+    if over(high) <= 0.0:
+        return _HIGHEST
+    if over(low) >= 0.0:
+        return _LOWEST
+    solve: Callable[..., float] = optimize.brentq
+    return exp(solve(over, low, high, xtol=1e-4))
+
+
+def _alarms(rate: float, lasting: Sequence[tuple[float, float]], lane: Lane) -> float:
+    """False alarms in the period when a feature's tests hit at `rate` together."""
+    quiet = float(block_alarm(np.array([rate]), lane)[0])
+    total = quiet
+    for part, persistence in lasting:
+        own = part * rate
+        c = -float(special.ndtri(own / 2.0)) * sqrt(1.0 + persistence)
+        theta = sqrt(persistence) * _X
+        hits = np.asarray(
+            np.minimum(1.0, rate - own + special.ndtr(theta - c) + special.ndtr(-theta - c)), float
+        )
+        total += float(_DENSITY @ block_alarm(hits, lane)) - quiet
+    return lane.features * lane.windows / lane.block * total

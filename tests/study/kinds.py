@@ -1,0 +1,132 @@
+"""Kinds of numeric features whose truth is known: each a normal score, cut into grid buckets.
+
+A value of every kind is x = G(z) with z standard normal and G rising, so three things are the same
+for all of them: a wobble or shift moves z, a correlation correlates z (a Gaussian copula), and a
+bucket of the universal grid is an interval of z. Discrete kinds are wide intervals.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from functools import cache, cached_property
+
+import numpy as np
+import numpy.typing as npt
+from scipy import special
+
+from streaming.grid import Floats, Integers, bucket_of, upper
+
+_CELLS_PER_SD = 2_048
+_REACH = 8.0
+"""Scores are cut to a lattice of 1/2,048 sd between -8 and 8 when rows are drawn. Reference and
+windows come from the same lattice, so it is part of the truth, not an error."""
+_RAREST = 1e-9
+"""Buckets beyond this share of either tail are joined to their neighbour."""
+_NEAREST = 1e-5
+"""Buckets nearer to zero than this are joined."""
+
+
+@dataclass(frozen=True, eq=False)
+class Kind:
+    """One kind of feature: K buckets and the K - 1 scores between them."""
+
+    name: str
+    buckets: Integers
+    """Ids on the universal grid, ascending."""
+    edges: Floats
+    """Normal scores at which one bucket ends and the next begins."""
+
+    def shares(self, shift: float = 0.0) -> Floats:
+        """Probability of every bucket when all scores are moved by `shift`.
+
+        >>> counted = KINDS["sparse"].shares()
+        >>> round(float(counted[0]), 2), round(float(counted.sum()), 6)
+        (0.6, 1.0)
+        """
+        below = special.ndtr(np.concatenate(([-np.inf], self.edges - shift, [np.inf])))
+        return np.diff(below)
+
+    @cached_property
+    def places(self) -> npt.NDArray[np.int32]:
+        """For each cell of the lattice, the place of its bucket."""
+        cells = int(2 * _REACH * _CELLS_PER_SD)
+        middle = (np.arange(cells) + 0.5) / _CELLS_PER_SD - _REACH
+        return np.searchsorted(self.edges, middle).astype(np.int32)
+
+    def place(self, scores: npt.NDArray[np.float32]) -> npt.NDArray[np.int32]:
+        """Place of the bucket of each score, among `buckets`."""
+        cells = (scores * _CELLS_PER_SD + _REACH * _CELLS_PER_SD).astype(np.int32)
+        np.clip(cells, 0, len(self.places) - 1, out=cells)
+        return self.places[cells]
+
+
+def _continuous(name: str, low: float, high: float, scores_of: Callable[[Floats], Floats]) -> Kind:
+    """A continuous kind between `low` and `high`; `scores_of` gives the normal scores of values."""
+    first, last = bucket_of([low, high]).tolist()
+    ids: Integers = np.arange(first, last + 1, dtype=np.int64)
+    far = np.abs(ids) >= abs(int(bucket_of([_NEAREST])[0]))
+    ids = ids[far]
+    ends = upper(ids[:-1])
+    ends[(ids[:-1] < 0) & (ids[1:] > 0)] = 0.0
+    scores = np.asarray(scores_of(ends), float)
+    kept = np.abs(scores) < -float(special.ndtri(_RAREST))
+    inside = np.flatnonzero(kept)
+    return Kind(name, ids[inside[0] : inside[-1] + 2], scores[inside])
+
+
+def _discrete(name: str, values: Floats, below: Floats) -> Kind:
+    """A kind with `values` and the probability of each value or less."""
+    return Kind(name, bucket_of(values).astype(np.int64), np.asarray(special.ndtri(below[:-1])))
+
+
+def _sparse(name: str, zeros: float) -> Kind:
+    """Zero with probability `zeros`, else lognormal."""
+    amount = _continuous(
+        name,
+        1e-3,
+        1e5,
+        lambda x: np.asarray(
+            special.ndtri(zeros + (1.0 - zeros) * special.ndtr((np.log(x) - 1.0) / 0.6))
+        ),
+    )
+    edge = float(special.ndtri(zeros))
+    there = int(np.searchsorted(amount.edges, edge + 1e-9))
+    return Kind(
+        name,
+        np.concatenate(([0], amount.buckets[there:])),
+        np.concatenate(([edge], amount.edges[there:])),
+    )
+
+
+def _poisson(mean: float) -> tuple[Floats, Floats]:
+    values: Floats = np.arange(0.0, 8.0 + 12.0 * mean, dtype=np.float64)
+    below: Floats = np.asarray(special.pdtr(values, mean), float)
+    kept = below < 1.0 - _RAREST
+    last = int(kept.sum()) + 1
+    return values[:last], below[:last]
+
+
+@cache
+def _made() -> Mapping[str, Kind]:
+    small: Floats = np.arange(1.0, 7.0, dtype=np.float64)
+    up_to: Floats = np.cumsum([0.35, 0.25, 0.15, 0.1, 0.1, 0.05])
+    kinds = (
+        _continuous("normal", -7.0, 7.0, lambda x: x),
+        _continuous("lognormal", 1e-4, 1e5, lambda x: np.log(x) - 2.0),
+        _continuous(
+            "pareto", 1.0, 1e7, lambda x: -np.asarray(special.ndtri(np.minimum(1.0, x**-1.5)))
+        ),
+        _continuous("t3", -1e4, 1e4, lambda x: np.asarray(special.ndtri(special.stdtr(3, x)))),
+        _discrete("poisson", *_poisson(3.0)),
+        _discrete("rare counts", *_poisson(0.2)),
+        _discrete("small integers", small, up_to),
+        _sparse("sparse", 0.6),
+        _sparse("very sparse", 0.95),
+    )
+    return {kind.name: kind for kind in kinds}
+
+
+KINDS: Mapping[str, Kind] = _made()
+"""Normal; skewed (lognormal); heavy tails (Pareto 1.5, t3); counts and small integers; 60 % and
+95 % zeros."""
