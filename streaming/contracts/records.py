@@ -152,6 +152,8 @@ class FeatureVerdict(Part, frozen=True, kw_only=True):
     """Windows of the last `of` in which the feature was beyond its limit."""
     of: int
     tests: tuple[TestResult, ...]
+    lane: Literal["", "sustained", "single", "slow"] = ""
+    """What raised it: hits in several windows, one window far beyond, or a slow change."""
 
 
 class DriftVerdict(Record, frozen=True, kw_only=True, tag="drift-verdict"):

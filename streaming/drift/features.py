@@ -6,7 +6,7 @@ floor:
 
 * `drifted`: beyond, with the drifted effect, in `sustained` of the last `of` windows;
 * `suspected`: beyond in `sustained` of them with a smaller effect, or beyond the much stricter
-  limit of a single window now;
+  limit of a single window now, or creeping away over many windows (`slow`);
 * `stable`: neither; `inconclusive`: its values could not be compared.
 
 Benjamini-Hochberg is not used: on raw hits inside a window, before counting windows, it breaks
@@ -18,6 +18,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from math import isfinite, sqrt
+from typing import Literal
+
+from msgspec.structs import replace as replace_struct
 
 from streaming.contracts.records import DriftOutcome, FeatureSummary, FeatureVerdict
 from streaming.drift import reasons
@@ -29,6 +32,7 @@ from streaming.drift.numbers import number_tests
 from streaming.drift.prepared import PreparedFeature
 from streaming.drift.rules import DriftRules
 from streaming.drift.shares import share_test
+from streaming.drift.slow import Slow, Sums, slow_lane
 from streaming.drift.spending import Spending
 
 MAIN_TESTS = ("location", "dispersion", "shape", "category")
@@ -44,43 +48,81 @@ class Limits:
     rules: DriftRules
     sustained: Lane
     single: Lane
+    slow: Lane
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Before:
+    """What is remembered of one feature, and where the present window lies."""
+
+    past: Sequence[Past]
+    """The earlier windows that still count, at most `of` - 1."""
+    sums: Sums | None
+    window_start: float
+    oldest: float
+    """Sums from before this time no longer count."""
 
 
 def judge_feature(
     name: str,
     now: FeatureSummary | None,
     reference: PreparedFeature | None,
-    past: Sequence[Past],
+    before: Before,
     limits: Limits,
     *,
     schema_complains: bool,
-) -> tuple[FeatureVerdict, Level | None]:
-    """The verdict on one feature, and its level for the history (None when not judged).
+) -> tuple[FeatureVerdict, Level | None, Sums | None]:
+    """The verdict on one feature, its level (None when not judged) and sums for the history.
 
     Parameters
     ----------
-    past:
-        The earlier windows that still count, at most `of` - 1.
     schema_complains:
         Whether the window's schema validation found an anomaly of this feature.
     """
-    rules = limits.rules
+    rules, past = limits.rules, before.past
     problem = _problem(name, now, reference, rules, schema_complains=schema_complains)
     if problem or now is None or reference is None:
-        return _undecided(name, 0 if now is None else now.rows, problem, past, rules), None
+        rows = 0 if now is None else now.rows
+        return _undecided(name, rows, problem, past, rules), None, before.sums
     tests = run_tests(now, reference, rules)
     sustained = Spending.of(limits.sustained, tests, reference.overlap(tests))
     significant = [test for test in tests if sustained.hits(test)]
     level = _level(significant, rules)
     too_few = reasons.too_few_values(now, reference, rules)
     if too_few and level is Level.WITHIN:
-        return _undecided(name, now.rows, too_few, past, rules), None
+        return _undecided(name, now.rows, too_few, past, rules), None, before.sums
     alone = [test for test in tests if test.alone]
     single = Spending.of(limits.single, alone, reference.overlap(alone))
     suspected_now = _level([test for test in alone if single.hits(test)], rules)
     levels = [*(one.level for one in past), int(level)]
-    outcome = _outcome(levels, suspected_now, rules)
-    return _verdict(name, now.rows, outcome, levels, significant, sustained, rules), level
+    slow = _slow(tests, before, limits)
+    outcome, lane = _outcome(levels, suspected_now, slow, rules)
+    verdict = _verdict(name, now.rows, outcome, levels, significant, sustained, rules)
+    verdict = replace_struct(verdict, lane=lane)
+    if lane == "slow" and slow is not None:
+        verdict = replace_struct(
+            verdict, reason=reasons.of_slow(slow), effect=max(verdict.effect, abs(slow.effect))
+        )
+    return verdict, level, before.sums if slow is None else slow.sums
+
+
+def _slow(tests: Sequence[Evidence], before: Before, limits: Limits) -> Slow | None:
+    """The slow lane, for features that have a location."""
+    test = next((test for test in tests if test.name == "location"), None)
+    if test is None:
+        return None
+    rules = limits.rules
+    return slow_lane(
+        before.sums,
+        effect=test.effect,
+        n=test.n,
+        persistence=test.persistence,
+        window_start=before.window_start,
+        oldest=before.oldest,
+        lane=limits.slow,
+        floor=rules.suspected_sd,
+        least=rules.of * rules.suspected_sd / 2.0,
+    )
 
 
 def run_tests(now: FeatureSummary, reference: PreparedFeature, rules: DriftRules) -> list[Evidence]:
@@ -148,13 +190,22 @@ def _level(significant: Sequence[Evidence], rules: DriftRules) -> Level:
     return Level.SUSPECTED if largest >= rules.suspected_sd else Level.WITHIN
 
 
-def _outcome(levels: Sequence[int], suspected_now: Level, rules: DriftRules) -> DriftOutcome:
+_Raised = Literal["", "sustained", "single", "slow"]
+
+
+def _outcome(
+    levels: Sequence[int], suspected_now: Level, slow: Slow | None, rules: DriftRules
+) -> tuple[DriftOutcome, _Raised]:
+    """The outcome and the lane that raised it."""
     if sum(level >= Level.DRIFTED for level in levels) >= rules.sustained:
-        return "drifted"
-    hits = sum(level >= Level.SUSPECTED for level in levels)
-    if hits >= rules.sustained or suspected_now >= Level.SUSPECTED:
-        return "suspected"
-    return "stable"
+        return "drifted", "sustained"
+    if sum(level >= Level.SUSPECTED for level in levels) >= rules.sustained:
+        return "suspected", "sustained"
+    if suspected_now >= Level.SUSPECTED:
+        return "suspected", "single"
+    if slow is not None and slow.beyond:
+        return "suspected", "slow"
+    return "stable", ""
 
 
 def _verdict(

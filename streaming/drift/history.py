@@ -6,6 +6,8 @@ from enum import IntEnum
 
 import msgspec
 
+from streaming.drift.slow import Sums
+
 _MEMORY = 3
 """Windows older than so many times `of` windows no longer count, judged or not: a hit before a
 gap in the traffic says nothing about the time after it."""
@@ -36,6 +38,8 @@ class DriftHistory(msgspec.Struct, frozen=True, kw_only=True):
 
     reference_id: str = ""
     features: dict[str, tuple[Past, ...]] = {}
+    sums: dict[str, Sums] = {}
+    """Of the slow lane."""
 
     def for_reference(self, reference_id: str) -> DriftHistory:
         """This history, or an empty one when it belongs to another reference."""
@@ -44,11 +48,15 @@ class DriftHistory(msgspec.Struct, frozen=True, kw_only=True):
         return DriftHistory(reference_id=reference_id)
 
 
+def oldest(*, window_start: float, window_seconds: float, of: int) -> float:
+    """Windows that began earlier no longer count."""
+    return window_start - _MEMORY * of * window_seconds
+
+
 def before(
-    past: tuple[Past, ...], *, window_start: float, window_seconds: float, of: int
+    past: tuple[Past, ...], *, window_start: float, oldest: float, of: int
 ) -> tuple[Past, ...]:
     """The at most `of` - 1 windows before this one that still count."""
-    oldest = window_start - _MEMORY * of * window_seconds
     counted = [one for one in past if oldest <= one.window_start < window_start]
     return tuple(counted[max(0, len(counted) - (of - 1)) :]) if of > 1 else ()
 

@@ -16,7 +16,7 @@ from streaming.contracts.records import (
 )
 from streaming.drift import history as memory
 from streaming.drift import reasons
-from streaming.drift.features import Limits, is_lost, judge_feature
+from streaming.drift.features import Before, Limits, is_lost, judge_feature
 from streaming.drift.history import DriftHistory, Past
 from streaming.drift.limits import lanes
 from streaming.drift.prepared import PreparedReference, prepare_reference
@@ -85,26 +85,34 @@ def _judge_features(
     judged: Sequence[FeatureSpec],
 ) -> tuple[tuple[FeatureVerdict, ...], DriftHistory]:
     place = _Place(window.window_start, max(1e-3, window.window_end - window.window_start))
-    sustained, single = lanes(rules, features=len(judged), window_seconds=place.seconds)
-    limits = Limits(rules=rules, sustained=sustained, single=single)
+    sustained, single, slow = lanes(rules, features=len(judged), window_seconds=place.seconds)
+    limits = Limits(rules=rules, sustained=sustained, single=single, slow=slow)
+    oldest = memory.oldest(window_start=place.start, window_seconds=place.seconds, of=rules.of)
     summaries = {summary.name: summary for summary in window.features}
     complaints = {anomaly.feature for anomaly in window.anomalies}
     verdicts = []
-    after = dict(past.features)
+    after, sums = dict(past.features), dict(past.sums)
     for spec in judged:
         own = past.features.get(spec.name, ())
-        verdict, level = judge_feature(
+        verdict, level, summed = judge_feature(
             spec.name,
             summaries.get(spec.name),
             reference.features.get(spec.name),
-            memory.before(own, window_start=place.start, window_seconds=place.seconds, of=rules.of),
+            Before(
+                past=memory.before(own, window_start=place.start, oldest=oldest, of=rules.of),
+                sums=past.sums.get(spec.name),
+                window_start=place.start,
+                oldest=oldest,
+            ),
             limits,
             schema_complains=spec.name in complaints,
         )
         verdicts.append(verdict)
         if level is not None:
             after[spec.name] = memory.remember(own, Past(place.start, int(level)), of=rules.of)
-    return tuple(verdicts), DriftHistory(reference_id=past.reference_id, features=after)
+        if summed is not None:
+            sums[spec.name] = summed
+    return tuple(verdicts), DriftHistory(reference_id=past.reference_id, features=after, sums=sums)
 
 
 def _broken(

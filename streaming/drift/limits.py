@@ -60,8 +60,8 @@ class Lane:
         return _limit(self, exp(steps * log(1.0 + _STEP)))
 
 
-def lanes(rules: DriftRules, *, features: int, window_seconds: float) -> tuple[Lane, Lane]:
-    """The lane of sustained hits and the lane of single windows, sharing the budget."""
+def lanes(rules: DriftRules, *, features: int, window_seconds: float) -> tuple[Lane, Lane, Lane]:
+    """The lanes of sustained hits, of single windows and of slow change, sharing the budget."""
     windows = max(1.0, rules.period_seconds / window_seconds)
     block = max(1.0, min(windows, rules.wobble_seconds / window_seconds))
 
@@ -69,7 +69,12 @@ def lanes(rules: DriftRules, *, features: int, window_seconds: float) -> tuple[L
         alarms = share * rules.false_alarms
         return Lane(alarms, windows, max(1, features), max(block, of), sustained, of)
 
-    return lane(1.0 - rules.single_share, rules.sustained, rules.of), lane(rules.single_share, 1, 1)
+    rest = 1.0 - rules.single_share - rules.slow_share
+    return (
+        lane(rest, rules.sustained, rules.of),
+        lane(rules.single_share, 1, 1),
+        lane(rules.slow_share, 1, 1),
+    )
 
 
 def sustained_chance(q: Floats, sustained: int, of: int) -> Floats:

@@ -16,6 +16,7 @@ from streaming.contracts.records import (
 from streaming.drift.evidence import Evidence
 from streaming.drift.prepared import PreparedFeature
 from streaming.drift.rules import DriftRules
+from streaming.drift.slow import Slow
 
 _NAMED = 3
 """So many features are named; the others are counted."""
@@ -50,6 +51,20 @@ def of_feature(
     if not hits:
         return f"{text}."
     return f"{text}, beyond it in {hits} of {rules.of} windows{'' if now else ', but not now'}."
+
+
+def of_slow(slow: Slow) -> str:
+    """What the slow lane saw.
+
+    >>> from streaming.drift.slow import Sums
+    >>> of_slow(Slow(Sums(0.0, 0.8, 0.0, 16), limit=0.7, kappa=0.125))
+    'Its location has been away by +0.17 sd on average over 16 windows (sum 0.80, limit 0.70).'
+    """
+    sums = slow.sums
+    return (
+        f"Its location has been away by {slow.effect:+.2f} sd on average over {sums.windows} "
+        f"windows (sum {max(sums.up, sums.down):.2f}, limit {slow.limit:.2f})."
+    )
 
 
 def _sampling_limit(test: Evidence, level: float) -> float:

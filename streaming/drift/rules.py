@@ -40,7 +40,9 @@ class DriftRules:
     wobble_seconds: float = DAY
     """How long such a stray lasts."""
     single_share: float = 0.2
-    """Part of the budget for suspecting after one window; the rest is for `sustained` windows."""
+    """Part of the budget for suspecting after one window; …"""
+    slow_share: float = 0.1
+    """… and for what creeps in over many (`slow`); the rest is for `sustained` windows."""
     most_dead_letters: float = 0.5
     """A window of which a larger share could not be read is not judged."""
     most_missing: float = 0.5
@@ -78,8 +80,10 @@ class DriftRules:
                 f"drift.share_floor is {self.share_floor}; it must lie between 0 and 0.5.",
             ),
             (
-                not 0 < self.single_share < 1,
-                f"drift.single_share is {self.single_share}; it must lie between 0 and 1.",
+                min(self.single_share, self.slow_share) <= 0
+                or self.single_share + self.slow_share >= 1,
+                f"drift.single_share is {self.single_share} and slow_share {self.slow_share}; "
+                "both must be above 0 and leave something for sustained hits.",
             ),
             (
                 self.min_rows < 20,

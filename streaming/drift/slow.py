@@ -1,0 +1,190 @@
+"""The slow lane: a CUSUM of effects, for ramps that no window shows.
+
+Page's cumulative sum (1954) in effect space: with d the location effect of a window in standard
+deviations and kappa the drift that is tolerated,
+
+    up = max(0, up + d - kappa), down = max(0, down - d - kappa), alarm when one exceeds h.
+
+In effect space more rows make the sum surer, never more sensitive to what is too small to matter;
+on raw z the same wobble of 0.02 sd gives thousands of alarms a month. kappa is half the suspected
+floor, or more where the persistent error alone would pass it too often. h is the smallest value
+with
+
+    F (W / L) E_theta[ 1 - exp(-L (1 / ARL(kappa - theta) + 1 / ARL(kappa + theta))) ] = budget
+
+over blocks of L windows with one persistent offset theta; the average run length is that of a
+Markov chain on 30 states (Brook & Evans 1972), exact enough where Siegmund's formula is not
+(drifts above one standard error).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import lru_cache
+from math import exp, log, sqrt
+
+import msgspec
+import numpy as np
+from scipy import optimize, special
+
+from streaming.drift.limits import Lane
+from streaming.grid import Floats
+
+_STATES = 30
+_STEP = 0.1
+_X: Floats = np.linspace(-6.0, 6.0, 61, dtype=np.float64)
+_DENSITY: Floats = np.exp(-(_X**2) / 2.0) / np.sum(np.exp(-(_X**2) / 2.0))
+_SMALLEST, _LARGEST = 1e-3, 50.0
+"""No limit lies beyond these, in standard deviations."""
+_REST = 4.0
+"""A sum is cut at its limit and so many kappa: the lane calms down soon after the change has."""
+
+
+class Sums(msgspec.Struct, frozen=True, array_like=True):
+    """The cumulative sums of one feature after a window, and what they were before it.
+
+    Both, so that a window judged again replaces itself.
+    """
+
+    window_start: float
+    up: float = 0.0
+    down: float = 0.0
+    windows: int = 0
+    """Since the larger sum left zero."""
+    up_before: float = 0.0
+    down_before: float = 0.0
+    windows_before: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Slow:
+    """What the slow lane says of one feature now."""
+
+    sums: Sums
+    limit: float
+    kappa: float
+
+    @property
+    def beyond(self) -> bool:
+        """Whether a sum exceeds its limit."""
+        return max(self.sums.up, self.sums.down) > self.limit
+
+    @property
+    def effect(self) -> float:
+        """Mean effect since the sum left zero, signed; 0 when it has not."""
+        if not self.sums.windows:
+            return 0.0
+        size = self.kappa + max(self.sums.up, self.sums.down) / self.sums.windows
+        return size if self.sums.up >= self.sums.down else -size
+
+
+def slow_lane(
+    past: Sums | None,
+    *,
+    effect: float,
+    n: int,
+    persistence: float,
+    window_start: float,
+    oldest: float,
+    lane: Lane,
+    floor: float,
+    least: float,
+) -> Slow:
+    """Add a window to the sums.
+
+    Parameters
+    ----------
+    past:
+        From the window before; None at the beginning.
+    effect, n, persistence:
+        Of the location test in this window.
+    oldest:
+        Sums from before this time no longer count.
+    lane:
+        Its share of the budget.
+    floor:
+        The suspected effect, in standard deviations.
+    least:
+        The limit is at least this: with many rows the budget would let a single window through,
+        and the lane is for what takes longer.
+    """
+    lasting = sqrt(persistence / n)
+    kappa = tolerated(lane, lasting, floor)
+    limit = max(least, threshold(lane, 1.0 / sqrt(n), lasting, kappa))
+    if past is not None and window_start < past.window_start:
+        return Slow(past, limit, kappa)
+    up, down, windows = 0.0, 0.0, 0
+    if past is not None and past.window_start >= oldest:
+        again = past.window_start == window_start
+        up = past.up_before if again else past.up
+        down = past.down_before if again else past.down
+        windows = past.windows_before if again else past.windows
+    most = limit + _REST * kappa
+    # what reaches the floor is the other lanes' business; it must not linger here
+    effect = max(-floor, min(floor, effect)) if floor else effect
+    more = min(most, max(0.0, up + effect - kappa))
+    less = min(most, max(0.0, down - effect - kappa))
+    counted = windows + 1 if max(more, less) > 0.0 else 0
+    return Slow(Sums(window_start, more, less, counted, up, down, windows), limit, kappa)
+
+
+def tolerated(lane: Lane, lasting: float, floor: float) -> float:
+    """Half the floor, or what a persistent error of `lasting` sd exceeds on half the budget."""
+    blocks = lane.features * lane.windows / lane.block
+    rare = min(0.5, 0.25 * lane.alarms / blocks)
+    return max(floor / 2.0, -float(special.ndtri(rare)) * _up(lasting))
+
+
+def threshold(lane: Lane, error: float, lasting: float, kappa: float) -> float:
+    """The limit h, in standard deviations, for a sampling error and a persistent one of such sd."""
+    return _threshold(lane, _up(error), _up(lasting), kappa)
+
+
+def _up(value: float) -> float:
+    """Rounded up to steps of 10 %, so that limits are solved once."""
+    if value < 1e-6:
+        return 0.0
+    return exp(np.ceil(log(value) / _STEP - 1e-9) * _STEP)
+
+
+@lru_cache(maxsize=8_192)
+def _threshold(lane: Lane, error: float, lasting: float, kappa: float) -> float:
+    offsets = lasting * _X if lasting else np.zeros(1)
+    density = _DENSITY if lasting else np.ones(1)
+
+    def over(log_limit: float) -> float:
+        h = exp(log_limit)
+        rate = 1.0 / run_length(h, kappa - offsets, error) + 1.0 / run_length(
+            h, kappa + offsets, error
+        )
+        block = float(density @ -np.expm1(-lane.block * rate))
+        return log(max(lane.features * lane.windows / lane.block * block, 1e-300) / lane.alarms)
+
+    low, high = log(_SMALLEST), log(_LARGEST)
+    if over(low) <= 0.0:
+        return _SMALLEST
+    if over(high) >= 0.0:
+        return _LARGEST
+    solve: Callable[..., float] = optimize.brentq
+    return exp(solve(over, low, high, xtol=1e-3))
+
+
+def run_length(h: float, drifts: Floats, error: float) -> Floats:
+    """Average number of windows until a one-sided sum that loses `drifts` a window, with noise of
+    sd `error`, exceeds `h`.
+
+    >>> bool(900 < run_length(5.0, np.array([0.5]), 1.0)[0] < 950)  # 930 (Brook & Evans)
+    True
+    """
+    width = h / (_STATES - 0.5)
+    states = np.arange(_STATES) * width
+    # from state i to state j: the noise lands in the bin around j
+    ends = states + width / 2.0 - states[:, None]
+    below = special.ndtr((ends[None] + drifts[:, None, None]) / error)
+    moves = np.diff(below, axis=2, prepend=0.0)
+    # a chain that is never left has no length; this gives it a very long one
+    left = np.eye(_STATES) * (1.0 + 1e-14) - moves
+    lengths = np.linalg.solve(left, np.ones((len(drifts), _STATES, 1)))[:, 0, 0]
+    length: Floats = np.where(lengths > 0.0, lengths, 1e15).clip(1.0, 1e15)
+    return length

@@ -1,0 +1,104 @@
+"""The slow lane: known run lengths, a limit from the budget, ramps found and calm restored."""
+
+from __future__ import annotations
+
+from math import sqrt
+
+import numpy as np
+import pytest
+
+from streaming.drift.limits import Lane
+from streaming.drift.slow import Slow, Sums, run_length, slow_lane, threshold, tolerated
+
+LANE = Lane(0.1, 43_200.0, 20, 1_440.0, 1, 1)
+FLOOR, LEAST = 0.25, 0.625
+
+
+def feed(effects: list[float], *, n: int = 1_000, wobble: float = 0.02) -> list[Slow]:
+    found: list[Slow] = []
+    for at, effect in enumerate(effects):
+        found.append(add(found[-1].sums if found else None, at, effect, n=n, wobble=wobble))
+    return found
+
+
+def add(
+    past: Sums | None, at: float, effect: float, *, n: int = 1_000, wobble: float = 0.02
+) -> Slow:
+    return slow_lane(
+        past,
+        effect=effect,
+        n=n,
+        persistence=n * wobble**2,
+        window_start=at,
+        oldest=at - 15.0,
+        lane=LANE,
+        floor=FLOOR,
+        least=LEAST,
+    )
+
+
+@pytest.mark.parametrize(
+    ("drift", "h", "length"), [(0.5, 4.0, 335.4), (0.5, 5.0, 930.9), (0.25, 8.0, 736.8)]
+)
+def test_run_lengths_agree_with_the_published_ones(drift: float, h: float, length: float) -> None:
+    """One-sided; twice the two-sided lengths of Siegmund's table."""
+    assert run_length(h, np.array([drift]), 1.0)[0] == pytest.approx(length, rel=0.03)
+
+
+def test_run_lengths_agree_with_a_simulation() -> None:
+    rng = np.random.default_rng(2)
+    error, drift, h = 0.3, 0.125, 0.8
+    lengths = []
+    for _ in range(400):
+        total, count = 0.0, 0
+        while total <= h:
+            total, count = max(0.0, total + error * rng.normal() - drift), count + 1
+        lengths.append(count)
+    found = run_length(h, np.array([drift]), error)[0]
+    assert found == pytest.approx(np.mean(lengths), rel=0.15)
+
+
+def test_a_ramp_is_found_before_it_reaches_the_floor() -> None:
+    rng = np.random.default_rng(5)
+    ramp = [0.002 * at + rng.normal() / sqrt(1_000) for at in range(125)]
+    found = [one.beyond for one in feed(ramp)]
+    assert True in found
+    assert 60 < found.index(True) < 110  # 0.25 sd comes at window 125
+
+
+def test_quiet_windows_stay_within_and_a_short_burst_is_left_to_others() -> None:
+    rng = np.random.default_rng(6)
+    quiet = (rng.normal(size=5_000) / sqrt(1_000)).tolist()
+    assert not any(one.beyond for one in feed(quiet))
+    assert not any(one.beyond for one in feed([2.0, 2.0, 2.0, *[0.0] * 10]))
+
+
+def test_the_sum_calms_down_after_the_change() -> None:
+    found = feed([*[0.24] * 30, *[0.0] * 12])
+    assert found[29].beyond
+    assert found[29].effect == pytest.approx(0.24, abs=0.12)
+    assert not found[-1].beyond
+
+
+def test_both_directions_are_alike() -> None:
+    up, down = feed([0.2] * 20), feed([-0.2] * 20)
+    assert [one.beyond for one in up] == [one.beyond for one in down]
+    assert up[-1].effect == pytest.approx(-down[-1].effect)
+
+
+def test_a_window_judged_again_replaces_itself_and_an_older_one_changes_nothing() -> None:
+    last = feed([0.2, 0.2, 0.2])[-1]
+    assert add(last.sums, 2.0, 0.2).sums == last.sums
+    assert add(last.sums, 1.0, 0.2).sums == last.sums
+
+
+def test_sums_from_before_a_long_gap_do_not_count() -> None:
+    last = feed([0.24] * 30)[-1]
+    assert not add(last.sums, 100.0, 0.0).beyond
+
+
+def test_more_wobble_is_tolerated_and_more_rows_ask_for_less() -> None:
+    assert tolerated(LANE, 0.02, FLOOR) == FLOOR / 2
+    assert tolerated(LANE, 0.05, FLOOR) > 0.2
+    few, many = (threshold(LANE, 1 / sqrt(n), 0.02, 0.125) for n in (200, 1_000))
+    assert few > many
