@@ -7,7 +7,7 @@ unexport PYTHONPATH
 unexport VIRTUAL_ENV
 bin := .venv/bin
 
-.PHONY: help setup demo test lint bench up down doctor clean
+.PHONY: help setup demo test lint bench study up down doctor clean
 
 help: ## print this list
 	@awk -F':.*## ' '/^[a-z]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -26,6 +26,9 @@ lint: setup ## format, lint, types and import rules only
 
 bench: setup ## measure; figures go to .driftline/bench/report.json
 	@$(bin)/python -m tests.bench
+
+study: setup ## simulate quiet days: false alarms against the budget
+	@$(bin)/python -m tests.study quiet
 
 up: setup ## start the embedded stack
 	@$(bin)/driftline up

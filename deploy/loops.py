@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from deploy.loop import ModelLoop
 from deploy.processes import envoy_layout
-from deploy.references import WindowReferences
+from deploy.references import SeasonOf, WindowReferences
 from retrain.labels import LabelLog
 from serving.engines.envoy import EnvoySplitter
 from serving.engines.prometheus import PrometheusMetrics
@@ -25,7 +25,7 @@ def model_loop(house: House, model: str) -> ModelLoop:
         splitter=EnvoySplitter(house.home / "envoy", layout),
         servers=TfServing(layout, base_path=str(house.artifact_root / "models" / model)),
         metrics=PrometheusMetrics(house.prometheus_url, latency_ms=rules.latency_ms),
-        references=WindowReferences(log=log, store=house.store()),
+        references=WindowReferences(log=log, store=house.store(), seasons=_seasons(house, model)),
     )
     return ModelLoop(
         contract=contract,
@@ -34,3 +34,16 @@ def model_loop(house: House, model: str) -> ModelLoop:
         labels=LabelLog(log, contract.labels_topic),
         serving=serving,
     )
+
+
+def _seasons(house: House, model: str) -> dict[str, SeasonOf]:
+    drift = house.drift_rules(model)
+    if drift.season == "none":
+        return {}
+    season = SeasonOf(
+        contract=house.contract(model),
+        season=drift.season,
+        zone=drift.season_zone,
+        weeks=drift.season_weeks,
+    )
+    return {model: season}

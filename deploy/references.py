@@ -6,16 +6,42 @@ one read of `window-statistics` and shares its bucket edges with every later win
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+
+from msgspec.structs import replace
 
 from streaming.contracts import topics
 from streaming.contracts.codec import decode, encode
 from streaming.contracts.errors import Unreadable
 from streaming.contracts.log import RecordLog
+from streaming.contracts.model import ModelContract
 from streaming.contracts.records import Artifact, ModelVersion, WindowSummary
 from streaming.engines.artifacts import ArtifactStore
 from streaming.reference import build_reference
+from streaming.season import Season, learn_slots
+
+WEEK = 604_800.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SeasonOf:
+    """The season of one model."""
+
+    contract: ModelContract
+    season: Season
+    zone: str = "UTC"
+    weeks: float = 8.0
+
+    def first(self, version: ModelVersion) -> float:
+        """Where the history of a version begins, seconds since 1970.
+
+        After a shift only the windows it was trained on are of the new world; else history goes
+        back so many weeks.
+        """
+        if version.cause == "drift":
+            return version.window_start
+        return min(version.window_start, version.window_end - self.weeks * WEEK)
 
 
 @dataclass(slots=True, kw_only=True)
@@ -24,6 +50,8 @@ class WindowReferences:
 
     log: RecordLog
     store: ArtifactStore
+    seasons: Mapping[str, SeasonOf] = field(default_factory=dict)
+    """By model, where the judge knows a season."""
 
     def publish(self, version: ModelVersion) -> Artifact | None:
         """Merge the version's windows and store the summary; None when there are none.
@@ -31,22 +59,28 @@ class WindowReferences:
         The name carries the version and the bytes depend on the windows alone, so publishing
         twice gives the same artifact.
         """
+        season = self.seasons.get(version.model)
+        first = season.first(version) if season else version.window_start
         found = {
             summary.record_id: summary
             for summary in self._summaries(version.model)
-            if summary.window_start >= version.window_start
+            if summary.window_start >= first
             and summary.window_end <= version.window_end
             and summary.accepted > 0
         }
-        if not found:
+        trained = [one for one in found.values() if one.window_start >= version.window_start]
+        if not trained:
             return None
         reference = build_reference(
-            sorted(found.values(), key=lambda summary: summary.window_start),
+            sorted(trained, key=lambda summary: summary.window_start),
             model=version.model,
             version=version.version,
             at=version.at,
             caused_by=(version.record_id,),
         )
+        if season is not None:
+            slots = learn_slots(found.values(), season.contract, season.season, season.zone)
+            reference = replace(reference, slots=slots)
         name = f"references/{version.model}/{version.version}.json"
         return self.store.put(name, encode(reference))
 

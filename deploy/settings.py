@@ -65,6 +65,10 @@ class DriftSettings(Section):
     """A window with fewer rows is inconclusive."""
     wobble: float = Field(default=0.05, ge=0)
     """Day-to-day movement that is no drift, in standard deviations."""
+    season: Literal["none", "hour-of-day", "hour-of-week"] = "none"
+    """Compare a window with the history of its own hour."""
+    season_zone: str = "UTC"
+    """Time zone of those hours, for example America/Chicago."""
 
 
 class RetrainSettings(Section):

@@ -131,6 +131,8 @@ class House:
             of=drift.sustained.of,
             min_rows=drift.min_rows,
             wobble_sd=drift.wobble,
+            season=drift.season,
+            season_zone=drift.season_zone,
         )
 
     def retrain_rules(self, model: str) -> RetrainRules:

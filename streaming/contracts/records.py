@@ -92,6 +92,17 @@ class FeatureSummary(Part, frozen=True, kw_only=True):
     categories: Categories | None = None
 
 
+class SlotSummary(Part, frozen=True, kw_only=True):
+    """What the windows of one slot of the season held, added up."""
+
+    slot: int
+    """Hour of the day (0-23) or of the week (0-167, from Monday)."""
+    rows: int
+    periods: int
+    """Days on which the slot was seen."""
+    features: tuple[FeatureSummary, ...]
+
+
 class SchemaAnomaly(Part, frozen=True, kw_only=True):
     """What TFDV's schema validation found in a window."""
 
@@ -175,8 +186,9 @@ class DriftVerdict(Record, frozen=True, kw_only=True, tag="drift-verdict"):
     late: int = 0
     offsets_read: int = 0
 
-
-# ------------------------------------------------------------------ retrain
+    # ------------------------------------------------------------------ retrain
+    season: str = ""
+    """The slot whose history was the yardstick, in words; empty without a season."""
 
 
 class RetrainRequest(Record, frozen=True, kw_only=True, tag="retrain-request"):
@@ -359,6 +371,8 @@ class ReferenceSummary(Record, frozen=True, kw_only=True, tag="reference-summary
     window_end: float
     rows: int
     features: tuple[FeatureSummary, ...]
+    slots: tuple[SlotSummary, ...] = ()
+    """The same by hour of the day or week, where a season is known."""
 
 
 class DeadLetter(Record, frozen=True, kw_only=True, tag="dead-letter"):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from streaming.contracts.identity import record_id
 from streaming.contracts.model import FeatureSpec, ModelContract
@@ -21,6 +21,8 @@ from streaming.drift.history import DriftHistory, Past
 from streaming.drift.limits import lanes
 from streaming.drift.prepared import PreparedReference, prepare_reference
 from streaming.drift.rules import DriftRules
+
+HOUR = 3600.0
 
 
 def judge_drift(
@@ -85,6 +87,9 @@ def _judge_features(
     judged: Sequence[FeatureSpec],
 ) -> tuple[tuple[FeatureVerdict, ...], DriftHistory]:
     place = _Place(window.window_start, max(1e-3, window.window_end - window.window_start))
+    if reference.season:
+        # an hour has an offset of its own, so it lasts for an hour only
+        rules = replace(rules, wobble_seconds=min(rules.wobble_seconds, HOUR))
     sustained, single, slow = lanes(rules, features=len(judged), window_seconds=place.seconds)
     limits = Limits(rules=rules, sustained=sustained, single=single, slow=slow)
     oldest = memory.oldest(window_start=place.start, window_seconds=place.seconds, of=rules.of)
@@ -166,4 +171,5 @@ def _verdict(
         dead_letters=window.dead_letters,
         late=window.late,
         offsets_read=window.offsets_read,
+        season=reference.season if reference else "",
     )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from streaming.contracts.model import FeatureSpec, ModelContract
 from streaming.contracts.records import FeatureSummary, ReferenceSummary
@@ -58,6 +58,12 @@ class PreparedReference:
 
     version: int
     features: Mapping[str, PreparedFeature]
+    season: str = ""
+    """The slot it is for, in words."""
+
+    def in_season(self, name: str) -> PreparedReference:
+        """The same, said to be for a slot."""
+        return replace(self, season=name)
 
 
 def prepare_reference(

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass, fields
 from math import isfinite
+from typing import Literal
+from zoneinfo import available_timezones
 
 from streaming.contracts.errors import Misconfigured
 
@@ -43,6 +45,14 @@ class DriftRules:
     """Part of the budget for suspecting after one window; …"""
     slow_share: float = 0.1
     """… and for what creeps in over many (`slow`); the rest is for `sustained` windows."""
+    season: Literal["none", "hour-of-day", "hour-of-week"] = "none"
+    """Whether the yardstick is that of the window's hour."""
+    season_zone: str = "UTC"
+    """Time zone of the hours, as the tz database names it."""
+    season_sd: float = 0.3
+    """How far hours are taken to differ, in standard deviations, until history tells."""
+    season_weeks: float = 8.0
+    """So far back history counts."""
     most_dead_letters: float = 0.5
     """A window of which a larger share could not be read is not judged."""
     most_missing: float = 0.5
@@ -53,6 +63,8 @@ class DriftRules:
         """Refuse what cannot work."""
         for field in fields(self):
             value = getattr(self, field.name)
+            if isinstance(value, str):
+                continue
             if not isfinite(value) or value < 0:
                 raise Misconfigured(f"drift.{field.name} is {value}; it must be 0 or more.")
         problem = next((text for wrong, text in self._checks() if wrong), None)
@@ -84,6 +96,15 @@ class DriftRules:
                 or self.single_share + self.slow_share >= 1,
                 f"drift.single_share is {self.single_share} and slow_share {self.slow_share}; "
                 "both must be above 0 and leave something for sustained hits.",
+            ),
+            (
+                self.season not in ("none", "hour-of-day", "hour-of-week"),
+                f"drift.season is {self.season!r}; choose none, hour-of-day or hour-of-week.",
+            ),
+            (
+                self.season_zone != "UTC" and self.season_zone not in available_timezones(),
+                f"drift.season_zone is {self.season_zone!r}, which is no time zone; "
+                "write it like America/Chicago.",
             ),
             (
                 self.min_rows < 20,

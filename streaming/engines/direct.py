@@ -50,7 +50,7 @@ class DirectJob:
     def __post_init__(self) -> None:
         self._reading = Reading(self.contract)
         self._summaries = Summaries(self.contract, self.store)
-        self._references = References(self.store, self.contract)
+        self._references = References(self.store, self.contract, self.rules)
         self._watermarks = dict.fromkeys(range(self.contract.partitions), NEVER_MS)
 
     def feed(self, fetch: Fetch, *, now: float) -> list[Out]:
@@ -90,7 +90,7 @@ class DirectJob:
         promotion = self._promotion
         verdict, self._history = judge_drift(
             summary,
-            self._references.of(promotion),
+            self._references.of(promotion, summary),
             promotion.record_id if promotion else "",
             self._history,
             self.rules,

@@ -26,9 +26,10 @@ from streaming.contracts.records import (
     ReferenceSummary,
     WindowSummary,
 )
-from streaming.drift import DriftHistory, PreparedReference, judge_drift, prepare_reference
+from streaming.drift import DriftHistory, DriftRules, PreparedReference, judge_drift
 from streaming.engines.artifacts import ArtifactStore
 from streaming.engines.job import JobSettings
+from streaming.season import SeasonalReference
 
 _LOG = logging.getLogger(__name__)
 
@@ -49,7 +50,9 @@ class Judge(beam.DoFn):  # type: ignore[misc]
 
     def setup(self) -> None:
         self.references = References(
-            ArtifactStore(Path(self.settings.artifact_root)), self.settings.contract
+            ArtifactStore(Path(self.settings.artifact_root)),
+            self.settings.contract,
+            self.settings.rules,
         )
 
     def process(
@@ -74,7 +77,7 @@ class Judge(beam.DoFn):  # type: ignore[misc]
     ) -> tuple[DriftVerdict, DriftHistory]:
         return judge_drift(
             window,
-            self.references.of(promotion),
+            self.references.of(promotion, window),
             promotion.record_id if promotion else "",
             history,
             self.settings.rules,
@@ -85,13 +88,14 @@ class Judge(beam.DoFn):  # type: ignore[misc]
 class References:
     """The references of promotions, read once and kept while they are in use."""
 
-    def __init__(self, store: ArtifactStore, contract: ModelContract) -> None:
+    def __init__(self, store: ArtifactStore, contract: ModelContract, rules: DriftRules) -> None:
         self._store = store
         self._contract = contract
-        self._kept: tuple[str, PreparedReference] | None = None
+        self._rules = rules
+        self._kept: tuple[str, SeasonalReference] | None = None
 
-    def of(self, promotion: Promotion | None) -> PreparedReference | None:
-        """The yardstick that came with `promotion`; None when there is none to be trusted.
+    def of(self, promotion: Promotion | None, window: WindowSummary) -> PreparedReference | None:
+        """The yardstick for `window` that came with `promotion`; None when none can be trusted.
 
         A reference that is missing or changed judges nothing: its windows are inconclusive, and
         it is tried again with the next one.
@@ -102,11 +106,12 @@ class References:
             try:
                 data = self._store.get(promotion.reference)
                 reference = decode_as(data, ReferenceSummary)
-                self._kept = (promotion.record_id, prepare_reference(reference, self._contract))
+                season = SeasonalReference(reference, self._contract, self._rules)
+                self._kept = (promotion.record_id, season)
             except (DriftlineError, OSError) as error:
                 _LOG.error("No reference for version %d: %s", promotion.version, error)
                 return None
-        return self._kept[1]
+        return self._kept[1].at(window.window_start, window.window_end)
 
 
 def replaces(new: Promotion, current: Promotion | None) -> bool:
