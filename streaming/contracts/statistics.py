@@ -1,0 +1,152 @@
+"""Records of the stream's statistics: summaries of windows, yardsticks and verdicts."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from streaming.contracts.head import Artifact, OffsetRange, Part, Record
+
+DriftOutcome = Literal["stable", "suspected", "drifted", "inconclusive"]
+
+
+class NumericGrid(Part, frozen=True, kw_only=True):
+    """Counts of finite values per bucket of the universal grid, after subtracting `pivot`.
+
+    `buckets` is ascending and parallel to `counts` (all > 0).
+    """
+
+    pivot: float
+    buckets: tuple[int, ...]
+    counts: tuple[int, ...]
+
+
+class Categories(Part, frozen=True, kw_only=True):
+    """Exact counts of the most frequent values; what the bound cut off is in `tail_rows`.
+
+    `values` and `counts` are parallel, sorted by count descending, then value.
+    """
+
+    values: tuple[str, ...]
+    counts: tuple[int, ...]
+    tail_rows: int = 0
+
+
+class FeatureSummary(Part, frozen=True, kw_only=True):
+    """One feature over a set of rows: rows = missing + non_finite + counted values."""
+
+    name: str
+    rows: int
+    missing: int
+    non_finite: int = 0
+    grid: NumericGrid | None = None
+    categories: Categories | None = None
+
+
+class SlotSummary(Part, frozen=True, kw_only=True):
+    """What the windows of one slot of the season held, added up."""
+
+    slot: int
+    """Hour of the day (0-23) or of the week (0-167, from Monday)."""
+    rows: int
+    periods: int
+    """Days on which the slot was seen."""
+    features: tuple[FeatureSummary, ...]
+
+
+class SchemaAnomaly(Part, frozen=True, kw_only=True):
+    """What TFDV's schema validation found in a window."""
+
+    feature: str
+    code: str
+    """TFDV's name of the anomaly, for example ``ENUM_TYPE_UNEXPECTED_STRING_VALUES``."""
+    detail: str
+
+
+class WindowSummary(Record, frozen=True, kw_only=True, tag="window-summary"):
+    """What one event-time window held.
+
+    Offsets are accounted once: over all summaries
+    ``sum(accepted) + sum(dead_letters) + sum(late) == sum(offsets_read)``.
+    """
+
+    window_start: float
+    window_end: float
+    accepted: int
+    dead_letters: int
+    late: int
+    offsets_read: int
+    offsets: tuple[OffsetRange, ...]
+    """Per partition, the hull of the accepted rows' offsets: what a retrain replays."""
+    features: tuple[FeatureSummary, ...]
+    anomalies: tuple[SchemaAnomaly, ...] = ()
+    statistics: Artifact | None = None
+    """The TFDV statistics proto of the same rows."""
+
+
+class TestResult(Part, frozen=True, kw_only=True):
+    """One test of one feature in one window."""
+
+    __test__ = False  # not a test case, whatever its name begins with
+
+    name: str
+    """location, dispersion, shape, missing, non_finite, zero, category, unseen, …"""
+    statistic: float
+    p: float
+    effect: float
+    """In standard deviations (shares on the probit scale)."""
+
+
+class FeatureVerdict(Part, frozen=True, kw_only=True):
+    """How one feature compares with the reference."""
+
+    feature: str
+    outcome: DriftOutcome
+    reason: str
+    n: int
+    effect: float
+    """Largest absolute effect over the tests that were significant; else over those of the whole
+    distribution (location, dispersion, shape, category)."""
+    p: float
+    """Combined p of this window."""
+    p_limit: float
+    hits: int
+    """Windows of the last `of` in which the feature was beyond its limit."""
+    of: int
+    tests: tuple[TestResult, ...]
+    lane: Literal["", "sustained", "single", "slow"] = ""
+    """What raised it: hits in several windows, one window far beyond, or a slow change."""
+
+
+class DriftVerdict(Record, frozen=True, kw_only=True, tag="drift-verdict"):
+    """The judgement on one window."""
+
+    window_start: float
+    window_end: float
+    outcome: DriftOutcome
+    reason: str
+    rows: int
+    offsets: tuple[OffsetRange, ...]
+    reference_id: str
+    """record_id of the promotion whose reference was used; empty when there was none."""
+    reference_version: int
+    features: tuple[FeatureVerdict, ...]
+    anomalies: tuple[SchemaAnomaly, ...] = ()
+    accepted: int = 0
+    dead_letters: int = 0
+    late: int = 0
+    offsets_read: int = 0
+
+    season: str = ""
+    """The slot whose history was the yardstick, in words; empty without a season."""
+
+
+class ReferenceSummary(Record, frozen=True, kw_only=True, tag="reference-summary"):
+    """The yardstick: merged window summaries of the rows a version was trained on."""
+
+    version: int
+    window_start: float
+    window_end: float
+    rows: int
+    features: tuple[FeatureSummary, ...]
+    slots: tuple[SlotSummary, ...] = ()
+    """The same by hour of the day or week, where a season is known."""
