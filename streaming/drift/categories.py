@@ -8,10 +8,11 @@ category against the rest; its effect is the w of those two cells, so it stays o
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from math import sqrt
 
 import numpy as np
+from msgspec.structs import replace
 
 from streaming.contracts.records import Categories
 from streaming.drift.evidence import Evidence

@@ -86,14 +86,14 @@ def judge_feature(
         return _undecided(name, rows, problem, past, rules), None, before.sums
     tests = run_tests(now, reference, rules)
     sustained = Spending.of(limits.sustained, tests, reference.overlap(tests))
-    significant = [test for test in tests if sustained.hits(test)]
+    significant = sustained.significant()
     level = _level(significant, rules)
     too_few = reasons.too_few_values(now, reference, rules)
     if too_few and level is Level.WITHIN:
         return _undecided(name, now.rows, too_few, past, rules), None, before.sums
     alone = [test for test in tests if test.alone]
     single = Spending.of(limits.single, alone, reference.overlap(alone))
-    suspected_now = _level([test for test in alone if single.hits(test)], rules)
+    suspected_now = _level(single.significant(), rules)
     levels = [*(one.level for one in past), int(level)]
     slow = _slow(tests, before, limits)
     outcome, lane = _outcome(levels, suspected_now, slow, rules)
@@ -129,7 +129,8 @@ def run_tests(now: FeatureSummary, reference: PreparedFeature, rules: DriftRules
     """Every test that has enough rows, with its weight, in a fixed order."""
 
     # The yardstick's own error joins the wobble: it stays as long as the yardstick does.
-    rules = replace(rules, wobble_sd=sqrt(rules.wobble_sd**2 + reference.extra_variance))
+    if reference.extra_variance:
+        rules = replace(rules, wobble_sd=sqrt(rules.wobble_sd**2 + reference.extra_variance))
 
     def share(test: str, count: int, before: int, *, only_more: bool) -> Evidence:
         return share_test(
@@ -150,7 +151,7 @@ def run_tests(now: FeatureSummary, reference: PreparedFeature, rules: DriftRules
             tests += number_tests(reference.numbers, now.grid, rules)
         elif reference.categories is not None and now.categories is not None:
             tests += category_tests(reference.categories, now.categories, rules)
-    return [replace(test, weight=reference.weights[test.name]) for test in tests]
+    return [replace_struct(test, weight=reference.weights[test.name]) for test in tests]
 
 
 def _problem(
@@ -270,4 +271,4 @@ def _undecided(
 def _finite(test: Evidence) -> Evidence:
     if isfinite(test.statistic) and abs(test.statistic) <= _LARGEST:
         return test
-    return replace(test, statistic=_LARGEST if test.statistic > 0 else -_LARGEST)
+    return replace_struct(test, statistic=_LARGEST if test.statistic > 0 else -_LARGEST)

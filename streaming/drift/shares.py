@@ -8,9 +8,9 @@ distance otherwise. 1 -> 3 % missing is 0.45 sd, 1 -> 4 % 0.58, 0 -> 1 % 0.50, 5
 
 from __future__ import annotations
 
-from dataclasses import replace
 from math import exp, pi
 
+from msgspec.structs import replace
 from scipy import special
 
 from streaming.drift.evidence import Evidence

@@ -122,13 +122,28 @@ class Spending:
         """The chance that a quiet window looks as bad as this test says; exact near the limit,
         and its upper bound p / weight far from it."""
         x = test.p / test.weight
-        if not self.allowed < x <= MOST_SLACK * self.allowed:
+        if not self.allowed < x <= MOST_SLACK * self.allowed or self._too_far(x):
             return min(1.0, x)
         return spent(self.tests, x, self.overlap)
 
-    def hits(self, test: Evidence) -> bool:
-        """Whether the test is significant."""
-        return self.p(test) <= self.allowed
+    def _too_far(self, x: float) -> bool:
+        """Whether the tests without steps alone spend more than is allowed."""
+        smooth = (
+            test.weight * (self.overlap if test.name in OVERLAPPING else 1.0)
+            for test in self.tests
+            if not test.shares
+        )
+        return x * sum(smooth) > self.allowed
+
+    def significant(self) -> list[Evidence]:
+        """The tests that are significant; what they spend rises with their p / weight, so the
+        first miss ends the search."""
+        found = set()
+        for test in sorted(self.tests, key=lambda test: test.p / test.weight):
+            if self.p(test) > self.allowed:
+                break
+            found.add(test.name)
+        return [test for test in self.tests if test.name in found]
 
     def level(self, test: Evidence) -> float:
         """The test's own p at which it becomes significant, at least."""
@@ -140,10 +155,15 @@ _Null = tuple[float, tuple[float, ...], bool, int, float]
 
 
 def _null(test: Evidence) -> _Null:
-    size = round(exp(round(log(max(1, test.n)) / _SIZE) * _SIZE))
-    return test.weight, test.shares, test.only_more, size, _rounded(test.persistence)
+    return test.weight, test.shares, test.only_more, _near(test.n), _rounded(test.persistence)
 
 
+@lru_cache(maxsize=65_536)
+def _near(n: int) -> int:
+    return round(exp(round(log(max(1, n)) / _SIZE) * _SIZE))
+
+
+@lru_cache(maxsize=65_536)
 def _rounded(persistence: float) -> float:
     if persistence < _NONE:
         return 0.0

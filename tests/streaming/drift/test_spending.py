@@ -81,8 +81,8 @@ def test_what_a_lattice_cannot_spend_goes_to_the_others() -> None:
     rate = Spending.of(LANE, [smooth("location", 0.5, 0.5), never], 1.0).allowed
     near = smooth("location", 0.9 * rate, 0.5)
     assert near.p / near.weight > rate
-    assert Spending.of(LANE, [near, never], 1.0).hits(near)
-    assert not Spending.of(LANE, [near, smooth("shape", 0.5, 0.5)], 1.0).hits(near)
+    assert Spending.of(LANE, [near, never], 1.0).significant() == [near]
+    assert not Spending.of(LANE, [near, smooth("shape", 0.5, 0.5)], 1.0).significant()
 
 
 @given(x=st.floats(1e-9, 0.3), y=st.floats(1e-9, 0.3))
