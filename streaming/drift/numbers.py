@@ -94,8 +94,12 @@ def _value_tests(
     """Zero, the other heavy values, values beyond the reference's range, values never seen."""
     m = scores.m
 
-    def share(name: str, count: int, before: float, *, only_more: bool = False) -> Evidence:
-        return share_test(name, count, n, before=before, m=m, rules=rules, only_more=only_more)
+    def share(
+        name: str, count: int, before: float, *, only_more: bool = False, tail: bool = True
+    ) -> Evidence:
+        return share_test(
+            name, count, n, before=before, m=m, rules=rules, only_more=only_more, tail=tail
+        )
 
     now = np.zeros(len(scores.buckets), np.int64)
     now[places[places >= 0]] = counts[places >= 0]
@@ -109,5 +113,7 @@ def _value_tests(
     if scores.pivot == 0.0:
         zero, zero_before = counts[buckets == 0], scores.counts[scores.buckets == 0]
         tests.append(share("zero", int(zero.sum()), float(zero_before.sum())))
-    heavy = [share("value", int(now[at]), float(scores.counts[at])) for at in scores.heavy]
+    heavy = [
+        share("value", int(now[at]), float(scores.counts[at]), tail=False) for at in scores.heavy
+    ]
     return tests + worst_of(heavy)

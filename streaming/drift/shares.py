@@ -45,16 +45,20 @@ def share_test(
     m: int,
     rules: DriftRules,
     only_more: bool = False,
+    tail: bool = False,
 ) -> Evidence:
     """`count` of `n` rows against the reference's count (`before`, may be fractional) of `m`.
 
     The reference's share is (before + 1/2) / (m + 1), so that zero of m is not taken for never.
     The wobble is one of the probit, as the effect is; in units of the share's own standard error
-    it is phi(Phi^-1(p)) / sqrt(p (1 - p)) times as large. With `only_more`, fewer than before
-    is no change: nobody misses values that were never to be expected.
+    it is phi(Phi^-1(p)) / sqrt(p (1 - p)) times as large. A `tail` of a feature's values strays
+    with its place and with its spread, whose effect (that of the dispersion test) is sqrt(2) of the
+    stretch: by sqrt(1 + Phi^-1(p)^2 / 2) wobbles. With `only_more`, fewer than before is no
+    change: nobody misses values that were never to be expected.
     """
     share = (before + 0.5) / (m + 1.0)
-    slope = exp(-(float(special.ndtri(share)) ** 2)) / (2.0 * pi * share * (1.0 - share))
+    far = float(special.ndtri(share)) ** 2
+    slope = exp(-far) / (2.0 * pi * share * (1.0 - share)) * (1.0 + far / 2.0 if tail else 1.0)
     persistence = n * (rules.wobble_sd**2 * slope + 1.0 / m)
     z, effect = share_z(count, n, share), share_effect(count / n, before / m, rules)
     if only_more:

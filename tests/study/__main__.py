@@ -16,7 +16,8 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from tests.study.quiet import ARMS, measure
+from tests.study.arms import ARMS
+from tests.study.quiet import measure
 
 app = typer.Typer(help=__doc__, no_args_is_help=True, add_completion=False)
 OUT = Path(".driftline") / "study"
@@ -29,37 +30,47 @@ def study() -> None:
 
 @app.command()
 def quiet(
-    days: Annotated[int, typer.Option(help="Quiet days of the cheapest arm.")] = 300,
-    alarms: Annotated[float, typer.Option(help="False alarms allowed in 30 days.")] = 10.0,
+    scale: Annotated[float, typer.Option(help="Of the days of every arm.")] = 1.0,
     only: Annotated[str, typer.Option(help="Arms whose name contains this.")] = "",
     seed: Annotated[int, typer.Option(help="Of the random numbers.")] = 1,
 ) -> None:
     """False alarms on days on which nothing changes.
 
-    Example: `python -m tests.study quiet --days 1000 --alarms 1`
+    Example: `python -m tests.study quiet --scale 0.1 --only wobble`
     """
     talk = Console(stderr=True)
-    table = Table("arm", "allowed", "seen", "ratio", "95 % interval", "seconds")
-    found = []
+    table = Table("arm", "days", "allowed", "seen", "ratio", "95 % interval", "lanes", "seconds")
+    results = []
     for place, arm in enumerate(ARMS):
         if only not in arm.name:
             continue
-        began = time.monotonic()
-        rate = measure(arm, days=days, alarms=alarms, seed=seed + place)
-        took = time.monotonic() - began
-        talk.print(f"{arm.name}: {rate.ratio:.2f} ({took:.0f} s)")
+        began = time.process_time()
+        found_rate, found = measure(arm, days=max(1, round(arm.days * scale)), seed=seed + place)
+        took = time.process_time() - began
+        talk.print(f"{arm.name}: {found_rate.ratio:.2f} ({took:.0f} s)")
+        talk.print(f"  {found.tests.most_common(12)}")
         table.add_row(
             arm.name,
-            f"{rate.expected:.0f}",
-            str(rate.observed),
-            f"{rate.ratio:.2f}",
-            f"{rate.low:.2f} – {rate.high:.2f}",
+            str(found.days),
+            f"{found_rate.expected:.0f}",
+            str(found_rate.observed),
+            f"{found_rate.ratio:.2f}",
+            f"{found_rate.low:.2f} – {found_rate.high:.2f}",
+            " ".join(f"{lane} {count}" for lane, count in sorted(found.begun.items())),
             f"{took:.0f}",
         )
-        found.append({"arm": dataclasses.asdict(arm), **dataclasses.asdict(rate)})
-    Console().print(table)
+        results.append(
+            {
+                "arm": dataclasses.asdict(arm),
+                "days": found.days,
+                **dataclasses.asdict(found_rate),
+                "lanes": found.begun,
+                "tests": found.tests,
+            }
+        )
+    Console(width=140).print(table)
     OUT.mkdir(parents=True, exist_ok=True)
-    (OUT / "quiet.json").write_text(json.dumps({"alarms": alarms, "arms": found}, indent=1))
+    (OUT / "quiet.json").write_text(json.dumps({"seed": seed, "arms": results}, indent=1))
 
 
 if __name__ == "__main__":

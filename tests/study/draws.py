@@ -1,76 +1,104 @@
-"""Drawing windows of a quiet stream: exact counts per grid bucket, never rounded, never Gaussian.
+"""Drawing windows of a stream: exact counts per bucket, never rounded, never Gaussian.
 
 Small windows and correlated features are drawn row by row (normal scores, a table to the bucket,
-a count), large windows of independent features as one multinomial per feature: the same law.
+a count), large windows of independent features as multinomials of many windows at once: the same
+law.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from math import sqrt
 
 import numpy as np
+from scipy import special
 
 from streaming.grid import Floats, Integers
 from tests.study.kinds import Kind
 
 _ROWS_AT_ONCE = 250_000
 """Values drawn in one piece, so that they stay in the cache."""
+MISSING = (0.01, 0.0, 0.05, 0.3, 0.001)
+NON_FINITE = (0.0, 0.0, 0.002)
+"""Shares of the features in turn; only numbers can be non-finite."""
+
+
+@dataclass(frozen=True, eq=False)
+class Moves:
+    """How far each feature strays: of its place, its spread and its missing share."""
+
+    shift: Floats
+    scale: Floats
+    missing: Floats
+    """On the probit scale."""
+
+    @classmethod
+    def none(cls, features: int) -> Moves:
+        """Nothing moves."""
+        return cls(np.zeros(features), np.ones(features), np.zeros(features))
+
+    @classmethod
+    def wobble(cls, rng: np.random.Generator, sd: float, features: int) -> Moves:
+        """A healthy day: every effect that is judged strays by `sd`, independently.
+
+        The dispersion effect of a stretch by 1 + e is sqrt(2) e.
+        """
+        shift, spread, missing = rng.normal(0.0, sd, (3, features))
+        return cls(shift, 1.0 + spread / sqrt(2.0), missing)
 
 
 @dataclass(frozen=True, eq=False)
 class Stream:
-    """F features of known kinds, equally correlated, with a share of missing values."""
+    """F features of known kinds, equally correlated, with missing and non-finite values."""
 
     kinds: tuple[Kind, ...]
     rho: float = 0.0
-    missing: float = 0.01
-    """Every feature's share of missing values."""
 
-    def draw(
-        self, rng: np.random.Generator, rows: int, windows: int, shifts: Sequence[float] | Floats
-    ) -> Drawn:
-        """Counts of `windows` windows of `rows` rows, every score moved by its feature's shift."""
-        lost = rng.binomial(rows, self.missing, (windows, len(self.kinds)))
+    def draw(self, rng: np.random.Generator, rows: int, windows: int, moves: Moves) -> Drawn:
+        """Counts of `windows` windows of `rows` rows."""
+        features = np.arange(len(self.kinds))
+        lost = np.take(MISSING, features % len(MISSING))
+        lost = np.where(lost > 0.0, special.ndtr(special.ndtri(lost) + moves.missing), 0.0)
+        missing = rng.binomial(rows, lost, (windows, len(self.kinds)))
+        broken = np.take(NON_FINITE, features % len(NON_FINITE))
+        broken = np.where([bool(kind.values) for kind in self.kinds], 0.0, broken)
+        non_finite = rng.binomial(rows - missing, broken)
+        there = rows - missing - non_finite
         by_row = self.rho > 0.0 or rows <= 3 * max(len(kind.buckets) for kind in self.kinds)
         counts = (
-            self._by_row(rng, rows, lost, shifts)
+            self._by_row(rng, there, moves)
             if by_row
             else [
-                np.stack([rng.multinomial(rows - int(gone), shares) for gone in column])
-                for shares, column in zip(
-                    (kind.shares(x) for kind, x in zip(self.kinds, shifts, strict=True)),
-                    lost.T,
-                    strict=True,
-                )
+                rng.multinomial(there[:, at], kind.shares(moves.shift[at], moves.scale[at]))
+                for at, kind in enumerate(self.kinds)
             ]
         )
-        return Drawn(rows=rows, missing=lost, counts=counts)
+        return Drawn(rows=rows, missing=missing, non_finite=non_finite, counts=counts)
 
-    def _by_row(
-        self, rng: np.random.Generator, rows: int, lost: Integers, shifts: Sequence[float] | Floats
-    ) -> list[Integers]:
-        windows = len(lost)
+    def _by_row(self, rng: np.random.Generator, there: Integers, moves: Moves) -> list[Integers]:
+        windows, rows = len(there), int(there.max())
         counts: list[Integers] = [
             np.zeros((windows, len(kind.buckets)), np.int64) for kind in self.kinds
         ]
         own, common = np.float32(sqrt(1.0 - self.rho)), np.float32(sqrt(self.rho))
-        pieces = [
-            (begin, min(rows, begin + _ROWS_AT_ONCE)) for begin in range(0, rows, _ROWS_AT_ONCE)
-        ]
+        shift, scale = moves.shift.astype(np.float32), moves.scale.astype(np.float32)
         for window in range(windows):
-            for begin, end in pieces:
+            for begin in range(0, rows, _ROWS_AT_ONCE):
+                end = min(rows, begin + _ROWS_AT_ONCE)
                 shared = rng.standard_normal(end - begin, dtype=np.float32) if self.rho else None
                 for at, kind in enumerate(self.kinds):
-                    scores = rng.standard_normal(end - begin, dtype=np.float32)
+                    # rows are exchangeable: the last ones are those that lack this value
+                    size = min(end, int(there[window, at])) - begin
+                    if size <= 0:
+                        continue
+                    scores = rng.standard_normal(size, dtype=np.float32)
                     if shared is not None:
-                        scores = own * scores + common * shared
-                    if shifts[at]:
-                        scores += np.float32(shifts[at])
-                    # rows are exchangeable: the first ones are those that miss this value
-                    there = kind.place(scores[max(0, int(lost[window, at]) - begin) :])
-                    counts[at][window] += np.bincount(there, minlength=len(kind.buckets))
+                        scores = own * scores + common * shared[:size]
+                    if shift[at] or scale[at] != 1.0:
+                        scores = scores * scale[at] + shift[at]
+                    counts[at][window] += np.bincount(
+                        kind.place(scores), minlength=len(kind.buckets)
+                    )
         return counts
 
 
@@ -80,6 +108,7 @@ class Drawn:
 
     rows: int
     missing: Integers
+    non_finite: Integers
     """Windows x features."""
     counts: list[Integers]
     """For each feature windows x buckets."""

@@ -1,13 +1,13 @@
-"""Kinds of numeric features whose truth is known: each a normal score, cut into grid buckets.
+"""Kinds of features whose truth is known: each a normal score, cut into buckets or categories.
 
 A value of every kind is x = G(z) with z standard normal and G rising, so three things are the same
 for all of them: a wobble or shift moves z, a correlation correlates z (a Gaussian copula), and a
-bucket of the universal grid is an interval of z. Discrete kinds are wide intervals.
+bucket of the universal grid is an interval of z. Discrete kinds and categories are wide intervals.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache, cached_property
 
@@ -36,15 +36,18 @@ class Kind:
     """Ids on the universal grid, ascending."""
     edges: Floats
     """Normal scores at which one bucket ends and the next begins."""
+    values: tuple[str, ...] = ()
+    """Of a category, instead of buckets."""
 
-    def shares(self, shift: float = 0.0) -> Floats:
-        """Probability of every bucket when all scores are moved by `shift`.
+    def shares(self, shift: float = 0.0, scale: float = 1.0) -> Floats:
+        """Probability of every bucket when all scores are stretched by `scale`, then moved by
+        `shift`.
 
         >>> counted = KINDS["sparse"].shares()
         >>> round(float(counted[0]), 2), round(float(counted.sum()), 6)
         (0.6, 1.0)
         """
-        below = special.ndtr(np.concatenate(([-np.inf], self.edges - shift, [np.inf])))
+        below = special.ndtr(np.concatenate(([-np.inf], (self.edges - shift) / scale, [np.inf])))
         return np.diff(below)
 
     @cached_property
@@ -78,6 +81,14 @@ def _continuous(name: str, low: float, high: float, scores_of: Callable[[Floats]
 def _discrete(name: str, values: Floats, below: Floats) -> Kind:
     """A kind with `values` and the probability of each value or less."""
     return Kind(name, bucket_of(values).astype(np.int64), np.asarray(special.ndtri(below[:-1])))
+
+
+def _category(name: str, parts: Sequence[float]) -> Kind:
+    """A category with values of such shares, in disorder: neighbours in z are not alike."""
+    shares = np.random.default_rng(len(parts)).permutation(np.array(parts, float))
+    below = np.cumsum(shares / shares.sum())[:-1]
+    values = tuple(f"v{at}" for at in range(len(parts)))
+    return Kind(name, np.arange(len(parts)), np.asarray(special.ndtri(below)), values)
 
 
 def _sparse(name: str, zeros: float) -> Kind:
@@ -123,10 +134,12 @@ def _made() -> Mapping[str, Kind]:
         _discrete("small integers", small, up_to),
         _sparse("sparse", 0.6),
         _sparse("very sparse", 0.95),
+        _category("few values", (0.4, 0.3, 0.2, 0.08, 0.02)),
+        _category("many values", [1.0 / rank for rank in range(1, 61)]),
     )
     return {kind.name: kind for kind in kinds}
 
 
 KINDS: Mapping[str, Kind] = _made()
 """Normal; skewed (lognormal); heavy tails (Pareto 1.5, t3); counts and small integers; 60 % and
-95 % zeros."""
+95 % zeros; categories with 5 and with 60 values."""

@@ -8,11 +8,13 @@ import numpy as np
 
 from streaming.contracts.model import FeatureSpec, ModelContract
 from streaming.contracts.records import (
+    Categories,
     FeatureSummary,
     NumericGrid,
     ReferenceSummary,
     WindowSummary,
 )
+from streaming.grid import Integers
 from tests.study.draws import Drawn
 from tests.study.kinds import Kind
 
@@ -31,9 +33,12 @@ def contract_of(features: Sequence[FeatureSpec], window_seconds: float) -> Model
     )
 
 
-def numbers(kinds: Sequence[Kind]) -> list[FeatureSpec]:
-    """A numeric feature for each kind."""
-    return [FeatureSpec(name=f"f{at}", kind="number") for at, _ in enumerate(kinds)]
+def features_of(kinds: Sequence[Kind]) -> list[FeatureSpec]:
+    """A feature for each kind."""
+    return [
+        FeatureSpec(name=f"f{at}", kind="text" if kind.values else "number")
+        for at, kind in enumerate(kinds)
+    ]
 
 
 def summaries(drawn: Drawn, window: int, kinds: Sequence[Kind]) -> tuple[FeatureSummary, ...]:
@@ -42,14 +47,31 @@ def summaries(drawn: Drawn, window: int, kinds: Sequence[Kind]) -> tuple[Feature
     for at, kind in enumerate(kinds):
         counts = drawn.counts[at][window]
         there = np.flatnonzero(counts)
-        grid = NumericGrid(
-            pivot=0.0,
-            buckets=tuple(kind.buckets[there].tolist()),
-            counts=tuple(counts[there].tolist()),
+        found.append(
+            FeatureSummary(
+                name=f"f{at}",
+                rows=drawn.rows,
+                missing=int(drawn.missing[window, at]),
+                non_finite=int(drawn.non_finite[window, at]),
+                grid=None
+                if kind.values
+                else NumericGrid(
+                    pivot=0.0,
+                    buckets=tuple(kind.buckets[there].tolist()),
+                    counts=tuple(counts[there].tolist()),
+                ),
+                categories=_categories(kind, counts, there) if kind.values else None,
+            )
         )
-        missing = int(drawn.missing[window, at])
-        found.append(FeatureSummary(name=f"f{at}", rows=drawn.rows, missing=missing, grid=grid))
     return tuple(found)
+
+
+def _categories(kind: Kind, counts: Integers, there: Integers) -> Categories:
+    ordered = sorted(there.tolist(), key=lambda place: (-counts[place], kind.values[place]))
+    return Categories(
+        values=tuple(kind.values[place] for place in ordered),
+        counts=tuple(int(counts[place]) for place in ordered),
+    )
 
 
 def window_of(

@@ -24,17 +24,15 @@ class Tally:
     feature_days: int = 0
     windows: int = 0
     alarmed_windows: int = 0
-    by_lane: dict[str, int] = field(default_factory=dict)
-    """Features that began an alarm, by what they said first."""
     _today: set[str] = field(default_factory=set)
 
     def new_day(self) -> None:
         """Forget who was alarmed."""
         self._today.clear()
 
-    def window(self, alarmed: Iterable[str]) -> None:
+    def window(self, alarmed: Iterable[str]) -> frozenset[str]:
         """One verdict; `alarmed` are the features that are suspected or drifted, and of the
-        model as a whole ("*") if it is."""
+        model as a whole ("*") if it is. Returns those that were not alarmed before today."""
         self.windows += 1
         now = set(alarmed)
         self.alarmed_windows += bool(now)
@@ -43,10 +41,7 @@ class Tally:
             self.alarms += 1
             self.feature_days += len(fresh)
             self._today |= fresh
-
-    def begun_by(self, lane: str) -> None:
-        """Count what began an alarm."""
-        self.by_lane[lane] = self.by_lane.get(lane, 0) + 1
+        return frozenset(fresh)
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,9 +5,10 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from tests.study.draws import Stream
+from tests.study.arms import ARMS, Arm
+from tests.study.draws import MISSING, Moves, Stream
 from tests.study.kinds import KINDS
-from tests.study.quiet import ARMS, Arm, measure
+from tests.study.quiet import measure
 from tests.study.tally import Tally
 
 
@@ -15,12 +16,13 @@ from tests.study.tally import Tally
 def test_rows_one_by_one_and_all_at_once_have_the_same_law(name: str) -> None:
     kind = KINDS[name]
     rng = np.random.default_rng(3)
-    small = Stream((kind,), rho=1e-12).draw(rng, 20_000, 1, [0.0])
-    truth = kind.shares() * (20_000 - int(small.missing[0, 0]))
+    small = Stream((kind,), rho=1e-12).draw(rng, 20_000, 1, Moves.none(1))
+    counted = 20_000 - int(small.missing[0, 0])
+    truth = kind.shares() * counted
     likely = truth >= 10
     z = (small.counts[0][0][likely] - truth[likely]) / np.sqrt(truth[likely])
     assert abs(float(np.mean(z**2)) - 1.0) < 5.0 * np.sqrt(2.0 / likely.sum())
-    assert small.counts[0][0].sum() == 20_000 - small.missing[0, 0]
+    assert small.counts[0][0].sum() == counted
 
 
 def test_correlated_features_correlate_and_a_shift_shifts() -> None:
@@ -29,12 +31,23 @@ def test_correlated_features_correlate_and_a_shift_shifts() -> None:
     middle = KINDS["normal"].buckets >= 0
 
     def above(rho: float, shift: float) -> np.ndarray[tuple[int, ...], np.dtype[np.float64]]:
-        drawn = Stream(kinds, rho, missing=0.0).draw(rng, 200, 400, [shift, shift])
-        return np.array([[row[middle].sum() for row in one] for one in drawn.counts]) / 200.0
+        moves = Moves(np.full(2, shift), np.ones(2), np.zeros(2))
+        drawn = Stream(kinds, rho).draw(rng, 200, 400, moves)
+        return np.array([[row[middle].sum() / row.sum() for row in one] for one in drawn.counts])
 
     assert np.corrcoef(above(0.9, 0.0))[0, 1] > 0.5
     assert abs(np.corrcoef(above(0.0, 0.0))[0, 1]) < 0.2
     assert above(0.0, 0.5).mean() == pytest.approx(0.69, abs=0.02)
+
+
+def test_a_feature_lacks_as_many_values_as_it_should() -> None:
+    kinds = (KINDS["normal"],) * len(MISSING)
+    moves = Moves.none(len(MISSING))
+    drawn = Stream(kinds).draw(np.random.default_rng(5), 10_000, 50, moves)
+    assert drawn.missing.mean(axis=0) / 10_000 == pytest.approx(MISSING, abs=0.004)
+    counted = np.array([one.sum(axis=1) for one in drawn.counts]).T
+    assert (counted + drawn.missing + drawn.non_finite == 10_000).all()
+    assert drawn.non_finite[:, 2].sum() > 0
 
 
 def test_one_cause_is_one_alarm_a_day() -> None:
@@ -43,15 +56,29 @@ def test_one_cause_is_one_alarm_a_day() -> None:
         tally.window(alarmed)
     assert (tally.alarms, tally.feature_days, tally.alarmed_windows) == (2, 2, 5)
     tally.new_day()
-    tally.window(["a"])
+    assert tally.window(["a"]) == {"a"}
     assert tally.alarms == 3
 
 
+SMALL = Arm(name="small", days=100, alarms=20.0, kinds=("normal", "poisson", "few values") * 2)
+
+
 def test_the_same_seed_gives_the_same_figures() -> None:
-    arm = Arm(name="small", kinds=("normal", "poisson"), rows=300, reference_rows=20_000)
-    once, again = (measure(arm, days=10, alarms=60.0, seed=7) for _ in range(2))
+    once, again = (measure(SMALL, days=10, seed=7) for _ in range(2))
     assert once == again
-    assert once.observed > 0
+
+
+def test_false_alarms_are_as_many_as_were_allowed() -> None:
+    found, how = measure(SMALL, days=SMALL.days, seed=7)
+    assert found.low <= 1.0 <= found.high
+    assert 0.7 < found.ratio < 1.3
+    assert set(how.begun) <= {"sustained", "single", "slow"}
+
+
+def test_with_floors_on_nothing_alarms() -> None:
+    floors = Arm(name="floors", days=20, alarms=60.0, rows=1_000, floors=True)
+    found, _ = measure(floors, days=20, seed=8)
+    assert found.observed == 0
 
 
 def test_every_arm_has_a_name_of_its_own() -> None:

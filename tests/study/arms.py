@@ -1,0 +1,103 @@
+"""The settings under which quiet days are simulated.
+
+An alarm or two in a month say nothing about a rate, so most arms are given a larger budget, yet
+at most 0.07 alarms for each feature and day, because a feature alarms once a day. The arm at the
+default of one in 30 days gets as many more days.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from tests.study.kinds import KINDS, Kind
+
+EVERY = tuple(KINDS)
+FIVE = ("normal", "lognormal", "poisson", "sparse", "few values")
+TAILS = ("normal", "lognormal", "t3", "poisson", "sparse")
+DISCRETE = ("poisson", "rare counts", "small integers", "sparse", "very sparse", "few values")
+HOURLY, BY_THE_MINUTE = 24, 1_440
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Arm:
+    """One setting of the simulation."""
+
+    name: str
+    days: int
+    alarms: float = 10.0
+    """Budget: false alarms allowed in 30 days."""
+    kinds: tuple[str, ...] = EVERY
+    rows: int = 1_000
+    """Of a window."""
+    reference_rows: int = 200_000
+    rho: float = 0.0
+    wobble: float = 0.0
+    floors: bool = False
+    windows_a_day: int = HOURLY
+    days_of_a_reference: int = 10
+
+    def chosen(self) -> tuple[Kind, ...]:
+        """The features' kinds."""
+        return tuple(KINDS[name] for name in self.kinds)
+
+
+ARMS = (
+    Arm(name="default budget, 5 features", days=3_000, alarms=1.0, kinds=FIVE),
+    Arm(name="200 rows", days=400, rows=200, reference_rows=20_000),
+    Arm(name="1,000 rows", days=500),
+    Arm(name="10,000 rows", days=400, rows=10_000),
+    Arm(
+        name="10,000 rows, reference 20,000",
+        days=600,
+        rows=10_000,
+        reference_rows=20_000,
+        days_of_a_reference=5,
+    ),
+    Arm(name="100,000 rows", days=300, kinds=TAILS, rows=100_000, reference_rows=1_000_000),
+    Arm(
+        name="100,000 rows, reference 20,000",
+        days=600,
+        kinds=TAILS,
+        rows=100_000,
+        reference_rows=20_000,
+        days_of_a_reference=3,
+    ),
+    Arm(name="discrete features", days=400, kinds=DISCRETE),
+    Arm(name="50 features, 300 rows", days=150, alarms=20.0, kinds=(EVERY * 5)[:50], rows=300),
+    Arm(name="200 features", days=60, alarms=40.0, kinds=(EVERY * 19)[:200]),
+    Arm(
+        name="one-minute windows",
+        days=150,
+        alarms=10.0,
+        kinds=FIVE,
+        rows=500,
+        windows_a_day=BY_THE_MINUTE,
+    ),
+    Arm(name="correlated 0.3", days=500, rho=0.3),
+    Arm(name="correlated 0.6", days=500, rho=0.6),
+    Arm(name="correlated 0.9", days=500, rho=0.9),
+    Arm(name="50 features, correlated 0.6", days=120, alarms=30.0, kinds=(EVERY * 5)[:50], rho=0.6),
+    Arm(name="50 features, correlated 0.9", days=120, alarms=30.0, kinds=(EVERY * 5)[:50], rho=0.9),
+    Arm(name="wobble 0.02 sd", days=600, wobble=0.02),
+    Arm(name="wobble 0.02 sd, 10,000 rows", days=400, rows=10_000, wobble=0.02),
+    Arm(name="wobble 0.05 sd, 10,000 rows", days=400, rows=10_000, wobble=0.05),
+    Arm(
+        name="wobble 0.05 sd, 200 rows, reference 20,000",
+        days=400,
+        rows=200,
+        reference_rows=20_000,
+        wobble=0.05,
+    ),
+    Arm(
+        name="wobble 0.05 sd, one-minute windows",
+        days=150,
+        alarms=10.0,
+        kinds=FIVE,
+        rows=500,
+        wobble=0.05,
+        windows_a_day=BY_THE_MINUTE,
+    ),
+    Arm(name="floors on", days=300, floors=True),
+    Arm(name="floors on, 200 rows", days=300, rows=200, reference_rows=20_000, floors=True),
+    Arm(name="floors on, wobble 0.05 sd", days=300, wobble=0.05, floors=True),
+)
