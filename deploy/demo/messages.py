@@ -45,12 +45,16 @@ def event(row: Mapping[str, Any], *, key: tuple[str, str], time: tuple[str, floa
 def label(
     row: Mapping[str, Any], tips: float, *, key: tuple[str, str], time: tuple[str, float]
 ) -> bytes:
-    """The outcome of a trip, under the same key; `time` is that of the trip."""
+    """The outcome of a trip, under the same key; `time` is that of the trip.
+
+    With the fare: a tip is big or small only against it.
+    """
     return orjson.dumps(
         {
             key[0]: key[1],
             time[0]: time[1],
             "tips": tips,
+            "fare": row.get("fare"),
             "trip_start_timestamp": row.get("trip_start_timestamp"),
         }
     )

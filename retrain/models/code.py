@@ -8,7 +8,7 @@ by TFX alone, so that nobody pays for TensorFlow by asking which features a mode
 from __future__ import annotations
 
 import importlib
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -40,6 +40,9 @@ class ModelCode:
     """Name of the label that `preprocessing_fn` computes, 0 or 1."""
     label_columns: tuple[str, ...]
     """Fields of a label record that the label is computed from; never inputs when serving."""
+    outcome: Callable[[Mapping[str, Any]], bool | None] | None = None
+    """The label from a label record alone, where it can be told (None where it cannot): what
+    realised quality is measured by. The record has to carry all that the label is made of."""
     slices: tuple[str, ...] = ()
     """Fields by whose values the evaluation is sliced, besides `ports.AFTER_SHIFT`."""
 

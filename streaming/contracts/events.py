@@ -30,6 +30,8 @@ class Reason(StrEnum):
     MISSING_FIELD = "missing_field"
     NO_TIME = "no_time"
     FUTURE_TIME = "future_time"
+    OUT_OF_RANGE = "out_of_range"
+    """A prediction that is no probability."""
 
 
 class Event(msgspec.Struct, frozen=True):

@@ -13,6 +13,16 @@ from __future__ import annotations
 from typing import Literal
 
 from streaming.contracts.head import FORM, Artifact, OffsetRange, Part, Record
+from streaming.contracts.quality import (
+    MaturityPoint,
+    QualityAccounts,
+    QualityCause,
+    QualityMetric,
+    QualityOutcome,
+    QualityStage,
+    QualityVerdict,
+    ScoreCounts,
+)
 from streaming.contracts.statistics import (
     Categories,
     DriftOutcome,
@@ -45,12 +55,19 @@ __all__ = [
     "FeatureVerdict",
     "GateOutcome",
     "GateResult",
+    "MaturityPoint",
     "Metric",
     "ModelVersion",
     "NumericGrid",
     "OffsetRange",
     "Part",
     "Promotion",
+    "QualityAccounts",
+    "QualityCause",
+    "QualityMetric",
+    "QualityOutcome",
+    "QualityStage",
+    "QualityVerdict",
     "Record",
     "ReferenceSummary",
     "RetrainFailure",
@@ -59,6 +76,7 @@ __all__ = [
     "RolloutStatus",
     "Sample",
     "SchemaAnomaly",
+    "ScoreCounts",
     "SlotSummary",
     "TestResult",
     "WindowSummary",
@@ -66,7 +84,7 @@ __all__ = [
 
 GateOutcome = Literal["pass", "fail", "insufficient", "error"]
 Action = Literal["retrain", "approve", "reject", "pause", "resume", "promote", "abort", "rollback"]
-Cause = Literal["drift", "manual", "schedule", "initial"]
+Cause = Literal["drift", "concept", "manual", "schedule", "initial"]
 
 
 # ------------------------------------------------------------------ retrain
@@ -269,5 +287,6 @@ AnyRecord = (
     | Command
     | Answer
     | ReferenceSummary
+    | QualityVerdict
     | DeadLetter
 )

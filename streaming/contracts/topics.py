@@ -17,6 +17,7 @@ from streaming.contracts.records import (
     DriftVerdict,
     ModelVersion,
     Promotion,
+    QualityVerdict,
     Record,
     RetrainFailure,
     RetrainProgress,
@@ -42,6 +43,7 @@ class Topic:
 
 WINDOW_STATISTICS = Topic(name="window-statistics", record=WindowSummary, key="model")
 DRIFT_VERDICTS = Topic(name="drift-verdicts", record=DriftVerdict, key="model")
+QUALITY_VERDICTS = Topic(name="quality-verdicts", record=QualityVerdict, key="model")
 RETRAIN_REQUESTS = Topic(name="retrain-requests", record=RetrainRequest, key="model")
 RETRAIN_PROGRESS = Topic(name="retrain-progress", record=RetrainProgress, key="model")
 RETRAIN_FAILURES = Topic(name="retrain-failures", record=RetrainFailure, key="model")
@@ -59,6 +61,7 @@ LATE_EVENTS = Topic(name="late-events", record=DeadLetter, key="model")
 RECORD_TOPICS: tuple[Topic, ...] = (
     WINDOW_STATISTICS,
     DRIFT_VERDICTS,
+    QUALITY_VERDICTS,
     RETRAIN_REQUESTS,
     RETRAIN_PROGRESS,
     RETRAIN_FAILURES,
@@ -93,5 +96,5 @@ def message_key(record: Record) -> bytes:
 
 
 def applications_topic(name: str, *, partitions: int) -> Topic:
-    """A topic of the applications: events or labels of one model."""
+    """A topic of the applications: events, labels or predictions of one model."""
     return Topic(name=name, record=None, key="entity id", partitions=partitions)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 from retrain.models.code import ModelCode
 from streaming.contracts.model import FeatureSpec
@@ -32,6 +34,19 @@ FEATURES: tuple[FeatureSpec, ...] = (
 )
 """The columns of the Chicago taxi data, except the tip."""
 
+
+def outcome(fields: Mapping[str, Any]) -> bool | None:
+    """A tip above a fifth of the fare, from a label record that has both.
+
+    >>> outcome({"tips": 3.0, "fare": 12.5}), outcome({"tips": 3.0})
+    (True, None)
+    """
+    tips, fare = fields.get("tips"), fields.get("fare")
+    if not isinstance(tips, int | float) or not isinstance(fare, int | float):
+        return None
+    return bool(tips > 0.2 * fare)
+
+
 CODE = ModelCode(
     features=FEATURES,
     schema=Path(__file__).with_name("schema.pbtxt"),
@@ -39,5 +54,6 @@ CODE = ModelCode(
     run_fn=f"{_HERE}.big_tipper_trainer.run_fn",
     label="big_tipper",
     label_columns=("tips",),
+    outcome=outcome,
     slices=("payment_type",),
 )

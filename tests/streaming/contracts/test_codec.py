@@ -25,7 +25,7 @@ REQUESTS = st.builds(
     model=TEXT,
     at=TIMES,
     caused_by=st.lists(TEXT, max_size=3).map(tuple),
-    cause=st.sampled_from(["drift", "manual", "schedule", "initial"]),
+    cause=st.sampled_from(["drift", "concept", "manual", "schedule", "initial"]),
     reason=TEXT,
     events=st.lists(RANGES, max_size=3).map(tuple),
     labels=st.lists(RANGES, max_size=3).map(tuple),
