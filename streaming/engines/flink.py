@@ -98,6 +98,10 @@ class Flink:
             vertex["status"] == "RUNNING" for vertex in job["vertices"]
         )
 
+    def parallelism(self, job_id: str) -> int:
+        """That of the job's widest part."""
+        return int(max(part["parallelism"] for part in self._get(f"/jobs/{job_id}")["vertices"]))
+
     def wait_running(self, job_id: str, *, seconds: float = 120.0) -> None:
         """Return once all parts of the job run.
 
@@ -262,6 +266,9 @@ def options(settings: JobSettings) -> list[str]:
         "--finish_bundle_before_checkpointing",
         f"--number_of_execution_retries={_RETRIES}",
         f"--execution_retry_delay={_RETRY_MILLISECONDS}",
+        # An impulse has no name of its own: Flink names it after what it is chained to, so with
+        # chaining a savepoint could not be restored at another parallelism.
+        "--operator_chaining",  # bare: the flag turns its default, true, to false
         "--max_bundle_time_mills=100",
         "--max_bundle_size=1000",
         "--experiments=disable_logging_submission_environment",

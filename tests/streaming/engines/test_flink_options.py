@@ -35,6 +35,10 @@ def test_bundles_end_before_checkpoints() -> None:
     assert "--checkpointing_interval=5000" in options(settings())
 
 
+def test_operators_are_not_chained_so_that_savepoints_fit_any_parallelism() -> None:
+    assert "--operator_chaining" in options(settings())  # bare, it turns the default off
+
+
 def test_a_job_goes_on_from_a_checkpoint_only_when_told() -> None:
     assert not [o for o in options(settings()) if o.startswith("--savepoint_path")]
     assert "--savepoint_path=file:///a/chk-3" in options(settings(restore="/a/chk-3"))

@@ -1,0 +1,103 @@
+"""A producer that sends events at a steady pace and remembers each acknowledged offset."""
+
+from __future__ import annotations
+
+import itertools
+import json
+import random
+import threading
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from confluent_kafka import Producer
+
+from tests.streaming.engines.checker import Fate, Sent
+
+BAD = (b"", b"{", b'{"id":"x","at":1}', b'{"fare":"no"}')
+
+
+@dataclass(slots=True)
+class Paced:
+    """Sends in a thread of its own until stopped.
+
+    Every 97th record is unreadable and, once some windows have closed, every 211th long late.
+    `partitions` may be replaced while it runs.
+    """
+
+    bootstrap: str
+    topic: str
+    window: float
+    partitions: Sequence[int]
+    rate: float = 300.0
+    sent: list[Sent] = field(default_factory=list)
+    failed: list[str] = field(default_factory=list)
+    _stop: threading.Event = field(default_factory=threading.Event)
+    _thread: threading.Thread | None = None
+
+    def start(self) -> None:
+        """Begin."""
+        self._thread = threading.Thread(target=self._run, daemon=True)
+        self._thread.start()
+
+    def stop(self) -> None:
+        """End, once everything is acknowledged."""
+        self._stop.set()
+        assert self._thread is not None
+        self._thread.join(60)
+        assert not self._thread.is_alive()
+        assert not self.failed, self.failed[:3]
+
+    def _run(self) -> None:
+        producer = Producer(
+            {"bootstrap.servers": self.bootstrap, "enable.idempotence": True, "linger.ms": 5}
+        )
+        rng, began = random.Random(5), time.time()
+        for number in itertools.count():
+            if self._stop.is_set():
+                break
+            ahead = began + number / self.rate - time.time()
+            if ahead > 0:
+                producer.poll(min(ahead, 0.05))
+                time.sleep(max(0.0, began + number / self.rate - time.time()))
+            self._send(producer, number, began, rng)
+        if producer.flush(30):
+            self.failed.append("some records were never acknowledged")
+
+    def _send(self, producer: Any, number: int, began: float, rng: random.Random) -> None:
+        at, fate = time.time() - rng.random() * 0.4, "good"
+        value = event(at, rng)
+        end = at // self.window * self.window + self.window
+        if number % 97 == 96:
+            value, fate = rng.choice(BAD), "dead"
+        elif number % 211 == 210 and time.time() > began + 3 * self.window:
+            value, fate = event(began - 100.0, rng), "late"
+        partition = self.partitions[number % len(self.partitions)]
+        producer.produce(
+            self.topic, value, partition=partition, on_delivery=self._acknowledged(fate, end)
+        )
+
+    def _acknowledged(self, fate: Any, end: float) -> Any:
+        kind: Fate = fate
+
+        def note(error: Any, message: Any) -> None:
+            if error is not None:
+                self.failed.append(str(error))
+                return
+            self.sent.append(
+                Sent(
+                    partition=message.partition(),
+                    offset=message.offset(),
+                    fate=kind,
+                    window_end=end if kind == "good" else 0.0,
+                )
+            )
+
+        return note
+
+
+def event(at: float, rng: random.Random) -> bytes:
+    """One taxi trip at time `at`."""
+    fields = {"id": "k", "at": at, "fare": rng.gauss(10, 2), "company": rng.choice("abc")}
+    return json.dumps(fields).encode()
