@@ -19,6 +19,7 @@ from deploy.commands import (
     job,
     lineage,
     predict,
+    quality,
     retrain,
     rollout,
     services,
@@ -64,7 +65,19 @@ def root(
     context.obj = file
 
 
-for part in (doctor, stack, job, services, retrain, rollout, lineage, drift, predict, config):
+for part in (
+    doctor,
+    stack,
+    job,
+    services,
+    retrain,
+    rollout,
+    lineage,
+    drift,
+    quality,
+    predict,
+    config,
+):
     part.add_to(app)
 
 

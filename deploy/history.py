@@ -21,6 +21,7 @@ from streaming.contracts.records import (
     DriftVerdict,
     ModelVersion,
     Promotion,
+    QualityVerdict,
     Record,
     RetrainFailure,
     RetrainRequest,
@@ -38,6 +39,7 @@ CHAIN = (
     topics.RETRAIN_REQUESTS,
     topics.ANSWERS,
     topics.COMMANDS,
+    topics.QUALITY_VERDICTS,
     topics.DRIFT_VERDICTS,
 )
 
@@ -133,6 +135,9 @@ def _head(record: AnyRecord) -> str:
             return f"retrain failed in {record.component}"
         case DriftVerdict():
             return f"window {record.window_start:.0f}–{record.window_end:.0f} {record.outcome}"
+        case QualityVerdict():
+            window = f"{record.window_start:.0f}–{record.window_end:.0f}"
+            return f"quality of version {record.version} in {window} {record.outcome}"
         case Command():
             return f"{record.who} asked: {record.action}"
         case Answer():

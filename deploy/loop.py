@@ -25,6 +25,7 @@ from streaming.contracts.topics import Topic
 
 INPUTS: tuple[Topic, ...] = (
     topics.DRIFT_VERDICTS,
+    topics.QUALITY_VERDICTS,
     topics.RETRAIN_PROGRESS,
     topics.RETRAIN_FAILURES,
     topics.MODEL_VERSIONS,

@@ -24,6 +24,7 @@ def write_prometheus(house: House) -> None:
     own = (
         Target(job="daemon", address=f"{HOST}:{ports.daemon_metrics}"),
         Target(job="worker", address=f"{HOST}:{ports.worker_metrics}"),
+        Target(job="labels", address=f"{HOST}:{ports.labels_metrics}"),
         Target(job="traffic", address=f"{HOST}:{ports.demo_metrics}"),
     )
     write_config(

@@ -90,7 +90,15 @@ def process_specs(house: House, here: Places) -> tuple[ProcessSpec, ...]:
         specs.alertmanager(home, ports, here),
         _service(house, here, "daemon", ports.daemon_metrics),
         _service(house, here, "worker", ports.worker_metrics),
+        *_label_service(house, here),
     )
+
+
+def _label_service(house: House, here: Places) -> tuple[ProcessSpec, ...]:
+    """Only where the served model's predictions are written down."""
+    if house.settings_of(served_model(house)).predictions is None:
+        return ()
+    return (_service(house, here, "labels", house.ports.labels_metrics),)
 
 
 def fault_file(house: House, role: str) -> Path:

@@ -36,6 +36,33 @@ class TopicSettings(Section):
     """How long after the event its label has usually come (labels only)."""
 
 
+class ServedSettings(Section):
+    """Where the applications write the predictions they were served: the key, the time, the
+    ``version`` that answered and its ``prediction``, one JSON object each."""
+
+    topic: str
+    """Kafka topic."""
+    partitions: int = Field(default=2, ge=1)
+
+
+class QualitySettings(Section):
+    """The judgement on what was predicted; needs `predictions`."""
+
+    false_alarms: Annotated[units.Budget, BeforeValidator(units.budget)] = units.Budget(
+        1, 30 * 86400
+    )
+    """Budget of false alarms, besides that of `drift`."""
+    auc_fall: float = Field(default=0.02, ge=0)
+    """A smaller fall of the AUC is never reported."""
+    sustained: Annotated[units.Sustained, BeforeValidator(units.sustained)] = units.Sustained(3, 5)
+    min_labels: int = Field(default=500, ge=50)
+    """Labelled predictions that are judged together."""
+    wobble: float = Field(default=0.01, ge=0)
+    """Day-to-day movement of AUC, Brier score and calibration that is no loss."""
+    horizon: Annotated[float, BeforeValidator(units.seconds), Field(gt=0)] | None = None
+    """Labels that come later are not used; null = 4 times `labels.mature_after` and 2 windows."""
+
+
 class WindowSettings(Section):
     """Event-time windows."""
 
@@ -136,8 +163,11 @@ class ModelSettings(Section):
     """Import path of the TFX user code."""
     events: TopicSettings
     labels: TopicSettings
+    predictions: ServedSettings | None = None
+    """Null: quality is not measured."""
     window: WindowSettings = WindowSettings()
     drift: DriftSettings = DriftSettings()
+    quality: QualitySettings = QualitySettings()
     retrain: RetrainSettings = RetrainSettings()
     rollout: RolloutSettings = RolloutSettings()
 

@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from streaming.drift import DriftRules
     from streaming.engines.artifacts import ArtifactStore
     from streaming.engines.job import JobSettings
+    from streaming.quality import QualityRules
 
 
 @dataclass(frozen=True)
@@ -135,6 +136,24 @@ class House:
             season_zone=drift.season_zone,
         )
 
+    def quality_rules(self, model: str) -> QualityRules:
+        """The rules of the judgement on what was predicted."""
+        from streaming.quality import QualityRules
+
+        section = self.settings_of(model)
+        asked, late = section.quality, section.labels.mature_after
+        return QualityRules(
+            false_alarms=asked.false_alarms.times,
+            period_seconds=asked.false_alarms.seconds,
+            auc_fall=asked.auc_fall,
+            sustained=asked.sustained.hits,
+            of=asked.sustained.of,
+            min_labels=asked.min_labels,
+            wobble=asked.wobble,
+            horizon_seconds=asked.horizon or 4.0 * late + 2.0 * section.window.size,
+            patience_seconds=2.0 * section.window.size + 30.0,
+        )
+
     def retrain_rules(self, model: str) -> RetrainRules:
         """The trigger's rules."""
         from retrain.policy import RetrainRules
@@ -209,6 +228,9 @@ class House:
             contract = self.contract(name)
             for topic in (contract.events_topic, contract.labels_topic):
                 topics.append(applications_topic(topic, partitions=contract.partitions))
+            served = self.settings.models[name].predictions
+            if served is not None:
+                topics.append(applications_topic(served.topic, partitions=served.partitions))
         with self.log() as log:
             log.ensure(topics)
 

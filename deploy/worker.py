@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import os
-import signal
 import socket
-from types import FrameType
 from typing import TYPE_CHECKING
 
 import structlog
 
 from deploy.instruments import Instruments
+from deploy.stopping import Stop
 from streaming.contracts.clock import SystemClock
 from streaming.contracts.records import RetrainProgress
 
@@ -18,21 +17,6 @@ if TYPE_CHECKING:
     from deploy.wiring import House
 
 log = structlog.get_logger()
-
-
-class Stop:
-    """Set by SIGTERM or SIGINT; the worker finishes its request first."""
-
-    def __init__(self) -> None:
-        self.wanted = False
-        for number in (signal.SIGTERM, signal.SIGINT):
-            signal.signal(number, self._want)
-
-    def __call__(self) -> bool:
-        return self.wanted
-
-    def _want(self, number: int, frame: FrameType | None) -> None:
-        self.wanted = True
 
 
 def run(house: House, *, once: bool = False) -> None:

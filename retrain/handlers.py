@@ -17,6 +17,7 @@ from retrain.state import (
     broken,
     end_rollout,
     failed,
+    follow_quality,
     follow_shift,
     note_window,
     see,
@@ -31,6 +32,7 @@ from streaming.contracts.records import (
     DriftVerdict,
     ModelVersion,
     Promotion,
+    QualityVerdict,
     Record,
     RetrainFailure,
     RetrainProgress,
@@ -41,6 +43,7 @@ __all__ = ["HANDLED", "Step", "TriggerState", "consider", "handle", "tick"]
 
 HANDLED = (
     DriftVerdict,
+    QualityVerdict,
     Command,
     ModelVersion,
     RetrainFailure,
@@ -82,6 +85,8 @@ def handle(
         return Step(state)
     if isinstance(record, DriftVerdict):
         return _verdict(state, record, rules, contract, labels, now)
+    if isinstance(record, QualityVerdict):
+        return _quality(state, record, rules, contract, labels, now)
     if isinstance(record, Command) and record.action == "retrain":
         known = see(state, record.record_id)
         if known is None:
@@ -153,6 +158,27 @@ def _verdict(
             if before.drifted:
                 records = (answer(state, before.verdicts[-1], "shift-over", over, now),)
             state = replace(state, said=())
+    step = advance(state, rules, contract, labels, now)
+    return Step(step.state, (*records, *step.records))
+
+
+def _quality(
+    state: TriggerState,
+    verdict: QualityVerdict,
+    rules: RetrainRules,
+    contract: ModelContract,
+    labels: LabelProgress,
+    now: float,
+) -> Step:
+    before, after = state.concept, follow_quality(state, verdict, rules)
+    if after is state:
+        return Step(state)
+    state = after
+    records: tuple[Record, ...] = ()
+    if before is not None and state.concept is None:
+        over = f"{rules.forget_windows} stable looks in a row: quality is back, no retrain."
+        records = (answer(state, before.verdicts[-1], "quality-back", over, now),)
+        state = replace(state, said=())
     step = advance(state, rules, contract, labels, now)
     return Step(step.state, (*records, *step.records))
 

@@ -11,7 +11,13 @@ from msgspec.structs import replace
 
 from retrain.policy import RetrainRules, Situation
 from retrain.selection import WindowNote, condense
-from streaming.contracts.records import Cause, DriftVerdict, ModelVersion, Promotion
+from streaming.contracts.records import (
+    Cause,
+    DriftVerdict,
+    ModelVersion,
+    Promotion,
+    QualityVerdict,
+)
 
 MOST_SEEN = 512
 """Record ids remembered. More than the windows kept, so that a verdict which is forgotten here
@@ -59,6 +65,10 @@ class TriggerState(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
     settled_until: float = 0.0
     """End of the newest window that is no longer remembered by itself."""
     shift: Shift | None = None
+    concept: Shift | None = None
+    """Degraded quality under inputs that stand still; `drifted` and `stable` count its verdicts."""
+    quality_until: float = 0.0
+    """End of the newest window whose quality is known: older verdicts are replays."""
     running: Running | None = None
     live: int = 0
     """The live version; 0 = none."""
@@ -144,6 +154,35 @@ def follow_shift(state: TriggerState, verdict: DriftVerdict, rules: RetrainRules
     return replace(state, shift=None if shift.stable >= rules.forget_windows else shift)
 
 
+def follow_quality(
+    state: TriggerState, verdict: QualityVerdict, rules: RetrainRules
+) -> TriggerState:
+    """The change of meaning after one more verdict on what was predicted.
+
+    Only realised verdicts on the live version count, each once. A fall that moved inputs explain
+    is the business of `follow_shift`.
+    """
+    ours = verdict.stage == "realised" and verdict.live and verdict.version == state.live
+    if not ours or verdict.window_end <= state.quality_until:
+        return state
+    state = replace(state, quality_until=verdict.window_end)
+    concept = state.concept
+    if verdict.outcome == "degraded" and verdict.cause == "concept":
+        concept = concept or Shift(start=verdict.shift_start, reason=verdict.reason)
+        ids = (*concept.verdicts, verdict.record_id)
+        concept = replace(
+            concept,
+            verdicts=(ids[0], *ids[1:][-MOST_VERDICTS + 1 :]),
+            drifted=concept.drifted + 1,
+            stable=0,
+        )
+        return replace(state, concept=concept)
+    if concept is None or verdict.outcome != "stable":
+        return state
+    concept = replace(concept, stable=concept.stable + 1)
+    return replace(state, concept=None if concept.stable >= rules.forget_windows else concept)
+
+
 def confirmed(state: TriggerState, rules: RetrainRules) -> Shift | None:
     """The shift, when it has lasted long enough to act on."""
     shift = state.shift
@@ -182,6 +221,7 @@ def take_promotion(state: TriggerState, promotion: Promotion, now: float) -> Tri
         promotion_id=promotion.record_id,
         promoted_at=promotion.at,
         shift=None,
+        concept=None,
         said=(),
         rollouts_over=over,
         rollout=state.rollout if state.rollout > over else 0,

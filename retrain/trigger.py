@@ -60,6 +60,10 @@ def consider(
     if shift is not None:
         key = (shift.reference_id, shift.start)
         return _candidate(state, "drift", key, shift.reason, shift, rules, labels, now)
+    if state.concept is not None:
+        concept = state.concept
+        key = (concept.verdicts[0], concept.start)
+        return _candidate(state, "concept", key, concept.reason, concept, rules, labels, now)
     due = max((state.promoted_at, state.rested_at, *state.starts)) + rules.schedule_seconds
     if rules.schedule_seconds > 0 and now >= due:
         why = f"{rules.schedule_seconds:.0f} s have passed since the last retrain or promotion."
@@ -104,7 +108,8 @@ def advance(
     if decision.outcome == "start":
         state, request = _start(state, candidate, rules, contract, labels, now)
         return Step(state, (request,))
-    if candidate.cause != "drift" and decision.code in ("in-flight", "rollout", "no-data"):
+    unasked = candidate.cause not in ("drift", "concept")
+    if unasked and decision.code in ("in-flight", "rollout", "no-data"):
         return Step(state)  # the ordinary course of things, not worth a word
     code = f"{candidate.cause}:{decision.code}:{decision.result_id}"
     waiting = "" if decision.outcome == "merged" else "Waiting: "
@@ -122,7 +127,7 @@ def command(
 ) -> Step:
     """A person's request: it starts at once, or is merged or refused with the reason."""
     between = (asked.window_start, asked.window_end)
-    shift = confirmed(state, rules)
+    shift = confirmed(state, rules) or state.concept
     if shift is not None and (
         between != (None, None) or rows_after(state.windows, shift.start) < rules.min_labelled_rows
     ):

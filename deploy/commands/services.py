@@ -1,4 +1,4 @@
-"""`driftline daemon | worker | demo`: the long-running parts and the demonstration."""
+"""`driftline daemon | worker | labels | demo`: the long-running parts and the demonstration."""
 
 from __future__ import annotations
 
@@ -20,6 +20,7 @@ def add_to(root: typer.Typer) -> None:
     """Hang the commands under `driftline`."""
     root.command()(daemon)
     root.command()(worker)
+    root.command()(labels)
     root.command()(demo)
 
 
@@ -50,6 +51,18 @@ def worker(
         from deploy.worker import run
 
         run(house, once=once)
+
+
+def labels(context: typer.Context) -> None:
+    """Run the label service: join late labels with served predictions, in the foreground.
+
+    `driftline quality MODEL` shows what it finds. Example: `driftline -c deploy/demo.yaml labels`
+    """
+    with exits():
+        house = House.load(context.obj)
+        from deploy.labels import run
+
+        run(house)
 
 
 def _choose_devices(devices: str) -> None:

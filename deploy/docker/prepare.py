@@ -37,6 +37,7 @@ def prepare(house: House) -> None:
     own = (
         Target(job="daemon", address=f"{HOST}:{ports.daemon_metrics}"),
         Target(job="worker", address=f"{HOST}:{ports.worker_metrics}"),
+        Target(job="labels", address=f"{HOST}:{ports.labels_metrics}"),
         Target(job="traffic", address=f"{HOST}:{ports.demo_metrics}"),
         Target(job="flink", address=f"{HOST}:{ports.flink_job_metrics}", path="/"),
         Target(job="flink", address=f"{HOST}:{ports.flink_worker_metrics}", path="/"),

@@ -42,6 +42,7 @@ class Ports:
     worker_metrics: int = 9102
     stream_metrics: int = 9103
     demo_metrics: int = 9104
+    labels_metrics: int = 9105
     flink_job_metrics: int = 9249
     flink_worker_metrics: int = 9250
 

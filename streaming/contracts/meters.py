@@ -147,6 +147,73 @@ TICK_SECONDS = Meter(
     buckets=(0.01, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5),
 )
 
+QUALITY_VERDICTS = Meter(
+    name="driftline_quality_verdicts_total",
+    kind="counter",
+    labels=("model", "outcome", "cause"),
+    meaning="Windows of the live version whose labels were mature, by outcome and cause.",
+)
+QUALITY_VALUE = Meter(
+    name="driftline_quality_value_ratio",
+    kind="gauge",
+    labels=("model", "metric", "kind"),
+    meaning="Quality of the live version's latest look: realised, or estimated before labels.",
+)
+QUALITY_LIMIT = Meter(
+    name="driftline_quality_limit_ratio",
+    kind="gauge",
+    labels=("model", "metric"),
+    meaning="The value beyond which a metric counts against the version.",
+)
+QUALITY_WINDOW_END = Meter(
+    name="driftline_quality_window_end_seconds",
+    kind="gauge",
+    labels=("model",),
+    meaning="End of the latest window with mature labels, seconds since 1970.",
+)
+PREDICTION_DRIFT = Meter(
+    name="driftline_prediction_drift_sd",
+    kind="gauge",
+    labels=("model",),
+    meaning="Effect of the latest window's scores against the version's first ones.",
+)
+PREDICTIONS_READ = Meter(
+    name="driftline_predictions_total",
+    kind="counter",
+    labels=("model", "fate"),
+    meaning="Served predictions by what became of them: joined, unlabelled, repeated, late, dead.",
+)
+LABELS_READ = Meter(
+    name="driftline_labels_total",
+    kind="counter",
+    labels=("model", "fate"),
+    meaning="Labels by what became of them: matched, unmatched, repeated, corrected, late, dead.",
+)
+KEYS_WAITING = Meter(
+    name="driftline_keys_waiting",
+    kind="gauge",
+    labels=("model", "what"),
+    meaning="Predictions that wait for a label, and labels that wait for a prediction.",
+)
+LABELS_MATURE = Meter(
+    name="driftline_labels_mature_seconds",
+    kind="gauge",
+    labels=("model",),
+    meaning="How long after its end a window's labels are mature, as learnt by now.",
+)
+QUALITY_METERS = (
+    QUALITY_VERDICTS,
+    QUALITY_VALUE,
+    QUALITY_LIMIT,
+    QUALITY_WINDOW_END,
+    PREDICTION_DRIFT,
+    PREDICTIONS_READ,
+    LABELS_READ,
+    KEYS_WAITING,
+    LABELS_MATURE,
+)
+"""Of the label service alone."""
+
 METERS: tuple[Meter, ...] = tuple(
     value for value in list(globals().values()) if isinstance(value, Meter)
 )

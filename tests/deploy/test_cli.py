@@ -55,6 +55,8 @@ def test_the_commands_of_the_product_are_there() -> None:
         "rollout",
         "trace",
         "drift",
+        "quality",
+        "labels",
         "predict",
         "config",
         "models",
@@ -102,6 +104,12 @@ def test_an_unknown_model_is_exit_3() -> None:
     shown = RUN.invoke(app, ["drift", "nobody"])
     assert shown.exit_code == 3
     assert "big_tipper" in shown.stderr
+
+
+def test_quality_without_predictions_says_what_to_name() -> None:
+    shown = RUN.invoke(app, ["quality", "big_tipper"])
+    assert shown.exit_code == 2
+    assert "predictions" in shown.stderr
 
 
 def test_predict_refuses_two_sources() -> None:

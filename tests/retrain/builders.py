@@ -16,8 +16,13 @@ from streaming.contracts.records import (
     ModelVersion,
     OffsetRange,
     Promotion,
+    QualityCause,
+    QualityOutcome,
+    QualityStage,
+    QualityVerdict,
     RetrainRequest,
     SchemaAnomaly,
+    ScoreCounts,
 )
 
 MODEL = "taxi"
@@ -99,6 +104,38 @@ def verdict(
         accepted=rows,
         dead_letters=dead,
         offsets_read=rows + dead,
+    )
+
+
+def quality(
+    number: int,
+    outcome: QualityOutcome = "stable",
+    *,
+    cause: QualityCause = "",
+    version: int = 1,
+    stage: QualityStage = "realised",
+    live: bool = True,
+) -> QualityVerdict:
+    """What came true of window `number`; a fall began at the end of the window before it."""
+    return QualityVerdict(
+        record_id=f"q{number}-{version}-{stage}",
+        model=MODEL,
+        at=number * WINDOW + 2 * WINDOW,
+        stage=stage,
+        version=version,
+        live=live,
+        window_start=number * WINDOW,
+        window_end=number * WINDOW + WINDOW,
+        since=number * WINDOW,
+        outcome=outcome,
+        cause=cause,
+        reason=f"Window {number} is {outcome}.",
+        predictions=50,
+        labelled=50,
+        expected_share=1.0,
+        metrics=(),
+        counts=ScoreCounts(buckets=(), served=(), positives=(), negatives=()),
+        shift_start=number * WINDOW if outcome == "degraded" else 0.0,
     )
 
 

@@ -14,6 +14,8 @@ from streaming.contracts.records import (
     Answer,
     AnyRecord,
     DriftOutcome,
+    QualityCause,
+    QualityOutcome,
     RetrainFailure,
     RetrainRequest,
     RolloutStatus,
@@ -26,6 +28,7 @@ from tests.retrain.builders import (
     FakeLabels,
     model_version,
     promotion,
+    quality,
     retrain_command,
     verdict,
 )
@@ -111,6 +114,17 @@ class TriggerLives(RuleBasedStateMachine):
         reference = max(0, self.live - 1) if old else self.live
         self.window += 1
         self._deliver(verdict(self.window, outcome, reference=reference, dead=dead))
+
+    @rule(
+        outcome=st.sampled_from(["stable", "degraded", "inconclusive"]),
+        cause=st.sampled_from(["concept", "inputs", "unknown"]),
+        old=st.booleans(),
+    )
+    def labels_tell(self, outcome: QualityOutcome, cause: QualityCause, old: bool) -> None:
+        version = max(0, self.live - 1) if old else self.live
+        why: QualityCause = cause if outcome == "degraded" else ""
+        self.window += 1
+        self._deliver(quality(self.window, outcome, cause=why, version=version))
 
     @rule(ends=st.booleans())
     def person_asks(self, ends: bool) -> None:
