@@ -7,7 +7,7 @@ from collections.abc import Iterable, Sequence
 from streaming.contracts.errors import NotFound
 from streaming.contracts.identity import record_id
 from streaming.contracts.records import FeatureSummary, ReferenceSummary, WindowSummary
-from streaming.summary import merge_summaries
+from streaming.summary import merge_summaries, sample_union
 
 
 def build_reference(
@@ -56,6 +56,7 @@ def build_reference(
         window_end=end,
         rows=sum(one.accepted for one in windows),
         features=_features(windows),
+        sample=sample_union(window.sample for window in windows),
     )
 
 

@@ -42,6 +42,17 @@ class FeatureSummary(Part, frozen=True, kw_only=True):
     categories: Categories | None = None
 
 
+class RowSample(Part, frozen=True, kw_only=True):
+    """A uniform sample of whole rows, packed; `streaming.summary.sample` reads and writes it."""
+
+    features: tuple[str, ...]
+    """The judged features, in the order of the packed columns."""
+    rows: int
+    below: int
+    """Every row whose key is smaller is in the sample."""
+    data: bytes
+
+
 class SlotSummary(Part, frozen=True, kw_only=True):
     """What the windows of one slot of the season held, added up."""
 
@@ -81,6 +92,8 @@ class WindowSummary(Record, frozen=True, kw_only=True, tag="window-summary"):
     anomalies: tuple[SchemaAnomaly, ...] = ()
     statistics: Artifact | None = None
     """The TFDV statistics proto of the same rows."""
+    sample: RowSample | None = None
+    """Some of the rows, for what features do together."""
 
 
 class TestResult(Part, frozen=True, kw_only=True):
@@ -150,3 +163,5 @@ class ReferenceSummary(Record, frozen=True, kw_only=True, tag="reference-summary
     features: tuple[FeatureSummary, ...]
     slots: tuple[SlotSummary, ...] = ()
     """The same by hour of the day or week, where a season is known."""
+    sample: RowSample | None = None
+    """Some of the rows, for what features do together."""

@@ -88,11 +88,12 @@ class Partials:
             Offset of each record of the fetch.
         """
         positions = np.asarray(offsets, dtype=np.int64)[decoded.index]
+        keys = summary.row_keys(self.contract.events_topic, partition, positions)
         for end in np.unique(settled.ends[~settled.late]).tolist():
             mine = (settled.ends == end) & ~settled.late
             batch = decoded.batch if mine.all() else decoded.batch.filter(pa.array(mine))
             part = self.window(into, end)
-            part.rows = summary.add(part.rows, batch)
+            part.rows = summary.add(part.rows, batch, keys[mine])
             piece = self.statistics.piece(batch)
             part.statistics = self.statistics.merge([part.statistics, piece])
             part.accepted += batch.num_rows
@@ -149,6 +150,7 @@ class Partials:
                 for number, (low, high) in sorted(part.hulls.items())
             ),
             features=summary.finish(part.rows),
+            sample=summary.finish_sample(part.rows),
             anomalies=anomalies,
             statistics=statistics,
         )

@@ -5,8 +5,10 @@ exactly by value. Everything is a sum, so parts merge in any order to the same s
 exception is a bound on distinct values, see `values`.
 """
 
-from streaming.summary.partial import Partial, add, finish, merge, start
+from streaming.summary.partial import Partial, add, finish, finish_sample, merge, start
 from streaming.summary.records import merge_summaries
+from streaming.summary.sample import row_keys
+from streaming.summary.sample_records import sample_union
 from streaming.summary.values import MOST_PARTIAL_VALUES, MOST_VALUES
 from streaming.summary.wire import from_bytes, to_bytes
 
@@ -16,9 +18,12 @@ __all__ = [
     "Partial",
     "add",
     "finish",
+    "finish_sample",
     "from_bytes",
     "merge",
     "merge_summaries",
+    "row_keys",
+    "sample_union",
     "start",
     "to_bytes",
 ]

@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 import pyarrow as pa
 
 from streaming.contracts.errors import Permanent
 from streaming.contracts.model import FeatureSpec, ModelContract
-from streaming.contracts.records import FeatureSummary, NumericGrid
+from streaming.contracts.records import FeatureSummary, NumericGrid, RowSample
 from streaming.grid import add_counts
 from streaming.summary.columns import FeaturePart, count_column
+from streaming.summary.sample import Keys, Sample, add_rows, merge_samples
+from streaming.summary.sample_records import sample_record
 from streaming.summary.values import MOST_PARTIAL_VALUES, add_values, bounded
 
 
@@ -24,6 +26,13 @@ class Partial:
     most_text_bytes: int
     rows: int
     parts: tuple[FeaturePart, ...]
+    sample: Sample = field(default_factory=lambda: Sample.empty(0))
+    """Of rows that came with a key, over the judged features."""
+
+    @property
+    def judged(self) -> tuple[FeatureSpec, ...]:
+        """The features whose values a sampled row keeps."""
+        return tuple(spec for spec in self.features if spec.judged)
 
 
 def start(contract: ModelContract) -> Partial:
@@ -33,10 +42,11 @@ def start(contract: ModelContract) -> Partial:
         most_text_bytes=contract.most_text_bytes,
         rows=0,
         parts=tuple(FeaturePart() for _ in contract.features),
+        sample=Sample.empty(sum(spec.judged for spec in contract.features)),
     )
 
 
-def add(partial: Partial, batch: pa.RecordBatch) -> Partial:
+def add(partial: Partial, batch: pa.RecordBatch, keys: Keys | None = None) -> Partial:
     """`partial` with the rows of `batch`.
 
     Parameters
@@ -46,6 +56,8 @@ def add(partial: Partial, batch: pa.RecordBatch) -> Partial:
     batch:
         A nullable column for each feature of the contract: int64, float64 or text. A column
         that is not there counts as missing in every row; other columns are ignored.
+    keys:
+        `row_keys` of the rows, so that some may be sampled; none are without.
 
     Raises
     ------
@@ -61,7 +73,12 @@ def add(partial: Partial, batch: pa.RecordBatch) -> Partial:
         else:
             new = FeaturePart(missing=batch.num_rows)
         parts.append(_add_parts(spec, (old, new)))
-    return replace(partial, rows=partial.rows + batch.num_rows, parts=tuple(parts))
+    sample = partial.sample
+    if keys is not None:
+        most = partial.most_text_bytes
+        sample = add_rows(sample, partial.judged, batch, keys, most_text_bytes=most)
+    rows = partial.rows + batch.num_rows
+    return replace(partial, rows=rows, parts=tuple(parts), sample=sample)
 
 
 def merge(partials: Iterable[Partial]) -> Partial:
@@ -88,6 +105,7 @@ def merge(partials: Iterable[Partial]) -> Partial:
             _add_parts(spec, [one.parts[at] for one in together])
             for at, spec in enumerate(head.features)
         ),
+        sample=merge_samples([one.sample for one in together]),
     )
 
 
@@ -97,6 +115,13 @@ def finish(partial: Partial) -> tuple[FeatureSummary, ...]:
         _finish_one(spec, part, partial.rows)
         for spec, part in zip(partial.features, partial.parts, strict=True)
     )
+
+
+def finish_sample(partial: Partial) -> RowSample | None:
+    """The sampled rows as the part of a record; None when no row came with a key."""
+    if not len(partial.sample.keys):
+        return None
+    return sample_record(partial.sample, [spec.name for spec in partial.judged])
 
 
 def is_counted_by_value(spec: FeatureSpec) -> bool:

@@ -14,6 +14,7 @@ from streaming.contracts.model import FeatureSpec
 from streaming.grid import Integers
 from streaming.summary.columns import FeaturePart
 from streaming.summary.partial import Partial
+from streaming.summary.sample import NO_LIMIT, Sample, pack, unpack
 
 _WIDTHS = ("<i1", "<i2", "<i4", "<i8")
 
@@ -32,6 +33,9 @@ class _Wire(msgspec.Struct, array_like=True, frozen=True):
     most_text_bytes: int
     rows: int
     parts: tuple[_Part, ...]
+    sampled: int = 0
+    below: int = NO_LIMIT
+    sample: bytes = b""
 
 
 _ENCODER = msgspec.msgpack.Encoder(order="deterministic")
@@ -56,6 +60,9 @@ def to_bytes(partial: Partial) -> bytes:
                 )
                 for part in partial.parts
             ),
+            len(partial.sample.keys),
+            partial.sample.below,
+            pack(partial.sample) if len(partial.sample.keys) else b"",
         )
     )
 
@@ -71,6 +78,7 @@ def from_bytes(data: bytes) -> Partial:
     try:
         wire = _DECODER.decode(data)
         parts = tuple(_part(part) for part in wire.parts)
+        sample = _sample(wire)
     except (msgspec.DecodeError, msgspec.ValidationError, ValueError, IndexError) as error:
         raise Unreadable(f"These bytes are no part of a summary: {error}.") from error
     if len(parts) != len(wire.features):
@@ -80,7 +88,15 @@ def from_bytes(data: bytes) -> Partial:
         most_text_bytes=wire.most_text_bytes,
         rows=wire.rows,
         parts=parts,
+        sample=sample,
     )
+
+
+def _sample(wire: _Wire) -> Sample:
+    judged = sum(spec.judged for spec in wire.features)
+    if not wire.sampled:
+        return Sample.empty(judged)
+    return unpack(wire.sample, rows=wire.sampled, features=judged, below=wire.below)
 
 
 def _part(part: _Part) -> FeaturePart:
