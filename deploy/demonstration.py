@@ -58,7 +58,13 @@ class EmbeddedSystem:
             prometheus=self.house.prometheus_url,
             flink=self.house.flink_url,
             metrics_port=self.house.ports.demo_metrics,
+            predictions_topic=self._predictions_topic,
         )
+
+    @property
+    def _predictions_topic(self) -> str:
+        served = self.house.settings_of(self.contract.model).predictions
+        return served.topic if served else ""
 
     def up(self, say: Callable[[str], None]) -> None:
         """An empty stack, every process ready."""

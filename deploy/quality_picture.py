@@ -25,8 +25,13 @@ def draw(verdicts: Sequence[QualityVerdict], file: Path) -> None:
     live = [one for one in verdicts if one.live]
     below = [part for part in (calibration_chart(live), maturity_chart(live)) if part is not None]
     chart = quality_chart(live)
-    whole = alt.vconcat(chart, alt.hconcat(*below)) if below else chart
+    whole = (
+        alt.vconcat(chart, alt.hconcat(*below).resolve_scale(color="independent"))
+        if below
+        else chart
+    )
     file.parent.mkdir(parents=True, exist_ok=True)
+    whole = whole.resolve_scale(color="independent")
     whole.save(file, **({"scale_factor": 2} if file.suffix == ".png" else {}))
 
 

@@ -18,13 +18,14 @@ import pytest
 
 from deploy import configuration, history
 from deploy.demo import messages
-from deploy.demo.shift import shift
-from deploy.demo.trips import generate
+from deploy.demo.shift import big_tip_chance, shift, turn
+from deploy.demo.trips import Trips, generate, ordinary_chance
 from deploy.loop import INPUTS, ModelLoop
 from deploy.references import WindowReferences
 from deploy.wiring import House
 from retrain.labels import LabelLog
 from retrain.memory import MemoryQueue, MemoryStore, Requests
+from retrain.models.code import load_code
 from retrain.ports import ExampleSet, OnProgress, TrainingJob, TrainingResult
 from retrain.worker import Worker
 from serving.engines.memory import MemoryWorld
@@ -44,6 +45,7 @@ from streaming.contracts.records import (
     ModelVersion,
     OffsetRange,
     Promotion,
+    QualityVerdict,
     Record,
     ReferenceSummary,
     RetrainRequest,
@@ -53,8 +55,10 @@ from streaming.contracts.topics import applications_topic
 from streaming.drift import DriftHistory, judge_drift
 from streaming.engines.artifacts import ArtifactStore
 from streaming.engines.decode import Decoder
+from streaming.quality.service import LabelService
 
 ROWS = 2000
+PREDICTIONS = "taxi.predictions"
 R = TypeVar("R", bound=Record)
 
 
@@ -95,12 +99,16 @@ class Walk:
     """The daemon forgets all but its table after every step, and meets every record twice."""
     clock: ManualClock = field(default_factory=lambda: ManualClock(1_000_000.0))
 
+    label_delay: float = 0.0
+    """Seconds from a window's events to their labels."""
+
     def __post_init__(self) -> None:
         house = House.load(Path(configuration.__file__).parent / "demo.yaml")
         self.contract = house.contract("big_tipper")
         self.rules = house.drift_rules("big_tipper")
         self.log = MemoryLog(clock=self.clock)
-        data = [self.contract.events_topic, self.contract.labels_topic]
+        self.quality_rules = house.quality_rules("big_tipper")
+        data = [self.contract.events_topic, self.contract.labels_topic, PREDICTIONS]
         self.log.ensure(
             [
                 *topics.RECORD_TOPICS,
@@ -134,18 +142,36 @@ class Walk:
         )
         self.seed = itertools.count(1)
         self.past = DriftHistory()
+        self.late: list[tuple[float, list[tuple[bytes | None, bytes]]]] = []
+        self.labels = self.label_service()
         self.read: dict[str, int] = {}
         self.snapshot: bytes | None = None
 
     # ------------------------------------------------------------ the parts
 
-    def window(self, *, shifted: bool = False) -> DriftVerdict:
+    def label_service(self) -> LabelService:
+        outcome = load_code(self.contract.module).outcome
+        assert outcome is not None
+        made = LabelService(
+            log=self.log,
+            clock=self.clock,
+            contract=self.contract,
+            rules=self.quality_rules,
+            predictions_topic=PREDICTIONS,
+            outcome_of=outcome,
+        )
+        made.start()
+        return made
+
+    def window(self, *, shifted: bool = False, turned: bool = False) -> DriftVerdict:
         """One window of traffic: produced, labelled, summarised, judged; the daemon ticks on."""
         start = self.clock.now()
         rng = np.random.default_rng(next(self.seed))
         trips = generate(rng, ROWS)
         if shifted:
             trips = shift(trips, rng)
+        if turned:
+            trips = turn(trips, rng)
         self._produce(trips, start)
         for _ in range(round(self.contract.window_seconds)):
             self.second()
@@ -156,12 +182,18 @@ class Walk:
         )
         self.log.append([verdict])
         self.second()
+        if self.dies:
+            self.labels = self.label_service()
         return verdict
 
     def second(self) -> None:
         """One second for everybody."""
         self.clock.advance(1.0)
         self.world.flow(self.clock.now())
+        for _, labels in [late for late in self.late if late[0] <= self.clock.now()]:
+            self.log.append_raw(self.contract.labels_topic, labels)
+        self.late = [late for late in self.late if late[0] > self.clock.now()]
+        self.labels.step()
         self.daemon()
         for request in self.new(RetrainRequest, "worker"):
             self.requests.put(request)
@@ -184,19 +216,38 @@ class Walk:
 
     # ------------------------------------------------------------- the data
 
-    def _produce(self, trips: object, start: float) -> None:
+    def _produce(self, trips: Trips, start: float) -> None:
         key, time = self.contract.key, self.contract.time
-        rows = list(messages.rows(trips))  # type: ignore[arg-type]
-        tips = trips.tips  # type: ignore[attr-defined]
+        rows = list(messages.rows(trips))
+        tips = trips.tips
         name = f"{start:.0f}"
-        events, labels = [], []
+        events: list[tuple[bytes | None, bytes]] = []
+        labels: list[tuple[bytes | None, bytes]] = []
         for number, (row, tip) in enumerate(zip(rows, tips.tolist(), strict=True)):
             ident = (key, f"{name}-{number}")
             at = (time, start + number * self.contract.window_seconds / ROWS)
             events.append((ident[1].encode(), messages.event(row, key=ident, time=at)))
             labels.append((ident[1].encode(), messages.label(row, tip, key=ident, time=at)))
         self.log.append_raw(self.contract.events_topic, events)
-        self.log.append_raw(self.contract.labels_topic, labels)
+        self.late.append((start + self.label_delay, labels))
+        if self.loop.state.trigger.live:
+            self._predict(trips, name, start)
+
+    def _predict(self, trips: Trips, name: str, start: float) -> None:
+        """The live version answers each trip: the first knows the old tips, later ones the new."""
+        key, time, columns = self.contract.key, self.contract.time, trips.columns
+        version = self.loop.state.trigger.live
+        miles, hour = trips.number("trip_miles"), trips.number("trip_start_hour")
+        cards = np.asarray(columns["payment_type"]) == "Credit Card"
+        new = version > 1
+        scores = big_tip_chance(miles, hour, cards) if new else ordinary_chance(columns)
+        served: list[tuple[bytes | None, bytes]] = []
+        for number, score in enumerate(scores.tolist()):
+            ident = f"{name}-{number}"
+            at = start + number * self.contract.window_seconds / ROWS
+            value = messages.prediction(version, score, key=(key, ident), time=(time, at))
+            served.append((ident.encode(), value))
+        self.log.append_raw(PREDICTIONS, served)
 
     def _summarise(self, start: float) -> WindowSummary:
         (span,) = self.log.spans(self.contract.events_topic)
@@ -294,6 +345,53 @@ def test_a_shift_leads_to_one_retrain_a_promotion_and_a_new_reference(walk: Walk
         kinds.append(type(chain.record))
     assert kinds[0] is Promotion
     assert DriftVerdict in kinds
+
+
+def test_tips_that_change_their_meaning_lead_to_one_retrain(walk: Walk) -> None:
+    walk.label_delay = 8.0
+    to_version_one(walk)
+    for _ in range(20):
+        walk.window()
+        if realised(walk, 1, "stable"):
+            break
+    assert realised(walk, 1, "stable")
+    assert not realised(walk, 1, "degraded")
+
+    began = walk.clock.now()
+    for _ in range(60):
+        walk.window(turned=True)
+        if len(walk.all(Promotion)) > 1:
+            break
+    assert {one.outcome for one in walk.all(DriftVerdict) if one.at > began} == {"stable"}
+    assert [request.cause for request in walk.all(RetrainRequest)] == ["initial", "concept"]
+    first = realised(walk, 1, "degraded")[0]
+    assert first.cause == "concept"
+    assert first.shift_start >= began
+    assert [one.version for one in walk.all(Promotion)] == [1, 2]
+
+    for _ in range(16):
+        walk.window(turned=True)
+    assert len(realised(walk, 2, "stable")) >= 3
+    assert not realised(walk, 2, "degraded")
+    assert len(walk.all(RetrainRequest)) == 2
+    ids = [message.value for span in walk.log.spans("quality-verdicts") for message in
+           walk.log.read(span)]  # fmt: skip
+    assert len(ids) == len(walk.all(QualityVerdict)), "each verdict was given once"
+
+    chain = history.trace(walk.log, "2", walk.contract.model)
+    kinds = [type(chain.record)]
+    while chain.causes:
+        chain = chain.causes[0]
+        kinds.append(type(chain.record))
+    assert QualityVerdict in kinds
+
+
+def realised(walk: Walk, version: int, outcome: str) -> list[QualityVerdict]:
+    return [
+        one
+        for one in walk.all(QualityVerdict)
+        if one.stage == "realised" and one.version == version and one.outcome == outcome
+    ]
 
 
 def test_a_bad_canary_is_rolled_back_and_the_reference_stays(walk: Walk) -> None:

@@ -95,6 +95,30 @@ def better_on_shift(view: View) -> Check:
     return Check("better on the shifted slice", new - old >= GAIN, found)
 
 
+def concept_found(view: View) -> Check:
+    """Quality fell while the inputs stood still, and was said to be concept drift."""
+    found = view.story.judged(1, "degraded")
+    causes = sorted({verdict.cause for verdict in found})
+    turned = view.turned_at
+    kept = causes == ["concept"] and turned is not None
+    first = f": {found[0].reason}" if found else ""
+    return Check("concept drift is found", kept, f"{len(found)} looks {', '.join(causes)}{first}")
+
+
+def no_drift_alarm(view: View) -> Check:
+    """The inputs stood still, and no window said otherwise."""
+    alarms = view.story.alarms()
+    return Check("no alarm on the inputs", not alarms, f"{len(alarms)} alarms")
+
+
+def good_again(view: View) -> Check:
+    """The quality of version 2 is measured, and stable."""
+    stable, bad = (view.story.judged(2, outcome) for outcome in ("stable", "degraded"))
+    return Check(
+        "quality is stable again", bool(stable) and not bad, f"{len(stable)} stable, {len(bad)} bad"
+    )
+
+
 def canary_passed(view: View) -> Check:
     """The canary was judged, and no step failed."""
     outcomes = [v.outcome for v in view.story.canary if v.version == 2]
@@ -199,6 +223,17 @@ def broken_loop(view: View) -> str:
     if view.shift_at is None and view.story.alarms():
         return f"An alarm before the shift: {view.story.alarms()[0].reason}"
     return _broken_birth(view)
+
+
+def broken_concept(view: View) -> str:
+    """Why the circle of `concept` cannot close any more."""
+    early = view.story.judged(1, "degraded")
+    if view.turned_at is None and early:
+        return f"Quality fell without a reason: {early[0].reason}"
+    other = [request for request in view.story.retrains if request.cause != "concept"]
+    if other:
+        return f"A retrain for {other[0].cause}: {other[0].reason}"
+    return broken_loop(view)
 
 
 def broken_peace(view: View) -> str:

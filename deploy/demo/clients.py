@@ -11,6 +11,7 @@ import random
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 import aiohttp
 
@@ -19,6 +20,7 @@ from deploy.demo.control import ArmCount, Second
 SLOW_SECONDS = 0.2
 GIVE_UP_SECONDS = 5.0
 ARM_HEADER = "x-driftline-arm"
+VERSION_HEADER = "x-model-version"
 MOST_UNDER_WAY = 500
 """More than this under way means that nothing answers: the next ones count as errors at once."""
 
@@ -53,6 +55,14 @@ class Tally:
         return [Second(at=second, arms=self._open.pop(second)) for second in done]
 
 
+class Ask(NamedTuple):
+    """A predict request: the trip's key and time, and the body."""
+
+    key: str
+    time: float
+    body: bytes
+
+
 class Clients:
     """Sends predict requests until cancelled.
 
@@ -62,14 +72,25 @@ class Clients:
         The predict address.
     rate:
         Requests per second.
-    next_body:
-        Gives the next request's body.
+    next_ask:
+        Gives the next request.
+    answered:
+        Called with each good answer: the request, the version that answered (0 where the server
+        does not say) and the answer's body.
     """
 
-    def __init__(self, url: str, rate: float, next_body: Callable[[], bytes], users: int) -> None:
+    def __init__(
+        self,
+        url: str,
+        rate: float,
+        next_ask: Callable[[], Ask],
+        users: int,
+        answered: Callable[[Ask, int, bytes], None] = lambda ask, version, body: None,
+    ) -> None:
         self._url = url
         self._gap = 1.0 / rate
-        self._next_body = next_body
+        self._next_ask = next_ask
+        self._answered = answered
         self._users = users
         self._under_way: set[asyncio.Task[None]] = set()
         self._choose = random.Random(7)  # noqa: S311  (which user asks is no secret)
@@ -107,17 +128,20 @@ class Clients:
 
     async def _ask(self, session: aiohttp.ClientSession) -> None:
         at, started = time.time(), time.perf_counter()
-        arm, error = "", ""
+        arm, error, asked = "", "", self._next_ask()
         headers = {
             "content-type": "application/json",
             "x-user-id": f"user-{self._choose.randrange(self._users)}",
         }
         try:
-            async with session.post(self._url, data=self._next_body(), headers=headers) as answer:
+            async with session.post(self._url, data=asked.body, headers=headers) as answer:
                 body = await answer.read()
                 arm = answer.headers.get(ARM_HEADER, "")
                 if answer.status != 200:
                     error = f"{answer.status}: {body[:200].decode(errors='replace')}"
+                else:
+                    version = answer.headers.get(VERSION_HEADER, "")
+                    self._answered(asked, int(version) if version.isdigit() else 0, body)
         except (aiohttp.ClientError, TimeoutError, OSError) as failure:
             error = f"{type(failure).__name__}: {failure}"
         self.tally.add(at, time.perf_counter() - started, arm, error)

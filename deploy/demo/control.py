@@ -13,7 +13,7 @@ from typing import Literal, TypeVar
 
 import msgspec
 
-Phase = Literal["ordinary", "shifted", "broken", "stop"]
+Phase = Literal["ordinary", "shifted", "turned", "broken", "stop"]
 
 T = TypeVar("T", bound=msgspec.Struct)
 
@@ -24,6 +24,8 @@ class TrafficConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
     bootstrap: str
     events_topic: str
     labels_topic: str
+    predictions_topic: str = ""
+    """Where the clients write what they were answered; empty = nowhere."""
     key: str
     """Field of the entity id, in events and labels."""
     time: str
@@ -108,6 +110,8 @@ class TrafficStatus(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
     broken: int
     """Of `sent`, how many were made unusable on purpose."""
     labels: int
+    predictions: int = 0
+    """Answers that were written down."""
     history_done: bool
     finished: bool
     """True in the last status: everything is acknowledged."""

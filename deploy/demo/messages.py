@@ -60,6 +60,27 @@ def label(
     )
 
 
+def prediction(
+    version: int, score: float, *, key: tuple[str, str], time: tuple[str, float]
+) -> bytes:
+    """What a client was answered, under the trip's own key and time."""
+    return orjson.dumps({key[0]: key[1], time[0]: time[1], "version": version, "prediction": score})
+
+
+def score_of(answer: bytes) -> float:
+    """The score in the answer to a request for one row.
+
+    >>> score_of(b'{"predictions":[{"probabilities":[0.25]}]}')
+    0.25
+    >>> score_of(b'{"predictions":[[0.5]]}')
+    0.5
+    """
+    value = orjson.loads(answer)["predictions"]
+    while not isinstance(value, int | float):
+        value = next(iter(value.values())) if isinstance(value, dict) else value[0]
+    return float(value)
+
+
 def broken(row: Mapping[str, Any], how: Breakage) -> dict[str, Any]:
     """The row as a careless producer sends it.
 

@@ -8,13 +8,13 @@ took too long; whatever happens, there is a report that says why.
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 from deploy.demo import checks
 from deploy.demo import story as stories
-from deploy.demo.control import TrafficConfig
+from deploy.demo.control import Phase, TrafficConfig
 from deploy.demo.report import Report
 from deploy.demo.scenarios import Act, Ask, Predict, Scenario, SlowDown, Step, Switch
 from deploy.demo.story import Story
@@ -103,6 +103,12 @@ def run_demo(
     return report
 
 
+def _last_world(since: Mapping[str, float]) -> Phase:
+    """The world that the traffic was in."""
+    worlds: tuple[Phase, ...] = ("shifted", "turned")
+    return next((world for world in worlds if world in since), "ordinary")
+
+
 class _Run:
     """The state of one run."""
 
@@ -139,6 +145,7 @@ class _Run:
             bootstrap=addresses.bootstrap,
             events_topic=contract.events_topic,
             labels_topic=contract.labels_topic,
+            predictions_topic=addresses.predictions_topic,
             key=contract.key,
             time=contract.time,
             model=contract.model,
@@ -201,7 +208,7 @@ class _Run:
 
         since = self.view.traffic.phase_since if self.view.traffic else {}
         on = msgspec.structs.replace(config, history_rows=0, run=f"{config.run}-kept")
-        self.traffic.start(on, "shifted" if "shifted" in since else "ordinary")
+        self.traffic.start(on, _last_world(since))
         self.traffic.predict()
 
     # -------------------------------------------------------------------- parts

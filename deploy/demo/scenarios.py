@@ -1,4 +1,4 @@
-"""The four scenarios: what each does, what it waits for, and what it promises.
+"""The scenarios: what each does, what it waits for, and what it promises.
 
 A scenario is data. Each step says in words what it waits for, how long at most, and whose log to
 read when it does not come; `act` then changes the world. `breaks` ends a run at once when a promise
@@ -188,6 +188,55 @@ SHIFT = Scenario(
     ),
 )
 
+CONCEPT = Scenario(
+    name="concept",
+    promise="The trips stand still, tips change their meaning: labels tell, one retrain follows.",
+    steps=(
+        *_BIRTH,
+        Step(
+            waits_for="stable quality of version 1",
+            done=lambda view: len(view.story.judged(1, "stable")) >= 2,
+            seconds=150,
+            log="labels",
+            then=(Switch("turned"),),
+        ),
+        Step(
+            waits_for="degraded quality",
+            done=lambda view: bool(view.story.judged(1, "degraded")),
+            seconds=150,
+            log="labels",
+        ),
+        _request(180),
+        _version_two(),
+        Step(
+            waits_for="the promotion of version 2",
+            done=lambda view: view.story.promotion_of(2) is not None,
+            seconds=330,
+            log="daemon",
+        ),
+        _judged(3, 2),
+        Step(
+            waits_for="stable quality of version 2",
+            done=lambda view: bool(view.story.judged(2, "stable")),
+            seconds=150,
+            log="labels",
+        ),
+    ),
+    breaks=checks.broken_concept,
+    checks=(
+        checks.no_drift_alarm,
+        checks.concept_found,
+        checks.one_retrain,
+        checks.better_on_shift,
+        checks.canary_passed,
+        checks.promoted,
+        checks.no_client_error,
+        checks.stable_afterwards,
+        checks.good_again,
+        checks.accounted,
+    ),
+)
+
 QUIET_WINDOWS = 20
 
 QUIET = Scenario(
@@ -262,7 +311,7 @@ BROKEN_SCHEMA = Scenario(
 )
 
 SCENARIOS: dict[str, Scenario] = {
-    scenario.name: scenario for scenario in (SHIFT, QUIET, SLOW_CANARY, BROKEN_SCHEMA)
+    scenario.name: scenario for scenario in (SHIFT, CONCEPT, QUIET, SLOW_CANARY, BROKEN_SCHEMA)
 }
 
 

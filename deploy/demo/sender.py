@@ -9,20 +9,27 @@ from __future__ import annotations
 import heapq
 import random
 from collections import deque
+from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import Any, Literal, Protocol
 
 import numpy as np
 
 from deploy.demo import messages
+from deploy.demo.clients import Ask
 from deploy.demo.control import Phase, TrafficConfig
 from deploy.demo.replay import Replay
-from deploy.demo.shift import shift
+from deploy.demo.shift import shift, turn
 from deploy.demo.trips import Trips, generate
 
 BREAKAGES: tuple[messages.Breakage, ...] = ("renamed", "text", "respelled")
 BLOCK = 2000
 """Trips made at a time."""
+
+
+World = Literal["ordinary", "shifted", "turned"]
+WORLDS: dict[str, World] = {"shifted": "shifted", "turned": "turned"}
+"""By phase; the world is ordinary in every other."""
 
 
 class Producer(Protocol):
@@ -40,16 +47,17 @@ class Source:
         self._rng = np.random.default_rng(seed)
         self._replay = Replay(replay, self._rng) if replay is not None else None
         self._ready: deque[tuple[dict[str, Any], float]] = deque()
-        self._shifted = False
+        self._world: World = "ordinary"
 
-    def next(self, *, shifted: bool) -> tuple[dict[str, Any], float]:
+    def next(self, world: World) -> tuple[dict[str, Any], float]:
         """The fields of a trip, and its tips."""
-        if shifted != self._shifted:
+        if world != self._world:
             self._ready.clear()
-            self._shifted = shifted
+            self._world = world
         if not self._ready:
             made = self._replay.next(BLOCK) if self._replay else generate(self._rng, BLOCK)
-            made = shift(made, self._rng) if shifted else made
+            if world != "ordinary":
+                made = shift(made, self._rng) if world == "shifted" else turn(made, self._rng)
             self._ready.extend(zip(messages.rows(made), made.tips.tolist(), strict=True))
         return self._ready.popleft()
 
@@ -65,15 +73,17 @@ class Sender:
     failed: int = 0
     broken: int = 0
     labels: int = 0
-    samples: deque[bytes] = field(default_factory=lambda: deque(maxlen=500))
-    """Bodies of predict requests for the newest trips."""
+    predictions: int = 0
+    """Served predictions that the broker has."""
+    samples: deque[Ask] = field(default_factory=lambda: deque(maxlen=500))
+    """Predict requests for the newest trips."""
     _made: int = 0
     _due: list[tuple[float, str, bytes]] = field(default_factory=list)
     _choose: random.Random = field(default_factory=lambda: random.Random(5))  # noqa: S311  (no secret)
 
     def send(self, phase: Phase, at: float, *, label_at: float | None = None) -> None:
         """One event stamped `at`; its label falls due later, or at `label_at`."""
-        row, tips = self.source.next(shifted=phase == "shifted")
+        row, tips = self.source.next(WORLDS.get(phase, "ordinary"))
         key = f"{self.config.run}-{self._made}"
         self._made += 1
         how = self._breakage() if phase == "broken" else None
@@ -88,13 +98,25 @@ class Sender:
         late = label_at if label_at is not None else at + delay
         outcome = messages.label(row, tips, key=key_pair, time=time_pair)
         heapq.heappush(self._due, (late, key, outcome))
-        if self._made % 3 == 0:
-            self.samples.append(messages.predict_body(row))
+        if self._made % 2 == 0:
+            self.samples.append(Ask(key, at, messages.predict_body(row)))
 
     def _breakage(self) -> messages.Breakage | None:
         if self._choose.random() >= self.config.broken_share:
             return None
         return BREAKAGES[self._made % len(BREAKAGES)]
+
+    def send_prediction(self, asked: Ask, version: int, answer: bytes) -> None:
+        """Write down what a client was answered, where the server said by which version."""
+        if not self.config.predictions_topic or not version:
+            return
+        key, time = (self.config.key, asked.key), (self.config.time, asked.time)
+        value = messages.prediction(version, messages.score_of(answer), key=key, time=time)
+
+        def delivered(error: object, _message: object) -> None:
+            self.predictions += error is None
+
+        self._queue(self.config.predictions_topic, asked.key, value, delivered)
 
     def send_labels(self, now: float) -> None:
         """Send the labels that are due by `now`."""
@@ -117,6 +139,11 @@ class Sender:
             else:
                 self.failed += 1
 
+        self._queue(topic, key, value, delivered)
+
+    def _queue(
+        self, topic: str, key: str, value: bytes, delivered: Callable[[object, object], None]
+    ) -> None:
         while True:
             try:
                 self.producer.produce(topic, value, key, on_delivery=delivered)

@@ -8,6 +8,8 @@ way on both.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -41,11 +43,27 @@ def shift(trips: Trips, rng: np.random.Generator) -> Trips:
     moved = (payment == "Cash") & (rng.random(len(trips)) < CASH_TO_CARD)
     payment[moved] = "Credit Card"
     columns["payment_type"] = payment
-    miles = np.asarray(columns["trip_miles"], float)
-    cards = payment == "Credit Card"
-    hour = trips.number("trip_start_hour")
-    big = rng.random(len(trips)) < big_tip_chance(miles, hour, cards)
-    return Trips(columns, tips_of(np.asarray(columns["fare"], float), big, cards, rng))
+    return Trips(columns, _changed_tips(columns, rng))
+
+
+def turn(trips: Trips, rng: np.random.Generator) -> Trips:
+    """The same trips, and tips as in the changed world: only their meaning has changed.
+
+    >>> from deploy.demo.trips import generate
+    >>> rng = np.random.default_rng(2)
+    >>> before = generate(rng, 4000)
+    >>> after = turn(before, rng)
+    >>> after.columns is before.columns, bool((after.big != before.big).mean() > 0.3)
+    (True, True)
+    """
+    return Trips(trips.columns, _changed_tips(trips.columns, rng))
+
+
+def _changed_tips(columns: Mapping[str, NDArray[np.generic]], rng: np.random.Generator) -> Numbers:
+    miles, hour = (np.asarray(columns[name], float) for name in ("trip_miles", "trip_start_hour"))
+    cards = np.asarray(columns["payment_type"]) == "Credit Card"
+    big = rng.random(len(miles)) < big_tip_chance(miles, hour, cards)
+    return tips_of(np.asarray(columns["fare"], float), big, cards, rng)
 
 
 def big_tip_chance(miles: Numbers, hour: Numbers, cards: NDArray[np.bool_]) -> Numbers:

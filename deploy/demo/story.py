@@ -19,6 +19,7 @@ from streaming.contracts.records import (
     DriftVerdict,
     ModelVersion,
     Promotion,
+    QualityVerdict,
     RetrainFailure,
     RetrainProgress,
     RetrainRequest,
@@ -31,6 +32,7 @@ FOLLOWED: tuple[str, ...] = tuple(
     for topic in (
         topics.WINDOW_STATISTICS,
         topics.DRIFT_VERDICTS,
+        topics.QUALITY_VERDICTS,
         topics.RETRAIN_REQUESTS,
         topics.RETRAIN_PROGRESS,
         topics.RETRAIN_FAILURES,
@@ -64,6 +66,8 @@ class Story:
     timeline: list[Moment] = field(default_factory=list)
     accounts: Accounts = field(default_factory=Accounts)
     verdicts: list[DriftVerdict] = field(default_factory=list)
+    quality: list[QualityVerdict] = field(default_factory=list)
+    """Realised verdicts on the version that was live."""
     requests: list[RetrainRequest] = field(default_factory=list)
     progress: dict[str, list[RetrainProgress]] = field(default_factory=dict)
     failures: list[RetrainFailure] = field(default_factory=list)
@@ -101,6 +105,8 @@ class Story:
                 self._account(record)
             case DriftVerdict():
                 self._verdict(record)
+            case QualityVerdict():
+                self._quality(record)
             case RetrainRequest():
                 self.requests.append(record)
                 self.note(record.at, f"retrain requested ({record.cause})", record.reason)
@@ -140,6 +146,16 @@ class Story:
                 f"windows {verdict.outcome}",
                 verdict.reason,
             )
+
+    def _quality(self, verdict: QualityVerdict) -> None:
+        if verdict.stage != "realised" or not verdict.live:
+            return
+        previous = self.quality[-1] if self.quality else None
+        self.quality.append(verdict)
+        before = (previous.version, previous.outcome) if previous else None
+        if before != (verdict.version, verdict.outcome):
+            what = f"quality of version {verdict.version} {verdict.outcome}"
+            self.note(verdict.at, what, verdict.reason)
 
     def _canary(self, verdict: CanaryVerdict) -> None:
         before = self.canary[-1] if self.canary else None
@@ -200,6 +216,10 @@ class Story:
     def against(self, version: int) -> list[DriftVerdict]:
         """The verdicts that used the reference of `version`."""
         return [verdict for verdict in self.verdicts if verdict.reference_version == version]
+
+    def judged(self, version: int, outcome: str) -> list[QualityVerdict]:
+        """The realised verdicts on `version` with this outcome."""
+        return [v for v in self.quality if v.version == version and v.outcome == outcome]
 
     def alarms(self, *, until: float = float("inf")) -> list[DriftVerdict]:
         """Suspected and drifted windows that ended by `until`."""

@@ -28,6 +28,8 @@ class Addresses:
     prometheus: str = ""
     flink: str = ""
     console: str = ""
+    predictions_topic: str = ""
+    """Where the clients write what they were answered; empty = nowhere."""
     metrics_port: int = 0
     """Port for the traffic's own counters; 0 = none."""
 

@@ -16,7 +16,7 @@ from pathlib import Path
 import msgspec
 
 from deploy.demo import control
-from deploy.demo.clients import GIVE_UP_SECONDS, Clients
+from deploy.demo.clients import GIVE_UP_SECONDS, Ask, Clients
 from deploy.demo.control import Control, Phase, TrafficConfig, TrafficStatus
 from deploy.demo.replay import read_trips
 from deploy.demo.sender import Sender, Source
@@ -36,8 +36,9 @@ class Traffic:
         self.clients = Clients(
             f"{config.envoy}/v1/models/{config.model}:predict",
             max(config.predictions_per_second, 0.001),
-            self._body,
+            self._ask,
             config.users,
+            sender.send_prediction,
         )
         self.phase: Phase = "ordinary"
         self.phase_since: dict[str, float] = {}
@@ -108,6 +109,7 @@ class Traffic:
             failed=sender.failed,
             broken=sender.broken,
             labels=sender.labels,
+            predictions=sender.predictions,
             history_done=self.history_done,
             finished=finished,
             requests=tally.requests,
@@ -118,11 +120,10 @@ class Traffic:
         )
         control.write(control.status_file(self.folder), status)
 
-    def _body(self) -> bytes:
+    def _ask(self) -> Ask:
+        """The newest trip that nobody has asked about; the last one again where there is none."""
         samples = self.sender.samples
-        body = samples[0]
-        samples.rotate(-1)
-        return body
+        return samples.pop() if len(samples) > 1 else samples[0]
 
 
 def export(traffic: Traffic, port: int) -> None:

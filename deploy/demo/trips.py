@@ -137,12 +137,18 @@ def generate(rng: np.random.Generator, rows: int) -> Trips:
 def ordinary_tips(columns: Mapping[str, NDArray[np.generic]], rng: np.random.Generator) -> Numbers:
     """Tips as they used to be: on cards, generous on short trips; almost never in cash."""
     fare = np.asarray(columns["fare"], float)
+    cards = np.asarray(columns["payment_type"]) == "Credit Card"
+    return tips_of(fare, rng.random(len(fare)) < ordinary_chance(columns), cards, rng)
+
+
+def ordinary_chance(columns: Mapping[str, NDArray[np.generic]]) -> Numbers:
+    """Chance of a big tip as it used to be, trip by trip."""
+    fare = np.asarray(columns["fare"], float)
     night = (np.asarray(columns["trip_start_hour"], float) >= 17).astype(float)
     choice = (np.asarray(columns["company"]) == "Choice Taxi Association").astype(float)
     logit = 1.1 - 1.2 * np.log(np.maximum(fare, 3.0) / 8.0) + 0.5 * night - 0.8 * choice
     cards = np.asarray(columns["payment_type"]) == "Credit Card"
-    chance = np.where(cards, _sigmoid(logit), 0.01)
-    return tips_of(fare, rng.random(len(fare)) < chance, cards, rng)
+    return np.asarray(np.where(cards, _sigmoid(logit), 0.01), np.float64)
 
 
 def tips_of(

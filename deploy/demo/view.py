@@ -36,6 +36,11 @@ class View:
         return self.traffic.phase_since.get("shifted") if self.traffic else None
 
     @property
+    def turned_at(self) -> float | None:
+        """When tips changed their meaning, in event time."""
+        return self.traffic.phase_since.get("turned") if self.traffic else None
+
+    @property
     def broken_at(self) -> float | None:
         """When the careless producer began, in event time."""
         return self.traffic.phase_since.get("broken") if self.traffic else None

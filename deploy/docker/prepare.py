@@ -54,13 +54,14 @@ def prepare(house: House) -> None:
 def _write_traffic(house: House, model: str) -> None:
     folder = house.home / "demo"
     folder.mkdir(parents=True, exist_ok=True)
-    contract = house.contract(model)
+    contract, served = house.contract(model), house.settings_of(model).predictions
     config = control.TrafficConfig(
         bootstrap=house.bootstrap,
         events_topic=contract.events_topic,
         labels_topic=contract.labels_topic,
         key=contract.key,
         time=contract.time,
+        predictions_topic=served.topic if served else "",
         model=model,
         envoy=house.envoy_url,
         folder=str(folder),

@@ -12,7 +12,7 @@ import re
 import time
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
-from typing import Any
+from typing import Any, NoReturn
 
 import orjson
 from aiohttp import web
@@ -30,6 +30,9 @@ _STATUS = re.compile(rf"(?i){_TARGET}(/metadata)?")
 _MOST_BYTES = 256 << 20
 _SLOW_MS = 2.0
 _JSON = "application/json"
+VERSION_HEADER = "x-model-version"
+"""Which version answered: our own. Over gRPC `model_spec.version` says it, on TF Serving's REST
+nothing does."""
 
 
 class Rest:
@@ -42,13 +45,14 @@ class Rest:
 
     async def __call__(self, request: web.BaseRequest) -> web.StreamResponse:
         """Answer one request; every path of the server ends here."""
-        path = request.path
+        path, headers = request.path, {}
         if path == METRICS_PATH and request.method == "GET":
             content = self._service.metrics.render()
             return web.Response(body=content, content_type="text/plain", charset="utf-8")
         try:
             if request.method == "POST" and (match := _ACTION.fullmatch(path)):
-                content = await self._act(request, match)
+                content, version = await self._act(request, match)
+                headers[VERSION_HEADER] = str(version)
             elif request.method == "GET" and (match := _STATUS.fullmatch(path)):
                 content = self._describe(match)
             else:
@@ -59,15 +63,15 @@ class Rest:
                 status=http_status(refused.code),
                 content_type=_JSON,
             )
-        return web.Response(body=content, content_type=_JSON)
+        return web.Response(body=content, content_type=_JSON, headers=headers)
 
-    async def _act(self, request: web.BaseRequest, match: re.Match[str]) -> bytes:
+    async def _act(self, request: web.BaseRequest, match: re.Match[str]) -> tuple[bytes, int]:
         began, code = time.perf_counter_ns(), Code.OK
         action = match[4].lower()
         try:
             content = await request.read()
             if action != "predict":
-                return self._other(action, _address(match), content)
+                self._other(action, _address(match), content)
             delay = self._service.faults.now().latency_ms
             if delay > 0:
                 await asyncio.sleep(delay / 1000)
@@ -81,10 +85,10 @@ class Rest:
         finally:
             self._service.finished(began_ns=began, api=action, entrypoint="REST", code=code)
 
-    def _predict(self, address: Address, content: bytes) -> bytes:
+    def _predict(self, address: Address, content: bytes) -> tuple[bytes, int]:
         began = time.perf_counter()
         body = rows.parse(content)
-        with self._service.hold(address) as (_, model):
+        with self._service.hold(address) as (version, model):
             signature = signature_of(model, body.signature, rest=True)
             codes = {name: spec.code for name, spec in signature.inputs.items()}
             if not codes:
@@ -95,9 +99,9 @@ class Rest:
         answer = rows.render(outputs, by_row=body.by_row)
         spent = (time.perf_counter() - began) * 1000
         self._usual_ms += 0.1 * (spent - self._usual_ms)
-        return answer
+        return answer, version
 
-    def _other(self, action: str, address: Address, content: bytes) -> bytes:
+    def _other(self, action: str, address: Address, content: bytes) -> NoReturn:
         """:classify and :regress: refused as TF Serving does for a predict signature."""
         word = {"classify": "classification", "regress": "regression"}[action]
         name = rows.document(content).get("signature_name", "")

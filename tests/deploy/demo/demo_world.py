@@ -25,12 +25,15 @@ from streaming.contracts.records import (
     Metric,
     ModelVersion,
     Promotion,
+    QualityCause,
+    QualityVerdict,
     Record,
     RetrainFailure,
     RetrainProgress,
     RetrainRequest,
     RolloutStatus,
     SchemaAnomaly,
+    ScoreCounts,
     WindowSummary,
 )
 
@@ -60,6 +63,7 @@ class World:
     stays_on_canary: bool = False
     unexplained: int = 0
     trains_on_broken: bool = False
+    blames: QualityCause = "concept"
 
     clock: ManualClock = field(default_factory=lambda: ManualClock(1_000_000.0))
     said: list[str] = field(default_factory=list)
@@ -80,7 +84,7 @@ class World:
         self.asking = self.finished = self.job = False
         self.window_end = 0.0
         self.in_window = self.broken_in_window = 0
-        self.drifted = 0
+        self.drifted = self.fallen = 0
         self.per_second: list[Second] = []
         self.last = 0.0
 
@@ -204,12 +208,33 @@ class World:
                 offset=self.letters, reason="wrong_type", detail="", payload=b"",
                 payload_bytes=0, at=end,
             )  # fmt: skip
+        self._quality(end)
         outcome = self._judge(end)
         self._say(
             DriftVerdict, ("verdict", end), at=end, outcome=outcome, reason=outcome, rows=rows,
             reference_id="r" if self.live else "", reference_version=self.live, **counts,
         )  # fmt: skip
         self._trigger(outcome, bad)
+
+    def _quality(self, end: float) -> None:
+        """What came true of the window, of the live version."""
+        if not self.live:
+            return
+        turned = "turned" in self.since and end > self.since["turned"] and self.live == 1
+        self.fallen += turned
+        found = "stable" if not turned else "degraded" if self.fallen >= 3 else "suspected"
+        bad = found == "degraded"
+        self._say(
+            QualityVerdict, ("quality", end), at=end, stage="realised", version=self.live,
+            live=True, window_start=end - WINDOW, window_end=end, since=end - WINDOW,
+            outcome=found, cause=self.blames if bad else "", reason=found, predictions=100,
+            labelled=100, expected_share=1.0, metrics=(),
+            counts=ScoreCounts(buckets=(), served=(), positives=(), negatives=()),
+        )  # fmt: skip
+        if bad and self.fallen == 3 and not self.plans and self.blames == "concept":
+            self._retrain("concept", 2)
+            if self.second_retrain:
+                self._retrain("concept", 3)
 
     def _judge(self, end: float) -> str:
         if not self.live:

@@ -97,6 +97,9 @@ def test_the_whole_circle_is_in_the_report(tmp_path: Path) -> None:
         ("shift", {"unstable_afterwards": True}, "stable against the new reference"),
         ("shift", {"lost_events": 5}, "every event accounted once"),
         ("shift", {"traffic_dies": True}, "The traffic process has died"),
+        ("concept", {"blames": "inputs"}, "the retrain request; it did not come"),
+        ("concept", {"second_retrain": True}, "second retrain"),
+        ("concept", {"early_alarm": True}, "An alarm before the shift"),
         ("quiet", {"early_alarm": True}, "An alarm without a shift"),
         ("slow-canary", {"stays_on_canary": True}, "traffic is back within 10 s"),
         ("slow-canary", {"client_errors": True}, "no client error"),
@@ -139,5 +142,5 @@ def test_kept_systems_stay_up(tmp_path: Path) -> None:
 
 def test_an_unknown_scenario_is_not_found() -> None:
     """The sentence lists the known ones."""
-    with pytest.raises(NotFound, match="shift, quiet, slow-canary, broken-schema"):
+    with pytest.raises(NotFound, match="shift, concept, quiet, slow-canary, broken-schema"):
         scenario_named("chaos")
