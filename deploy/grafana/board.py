@@ -166,6 +166,43 @@ ROWS: tuple[tuple[str, int, tuple[Panel, ...]], ...] = (
         ),
     ),
     (
+        "Quality of the predictions",
+        8,
+        (
+            Panel(
+                title="AUC of the live version",
+                shows=(
+                    (f'driftline_quality_value_ratio{{{_MODEL},metric="auc"}}', "{{kind}}"),
+                    (f'driftline_quality_limit_ratio{{{_MODEL},metric="auc"}}', "limit"),
+                ),
+                help="Realised on mature labels; estimates are blind to concept drift.",
+            ),
+            Panel(
+                title="Looks at the labels in a minute, by verdict",
+                shows=(
+                    (
+                        "sum by (outcome, cause) "
+                        f"(increase(driftline_quality_verdicts_total{{{_MODEL}}}[1m]))",
+                        "{{outcome}} {{cause}}",
+                    ),
+                ),
+                stacked=True,
+            ),
+            Panel(
+                title="Waiting labels and predictions; seconds until labels are mature",
+                shows=(
+                    (f"driftline_keys_waiting{{{_MODEL}}}", "{{what}}s waiting"),
+                    (f"driftline_labels_mature_seconds{{{_MODEL}}}", "mature after"),
+                ),
+            ),
+            Panel(
+                title="Scores against the version's first ones (sd)",
+                shows=((f"driftline_prediction_drift_sd{{{_MODEL}}}", "scores"),),
+                limit=0.5,
+            ),
+        ),
+    ),
+    (
         "The stream",
         7,
         (
