@@ -15,8 +15,14 @@ from rich.text import Text
 from deploy.demo.view import View
 from streaming.contracts.records import DriftVerdict, RetrainProgress
 
-_STYLE = {"stable": "green", "suspected": "yellow", "drifted": "red", "inconclusive": "dim"}
-_MARK = {"stable": "●", "suspected": "◐", "drifted": "▲", "inconclusive": "·"}
+_STYLE = {
+    "stable": "green",
+    "suspected": "yellow",
+    "drifted": "red",
+    "degraded": "red",
+    "inconclusive": "dim",
+}
+_MARK = {"stable": "●", "suspected": "◐", "drifted": "▲", "degraded": "▲", "inconclusive": "·"}
 SHOWN_WINDOWS = 40
 SHOWN_FEATURES = 5
 
@@ -100,7 +106,7 @@ class LiveScreen:
 
 def picture(view: View, rate: float) -> Group:
     """The whole screen."""
-    parts = [_head(view), _traffic(view, rate), _windows(view), _features(view)]
+    parts = [_head(view), _traffic(view, rate), _windows(view), _quality(view), _features(view)]
     retrain = _retrain(view)
     if retrain is not None:
         parts.append(retrain)
@@ -138,6 +144,23 @@ def _windows(view: View) -> Text:
         text.append(f"  {last.outcome}", style=_STYLE[last.outcome])
         text.append(f"  {last.rows} rows against version {last.reference_version or '-'}")
     return text
+
+
+def _quality(view: View) -> Text:
+    text = Text(" labels   ")
+    looks = view.story.quality
+    if not looks:
+        return text.append("no window has mature labels yet", style="dim")
+    for verdict in looks[-SHOWN_WINDOWS:]:
+        text.append(_MARK[verdict.outcome], style=_STYLE[verdict.outcome])
+    last = looks[-1]
+    text.append(f"  {last.outcome} {last.cause}", style=_STYLE[last.outcome])
+    found = [(last.metrics, "AUC")]
+    if view.story.estimates:
+        found.append((view.story.estimates[-1].estimated, "estimated"))
+    for metrics, word in found:
+        text.append("".join(f"  {word} {m.value:.3f}" for m in metrics if m.name == "auc"))
+    return text.append(f"  version {last.version}", style="dim")
 
 
 def _features(view: View) -> Table | Text:

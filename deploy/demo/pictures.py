@@ -1,4 +1,5 @@
-"""Pictures of a run as SVG and PNG: drift against its limit, the rollout, AUC before and after."""
+"""Pictures of a run as SVG and PNG: drift against its limit, the rollout, AUC before and after,
+and what came true of the predictions."""
 
 from __future__ import annotations
 
@@ -31,6 +32,13 @@ def draw(view: View, report: Report, folder: Path, *, drifted_sd: float = 0.5) -
         chart.save(folder / f"{name}.svg")
         chart.save(folder / f"{name}.png", scale_factor=2)
         written.append(folder / f"{name}.png")
+    if view.story.quality:
+        from deploy import quality_picture
+
+        verdicts = sorted((*view.story.estimates, *view.story.quality), key=lambda v: v.at)
+        for suffix in ("svg", "png"):
+            quality_picture.draw(verdicts, folder / f"quality.{suffix}")
+        written.append(folder / "quality.png")
     return tuple(written)
 
 

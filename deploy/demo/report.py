@@ -59,6 +59,17 @@ class Version(Form, frozen=True, kw_only=True):
     blessed: bool
 
 
+class Quality(Form, frozen=True, kw_only=True):
+    """What came true of the live versions' predictions: looks by outcome."""
+
+    stable: int = 0
+    suspected: int = 0
+    degraded: int = 0
+    inconclusive: int = 0
+    seconds_turn_to_degraded: float | None = None
+    """From the change of meaning to the verdict that says so."""
+
+
 class CanaryStep(Form, frozen=True, kw_only=True):
     """One step of the rollout and its last verdict."""
 
@@ -99,6 +110,7 @@ class Report(Form, frozen=True, kw_only=True):
     canary: Canary
     promoted_version: int | None
     windows_after_promotion_stable: int
+    quality: Quality = Quality()
 
 
 def encode(report: Report) -> bytes:

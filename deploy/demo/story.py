@@ -68,6 +68,8 @@ class Story:
     verdicts: list[DriftVerdict] = field(default_factory=list)
     quality: list[QualityVerdict] = field(default_factory=list)
     """Realised verdicts on the version that was live."""
+    estimates: list[QualityVerdict] = field(default_factory=list)
+    """What was said of the live version's predictions before their labels came."""
     requests: list[RetrainRequest] = field(default_factory=list)
     progress: dict[str, list[RetrainProgress]] = field(default_factory=dict)
     failures: list[RetrainFailure] = field(default_factory=list)
@@ -148,7 +150,10 @@ class Story:
             )
 
     def _quality(self, verdict: QualityVerdict) -> None:
-        if verdict.stage != "realised" or not verdict.live:
+        if not verdict.live:
+            return
+        if verdict.stage == "estimated":
+            self.estimates.append(verdict)
             return
         previous = self.quality[-1] if self.quality else None
         self.quality.append(verdict)

@@ -8,6 +8,7 @@ from deploy.demo.report import (
     CanaryStep,
     Events,
     Outcome,
+    Quality,
     Report,
     Version,
     Windows,
@@ -57,6 +58,7 @@ def summed(view: View, *, data: str, outcome: Outcome, why: str) -> Report:
         canary=canary(view),
         promoted_version=story.live or None,
         windows_after_promotion_stable=_stable_after(story),
+        quality=quality(view),
     )
 
 
@@ -69,6 +71,21 @@ def windows(story: Story) -> Windows:
         suspected=outcomes.count("suspected"),
         drifted=outcomes.count("drifted"),
         inconclusive=outcomes.count("inconclusive"),
+    )
+
+
+def quality(view: View) -> Quality:
+    """Looks at mature labels by outcome."""
+    outcomes = [verdict.outcome for verdict in view.story.quality]
+    turned = view.turned_at
+    found = [verdict.at for verdict in view.story.quality if verdict.outcome == "degraded"]
+    late = found[0] - turned if found and turned is not None else None
+    return Quality(
+        stable=outcomes.count("stable"),
+        suspected=outcomes.count("suspected"),
+        degraded=outcomes.count("degraded"),
+        inconclusive=outcomes.count("inconclusive"),
+        seconds_turn_to_degraded=round(late, 3) if late is not None else None,
     )
 
 

@@ -191,8 +191,8 @@ class Change:
 CHANGES = (
     Change(name="AUC falls by 0.05", fall=0.05),
     Change(name="AUC falls by 0.10", fall=0.10),
-    Change(name="positives 22 % -> 25 %", shift=0.22),
-    Change(name="positives 22 % -> 30 %", shift=0.55),
+    Change(name="positives 25 % -> 28 %", shift=0.22),
+    Change(name="positives 25 % -> 33 %", shift=0.55),
 )
 
 

@@ -46,7 +46,7 @@ def test_the_form_is_the_documented_one() -> None:
         "scenario", "data", "started_at", "finished_at", "outcome", "why", "timeline", "events",
         "windows", "false_alarms_before_shift", "seconds_shift_to_drifted",
         "windows_shift_to_drifted", "retrains", "retrain_seconds", "versions", "canary",
-        "promoted_version", "windows_after_promotion_stable",
+        "promoted_version", "windows_after_promotion_stable", "quality",
     ]  # fmt: skip
     assert list(tree["timeline"][0]) == ["at_seconds", "what", "detail"]
     assert list(tree["events"]) == ["sent", "accepted", "dead_letters", "late", "offsets_read"]

@@ -14,7 +14,7 @@ from scipy.optimize import minimize
 from scipy.stats import norm, rankdata
 
 from deploy.demo.replay import LEAST_ROWS, Replay, read_trips
-from deploy.demo.shift import shift
+from deploy.demo.shift import shift, turn
 from deploy.demo.trips import INTEGERS, NUMBERS, TEXTS, Trips, generate
 from streaming.contracts.errors import Misconfigured, NotFound
 
@@ -174,3 +174,11 @@ def test_a_file_that_is_too_short_is_refused(tmp_path: Path) -> None:
     file.write_text(",".join(names) + "\n" + ",".join("1" for _ in names) + "\n")
     with pytest.raises(Misconfigured, match=f"1 usable rows; at least {LEAST_ROWS}"):
         read_trips(file)
+
+
+def test_turned_tips_leave_the_trips_as_they_are_and_the_model_wrong() -> None:
+    rng = np.random.default_rng(11)
+    score = fitted([generate(rng, 6000)])
+    old, new = generate(rng, 6000), turn(generate(rng, 6000), rng)
+    assert auc(score(old), old.big) > 0.8
+    assert auc(score(new), new.big) < 0.6
