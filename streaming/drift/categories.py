@@ -18,11 +18,11 @@ from streaming.contracts.records import Categories
 from streaming.drift.evidence import Evidence
 from streaming.drift.pvalues import chi_square_tail
 from streaming.drift.rules import DriftRules
-from streaming.drift.shares import HEAVY, MOST_HEAVY, share_test, worst_of
+from streaming.drift.shares import HEAVY, MOST_HEAVY, never_seen, share_test, worst_of
 from streaming.grid import Floats, Integers
 
 ENOUGH_EXPECTED = 10
-"""Every cell of the chi-square expects at least so many rows."""
+"""Every cell of the chi-square expects at least so many rows, of window and of reference."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -36,7 +36,9 @@ class CategoryShares:
     tail: int
     """Rows of values that the bound cut off."""
     once: int
-    """Values seen exactly once."""
+    """Values seen exactly once, …"""
+    twice: int
+    """… and twice."""
 
     @property
     def heavy(self) -> Integers:
@@ -57,6 +59,7 @@ def prepare_categories(categories: Categories) -> CategoryShares | None:
         counts=counts,
         tail=categories.tail_rows,
         once=int((counts == 1).sum()),
+        twice=int((counts == 2).sum()),
     )
 
 
@@ -73,9 +76,8 @@ def category_tests(
         else:
             now[place] = count
     n = int(now.sum()) + unseen
-    # Good & Turing: the mass never seen is about what was seen once.
-    before = shares.tail + shares.once
-    news = share_test("unseen", unseen, n, before=before, m=shares.m, rules=rules, only_more=True)
+    before, m = never_seen(shares.tail + shares.once, shares.twice, shares.m)
+    news = share_test("unseen", unseen, n, before=before, m=m, rules=rules, only_more=True)
     return [news, *_together(shares, now, unseen, rules), *_alone(shares, now, n, rules)]
 
 
@@ -88,7 +90,7 @@ def _together(
     n, m = int(now.sum()) + tail_now, int(shares.counts.sum()) + shares.tail
     if n < rules.min_rows:
         return []
-    observed, expected = _pool(now, shares.counts / m, tail_now, n)
+    observed, expected = _pool(now, shares.counts / m, tail_now, n, min(n, m))
     degrees = len(observed) - 1
     if degrees < 1:
         return []
@@ -107,11 +109,14 @@ def _together(
     ]
 
 
-def _pool(now: Integers, expected: Floats, tail_now: int, n: int) -> tuple[Floats, Floats]:
-    """Cells that expect enough rows, and one for all others if that expects enough too."""
-    kept = int(np.searchsorted(-expected, -ENOUGH_EXPECTED / n, side="right"))
+def _pool(
+    now: Integers, expected: Floats, tail_now: int, n: int, fewer: int
+) -> tuple[Floats, Floats]:
+    """Cells that expect enough of the `fewer` rows of window and reference, and one for all others
+    if that expects enough too."""
+    kept = int(np.searchsorted(-expected, -ENOUGH_EXPECTED / fewer, side="right"))
     rest = 1.0 - float(expected[:kept].sum())
-    while kept and 1e-12 < rest < ENOUGH_EXPECTED / n:
+    while kept and 1e-12 < rest < ENOUGH_EXPECTED / fewer:
         kept -= 1
         rest += float(expected[kept])
     cells = [*now[:kept].tolist()]

@@ -25,6 +25,8 @@ class Evidence(msgspec.Struct, frozen=True, kw_only=True):
     shares: tuple[float, ...] = ()
     """Null shares of an exact binomial test, several where the worst of them was taken; empty for
     a test whose p takes every value."""
+    m: float = 0.0
+    """Rows from which those shares are known."""
     only_more: bool = False
     """Whether the share can only be too large."""
     alone: bool = True

@@ -17,6 +17,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import lru_cache
 from math import isfinite, sqrt
 from typing import Literal
 
@@ -27,7 +28,7 @@ from streaming.drift import reasons
 from streaming.drift.categories import category_tests
 from streaming.drift.evidence import Evidence
 from streaming.drift.history import Level, Past
-from streaming.drift.limits import Lane
+from streaming.drift.limits import Lane, growth
 from streaming.drift.numbers import number_tests
 from streaming.drift.prepared import PreparedFeature
 from streaming.drift.rules import DriftRules
@@ -43,12 +44,33 @@ _LARGEST = 1e12
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Limits:
-    """The rules and the two lanes that share the budget."""
+    """The rules and the three lanes that share the budget."""
 
     rules: DriftRules
     sustained: Lane
     single: Lane
     slow: Lane
+
+    def grown(self, tests: Sequence[Evidence]) -> Limits:
+        """With the budgets that lanes may have because their false alarms coincide (`growth`)."""
+        by = sum(
+            test.weight * growth(self.sustained, self.single, self.slow, test.persistence)
+            for test in tests
+        ) / sum(test.weight for test in tests)
+        return _grown(self, round(by, 2))
+
+
+@lru_cache(maxsize=4_096)
+def _grown(limits: Limits, by: float) -> Limits:
+    def more(lane: Lane) -> Lane:
+        return replace(lane, alarms=lane.alarms * by)
+
+    return replace(
+        limits,
+        sustained=more(limits.sustained),
+        single=more(limits.single),
+        slow=more(limits.slow),
+    )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -85,6 +107,7 @@ def judge_feature(
         rows = 0 if now is None else now.rows
         return _undecided(name, rows, problem, past, rules), None, before.sums
     tests = run_tests(now, reference, rules)
+    limits = limits.grown(tests)
     sustained = Spending.of(limits.sustained, tests, reference.overlap(tests))
     significant = sustained.significant()
     level = _level(significant, rules)

@@ -16,7 +16,7 @@ test compares its own such p with it, whatever its statistic.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from math import comb, exp, log, sqrt
 
@@ -33,6 +33,9 @@ _NONE = 1e-4
 _X = np.linspace(0.0, 9.0, 1801)
 _DENSITY = 2.0 * np.exp(-(_X**2) / 2.0) / sqrt(2.0 * np.pi) * (_X[1] - _X[0])
 _DENSITY[[0, -1]] /= 2.0
+_LITTLE = 0.02
+"""With less persistence lanes hardly coincide."""
+_COARSE = 0.2
 _HIGHEST = 0.5
 """No limit is laxer than this p, however large the budget."""
 
@@ -107,6 +110,49 @@ def expected_alarms(z_limit: float, persistence: float, lane: Lane) -> float:
     density = _DENSITY if persistence else np.ones(1)
     q = special.ndtr(theta - c) + special.ndtr(-theta - c)
     return float(lane.features * lane.windows / lane.block * (density @ block_alarm(q, lane)))
+
+
+def growth(sustained: Lane, single: Lane, slow: Lane, persistence: float) -> float:
+    """By what the budgets of all lanes may grow because their false alarms coincide.
+
+    A persistent offset that passes one lane passes the others too, so with much of it the lanes
+    together raise hardly more alarms than one. Given the offset, the sustained and the single lane
+    are taken as independent; the slow lane's alarms are news in the part 1 / (1 + persistence).
+
+    >>> lane = Lane(0.7, 720.0, 10, 24.0, 3, 5)
+    >>> one, slow = Lane(0.2, 720.0, 10, 24.0, 1, 1), Lane(0.1, 720.0, 10, 24.0, 1, 1)
+    >>> [round(growth(lane, one, slow, rho), 2) for rho in (0.0, 1.0, 25.0)]
+    [1.0, 1.15, 1.42]
+    """
+    if persistence < _LITTLE:
+        return 1.0
+    return _growth(sustained, single, slow, exp(round(log(persistence) / _COARSE) * _COARSE))
+
+
+@lru_cache(maxsize=8192)
+def _growth(sustained: Lane, single: Lane, slow: Lane, persistence: float) -> float:
+    theta = sqrt(persistence) * _X
+
+    def offset_alarms(lane: Lane, by: float) -> Floats:
+        p = _limit(replace(lane, alarms=lane.alarms * by), persistence)
+        c = -float(special.ndtri(p / 2.0)) * sqrt(1.0 + persistence)
+        return block_alarm(special.ndtr(theta - c) + special.ndtr(-theta - c), lane)
+
+    total = sustained.alarms + single.alarms + slow.alarms
+
+    def over(by: float) -> float:
+        quiet = (1.0 - offset_alarms(sustained, by)) * (1.0 - offset_alarms(single, by))
+        blocks = sustained.features * sustained.windows / sustained.block
+        news = by * slow.alarms / (1.0 + persistence)
+        return float(blocks * (_DENSITY @ (1.0 - quiet))) + news - total
+
+    most = total / sustained.alarms
+    if over(most) <= 0.0:
+        return most
+    if over(1.0) >= 0.0:
+        return 1.0
+    solve: Callable[..., float] = optimize.brentq
+    return float(solve(over, 1.0, most, xtol=1e-3))
 
 
 @lru_cache(maxsize=8192)

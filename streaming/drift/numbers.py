@@ -11,7 +11,7 @@ from streaming.drift.evidence import Evidence
 from streaming.drift.pvalues import chi_square_tail, mean_score_z, two_sided
 from streaming.drift.rules import DriftRules
 from streaming.drift.scores import DISPERSION, LOCATION, SHAPE, NumberScores
-from streaming.drift.shares import share_test, worst_of
+from streaming.drift.shares import never_seen, share_test, worst_of
 from streaming.grid import Floats, Integers
 
 ENOUGH_OTHERS = 10
@@ -92,10 +92,16 @@ def _value_tests(
     rules: DriftRules,
 ) -> list[Evidence]:
     """Zero, the other heavy values, values beyond the reference's range, values never seen."""
-    m = scores.m
+    once, worth = never_seen(scores.once, scores.twice, scores.m)
 
     def share(
-        name: str, count: int, before: float, *, only_more: bool = False, tail: bool = True
+        name: str,
+        count: int,
+        before: float,
+        *,
+        m: float = scores.m,
+        only_more: bool = False,
+        tail: bool = True,
     ) -> Evidence:
         return share_test(
             name, count, n, before=before, m=m, rules=rules, only_more=only_more, tail=tail
@@ -107,8 +113,7 @@ def _value_tests(
     tests = [
         # Of a sample of m, a further value lies beyond either end once in m + 1 times.
         share("range", int(counts[outside].sum()), 1.5, only_more=True),
-        # Good & Turing: the mass never seen is about what was seen once.
-        share("unseen", int(counts[places < 0].sum()), scores.once + 0.5, only_more=True),
+        share("unseen", int(counts[places < 0].sum()), once + 0.5, m=worth, only_more=True),
     ]
     if scores.pivot == 0.0:
         zero, zero_before = counts[buckets == 0], scores.counts[scores.buckets == 0]

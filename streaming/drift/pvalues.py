@@ -7,7 +7,7 @@ computed last, together with the error that does not average out (`two_sided`).
 from __future__ import annotations
 
 from dataclasses import dataclass
-from math import inf, log, log1p, sqrt
+from math import inf, isfinite, log, log1p, sqrt
 
 import numpy as np
 from scipy import special
@@ -18,6 +18,8 @@ _NEAR = 2.0
 """Up to this |z| the normal limit serves; beyond it the saddlepoint is worth its cost."""
 _STEPS = 60
 _TINY = 1e-250
+_MANY = 200
+"""A share known from so many rows has a normal error."""
 
 
 def two_sided(z: float, persistence: float) -> float:
@@ -126,6 +128,37 @@ def share_z(count: int, n: int, share: float) -> float:
     if tail > _TINY:
         return sign * max(0.0, -float(special.ndtri(tail)))
     return sign * sqrt(2.0 * n * _divergence(count / n, share))
+
+
+def share_z_beside(count: int, n: int, share: float, m: float) -> float:
+    """`share_z` when the share itself is only known from `m` rows: still standard normal.
+
+    For many rows of the rarer side that is z / sqrt(1 + n/m). A share known from few has a skewed
+    error: it is Gamma(share m)/m, so counts are negative binomial where known shares make them
+    Poisson (Greenwood & Yule 1920), and z shrinks by as much as those two tails differ.
+
+    >>> round(share_z_beside(600, 1_000, 0.5, 1_000), 2), round(share_z(600, 1_000, 0.5), 2)
+    (4.46, 6.31)
+    >>> round(share_z_beside(40, 100_000, 1e-4, 20_000), 2), round(share_z(40, 100_000, 1e-4), 2)
+    (2.56, 7.08)
+    """
+    z = share_z(count, n, share)
+    if z == 0.0 or not isfinite(z):
+        return z
+    normal = z / sqrt(1.0 + n / m)  # m may be infinite: a share known for sure
+    rarer, seen = (share, count) if share <= 0.5 else (1.0 - share, n - count)
+    known = rarer * m
+    if known >= _MANY:
+        return normal
+    if (z > 0.0) == (share <= 0.5):
+        poisson = float(special.pdtrc(seen - 1, n * rarer))
+        beside = float(special.betainc(seen, known, n / (n + m)))
+    else:
+        poisson = float(special.pdtr(seen, n * rarer))
+        beside = float(special.betainc(known, seen + 1, m / (n + m)))
+    if not _TINY < poisson < 0.5 or beside >= 0.5:
+        return normal
+    return z * float(special.ndtri(beside)) / float(special.ndtri(poisson))
 
 
 def _divergence(p: float, q: float) -> float:

@@ -48,7 +48,9 @@ class NumberScores:
     heavy: Integers
     """Places of single values with more than `HEAVY` of the mass, zero excluded."""
     once: int
-    """Buckets seen exactly once."""
+    """Buckets seen exactly once, …"""
+    twice: int
+    """… and twice."""
 
     def columns(self, buckets: Integers) -> tuple[Integers, Integers]:
         """For each window bucket the column of its scores and its place among the buckets."""
@@ -82,6 +84,7 @@ def prepare_scores(grid: NumericGrid) -> NumberScores | None:
         heaviest=float(shares.max()),
         heavy=heavy[np.lexsort((buckets[heavy], -counts[heavy]))][:MOST_HEAVY],
         once=int((counts == 1).sum()),
+        twice=int((counts == 2).sum()),
     )
 
 

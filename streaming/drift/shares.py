@@ -14,7 +14,7 @@ from msgspec.structs import replace
 from scipy import special
 
 from streaming.drift.evidence import Evidence
-from streaming.drift.pvalues import share_z, two_sided
+from streaming.drift.pvalues import share_z_beside, two_sided
 from streaming.drift.rules import DriftRules
 
 HEAVY = 0.02
@@ -42,7 +42,7 @@ def share_test(
     n: int,
     *,
     before: float,
-    m: int,
+    m: float,
     rules: DriftRules,
     only_more: bool = False,
     tail: bool = False,
@@ -59,18 +59,20 @@ def share_test(
     share = (before + 0.5) / (m + 1.0)
     far = float(special.ndtri(share)) ** 2
     slope = exp(-far) / (2.0 * pi * share * (1.0 - share)) * (1.0 + far / 2.0 if tail else 1.0)
-    persistence = n * (rules.wobble_sd**2 * slope + 1.0 / m)
-    z, effect = share_z(count, n, share), share_effect(count / n, before / m, rules)
+    wobble = n * rules.wobble_sd**2 * slope
+    persistence = wobble + n / m
+    z, effect = share_z_beside(count, n, share, m), share_effect(count / n, before / m, rules)
     if only_more:
         z, effect = max(0.0, z), max(0.0, effect)
     return Evidence(
         name=name,
         statistic=count / n,
-        p=two_sided(z, persistence),
+        p=two_sided(z, wobble / (1.0 + n / m)),
         effect=effect,
         n=n,
         persistence=persistence,
         shares=(share,),
+        m=m,
         only_more=only_more,
     )
 
@@ -82,3 +84,14 @@ def worst_of(tests: list[Evidence]) -> list[Evidence]:
     worst = min(tests, key=lambda test: (test.p, -abs(test.effect)))
     shares = tuple(share for test in tests for share in test.shares)
     return [replace(worst, p=min(1.0, worst.p * len(tests)), shares=shares)]
+
+
+def never_seen(before: float, twice: int, m: int) -> tuple[float, float]:
+    """Rows behind an estimate of the mass that m rows never met, and of how many rows it is worth.
+
+    Good & Turing: that mass is about what was met once (`before`). The error of that has variance
+    (met once + 2 met twice) / m^2 (Good 1953), not the binomial's, which is as if fewer rows had
+    been seen; `before` shrinks with them so that the share stays.
+    """
+    worth = before / (before + 2.0 * twice) if before else 1.0
+    return before * worth, m * worth

@@ -23,13 +23,14 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
-from math import exp, log, sqrt
+from math import ceil, exp, floor, inf, log, sqrt
 
 import numpy as np
 from scipy import optimize, special
 
 from streaming.drift.evidence import Evidence
 from streaming.drift.limits import Lane, block_alarm
+from streaming.drift.pvalues import share_z_beside
 from streaming.grid import Floats
 
 MOST_SLACK = 10.0
@@ -72,36 +73,51 @@ def attained(test: Evidence, level: float) -> float:
     >>> round(attained(coin, 0.05), 4), attained(coin, 1e-40)
     (0.0352, 1e-40)
     """
-    return _attained(test.shares, test.n, level, test.persistence, only_more=test.only_more)
+    return _attained(_null(test, exact=True), level)
 
 
-def _attained(
-    shares: tuple[float, ...], n: int, level: float, persistence: float, *, only_more: bool
-) -> float:
+def _attained(null: _Null, level: float) -> float:
+    shares = null[1]
     if not shares or level < _SMALLEST:
         return level
     each = level / len(shares)
-    return min(level, sum(_size(one, n, each, persistence, only_more=only_more) for one in shares))
+    return min(level, sum(_size(one, null, each) for one in shares))
 
 
-def _size(share: float, n: int, level: float, persistence: float, *, only_more: bool) -> float:
-    """Size of one exact binomial test; its steps are those of the count, under both errors."""
-    spread = sqrt(1.0 + persistence)
-    tail = float(special.ndtr(float(special.ndtri(level / 2.0)) * spread))
-    if not 0.0 < share < 1.0 or tail < _SMALLEST:
+def _size(share: float, null: _Null, level: float) -> float:
+    """Size of one binomial test at a two-sided `level`; its steps are those of the count, under
+    all errors."""
+    _, _, only_more, n, persistence, m = null
+    if not 0.0 < share < 1.0 or level / 2.0 < _SMALLEST:
         return level
-    more = int(np.ceil(special.bdtrik(1.0 - tail, n, share) - 1e-9)) + 1
-    size = _reached(float(special.betainc(more, n - more + 1, share)), spread) if more <= n else 0.0
+    spread = sqrt(max(1.0, (1.0 + persistence) / (1.0 + n / m)))
+
+    def tail(count: int) -> float:
+        """P(a quiet count lies at least so far out on its side)."""
+        return float(special.ndtr(-abs(share_z_beside(count, n, share, m)) / spread))
+
+    middle = n * share
+    more = _first(tail, floor(middle) + 1, n, 1, level / 2.0)
     if only_more:
-        return size
-    fewer = int(np.floor(special.bdtrik(tail, n, share) + 1e-9))
-    below = float(special.betainc(n - fewer, fewer + 1, 1.0 - share)) if fewer >= 0 else 1.0
-    return size + (_reached(below, spread) if below <= tail * (1.0 + 1e-9) else 0.0)
+        return more
+    return more + _first(tail, ceil(middle) - 1, 0, -1, level / 2.0)
 
 
-def _reached(tail: float, spread: float) -> float:
-    """A tail under sampling error as one under both errors."""
-    return float(special.ndtr(float(special.ndtri(tail)) / spread))
+def _first(tail: Callable[[int], float], near: int, far: int, step: int, most: float) -> float:
+    """The tail of the count nearest to the middle whose tail is at most `most`; 0 without one."""
+    if (far - near) * step < 0 or tail(far) > most:
+        return 0.0
+    reach = 1
+    while (far - near - reach * step) * step > 0 and tail(near + reach * step) > most:
+        reach *= 2
+    low, high = reach // 2 if reach > 1 else 0, min(reach, abs(far - near))
+    while low < high:
+        middle = (low + high) // 2
+        if tail(near + middle * step) > most:
+            low = middle + 1
+        else:
+            high = middle
+    return tail(near + low * step)
 
 
 @dataclass(frozen=True, slots=True)
@@ -150,12 +166,17 @@ class Spending:
         return test.weight * self.allowed
 
 
-_Null = tuple[float, tuple[float, ...], bool, int, float]
-"""Of one test: weight, null shares, only more, size and persistence, the last two rounded."""
+_Null = tuple[float, tuple[float, ...], bool, int, float, float]
+"""Of one test: weight, null shares, only more, n, persistence and the rows that shares are known
+from; n and persistence rounded unless exact."""
 
 
-def _null(test: Evidence) -> _Null:
-    return test.weight, test.shares, test.only_more, _near(test.n), _rounded(test.persistence)
+def _null(test: Evidence, *, exact: bool = False) -> _Null:
+    m = test.m or inf
+    if exact:
+        return test.weight, test.shares, test.only_more, test.n, test.persistence, m
+    n, persistence = _near(test.n), _rounded(test.persistence)
+    return test.weight, test.shares, test.only_more, n, persistence, m
 
 
 @lru_cache(maxsize=65_536)
@@ -174,10 +195,7 @@ def _rounded(persistence: float) -> float:
 def _allowed(lane: Lane, nulls: tuple[_Null, ...]) -> float:
     """Each test has its part of the rate according to what it can spend."""
     start = lane.limit(0.0)
-    parts = [
-        (_attained(shares, n, start * weight, persistence, only_more=only_more), persistence)
-        for weight, shares, only_more, n, persistence in nulls
-    ]
+    parts = [(_attained(null, start * null[0]), null[4]) for null in nulls]
     whole = sum(part for part, _ in parts)
     if whole <= 0.0:
         return start

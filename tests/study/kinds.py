@@ -19,8 +19,8 @@ from streaming.grid import Floats, Integers, bucket_of, upper
 
 _CELLS_PER_SD = 2_048
 _REACH = 8.0
-"""Scores are cut to a lattice of 1/2,048 sd between -8 and 8 when rows are drawn. Reference and
-windows come from the same lattice, so it is part of the truth, not an error."""
+"""Scores are cut to a lattice of 1/2,048 sd between -8 and 8 when rows are drawn, and the edges of
+buckets lie on it, so that rows drawn one by one and counts drawn at once have the same law."""
 _RAREST = 1e-9
 """Buckets beyond this share of either tail are joined to their neighbour."""
 _NEAREST = 1e-5
@@ -64,6 +64,17 @@ class Kind:
         return self.places[cells]
 
 
+def _kind(name: str, buckets: Integers, edges: Floats, values: tuple[str, ...] = ()) -> Kind:
+    """The kind with its edges moved to the lattice; buckets that lose all their width go."""
+    snapped = np.round(np.clip(edges, -_REACH, _REACH) * _CELLS_PER_SD) / _CELLS_PER_SD
+    wide = np.diff(snapped, prepend=-np.inf) > 0.0
+    kept = np.append(wide, True)
+    named = (
+        tuple(value for value, there in zip(values, kept, strict=True) if there) if values else ()
+    )
+    return Kind(name, buckets[kept], snapped[wide], named)
+
+
 def _continuous(name: str, low: float, high: float, scores_of: Callable[[Floats], Floats]) -> Kind:
     """A continuous kind between `low` and `high`; `scores_of` gives the normal scores of values."""
     first, last = bucket_of([low, high]).tolist()
@@ -75,12 +86,12 @@ def _continuous(name: str, low: float, high: float, scores_of: Callable[[Floats]
     scores = np.asarray(scores_of(ends), float)
     kept = np.abs(scores) < -float(special.ndtri(_RAREST))
     inside = np.flatnonzero(kept)
-    return Kind(name, ids[inside[0] : inside[-1] + 2], scores[inside])
+    return _kind(name, ids[inside[0] : inside[-1] + 2], scores[inside])
 
 
 def _discrete(name: str, values: Floats, below: Floats) -> Kind:
     """A kind with `values` and the probability of each value or less."""
-    return Kind(name, bucket_of(values).astype(np.int64), np.asarray(special.ndtri(below[:-1])))
+    return _kind(name, bucket_of(values).astype(np.int64), np.asarray(special.ndtri(below[:-1])))
 
 
 def _category(name: str, parts: Sequence[float]) -> Kind:
@@ -88,7 +99,7 @@ def _category(name: str, parts: Sequence[float]) -> Kind:
     shares = np.random.default_rng(len(parts)).permutation(np.array(parts, float))
     below = np.cumsum(shares / shares.sum())[:-1]
     values = tuple(f"v{at}" for at in range(len(parts)))
-    return Kind(name, np.arange(len(parts)), np.asarray(special.ndtri(below)), values)
+    return _kind(name, np.arange(len(parts)), np.asarray(special.ndtri(below)), values)
 
 
 def _sparse(name: str, zeros: float) -> Kind:
@@ -103,7 +114,7 @@ def _sparse(name: str, zeros: float) -> Kind:
     )
     edge = float(special.ndtri(zeros))
     there = int(np.searchsorted(amount.edges, edge + 1e-9))
-    return Kind(
+    return _kind(
         name,
         np.concatenate(([0], amount.buckets[there:])),
         np.concatenate(([edge], amount.edges[there:])),

@@ -75,10 +75,10 @@ def test_false_alarms_are_as_many_as_were_allowed() -> None:
     assert set(how.begun) <= {"sustained", "single", "slow"}
 
 
-def test_with_floors_on_nothing_alarms() -> None:
-    floors = Arm(name="floors", days=20, alarms=60.0, rows=1_000, floors=True)
+def test_with_floors_on_hardly_anything_alarms() -> None:
+    floors = Arm(name="floors", days=20, alarms=30.0, floors=True)
     found, _ = measure(floors, days=20, seed=8)
-    assert found.observed == 0
+    assert found.observed <= 0.3 * found.expected
 
 
 def test_every_arm_has_a_name_of_its_own() -> None:
