@@ -43,7 +43,7 @@ class DriftRules:
     """How long such a stray lasts."""
     single_share: float = 0.2
     """Part of the budget for suspecting after one window; …"""
-    slow_share: float = 0.1
+    slow_share: float = 0.2
     """… and for what creeps in over many (`slow`); the rest is for `sustained` windows."""
     season: Literal["none", "hour-of-day", "hour-of-week"] = "none"
     """Whether the yardstick is that of the window's hour."""

@@ -9,6 +9,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import time
+from math import inf
 from pathlib import Path
 from typing import Annotated
 
@@ -16,7 +17,10 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
+from tests.peers.peer import Peer
 from tests.study.arms import ARMS
+from tests.study.changes import CHANGES
+from tests.study.power import measure as delays
 from tests.study.quiet import measure
 
 app = typer.Typer(help=__doc__, no_args_is_help=True, add_completion=False)
@@ -71,6 +75,42 @@ def quiet(
     Console(width=140).print(table)
     OUT.mkdir(parents=True, exist_ok=True)
     (OUT / "quiet.json").write_text(json.dumps({"seed": seed, "arms": results}, indent=1))
+
+
+@app.command()
+def power(
+    trials: Annotated[int, typer.Option(help="Streams for each change and size.")] = 100,
+    only: Annotated[str, typer.Option(help="Changes whose name contains this.")] = "",
+    seed: Annotated[int, typer.Option(help="Of the random numbers.")] = 1,
+) -> None:
+    """Windows until a change is found, beside other detectors at the same budget.
+
+    Example: `python -m tests.study power --trials 20 --only ramp`
+    """
+    talk, rows = Console(stderr=True), []
+    with Peer("river", OUT / "river.log") as peer:
+        for change in CHANGES:
+            if only in change.name:
+                for size in (1_000, 10_000):
+                    began = time.process_time()
+                    rows += delays(change, size, trials=trials, seed=seed, peer=peer)
+                    talk.print(f"{change.name}, {size:,} rows: {time.process_time() - began:.0f} s")
+    detectors = list(dict.fromkeys(one.detector for one in rows))
+    table = Table("change", "rows", *detectors)
+    for name, size in dict.fromkeys((one.change, one.rows) for one in rows):
+        own = {o.detector: o.windows for o in rows if (o.change, o.rows) == (name, size)}
+        cells = [_windows(own.get(detector)) for detector in detectors]
+        table.add_row(name, f"{size:,}", *cells)
+    Console(width=140).print(table)
+    OUT.mkdir(parents=True, exist_ok=True)
+    found = [dataclasses.asdict(one) for one in rows]
+    (OUT / "power.json").write_text(json.dumps({"seed": seed, "delays": found}, indent=1))
+
+
+def _windows(median: float | None) -> str:
+    if median is None:
+        return "–"
+    return "never" if median == inf else f"{median:g}"
 
 
 if __name__ == "__main__":

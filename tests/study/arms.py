@@ -1,7 +1,7 @@
-"""The settings under which quiet days are simulated.
+"""The settings under which quiet days are simulated: 10,000 days in all.
 
 An alarm or two in a month say nothing about a rate, so most arms are given a larger budget, yet
-at most 0.07 alarms for each feature and day, because a feature alarms once a day. The arm at the
+less than 0.1 alarms for each feature and day, because a feature alarms once a day. The arm at the
 default of one in 30 days gets as many more days.
 """
 
@@ -14,6 +14,7 @@ from tests.study.kinds import KINDS, Kind
 EVERY = tuple(KINDS)
 FIVE = ("normal", "lognormal", "poisson", "sparse", "few values")
 TAILS = ("normal", "lognormal", "t3", "poisson", "sparse")
+MIXED = ("t3", "pareto", "rare counts", "very sparse", "many values")
 DISCRETE = ("poisson", "rare counts", "small integers", "sparse", "very sparse", "few values")
 HOURLY, BY_THE_MINUTE = 24, 1_440
 
@@ -26,7 +27,7 @@ class Arm:
     days: int
     alarms: float = 10.0
     """Budget: false alarms allowed in 30 days."""
-    kinds: tuple[str, ...] = EVERY
+    kinds: tuple[str, ...] = FIVE
     rows: int = 1_000
     """Of a window."""
     reference_rows: int = 200_000
@@ -34,50 +35,45 @@ class Arm:
     wobble: float = 0.0
     floors: bool = False
     windows_a_day: int = HOURLY
-    days_of_a_reference: int = 10
+    days_of_a_reference: int = 20
 
     def chosen(self) -> tuple[Kind, ...]:
         """The features' kinds."""
         return tuple(KINDS[name] for name in self.kinds)
 
 
+_FIFTY, _TWO_HUNDRED = (EVERY * 5)[:50], (EVERY * 19)[:200]
 ARMS = (
-    Arm(name="default budget, 5 features", days=3_000, alarms=1.0, kinds=FIVE),
-    Arm(name="200 rows", days=400, rows=200, reference_rows=20_000),
-    Arm(name="1,000 rows", days=500),
-    Arm(name="10,000 rows", days=400, rows=10_000),
+    Arm(name="default budget", days=2_400, alarms=1.0, days_of_a_reference=30),
+    Arm(name="200 rows, reference 20,000", days=400, rows=200, kinds=EVERY, reference_rows=20_000),
+    Arm(name="1,000 rows", days=400, kinds=EVERY),
+    Arm(name="10,000 rows", days=400, rows=10_000, kinds=EVERY),
     Arm(
         name="10,000 rows, reference 20,000",
         days=600,
         rows=10_000,
+        kinds=MIXED,
         reference_rows=20_000,
         days_of_a_reference=5,
     ),
-    Arm(name="100,000 rows", days=300, kinds=TAILS, rows=100_000, reference_rows=1_000_000),
+    Arm(name="100,000 rows", days=400, kinds=TAILS, rows=100_000, reference_rows=1_000_000),
     Arm(
         name="100,000 rows, reference 20,000",
-        days=600,
+        days=800,
         kinds=TAILS,
         rows=100_000,
         reference_rows=20_000,
-        days_of_a_reference=3,
+        days_of_a_reference=5,
     ),
     Arm(name="discrete features", days=400, kinds=DISCRETE),
-    Arm(name="50 features, 300 rows", days=150, alarms=20.0, kinds=(EVERY * 5)[:50], rows=300),
-    Arm(name="200 features", days=60, alarms=40.0, kinds=(EVERY * 19)[:200]),
-    Arm(
-        name="one-minute windows",
-        days=150,
-        alarms=10.0,
-        kinds=FIVE,
-        rows=500,
-        windows_a_day=BY_THE_MINUTE,
-    ),
-    Arm(name="correlated 0.3", days=500, rho=0.3),
-    Arm(name="correlated 0.6", days=500, rho=0.6),
-    Arm(name="correlated 0.9", days=500, rho=0.9),
-    Arm(name="50 features, correlated 0.6", days=120, alarms=30.0, kinds=(EVERY * 5)[:50], rho=0.6),
-    Arm(name="50 features, correlated 0.9", days=120, alarms=30.0, kinds=(EVERY * 5)[:50], rho=0.9),
+    Arm(name="50 features, 300 rows", days=60, alarms=50.0, kinds=_FIFTY, rows=300),
+    Arm(name="200 features", days=30, alarms=80.0, kinds=_TWO_HUNDRED, days_of_a_reference=10),
+    Arm(name="one-minute windows", days=40, alarms=30.0, windows_a_day=BY_THE_MINUTE),
+    Arm(name="correlated 0.3", days=400, kinds=DISCRETE, rho=0.3),
+    Arm(name="correlated 0.6", days=400, kinds=DISCRETE, rho=0.6),
+    Arm(name="correlated 0.9", days=400, kinds=DISCRETE, rho=0.9),
+    Arm(name="50 features, correlated 0.6", days=60, alarms=40.0, kinds=_FIFTY, rho=0.6),
+    Arm(name="50 features, correlated 0.9", days=60, alarms=40.0, kinds=_FIFTY, rho=0.9),
     Arm(name="wobble 0.02 sd", days=600, wobble=0.02),
     Arm(name="wobble 0.02 sd, 10,000 rows", days=400, rows=10_000, wobble=0.02),
     Arm(name="wobble 0.05 sd, 10,000 rows", days=400, rows=10_000, wobble=0.05),
@@ -85,19 +81,10 @@ ARMS = (
         name="wobble 0.05 sd, 200 rows, reference 20,000",
         days=400,
         rows=200,
+        wobble=0.05,
         reference_rows=20_000,
-        wobble=0.05,
     ),
-    Arm(
-        name="wobble 0.05 sd, one-minute windows",
-        days=150,
-        alarms=10.0,
-        kinds=FIVE,
-        rows=500,
-        wobble=0.05,
-        windows_a_day=BY_THE_MINUTE,
-    ),
-    Arm(name="floors on", days=300, floors=True),
-    Arm(name="floors on, 200 rows", days=300, rows=200, reference_rows=20_000, floors=True),
-    Arm(name="floors on, wobble 0.05 sd", days=300, wobble=0.05, floors=True),
+    Arm(name="floors on", days=400, floors=True),
+    Arm(name="floors on, 200 rows", days=400, rows=200, reference_rows=20_000, floors=True),
+    Arm(name="floors on, wobble 0.05 sd", days=400, wobble=0.05, floors=True),
 )

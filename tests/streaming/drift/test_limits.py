@@ -84,7 +84,7 @@ def test_the_single_window_lane_spends_its_part() -> None:
     rules = DriftRules()
     sustained, single, slow = lanes(rules, features=20, window_seconds=60)
     assert sustained.alarms + single.alarms + slow.alarms == pytest.approx(rules.false_alarms)
-    assert sustained.limit(0.0) == pytest.approx((0.7 / (6 * MINUTES * 20)) ** (1 / 3), rel=0.02)
+    assert sustained.limit(0.0) == pytest.approx((0.6 / (6 * MINUTES * 20)) ** (1 / 3), rel=0.02)
     assert single.limit(0.0) == pytest.approx(0.2 / (MINUTES * 20), rel=0.01)
 
 
