@@ -13,7 +13,7 @@ from streaming.contracts.model import FeatureSpec, ModelContract
 from streaming.contracts.records import FeatureSummary, NumericGrid, RowSample
 from streaming.grid import add_counts
 from streaming.summary.columns import FeaturePart, count_column
-from streaming.summary.sample import Keys, Sample, add_rows, merge_samples
+from streaming.summary.sample import Keys, Sample, add_rows, merge_samples, settle
 from streaming.summary.sample_records import sample_record
 from streaming.summary.values import MOST_PARTIAL_VALUES, add_values, bounded
 
@@ -105,7 +105,7 @@ def merge(partials: Iterable[Partial]) -> Partial:
             _add_parts(spec, [one.parts[at] for one in together])
             for at, spec in enumerate(head.features)
         ),
-        sample=merge_samples([one.sample for one in together]),
+        sample=merge_samples([settled_sample(one) for one in together]),
     )
 
 
@@ -119,9 +119,17 @@ def finish(partial: Partial) -> tuple[FeatureSummary, ...]:
 
 def finish_sample(partial: Partial) -> RowSample | None:
     """The sampled rows as the part of a record; None when no row came with a key."""
-    if not len(partial.sample.keys):
+    sample = settled_sample(partial)
+    if not len(sample.keys):
         return None
-    return sample_record(partial.sample, [spec.name for spec in partial.judged])
+    return sample_record(sample, [spec.name for spec in partial.judged])
+
+
+def settled_sample(partial: Partial) -> Sample:
+    """The sampled rows, all of them coded."""
+    if not partial.sample.waiting:
+        return partial.sample
+    return settle(partial.sample, partial.judged, most_text_bytes=partial.most_text_bytes)
 
 
 def is_counted_by_value(spec: FeatureSpec) -> bool:

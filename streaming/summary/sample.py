@@ -11,8 +11,11 @@ windows differ in size. Only rows that stay are looked at; a value is kept as a 
 from __future__ import annotations
 
 import zlib
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from functools import lru_cache
+from itertools import groupby
+from math import isfinite
 from typing import Any
 
 import numpy as np
@@ -20,16 +23,18 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from streaming.contracts.model import FeatureSpec
-from streaming.grid import bucket_of
+from streaming.grid import Floats, bucket_of
 from streaming.summary.columns import cut
 
 Keys = npt.NDArray[np.uint64]
 Codes = npt.NDArray[np.uint32]
+Places = npt.NDArray[np.int64]
 
 MOST_ROWS = 512
 """Rows of a part or a window."""
 MOST_REFERENCE_ROWS = 4_096
 MISSING, NON_FINITE = 0, 1
+_MOST_WAITING = 4 * MOST_ROWS
 NO_LIMIT = 2**53
 """Keys lie below this, so that any reader of JSON holds them exactly."""
 _GRID_ZERO = 2**17
@@ -45,6 +50,8 @@ class Sample:
     codes: Codes
     below: int = NO_LIMIT
     """Every row with a smaller key is here."""
+    waiting: tuple[tuple[Keys, pa.RecordBatch], ...] = ()
+    """Rows that may stay and have no codes yet: see `settle`."""
 
     @classmethod
     def empty(cls, features: int) -> Sample:
@@ -81,30 +88,52 @@ def add_rows(
 ) -> Sample:
     """`sample` with the rows of `batch`, whose keys are `keys`.
 
+    The rows wait as they are: most will have to go before they are ever coded.
+
     Parameters
     ----------
     specs:
         The judged features, as columns of the codes.
     """
     small = np.flatnonzero(keys < np.uint64(sample.below))
-    below = sample.below
     if len(small) > MOST_ROWS:
-        ordered = np.argpartition(keys[small], MOST_ROWS)
-        below = int(keys[small[ordered[MOST_ROWS]]])
-        small = small[ordered[:MOST_ROWS]]
+        small = small[np.argpartition(keys[small], MOST_ROWS)[: MOST_ROWS + 1]]
     if not len(small):
         return sample
-    place = {name: at for at, name in enumerate(batch.schema.names)}
-    codes = np.zeros((len(small), len(specs)), np.uint32)
-    for at, spec in enumerate(specs):
-        if spec.name in place:
-            column = batch.column(place[spec.name]).take(small)
-            codes[:, at] = _codes(spec, column, most_text_bytes)
-    return merge_samples([sample, Sample(keys[small], codes, below)])
+    waiting = (*sample.waiting, (keys[small], batch.take(small)))
+    known = np.concatenate([sample.keys, *(one for one, _ in waiting)])
+    below = sample.below
+    if len(known) > MOST_ROWS:
+        below = min(below, int(np.partition(known, MOST_ROWS)[MOST_ROWS]))
+    grown = replace(sample, below=below, waiting=waiting)
+    if len(known) > _MOST_WAITING:
+        return settle(grown, specs, most_text_bytes=most_text_bytes)
+    return grown
+
+
+def settle(sample: Sample, specs: Sequence[FeatureSpec], *, most_text_bytes: int) -> Sample:
+    """`sample` with every row that stays coded, and no row waiting."""
+    parts = [Sample(sample.keys, sample.codes, sample.below)]
+    for keys, batch in _joined(sample.waiting):
+        stays = np.flatnonzero(keys < np.uint64(sample.below))
+        if len(stays):
+            codes = _codes(specs, batch, stays, most_text_bytes)
+            parts.append(Sample(keys[stays], codes, sample.below))
+    return merge_samples(parts)
+
+
+def _joined(
+    waiting: Sequence[tuple[Keys, pa.RecordBatch]],
+) -> Iterator[tuple[Keys, pa.RecordBatch]]:
+    """Runs of batches of one schema as one batch each: few calls are cheap calls."""
+    for _, run in groupby(waiting, key=lambda one: one[1].schema):
+        together = list(run)
+        table = pa.Table.from_batches([batch for _, batch in together]).combine_chunks()
+        yield np.concatenate([keys for keys, _ in together]), table.to_batches()[0]
 
 
 def merge_samples(samples: Iterable[Sample], *, most: int = MOST_ROWS) -> Sample:
-    """The union, cut to the `most` smallest keys; in any order the same."""
+    """The union of settled samples, cut to the `most` smallest keys; in any order the same."""
     together = list(samples)
     below = min(one.below for one in together)
     keys, first = np.unique(np.concatenate([one.keys for one in together]), return_index=True)
@@ -124,32 +153,61 @@ def code_of_value(value: str) -> int:
     return 2 + zlib.crc32(value.encode()) % _HASHES
 
 
-def _codes(spec: FeatureSpec, column: pa.Array[Any], most_text_bytes: int) -> Codes:
-    if spec.kind == "text" or spec.categorical:
-        return _of_values(spec, column, most_text_bytes)
-    gone = column.is_null().to_numpy(zero_copy_only=False)
-    if not pa.types.is_float64(column.type):
-        column = column.cast(pa.float64(), safe=False)
-    values = column.fill_null(0.0).to_numpy(zero_copy_only=False)
+def _codes(
+    specs: Sequence[FeatureSpec], batch: pa.RecordBatch, chosen: Places, most_text_bytes: int
+) -> Codes:
+    codes = np.zeros((len(chosen), len(specs)), np.uint32)
+    place = {name: at for at, name in enumerate(batch.schema.names)}
+    numbers: dict[int, pa.Array[Any]] = {}
+    for at, spec in enumerate(specs):
+        if spec.name not in place:
+            continue
+        column = batch.column(place[spec.name])
+        if spec.kind == "text" or spec.categorical:
+            codes[:, at] = _of_values(spec, column.take(chosen), most_text_bytes)
+        else:
+            numbers[at] = column
+    if numbers:
+        pivots = np.array([specs[at].pivot for at in numbers])
+        codes[:, list(numbers)] = _of_numbers(list(numbers.values()), pivots, chosen)
+    return codes
+
+
+def _of_numbers(columns: Sequence[pa.Array[Any]], pivots: Floats, chosen: Places) -> Codes:
+    """All numbers at once: of so few rows the calls would cost more than the work."""
+    values = np.empty((len(chosen), len(columns)))
+    gone = np.zeros(values.shape, bool)
+    for at, column in enumerate(columns):
+        if column.null_count:
+            taken = column.take(chosen)
+            gone[:, at] = taken.is_null().to_numpy(zero_copy_only=False)
+            values[:, at] = taken.fill_null(0.0 if pa.types.is_floating(taken.type) else 0)
+        else:
+            values[:, at] = column.to_numpy(zero_copy_only=False)[chosen]
     finite = np.isfinite(values)
     with np.errstate(over="ignore"):
-        ids = bucket_of(np.where(finite, values, 0.0) - spec.pivot)
-    codes = np.where(finite, ids.astype(np.int64) + _GRID_ZERO, NON_FINITE)
-    return np.where(gone, MISSING, codes).astype(np.uint32)
+        ids = bucket_of(np.where(finite, values, 0.0) - pivots).reshape(values.shape)
+    found = np.where(finite, ids.astype(np.int64) + _GRID_ZERO, NON_FINITE)
+    return np.where(gone, MISSING, found).astype(np.uint32)
 
 
 def _of_values(spec: FeatureSpec, column: pa.Array[Any], most_text_bytes: int) -> Codes:
     encoded: Any = column.dictionary_encode()
-    codes = [_code(spec, value, most_text_bytes) for value in encoded.dictionary.to_pylist()]
+    text = spec.kind == "text"
+    codes = [
+        _code(value, most_text_bytes if text else 0) for value in encoded.dictionary.to_pylist()
+    ]
     places = encoded.indices.fill_null(len(codes)).to_numpy(zero_copy_only=False)
     found: Codes = np.array([*codes, MISSING], np.uint32)[places]
     return found
 
 
-def _code(spec: FeatureSpec, value: object, most_text_bytes: int) -> int:
+@lru_cache(maxsize=16_384, typed=True)
+def _code(value: object, most_text_bytes: int) -> int:
+    """Named as `columns` names values; only text has a length to cut."""
     if isinstance(value, float):
-        return code_of_value(repr(value + 0.0)) if np.isfinite(value) else NON_FINITE
-    if spec.kind == "text":
+        return code_of_value(repr(value + 0.0)) if isfinite(value) else NON_FINITE
+    if most_text_bytes:
         return code_of_value(cut(str(value).encode("utf-8", "replace"), most_text_bytes))
     return code_of_value(str(value))
 

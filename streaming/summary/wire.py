@@ -13,7 +13,7 @@ from streaming.contracts.errors import Unreadable
 from streaming.contracts.model import FeatureSpec
 from streaming.grid import Integers
 from streaming.summary.columns import FeaturePart
-from streaming.summary.partial import Partial
+from streaming.summary.partial import Partial, settled_sample
 from streaming.summary.sample import NO_LIMIT, Sample, pack, unpack
 
 _WIDTHS = ("<i1", "<i2", "<i4", "<i8")
@@ -44,6 +44,7 @@ _DECODER = msgspec.msgpack.Decoder(_Wire)
 
 def to_bytes(partial: Partial) -> bytes:
     """The part as bytes; equal parts give equal bytes."""
+    sample = settled_sample(partial)
     return _ENCODER.encode(
         _Wire(
             partial.features,
@@ -60,9 +61,9 @@ def to_bytes(partial: Partial) -> bytes:
                 )
                 for part in partial.parts
             ),
-            len(partial.sample.keys),
-            partial.sample.below,
-            pack(partial.sample) if len(partial.sample.keys) else b"",
+            len(sample.keys),
+            sample.below,
+            pack(sample) if len(sample.keys) else b"",
         )
     )
 
