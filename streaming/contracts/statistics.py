@@ -113,6 +113,7 @@ class FeatureVerdict(Part, frozen=True, kw_only=True):
     """How one feature compares with the reference."""
 
     feature: str
+    """Its name; ``(together)`` for how all of them move together."""
     outcome: DriftOutcome
     reason: str
     n: int
@@ -151,6 +152,10 @@ class DriftVerdict(Record, frozen=True, kw_only=True, tag="drift-verdict"):
 
     season: str = ""
     """The slot whose history was the yardstick, in words; empty without a season."""
+    correlation: float = 0.0
+    """Mean |r| of the reference's pairs of features."""
+    effective_features: float = 0.0
+    """So many independent features would vary as much; 0 where no rows were sampled."""
 
 
 class ReferenceSummary(Record, frozen=True, kw_only=True, tag="reference-summary"):

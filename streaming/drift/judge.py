@@ -19,8 +19,10 @@ from streaming.drift import reasons
 from streaming.drift.features import Before, Limits, is_lost, judge_feature
 from streaming.drift.history import DriftHistory, Past
 from streaming.drift.limits import lanes
+from streaming.drift.member import judge_together
 from streaming.drift.prepared import PreparedReference, prepare_reference
 from streaming.drift.rules import DriftRules
+from streaming.drift.together import TOGETHER
 
 HOUR = 3600.0
 
@@ -63,7 +65,10 @@ def judge_drift(
         return _verdict(window, reference, reference_id, "inconclusive", problem, ()), past
     features, after = _judge_features(window, reference, past, rules, judged)
     outcome = _worst(features)
-    reason = reasons.of_window(outcome, features)
+    singles = [one for one in features if one.feature != TOGETHER]
+    if _worst(singles) == "inconclusive":
+        outcome = "inconclusive"  # that features move together as before says nothing of each
+    reason = reasons.of_window(outcome, singles if outcome == "stable" else features)
     broken = _broken(window, reference, rules)
     if broken and outcome == "stable":
         outcome = "inconclusive"
@@ -90,7 +95,8 @@ def _judge_features(
     if reference.season:
         # an hour has an offset of its own, so it lasts for an hour only
         rules = replace(rules, wobble_seconds=min(rules.wobble_seconds, HOUR))
-    sustained, single, slow = lanes(rules, features=len(judged), window_seconds=place.seconds)
+    members = len(judged) + (reference.together is not None)
+    sustained, single, slow = lanes(rules, features=members, window_seconds=place.seconds)
     limits = Limits(rules=rules, sustained=sustained, single=single, slow=slow)
     oldest = memory.oldest(window_start=place.start, window_seconds=place.seconds, of=rules.of)
     summaries = {summary.name: summary for summary in window.features}
@@ -117,6 +123,13 @@ def _judge_features(
             after[spec.name] = memory.remember(own, Past(place.start, int(level)), of=rules.of)
         if summed is not None:
             sums[spec.name] = summed
+    if reference.together is not None:
+        own = past.features.get(TOGETHER, ())
+        counted = memory.before(own, window_start=place.start, oldest=oldest, of=rules.of)
+        verdict, level = judge_together(window, reference.together, counted, rules, sustained)
+        verdicts.append(verdict)
+        if level is not None:
+            after[TOGETHER] = memory.remember(own, Past(place.start, int(level)), of=rules.of)
     return tuple(verdicts), DriftHistory(reference_id=past.reference_id, features=after, sums=sums)
 
 
@@ -150,6 +163,7 @@ def _verdict(
     reason: str,
     features: tuple[FeatureVerdict, ...],
 ) -> DriftVerdict:
+    together = reference.together if reference else None
     return DriftVerdict(
         record_id=record_id(
             "drift-verdict", window.model, window.window_start, window.window_end, reference_id
@@ -172,4 +186,6 @@ def _verdict(
         late=window.late,
         offsets_read=window.offsets_read,
         season=reference.season if reference else "",
+        correlation=round(together.mean_correlation, 4) if together else 0.0,
+        effective_features=round(together.effective_features, 2) if together else 0.0,
     )

@@ -13,6 +13,7 @@ from streaming.drift.overlap import overlap_of_categories, overlap_of_numbers
 from streaming.drift.rules import SHARES_WEIGHT, WEIGHTS_OF_CATEGORIES, WEIGHTS_OF_NUMBERS
 from streaming.drift.scores import DISPERSION, LOCATION, SHAPE, NumberScores, prepare_scores
 from streaming.drift.spending import OVERLAPPING
+from streaming.drift.together import PreparedTogether, prepare_together
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -60,6 +61,8 @@ class PreparedReference:
     features: Mapping[str, PreparedFeature]
     season: str = ""
     """The slot it is for, in words."""
+    together: PreparedTogether | None = None
+    """How features move together; None where no rows were sampled, and for a slot."""
 
     def in_season(self, name: str) -> PreparedReference:
         """The same, said to be for a slot."""
@@ -84,6 +87,7 @@ def prepare_reference(
             for summary in reference.features
             if summary.name in specs
         },
+        together=prepare_together(reference.sample, contract.features),
     )
 
 

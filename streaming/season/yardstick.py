@@ -84,7 +84,9 @@ class SeasonalReference:
         periods = slot.periods if slot else 0
         name = slot_name(number, self._rules.season)
         prepared = prepare_reference(
-            replace(self._reference, features=tuple(features), slots=()), self._contract, extra
+            replace(self._reference, features=tuple(features), slots=(), sample=None),
+            self._contract,
+            extra,
         )
         return prepared.in_season(f"{name}, {periods} periods of history")
 
