@@ -27,8 +27,8 @@ lint: setup ## format, lint, types and import rules only
 bench: setup ## measure; figures go to .driftline/bench/report.json
 	@$(bin)/python -m tests.bench
 
-study: setup ## simulate quiet days: false alarms against the budget
-	@$(bin)/python -m tests.study quiet
+study: setup ## prove the judgement: quiet days, power, real rows, seasons (about an hour)
+	@$(bin)/python -m tests.study all
 
 up: setup ## start the embedded stack
 	@$(bin)/driftline up

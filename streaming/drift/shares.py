@@ -8,6 +8,7 @@ distance otherwise. 1 -> 3 % missing is 0.45 sd, 1 -> 4 % 0.58, 0 -> 1 % 0.50, 5
 
 from __future__ import annotations
 
+from functools import lru_cache
 from math import exp, pi
 
 from msgspec.structs import replace
@@ -23,6 +24,17 @@ MOST_HEAVY = 8
 """At most so many, the heaviest."""
 
 
+@lru_cache(maxsize=65_536)
+def _least(rules: DriftRules) -> float:
+    """The floor of shares."""
+    return float(special.ndtr(special.ndtri(rules.share_floor) - rules.suspected_sd))
+
+
+@lru_cache(maxsize=65_536)
+def _probit(share: float, least: float) -> float:
+    return float(special.ndtri(min(max(share, least), 1.0 - least)))
+
+
 def share_effect(now: float, before: float, rules: DriftRules) -> float:
     """Difference of two shares on the probit scale, cut at the floor.
 
@@ -31,9 +43,8 @@ def share_effect(now: float, before: float, rules: DriftRules) -> float:
     >>> round(share_effect(0.005, 0.0, DriftRules()), 2)
     0.25
     """
-    least = float(special.ndtr(special.ndtri(rules.share_floor) - rules.suspected_sd))
-    low, high = (min(max(share, least), 1.0 - least) for share in (before, now))
-    return float(special.ndtri(high) - special.ndtri(low))
+    least = _least(rules)
+    return _probit(now, least) - _probit(before, least)
 
 
 def share_test(
@@ -50,31 +61,38 @@ def share_test(
     """`count` of `n` rows against the reference's count (`before`, may be fractional) of `m`.
 
     The reference's share is (before + 1/2) / (m + 1), so that zero of m is not taken for never.
-    The wobble is one of the probit, as the effect is; in units of the share's own standard error
-    it is phi(Phi^-1(p)) / sqrt(p (1 - p)) times as large. A `tail` of a feature's values strays
-    with its place and with its spread, whose effect (that of the dispersion test) is sqrt(2) of the
+    The wobble is one of the probit, as the effect is. A `tail` of a feature's values strays with
+    its place and with its spread, whose effect (that of the dispersion test) is sqrt(2) of the
     stretch: by sqrt(1 + Phi^-1(p)^2 / 2) wobbles. With `only_more`, fewer than before is no
     change: nobody misses values that were never to be expected.
     """
     share = (before + 0.5) / (m + 1.0)
-    far = float(special.ndtri(share)) ** 2
-    slope = exp(-far) / (2.0 * pi * share * (1.0 - share)) * (1.0 + far / 2.0 if tail else 1.0)
-    wobble = n * rules.wobble_sd**2 * slope
-    persistence = wobble + n / m
-    z, effect = share_z_beside(count, n, share, m), share_effect(count / n, before / m, rules)
-    if only_more:
-        z, effect = max(0.0, z), max(0.0, effect)
+    wobble = n * rules.wobble_sd**2 * _slope(share, tail=tail)
+    z = effect = 0.0
+    if not only_more or count > n * share:
+        z, effect = share_z_beside(count, n, share, m), share_effect(count / n, before / m, rules)
+        if only_more:
+            z, effect = max(0.0, z), max(0.0, effect)
     return Evidence(
         name=name,
         statistic=count / n,
-        p=two_sided(z, wobble / (1.0 + n / m)),
+        p=two_sided(z, wobble / (1.0 + n / m)) if z else 1.0,
         effect=effect,
         n=n,
-        persistence=persistence,
+        persistence=wobble + n / m,
         shares=(share,),
         m=m,
         only_more=only_more,
     )
+
+
+@lru_cache(maxsize=65_536)
+def _slope(share: float, *, tail: bool) -> float:
+    """Squared change of a share, in its own standard errors, when its probit changes by 1:
+    phi(Phi^-1(p))^2 / (p (1 - p))."""
+    far = float(special.ndtri(share)) ** 2
+    slope = exp(-far) / (2.0 * pi * share * (1.0 - share))
+    return slope * (1.0 + far / 2.0) if tail else slope
 
 
 def worst_of(tests: list[Evidence]) -> list[Evidence]:

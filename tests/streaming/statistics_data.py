@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import os
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -22,7 +23,9 @@ settings.register_profile("steady", deadline=None)
 settings.load_profile("steady")
 
 SECONDS = 5.0
-TAXI = Path(__file__).parents[3] / "shared" / "data" / "chicago_taxi.csv"
+_SHARED = Path(__file__).parents[3] / "shared" / "data" / "chicago_taxi.csv"
+TAXI = Path(os.environ.get("DRIFTLINE_TAXI", _SHARED))
+"""Real rows, where they are."""
 
 Change = Callable[[npt.NDArray[Any], np.random.Generator], npt.NDArray[Any]]
 
@@ -152,9 +155,9 @@ TAXI_CONTRACT = contract(
 )
 
 
-def taxi() -> pa.RecordBatch:
+def taxi(path: Path = TAXI) -> pa.RecordBatch:
     """The real rows of `TAXI`."""
-    with TAXI.open(newline="") as file:
+    with path.open(newline="") as file:
         rows = list(csv.DictReader(file))
     columns: list[pa.Array[Any]] = []
     for spec in TAXI_CONTRACT.features:

@@ -1,30 +1,27 @@
-"""`python -m tests.study quiet`: simulate quiet days and compare false alarms with the budget.
+"""Simulations of the judgement: what it promises, measured.
 
-Seeded: the same command prints the same figures. `--days` is what the cheapest arm gets; dearer
-arms get fewer. Results go to `.driftline/study/quiet.json` as well.
+Seeded: the same command prints the same figures. Results also go to `.driftline/study` as JSON and
+as markdown. `python -m tests.study all` runs every study.
 """
 
 from __future__ import annotations
 
-import dataclasses
-import json
 import time
 from math import inf
 from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.console import Console
-from rich.table import Table
 
 from tests.peers.peer import Peer
+from tests.streaming.statistics_data import TAXI
 from tests.study.arms import ARMS
 from tests.study.changes import CHANGES
-from tests.study.power import measure as delays
 from tests.study.quiet import measure
+from tests.study.tables import TALK, log_folder, show
 
 app = typer.Typer(help=__doc__, no_args_is_help=True, add_completion=False)
-OUT = Path(".driftline") / "study"
+Seed = Annotated[int, typer.Option(help="Of the random numbers.")]
 
 
 @app.callback()
@@ -36,81 +33,205 @@ def study() -> None:
 def quiet(
     scale: Annotated[float, typer.Option(help="Of the days of every arm.")] = 1.0,
     only: Annotated[str, typer.Option(help="Arms whose name contains this.")] = "",
-    seed: Annotated[int, typer.Option(help="Of the random numbers.")] = 1,
+    seed: Seed = 1,
 ) -> None:
     """False alarms on days on which nothing changes.
 
     Example: `python -m tests.study quiet --scale 0.1 --only wobble`
     """
-    talk = Console(stderr=True)
-    table = Table("arm", "days", "allowed", "seen", "ratio", "95 % interval", "lanes", "seconds")
-    results = []
+    rows, details = [], {}
     for place, arm in enumerate(ARMS):
         if only not in arm.name:
             continue
         began = time.process_time()
-        found_rate, found = measure(arm, days=max(1, round(arm.days * scale)), seed=seed + place)
+        rate, found = measure(arm, days=max(1, round(arm.days * scale)), seed=seed + place)
         took = time.process_time() - began
-        talk.print(f"{arm.name}: {found_rate.ratio:.2f} ({took:.0f} s)")
-        talk.print(f"  {found.tests.most_common(12)}")
-        table.add_row(
-            arm.name,
-            str(found.days),
-            f"{found_rate.expected:.0f}",
-            str(found_rate.observed),
-            f"{found_rate.ratio:.2f}",
-            f"{found_rate.low:.2f} – {found_rate.high:.2f}",
-            " ".join(f"{lane} {count}" for lane, count in sorted(found.begun.items())),
-            f"{took:.0f}",
-        )
-        results.append(
+        TALK.print(f"{arm.name}: {rate.ratio:.2f} ({took:.0f} s)")
+        rows.append(
             {
-                "arm": dataclasses.asdict(arm),
+                "arm": arm.name,
+                "features": len(arm.kinds),
                 "days": found.days,
-                **dataclasses.asdict(found_rate),
-                "lanes": found.begun,
-                "tests": found.tests,
+                "budget in 30 days": f"{arm.alarms:g}",
+                "allowed": f"{rate.expected:.0f}",
+                "seen": rate.observed,
+                "ratio": f"{rate.ratio:.2f}",
+                "95 % interval": f"{rate.low:.2f} – {rate.high:.2f}",
             }
         )
-    Console(width=140).print(table)
-    OUT.mkdir(parents=True, exist_ok=True)
-    (OUT / "quiet.json").write_text(json.dumps({"seed": seed, "arms": results}, indent=1))
+        details[arm.name] = {"seconds": took, "lanes": found.begun, "tests": found.tests}
+    show("quiet", rows, {"seed": seed, "scale": scale, "details": details})
+
+
+@app.command()
+def peers(
+    rows: Annotated[int, typer.Option(help="Of a window.")] = 1_000,
+    seed: Seed = 1,
+) -> None:
+    """False alarms of other detectors in 30 quiet days, with the settings they come with.
+
+    Example: `python -m tests.study peers --rows 1000`
+    """
+    from tests.study.beside import month
+
+    still, wobbly = (month(rows, sd, seed=seed, logs=log_folder()) for sd in (0.0, 0.05))
+    found = [
+        {
+            "detector": name,
+            "alarms": one.alarms,
+            "features alarmed, by day": one.feature_days,
+            "windows alarmed": f"{one.alarmed_windows / one.windows:.1%}",
+            "alarms, wobble 0.05 sd": wobbly[name].alarms,
+            "windows alarmed, wobble 0.05 sd": f"{wobbly[name].alarmed_windows / one.windows:.1%}",
+        }
+        for name, one in still.items()
+    ]
+    show("peers", found, {"seed": seed})
 
 
 @app.command()
 def power(
     trials: Annotated[int, typer.Option(help="Streams for each change and size.")] = 100,
     only: Annotated[str, typer.Option(help="Changes whose name contains this.")] = "",
-    seed: Annotated[int, typer.Option(help="Of the random numbers.")] = 1,
+    seed: Seed = 1,
 ) -> None:
-    """Windows until a change is found, beside other detectors at the same budget.
+    """Median windows until a change is found, beside other detectors at the same budget.
 
     Example: `python -m tests.study power --trials 20 --only ramp`
     """
-    talk, rows = Console(stderr=True), []
-    with Peer("river", OUT / "river.log") as peer:
+    from tests.study import power as study_of_power
+
+    found = []
+    with Peer("river", log_folder() / "river.log") as peer:
         for change in CHANGES:
             if only in change.name:
                 for size in (1_000, 10_000):
-                    began = time.process_time()
-                    rows += delays(change, size, trials=trials, seed=seed, peer=peer)
-                    talk.print(f"{change.name}, {size:,} rows: {time.process_time() - began:.0f} s")
-    detectors = list(dict.fromkeys(one.detector for one in rows))
-    table = Table("change", "rows", *detectors)
-    for name, size in dict.fromkeys((one.change, one.rows) for one in rows):
-        own = {o.detector: o.windows for o in rows if (o.change, o.rows) == (name, size)}
-        cells = [_windows(own.get(detector)) for detector in detectors]
-        table.add_row(name, f"{size:,}", *cells)
-    Console(width=140).print(table)
-    OUT.mkdir(parents=True, exist_ok=True)
-    found = [dataclasses.asdict(one) for one in rows]
-    (OUT / "power.json").write_text(json.dumps({"seed": seed, "delays": found}, indent=1))
+                    TALK.print(f"{change.name}, {size:,} rows")
+                    found += study_of_power.measure(
+                        change, size, trials=trials, seed=seed, peer=peer
+                    )
+    detectors = list(dict.fromkeys(one.detector for one in found))
+    shown = []
+    for name, size in dict.fromkeys((one.change, one.rows) for one in found):
+        own = {o.detector: o.windows for o in found if (o.change, o.rows) == (name, size)}
+        cells = {detector: _windows(own.get(detector)) for detector in detectors}
+        events = f"{own['ours'] * size:,.0f}"
+        shown.append({"change": name, "rows": f"{size:,}", **cells, "ours, events": events})
+    show("power", shown, {"seed": seed, "trials": trials})
 
 
 def _windows(median: float | None) -> str:
     if median is None:
         return "–"
     return "never" if median == inf else f"{median:g}"
+
+
+@app.command()
+def taxi(
+    data: Annotated[Path, typer.Option(help="The rows.", envvar="DRIFTLINE_TAXI")] = TAXI,
+    splits: Annotated[int, typer.Option(help="Random halves.")] = 100,
+    seed: Seed = 1,
+) -> None:
+    """Real rows: random halves against each other, 2016 against 2013.
+
+    Example: `python -m tests.study taxi --data ../shared/data/chicago_taxi.csv`
+    """
+    from tests.study.taxi import halves, then_and_now
+
+    if not data.exists():
+        TALK.print(f"There is no file {data}; name it with --data or DRIFTLINE_TAXI.")
+        raise typer.Exit(2)
+    same = halves(data, splits=splits, seed=seed)
+    found = [
+        {"rules": rules, "splits": splits, "features": same.features, "judged": judged}
+        for rules, judged in (
+            ("default", _counts(same.by_outcome)),
+            ("no floors, no wobble", _counts(same.strict)),
+        )
+    ]
+    show("taxi-halves", found, {"seed": seed})
+    moved = [
+        {
+            "feature": one.feature,
+            "outcome": one.outcome,
+            "effect, sd": f"{one.effect:.2f}",
+            "why": one.reason,
+        }
+        for one in then_and_now(data, seed=seed)
+    ]
+    show("taxi-years", moved, {"seed": seed})
+
+
+def _counts(by_outcome: dict[str, int]) -> str:
+    return ", ".join(f"{count:,} {name}" for name, count in sorted(by_outcome.items()))
+
+
+@app.command()
+def robust(
+    runs: Annotated[int, typer.Option(help="Streams.")] = 10,
+    seed: Seed = 1,
+) -> None:
+    """One bad row in 10,000, and windows of every size when nothing changed.
+
+    Example: `python -m tests.study robust --runs 4`
+    """
+    from tests.study.robust import one_bad_row, quiet_by_rows
+
+    found = [
+        {
+            "one bad row in 10,000": one.bad,
+            "floors": "on" if one.floors else "off",
+            "verdicts compared": f"{one.compared:,}",
+            "changed": one.changed,
+        }
+        for one in one_bad_row(runs=runs, seed=seed)
+    ]
+    show("robust-rows", found, {"seed": seed, "runs": runs})
+    sizes = quiet_by_rows(runs=runs, seed=seed)
+    table = [
+        {"rows of a quiet window": f"{n:,}", "verdicts": _counts(said)} for n, said in sizes.items()
+    ]
+    show("robust-sizes", table, {"seed": seed, "runs": runs})
+
+
+@app.command()
+def seasons(
+    seeds: Annotated[int, typer.Option(help="So many seeds, from 1.")] = 5,
+) -> None:
+    """A daily swing of 1 sd over two weeks, and +0.5 sd on a Sunday.
+
+    Example: `python -m tests.study seasons --seeds 2`
+    """
+    from tests.study.seasons import season
+
+    found = [season(seed) for seed in range(1, seeds + 1)]
+    rows = [
+        {
+            "seed": one.seed,
+            "quiet windows": one.windows,
+            "alarms": one.alarms,
+            "windows until +0.5 sd on Sunday": one.delay or "not in 3",
+        }
+        for one in found
+    ]
+    show("seasons", rows, {})
+
+
+@app.command("all")
+def everything(seed: Seed = 1) -> None:
+    """Every study, the cheap ones first.
+
+    Example: `python -m tests.study all`
+    """
+    if TAXI.exists():
+        taxi(TAXI, 100, seed)
+    else:
+        TALK.print("Left out: taxi; its rows are not here, DRIFTLINE_TAXI names them.")
+    robust(10, seed)
+    seasons(5)
+    peers(1_000, seed)
+    power(100, "", seed)
+    quiet(1.0, "", seed)
 
 
 if __name__ == "__main__":

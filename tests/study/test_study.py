@@ -64,7 +64,7 @@ SMALL = Arm(name="small", days=100, alarms=20.0, kinds=("normal", "poisson", "fe
 
 
 def test_the_same_seed_gives_the_same_figures() -> None:
-    once, again = (measure(SMALL, days=10, seed=7) for _ in range(2))
+    once, again = (measure(SMALL, days=5, seed=7) for _ in range(2))
     assert once == again
 
 
