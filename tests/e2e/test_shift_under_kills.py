@@ -60,6 +60,8 @@ class Killer:
                 self.judged += 1
                 if self.judged == 1:
                     self.kill("flink-taskmanager")
+                if self.judged == 2:
+                    self.kill("labels")
             case RetrainRequest(cause="drift"):
                 self.kill("daemon")
             case RetrainProgress(component="StatisticsGen", state="started") if self.judged:
@@ -116,6 +118,7 @@ def test_the_circle_closes_all_the_same(run: tuple[Machine, Killer, int]) -> Non
 def test_everybody_was_killed(run: tuple[Machine, Killer, int]) -> None:
     victims = {
         "flink-taskmanager",
+        "labels",
         "daemon",
         "worker",
         "prometheus",
@@ -164,6 +167,32 @@ def test_the_commands_tell_the_story(run: tuple[Machine, Killer, int]) -> None:
         "predict", "big_tipper", "--rows", '[{"fare": 12.5, "payment_type": "Cash"}]'
     )
     assert 0.0 <= answered["predictions"][0] <= 1.0
+
+
+def test_labels_were_joined_and_no_verdict_on_them_came_twice(
+    run: tuple[Machine, Killer, int],
+) -> None:
+    machine = run[0]
+    deadline = time.time() + 120
+    while not (judged := quality_of(2, machine)):  # three looks are the baseline first
+        assert time.time() < deadline, machine.run("quality", "big_tipper")
+        time.sleep(2.0)
+    assert {verdict["outcome"] for verdict in judged} <= {"stable", "suspected"}
+    with contextlib.closing(KafkaLog("127.0.0.1:9092")) as log:
+        (span,) = log.spans(topics.QUALITY_VERDICTS.name)
+        ids = [decode(message.value or b"").record_id for message in log.read(span)]
+    assert len(set(ids)) == len(ids)
+
+
+def quality_of(version: int, machine: Machine) -> list[dict[str, object]]:
+    """The mature windows of a version that were judged."""
+    return [
+        verdict
+        for verdict in machine.run("quality", "big_tipper", "--last", "40")
+        if verdict["version"] == version
+        and verdict["stage"] == "realised"
+        and verdict["outcome"] != "inconclusive"
+    ]
 
 
 def test_every_panel_of_the_dashboard_is_answered(run: tuple[Machine, Killer, int]) -> None:
