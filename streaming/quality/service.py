@@ -32,7 +32,8 @@ from streaming.quality.rows import OutcomeOf, Refused, read_labels, read_predict
 from streaming.quality.rules import QualityRules
 
 MOST_AT_ONCE = 5000
-"""Messages taken in before the windows get their turn."""
+MOST_SECONDS = 0.5
+"""Messages taken in, and time spent on them, before the windows get their turn."""
 _MOST_DEAD_BYTES = 2048
 _RECORDS = (topics.PROMOTIONS.name, topics.DRIFT_VERDICTS.name)
 
@@ -68,6 +69,8 @@ class LabelService:
     """Records of the house that could not be read."""
     _messages: Iterator[Message | None] = field(init=False)
     _read_to: dict[tuple[str, int], int] = field(default_factory=dict)
+    _outbox: list[Record] = field(default_factory=list)
+    """What is due and not yet on the log."""
     _lettered_to: dict[tuple[str, int], int] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
@@ -105,21 +108,36 @@ class LabelService:
                     self._take(batch)
         if first is not None:
             self._take([first])
+        self._publish()
 
     def _memory_seconds(self) -> float:
         return 2.0 * self.rules.horizon_seconds + self.rules.patience_seconds + 60.0
 
     def step(self) -> tuple[QualityVerdict, ...]:
-        """Take in what has come, and publish the verdicts that are due."""
+        """Take in what has come, and publish what is due.
+
+        Raises
+        ------
+        Temporary
+            When the log takes nothing now; the next step publishes it.
+        """
         batch: list[Message] = []
+        until = self.clock.now() + MOST_SECONDS
         for message in islice(self._messages, MOST_AT_ONCE):
             if message is None:
                 break
             batch.append(message)
+            if self.clock.now() >= until:
+                break
         self._take(batch)
-        verdicts = self.book.tick(self.clock.now())
-        if verdicts:
-            self.log.append(verdicts)
+        self._outbox += self.book.tick(self.clock.now())
+        return self._publish()
+
+    def _publish(self) -> tuple[QualityVerdict, ...]:
+        if self._outbox:
+            self.log.append(self._outbox)
+        sent, self._outbox = self._outbox, []
+        verdicts = tuple(record for record in sent if isinstance(record, QualityVerdict))
         for verdict in verdicts:
             self.report(verdict)
         return verdicts
@@ -150,9 +168,7 @@ class LabelService:
                     self.book.promotion(record)
                 elif isinstance(record, DriftVerdict):
                     self.book.drift(record)
-        letters = [self._letter(one) for one in refused if self._is_new(one.message)]
-        if letters:
-            self.log.append(letters)
+        self._outbox += [self._letter(one) for one in refused if self._is_new(one.message)]
 
     def _is_new(self, message: Message) -> bool:
         place = message.topic, message.partition

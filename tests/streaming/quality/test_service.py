@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import uuid
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -11,12 +11,13 @@ import orjson
 import pytest
 
 from streaming.contracts import topics
-from streaming.contracts.clock import Clock
+from streaming.contracts.clock import Clock, SystemClock
 from streaming.contracts.codec import decode
+from streaming.contracts.errors import Unreachable
 from streaming.contracts.log import MemoryLog, RecordLog
 from streaming.contracts.model import ModelContract
 from streaming.contracts.records import DeadLetter, Promotion, QualityVerdict, Record
-from streaming.contracts.topics import applications_topic
+from streaming.contracts.topics import Topic, applications_topic
 from streaming.engines.kafka_log import KafkaLog
 from streaming.quality import QualityRules
 from streaming.quality.service import LabelService
@@ -119,8 +120,6 @@ def promotion(model: str, at: float) -> Promotion:
 
 @pytest.fixture(params=["memory", pytest.param("kafka", marks=pytest.mark.engine)])
 def site(request: pytest.FixtureRequest) -> Iterator[Site]:
-    from streaming.contracts.clock import SystemClock
-
     log: RecordLog
     if request.param == "memory":
         log = MemoryLog()
@@ -182,6 +181,38 @@ def test_what_comes_while_it_runs_is_followed(site: Site) -> None:
     site.clock.sleep(12.0)
     assert [v.stage for v in step(service, 1)] == ["realised"]
     assert step(service, 0) == []
+
+
+def test_what_the_log_did_not_take_is_published_later() -> None:
+    clock = Skewed(SystemClock())
+    log = Refusing()
+    site = Site(log, clock)
+    site.promote()
+    site.window(0, bad=True)
+    log.refuses = True
+    with pytest.raises(Unreachable):
+        site.service()
+    log.refuses = False
+    service = site.service()
+    log.refuses = True
+    site.window(17)
+    for _ in range(2):
+        with pytest.raises(Unreachable):
+            service.step()
+    log.refuses = False
+    assert "estimated" in [v.stage for v in step(service, 1)]
+    assert len(site.all(DeadLetter)) == 2
+
+
+class Refusing(MemoryLog):
+    """A log in memory that takes no records now and then."""
+
+    refuses = False
+
+    def append(self, records: Sequence[Record], *, topic: Topic | None = None) -> None:
+        if self.refuses:
+            raise Unreachable("Kafka does not answer.")
+        super().append(records, topic=topic)
 
 
 def test_records_that_cannot_be_read_do_not_stop_it(site: Site) -> None:
