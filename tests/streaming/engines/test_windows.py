@@ -11,7 +11,11 @@ from streaming.contracts.errors import Misconfigured
 from streaming.engines.windows import NEVER_MS, Windows
 
 WINDOWS = Windows.of(5.0, 2.0)
-times = st.lists(st.floats(-10, 100) | st.floats(-1e300, 1e9), max_size=40)
+# Without subnormal numbers: TensorFlow, loaded by other tests, lets the processor take them for 0.
+times = st.lists(
+    st.floats(-10, 100, allow_subnormal=False) | st.floats(-1e300, 1e9, allow_subnormal=False),
+    max_size=40,
+)
 
 
 @given(times, st.lists(st.integers(0, 40), max_size=5))
