@@ -36,6 +36,7 @@ from streaming.contracts.statistics import (
     SlotSummary,
     TestResult,
     WindowSummary,
+    Wobble,
 )
 
 __all__ = [
@@ -82,6 +83,7 @@ __all__ = [
     "SlotSummary",
     "TestResult",
     "WindowSummary",
+    "Wobble",
 ]
 
 GateOutcome = Literal["pass", "fail", "insufficient", "error"]

@@ -21,7 +21,7 @@ class NumericGrid(Part, frozen=True, kw_only=True):
 
 
 class Categories(Part, frozen=True, kw_only=True):
-    """Exact counts of the most frequent values; what the bound cut off is in `tail_rows`.
+    """Counts of the most frequent values; rows that count for none of them are in `tail_rows`.
 
     `values` and `counts` are parallel, sorted by count descending, then value.
     """
@@ -29,6 +29,9 @@ class Categories(Part, frozen=True, kw_only=True):
     values: tuple[str, ...]
     counts: tuple[int, ...]
     tail_rows: int = 0
+    error: int = 0
+    """No value has fewer rows than its count (0 where it is not listed), and none more than this
+    many above it. 0: exact."""
 
 
 class FeatureSummary(Part, frozen=True, kw_only=True):
@@ -51,6 +54,17 @@ class RowSample(Part, frozen=True, kw_only=True):
     below: int
     """Every row whose key is smaller is in the sample."""
     data: bytes
+
+
+class Wobble(Part, frozen=True, kw_only=True):
+    """How far healthy features strayed from day to day before the version was made."""
+
+    sd: float
+    """An upper bound, in standard deviations."""
+    days: int
+    features: int
+    degrees: float
+    """Of freedom: days beyond the first, times features as far as they are independent."""
 
 
 class SlotSummary(Part, frozen=True, kw_only=True):
@@ -156,6 +170,8 @@ class DriftVerdict(Record, frozen=True, kw_only=True, tag="drift-verdict"):
     """Mean |r| of the reference's pairs of features."""
     effective_features: float = 0.0
     """So many independent features would vary as much; 0 where no rows were sampled."""
+    wobble: str = ""
+    """Which day-to-day stray the limits allow for, in words."""
 
 
 class ReferenceSummary(Record, frozen=True, kw_only=True, tag="reference-summary"):
@@ -170,3 +186,5 @@ class ReferenceSummary(Record, frozen=True, kw_only=True, tag="reference-summary
     """The same by hour of the day or week, where a season is known."""
     sample: RowSample | None = None
     """Some of the rows, for what features do together."""
+    wobble: Wobble | None = None
+    """Learnt from the days before; None while there were too few."""

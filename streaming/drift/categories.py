@@ -39,6 +39,8 @@ class CategoryShares:
     """Values seen exactly once, …"""
     twice: int
     """… and twice."""
+    error: int = 0
+    """Rows that a value may have beyond its count."""
 
     @property
     def heavy(self) -> Integers:
@@ -60,6 +62,7 @@ def prepare_categories(categories: Categories) -> CategoryShares | None:
         tail=categories.tail_rows,
         once=int((counts == 1).sum()),
         twice=int((counts == 2).sum()),
+        error=categories.error,
     )
 
 
@@ -67,7 +70,7 @@ def category_tests(
     shares: CategoryShares, categories: Categories, rules: DriftRules
 ) -> list[Evidence]:
     """All tests of a window's counted values, which are at least one."""
-    now = np.zeros(len(shares.counts), np.int64)
+    now: Integers = np.zeros(len(shares.counts), np.int64)
     unseen = categories.tail_rows
     for value, count in zip(categories.values, categories.counts, strict=True):
         place = shares.places.get(value)
@@ -75,10 +78,27 @@ def category_tests(
             unseen += count
         else:
             now[place] = count
-    n = int(now.sum()) + unseen
+    n, rest = int(now.sum()) + unseen, unseen
+    if categories.error or shares.error:
+        now, unseen, rest = _nearest(shares, now, unseen, categories)
     before, m = never_seen(shares.tail + shares.once, shares.twice, shares.m)
     news = share_test("unseen", unseen, n, before=before, m=m, rules=rules, only_more=True)
-    return [news, *_together(shares, now, unseen, rules), *_alone(shares, now, n, rules)]
+    return [news, *_together(shares, now, rest, rules), *_alone(shares, now, n, rules)]
+
+
+def _nearest(
+    shares: CategoryShares, now: Integers, unseen: int, categories: Categories
+) -> tuple[Integers, int, int]:
+    """The counts nearest to no change that the errors of both sides allow: what a test then
+    finds cannot come from them. Then the fewest unseen rows, as those of the tail may be known
+    values', and the rows left beside these counts."""
+    n = int(now.sum()) + unseen
+    scale = n / shares.m
+    low, high = now - np.ceil(shares.error * scale), now + categories.error
+    near = np.clip(np.rint(shares.counts * scale), np.maximum(0, low), high)
+    likely: Integers = near.astype(np.int64)
+    hidden = min(categories.tail_rows, categories.error * len(now))
+    return likely, max(0, unseen - hidden), max(0, n - int(likely.sum()))
 
 
 def _together(

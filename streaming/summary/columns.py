@@ -27,7 +27,8 @@ class FeaturePart:
     """Counts of one feature.
 
     `ids` with `counts` are grid buckets, or the values of an integer category; `values` are
-    text values. `tail_rows` were cut off by the bound on distinct values.
+    text values. `tail_rows` are counted for none because of the bound on distinct values, and no
+    value lacks more than `error` of them.
     """
 
     missing: int = 0
@@ -36,6 +37,7 @@ class FeaturePart:
     counts: Integers = field(default_factory=_no_ids)
     values: Mapping[str, int] = field(default_factory=dict)
     tail_rows: int = 0
+    error: int = 0
 
 
 def count_column(spec: FeatureSpec, column: pa.Array[Any], most_text_bytes: int) -> FeaturePart:

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
 
-import numpy as np
 import pyarrow as pa
 
 from streaming.contracts.errors import Permanent
@@ -15,7 +14,7 @@ from streaming.grid import add_counts
 from streaming.summary.columns import FeaturePart, count_column
 from streaming.summary.sample import Keys, Sample, add_rows, merge_samples, settle
 from streaming.summary.sample_records import sample_record
-from streaming.summary.values import MOST_PARTIAL_VALUES, add_values, bounded
+from streaming.summary.values import MOST_PARTIAL_VALUES, add_values, bounded, taken_off
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -139,11 +138,12 @@ def is_counted_by_value(spec: FeatureSpec) -> bool:
 
 def _add_parts(spec: FeatureSpec, parts: Sequence[FeaturePart]) -> FeaturePart:
     ids, counts = add_counts([(part.ids, part.counts) for part in parts])
-    values, cut_off = add_values(part.values for part in parts)
+    values, cut_off, error = add_values(part.values for part in parts)
     if is_counted_by_value(spec) and len(ids) > MOST_PARTIAL_VALUES:
-        kept = np.sort(np.lexsort((ids, -counts))[:MOST_PARTIAL_VALUES])
-        cut_off += int(counts.sum() - counts[kept].sum())
-        ids, counts = ids[kept], counts[kept]
+        error = taken_off(counts, MOST_PARTIAL_VALUES)
+        kept = counts > error
+        cut_off = int(counts.sum() - (counts[kept] - error).sum())
+        ids, counts = ids[kept], counts[kept] - error
     return FeaturePart(
         missing=sum(part.missing for part in parts),
         non_finite=sum(part.non_finite for part in parts),
@@ -151,6 +151,7 @@ def _add_parts(spec: FeatureSpec, parts: Sequence[FeaturePart]) -> FeaturePart:
         counts=counts,
         values=values,
         tail_rows=cut_off + sum(part.tail_rows for part in parts),
+        error=error + sum(part.error for part in parts),
     )
 
 
@@ -159,7 +160,7 @@ def _finish_one(spec: FeatureSpec, part: FeaturePart, rows: int) -> FeatureSumma
     grid = categories = None
     if is_counted_by_value(spec):
         by_value = {**part.values, **dict(zip(map(str, numbers[0]), numbers[1], strict=True))}
-        categories = bounded(by_value, part.tail_rows)
+        categories = bounded(by_value, part.tail_rows, part.error)
     else:
         grid = NumericGrid(pivot=spec.pivot, buckets=tuple(numbers[0]), counts=tuple(numbers[1]))
     return FeatureSummary(

@@ -15,7 +15,7 @@ from streaming.summary.values import add_values, bounded
 def merge_summaries(summaries: Sequence[FeatureSummary]) -> FeatureSummary:
     """One feature's summaries (at least one) added up.
 
-    Exact for grids, and for categories as long as no summary has a tail.
+    Exact for grids, and for categories as long as no summary has a tail; else errors add up.
 
     Raises
     ------
@@ -56,5 +56,10 @@ def _grid(grids: Sequence[NumericGrid]) -> NumericGrid | None:
 def _categories(many: Sequence[Categories]) -> Categories | None:
     if not many:
         return None
-    counts, cut_off = add_values(dict(zip(one.values, one.counts, strict=True)) for one in many)
-    return bounded(counts, cut_off + sum(one.tail_rows for one in many))
+    named = (dict(zip(one.values, one.counts, strict=True)) for one in many)
+    counts, cut_off, error = add_values(named)
+    return bounded(
+        counts,
+        cut_off + sum(one.tail_rows for one in many),
+        error + sum(one.error for one in many),
+    )

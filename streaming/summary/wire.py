@@ -26,6 +26,7 @@ class _Part(msgspec.Struct, array_like=True, frozen=True):
     counts: bytes
     values: dict[str, int]
     tail_rows: int
+    error: int = 0
 
 
 class _Wire(msgspec.Struct, array_like=True, frozen=True):
@@ -58,6 +59,7 @@ def to_bytes(partial: Partial) -> bytes:
                     _pack(part.counts),
                     dict(part.values),
                     part.tail_rows,
+                    part.error,
                 )
                 for part in partial.parts
             ),
@@ -111,6 +113,7 @@ def _part(part: _Part) -> FeaturePart:
         counts=counts,
         values=part.values,
         tail_rows=part.tail_rows,
+        error=part.error,
     )
 
 

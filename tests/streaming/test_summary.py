@@ -188,9 +188,11 @@ def test_more_values_than_the_bound_become_the_tail() -> None:
     left = summary.add(summary.start(many), one)
     for feature in summary.finish(summary.merge([left, left])):
         assert feature.categories is not None
-        assert len(feature.categories.values) == summary.MOST_VALUES
+        assert len(feature.categories.values) <= summary.MOST_VALUES
         assert int(feature.categories.values[0]) == 7
-        assert feature.categories.counts[0] == 12
+        assert feature.categories.counts[0] <= 12
+        assert feature.categories.counts[0] + feature.categories.error >= 12
+        assert 0 < feature.categories.error <= 2 * len(names) / summary.MOST_PARTIAL_VALUES
         assert sum(feature.categories.counts) + feature.categories.tail_rows == 2 * len(names)
 
 
