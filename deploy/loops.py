@@ -17,6 +17,10 @@ if TYPE_CHECKING:
     from deploy.wiring import House
 
 
+WOBBLE_WEEKS = 4.0
+"""So far back a wobble is learnt, without a season."""
+
+
 def model_loop(house: House, model: str) -> ModelLoop:
     """Rules from the settings, ports on Kafka, Envoy, Prometheus and the model servers."""
     contract, layout = house.contract(model), envoy_layout(house)
@@ -25,7 +29,12 @@ def model_loop(house: House, model: str) -> ModelLoop:
         splitter=EnvoySplitter(house.home / "envoy", layout),
         servers=TfServing(layout, base_path=str(house.artifact_root / "models" / model)),
         metrics=PrometheusMetrics(house.prometheus_url, latency_ms=rules.latency_ms),
-        references=WindowReferences(log=log, store=house.store(), seasons=_seasons(house, model)),
+        references=WindowReferences(
+            log=log,
+            store=house.store(),
+            seasons=_seasons(house, model),
+            days=_days(house, model),
+        ),
     )
     return ModelLoop(
         contract=contract,
@@ -34,6 +43,20 @@ def model_loop(house: House, model: str) -> ModelLoop:
         labels=LabelLog(log, contract.labels_topic),
         serving=serving,
     )
+
+
+def _days(house: House, model: str) -> dict[str, SeasonOf]:
+    """Which days teach the wobble; none where the settings give it."""
+    drift = house.drift_rules(model)
+    if not drift.learn_wobble:
+        return {}
+    days = SeasonOf(
+        contract=house.contract(model),
+        season=drift.season,
+        zone=drift.season_zone,
+        weeks=drift.season_weeks if drift.season != "none" else WOBBLE_WEEKS,
+    )
+    return {model: days}
 
 
 def _seasons(house: House, model: str) -> dict[str, SeasonOf]:

@@ -16,10 +16,16 @@ from streaming.contracts.codec import decode, encode
 from streaming.contracts.errors import Unreadable
 from streaming.contracts.log import RecordLog
 from streaming.contracts.model import ModelContract
-from streaming.contracts.records import Artifact, ModelVersion, WindowSummary
+from streaming.contracts.records import (
+    Artifact,
+    ModelVersion,
+    ReferenceSummary,
+    WindowSummary,
+    Wobble,
+)
 from streaming.engines.artifacts import ArtifactStore
 from streaming.reference import build_reference
-from streaming.season import Season, learn_slots
+from streaming.season import Days, Season, learn_slots
 
 WEEK = 604_800.0
 
@@ -52,6 +58,8 @@ class WindowReferences:
     store: ArtifactStore
     seasons: Mapping[str, SeasonOf] = field(default_factory=dict)
     """By model, where the judge knows a season."""
+    days: Mapping[str, SeasonOf] = field(default_factory=dict)
+    """By model, where the wobble is learnt: how far back, and whether hours differ."""
 
     def publish(self, version: ModelVersion) -> Artifact | None:
         """Merge the version's windows and store the summary; None when there are none.
@@ -81,8 +89,22 @@ class WindowReferences:
         if season is not None:
             slots = learn_slots(found.values(), season.contract, season.season, season.zone)
             reference = replace(reference, slots=slots)
+        days = self.days.get(version.model)
+        if days is not None:
+            reference = replace(reference, wobble=self._wobble(days, reference, version))
         name = f"references/{version.model}/{version.version}.json"
         return self.store.put(name, encode(reference))
+
+    def _wobble(
+        self, of: SeasonOf, reference: ReferenceSummary, version: ModelVersion
+    ) -> Wobble | None:
+        """Learnt in a second reading, so that weeks of windows are never held at once."""
+        days = Days(reference=reference, contract=of.contract, season=of.season, zone=of.zone)
+        first = of.first(version)
+        for summary in self._summaries(version.model):
+            if first <= summary.window_start and summary.window_end <= version.window_end:
+                days.add(summary)
+        return days.learn()
 
     def _summaries(self, model: str) -> Iterator[WindowSummary]:
         for span in self.log.spans(topics.WINDOW_STATISTICS.name):

@@ -90,8 +90,9 @@ class DriftSettings(Section):
     sustained: Annotated[units.Sustained, BeforeValidator(units.sustained)] = units.Sustained(3, 5)
     min_rows: int = Field(default=200, ge=1)
     """A window with fewer rows is inconclusive."""
-    wobble: float = Field(default=0.05, ge=0)
-    """Day-to-day movement that is no drift, in standard deviations."""
+    wobble: Annotated[float, Field(ge=0)] | Literal["learnt"] = "learnt"
+    """Day-to-day movement that is no drift, in standard deviations; learnt = from the days before
+    a version's training windows, 0.05 while they are too few."""
     season: Literal["none", "hour-of-day", "hour-of-week"] = "none"
     """Compare a window with the history of its own hour."""
     season_zone: str = "UTC"

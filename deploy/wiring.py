@@ -131,7 +131,8 @@ class House:
             sustained=drift.sustained.hits,
             of=drift.sustained.of,
             min_rows=drift.min_rows,
-            wobble_sd=drift.wobble,
+            wobble_sd=0.05 if drift.wobble == "learnt" else drift.wobble,
+            learn_wobble=drift.wobble == "learnt",
             season=drift.season,
             season_zone=drift.season_zone,
         )

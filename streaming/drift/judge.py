@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
+from msgspec.structs import replace as replace_struct
+
 from streaming.contracts.identity import record_id
 from streaming.contracts.model import FeatureSpec, ModelContract
 from streaming.contracts.records import (
@@ -63,7 +65,8 @@ def judge_drift(
         problem = "There is no reference yet; the first promotion brings it."
     if problem or reference is None:
         return _verdict(window, reference, reference_id, "inconclusive", problem, ()), past
-    features, after = _judge_features(window, reference, past, rules, judged)
+    allowed = rules.with_wobble(reference.wobble)
+    features, after = _judge_features(window, reference, past, allowed, judged)
     outcome = _worst(features)
     singles = [one for one in features if one.feature != TOGETHER]
     if _worst(singles) == "inconclusive":
@@ -73,7 +76,8 @@ def judge_drift(
     if broken and outcome == "stable":
         outcome = "inconclusive"
         reason = f"{', '.join(broken)} went missing against the schema; see the anomalies."
-    return _verdict(window, reference, reference_id, outcome, reason, features), after
+    verdict = _verdict(window, reference, reference_id, outcome, reason, features)
+    return replace_struct(verdict, wobble=reasons.of_wobble(allowed, reference)), after
 
 
 @dataclass(frozen=True, slots=True)

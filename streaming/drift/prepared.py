@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 
 from streaming.contracts.model import FeatureSpec, ModelContract
-from streaming.contracts.records import FeatureSummary, ReferenceSummary
+from streaming.contracts.records import FeatureSummary, ReferenceSummary, Wobble
 from streaming.drift.categories import CategoryShares, prepare_categories
 from streaming.drift.evidence import Evidence
 from streaming.drift.overlap import overlap_of_categories, overlap_of_numbers
@@ -61,6 +61,8 @@ class PreparedReference:
     features: Mapping[str, PreparedFeature]
     season: str = ""
     """The slot it is for, in words."""
+    wobble: Wobble | None = None
+    """Learnt from the days before the reference."""
     together: PreparedTogether | None = None
     """How features move together; None where no rows were sampled, and for a slot."""
 
@@ -87,6 +89,7 @@ def prepare_reference(
             for summary in reference.features
             if summary.name in specs
         },
+        wobble=reference.wobble,
         together=prepare_together(reference.sample, contract.features),
     )
 

@@ -14,7 +14,7 @@ from streaming.contracts.records import (
     WindowSummary,
 )
 from streaming.drift.evidence import Evidence
-from streaming.drift.prepared import PreparedFeature
+from streaming.drift.prepared import PreparedFeature, PreparedReference
 from streaming.drift.rules import DriftRules
 from streaming.drift.slow import Slow
 
@@ -51,6 +51,14 @@ def of_feature(
     if not hits:
         return f"{text}."
     return f"{text}, beyond it in {hits} of {rules.of} windows{'' if now else ', but not now'}."
+
+
+def of_wobble(rules: DriftRules, reference: PreparedReference) -> str:
+    """Which wobble was allowed for, and where it comes from."""
+    learnt = reference.wobble
+    if learnt is None or not rules.learn_wobble:
+        return f"{rules.wobble_sd:.3f} sd, assumed"
+    return f"{learnt.sd:.3f} sd, learnt from {learnt.days} days of {learnt.features} features"
 
 
 def of_slow(slow: Slow) -> str:

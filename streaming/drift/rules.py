@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from math import isfinite
 from typing import Literal
 from zoneinfo import available_timezones
 
 from streaming.contracts.errors import Misconfigured
+from streaming.contracts.records import Wobble
 
 DAY = 86_400.0
 
@@ -39,6 +40,8 @@ class DriftRules:
     """How far a healthy feature strays from its reference from day to day, in standard
     deviations. It does not average out within a day, so limits add it to the sampling error.
     0.05 keeps limits under the floor from about 1,000 rows; `pooled_wobble` estimates it."""
+    learn_wobble: bool = True
+    """Whether a reference that has learnt its wobble from history replaces `wobble_sd`."""
     wobble_seconds: float = DAY
     """How long such a stray lasts."""
     single_share: float = 0.2
@@ -58,6 +61,12 @@ class DriftRules:
     most_missing: float = 0.5
     """A feature that is missing in more rows than this, and of which the schema complains, is
     broken, not drifted."""
+
+    def with_wobble(self, learnt: Wobble | None) -> DriftRules:
+        """These rules with the wobble that a reference has learnt, if they want it."""
+        if learnt is None or not self.learn_wobble:
+            return self
+        return replace(self, wobble_sd=learnt.sd)
 
     def __post_init__(self) -> None:
         """Refuse what cannot work."""

@@ -51,7 +51,7 @@ class SeasonalReference:
     ) -> None:
         self._reference = reference
         self._contract = contract
-        self._rules = rules
+        self._rules = rules.with_wobble(reference.wobble)
         self._whole = prepare_reference(reference, contract)
         self._slots = {slot.slot: slot for slot in reference.slots}
         self._between = self._spread() if rules.season != "none" else {}

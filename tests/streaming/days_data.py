@@ -1,0 +1,51 @@
+"""Days of windows whose true wobble is known."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+import pyarrow as pa
+
+from streaming.contracts.records import WindowSummary
+from tests.streaming.statistics_data import contract, number, text, window
+
+FEATURES = 15
+CONTRACT = contract(*(number(f"f{at}") for at in range(FEATURES)), text("word"))
+HOUR = 3_600.0
+
+
+def no_swing(_hour: int) -> float:
+    return 0.0
+
+
+def history(
+    days: int,
+    wobble: float,
+    *,
+    hours: int = 4,
+    rows: int = 1_500,
+    swing: Callable[[int], float] = no_swing,
+    hourly: float = 0.0,
+) -> list[WindowSummary]:
+    """Windows of an hour, `hours` a day."""
+    rng, found = np.random.default_rng(5), []
+    for day in range(days):
+        of_day = rng.normal(0.0, wobble, FEATURES)
+        for hour in range(hours):
+            own = of_day + rng.normal(0.0, hourly, FEATURES) + swing(hour)
+            values = rng.normal(0.0, 1.0, (rows, FEATURES)) + own
+            columns = [pa.array(one) for one in values.T]
+            words = pa.array(rng.choice(["a", "b"], rows))
+            names = [spec.name for spec in CONTRACT.features]
+            batch = pa.RecordBatch.from_arrays([*columns, words], names)
+            start = day * 86_400.0 + hour * HOUR
+            made = window(
+                day * 24 + hour,
+                batch,
+                CONTRACT,
+                window_start=start,
+                window_end=start + HOUR,
+            )
+            found.append(made)
+    return found

@@ -1,0 +1,66 @@
+"""`python -m tests.study.wobble`: false alarms when the wobble is learnt from few days.
+
+Closed form over drawn histories: a history gives a wobble, that gives the limit of the sustained
+lane, and `limits.expected_alarms` gives the false alarms at that limit under the true wobble. The
+ratio to the budget is averaged over histories. Seeded; `--draws` of them for each line.
+"""
+
+from __future__ import annotations
+
+from math import sqrt
+from typing import Annotated
+
+import numpy as np
+import typer
+from rich.console import Console
+from rich.table import Table
+from scipy import special
+
+from streaming.drift.limits import Lane, expected_alarms
+from streaming.season.days import CONFIDENCE, ENOUGH_DAYS, ENOUGH_DEGREES, MOST_WOBBLE, upper_wobble
+
+DAY_ROWS = 1_440 * 1_000
+LANE = Lane(0.7, 43_200.0, 50, 1_440.0, 3, 5)
+
+
+def learnt(rng: np.random.Generator, days: int, features: int, tau: float) -> tuple[float, float]:
+    """The pooled standard deviation of a drawn history, and its upper bound."""
+    means = rng.normal(0.0, sqrt(tau**2 + 1.0 / DAY_ROWS), (days, features))
+    variance, sampling = float(means.var(axis=0, ddof=1).mean()), 1.0 / DAY_ROWS
+    plain = sqrt(max(0.0, variance - sampling))
+    return plain, min(MOST_WOBBLE, upper_wobble(variance, sampling, (days - 1) * features))
+
+
+def ratio(wobble: float, tau: float, rows: int) -> float:
+    """False alarms over budget with limits made for `wobble` where `tau` is true."""
+    assumed, true = rows * wobble**2, rows * tau**2
+    p = LANE.limit(assumed)
+    c = -float(special.ndtri(p / 2.0)) * sqrt(1.0 + assumed)
+    return expected_alarms(c / sqrt(1.0 + true), true, LANE) / LANE.alarms
+
+
+def main(
+    draws: Annotated[int, typer.Option(help="Histories for each line.")] = 300,
+    seed: Annotated[int, typer.Option(help="Of the random numbers.")] = 1,
+) -> None:
+    """False alarms over budget by days, features, wobble and rows of a window.
+
+    Example: `python -m tests.study.wobble --draws 100`
+    """
+    heads = ("wobble", "rows", "features", "days", "feature-days", "plain", "learnt", "used")
+    table = Table(*heads, title=f"false alarms / budget; learnt = upper bound of {CONFIDENCE:.0%}")
+    for tau, rows in ((0.02, 1_000), (0.02, 10_000), (0.05, 10_000)):
+        for features, days in ((1, 14), (1, 28), (1, 56), (5, 7), (10, 7), (20, 7), (50, 7)):
+            rng = np.random.default_rng(seed)
+            found = [learnt(rng, days, features, tau) for _ in range(draws)]
+            plain = np.mean([ratio(one, tau, rows) for one, _ in found])
+            bound = np.mean([ratio(one, tau, rows) for _, one in found])
+            taught = days >= ENOUGH_DAYS and (days - 1) * features >= ENOUGH_DEGREES
+            used = f"{np.median([one for _, one in found]):.3f} sd" if taught else "the assumed one"
+            cells = (tau, rows, features, days, (days - 1) * features)
+            table.add_row(*map(str, cells), f"{plain:.2f}", f"{bound:.2f}", used)
+    Console(width=120).print(table)
+
+
+if __name__ == "__main__":
+    typer.run(main)
