@@ -22,6 +22,7 @@ from deploy.commands import (
     quality,
     retrain,
     rollout,
+    schema,
     services,
     stack,
 )
@@ -75,6 +76,7 @@ for part in (
     lineage,
     drift,
     quality,
+    schema,
     predict,
     config,
 ):

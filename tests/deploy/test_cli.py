@@ -56,6 +56,7 @@ def test_the_commands_of_the_product_are_there() -> None:
         "trace",
         "drift",
         "quality",
+        "schema",
         "labels",
         "predict",
         "config",
