@@ -83,24 +83,32 @@ def influence(ranked: Ranked, correlation: Floats, pairs: npt.NDArray[np.intp]) 
 
     Rows that lack a value of the pair add nothing.
     """
-    rows = len(ranked.scores)
-    shift = [_of_ranks(ranked, at) for at in range(ranked.scores.shape[1])]
-    found = np.empty((rows, len(pairs)))
-    for at, (j, k) in enumerate(pairs):
+    shift: dict[tuple[int, int], Floats] = {}
+    for j in np.unique(pairs).tolist():  # only what is asked for: of 200 features all is a gigabyte
+        partners = sorted({j, *pairs[pairs[:, 0] == j, 1].tolist(), *_before(pairs, j)})
+        columns = _of_ranks(ranked, j, partners)
+        shift |= {(j, k): columns[:, place] for place, k in enumerate(partners)}
+    found = np.empty((len(ranked.scores), len(pairs)))
+    for at, (j, k) in enumerate(pairs.tolist()):
         r = float(np.clip(correlation[j, k], -_MOST, _MOST))
         both = ranked.there[:, j] * ranked.there[:, k]
-        own = ranked.scores[:, j] * ranked.scores[:, k] - r + shift[j][:, k] + shift[k][:, j]
-        spreads = sum(ranked.scores[:, one] ** 2 - 1.0 + 2.0 * shift[one][:, one] for one in (j, k))
+        own = ranked.scores[:, j] * ranked.scores[:, k] - r + shift[j, k] + shift[k, j]
+        spreads = sum(ranked.scores[:, one] ** 2 - 1.0 + 2.0 * shift[one, one] for one in (j, k))
         raw = (own - r / 2.0 * spreads) * both
         found[:, at] = (raw - both * raw.sum() / max(1.0, both.sum())) / (1.0 - r * r)
     return found
 
 
-def _of_ranks(ranked: Ranked, at: int) -> Floats:
-    """How a row's value of feature `at` moves all others' ranks, and so the mean products with
-    each feature; rows x features."""
+def _before(pairs: npt.NDArray[np.intp], j: int) -> list[int]:
+    found: list[int] = pairs[pairs[:, 1] == j, 0].tolist()
+    return found
+
+
+def _of_ranks(ranked: Ranked, at: int, others: list[int]) -> Floats:
+    """How a row's value of feature `at` moves all other rows' ranks, and so the mean products with
+    each of the `others`; rows x others."""
     known = ranked.there[:, at] > 0.0
-    weighted = ranked.scores * (ranked.slopes[:, at] * ranked.there[:, at])[:, None]
+    weighted = ranked.scores[:, others] * (ranked.slopes[:, at] * ranked.there[:, at])[:, None]
     weighted /= max(1.0, float(known.sum()))
     order = np.argsort(ranked.places[:, at], kind="stable")
     sums = np.cumsum(weighted[order], axis=0)

@@ -7,7 +7,8 @@ with each other, so that the season itself is no wobble, and it is the stray of 
 learnt, as the judge then assumes one for each hour.
 
 Few days are widened honestly: the value is an upper confidence bound (chi-square, with as many
-degrees as days and *independent* features give). Too few teach nothing, and the assumed value
+degrees as days and *independent* features give), and raised for the days that the yardstick
+itself is made of, which strayed as well. Too few teach nothing, and the assumed value
 stays. Categories have no location; their wobble is taken to be the same.
 """
 
@@ -25,6 +26,7 @@ from scipy import special
 from streaming.contracts.model import ModelContract
 from streaming.contracts.records import ReferenceSummary, WindowSummary, Wobble
 from streaming.drift.prepared import PreparedReference, prepare_reference
+from streaming.drift.rules import DAY
 from streaming.drift.scores import LOCATION
 from streaming.season.slots import Season, slot_of
 
@@ -101,12 +103,18 @@ class Days:
         if len(days) < ENOUGH_DAYS or independent < ENOUGH_DEGREES:
             return None
         value = upper_wobble(squares / degrees, sampling / degrees, independent)
+        value *= sqrt(1.0 + 1.0 / self._periods())
         return Wobble(
             sd=min(MOST_WOBBLE, round(value, 4)),
             days=len(days),
             features=features,
             degrees=round(independent, 1),
         )
+
+    def _periods(self) -> int:
+        """Days of the yardstick itself: their mean strays too, and stays as it is."""
+        seconds = self.reference.window_end - self.reference.window_start
+        return max(1, round(seconds / DAY))
 
     def _independence(self, features: int) -> float:
         """The part of the features that count as independent."""

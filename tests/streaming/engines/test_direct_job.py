@@ -103,12 +103,15 @@ def test_accounts_add_up_and_do_not_depend_on_the_fetches(
     for summary in found:
         assert summary.accepted + summary.dead_letters + summary.late == summary.offsets_read
         assert all(feature.rows == summary.accepted for feature in summary.features)
+        assert (summary.sample.rows if summary.sample else 0) == summary.accepted
     letters = [one for one in out if isinstance(one, DeadLetter)]
     assert len(letters) == sum(s.dead_letters + s.late for s in found)
     assert len({letter.record_id for letter in letters}) == len(letters)
     whole = summaries(run(store, logs, []))
-    by_id = {s.record_id: (s.accepted, s.dead_letters, s.late, s.offsets) for s in found}
-    assert by_id == {s.record_id: (s.accepted, s.dead_letters, s.late, s.offsets) for s in whole}
+    by_id = {s.record_id: (s.accepted, s.dead_letters, s.late, s.offsets, s.sample) for s in found}
+    assert by_id == {
+        s.record_id: (s.accepted, s.dead_letters, s.late, s.offsets, s.sample) for s in whole
+    }
 
 
 def test_paced_events_are_counted_exactly_and_replay_to_equal_bytes(store: ArtifactStore) -> None:
