@@ -18,7 +18,7 @@ from streaming.contracts.records import Categories
 from streaming.drift.evidence import Evidence
 from streaming.drift.pvalues import chi_square_tail
 from streaming.drift.rules import DriftRules
-from streaming.drift.shares import HEAVY, MOST_HEAVY, never_seen, share_test, worst_of
+from streaming.drift.shares import HEAVY, MOST_HEAVY, share_test, worst_of, worth_of_never_seen
 from streaming.grid import Floats, Integers
 
 ENOUGH_EXPECTED = 10
@@ -67,9 +67,12 @@ def prepare_categories(categories: Categories) -> CategoryShares | None:
 
 
 def category_tests(
-    shares: CategoryShares, categories: Categories, rules: DriftRules
+    shares: CategoryShares, categories: Categories, rules: DriftRules, worth: float = 1.0
 ) -> list[Evidence]:
-    """All tests of a window's counted values, which are at least one."""
+    """All tests of a window's counted values, which are at least one.
+
+    The reference's rows count for `worth` (at most 1) of themselves.
+    """
     now: Integers = np.zeros(len(shares.counts), np.int64)
     unseen = categories.tail_rows
     for value, count in zip(categories.values, categories.counts, strict=True):
@@ -81,9 +84,19 @@ def category_tests(
     n, rest = int(now.sum()) + unseen, unseen
     if categories.error or shares.error:
         now, unseen, rest = _nearest(shares, now, unseen, categories)
-    before, m = never_seen(shares.tail + shares.once, shares.twice, shares.m)
-    news = share_test("unseen", unseen, n, before=before, m=m, rules=rules, only_more=True)
-    return [news, *_together(shares, now, rest, rules), *_alone(shares, now, n, rules)]
+    before = shares.tail + shares.once
+    news = share_test(
+        "unseen",
+        unseen,
+        n,
+        before=before,
+        m=shares.m,
+        rules=rules,
+        worth=worth * worth_of_never_seen(before, shares.twice),
+        only_more=True,
+    )
+    together = _together(shares, now, rest, rules, worth)
+    return [news, *together, *_alone(shares, now, n, rules, worth)]
 
 
 def _nearest(
@@ -102,15 +115,16 @@ def _nearest(
 
 
 def _together(
-    shares: CategoryShares, now: Integers, unseen: int, rules: DriftRules
+    shares: CategoryShares, now: Integers, unseen: int, rules: DriftRules, worth: float
 ) -> list[Evidence]:
     """Chi-square over pooled cells. Unseen values join the tail, or, where the reference has
     none, are left to their own test."""
     tail_now = unseen if shares.tail else 0
-    n, m = int(now.sum()) + tail_now, int(shares.counts.sum()) + shares.tail
+    n, counted = int(now.sum()) + tail_now, int(shares.counts.sum()) + shares.tail
     if n < rules.min_rows:
         return []
-    observed, expected = _pool(now, shares.counts / m, tail_now, n, min(n, m))
+    m = counted * worth
+    observed, expected = _pool(now, shares.counts / counted, tail_now, n, min(n, counted))
     degrees = len(observed) - 1
     if degrees < 1:
         return []
@@ -121,7 +135,7 @@ def _together(
             name="category",
             statistic=n * gaps,
             p=chi_square_tail(n * gaps, degrees, persistence),
-            effect=sqrt(max(0.0, gaps - degrees * (1.0 / n + 1.0 / m))),
+            effect=sqrt(max(0.0, gaps - degrees * (1.0 / n + 1.0 / counted))),
             n=n,
             persistence=persistence,
             alone=False,
@@ -147,11 +161,13 @@ def _pool(
     return np.array(cells, float), np.array(shares, float)
 
 
-def _alone(shares: CategoryShares, now: Integers, n: int, rules: DriftRules) -> list[Evidence]:
+def _alone(
+    shares: CategoryShares, now: Integers, n: int, rules: DriftRules, worth: float
+) -> list[Evidence]:
     tests = []
     for place in shares.heavy.tolist():
         before, count = int(shares.counts[place]), int(now[place])
-        test = share_test("value", count, n, before=before, m=shares.m, rules=rules)
+        test = share_test("value", count, n, before=before, m=shares.m, rules=rules, worth=worth)
         share = before / shares.m
         spread = sqrt(max(share * (1.0 - share), rules.share_floor))
         tests.append(replace(test, effect=(count / n - share) / spread))

@@ -18,7 +18,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
-from math import isfinite, sqrt
+from math import isfinite
 from typing import Literal
 
 from msgspec.structs import replace as replace_struct
@@ -151,9 +151,11 @@ def _slow(tests: Sequence[Evidence], before: Before, limits: Limits) -> Slow | N
 def run_tests(now: FeatureSummary, reference: PreparedFeature, rules: DriftRules) -> list[Evidence]:
     """Every test that has enough rows, with its weight, in a fixed order."""
 
-    # The yardstick's own error joins the wobble: it stays as long as the yardstick does.
-    if reference.extra_variance:
-        rules = replace(rules, wobble_sd=sqrt(rules.wobble_sd**2 + reference.extra_variance))
+    extra = reference.extra_variance
+
+    def worth(m: int) -> float:
+        """The part of `m` rows that a yardstick with that much more error is worth."""
+        return 1.0 / (1.0 + m * extra)
 
     def share(test: str, count: int, before: int, *, only_more: bool) -> Evidence:
         return share_test(
@@ -163,6 +165,7 @@ def run_tests(now: FeatureSummary, reference: PreparedFeature, rules: DriftRules
             before=before,
             m=reference.rows,
             rules=rules,
+            worth=worth(reference.rows),
             only_more=only_more,
         )
 
@@ -171,9 +174,11 @@ def run_tests(now: FeatureSummary, reference: PreparedFeature, rules: DriftRules
         tests.append(share("non_finite", now.non_finite, reference.non_finite, only_more=True))
     if not reasons.too_few_values(now, reference, rules):
         if reference.numbers is not None and now.grid is not None:
-            tests += number_tests(reference.numbers, now.grid, rules)
+            part = worth(reference.numbers.m)
+            tests += number_tests(reference.numbers, now.grid, rules, part)
         elif reference.categories is not None and now.categories is not None:
-            tests += category_tests(reference.categories, now.categories, rules)
+            part = worth(reference.categories.m)
+            tests += category_tests(reference.categories, now.categories, rules, part)
     return [replace_struct(test, weight=reference.weights[test.name]) for test in tests]
 
 

@@ -11,7 +11,7 @@ from streaming.drift.evidence import Evidence
 from streaming.drift.pvalues import chi_square_tail, mean_score_z, two_sided
 from streaming.drift.rules import DriftRules
 from streaming.drift.scores import DISPERSION, LOCATION, SHAPE, NumberScores
-from streaming.drift.shares import never_seen, share_test, worst_of
+from streaming.drift.shares import share_test, worst_of, worth_of_never_seen
 from streaming.grid import Floats, Integers
 
 ENOUGH_OTHERS = 10
@@ -26,14 +26,20 @@ ENOUGH_FOR_SHAPE_ALONE = 1_000
 """… and this many before its far tail is trusted after a single window."""
 
 
-def number_tests(scores: NumberScores, grid: NumericGrid, rules: DriftRules) -> list[Evidence]:
-    """All tests of a window's finite values, which are at least one."""
+def number_tests(
+    scores: NumberScores, grid: NumericGrid, rules: DriftRules, worth: float = 1.0
+) -> list[Evidence]:
+    """All tests of a window's finite values, which are at least one.
+
+    The reference's rows count for `worth` (at most 1) of themselves.
+    """
+    m = scores.m * worth
     buckets = np.array(grid.buckets, np.int64)
     counts = np.array(grid.counts, np.int64)
     n = int(counts.sum())
     columns, places = scores.columns(buckets)
     means = scores.scores[:, columns] @ (counts / n)
-    persistence = n * (rules.wobble_sd**2 + 1.0 / scores.m)
+    persistence = n * (rules.wobble_sd**2 + 1.0 / m)
     others = n * (1.0 - scores.heaviest)
     tests = []
     if others >= ENOUGH_OTHERS:
@@ -43,7 +49,7 @@ def number_tests(scores: NumberScores, grid: NumericGrid, rules: DriftRules) -> 
     if others >= ENOUGH_FOR_SHAPE:
         alone = others >= ENOUGH_FOR_SHAPE_ALONE
         tests += _shape(scores, means, n, persistence, alone=alone)
-    return tests + _value_tests(scores, buckets, counts, places, n, rules)
+    return tests + _value_tests(scores, buckets, counts, places, n, rules, worth)
 
 
 def _linear(
@@ -90,21 +96,30 @@ def _value_tests(
     places: Integers,
     n: int,
     rules: DriftRules,
+    worth: float,
 ) -> list[Evidence]:
     """Zero, the other heavy values, values beyond the reference's range, values never seen."""
-    once, worth = never_seen(scores.once, scores.twice, scores.m)
+    m, unseen_worth = scores.m, worth * worth_of_never_seen(scores.once, scores.twice)
 
     def share(
         name: str,
         count: int,
         before: float,
         *,
-        m: float = scores.m,
+        worth: float = worth,
         only_more: bool = False,
         tail: bool = True,
     ) -> Evidence:
         return share_test(
-            name, count, n, before=before, m=m, rules=rules, only_more=only_more, tail=tail
+            name,
+            count,
+            n,
+            before=before,
+            m=m,
+            rules=rules,
+            worth=worth,
+            only_more=only_more,
+            tail=tail,
         )
 
     now = np.zeros(len(scores.buckets), np.int64)
@@ -113,7 +128,13 @@ def _value_tests(
     tests = [
         # Of a sample of m, a further value lies beyond either end once in m + 1 times.
         share("range", int(counts[outside].sum()), 1.5, only_more=True),
-        share("unseen", int(counts[places < 0].sum()), once + 0.5, m=worth, only_more=True),
+        share(
+            "unseen",
+            int(counts[places < 0].sum()),
+            scores.once + 0.5,
+            worth=unseen_worth,
+            only_more=True,
+        ),
     ]
     if scores.pivot == 0.0:
         zero, zero_before = counts[buckets == 0], scores.counts[scores.buckets == 0]

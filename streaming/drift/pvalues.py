@@ -135,7 +135,8 @@ def share_z_beside(count: int, n: int, share: float, m: float) -> float:
 
     For many rows of the rarer side that is z / sqrt(1 + n/m). A share known from few has a skewed
     error: it is Gamma(share m)/m, so counts are negative binomial where known shares make them
-    Poisson (Greenwood & Yule 1920), and z shrinks by as much as those two tails differ.
+    Poisson (Greenwood & Yule 1920), and z shrinks by as much as those two tails differ, if that is
+    more.
 
     >>> round(share_z_beside(600, 1_000, 0.5, 1_000), 2), round(share_z(600, 1_000, 0.5), 2)
     (4.46, 6.31)
@@ -156,9 +157,12 @@ def share_z_beside(count: int, n: int, share: float, m: float) -> float:
     else:
         poisson = float(special.pdtr(seen, n * rarer))
         beside = float(special.betainc(known, seen + 1, m / (n + m)))
-    if not _TINY < poisson < 0.5 or beside >= 0.5:
+    if beside >= 0.5:  # as likely as not
+        return 0.0
+    if not _TINY < poisson < 0.5:
         return normal
-    return z * float(special.ndtri(beside)) / float(special.ndtri(poisson))
+    skewed = z * float(special.ndtri(beside)) / float(special.ndtri(poisson))
+    return skewed if abs(skewed) < abs(normal) else normal
 
 
 def _divergence(p: float, q: float) -> float:

@@ -55,33 +55,38 @@ def share_test(
     before: float,
     m: float,
     rules: DriftRules,
+    worth: float = 1.0,
     only_more: bool = False,
     tail: bool = False,
 ) -> Evidence:
     """`count` of `n` rows against the reference's count (`before`, may be fractional) of `m`.
 
-    The reference's share is (before + 1/2) / (m + 1), so that zero of m is not taken for never.
+    The reference's share is (before + 1/2) / (m + 1), so that zero of m is not taken for never; it
+    is known as well as from `worth` (at most 1) of m rows.
     The wobble is one of the probit, as the effect is. A `tail` of a feature's values strays with
     its place and with its spread, whose effect (that of the dispersion test) is sqrt(2) of the
     stretch: by sqrt(1 + Phi^-1(p)^2 / 2) wobbles. With `only_more`, fewer than before is no
     change: nobody misses values that were never to be expected.
     """
     share = (before + 0.5) / (m + 1.0)
-    wobble = n * rules.wobble_sd**2 * _slope(share, tail=tail)
+    wobble, known = n * rules.wobble_sd**2 * _slope(share, tail=tail), m * worth
     z = effect = 0.0
     if not only_more or count > n * share:
-        z, effect = share_z_beside(count, n, share, m), share_effect(count / n, before / m, rules)
+        z, effect = (
+            share_z_beside(count, n, share, known),
+            share_effect(count / n, before / m, rules),
+        )
         if only_more:
             z, effect = max(0.0, z), max(0.0, effect)
     return Evidence(
         name=name,
         statistic=count / n,
-        p=two_sided(z, wobble / (1.0 + n / m)) if z else 1.0,
+        p=two_sided(z, wobble / (1.0 + n / known)) if z else 1.0,
         effect=effect,
         n=n,
-        persistence=wobble + n / m,
+        persistence=wobble + n / known,
         shares=(share,),
-        m=m,
+        m=known,
         only_more=only_more,
     )
 
@@ -104,12 +109,11 @@ def worst_of(tests: list[Evidence]) -> list[Evidence]:
     return [replace(worst, p=min(1.0, worst.p * len(tests)), shares=shares)]
 
 
-def never_seen(before: float, twice: int, m: int) -> tuple[float, float]:
-    """Rows behind an estimate of the mass that m rows never met, and of how many rows it is worth.
+def worth_of_never_seen(before: float, twice: int) -> float:
+    """The part of their rows that an estimate of the mass never met is worth.
 
     Good & Turing: that mass is about what was met once (`before`). The error of that has variance
     (met once + 2 met twice) / m^2 (Good 1953), not the binomial's, which is as if fewer rows had
-    been seen; `before` shrinks with them so that the share stays.
+    been seen.
     """
-    worth = before / (before + 2.0 * twice) if before else 1.0
-    return before * worth, m * worth
+    return before / (before + 2.0 * twice) if before else 1.0
