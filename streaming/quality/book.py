@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from bisect import bisect_right
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Literal
 
 import numpy as np
@@ -251,7 +251,13 @@ class QualityBook:
 
     def _estimate(self, version: int, counts: Counts) -> Estimate:
         track = self._track(version)
-        return estimate(counts, calibrate(track.baseline), contradicted=track.contradicted)
+        ready = track.baseline_looks >= self.rules.min_baseline_looks
+        calibration = calibrate(track.baseline) if ready else None
+        found = estimate(counts, calibration, contradicted=track.contradicted)
+        latest = self._drift[max(self._drift)].outcome if self._drift else ""
+        if not found.objection and latest in ("suspected", "drifted"):
+            return replace(found, objection="the inputs have moved")
+        return found
 
     def _scores(
         self, version: int, live: bool, counts: Counts, start: float

@@ -71,6 +71,9 @@ def test_a_fall_while_the_inputs_move_is_left_to_the_inputs_trigger() -> None:
     world = settled(World())
     for _ in range(6):
         world.window("drifted", keep=-1.0)
+    moved = [one for one in world.given if one.stage == "estimated"][-5:]
+    assert not any(one.founded for one in moved)
+    assert "inputs have moved" in moved[0].assumption
     bad = [one for one in world.realised() if one.outcome == "degraded"]
     assert {one.cause for one in bad} == {"inputs"}
 
