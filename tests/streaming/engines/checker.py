@@ -11,6 +11,8 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
+from msgspec.structs import replace
+
 from streaming.contracts.records import DeadLetter, WindowSummary
 
 Fate = Literal["good", "dead", "late"]
@@ -43,12 +45,15 @@ def problems(
 
 
 def _once(summaries: Iterable[WindowSummary]) -> tuple[dict[float, WindowSummary], list[str]]:
-    """One summary per window; a window may not have two that differ."""
+    """One summary per window; a window may not have two that differ.
+
+    The statistics proto is left out: its sketches depend on how rows were fetched.
+    """
     by_end: dict[float, WindowSummary] = {}
     found = []
     for one in summaries:
-        before = by_end.setdefault(one.window_end, one)
-        if before != one:
+        plain = replace(one, statistics=None)
+        if by_end.setdefault(one.window_end, plain) != plain:
             found.append(f"window {one.window_end:.0f} has two summaries that differ")
     return by_end, found
 

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from confluent_kafka import Producer
+from confluent_kafka import KafkaException, Producer
 
 from tests.streaming.engines.checker import Fate, Sent
 
@@ -73,10 +73,13 @@ class Paced:
             value, fate = rng.choice(BAD), "dead"
         elif number % 211 == 210 and time.time() > began + 3 * self.window:
             value, fate = event(began - 100.0, rng), "late"
+            number -= number % len(self.partitions)  # to the first one, which has long begun
         partition = self.partitions[number % len(self.partitions)]
-        producer.produce(
-            self.topic, value, partition=partition, on_delivery=self._acknowledged(fate, end)
-        )
+        note = self._acknowledged(fate, end)
+        try:
+            producer.produce(self.topic, value, partition=partition, on_delivery=note)
+        except KafkaException:  # a new partition that the producer has not heard of yet
+            producer.produce(self.topic, value, partition=self.partitions[0], on_delivery=note)
 
     def _acknowledged(self, fate: Any, end: float) -> Any:
         kind: Fate = fate
