@@ -177,9 +177,10 @@ def test_what_comes_while_it_runs_is_followed(site: Site) -> None:
         given += service.step()
         if service.book.joiner.accounts.joined == ROWS:
             break
-    assert [v.stage for v in given] == ["estimated"]
-    site.clock.sleep(12.0)
-    assert [v.stage for v in step(service, 1)] == ["realised"]
+    if len(given) < 2:  # on a slow machine its labels are mature by now
+        site.clock.sleep(12.0)
+        given += step(service, 1)
+    assert [v.stage for v in given] == ["estimated", "realised"]
     assert step(service, 0) == []
 
 
