@@ -180,13 +180,17 @@ class KafkaLog:
                 raise Unreachable(f"Kafka at {self._bootstrap} sent nothing for {_TIMEOUT:.0f} s.")
 
     def _bounds(self, topic: str, partition: int) -> tuple[int, int]:
-        try:
-            low, high = self._asker.get_watermark_offsets(
-                TopicPartition(topic, partition), timeout=_TIMEOUT
-            )
-        except KafkaException as error:
-            raise _foreign(error, self._bootstrap) from error
-        return low, high
+        place = TopicPartition(topic, partition)
+        for patience in (0.2, 0.5, 1.0, 0.0):  # a topic that was just made has no leader yet
+            try:
+                low, high = self._asker.get_watermark_offsets(place, timeout=_TIMEOUT)
+            except KafkaException as error:
+                if not patience or error.args[0].code() != KafkaError.NOT_LEADER_FOR_PARTITION:
+                    raise _foreign(error, self._bootstrap) from error
+                time.sleep(patience)
+            else:
+                return low, high
+        raise AssertionError("the last try returns or raises")
 
     def _first_since(
         self, topic: str, bounds: dict[int, tuple[int, int]], since: float
