@@ -152,6 +152,15 @@ def _version_two(*then: Act) -> Step:
     )
 
 
+def _promotion() -> Step:
+    return Step(
+        waits_for="the promotion of version 2",
+        done=lambda view: view.story.promotion_of(2) is not None,
+        seconds=330,
+        log="daemon",
+    )
+
+
 SHIFT = Scenario(
     name="shift",
     promise="A shift leads to one retrain, and version 2 goes live without a client noticing.",
@@ -166,12 +175,7 @@ SHIFT = Scenario(
         ),
         _request(180),
         _version_two(),
-        Step(
-            waits_for="the promotion of version 2",
-            done=lambda view: view.story.promotion_of(2) is not None,
-            seconds=330,
-            log="daemon",
-        ),
+        _promotion(),
         _judged(3, 2),
     ),
     breaks=checks.broken_loop,
@@ -208,12 +212,7 @@ CONCEPT = Scenario(
         ),
         _request(180),
         _version_two(),
-        Step(
-            waits_for="the promotion of version 2",
-            done=lambda view: view.story.promotion_of(2) is not None,
-            seconds=330,
-            log="daemon",
-        ),
+        _promotion(),
         _judged(3, 2),
         Step(
             waits_for="stable quality of version 2",

@@ -105,18 +105,18 @@ def judge_feature(
     problem = _problem(name, now, reference, rules, schema_complains=schema_complains)
     if problem or now is None or reference is None:
         rows = 0 if now is None else now.rows
-        return _undecided(name, rows, problem, past, rules), None, before.sums
+        return undecided(name, rows, problem, past, rules), None, before.sums
     tests = run_tests(now, reference, rules)
     limits = limits.grown(tests)
     sustained = Spending.of(limits.sustained, tests, reference.overlap(tests))
     significant = sustained.significant()
-    level = _level(significant, rules)
+    level = level_of(significant, rules)
     too_few = reasons.too_few_values(now, reference, rules)
     if too_few and level is Level.WITHIN:
-        return _undecided(name, now.rows, too_few, past, rules), None, before.sums
+        return undecided(name, now.rows, too_few, past, rules), None, before.sums
     alone = [test for test in tests if test.alone]
     single = Spending.of(limits.single, alone, reference.overlap(alone))
-    suspected_now = _level(single.significant(), rules)
+    suspected_now = level_of(single.significant(), rules)
     levels = [*(one.level for one in past), int(level)]
     slow = _slow(tests, before, limits)
     outcome, lane = _outcome(levels, suspected_now, slow, rules)
@@ -210,7 +210,8 @@ def is_lost(now: FeatureSummary, reference: PreparedFeature, rules: DriftRules) 
     )
 
 
-def _level(significant: Sequence[Evidence], rules: DriftRules) -> Level:
+def level_of(significant: Sequence[Evidence], rules: DriftRules) -> Level:
+    """How far these tests, which are significant, went."""
     if not significant:
         return Level.WITHIN
     largest = max(abs(test.effect) for test in significant)
@@ -273,15 +274,16 @@ def _leading(
     if significant:
         return max(
             significant,
-            key=lambda test: (_level([test], rules), test.name != "shape", abs(test.effect)),
+            key=lambda test: (level_of([test], rules), test.name != "shape", abs(test.effect)),
         )
     whole = [test for test in tests if test.name in MAIN_TESTS]
     return max(whole or tests, key=lambda test: abs(test.effect))
 
 
-def _undecided(
+def undecided(
     name: str, rows: int, why: str, past: Sequence[Past], rules: DriftRules
 ) -> FeatureVerdict:
+    """The verdict on what could not be judged, and why."""
     return FeatureVerdict(
         feature=name,
         outcome="inconclusive",

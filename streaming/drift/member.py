@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from streaming.contracts.records import DriftOutcome, FeatureVerdict, WindowSummary
+from streaming.drift.features import level_of, undecided
 from streaming.drift.history import Level, Past
 from streaming.drift.limits import Lane
 from streaming.drift.rules import DriftRules
@@ -29,18 +30,14 @@ def judge_together(
         Of sustained hits: a single window alarms nobody.
     """
     if window.sample is None:
-        return _undecided("the window holds no sample of rows", past, rules), None
+        return undecided(TOGETHER, 0, "the window holds no sample of rows", past, rules), None
     tested = together_test(reference, window.sample, rules)
     if tested is None:
-        return _undecided("the window's sample holds too few rows", past, rules), None
+        why = "the window's sample holds too few rows"
+        return undecided(TOGETHER, 0, why, past, rules), None
     test, moved = tested
     allowed = Spending.of(lane, [test], 1.0)
-    level = Level.WITHIN
-    if allowed.significant():
-        if test.effect >= rules.drifted_sd:
-            level = Level.DRIFTED
-        elif test.effect >= rules.suspected_sd:
-            level = Level.SUSPECTED
+    level = level_of(allowed.significant(), rules)
     levels = [*(one.level for one in past), int(level)]
     outcome: DriftOutcome = "stable"
     if sum(one >= Level.DRIFTED for one in levels) >= rules.sustained:
@@ -91,19 +88,4 @@ def _reason(
         f"pairs correlate by {reference.mean_correlation:.2f} on average: "
         f"{len(reference.features)} features vary like {reference.effective_features:.1f} "
         "independent ones."
-    )
-
-
-def _undecided(why: str, past: Sequence[Past], rules: DriftRules) -> FeatureVerdict:
-    return FeatureVerdict(
-        feature=TOGETHER,
-        outcome="inconclusive",
-        reason=f"Not judged: {why}.",
-        n=0,
-        effect=0.0,
-        p=1.0,
-        p_limit=0.0,
-        hits=sum(one.level >= Level.SUSPECTED for one in past),
-        of=rules.of,
-        tests=(),
     )

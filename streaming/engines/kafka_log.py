@@ -22,6 +22,7 @@ from confluent_kafka import (
     TopicPartition,
 )
 from confluent_kafka.admin import AdminClient, NewTopic
+from tenacity import retry, retry_if_exception, stop_after_attempt, wait_exponential
 
 from streaming.contracts.codec import LARGEST_RECORD_BYTES, encode
 from streaming.contracts.errors import Misconfigured, NotFound, Unreachable
@@ -33,6 +34,14 @@ _LARGEST_BYTES = LARGEST_RECORD_BYTES + 64 * 1024
 """A record may be as long as the codec reads; the rest is the message's own head."""
 _TIMEOUT = 15.0
 _BATCH = 2000
+
+
+def _is_leaderless(error: BaseException) -> bool:
+    """A topic that was just made has no leader yet."""
+    return (
+        isinstance(error, KafkaException)
+        and error.args[0].code() == KafkaError.NOT_LEADER_FOR_PARTITION
+    )
 
 
 class KafkaLog:
@@ -180,17 +189,20 @@ class KafkaLog:
                 raise Unreachable(f"Kafka at {self._bootstrap} sent nothing for {_TIMEOUT:.0f} s.")
 
     def _bounds(self, topic: str, partition: int) -> tuple[int, int]:
-        place = TopicPartition(topic, partition)
-        for patience in (0.2, 0.5, 1.0, 0.0):  # a topic that was just made has no leader yet
-            try:
-                low, high = self._asker.get_watermark_offsets(place, timeout=_TIMEOUT)
-            except KafkaException as error:
-                if not patience or error.args[0].code() != KafkaError.NOT_LEADER_FOR_PARTITION:
-                    raise _foreign(error, self._bootstrap) from error
-                time.sleep(patience)
-            else:
-                return low, high
-        raise AssertionError("the last try returns or raises")
+        try:
+            return self._watermarks(TopicPartition(topic, partition))
+        except KafkaException as error:
+            raise _foreign(error, self._bootstrap) from error
+
+    @retry(
+        retry=retry_if_exception(_is_leaderless),
+        wait=wait_exponential(0.2),
+        stop=stop_after_attempt(4),
+        reraise=True,
+    )
+    def _watermarks(self, place: TopicPartition) -> tuple[int, int]:
+        low, high = self._asker.get_watermark_offsets(place, timeout=_TIMEOUT)
+        return low, high
 
     def _first_since(
         self, topic: str, bounds: dict[int, tuple[int, int]], since: float

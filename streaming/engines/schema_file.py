@@ -24,7 +24,9 @@ def parse(path: Path) -> Any:
     try:
         return text_format.Parse(path.read_text(), schema_pb2.Schema())
     except (OSError, text_format.ParseError) as error:
-        raise Misconfigured(f"The schema {path} cannot be read ({error}).") from error
+        raise Misconfigured(
+            f"The schema {path} cannot be read ({error}); write it with TFDV."
+        ) from error
 
 
 def read(path: Path) -> Schema:

@@ -21,8 +21,8 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from streaming.contracts.errors import Misconfigured
 from streaming.contracts.records import SchemaAnomaly
+from streaming.engines import schema_file
 
 if TYPE_CHECKING:
     from tensorflow_metadata.proto.v0 import anomalies_pb2, schema_pb2, statistics_pb2
@@ -59,17 +59,7 @@ class Statistics:
     @cached_property
     def schema(self) -> schema_pb2.Schema | None:
         """The schema, read once per process."""
-        from google.protobuf import text_format
-        from tensorflow_metadata.proto.v0 import schema_pb2
-
-        if not self.schema_path:
-            return None
-        try:
-            return text_format.Parse(Path(self.schema_path).read_text(), schema_pb2.Schema())
-        except (OSError, text_format.ParseError) as error:
-            raise Misconfigured(
-                f"The schema {self.schema_path} cannot be read ({error}); write it with TFDV."
-            ) from error
+        return schema_file.parse(Path(self.schema_path)) if self.schema_path else None
 
     def warm_up(self) -> None:
         """Import TFDV and read the schema now, before the first record waits for it."""

@@ -2,56 +2,27 @@
 
 from __future__ import annotations
 
-import subprocess
 import sys
 from pathlib import Path
-from types import TracebackType
-from typing import Self, TypeVar
+from typing import TypeVar
 
 import msgspec
 
-from deploy.configuration import PROJECT
+from tests.piped import Piped
 
 T = TypeVar("T")
 
 
-class Child:
-    """``python -m MODULE``; whatever it says on stderr goes to `log`."""
+class Child(Piped):
+    """``python -m MODULE``."""
 
     def __init__(self, module: str, log: Path) -> None:
-        log.parent.mkdir(parents=True, exist_ok=True)
-        self._log = log
-        with log.open("ab") as errors:
-            self._process = subprocess.Popen(
-                [sys.executable, "-m", module],
-                cwd=PROJECT,
-                stdin=subprocess.PIPE,
-                stdout=subprocess.PIPE,
-                stderr=errors,
-            )
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        at: TracebackType | None,
-    ) -> None:
-        assert self._process.stdin is not None
-        self._process.stdin.close()
-        try:
-            self._process.wait(20)
-        except subprocess.TimeoutExpired:
-            self._process.kill()
-            self._process.wait()
+        super().__init__([sys.executable, "-m", module], log)
 
     def tell(self, value: object) -> None:
         """Send one line."""
-        assert self._process.stdin is not None
-        self._process.stdin.write(msgspec.json.encode(value) + b"\n")
-        self._process.stdin.flush()
+        self._input.write(msgspec.json.encode(value) + b"\n")
+        self._input.flush()
 
     def hear(self, kind: type[T]) -> T:
         """The next line that is JSON of this kind."""
@@ -63,8 +34,7 @@ class Child:
             pass
 
     def _line(self) -> bytes:
-        assert self._process.stdout is not None
-        line = self._process.stdout.readline()
+        line = self._output.readline()
         if not line:
             raise RuntimeError(f"The process ended; its log {self._log} tells why.")
         return line

@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
-import subprocess
 from collections.abc import Mapping
 from pathlib import Path
-from types import TracebackType
-from typing import Any, Self
+from typing import Any
 
 from deploy.setup.environment import clean_environment
 from deploy.setup.places import PROJECT
 from tests.peers.install import environment
 from tests.peers.workers.wire import Arrays, Message, receive, send
+from tests.piped import Piped
 
 
-class Peer:
+class Peer(Piped):
     """One process of `tests.peers.workers.NAME`; it ends with the `with` block.
 
     Parameters
@@ -26,19 +25,12 @@ class Peer:
     """
 
     def __init__(self, name: str, log: Path) -> None:
-        python = environment(name)
-        log.parent.mkdir(parents=True, exist_ok=True)
-        self._log = log
         # -P keeps the present folder off the path, so the project's is given
-        with log.open("ab") as errors:
-            self._process = subprocess.Popen(
-                [str(python), "-P", "-m", f"tests.peers.workers.{name}"],
-                cwd=PROJECT,
-                env={**clean_environment(), "PYTHONPATH": str(PROJECT)},
-                stdin=subprocess.PIPE,
-                stdout=subprocess.PIPE,
-                stderr=errors,
-            )
+        super().__init__(
+            [str(environment(name)), "-P", "-m", f"tests.peers.workers.{name}"],
+            log,
+            {**clean_environment(), "PYTHONPATH": str(PROJECT)},
+        )
 
     def ask(self, head: Mapping[str, Any], arrays: Arrays) -> Message:
         """One question and its answer.
@@ -48,32 +40,11 @@ class Peer:
         RuntimeError
             When the worker ended.
         """
-        assert self._process.stdin is not None
-        assert self._process.stdout is not None
         try:
-            send(self._process.stdin, head, arrays)  # type: ignore[arg-type]
-            answer = receive(self._process.stdout)  # type: ignore[arg-type]
+            send(self._input, head, arrays)  # type: ignore[arg-type]
+            answer = receive(self._output)  # type: ignore[arg-type]
         except BrokenPipeError:
             answer = None
         if answer is None:
             raise RuntimeError(f"The worker ended; its log {self._log} tells why.")
         return answer
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        at: TracebackType | None,
-    ) -> None:
-        assert self._process.stdin is not None
-        assert self._process.stdout is not None
-        self._process.stdin.close()
-        try:
-            self._process.wait(20)
-        except subprocess.TimeoutExpired:
-            self._process.kill()
-            self._process.wait()
-        self._process.stdout.close()
