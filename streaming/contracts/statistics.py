@@ -123,6 +123,34 @@ class TestResult(Part, frozen=True, kw_only=True):
     """In standard deviations (shares on the probit scale)."""
 
 
+class Distances(Part, frozen=True, kw_only=True):
+    """Familiar distances of a window from the reference, less what chance alone gives.
+
+    They are shown, never judged: `streaming.drift.familiar` says how each is computed. None where
+    one has no meaning, as for categories, which have no order.
+    """
+
+    psi: float
+    jensen_shannon: float
+    """Divergence in bits."""
+    l_infinity: float
+    kolmogorov_smirnov: float | None = None
+    wasserstein: float | None = None
+    """In standard deviations of the reference."""
+
+
+class Histogram(Part, frozen=True, kw_only=True):
+    """The reference and the window in the same few cells, as shares of their counted values."""
+
+    bounds: tuple[float, ...] = ()
+    """Of a number's cells, one more than cells: cell i is [bounds[i], bounds[i + 1]). What lies
+    outside belongs to the first and the last cell."""
+    labels: tuple[str, ...] = ()
+    """Of a category's cells."""
+    before: tuple[float, ...]
+    now: tuple[float, ...]
+
+
 class FeatureVerdict(Part, frozen=True, kw_only=True):
     """How one feature compares with the reference."""
 
@@ -143,6 +171,13 @@ class FeatureVerdict(Part, frozen=True, kw_only=True):
     tests: tuple[TestResult, ...]
     lane: Literal["", "sustained", "single", "slow"] = ""
     """What raised it: hits in several windows, one window far beyond, or a slow change."""
+    test: str = ""
+    """Whose effect `effect` is."""
+    limit_sd: float = 0.0
+    """The effect that counts as a hit: where that test becomes significant, and not less than the
+    smallest effect that is reported. 0 where nothing was judged."""
+    distances: Distances | None = None
+    histogram: Histogram | None = None
 
 
 class DriftVerdict(Record, frozen=True, kw_only=True, tag="drift-verdict"):

@@ -48,6 +48,38 @@ class CategoryShares:
         found = np.flatnonzero(self.counts > HEAVY * self.m)[:MOST_HEAVY]
         return found[self.counts[found] < self.m]  # the only value: what is not it, is unseen
 
+    def placed(self, categories: Categories) -> PlacedCategories:
+        """A window's counts, each at its place."""
+        now: Integers = np.zeros(len(self.counts), np.int64)
+        unseen = categories.tail_rows
+        for value, count in zip(categories.values, categories.counts, strict=True):
+            place = self.places.get(value)
+            if place is None:
+                unseen += count
+            else:
+                now[place] = count
+        return PlacedCategories(
+            counts=now, unseen=unseen, tail=categories.tail_rows, error=categories.error
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class PlacedCategories:
+    """A window's counts in the order of a reference's categories."""
+
+    counts: Integers
+    unseen: int
+    """Rows of all other values."""
+    tail: int
+    """Those of them whose value was not told."""
+    error: int
+    """Rows that a value may have beyond its count."""
+
+    @property
+    def n(self) -> int:
+        """All counted rows."""
+        return int(self.counts.sum()) + self.unseen
+
 
 def prepare_categories(categories: Categories) -> CategoryShares | None:
     """The shares of a reference; None when it counted nothing."""
@@ -67,23 +99,15 @@ def prepare_categories(categories: Categories) -> CategoryShares | None:
 
 
 def category_tests(
-    shares: CategoryShares, categories: Categories, rules: DriftRules, worth: float = 1.0
+    shares: CategoryShares, window: PlacedCategories, rules: DriftRules, worth: float = 1.0
 ) -> list[Evidence]:
     """All tests of a window's counted values, which are at least one.
 
     The reference's rows count for `worth` (at most 1) of themselves.
     """
-    now: Integers = np.zeros(len(shares.counts), np.int64)
-    unseen = categories.tail_rows
-    for value, count in zip(categories.values, categories.counts, strict=True):
-        place = shares.places.get(value)
-        if place is None:
-            unseen += count
-        else:
-            now[place] = count
-    n, rest = int(now.sum()) + unseen, unseen
-    if categories.error or shares.error:
-        now, unseen, rest = _nearest(shares, now, unseen, categories)
+    now, unseen, rest, n = window.counts, window.unseen, window.unseen, window.n
+    if window.error or shares.error:
+        now, unseen, rest = _nearest(shares, window, n)
     before = shares.tail + shares.once
     news = share_test(
         "unseen",
@@ -99,19 +123,16 @@ def category_tests(
     return [news, *together, *_alone(shares, now, n, rules, worth)]
 
 
-def _nearest(
-    shares: CategoryShares, now: Integers, unseen: int, categories: Categories
-) -> tuple[Integers, int, int]:
+def _nearest(shares: CategoryShares, window: PlacedCategories, n: int) -> tuple[Integers, int, int]:
     """The counts nearest to no change that the errors of both sides allow: what a test then
     finds cannot come from them. Then the fewest unseen rows, as those of the tail may be known
     values', and the rows left beside these counts."""
-    n = int(now.sum()) + unseen
-    scale = n / shares.m
-    low, high = now - np.ceil(shares.error * scale), now + categories.error
+    now, scale = window.counts, n / shares.m
+    low, high = now - np.ceil(shares.error * scale), now + window.error
     near = np.clip(np.rint(shares.counts * scale), np.maximum(0, low), high)
     likely: Integers = near.astype(np.int64)
-    hidden = min(categories.tail_rows, categories.error * len(now))
-    return likely, max(0, unseen - hidden), max(0, n - int(likely.sum()))
+    hidden = min(window.tail, window.error * len(now))
+    return likely, max(0, window.unseen - hidden), max(0, n - int(likely.sum()))
 
 
 def _together(
@@ -130,15 +151,18 @@ def _together(
         return []
     gaps = float(np.sum((observed / n - expected) ** 2 / expected))
     persistence = n * (rules.wobble_sd**2 + 1.0 / m)
+    by_chance = degrees * (1.0 / n + 1.0 / counted)
     return [
         Evidence(
             name="category",
             statistic=n * gaps,
             p=chi_square_tail(n * gaps, degrees, persistence),
-            effect=sqrt(max(0.0, gaps - degrees * (1.0 / n + 1.0 / counted))),
+            effect=sqrt(max(0.0, gaps - by_chance)),
             n=n,
             persistence=persistence,
             alone=False,
+            degrees=degrees,
+            by_chance=by_chance,
         )
     ]
 

@@ -32,6 +32,11 @@ class Evidence(msgspec.Struct, frozen=True, kw_only=True):
     alone: bool = True
     """Whether its tail is exact enough to suspect after a single window."""
 
+    degrees: int = 0
+    """Of freedom of a chi-square; 0 for the others."""
+    by_chance: float = 0.0
+    """What was taken off such a test's squared effect."""
+
     def result(self) -> TestResult:
         """The record of it."""
         return TestResult(name=self.name, statistic=self.statistic, p=self.p, effect=self.effect)

@@ -27,10 +27,12 @@ from streaming.contracts.records import DriftOutcome, FeatureSummary, FeatureVer
 from streaming.drift import reasons
 from streaming.drift.categories import category_tests
 from streaming.drift.evidence import Evidence
+from streaming.drift.familiar import UNSEEN, Seen, seen_categories, seen_numbers
 from streaming.drift.history import Level, Past
 from streaming.drift.limits import Lane, growth
 from streaming.drift.numbers import number_tests
 from streaming.drift.prepared import PreparedFeature
+from streaming.drift.reach import limit_of
 from streaming.drift.rules import DriftRules
 from streaming.drift.shares import share_test
 from streaming.drift.slow import Slow, Sums, slow_lane
@@ -106,7 +108,7 @@ def judge_feature(
     if problem or now is None or reference is None:
         rows = 0 if now is None else now.rows
         return undecided(name, rows, problem, past, rules), None, before.sums
-    tests = run_tests(now, reference, rules)
+    tests, seen = run_tests(now, reference, rules)
     limits = limits.grown(tests)
     sustained = Spending.of(limits.sustained, tests, reference.overlap(tests))
     significant = sustained.significant()
@@ -121,12 +123,19 @@ def judge_feature(
     slow = _slow(tests, before, limits)
     outcome, lane = _outcome(levels, suspected_now, slow, rules)
     verdict = _verdict(name, now.rows, outcome, levels, significant, sustained, rules)
-    verdict = replace_struct(verdict, lane=lane)
     if lane == "slow" and slow is not None:
-        verdict = replace_struct(
-            verdict, reason=reasons.of_slow(slow), effect=max(verdict.effect, abs(slow.effect))
-        )
+        verdict = _crept(verdict, slow)
+    verdict = replace_struct(verdict, lane=lane, distances=seen.distances, histogram=seen.histogram)
     return verdict, level, before.sums if slow is None else slow.sums
+
+
+def _crept(verdict: FeatureVerdict, slow: Slow) -> FeatureVerdict:
+    """Said by the slow lane, unless this window alone shows more."""
+    verdict = replace_struct(verdict, reason=reasons.of_slow(slow))
+    if abs(slow.effect) < verdict.effect:
+        return verdict
+    limit = round(slow.limit_of_effect, 4)
+    return replace_struct(verdict, effect=abs(slow.effect), test="location", limit_sd=limit)
 
 
 def _slow(tests: Sequence[Evidence], before: Before, limits: Limits) -> Slow | None:
@@ -148,8 +157,10 @@ def _slow(tests: Sequence[Evidence], before: Before, limits: Limits) -> Slow | N
     )
 
 
-def run_tests(now: FeatureSummary, reference: PreparedFeature, rules: DriftRules) -> list[Evidence]:
-    """Every test that has enough rows, with its weight, in a fixed order."""
+def run_tests(
+    now: FeatureSummary, reference: PreparedFeature, rules: DriftRules
+) -> tuple[list[Evidence], Seen]:
+    """Every test that has enough rows, with its weight, in a fixed order; and what to show."""
 
     extra = reference.extra_variance
 
@@ -172,14 +183,18 @@ def run_tests(now: FeatureSummary, reference: PreparedFeature, rules: DriftRules
     tests = [share("missing", now.missing, reference.missing, only_more=False)]
     if "non_finite" in reference.weights:
         tests.append(share("non_finite", now.non_finite, reference.non_finite, only_more=True))
+    seen = UNSEEN
     if not reasons.too_few_values(now, reference, rules):
-        if reference.numbers is not None and now.grid is not None:
-            part = worth(reference.numbers.m)
-            tests += number_tests(reference.numbers, now.grid, rules, part)
-        elif reference.categories is not None and now.categories is not None:
-            part = worth(reference.categories.m)
-            tests += category_tests(reference.categories, now.categories, rules, part)
-    return [replace_struct(test, weight=reference.weights[test.name]) for test in tests]
+        numbers, categories = reference.numbers, reference.categories
+        if numbers is not None and now.grid is not None:
+            placed = numbers.placed(now.grid)
+            tests += number_tests(numbers, placed, rules, worth(numbers.m))
+            seen = seen_numbers(reference.cells, placed)
+        elif categories is not None and now.categories is not None:
+            window = categories.placed(now.categories)
+            tests += category_tests(categories, window, rules, worth(categories.m))
+            seen = seen_categories(reference.cells, window)
+    return [replace_struct(test, weight=reference.weights[test.name]) for test in tests], seen
 
 
 def _problem(
@@ -250,12 +265,12 @@ def _verdict(
     leading = _leading(sustained.tests, significant, rules)
     nearest = min(sustained.tests, key=lambda test: test.p / test.weight)
     hits = sum(level >= Level.SUSPECTED for level in levels)
+    floor = rules.drifted_sd if outcome == "drifted" else rules.suspected_sd
+    limit = limit_of(leading, sustained.level(leading), floor)
     return FeatureVerdict(
         feature=name,
         outcome=outcome,
-        reason=reasons.of_feature(
-            outcome, leading, hits, rules, sustained.level(leading), now=levels[-1] > Level.WITHIN
-        ),
+        reason=reasons.of_feature(leading, hits, rules, limit, now=levels[-1] > Level.WITHIN),
         n=rows,
         effect=abs(leading.effect),
         p=sustained.p(nearest),
@@ -263,6 +278,8 @@ def _verdict(
         hits=hits,
         of=rules.of,
         tests=tuple(_finite(test).result() for test in sustained.tests),
+        test=leading.name,
+        limit_sd=round(limit, 4),
     )
 
 

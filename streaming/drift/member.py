@@ -57,6 +57,8 @@ def judge_together(
         of=rules.of,
         tests=(test.result(),),
         lane="" if outcome == "stable" else "sustained",
+        test=test.name,
+        limit_sd=rules.drifted_sd if outcome == "drifted" else rules.suspected_sd,
     )
     return verdict, level
 

@@ -6,13 +6,12 @@ from math import sqrt
 
 import numpy as np
 
-from streaming.contracts.records import NumericGrid
 from streaming.drift.evidence import Evidence
 from streaming.drift.pvalues import chi_square_tail, mean_score_z, two_sided
 from streaming.drift.rules import DriftRules
-from streaming.drift.scores import DISPERSION, LOCATION, SHAPE, NumberScores
+from streaming.drift.scores import DISPERSION, LOCATION, SHAPE, NumberScores, Placed
 from streaming.drift.shares import share_test, worst_of, worth_of_never_seen
-from streaming.grid import Floats, Integers
+from streaming.grid import Floats
 
 ENOUGH_OTHERS = 10
 """So many expected rows beside the most frequent value are needed for location and dispersion:
@@ -27,18 +26,15 @@ ENOUGH_FOR_SHAPE_ALONE = 1_000
 
 
 def number_tests(
-    scores: NumberScores, grid: NumericGrid, rules: DriftRules, worth: float = 1.0
+    scores: NumberScores, now: Placed, rules: DriftRules, worth: float = 1.0
 ) -> list[Evidence]:
     """All tests of a window's finite values, which are at least one.
 
     The reference's rows count for `worth` (at most 1) of themselves.
     """
     m = scores.m * worth
-    buckets = np.array(grid.buckets, np.int64)
-    counts = np.array(grid.counts, np.int64)
-    n = int(counts.sum())
-    columns, places = scores.columns(buckets)
-    means = scores.scores[:, columns] @ (counts / n)
+    n = now.n
+    means = scores.scores[:, now.columns] @ (now.counts / n)
     persistence = n * (rules.wobble_sd**2 + 1.0 / m)
     others = n * (1.0 - scores.heaviest)
     tests = []
@@ -49,7 +45,7 @@ def number_tests(
     if others >= ENOUGH_FOR_SHAPE:
         alone = others >= ENOUGH_FOR_SHAPE_ALONE
         tests += _shape(scores, means, n, persistence, alone=alone)
-    return tests + _value_tests(scores, buckets, counts, places, n, rules, worth)
+    return tests + _value_tests(scores, now, rules, worth)
 
 
 def _linear(
@@ -76,29 +72,27 @@ def _shape(
     if not degrees:
         return []
     squares = float(np.sum(means[SHAPE][usable] ** 2))
+    by_chance = degrees * (1.0 / n + 1.0 / scores.m)
     return [
         Evidence(
             name="shape",
             statistic=n * squares,
             p=chi_square_tail(n * squares, degrees, persistence),
-            effect=sqrt(max(0.0, squares - degrees * (1.0 / n + 1.0 / scores.m))),
+            effect=sqrt(max(0.0, squares - by_chance)),
             n=n,
             persistence=persistence,
             alone=alone,
+            degrees=degrees,
+            by_chance=by_chance,
         )
     ]
 
 
 def _value_tests(
-    scores: NumberScores,
-    buckets: Integers,
-    counts: Integers,
-    places: Integers,
-    n: int,
-    rules: DriftRules,
-    worth: float,
+    scores: NumberScores, window: Placed, rules: DriftRules, worth: float
 ) -> list[Evidence]:
     """Zero, the other heavy values, values beyond the reference's range, values never seen."""
+    buckets, counts, places, n = window.buckets, window.counts, window.places, window.n
     m, unseen_worth = scores.m, worth * worth_of_never_seen(scores.once, scores.twice)
 
     def share(

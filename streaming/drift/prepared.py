@@ -8,6 +8,7 @@ from dataclasses import dataclass, field, replace
 from streaming.contracts.model import FeatureSpec, ModelContract
 from streaming.contracts.records import FeatureSummary, ReferenceSummary, Wobble
 from streaming.drift.categories import CategoryShares, prepare_categories
+from streaming.drift.cells import CategoryCells, NumberCells, category_cells, number_cells
 from streaming.drift.evidence import Evidence
 from streaming.drift.overlap import overlap_of_categories, overlap_of_numbers
 from streaming.drift.rules import SHARES_WEIGHT, WEIGHTS_OF_CATEGORIES, WEIGHTS_OF_NUMBERS
@@ -28,6 +29,8 @@ class PreparedFeature:
     categories: CategoryShares | None
     weights: Mapping[str, float]
     """By test; they add up to 1."""
+    cells: NumberCells | CategoryCells | None = None
+    """For people's eyes."""
     extra_variance: float = 0.0
     """Persistent error of this yardstick beyond 1/m and the wobble, as a variance in sd units: what
     a shrunk slot of a season adds. It acts as 1/m does."""
@@ -97,10 +100,12 @@ def prepare_reference(
 def _prepare(summary: FeatureSummary, spec: FeatureSpec, extra: float) -> PreparedFeature:
     numbers = prepare_scores(summary.grid) if summary.grid else None
     categories = prepare_categories(summary.categories) if summary.categories else None
+    cells: NumberCells | CategoryCells | None = None
     weights: dict[str, float] = {}
     shares = ["missing"] + (["non_finite"] if spec.kind == "number" else [])
     rest = 1.0
     if numbers is not None:
+        cells = number_cells(numbers)
         shares += ["range", "unseen"]
         shares += ["zero"] if numbers.pivot == 0.0 else []
         shares += ["value"] if len(numbers.heavy) else []
@@ -112,6 +117,7 @@ def _prepare(summary: FeatureSummary, spec: FeatureSpec, extra: float) -> Prepar
         weights = {name: part for name, part in WEIGHTS_OF_NUMBERS.items() if there[name]}
         rest = SHARES_WEIGHT
     elif categories is not None:
+        cells = category_cells(categories)
         shares += ["unseen"]
         weights = dict(WEIGHTS_OF_CATEGORIES)
         rest = 1.0 - sum(weights.values())
@@ -125,5 +131,6 @@ def _prepare(summary: FeatureSummary, spec: FeatureSpec, extra: float) -> Prepar
         numbers=numbers,
         categories=categories,
         weights={name: part / total for name, part in weights.items()},
+        cells=cells,
         extra_variance=extra,
     )

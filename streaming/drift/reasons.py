@@ -3,9 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from math import sqrt
-
-from scipy import special
 
 from streaming.contracts.records import (
     DriftOutcome,
@@ -20,30 +17,26 @@ from streaming.drift.slow import Slow
 
 _NAMED = 3
 """So many features are named; the others are counted."""
-_LINEAR = ("location", "dispersion")
 
 
 def of_feature(
-    outcome: DriftOutcome,
     leading: Evidence,
     hits: int,
     rules: DriftRules,
-    level: float,
+    limit: float,
     *,
     now: bool,
 ) -> str:
     """One sentence: what moved most, how far, the limit, n, and in how many windows.
 
-    `level` is the p at which the leading test becomes significant; `now` tells whether this
+    `limit` is the effect that counts as a hit, in standard deviations; `now` tells whether this
     window is one of the `hits`.
 
     >>> test = Evidence(name="location", statistic=30.0, p=1e-9, effect=0.7, n=2000,
     ...                 persistence=5.0)
-    >>> of_feature("drifted", test, 3, DriftRules(), 1e-4, now=True)
+    >>> of_feature(test, 3, DriftRules(), 0.5, now=True)
     'Its location differs by +0.70 sd (limit 0.50 sd, n = 2,000), beyond it in 3 of 5 windows.'
     """
-    floor = rules.drifted_sd if outcome == "drifted" else rules.suspected_sd
-    limit = max(floor, _sampling_limit(leading, level))
     text = (
         f"Its {leading.name.replace('_', '-')} differs by {leading.effect:+.2f} sd "
         f"(limit {limit:.2f} sd, n = {leading.n:,})"
@@ -73,13 +66,6 @@ def of_slow(slow: Slow) -> str:
         f"Its location has been away by {slow.effect:+.2f} sd on average over {sums.windows} "
         f"windows (sum {max(sums.up, sums.down):.2f}, limit {slow.limit:.2f})."
     )
-
-
-def _sampling_limit(test: Evidence, level: float) -> float:
-    """The effect at which a linear test becomes significant."""
-    if test.name not in _LINEAR:
-        return 0.0
-    return -float(special.ndtri(level / 2.0)) * sqrt((1.0 + test.persistence) / test.n)
 
 
 def too_few_rows(now: int, before: int, rules: DriftRules) -> str:

@@ -15,6 +15,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
+import numpy.typing as npt
 from scipy import special
 
 from streaming.contracts.records import NumericGrid
@@ -25,6 +26,22 @@ LOCATION, DISPERSION, SHAPE = 0, 1, slice(2, 6)
 _FARTHEST = 1e-6
 _SAME = 1e-9
 """A polynomial that the ones before explain up to this is left out (few distinct values)."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Placed:
+    """A window's counts beside a reference's buckets."""
+
+    buckets: Integers
+    counts: Integers
+    n: int
+    """Sum of the counts."""
+    columns: Integers
+    """Of the scores."""
+    places: Integers
+    """Among the reference's buckets; -1 for what it never saw."""
+    order: Integers
+    """Among the gap below the first bucket, that bucket, the gap above it, and so on."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -54,9 +71,26 @@ class NumberScores:
 
     def columns(self, buckets: Integers) -> tuple[Integers, Integers]:
         """For each window bucket the column of its scores and its place among the buckets."""
-        place = np.searchsorted(self.buckets, buckets)
-        known = self.buckets[np.minimum(place, len(self.buckets) - 1)] == buckets
+        place, known = self._find(buckets)
         return np.where(known, place, len(self.buckets) + place), np.where(known, place, -1)
+
+    def placed(self, grid: NumericGrid) -> Placed:
+        """A window's counts, each with its place."""
+        buckets, counts = np.array(grid.buckets, np.int64), np.array(grid.counts, np.int64)
+        place, known = self._find(buckets)
+        return Placed(
+            buckets=buckets,
+            counts=counts,
+            n=int(counts.sum()),
+            columns=np.where(known, place, len(self.buckets) + place),
+            places=np.where(known, place, -1),
+            order=2 * place + known,
+        )
+
+    def _find(self, buckets: Integers) -> tuple[Integers, npt.NDArray[np.bool_]]:
+        place: Integers = np.searchsorted(self.buckets, buckets)
+        known = self.buckets[np.minimum(place, len(self.buckets) - 1)] == buckets
+        return place, known
 
 
 def prepare_scores(grid: NumericGrid) -> NumberScores | None:

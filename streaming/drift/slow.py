@@ -80,6 +80,11 @@ class Slow:
         size = self.kappa + max(self.sums.up, self.sums.down) / self.sums.windows
         return size if self.sums.up >= self.sums.down else -size
 
+    @property
+    def limit_of_effect(self) -> float:
+        """The mean effect that would have reached the limit in as many windows."""
+        return self.kappa + self.limit / max(1, self.sums.windows)
+
 
 def slow_lane(
     past: Sums | None,

@@ -121,11 +121,13 @@ def test_a_change_that_the_error_explains_is_none() -> None:
     before = prepare_categories(shares({"a": 50_000, "b": 40_000}, 10_000, 0))
     assert before is not None
     lacking = shares({"a": 4_600, "b": 3_600}, 1_800, 400)
-    for test in category_tests(before, lacking, rules):
+    for test in category_tests(before, before.placed(lacking), rules):
         assert test.p > 0.5, test.name
         assert test.effect == pytest.approx(0.0, abs=0.01)
-    sure = category_tests(before, shares({"a": 4_600, "b": 3_600}, 1_800, 0), rules)
+    exact = before.placed(shares({"a": 4_600, "b": 3_600}, 1_800, 0))
+    sure = category_tests(before, exact, rules)
     assert {test.name: test.p < 1e-9 for test in sure}["category"]
-    beyond = category_tests(before, shares({"a": 3_000, "b": 3_600}, 3_400, 400), rules)
+    far = before.placed(shares({"a": 3_000, "b": 3_600}, 3_400, 400))
+    beyond = category_tests(before, far, rules)
     found = {test.name: test.p for test in beyond}
     assert max(found["category"], found["value"]) < 1e-9

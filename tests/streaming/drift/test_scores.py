@@ -28,7 +28,7 @@ def grid(values: npt.ArrayLike, pivot: float = 0.0) -> NumericGrid:
 def results_of(before: npt.ArrayLike, now: npt.ArrayLike) -> dict[str, Evidence]:
     scores = prepare_scores(grid(before))
     assert scores is not None
-    return {test.name: test for test in number_tests(scores, grid(now), RULES)}
+    return {test.name: test for test in number_tests(scores, scores.placed(grid(now)), RULES)}
 
 
 @given(st.lists(st.tuples(st.floats(-1e9, 1e9), st.integers(1, 50)), min_size=1, max_size=40))
@@ -131,7 +131,7 @@ def categories(tail: int = 0, **counts: int) -> Categories:
 def category_results(before: Categories, now: Categories) -> dict[str, Evidence]:
     shares = prepare_categories(before)
     assert shares is not None
-    return {test.name: test for test in category_tests(shares, now, RULES)}
+    return {test.name: test for test in category_tests(shares, shares.placed(now), RULES)}
 
 
 def test_equal_shares_have_no_effect() -> None:
