@@ -10,7 +10,7 @@ from deploy.local.ports import HOST
 from streaming.contracts.errors import NotFound
 from streaming.engines.flink import Flink, JobStatus
 from streaming.engines.flink import submit as submit_job
-from streaming.engines.job import JobSettings
+from streaming.engines.job import JobSettings, ModelJob
 
 if TYPE_CHECKING:
     from deploy.wiring import House
@@ -20,8 +20,7 @@ def job_settings(house: House, model: str) -> JobSettings:
     """What the job is submitted with."""
     endpoints, ports = house.settings.endpoints, house.ports
     return JobSettings(
-        contract=house.contract(model),
-        rules=house.drift_rules(model),
+        models=(ModelJob(contract=house.contract(model), rules=house.drift_rules(model)),),
         bootstrap=house.bootstrap,
         artifact_root=str(house.artifact_root),
         job_endpoint=endpoints.jobserver or f"{HOST}:{ports.jobserver}",
@@ -53,7 +52,7 @@ class StreamJob:
         if found is None:
             raise NotFound(
                 f"{self.settings.name} does not run; "
-                f"`driftline job submit {self.settings.contract.model}` starts it."
+                f"`driftline job submit {self.settings.models[0].contract.model}` starts it."
             )
         return found
 

@@ -2,18 +2,35 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import dataclass
 
+from streaming.contracts.errors import Misconfigured
 from streaming.contracts.model import ModelContract
 from streaming.drift import DriftRules
+
+MOST_SHARDS = 4
+"""Reading steps of a job unless more are asked for: more than cores gain nothing."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ModelJob:
+    """What the job needs to know about one of its models."""
+
+    contract: ModelContract
+    rules: DriftRules
+    from_offsets: tuple[int, ...] = ()
+    """Offset to start each partition of the events at; empty = the beginning of the log."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class JobSettings:
-    """Everything the stream job of one model needs to know."""
+    """Everything that a stream job needs to know about its models and engines."""
 
-    contract: ModelContract
-    rules: DriftRules
+    models: tuple[ModelJob, ...]
+    """At least one; their topics differ."""
+    group: str = ""
+    """What the job is called when it serves several models; empty = after its only model."""
     bootstrap: str
     """Kafka, ``host:port``."""
     artifact_root: str
@@ -24,6 +41,9 @@ class JobSettings:
     """Beam's pool of Python workers."""
     flink_rest: str = "http://127.0.0.1:8081"
     parallelism: int = 1
+    shards: int = 0
+    """Reading steps that share the partitions; the most that reading can be spread over. Fixed for
+    the life of a savepoint. 0 = one per partition, at most `MOST_SHARDS`."""
     checkpoint_seconds: float = 5.0
     checkpoint_folder: str = ""
     """Where checkpoints and savepoints go; empty = as Flink's own configuration says."""
@@ -31,23 +51,47 @@ class JobSettings:
     busy_seconds: float = 0.5
     """A reading step ends after this long even when there is more to read."""
     rest_seconds: float = 0.0
-    """Pause between two steps of a partition; 0 = a twentieth of the window, 0.2 to 1 s."""
+    """Pause between two steps of a shard; 0 = a twentieth of the window, 0.2 to 1 s."""
     idle_seconds: float = 5.0
     """A partition that brought nothing for this long no longer holds the windows open."""
-    from_offsets: tuple[int, ...] = ()
-    """Offset to start each partition of the events at; empty = the beginning of the log."""
+    discover_seconds: float = 1.0
+    """How often a shard asks Kafka for new partitions."""
     restore: str = ""
     """Checkpoint or savepoint to go on from (a path that Flink can read); empty = afresh."""
+
+    def __post_init__(self) -> None:
+        """Refuse what cannot work."""
+        if not self.models:
+            raise Misconfigured("A stream job needs at least one model.")
+        if len(self.models) > 1 and not self.group:
+            raise Misconfigured("A stream job of several models needs a group's name.")
+        for what, names in (
+            ("model", [one.contract.model for one in self.models]),
+            ("events topic", [one.contract.events_topic for one in self.models]),
+        ):
+            name, times = Counter(names).most_common(1)[0]
+            if times > 1:
+                raise Misconfigured(
+                    f"The {what} {name} comes {times} times in one stream job; "
+                    "put its models into jobs of their own (stream.split)."
+                )
 
     @property
     def name(self) -> str:
         """The job's name on Flink.
 
-        One job per model: a second submit finds the first by it.
+        One job per group: a second submit finds the first by it.
         """
-        return f"driftline-{self.contract.model}"
+        return f"driftline-{self.group or self.models[0].contract.model}"
+
+    @property
+    def reading_shards(self) -> int:
+        """The number of shards, settled."""
+        partitions = sum(one.contract.partitions for one in self.models)
+        return self.shards or max(1, min(MOST_SHARDS, partitions))
 
     @property
     def pause_seconds(self) -> float:
-        """The pause between two steps, settled."""
-        return self.rest_seconds or min(1.0, max(0.2, self.contract.window_seconds / 20))
+        """The pause between two steps, settled by the shortest window."""
+        shortest = min(one.contract.window_seconds for one in self.models)
+        return self.rest_seconds or min(1.0, max(0.2, shortest / 20))

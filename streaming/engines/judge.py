@@ -1,8 +1,8 @@
-"""Summaries against the reference that is live: one keyed step that remembers both.
+"""Arrivals and promotions of a model: windows close, are summarised and judged.
 
-Summaries and promotions of a model meet in one stateful step. A promotion replaces the reference
-while the job runs and forgets the history of the old one; a summary is judged with
-`streaming.drift` and its verdict sent on.
+One keyed step remembers everything about a model: the open parts of its windows, how far its
+partitions are, the promotion that is live and the history of its features. A promotion replaces
+the reference while the job runs and forgets the history of the old one.
 """
 
 from __future__ import annotations
@@ -15,9 +15,9 @@ from typing import Any
 import apache_beam as beam
 import msgspec
 from apache_beam.coders import BytesCoder
-from apache_beam.transforms.userstate import ReadModifyWriteStateSpec
+from apache_beam.transforms.userstate import BagStateSpec, ReadModifyWriteStateSpec
 
-from streaming.contracts.codec import decode, decode_as, encode
+from streaming.contracts.codec import decode_as, encode
 from streaming.contracts.errors import DriftlineError, Unreadable
 from streaming.contracts.model import ModelContract
 from streaming.contracts.records import (
@@ -27,62 +27,152 @@ from streaming.contracts.records import (
     WindowSummary,
 )
 from streaming.drift import DriftHistory, DriftRules, PreparedReference, judge_drift
+from streaming.engines.arrivals import (
+    Arrival,
+    Progress,
+    closing,
+    crossed,
+    pack,
+    stragglers,
+    unpacked,
+)
 from streaming.engines.artifacts import ArtifactStore
-from streaming.engines.job import JobSettings
+from streaming.engines.job import JobSettings, ModelJob
+from streaming.engines.reading import Reading
+from streaming.engines.summarise import Summaries
 from streaming.season import SeasonalReference
 
 _LOG = logging.getLogger(__name__)
 
+SUMMARIES = "summaries"
 
-_PROMOTION = ReadModifyWriteStateSpec("promotion", BytesCoder())
-_HISTORY = ReadModifyWriteStateSpec("history", BytesCoder())
-_PROMOTION_PARAM = beam.DoFn.StateParam(_PROMOTION)
-_HISTORY_PARAM = beam.DoFn.StateParam(_HISTORY)
+_OPEN = beam.DoFn.StateParam(BagStateSpec("open", BytesCoder()))
+_PROGRESS = beam.DoFn.StateParam(ReadModifyWriteStateSpec("progress", BytesCoder()))
+_PROMOTION = beam.DoFn.StateParam(ReadModifyWriteStateSpec("promotion", BytesCoder()))
+_HISTORY = beam.DoFn.StateParam(ReadModifyWriteStateSpec("history", BytesCoder()))
 
 
-@beam.typehints.with_input_types(tuple[str, bytes])
-@beam.typehints.with_output_types(bytes)
-class Judge(beam.DoFn):  # type: ignore[misc]
-    """(model, record) in, where the record is a summary or a promotion; verdicts out."""
+class ModelSteps:
+    """What the keyed step needs for one model, made when its first record comes."""
 
-    def __init__(self, settings: JobSettings) -> None:
-        self.settings = settings
+    def __init__(self, job: ModelJob, store: ArtifactStore) -> None:
+        self.contract = job.contract
+        self.rules = job.rules
+        self.reading = Reading(job.contract)
+        self.summaries = Summaries(job.contract, store)
+        self.references = References(store, job.contract, job.rules)
 
-    def setup(self) -> None:
-        self.references = References(
-            ArtifactStore(Path(self.settings.artifact_root)),
-            self.settings.contract,
-            self.settings.rules,
-        )
+    def summary(self, end_ms: int, parts: Iterable[bytes]) -> WindowSummary:
+        """The summary of the window that ends at `end_ms`."""
+        partials = self.reading.partials
+        return self.summaries.of((partials.from_bytes(part) for part in parts), end_ms)
 
-    def process(
-        self,
-        element: tuple[str, bytes],
-        promotion_state: Any = _PROMOTION_PARAM,
-        history_state: Any = _HISTORY_PARAM,
-    ) -> Iterator[bytes]:
-        record = decode(element[1])
-        promotion = read_promotion(promotion_state.read())
-        if isinstance(record, WindowSummary):
-            history = read_history(history_state.read())
-            verdict, history = self._verdict(record, promotion, history)
-            history_state.write(msgspec.msgpack.encode(history))
-            yield encode(verdict)
-        elif isinstance(record, Promotion) and replaces(record, promotion):
-            promotion_state.write(element[1])
-            history_state.clear()
-
-    def _verdict(
+    def verdict(
         self, window: WindowSummary, promotion: Promotion | None, history: DriftHistory
     ) -> tuple[DriftVerdict, DriftHistory]:
+        """The verdict on it."""
         return judge_drift(
             window,
             self.references.of(promotion, window),
             promotion.record_id if promotion else "",
             history,
-            self.settings.rules,
-            self.settings.contract,
+            self.rules,
+            self.contract,
         )
+
+    def settled(self, arrival: Arrival, closed_ms: int) -> dict[int, bytes]:
+        """The arrival's parts; rows of windows that had closed count as late in the oldest one that
+        is open, so that no offset is lost."""
+        parts = dict(arrival.parts)
+        partials, windows = self.reading.partials, self.reading.windows
+        for end in stragglers(arrival, closed_ms):
+            late = partials.as_late(partials.from_bytes(parts.pop(end)))
+            open_end = windows.end_after(closed_ms)
+            _LOG.warning(
+                "%s: %d rows of a new partition came after their window had closed",
+                self.contract.model,
+                late.late,
+            )
+            whole = [late]
+            if open_end in parts:
+                whole.append(partials.from_bytes(parts[open_end]))
+            parts[open_end] = partials.to_bytes(partials.merge(whole))
+        return parts
+
+
+@beam.typehints.with_input_types(tuple[str, bytes])
+@beam.typehints.with_output_types(tuple[str, bytes])
+class CloseAndJudge(beam.DoFn):  # type: ignore[misc]
+    """(model, arrival or promotion) in; (model, verdict) out, and (model, summary)."""
+
+    def __init__(self, settings: JobSettings) -> None:
+        self.settings = settings
+
+    def setup(self) -> None:
+        self.store = ArtifactStore(Path(self.settings.artifact_root))
+        self.jobs = {one.contract.model: one for one in self.settings.models}
+        self.steps: dict[str, ModelSteps] = {}
+        for model in self.jobs:
+            self._of(model)
+
+    def _of(self, model: str) -> ModelSteps:
+        if model not in self.steps:
+            self.steps[model] = ModelSteps(self.jobs[model], self.store)
+        return self.steps[model]
+
+    def process(
+        self,
+        element: tuple[str, bytes],
+        open_state: Any = _OPEN,
+        progress_state: Any = _PROGRESS,
+        promotion_state: Any = _PROMOTION,
+        history_state: Any = _HISTORY,
+    ) -> Iterator[Any]:
+        model, data = element
+        arrival = unpacked(data)
+        if arrival is not None:
+            done = self._arrive(model, arrival, open_state, progress_state)
+            if done:
+                yield from self._close(model, done, promotion_state, history_state)
+        elif replaces(decode_as(data, Promotion), read_promotion(promotion_state.read())):
+            promotion_state.write(data)
+            history_state.clear()
+
+    def _arrive(
+        self, model: str, arrival: Arrival, open_state: Any, progress_state: Any
+    ) -> list[tuple[int, list[bytes]]]:
+        """Keep the arrival's parts; the windows that are complete now."""
+        steps = self._of(model)
+        before = read_progress(progress_state.read())
+        progress = before.after(arrival)
+        progress_state.write(msgspec.msgpack.encode(progress))
+        for end, part in steps.settled(arrival, before.closed_ms).items():
+            open_state.add(pack(end, part))
+        if not crossed(before.closed_ms, progress.closed_ms, steps.reading.windows.size_ms):
+            return []
+        done, still = closing(open_state.read(), progress.closed_ms)
+        if done:
+            open_state.clear()
+            for part in still:
+                open_state.add(part)
+        return done
+
+    def _close(
+        self,
+        model: str,
+        done: list[tuple[int, list[bytes]]],
+        promotion_state: Any,
+        history_state: Any,
+    ) -> Iterator[Any]:
+        steps = self._of(model)
+        promotion = read_promotion(promotion_state.read())
+        history = read_history(history_state.read())
+        for end, parts in done:
+            summary = steps.summary(end, parts)
+            yield beam.pvalue.TaggedOutput(SUMMARIES, (model, encode(summary)))
+            verdict, history = steps.verdict(summary, promotion, history)
+            yield model, encode(verdict)
+        history_state.write(msgspec.msgpack.encode(history))
 
 
 class References:
@@ -124,6 +214,11 @@ def read_promotion(data: bytes | None) -> Promotion | None:
     return decode_as(data, Promotion) if data else None
 
 
+def read_progress(data: bytes | None) -> Progress:
+    """The progress in the state; none at first."""
+    return msgspec.msgpack.decode(data, type=Progress) if data else Progress()
+
+
 def read_history(data: bytes | None) -> DriftHistory:
     """The history in the state; empty at first."""
     return msgspec.msgpack.decode(data, type=DriftHistory) if data else DriftHistory()
@@ -132,10 +227,10 @@ def read_history(data: bytes | None) -> DriftHistory:
 @beam.typehints.with_input_types(bytes)
 @beam.typehints.with_output_types(tuple[str, bytes])
 class OnlyPromotions(beam.DoFn):  # type: ignore[misc]
-    """Keeps the promotions of one model; what cannot be read is logged and skipped."""
+    """Keeps the promotions of the job's models; what cannot be read is logged and skipped."""
 
-    def __init__(self, model: str) -> None:
-        self.model = model
+    def __init__(self, models: frozenset[str]) -> None:
+        self.models = models
 
     def process(self, element: bytes) -> Iterable[tuple[str, bytes]]:
         try:
@@ -143,4 +238,4 @@ class OnlyPromotions(beam.DoFn):  # type: ignore[misc]
         except Unreadable as error:
             _LOG.error("A record in promotions was skipped: %s", error)
             return []
-        return [(self.model, element)] if promotion.model == self.model else []
+        return [(promotion.model, element)] if promotion.model in self.models else []

@@ -28,15 +28,14 @@ def shared_producer(bootstrap: str) -> Producer:
         return _PRODUCERS[bootstrap]
 
 
-@beam.typehints.with_input_types(bytes)
+@beam.typehints.with_input_types(tuple[str, bytes])
 @beam.typehints.with_output_types(bytes)
 class WriteRecords(beam.DoFn):  # type: ignore[misc]
-    """Writes encoded records of one model to one topic."""
+    """Writes (model, encoded record) to one topic, under the model's key."""
 
-    def __init__(self, bootstrap: str, topic: str, key: str) -> None:
+    def __init__(self, bootstrap: str, topic: str) -> None:
         self.bootstrap = bootstrap
         self.topic = topic
-        self.key = key.encode()
 
     def setup(self) -> None:
         self.writer = shared_producer(self.bootstrap)
@@ -45,9 +44,10 @@ class WriteRecords(beam.DoFn):  # type: ignore[misc]
         self.sent = 0
         self.answers: list[KafkaError | None] = []
 
-    def process(self, element: bytes) -> None:
+    def process(self, element: tuple[str, bytes]) -> None:
         self.sent += 1
-        produce(self.writer, self.topic, self.key, element, self._note)
+        model, record = element
+        produce(self.writer, self.topic, model.encode(), record, self._note)
 
     def finish_bundle(self) -> None:
         """Wait until the broker has every record; another thread may take our answers."""

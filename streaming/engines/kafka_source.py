@@ -1,30 +1,37 @@
-"""Splittable sources on Kafka: fetches of thousands of records, summarised where they are read.
+"""The events of many models, read in shards: fetches of thousands of records, summarised where
+they are read.
 
-Element = (topic, partition), restriction = offsets from the start on, claimed once per fetch. The
-watermark is the partition's own and travels in Beam's checkpoints with the restriction, so after
-a restore the same records meet the same watermark.
+Element = a shard, restriction = the positions of its partitions (`positions`), moved once per step.
+New partitions of a topic join while the job runs. Only partials of windows, a few kilobytes each,
+leave a step, and dead or late records.
 """
 
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
 from typing import Any
 
 import apache_beam as beam
-from apache_beam.io.restriction_trackers import OffsetRange, OffsetRestrictionTracker
 from apache_beam.io.watermark_estimators import ManualWatermarkEstimator
-from apache_beam.transforms.core import RestrictionProvider
-from apache_beam.transforms.window import TimestampedValue
 from apache_beam.utils.timestamp import Duration, Timestamp
 
 from streaming.contracts.codec import encode
-from streaming.engines.job import JobSettings
-from streaming.engines.kafka_reader import PartitionReader, reader
+from streaming.engines.arrivals import Arrival, crossed, packed
+from streaming.engines.job import JobSettings, ModelJob
+from streaming.engines.kafka_shard import ShardReader, belongs, shard_reader
+from streaming.engines.positions import (
+    HOLD,
+    FromTheBeginning,
+    Place,
+    Position,
+    Positions,
+    Shard,
+)
 from streaming.engines.reading import Fetch, Reading, Step
 from streaming.engines.windows import NEVER_MS
 
-_END = 2**62
 _WAIT_SECONDS = 0.02
 """A step waits this long for records at most: the pause lies between steps, where it costs no
 worker."""
@@ -32,130 +39,150 @@ worker."""
 DEAD = "dead"
 LATE = "late"
 
-Place = tuple[str, int, int]
-"""Topic, partition, offset to start at."""
-
-
-class Offsets(OffsetRestrictionTracker):  # type: ignore[misc]
-    """An endless range of offsets, split only to pause."""
-
-    def try_split(self, fraction_of_remainder: float) -> Any:
-        if fraction_of_remainder != 0:
-            return None
-        return super().try_split(0)
-
-    def is_bounded(self) -> bool:
-        return False
-
-
-class FromOffset(RestrictionProvider):  # type: ignore[misc]
-    """From the place's offset to the end of time."""
-
-    def initial_restriction(self, element: Place) -> OffsetRange:
-        return OffsetRange(element[2], _END)
-
-    def create_tracker(self, restriction: OffsetRange) -> Offsets:
-        return Offsets(restriction)
-
-    def restriction_size(self, element: Place, restriction: OffsetRange) -> int:
-        return 1
-
-    def truncate(self, element: Place, restriction: OffsetRange) -> None:
-        """Draining stops at once: what was not read stays in Kafka."""
-
-
-_TRACKER = beam.DoFn.RestrictionParam(FromOffset())
+_TRACKER = beam.DoFn.RestrictionParam(FromTheBeginning())
 _ESTIMATOR = beam.DoFn.WatermarkEstimatorParam(ManualWatermarkEstimator.default_provider())
 
 
-@beam.typehints.with_input_types(tuple[str, int, int])
+@dataclass(slots=True)
+class Taken:
+    """What one step took."""
+
+    before: Mapping[Place, Position]
+    now: dict[Place, Position]
+    counts: Mapping[str, int]
+    """Partitions of each topic."""
+    steps: dict[str, Step] = field(default_factory=dict)
+    """By topic; the windows and letters of all its partitions."""
+    read: set[Place] = field(default_factory=set)
+
+
+@beam.typehints.with_input_types(tuple[int, int])
 @beam.typehints.with_output_types(tuple[str, bytes])
 class ReadEvents(beam.DoFn):  # type: ignore[misc]
-    """Events in; (model, partial) per window, dead letters and late events out."""
+    """Shards in; (model, arrival) out, and (model, letter) for dead and late events."""
 
     def __init__(self, settings: JobSettings) -> None:
         self.settings = settings
 
     def setup(self) -> None:
-        self.reading = Reading(self.settings.contract)
-        self.idle_since: dict[int, float] = {}
-        self.reading.partials.statistics.warm_up()
+        self.models: dict[str, ModelJob] = {
+            one.contract.events_topic: one for one in self.settings.models
+        }
+        self.reading = {topic: Reading(one.contract) for topic, one in self.models.items()}
+        self.idle_since: dict[Place, float] = {}
+        self.told: dict[tuple[Shard, str], int] = {}
 
     @beam.DoFn.unbounded_per_element()  # type: ignore[untyped-decorator]
     def process(
-        self,
-        element: Place,
-        tracker: Any = _TRACKER,
-        estimator: Any = _ESTIMATOR,
+        self, element: Shard, tracker: Any = _TRACKER, estimator: Any = _ESTIMATOR
     ) -> Iterator[Any]:
-        topic, partition, _ = element
-        source = reader(self.settings.bootstrap, topic, partition)
-        step = Step(watermark_ms=_milliseconds(estimator.current_watermark()))
-        self._read(source, partition, tracker, step)
-        yield from self._outputs(step)
-        if step.watermark_ms > NEVER_MS:
-            estimator.set_watermark(Timestamp(micros=step.watermark_ms * 1000))
+        shard = (int(element[0]), int(element[1]))
+        if tracker.try_claim(HOLD):
+            before = tracker.current_restriction().places()
+            taken = self._step(shard, before)
+            # those of a model that left the job stay where they are, should it come back
+            tracker.try_claim(Positions.of({**before, **taken.now}))
+            yield from self._outputs(shard, taken)
+            lowest = min((one.watermark_ms for one in taken.now.values()), default=NEVER_MS)
+            if lowest > NEVER_MS:
+                estimator.set_watermark(Timestamp(micros=lowest * 1000))
         tracker.defer_remainder(Duration(self.settings.pause_seconds))
 
-    def _read(self, source: PartitionReader, partition: int, tracker: Any, step: Step) -> None:
+    # -------------------------------------------------------------------- parts
+
+    def _step(self, shard: Shard, before: Mapping[Place, Position]) -> Taken:
+        source = shard_reader(self.settings.bootstrap, shard, self.settings.name)
+        counts = source.partitions(self.models, every=self.settings.discover_seconds)
+        begun = {place: position for place, position in before.items() if place[0] in self.models}
+        now = {**self._beginnings(shard, counts), **begun}
+        taken = Taken(before=before, now=now, counts=counts)
+        self._read(source, taken)
+        for place in taken.now:
+            self._note_idle(source, place, taken)
+        return taken
+
+    def _beginnings(self, shard: Shard, counts: Mapping[str, int]) -> dict[Place, Position]:
+        """The shard's partitions, each at its start."""
+        found = {}
+        for topic, model in self.models.items():
+            for number in range(counts.get(topic, 0)):
+                if belongs((topic, number), shard):
+                    known = number < len(model.from_offsets)
+                    start = model.from_offsets[number] if known else 0
+                    found[topic, number] = Position(start, NEVER_MS)
+        return found
+
+    def _read(self, source: ShardReader, taken: Taken) -> None:
         """Fetch after fetch, until there is no more or the step has lasted long enough."""
         most, began = self.settings.fetch_records, time.monotonic()
-        start = tracker.current_restriction().start
         while True:
-            messages = source.fetch(start, most=most, wait_seconds=_WAIT_SECONDS)
-            if not messages:
-                break
-            if not tracker.try_claim(messages[-1].offset()):
+            starts = {place: position.offset for place, position in taken.now.items()}
+            runs = source.fetch(starts, most=most, wait_seconds=_WAIT_SECONDS)
+            for place, messages in runs:
+                self._take(place, messages, taken)
+            full = sum(len(messages) for _, messages in runs) >= most
+            if not full or time.monotonic() - began > self.settings.busy_seconds:
                 return
-            self.reading.take(step, as_fetch(partition, messages), now=time.time())
-            start = messages[-1].offset() + 1
-            if len(messages) < most or time.monotonic() - began > self.settings.busy_seconds:
-                break
-        self._note_idle(source, partition, start, step)
 
-    def _note_idle(self, source: PartitionReader, partition: int, start: int, step: Step) -> None:
-        """A partition with nothing to read must not hold every window open."""
-        if step.read:
-            self.idle_since.pop(partition, None)
+    def _take(self, place: Place, messages: list[Any], taken: Taken) -> None:
+        topic, partition = place
+        whole = taken.steps.setdefault(topic, Step())
+        step = Step(
+            watermark_ms=taken.now[place].watermark_ms,
+            windows=whole.windows,
+            dead=whole.dead,
+            late=whole.late,
+        )
+        self.reading[topic].take(step, as_fetch(partition, messages), now=time.time())
+        taken.now[place] = Position(messages[-1].offset() + 1, step.watermark_ms)
+        taken.read.add(place)
+
+    def _note_idle(self, source: ShardReader, place: Place, taken: Taken) -> None:
+        """A partition with nothing to read must not hold every window of its model open."""
+        if place in taken.read:
+            self.idle_since.pop(place, None)
             return
-        since = self.idle_since.setdefault(partition, time.monotonic())
-        if step.watermark_ms == NEVER_MS and not source.used(
-            range(self.settings.contract.partitions)
-        ):
-            self.idle_since.pop(partition)  # an empty topic: its first events may be old ones
+        patience, position = self.settings.idle_seconds, taken.now[place]
+        since = self.idle_since.setdefault(place, time.monotonic())
+        if time.monotonic() - since < patience:
             return
-        if time.monotonic() - since >= self.settings.idle_seconds and source.end() == start:
-            step.watermark_ms = self.reading.windows.idle(time.time(), step.watermark_ms)
+        if position.watermark_ms == NEVER_MS and not source.used(place[0], every=patience):
+            self.idle_since.pop(place)  # an empty topic: its first events may be old ones
+            return
+        if source.end(place) == position.offset:
+            waited = self.reading[place[0]].windows.idle(time.time(), position.watermark_ms)
+            taken.now[place] = Position(position.offset, waited)
 
-    def _outputs(self, step: Step) -> Iterator[Any]:
-        model = self.settings.contract.model
-        for end, part in step.windows.items():
-            data = self.reading.partials.to_bytes(part)
-            yield TimestampedValue((model, data), Timestamp(micros=(end - 1) * 1000))
-        for letter in step.dead:
-            yield beam.pvalue.TaggedOutput(DEAD, encode(letter))
-        for letter in step.late:
-            yield beam.pvalue.TaggedOutput(LATE, encode(letter))
+    def _outputs(self, shard: Shard, taken: Taken) -> Iterator[Any]:
+        for topic, watermarks in self._moved(taken).items():
+            model, count = self.models[topic].contract.model, taken.counts.get(topic, 0)
+            step = taken.steps.get(topic, Step())
+            if not watermarks and not step.windows and self.told.get((shard, topic)) == count:
+                continue
+            self.told[shard, topic] = count
+            partials = self.reading[topic].partials
+            parts = {end: partials.to_bytes(part) for end, part in step.windows.items()}
+            yield model, packed(Arrival(parts, watermarks, count))
+            for letter in step.dead:
+                yield beam.pvalue.TaggedOutput(DEAD, (model, encode(letter)))
+            for letter in step.late:
+                yield beam.pvalue.TaggedOutput(LATE, (model, encode(letter)))
 
-
-@beam.typehints.with_input_types(tuple[str, int, int])
-@beam.typehints.with_output_types(bytes)
-class ReadValues(beam.DoFn):  # type: ignore[misc]
-    """The values of a quiet topic as they come, without event time."""
-
-    def __init__(self, bootstrap: str, pause_seconds: float = 0.5) -> None:
-        self.bootstrap = bootstrap
-        self.pause_seconds = pause_seconds
-
-    @beam.DoFn.unbounded_per_element()  # type: ignore[untyped-decorator]
-    def process(self, element: Place, tracker: Any = _TRACKER) -> Iterator[bytes]:
-        topic, partition, _ = element
-        start = tracker.current_restriction().start
-        source = reader(self.bootstrap, topic, partition)
-        messages = source.fetch(start, most=100, wait_seconds=_WAIT_SECONDS)
-        if messages and tracker.try_claim(messages[-1].offset()):
-            yield from (m.value() for m in messages if m.value() is not None)
-        tracker.defer_remainder(Duration(self.pause_seconds))
+    def _moved(self, taken: Taken) -> dict[str, dict[int, int]]:
+        """For each topic the watermarks that the keyed step must hear of: those that passed the end
+        of a window, those of new partitions, and with parts those of the partitions read."""
+        found: dict[str, dict[int, int]] = {topic: {} for topic, _ in taken.now}
+        for place, position in taken.now.items():
+            topic, partition = place
+            old = taken.before.get(place)
+            size = self.reading[topic].windows.size_ms
+            if (
+                old is None
+                or place in taken.read
+                or crossed(old.watermark_ms, position.watermark_ms, size)
+            ):
+                found[topic][partition] = position.watermark_ms
+        return found
 
 
 def as_fetch(partition: int, messages: list[Any]) -> Fetch:
@@ -166,7 +193,3 @@ def as_fetch(partition: int, messages: list[Any]) -> Fetch:
         values=[message.value() for message in messages],
         arrived=lambda number: messages[number].timestamp()[1] / 1000,
     )
-
-
-def _milliseconds(watermark: Timestamp | None) -> int:
-    return NEVER_MS if watermark is None else max(NEVER_MS, watermark.micros // 1000)

@@ -122,6 +122,12 @@ class Partials:
             unknown=_few(frozenset().union(*(part.unknown for part in together))),
         )
 
+    def as_late(self, part: WindowPartial) -> WindowPartial:
+        """The same records, its rows counted as late."""
+        late = WindowPartial(rows=summary.start(self.contract))
+        late.dead, late.late = part.dead, part.late + part.accepted
+        return late
+
     def finish(
         self,
         part: WindowPartial,

@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import Any
 
 import apache_beam as beam
-from apache_beam.transforms.window import FixedWindows, GlobalWindows
 
 from streaming.contracts.topics import (
     DEAD_LETTERS,
@@ -16,10 +15,10 @@ from streaming.contracts.topics import (
     Topic,
 )
 from streaming.engines.job import JobSettings
-from streaming.engines.judge import Judge, OnlyPromotions
+from streaming.engines.judge import SUMMARIES, CloseAndJudge, OnlyPromotions
 from streaming.engines.kafka_sink import WriteRecords
-from streaming.engines.kafka_source import DEAD, LATE, Place, ReadEvents, ReadValues
-from streaming.engines.summarise import Summarise
+from streaming.engines.kafka_source import DEAD, LATE, ReadEvents
+from streaming.engines.kafka_values import ReadValues
 
 
 def build(pipeline: Any, settings: JobSettings) -> None:
@@ -28,53 +27,39 @@ def build(pipeline: Any, settings: JobSettings) -> None:
     Names are part of a savepoint: a renamed step forgets its state.
     """
     read = _read_events(pipeline, settings)
-    summaries = _summaries(read["partials"], settings)
     promotions = _promotions(pipeline, settings)
-    verdicts = (
-        (summaries, promotions) | "meet" >> beam.Flatten() | "judge" >> beam.ParDo(Judge(settings))
+    judged = (
+        (read["arrivals"], promotions)
+        | "meet" >> beam.Flatten()
+        | "judge" >> beam.ParDo(CloseAndJudge(settings)).with_outputs(SUMMARIES, main="verdicts")
     )
-    _write(summaries | "summary" >> beam.Values(), WINDOW_STATISTICS, settings)
-    _write(verdicts, DRIFT_VERDICTS, settings)
+    _write(judged[SUMMARIES], WINDOW_STATISTICS, settings)
+    _write(judged["verdicts"], DRIFT_VERDICTS, settings)
     _write(read[DEAD], DEAD_LETTERS, settings)
     _write(read[LATE], LATE_EVENTS, settings)
 
 
 def _read_events(pipeline: Any, settings: JobSettings) -> Any:
+    of = settings.reading_shards
     return (
         pipeline
-        | "partitions" >> beam.Create(event_places(settings))
+        | "shards" >> beam.Create([(number, of) for number in range(of)])
         | "read events"
-        >> beam.ParDo(ReadEvents(settings)).with_outputs(DEAD, LATE, main="partials")
-    )
-
-
-def _summaries(partials: Any, settings: JobSettings) -> Any:
-    return (
-        partials
-        | "window" >> beam.WindowInto(FixedWindows(settings.contract.window_seconds))
-        | "gather" >> beam.GroupByKey()
-        | "summarise" >> beam.ParDo(Summarise(settings))
-        | "for good" >> beam.WindowInto(GlobalWindows())
+        >> beam.ParDo(ReadEvents(settings)).with_outputs(DEAD, LATE, main="arrivals")
     )
 
 
 def _promotions(pipeline: Any, settings: JobSettings) -> Any:
     places = [(PROMOTIONS.name, partition, 0) for partition in range(PROMOTIONS.partitions)]
+    models = frozenset(one.contract.model for one in settings.models)
     return (
         pipeline
         | "promotions topic" >> beam.Create(places)
         | "read promotions" >> beam.ParDo(ReadValues(settings.bootstrap))
-        | "of this model" >> beam.ParDo(OnlyPromotions(settings.contract.model))
+        | "of these models" >> beam.ParDo(OnlyPromotions(models))
     )
 
 
 def _write(records: Any, topic: Topic, settings: JobSettings) -> None:
-    sink = WriteRecords(settings.bootstrap, topic.name, settings.contract.model)
+    sink = WriteRecords(settings.bootstrap, topic.name)
     _ = records | f"write {topic.name}" >> beam.ParDo(sink)
-
-
-def event_places(settings: JobSettings) -> list[Place]:
-    """Where each partition of the events is read from."""
-    contract = settings.contract
-    starts = settings.from_offsets or (0,) * contract.partitions
-    return [(contract.events_topic, partition, start) for partition, start in enumerate(starts)]

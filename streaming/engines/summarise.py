@@ -2,18 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
-from pathlib import Path
-from typing import Any
+from collections.abc import Iterable
 
-import apache_beam as beam
-
-from streaming.contracts.codec import encode
 from streaming.contracts.identity import digest
 from streaming.contracts.model import ModelContract
 from streaming.contracts.records import Artifact, WindowSummary
 from streaming.engines.artifacts import ArtifactStore
-from streaming.engines.job import JobSettings
 from streaming.engines.partials import WindowPartial
 from streaming.engines.reading import Reading
 
@@ -42,25 +36,3 @@ class Summaries:
         """Named by content: a replay never changes what an earlier record points to."""
         name = f"statistics/{self._contract.model}/{end_ms // 1000}-{digest(data)[:12]}.pb"
         return self._store.put(name, data)
-
-
-@beam.typehints.with_input_types(tuple[str, Iterable[bytes]])
-@beam.typehints.with_output_types(tuple[str, bytes])
-class Summarise(beam.DoFn):  # type: ignore[misc]
-    """(model, partials of one window) in, (model, summary) out."""
-
-    def __init__(self, settings: JobSettings) -> None:
-        self.settings = settings
-
-    def setup(self) -> None:
-        contract = self.settings.contract
-        self.summaries = Summaries(contract, ArtifactStore(Path(self.settings.artifact_root)))
-        self.partials = Reading(contract).partials
-
-    def process(
-        self, element: tuple[str, Iterable[bytes]], window: Any = beam.DoFn.WindowParam
-    ) -> Iterator[tuple[str, bytes]]:
-        model, parts = element
-        end_ms = window.end.micros // 1000
-        summary = self.summaries.of((self.partials.from_bytes(part) for part in parts), end_ms)
-        yield model, encode(summary)

@@ -28,7 +28,7 @@ from streaming.contracts.records import DriftVerdict, WindowSummary
 from streaming.contracts.topics import applications_topic
 from streaming.drift import DriftRules
 from streaming.engines import flink
-from streaming.engines.job import JobSettings
+from streaming.engines.job import JobSettings, ModelJob
 from streaming.engines.kafka_log import KafkaLog
 from tests.bench.child import Child
 from tests.bench.figures import Ratio, Round, Spread, ratio, spread
@@ -226,8 +226,7 @@ class StreamBench:
 
     def _settings(self) -> JobSettings:
         return JobSettings(
-            contract=CONTRACT,
-            rules=DriftRules(),
+            models=(ModelJob(contract=CONTRACT, rules=DriftRules()),),
             bootstrap=self.bootstrap,
             artifact_root=str(self.home / "artifacts"),
             job_endpoint=f"{HOST}:{self.ports.jobserver}",

@@ -34,7 +34,7 @@ from streaming.contracts.topics import RECORD_TOPICS, applications_topic
 from streaming.drift import DriftRules
 from streaming.engines.artifacts import ArtifactStore
 from streaming.engines.flink import Flink, submit
-from streaming.engines.job import JobSettings
+from streaming.engines.job import JobSettings, ModelJob
 from streaming.engines.kafka_log import KafkaLog
 from streaming.reference import build_reference
 
@@ -151,8 +151,7 @@ def test_every_event_is_counted_once(cluster: Any, tmp_path: Path) -> None:
     log, store = KafkaLog(cluster.bootstrap), ArtifactStore(tmp_path / "artifacts")
     log.ensure([*RECORD_TOPICS, applications_topic("trips", partitions=3)])
     settings = JobSettings(
-        contract=CONTRACT,
-        rules=DriftRules(min_rows=50),
+        models=(ModelJob(contract=CONTRACT, rules=DriftRules(min_rows=50)),),
         bootstrap=cluster.bootstrap,
         artifact_root=str(store.root),
         job_endpoint=cluster.job_endpoint,

@@ -11,7 +11,7 @@ from streaming.contracts.errors import Unreachable
 from streaming.contracts.model import ModelContract
 from streaming.drift import DriftRules
 from streaming.engines.flink import Flink, newest_checkpoint, options, submit
-from streaming.engines.job import JobSettings
+from streaming.engines.job import JobSettings, ModelJob
 
 CONTRACT = ModelContract(
     model="m", module="", events_topic="e", labels_topic="l", key="id", time="at"
@@ -20,8 +20,7 @@ CONTRACT = ModelContract(
 
 def settings(**more: object) -> JobSettings:
     return JobSettings(
-        contract=CONTRACT,
-        rules=DriftRules(),
+        models=(ModelJob(contract=CONTRACT, rules=DriftRules()),),
         bootstrap="127.0.0.1:1",
         artifact_root="/tmp",
         job_endpoint="127.0.0.1:1",
@@ -66,5 +65,6 @@ def test_the_pause_between_steps_follows_the_window(window: float, pause: float)
     import msgspec
 
     contract = msgspec.structs.replace(CONTRACT, window_seconds=window)
-    chosen = JobSettings(contract=contract, rules=DriftRules(), bootstrap="", artifact_root="")
+    job = ModelJob(contract=contract, rules=DriftRules())
+    chosen = JobSettings(models=(job,), bootstrap="", artifact_root="")
     assert chosen.pause_seconds == pause

@@ -1,6 +1,7 @@
 """Rescaling on the real Flink: one worker, two, one again, from savepoints, while events come.
 
-Three partitions, one of them silent all the time: it must not hold the windows open.
+Three partitions, one of them silent all the time: it must not hold the windows open. While there
+are two workers, two more partitions are added to the topic, and used.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from confluent_kafka.admin import AdminClient, NewPartitions
 
 from streaming.contracts.codec import decode
 from streaming.contracts.model import FeatureSpec, ModelContract
@@ -19,7 +21,7 @@ from streaming.contracts.records import DeadLetter, Record, WindowSummary
 from streaming.contracts.topics import RECORD_TOPICS, applications_topic
 from streaming.drift import DriftRules
 from streaming.engines.flink import Flink, submit
-from streaming.engines.job import JobSettings
+from streaming.engines.job import JobSettings, ModelJob
 from streaming.engines.kafka_log import KafkaLog
 from tests.streaming.engines.checker import problems
 from tests.streaming.engines.paced import Paced
@@ -51,8 +53,7 @@ def test_one_two_one_workers_count_every_event_once(cluster: Any, tmp_path: Path
     log, flink = KafkaLog(cluster.bootstrap), Flink(cluster.rest)
     log.ensure([*RECORD_TOPICS, applications_topic(CONTRACT.events_topic, partitions=3)])
     settings = JobSettings(
-        contract=CONTRACT,
-        rules=DriftRules(),
+        models=(ModelJob(contract=CONTRACT, rules=DriftRules()),),
         bootstrap=cluster.bootstrap,
         artifact_root=str(tmp_path / "artifacts"),
         job_endpoint=cluster.job_endpoint,
@@ -68,6 +69,10 @@ def test_one_two_one_workers_count_every_event_once(cluster: Any, tmp_path: Path
     used = [flink.parallelism(job)]
     for parallelism in (2, 1):
         time.sleep(PHASE)
+        if parallelism == 1:
+            add_partitions(cluster.bootstrap, 5)
+            paced.partitions = (0, 1, 3, 4)
+            time.sleep(PHASE)
         point = flink.savepoint(job)
         flink.cancel(job)
         job = submit(replace(settings, parallelism=parallelism, restore=point))
@@ -78,11 +83,21 @@ def test_one_two_one_workers_count_every_event_once(cluster: Any, tmp_path: Path
     summaries, letters = collect(log, len(paced.sent))
     flink.cancel(job)
     assert used == [1, 2, 1]
-    assert problems(paced.sent, summaries, letters) == []
+    found = problems(paced.sent, summaries, letters)
+    assert not found, "\n".join(found)
+    assert {one.partition for one in paced.sent} == {0, 1, 3, 4}
     # the silent partition did not hold back the last windows
     last = max(summary.window_end for summary in summaries)
     assert time.time() - stopped < 60
     assert last >= stopped - WINDOW
+
+
+def add_partitions(bootstrap: str, count: int) -> None:
+    """The topic has `count` partitions from now on."""
+    admin = AdminClient({"bootstrap.servers": bootstrap})
+    asked = admin.create_partitions([NewPartitions(CONTRACT.events_topic, count)])
+    for answer in asked.values():
+        answer.result(30)
 
 
 def follow(log: KafkaLog, seconds: float) -> Iterator[Record]:
