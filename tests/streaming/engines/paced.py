@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from confluent_kafka import KafkaException, Producer
+from confluent_kafka import Producer
 
 from tests.streaming.engines.checker import Fate, Sent
 
@@ -50,13 +50,14 @@ class Paced:
         assert not self.failed, self.failed[:3]
 
     def _run(self) -> None:
-        producer = Producer(
-            {"bootstrap.servers": self.bootstrap, "enable.idempotence": True, "linger.ms": 5}
-        )
+        producer, known = self._producer(), self.partitions
         rng, began = random.Random(5), time.time()
         for number in itertools.count():
             if self._stop.is_set():
                 break
+            if self.partitions is not known:  # a producer asks for metadata once in minutes
+                producer.flush(30)
+                producer, known = self._producer(), self.partitions
             ahead = began + number / self.rate - time.time()
             if ahead > 0:
                 producer.poll(min(ahead, 0.05))
@@ -64,6 +65,11 @@ class Paced:
             self._send(producer, number, began, rng)
         if producer.flush(30):
             self.failed.append("some records were never acknowledged")
+
+    def _producer(self) -> Any:
+        return Producer(
+            {"bootstrap.servers": self.bootstrap, "enable.idempotence": True, "linger.ms": 5}
+        )
 
     def _send(self, producer: Any, number: int, began: float, rng: random.Random) -> None:
         at, fate = time.time() - rng.random() * 0.4, "good"
@@ -76,10 +82,7 @@ class Paced:
             number -= number % len(self.partitions)  # to the first one, which has long begun
         partition = self.partitions[number % len(self.partitions)]
         note = self._acknowledged(fate, end)
-        try:
-            producer.produce(self.topic, value, partition=partition, on_delivery=note)
-        except KafkaException:  # a new partition that the producer has not heard of yet
-            producer.produce(self.topic, value, partition=self.partitions[0], on_delivery=note)
+        producer.produce(self.topic, value, partition=partition, on_delivery=note)
 
     def _acknowledged(self, fate: Any, end: float) -> Any:
         kind: Fate = fate
