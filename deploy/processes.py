@@ -35,12 +35,14 @@ RETRY_AFTER_SECONDS = 1.0
 def served_model(house: House) -> str:
     """The model that the embedded servers serve."""
     names = list(house.settings.models)
-    if len(names) != 1:
+    chosen = house.settings.local.serve
+    if len(names) != 1 and not chosen:
         raise Misconfigured(
             f"The embedded stack serves one model; {house.file.name} has {len(names)}: "
-            f"{', '.join(names)}. Give each model a stack of its own, or use endpoints."
+            f"{', '.join(names)}. Name it by local.serve, give each model a stack of its own, or "
+            "use endpoints."
         )
-    return names[0]
+    return chosen or names[0]
 
 
 def envoy_layout(house: House) -> EnvoyLayout:

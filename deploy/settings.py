@@ -162,6 +162,8 @@ class ModelSettings(Section):
 
     module: str
     """Import path of the TFX user code."""
+    tenant: str = Field(default="", pattern=r"^[a-z0-9_-]*$")
+    """Whom the model belongs to; `stream.split: tenant` gives each a stream job of its own."""
     events: TopicSettings
     labels: TopicSettings
     predictions: ServedSettings | None = None
@@ -203,6 +205,8 @@ class LocalSettings(Section):
     """Added to every port, so that two stacks fit on one machine."""
     folder: str = Field(default="", pattern=r"^[A-Za-z0-9._-]*$")
     """Folder below DRIFTLINE_HOME that holds this stack's state; empty = DRIFTLINE_HOME itself."""
+    serve: str = ""
+    """The model that the embedded servers serve; needed when the file has several."""
 
 
 class ArtifactSettings(Section):
@@ -212,11 +216,41 @@ class ArtifactSettings(Section):
     """A folder that all parts see; empty = `artifacts` of DRIFTLINE_HOME."""
 
 
+class StreamSettings(Section):
+    """The stream jobs on Flink."""
+
+    split: Literal["none", "tenant", "model"] = "none"
+    """none: one job serves all models. tenant, model: one job for each."""
+    parallelism: int = Field(default=1, ge=1)
+    """Workers of a job that is submitted afresh; `driftline job rescale` changes a running one."""
+    shards: int = Field(default=0, ge=0)
+    """Reading steps that share a job's partitions, the most that workers can share; 0 = one per
+    partition, at most 4. A savepoint keeps the number it began with."""
+
+
 class Settings(Section):
     """The whole file."""
 
     models: dict[str, ModelSettings] = Field(min_length=1)
+    stream: StreamSettings = StreamSettings()
     kafka: KafkaSettings = KafkaSettings()
     endpoints: EndpointSettings = EndpointSettings()
     local: LocalSettings = LocalSettings()
     artifacts: ArtifactSettings = ArtifactSettings()
+
+    @model_validator(mode="after")
+    def _models_fit_together(self) -> Self:
+        nobody = [name for name, model in self.models.items() if not model.tenant]
+        if self.stream.split == "tenant" and nobody:
+            raise ValueError(f"stream.split: tenant needs models.{nobody[0]}.tenant.")
+        if self.local.serve and self.local.serve not in self.models:
+            raise ValueError(f"local.serve names no model: {self.local.serve}.")
+        readers: dict[str, str] = {}
+        for name, model in self.models.items():
+            other = readers.setdefault(model.events.topic, name)
+            if other != name and self.stream.split != "model":
+                raise ValueError(
+                    f"{other} and {name} read {model.events.topic}: models of one stream job need "
+                    "topics of their own; stream.split: model gives each a job."
+                )
+        return self

@@ -1,13 +1,13 @@
-"""The stream job of a model on the house's Flink."""
+"""The stream jobs on the house's Flink: one per group of models."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from deploy.local.ports import HOST
-from streaming.contracts.errors import NotFound
+from streaming.contracts.errors import DriftlineError, NotFound, Unreachable
 from streaming.engines.flink import Flink, JobStatus
 from streaming.engines.flink import submit as submit_job
 from streaming.engines.job import JobSettings, ModelJob
@@ -15,46 +15,60 @@ from streaming.engines.job import JobSettings, ModelJob
 if TYPE_CHECKING:
     from deploy.wiring import House
 
+Say = Callable[[str], None]
 
-def job_settings(house: House, model: str) -> JobSettings:
-    """What the job is submitted with."""
-    endpoints, ports = house.settings.endpoints, house.ports
+
+def job_settings(house: House, group: str) -> JobSettings:
+    """What the job of a group is submitted with."""
+    endpoints, ports, stream = house.settings.endpoints, house.ports, house.settings.stream
     return JobSettings(
-        models=(ModelJob(contract=house.contract(model), rules=house.drift_rules(model)),),
+        models=tuple(
+            ModelJob(contract=house.contract(model), rules=house.drift_rules(model))
+            for model in house.groups[group]
+        ),
+        group=group,
         bootstrap=house.bootstrap,
         artifact_root=str(house.artifact_root),
         job_endpoint=endpoints.jobserver or f"{HOST}:{ports.jobserver}",
         worker_endpoint=endpoints.workers or f"{HOST}:{ports.workers}",
         flink_rest=house.flink_url,
+        parallelism=stream.parallelism,
+        shards=stream.shards,
     )
-
-
-def submit(house: House, model: str, say: Callable[[str], None]) -> str:
-    """Submit the job unless one of its name runs; returns Flink's id once it runs."""
-    settings = job_settings(house, model)
-    running = Flink(settings.flink_rest).find(settings.name)
-    if running is None:
-        house.ensure_topics()
-        say(f"Submitting {settings.name}; the first start takes about half a minute.")
-    return submit_job(settings)
 
 
 @dataclass(frozen=True, slots=True)
 class StreamJob:
-    """The running stream job of one model."""
+    """The stream job of one group of models."""
 
     flink: Flink
     settings: JobSettings
 
+    @property
+    def models(self) -> tuple[str, ...]:
+        """The models it serves."""
+        return tuple(one.contract.model for one in self.settings.models)
+
+    def find(self) -> str | None:
+        """Flink's id, None when it does not run."""
+        return self.flink.find(self.settings.name)
+
     def id(self) -> str:
         """Flink's id; raises `NotFound` when it does not run."""
-        found = self.flink.find(self.settings.name)
+        found = self.find()
         if found is None:
             raise NotFound(
                 f"{self.settings.name} does not run; "
-                f"`driftline job submit {self.settings.models[0].contract.model}` starts it."
+                f"`driftline job submit {self.models[0]}` starts it."
             )
         return found
+
+    def submit(self, ensure_topics: Callable[[], None], say: Say, *, restore: str = "") -> str:
+        """Start it unless it runs; returns Flink's id once it does."""
+        if self.find() is None:
+            ensure_topics()
+            say(f"Submitting {self.settings.name}; the first start takes about half a minute.")
+        return submit_job(replace(self.settings, restore=restore))
 
     def status(self) -> JobStatus:
         """How it is."""
@@ -68,8 +82,40 @@ class StreamJob:
         """End it; its last checkpoint stays."""
         self.flink.cancel(self.id())
 
+    def update(
+        self, ensure_topics: Callable[[], None], say: Say, *, parallelism: int | None = None
+    ) -> str:
+        """Start it anew from a savepoint, with the settings as they are now; no event is lost.
 
-def stream_job(house: House, model: str) -> StreamJob:
-    """The job of a model as Flink sees it."""
-    settings = job_settings(house, model)
+        Models that were added to the file join, rules that were changed hold from the next window
+        on. Its parallelism stays as it is unless `parallelism` says otherwise.
+
+        Raises
+        ------
+        Unreachable
+            When it does not come up again; the message says where the savepoint lies.
+        """
+        running = self.id()
+        workers = parallelism or self.flink.parallelism(running)
+        if workers > self.settings.reading_shards:
+            say(
+                f"Only {self.settings.reading_shards} of {workers} workers can read: "
+                "partitions are spread over that many shards (stream.shards)."
+            )
+        ensure_topics()
+        point = self.savepoint()
+        say(f"{self.settings.name}: savepoint at {point}")
+        self.cancel()
+        try:
+            return submit_job(replace(self.settings, parallelism=workers, restore=point))
+        except DriftlineError as error:
+            raise Unreachable(
+                f"{self.settings.name} did not come up again: {error} Its state is safe; "
+                f"`driftline job submit {self.models[0]} --restore {point}` goes on from it."
+            ) from error
+
+
+def stream_job(house: House, group: str) -> StreamJob:
+    """The job of a group as Flink sees it."""
+    settings = job_settings(house, group)
     return StreamJob(Flink(settings.flink_rest), settings)

@@ -235,23 +235,35 @@ class House:
         with self.log() as log:
             log.ensure(topics)
 
-    def job_settings(self, model: str) -> JobSettings:
-        """What the stream job of a model is submitted with."""
-        from deploy.streams import job_settings
+    @property
+    def groups(self) -> dict[str, tuple[str, ...]]:
+        """Stream job -> the models it serves."""
+        from deploy.groups import group_models
 
-        return job_settings(self, model)
+        tenants = {name: section.tenant for name, section in self.settings.models.items()}
+        return group_models(tenants, self.settings.stream.split)
+
+    def job_settings(self, model: str) -> JobSettings:
+        """What the stream job that serves a model is submitted with."""
+        return self.stream_job(model).settings
 
     def stream_job(self, model: str) -> StreamJob:
-        """The running stream job of a model."""
+        """The stream job that serves a model."""
+        from deploy.groups import group_of
         from deploy.streams import stream_job
 
-        return stream_job(self, model)
+        self.settings_of(model)
+        return stream_job(self, group_of(model, self.groups))
+
+    def stream_jobs(self) -> list[StreamJob]:
+        """Every stream job of the file."""
+        from deploy.streams import stream_job
+
+        return [stream_job(self, group) for group in self.groups]
 
     def submit_job(self, model: str, *, say: Callable[[str], None]) -> str:
-        """Submit the stream job unless it runs; returns Flink's id."""
-        from deploy.streams import submit
-
-        return submit(self, model, say)
+        """Submit the stream job that serves a model unless it runs; returns Flink's id."""
+        return self.stream_job(model).submit(self.ensure_topics, say)
 
     def model_loop(self, model: str) -> ModelLoop:
         """The control loop of a model with its real ports."""

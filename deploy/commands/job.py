@@ -1,13 +1,28 @@
-"""`driftline job`: the stream job of a model on Flink."""
+"""`driftline job`: the stream jobs on Flink."""
 
 from __future__ import annotations
 
+from typing import Annotated
+
 import typer
 
-from deploy.output import Json, Model, data, exits, show_json, talk
+from deploy.output import Json, Model, data, exits, show_json, table, talk
+from deploy.streams import StreamJob
 from deploy.wiring import House
 
-app = typer.Typer(no_args_is_help=True, help="The stream job on Flink.")
+app = typer.Typer(
+    no_args_is_help=True,
+    help="The stream jobs on Flink. `stream.split` says which models share one; a job is named by "
+    "any of its models.",
+)
+
+AnyModel = Annotated[
+    str | None, typer.Argument(help="A model that the job serves; none = every job.")
+]
+Restore = Annotated[
+    str, typer.Option(help="Checkpoint or savepoint to go on from, a path that Flink can read.")
+]
+Workers = Annotated[int, typer.Argument(min=1, help="How many workers share the job.")]
 
 
 def add_to(root: typer.Typer) -> None:
@@ -15,18 +30,97 @@ def add_to(root: typer.Typer) -> None:
     root.add_typer(app, name="job")
 
 
+def _chosen(house: House, model: str | None) -> list[StreamJob]:
+    return house.stream_jobs() if model is None else [house.stream_job(model)]
+
+
+@app.command(name="list")
+def list_jobs(context: typer.Context, json: Json = False) -> None:
+    """Show each stream job of the file, its models, and whether it runs.
+
+    Example: `driftline job list`
+    """
+    rows = []
+    with exits():
+        for job in House.load(context.obj).stream_jobs():
+            found = job.find()
+            rows.append(
+                {
+                    "job": job.settings.name,
+                    "models": list(job.models),
+                    "state": job.flink.status(found).state if found else "not running",
+                    "parallelism": job.flink.parallelism(found) if found else 0,
+                }
+            )
+    if json:
+        show_json(rows)
+        return
+    shown = table("stream jobs", "job", "models", "state", "workers")
+    for row in rows:
+        names = ", ".join(row["models"])  # type: ignore[arg-type]
+        shown.add_row(str(row["job"]), names, str(row["state"]), str(row["parallelism"] or "-"))
+    data.print(shown)
+
+
 @app.command()
-def submit(context: typer.Context, model: Model, json: Json = False) -> None:
-    """Submit the stream job and wait until it runs; a running one is left alone.
+def submit(
+    context: typer.Context, model: AnyModel = None, restore: Restore = "", json: Json = False
+) -> None:
+    """Submit stream jobs and wait until they run; a running one is left alone.
 
     Example: `driftline job submit big_tipper`
     """
     with exits():
-        job = House.load(context.obj).submit_job(model, say=talk.print)
-    if json:
-        show_json({"job": job})
+        house = House.load(context.obj)
+        jobs = _chosen(house, model)
+        if restore and len(jobs) > 1:
+            raise typer.BadParameter("--restore belongs to one job: name one of its models.")
+        found = {
+            job.settings.name: job.submit(house.ensure_topics, talk.print, restore=restore)
+            for job in jobs
+        }
+    if json and model is not None:
+        show_json({"job": next(iter(found.values()))})
+    elif json:
+        show_json(found)
     else:
-        data.print(job)
+        for job_id in found.values():
+            data.print(job_id)
+
+
+@app.command()
+def update(context: typer.Context, model: AnyModel = None, json: Json = False) -> None:
+    """Restart jobs from a savepoint with the file as it is now: new models join, new rules hold.
+
+    Example: `driftline job update`
+    """
+    with exits():
+        house = House.load(context.obj)
+        found = {
+            job.settings.name: job.update(house.ensure_topics, talk.print)
+            for job in _chosen(house, model)
+        }
+    if json:
+        show_json(found)
+    else:
+        for name in found:
+            talk.print(f"{name} runs on from its savepoint.")
+
+
+@app.command()
+def rescale(context: typer.Context, model: Model, workers: Workers, json: Json = False) -> None:
+    """Let more or fewer workers share the job, from a savepoint; every event is counted once.
+
+    Example: `driftline job rescale big_tipper 2`
+    """
+    with exits():
+        house = House.load(context.obj)
+        job = house.stream_job(model)
+        found = job.update(house.ensure_topics, talk.print, parallelism=workers)
+    if json:
+        show_json({"job": found, "parallelism": workers})
+    else:
+        talk.print(f"{job.settings.name} runs on {workers} worker(s).")
 
 
 @app.command()
@@ -64,5 +158,6 @@ def cancel(context: typer.Context, model: Model) -> None:
     Example: `driftline job cancel big_tipper`
     """
     with exits():
-        House.load(context.obj).stream_job(model).cancel()
-    talk.print(f"The stream job of {model} is cancelled.")
+        job = House.load(context.obj).stream_job(model)
+        job.cancel()
+    talk.print(f"{job.settings.name} is cancelled; it served {', '.join(job.models)}.")
