@@ -38,6 +38,8 @@ class JobStatus:
     last_checkpoint: str
     """Where the newest completed checkpoint lies; empty when there is none."""
     last_checkpoint_at: float
+    state_bytes: int
+    """Size of the state in the newest complete checkpoint."""
     trouble: str
     """The newest exception's first line; empty when there was none."""
 
@@ -88,6 +90,7 @@ class Flink:
             checkpoints_failed=counts.get("failed", 0),
             last_checkpoint=latest.get("external_path", ""),
             last_checkpoint_at=latest.get("latest_ack_timestamp", 0) / 1000,
+            state_bytes=int(latest.get("state_size", 0)),
             trouble=entries[0]["stacktrace"].splitlines()[0] if entries else "",
         )
 

@@ -20,7 +20,7 @@ from tests.bench import table
 from tests.bench.child import Child
 from tests.bench.figures import BenchReport, Part, machine
 
-PARTS = ("stream", "retrain", "serving")
+PARTS = ("stream", "models", "retrain", "serving")
 
 
 def main() -> int:
@@ -58,6 +58,18 @@ def measure_stream(report: BenchReport, folder: Path, quick: bool) -> BenchRepor
     )
 
 
+def measure_models(report: BenchReport, folder: Path, quick: bool) -> BenchReport:
+    """Many models in one job."""
+    from tests.bench.models import ModelsBench
+
+    place = folder / "models-job"
+    shutil.rmtree(place, ignore_errors=True)
+    place.mkdir(parents=True)
+    models, windows = (20, 3) if quick else (200, 6)
+    bench = ModelsBench(place, models=models, rate=10.0, windows=windows)
+    return msgspec.structs.replace(report, models=bench.run())
+
+
 def measure_retrain(report: BenchReport, folder: Path, quick: bool) -> BenchReport:
     """A retrain by component; leaves its model for the serving part."""
     from tests.bench.retraining import Order
@@ -93,7 +105,12 @@ def _model(folder: Path) -> Path:
     return folder / "models" / "big_tipper" / "1"
 
 
-MEASURES = {"stream": measure_stream, "retrain": measure_retrain, "serving": measure_serving}
+MEASURES = {
+    "stream": measure_stream,
+    "models": measure_models,
+    "retrain": measure_retrain,
+    "serving": measure_serving,
+}
 
 
 if __name__ == "__main__":

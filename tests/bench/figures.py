@@ -63,6 +63,26 @@ class Part(Form, frozen=True, kw_only=True):
     """One for each run; the first pays for imports."""
 
 
+class ManyModels(Form, frozen=True, kw_only=True):
+    """Many models in one stream job."""
+
+    models: int
+    features: int
+    """Of each."""
+    events_per_second: float
+    """Of all models together."""
+    cores: float
+    """CPU seconds per second of the TaskManager and the Python worker."""
+    judged: int
+    """Windows that got a verdict while it was measured."""
+    undecided: int
+    """Windows that could not be judged."""
+    delay: Spread
+    """Without the disorder that is allowed."""
+    state_bytes_per_model: tuple[int, ...]
+    """Of the newest checkpoint, at the start and after each window."""
+
+
 class Machine(Form, frozen=True, kw_only=True):
     """Where it was measured."""
 
@@ -84,6 +104,7 @@ class BenchReport(Form, frozen=True, kw_only=True):
     """Seconds."""
     retrain: tuple[Part, ...] = ()
     retrain_rows: int = 0
+    models: ManyModels | None = None
 
 
 def machine() -> Machine:

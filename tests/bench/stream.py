@@ -4,21 +4,16 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import psutil
 from confluent_kafka import Producer
 
 from deploy.demo import messages
 from deploy.demo.trips import generate
-from deploy.local import flink as flink_specs
-from deploy.local import kafka as kafka_specs
 from deploy.local.ports import HOST, Ports
 from deploy.local.stack import Stack
-from deploy.setup.places import places
 from retrain.models.big_tipper.contract import CODE, FEATURES
 from streaming.contracts import topics
 from streaming.contracts.codec import decode
@@ -32,13 +27,13 @@ from streaming.engines.job import JobSettings, ModelJob
 from streaming.engines.kafka_log import KafkaLog
 from tests.bench.child import Child
 from tests.bench.figures import Ratio, Round, Spread, ratio, spread
+from tests.bench.job_stack import job_cpu, job_stack
 from tests.bench.peers import Task
 
 PORT_OFFSET = 3000
 WINDOW, DISORDER = 5.0, 1.0
 SPAN = 60.0
 """Event time of one round, seconds; rounds lie `2 * SPAN` apart."""
-NEEDED = ("kafka", "flink-jobmanager", "flink-taskmanager", "beam-jobserver", "beam-workers")
 PATIENCE = 180.0
 LIVE_RATE = 400
 
@@ -72,7 +67,10 @@ class StreamBench:
 
     def run(self, live_seconds: float) -> tuple[tuple[Ratio, ...], Spread]:
         """All of it; the stack is stopped afterwards."""
-        with self._stack() as stack, Child("tests.bench.peers", self.home / "peers.log") as peer:
+        with (
+            job_stack(self.home, self.ports) as stack,
+            Child("tests.bench.peers", self.home / "peers.log") as peer,
+        ):
             peer.tell(CONTRACT)
             log = KafkaLog(self.bootstrap)
             events = applications_topic(CONTRACT.events_topic, partitions=1)
@@ -135,7 +133,7 @@ class StreamBench:
         row = next(messages.rows(generate(np.random.default_rng(1), 1)))
         later = self._start(number) + SPAN + 2 * WINDOW
         last = messages.event(row, key=("trip_id", f"last-{number}"), time=("event_time", later))
-        wall, cpu = time.perf_counter(), self._cpu(stack)
+        wall, cpu = time.perf_counter(), job_cpu(stack)
         _send(producer, [*payload, last])
         self.sent += len(payload) + 1
         wanted = self.sent - 1
@@ -151,19 +149,8 @@ class StreamBench:
         return Round(
             work=self.events,
             wall_seconds=time.perf_counter() - wall,
-            cpu_seconds=self._cpu(stack) - cpu,
+            cpu_seconds=job_cpu(stack) - cpu,
         )
-
-    def _cpu(self, stack: Stack) -> float:
-        """CPU seconds of the TaskManager and of the Python workers with all their children."""
-        total = 0.0
-        for status in stack.status():
-            if status.name in ("flink-taskmanager", "beam-workers") and status.pid:
-                process = psutil.Process(status.pid)
-                for one in (process, *process.children(recursive=True)):
-                    times = one.cpu_times()
-                    total += times.user + times.system
-        return total
 
     def _delays(self, told: Iterator[Message | None], seconds: float) -> Spread:
         """Live traffic at the demonstration's pace: end of a window to its verdict in Kafka."""
@@ -234,27 +221,6 @@ class StreamBench:
             flink_rest=f"http://{HOST}:{self.ports.flink_rest}",
             idle_seconds=86_400.0,  # rounds lie in the past: silence must not close windows
         )
-
-    @contextmanager
-    def _stack(self) -> Iterator[Stack]:
-        at = places()
-        specs = [kafka_specs.spec(self.home, self.ports, at)]
-        made = (flink_specs.jobmanager, flink_specs.taskmanager, flink_specs.jobserver)
-        specs += [make(self.home, self.ports, at) for make in (*made, flink_specs.workers)]
-        stack = Stack(
-            self.home,
-            self.ports,
-            specs,
-            prepare=(
-                lambda: kafka_specs.write_config(self.home, self.ports),
-                lambda: flink_specs.write_config(self.home, self.ports),
-            ),
-        )
-        try:
-            stack.up(NEEDED)
-            yield stack
-        finally:
-            stack.down()
 
 
 def _producer(bootstrap: str) -> Producer:

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from rich.console import Console
 from rich.table import Table
 
-from tests.bench.figures import BenchReport
+from tests.bench.figures import BenchReport, ManyModels
 
 HEAD = ("figure", "ours", "against", "ratio")
 
@@ -26,11 +26,29 @@ def rows(report: BenchReport) -> Iterator[tuple[str, str, str, str]]:
     for spread in report.spreads:
         times = f"p50 {_time(spread.p50)}, p99 {_time(spread.p99)}"
         yield spread.name, times, f"{spread.n} measured", ""
+    if report.models:
+        yield from _many(report.models)
     if report.retrain:
         runs = [f"{sum(part.seconds[-1] for part in report.retrain):.0f} s"]
         worst = sorted(report.retrain, key=lambda part: -part.seconds[-1])[:4]
         parts = ", ".join(f"{part.component} {part.seconds[-1]:.1f} s" for part in worst)
         yield f"retrain on {report.retrain_rows:,} rows", runs[0], parts, ""
+
+
+def _many(many: ManyModels) -> Iterator[tuple[str, str, str, str]]:
+    name = f"{many.models} models × {many.features} features in one job"
+    yield (
+        name,
+        f"{many.cores:.2f} cores",
+        f"{many.events_per_second:,.0f} events/s; {many.judged} windows judged, "
+        f"{many.undecided} not",
+        "",
+    )
+    delay = many.delay
+    times = f"p50 {_time(delay.p50)}, p99 {_time(delay.p99)}"
+    yield delay.name, times, f"{delay.n} measured", ""
+    sizes = " → ".join(f"{size / 1024:.0f}" for size in many.state_bytes_per_model)
+    yield "state per model", f"{many.state_bytes_per_model[-1] / 1024:.0f} KiB", f"{sizes} KiB", ""
 
 
 def show(report: BenchReport, console: Console) -> None:

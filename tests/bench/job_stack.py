@@ -1,0 +1,52 @@
+"""Kafka, Flink and Beam's workers for a measurement, and the CPU that they took."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import psutil
+
+from deploy.local import flink as flink_specs
+from deploy.local import kafka as kafka_specs
+from deploy.local.ports import Ports
+from deploy.local.stack import Stack
+from deploy.setup.places import places
+
+NEEDED = ("kafka", "flink-jobmanager", "flink-taskmanager", "beam-jobserver", "beam-workers")
+
+
+@contextmanager
+def job_stack(home: Path, ports: Ports) -> Iterator[Stack]:
+    """What a stream job needs, up; stopped afterwards."""
+    at = places()
+    specs = [kafka_specs.spec(home, ports, at)]
+    made = (flink_specs.jobmanager, flink_specs.taskmanager, flink_specs.jobserver)
+    specs += [make(home, ports, at) for make in (*made, flink_specs.workers)]
+    stack = Stack(
+        home,
+        ports,
+        specs,
+        prepare=(
+            lambda: kafka_specs.write_config(home, ports),
+            lambda: flink_specs.write_config(home, ports),
+        ),
+    )
+    try:
+        stack.up(NEEDED)
+        yield stack
+    finally:
+        stack.down()
+
+
+def job_cpu(stack: Stack) -> float:
+    """CPU seconds of the TaskManager and of the Python workers with all their children."""
+    total = 0.0
+    for status in stack.status():
+        if status.name in ("flink-taskmanager", "beam-workers") and status.pid:
+            process = psutil.Process(status.pid)
+            for one in (process, *process.children(recursive=True)):
+                times = one.cpu_times()
+                total += times.user + times.system
+    return total

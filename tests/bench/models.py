@@ -1,0 +1,203 @@
+"""``python -m tests.bench --only models``: many models in one stream job.
+
+Each model has a topic of its own, a reference, and windows of half a minute; all are judged by
+one job with one Python worker. Measured are the CPU of that worker and of the TaskManager, the time
+from the end of a window to its verdict, and the state in Flink's checkpoints, again and again: a
+state that is bounded stops growing.
+"""
+
+from __future__ import annotations
+
+import random
+import threading
+import time
+from collections import defaultdict
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from confluent_kafka import Producer
+
+from deploy.local.ports import HOST, Ports
+from deploy.local.stack import Stack
+from streaming.contracts import topics
+from streaming.contracts.codec import decode, encode
+from streaming.contracts.model import FeatureSpec, ModelContract
+from streaming.contracts.records import Artifact, DriftVerdict, Promotion, WindowSummary
+from streaming.contracts.topics import applications_topic
+from streaming.drift import DriftRules
+from streaming.engines.artifacts import ArtifactStore
+from streaming.engines.flink import Flink, submit
+from streaming.engines.job import JobSettings, ModelJob
+from streaming.engines.kafka_log import KafkaLog
+from streaming.reference import build_reference
+from tests.bench.figures import ManyModels, spread
+from tests.bench.job_stack import job_cpu, job_stack
+
+PORT_OFFSET = 3300
+WINDOW, DISORDER = 30.0, 1.0
+NUMBERS, CATEGORIES = 14, 6
+RULES = DriftRules()
+
+
+def contract(number: int) -> ModelContract:
+    """One of the models: 14 numbers and 6 categories."""
+    name = f"model-{number:03d}"
+    return ModelContract(
+        model=name,
+        module="",
+        events_topic=f"{name}.events",
+        labels_topic=f"{name}.labels",
+        key="id",
+        time="at",
+        partitions=1,
+        window_seconds=WINDOW,
+        disorder_seconds=DISORDER,
+        features=(
+            *(FeatureSpec(name=f"n{i}", kind="number") for i in range(NUMBERS)),
+            *(FeatureSpec(name=f"c{i}", kind="text", categorical=True) for i in range(CATEGORIES)),
+        ),
+    )
+
+
+@dataclass(slots=True)
+class Traffic:
+    """The same number of events per second to every topic, from a thread of its own."""
+
+    bootstrap: str
+    names: list[str]
+    rate: float
+    """Events per second of each."""
+    sent: int = 0
+    _stop: threading.Event = field(default_factory=threading.Event)
+    _thread: threading.Thread | None = None
+
+    def start(self) -> None:
+        """Begin."""
+        self._thread = threading.Thread(target=self._run, daemon=True)
+        self._thread.start()
+
+    def stop(self) -> None:
+        """End, once everything is acknowledged."""
+        self._stop.set()
+        if self._thread is not None:
+            self._thread.join(60)
+
+    def _run(self) -> None:
+        producer = Producer({"bootstrap.servers": self.bootstrap, "linger.ms": 100})
+        rng, began = random.Random(1), time.time()
+        bodies = [body(rng) for _ in range(2000)]
+        while not self._stop.is_set():
+            due = int((time.time() - began) * self.rate * len(self.names))
+            now = time.time()
+            for number in range(self.sent, due):
+                name = self.names[number % len(self.names)]
+                value = b'{"at":%f,%s' % (now, bodies[rng.randrange(len(bodies))])
+                producer.produce(name, value)
+            self.sent = max(due, self.sent)
+            producer.poll(0)
+            time.sleep(0.05)
+        producer.flush(60)
+
+
+def body(rng: random.Random) -> bytes:
+    """The rest of an event after its time."""
+    fields = [f'"n{i}":{rng.gauss(10, 2):.4f}' for i in range(NUMBERS)]
+    fields += [f'"c{i}":"{rng.choice("abcdefgh")}"' for i in range(CATEGORIES)]
+    return (f'"id":"{rng.random():.12f}",' + ",".join(fields) + "}").encode()
+
+
+class ModelsBench:
+    """One job of many models under steady traffic."""
+
+    def __init__(self, home: Path, *, models: int, rate: float, windows: int) -> None:
+        self.contracts = [contract(number) for number in range(models)]
+        self.rate = rate
+        self.windows = windows
+        self.ports = Ports().shifted(PORT_OFFSET)
+        self.home = home
+        self.settings = JobSettings(
+            models=tuple(ModelJob(contract=one, rules=RULES) for one in self.contracts),
+            group="many",
+            bootstrap=f"{HOST}:{self.ports.kafka}",
+            artifact_root=str(home / "artifacts"),
+            job_endpoint=f"{HOST}:{self.ports.jobserver}",
+            worker_endpoint=f"{HOST}:{self.ports.workers}",
+            flink_rest=f"http://{HOST}:{self.ports.flink_rest}",
+        )
+
+    def run(self) -> ManyModels:
+        """Traffic, references after two windows, then `windows` windows that are measured."""
+        with job_stack(self.home, self.ports) as stack:
+            log = KafkaLog(self.settings.bootstrap)
+            names = [one.events_topic for one in self.contracts]
+            log.ensure(
+                [*topics.RECORD_TOPICS, *(applications_topic(n, partitions=1) for n in names)]
+            )
+            job = submit(self.settings)
+            traffic = Traffic(self.settings.bootstrap, names, self.rate)
+            traffic.start()
+            try:
+                self._promote(log)
+                return self._measure(stack, log, job, traffic)
+            finally:
+                traffic.stop()
+
+    def _promote(self, log: KafkaLog) -> None:
+        """Every model gets its first whole window as its reference."""
+        store, seen = ArtifactStore(Path(self.settings.artifact_root)), defaultdict[str, int](int)
+        for message in log.follow([topics.WINDOW_STATISTICS.name], from_start=True):
+            record = decode(message.value) if message and message.value else None
+            if not isinstance(record, WindowSummary):
+                continue
+            seen[record.model] += 1
+            if seen[record.model] == 2:  # the first is a part of a window
+                reference = build_reference([record], model=record.model, version=1, at=1.0)
+                place = store.put(f"references/{record.model}/1.json", encode(reference))
+                log.append([_promotion(record, place)])
+            if sum(count >= 2 for count in seen.values()) == len(self.contracts):
+                return
+
+    def _measure(self, stack: Stack, log: KafkaLog, job: str, traffic: Traffic) -> ManyModels:
+        flink = Flink(self.settings.flink_rest)
+        wall, cpu, sent, began = time.time(), job_cpu(stack), traffic.sent, time.time()
+        until = began + WINDOW * self.windows
+        delays: list[float] = []
+        judged, undecided, states = 0, 0, [flink.status(job).state_bytes]
+        for message in log.follow([topics.DRIFT_VERDICTS.name], from_start=True):
+            if time.time() > until:
+                break
+            if time.time() > began + WINDOW:
+                began += WINDOW
+                states.append(flink.status(job).state_bytes)
+            record = decode(message.value) if message and message.value else None
+            if isinstance(record, DriftVerdict) and message and message.time > wall:
+                delays.append(message.time - record.window_end - DISORDER)
+                judged += record.outcome != "inconclusive"
+                undecided += record.outcome == "inconclusive"
+        seconds = time.time() - wall
+        return ManyModels(
+            models=len(self.contracts),
+            features=NUMBERS + CATEGORIES,
+            events_per_second=(traffic.sent - sent) / seconds,
+            cores=(job_cpu(stack) - cpu) / seconds,
+            judged=judged,
+            undecided=undecided,
+            delay=spread("end of a window and its disorder to its verdict", delays),
+            state_bytes_per_model=tuple(round(size / len(self.contracts)) for size in states),
+        )
+
+
+def _promotion(record: WindowSummary, place: Artifact) -> Promotion:
+    return Promotion(
+        record_id=f"first-{record.model}",
+        model=record.model,
+        at=1.0,
+        version=1,
+        replaced=0,
+        change="initial",
+        reason="",
+        artifact=place,
+        reference=place,
+        window_start=record.window_start,
+        window_end=record.window_end,
+    )
