@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Annotated, Any, NoReturn
 
 import msgspec
@@ -74,6 +75,24 @@ def fail(error: BaseException) -> NoReturn:
     talk.print(f"[red]{type(error).__name__}[/red]: ", end="")
     talk.print(str(error), markup=False)
     raise typer.Exit(exit_code(error))
+
+
+def drawable(file: Path | None) -> None:
+    """Refuse a picture's name before anything is read; None is no picture.
+
+    Raises
+    ------
+    Misconfigured
+        When the suffix is none that can be drawn.
+    """
+    if file is not None and file.suffix not in (".png", ".svg"):
+        raise Misconfigured(f"--plot {file}: write a name that ends in .png or .svg.")
+
+
+def save_chart(chart: Any, file: Path) -> None:
+    """Write an Altair chart; the suffix says .png or .svg."""
+    file.parent.mkdir(parents=True, exist_ok=True)
+    chart.save(file, **({"scale_factor": 2} if file.suffix == ".png" else {}))
 
 
 def show_json(value: Any) -> None:

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from deploy.output import save_chart
 from streaming.contracts.quality import QualityVerdict
 from streaming.quality.counts import add, counts_of
 
@@ -30,9 +31,7 @@ def draw(verdicts: Sequence[QualityVerdict], file: Path) -> None:
         if below
         else chart
     )
-    file.parent.mkdir(parents=True, exist_ok=True)
-    whole = whole.resolve_scale(color="independent")
-    whole.save(file, **({"scale_factor": 2} if file.suffix == ".png" else {}))
+    save_chart(whole.resolve_scale(color="independent"), file)
 
 
 def quality_chart(verdicts: Sequence[QualityVerdict]) -> Any:

@@ -10,7 +10,7 @@ import typer
 from rich.table import Table
 
 from deploy import history
-from deploy.output import Json, Model, data, exits, show_json, table, talk
+from deploy.output import Json, Model, data, drawable, exits, show_json, table, talk
 from deploy.wiring import House
 from streaming.contracts.errors import Misconfigured, NotFound
 from streaming.contracts.quality import QualityMetric, QualityVerdict
@@ -43,8 +43,7 @@ def quality(
                 f"{model} has no `predictions` topic in {house.file.name}: nothing tells what was "
                 "served. Name the topic that the applications write their predictions to."
             )
-        if plot is not None and plot.suffix not in (".png", ".svg"):
-            raise Misconfigured(f"--plot {plot}: write a name that ends in .png or .svg.")
+        drawable(plot)
         with house.log() as log:
             everything = history.records(log, QualityVerdict, model)
         if not everything:
