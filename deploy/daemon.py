@@ -39,9 +39,11 @@ def run(house: House) -> None:
     import faust
 
     house.ensure_topics()
-    instruments = Instruments()
+    models = house.settings.models
+    exported = {name: model.drift.exported_features for name, model in models.items()}
+    instruments = Instruments(most_features=exported)
     instruments.serve(house.ports.daemon_metrics)
-    loops = {name: house.model_loop(name) for name in house.settings.models}
+    loops = {name: house.model_loop(name) for name in models}
     app = build(house.settings.kafka.bootstrap, house.home / "daemon", loops, instruments)
     worker = faust.Worker(app, loglevel="WARN", quiet=True, blocking_timeout=30.0)
     log.info("daemon.started", models=sorted(loops))

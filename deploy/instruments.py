@@ -7,11 +7,12 @@ that is not in the log. A record seen twice (replay after a restart) is counted 
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, start_http_server
 from prometheus_client.metrics import MetricWrapperBase
 
+from deploy.drift_metrics import DriftSeries
 from streaming.contracts import meters
 from streaming.contracts.meters import Meter
 from streaming.contracts.records import (
@@ -50,11 +51,24 @@ def instrument(meter: Meter, registry: CollectorRegistry) -> MetricWrapperBase:
 
 
 class Instruments:
-    """Counts records into metrics."""
+    """Counts records into metrics.
 
-    def __init__(self, registry: CollectorRegistry | None = None) -> None:
+    Parameters
+    ----------
+    registry:
+        Where they are kept.
+    most_features:
+        By model, so many features have series of their own (`DriftSeries`).
+    """
+
+    def __init__(
+        self,
+        registry: CollectorRegistry | None = None,
+        most_features: Mapping[str, int] | None = None,
+    ) -> None:
         self.registry = registry or CollectorRegistry()
         self._made = {meter.name: instrument(meter, self.registry) for meter in meters.METERS}
+        self._features = DriftSeries(self._gauge, most_features or {})
         self._seen: OrderedDict[str, None] = OrderedDict()
         self._count: dict[type[Record], Callable[..., None]] = {
             DriftVerdict: self._drift,
@@ -111,9 +125,7 @@ class Instruments:
         self._counter(meters.EVENTS_LATE, model).inc(record.late)
         self._gauge(meters.WINDOW_ROWS, model).set(record.rows)
         self._gauge(meters.WINDOW_END, model).set(record.window_end)
-        for feature in record.features:
-            self._gauge(meters.DRIFT_EFFECT, model, feature.feature).set(feature.effect)
-            self._gauge(meters.DRIFT_P, model, feature.feature).set(feature.p)
+        self._features.show(record)
         made = self._made[meters.VERDICT_DELAY.name]
         assert isinstance(made, Histogram)
         made.labels(model).observe(max(0.0, now - record.window_end))

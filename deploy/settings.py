@@ -97,6 +97,8 @@ class DriftSettings(Section):
     """Compare a window with the history of its own hour."""
     season_zone: str = "UTC"
     """Time zone of those hours, for example America/Chicago."""
+    exported_features: int = Field(default=50, ge=0)
+    """At most so many features have series in Prometheus, the worst first; others are counted."""
 
 
 class RetrainSettings(Section):

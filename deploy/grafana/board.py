@@ -166,6 +166,67 @@ ROWS: tuple[tuple[str, int, tuple[Panel, ...]], ...] = (
         ),
     ),
     (
+        "Drift, feature by feature",
+        9,
+        (
+            Panel(
+                title="Effect over its limit",
+                shows=(
+                    (
+                        f"driftline_drift_effect_sd{{{_MODEL}}} / driftline_drift_limit_sd",
+                        "{{feature}}",
+                    ),
+                ),
+                help="1 is the effect that counts as a hit in this window.",
+                limit=1.0,
+            ),
+            Panel(
+                title="Evidence: p under its limit, in powers of ten",
+                shows=(
+                    (
+                        f"-log10(clamp_min(driftline_drift_p_over_limit_ratio{{{_MODEL}}}, 1e-30))",
+                        "{{feature}}",
+                    ),
+                ),
+                help="Above 0 a test is significant; an alarm needs an effect and hits as well.",
+            ),
+            Panel(
+                title="Hits in the last windows",
+                shows=((f"driftline_drift_hits{{{_MODEL}}} > 0", "{{feature}}"),),
+            ),
+        ),
+    ),
+    (
+        "Drift, distances and outcomes",
+        8,
+        (
+            Panel(
+                title="Familiar distances, less what chance gives (largest ten)",
+                shows=(
+                    (
+                        f"topk(10, driftline_drift_distance{{{_MODEL}}})",
+                        "{{feature}} {{distance}}",
+                    ),
+                ),
+                help="PSI, Jensen-Shannon, L-infinity, Kolmogorov-Smirnov, Wasserstein: shown, "
+                "never judged.",
+            ),
+            Panel(
+                title="Features by verdict",
+                shows=(
+                    (f"count(driftline_drift_outcome{{{_MODEL}}} == 2) or vector(0)", "drifted"),
+                    (f"count(driftline_drift_outcome{{{_MODEL}}} == 1) or vector(0)", "suspected"),
+                    (
+                        f"count(driftline_drift_outcome{{{_MODEL}}} == -1) or vector(0)",
+                        "inconclusive",
+                    ),
+                    (f"sum(driftline_drift_features_capped{{{_MODEL}}})", "without series"),
+                ),
+                help="Features beyond drift.exported_features have no series of their own.",
+            ),
+        ),
+    ),
+    (
         "Quality of the predictions",
         8,
         (

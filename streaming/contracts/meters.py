@@ -1,7 +1,8 @@
 """Every metric's name, kind, labels and meaning, in one place.
 
 Names follow Prometheus' conventions: prefix ``driftline_``, base units, ``_total`` for counters.
-Labels are bounded (model, outcome, reason code, arm); never an id. Engines make their
+Labels are bounded (model, outcome, reason code, arm, and of features so many as a setting allows);
+never an id. Engines make their
 instruments from this table with `instrument`, so a metric that is not listed cannot be exported.
 """
 
@@ -60,11 +61,47 @@ DRIFT_EFFECT = Meter(
     labels=("model", "feature"),
     meaning="Effect of the latest window against the reference, in standard deviations.",
 )
+DRIFT_LIMIT = Meter(
+    name="driftline_drift_limit_sd",
+    kind="gauge",
+    labels=("model", "feature"),
+    meaning="The effect that counts as a hit in the latest window, in standard deviations.",
+)
 DRIFT_P = Meter(
     name="driftline_drift_p_ratio",
     kind="gauge",
     labels=("model", "feature"),
     meaning="Combined p of the latest window.",
+)
+DRIFT_P_OVER_LIMIT = Meter(
+    name="driftline_drift_p_over_limit_ratio",
+    kind="gauge",
+    labels=("model", "feature"),
+    meaning="That p over its limit: at most 1 is significant.",
+)
+DRIFT_HITS = Meter(
+    name="driftline_drift_hits",
+    kind="gauge",
+    labels=("model", "feature"),
+    meaning="Of the last windows those in which the feature was beyond its limit.",
+)
+DRIFT_OUTCOME = Meter(
+    name="driftline_drift_outcome",
+    kind="gauge",
+    labels=("model", "feature"),
+    meaning="The feature's outcome: 2 drifted, 1 suspected, 0 stable, -1 inconclusive.",
+)
+DRIFT_DISTANCE = Meter(
+    name="driftline_drift_distance",
+    kind="gauge",
+    labels=("model", "feature", "distance"),
+    meaning="Familiar distances of the latest window, less what chance gives: psi, and others.",
+)
+DRIFT_CAPPED = Meter(
+    name="driftline_drift_features_capped",
+    kind="gauge",
+    labels=("model",),
+    meaning="Features without series, because drift.exported_features allows no more.",
 )
 WINDOW_ROWS = Meter(
     name="driftline_window_rows",
