@@ -20,7 +20,7 @@ from tests.bench import table
 from tests.bench.child import Child
 from tests.bench.figures import BenchReport, Part, machine
 
-PARTS = ("stream", "models", "retrain", "serving")
+PARTS = ("stream", "models", "evidently", "features", "state", "retrain", "serving")
 
 
 def main() -> int:
@@ -70,6 +70,30 @@ def measure_models(report: BenchReport, folder: Path, quick: bool) -> BenchRepor
     return msgspec.structs.replace(report, models=bench.run())
 
 
+def measure_evidently(report: BenchReport, folder: Path, quick: bool) -> BenchReport:
+    """Windows of trips summed up and judged, against Evidently's drift report."""
+    from tests.bench.judging import against_evidently
+    from tests.bench.stream import CONTRACT
+
+    ratios = against_evidently(CONTRACT, folder / "judging", 2 if quick else 5)
+    return msgspec.structs.replace(report, ratios=(*report.ratios, *ratios))
+
+
+def measure_features(report: BenchReport, folder: Path, quick: bool) -> BenchReport:
+    """The same work for more and more features."""
+    from tests.bench.judging import by_features
+
+    line = by_features(folder / "judging", 2 if quick else 5)
+    return msgspec.structs.replace(report, lines=(*report.lines, line))
+
+
+def measure_state(report: BenchReport, folder: Path, quick: bool) -> BenchReport:
+    """What is kept for one model."""
+    from tests.bench.judging import state
+
+    return msgspec.structs.replace(report, state=state(folder / "judging"))
+
+
 def measure_retrain(report: BenchReport, folder: Path, quick: bool) -> BenchReport:
     """A retrain by component; leaves its model for the serving part."""
     from tests.bench.retraining import Order
@@ -108,6 +132,9 @@ def _model(folder: Path) -> Path:
 MEASURES = {
     "stream": measure_stream,
     "models": measure_models,
+    "evidently": measure_evidently,
+    "features": measure_features,
+    "state": measure_state,
     "retrain": measure_retrain,
     "serving": measure_serving,
 }

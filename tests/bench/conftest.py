@@ -3,9 +3,11 @@
 collect_ignore = [
     "__main__.py",
     "job_stack.py",
+    "judging.py",
     "models.py",
     "peers.py",
     "retraining.py",
     "serving_load.py",
     "stream.py",
+    "windows.py",
 ]

@@ -55,6 +55,34 @@ class Spread(Form, frozen=True, kw_only=True):
     largest: float
 
 
+class Line(Form, frozen=True, kw_only=True):
+    """A cost against a size, and the straight line through it by least squares."""
+
+    name: str
+    unit: str
+    sizes: tuple[int, ...]
+    costs: tuple[float, ...]
+    """Median over the rounds, one for each size."""
+    slope: float
+    intercept: float
+    r2: float
+    """Share of the variance that the line explains."""
+
+
+class State(Form, frozen=True, kw_only=True):
+    """Bytes that the job keeps for one model of so many features."""
+
+    features: int
+    part: int
+    """One open window's counts as one step of the source sends them."""
+    hostile: int
+    """The same for rows made to fill it: numbers of every magnitude, no text twice."""
+    bound: int
+    """No part can be larger."""
+    history: int
+    """What the judge remembers of earlier windows."""
+
+
 class Part(Form, frozen=True, kw_only=True):
     """How long one component of a retrain took."""
 
@@ -102,6 +130,8 @@ class BenchReport(Form, frozen=True, kw_only=True):
     ratios: tuple[Ratio, ...] = ()
     spreads: tuple[Spread, ...] = ()
     """Seconds."""
+    lines: tuple[Line, ...] = ()
+    state: tuple[State, ...] = ()
     retrain: tuple[Part, ...] = ()
     retrain_rows: int = 0
     models: ManyModels | None = None
@@ -146,6 +176,25 @@ def ratio(
         ratio=statistics.median(a.per_core / b.per_core for a, b in pairs),
         ours_rounds=tuple(ours),
         peer_rounds=tuple(peer),
+    )
+
+
+def line(name: str, unit: str, sizes: Sequence[int], costs: Sequence[float]) -> Line:
+    """The costs and their straight line.
+
+    >>> fit = line("a", "ms", [1, 2, 3], [3.0, 5.0, 7.0])
+    >>> round(fit.slope, 6), round(fit.intercept, 6), round(fit.r2, 6)
+    (2.0, 1.0, 1.0)
+    """
+    slope, intercept = statistics.linear_regression(sizes, costs)
+    return Line(
+        name=name,
+        unit=unit,
+        sizes=tuple(sizes),
+        costs=tuple(costs),
+        slope=slope,
+        intercept=intercept,
+        r2=statistics.correlation(sizes, costs) ** 2,
     )
 
 

@@ -28,6 +28,15 @@ def rows(report: BenchReport) -> Iterator[tuple[str, str, str, str]]:
         yield spread.name, times, f"{spread.n} measured", ""
     if report.models:
         yield from _many(report.models)
+    for line in report.lines:
+        costs = zip(line.sizes, line.costs, strict=True)
+        each = ", ".join(f"{size}: {cost / size:.2f}" for size, cost in costs)
+        fit = f"{line.slope:.3f} {line.unit} each + {line.intercept:.1f}, r² {line.r2:.4f}"
+        yield line.name, f"{each} {line.unit} each", f"straight line: {fit}", ""
+    for state in report.state:
+        bytes_ = f"{_size(state.part)} a part, {_size(state.history)} history"
+        against = f"hostile rows {_size(state.hostile)}, bound {_size(state.bound)}"
+        yield f"state of a model of {state.features} features", bytes_, against, ""
     if report.retrain:
         runs = [f"{sum(part.seconds[-1] for part in report.retrain):.0f} s"]
         worst = sorted(report.retrain, key=lambda part: -part.seconds[-1])[:4]
@@ -79,3 +88,7 @@ def _title(report: BenchReport) -> str:
 
 def _time(seconds: float) -> str:
     return f"{seconds * 1000:.1f} ms" if seconds < 1 else f"{seconds:.2f} s"
+
+
+def _size(number: int) -> str:
+    return f"{number / 1e6:.1f} MB" if number >= 1e6 else f"{number / 1e3:.1f} kB"
