@@ -13,6 +13,7 @@ import typer
 
 from deploy import __version__
 from deploy.commands import (
+    backtest,
     config,
     doctor,
     drift,
@@ -75,6 +76,7 @@ for part in (
     rollout,
     lineage,
     drift,
+    backtest,
     quality,
     schema,
     predict,

@@ -5,7 +5,7 @@ Everything shown comes from the log itself, so it is the same for every reader.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import TypeVar
 
@@ -46,7 +46,13 @@ CHAIN = (
 
 def records(log: RecordLog, kind: type[R], model: str | None = None) -> list[R]:
     """Every record of a kind, oldest first, a repeated id once."""
-    found: dict[str, R] = {}
+    found = {record.record_id: record for record in stream(log, kind, model)}
+    return sorted(found.values(), key=lambda record: record.at)
+
+
+def stream(log: RecordLog, kind: type[R], model: str | None = None) -> Iterator[R]:
+    """The same one by one as they lie in the log, repeated ids included; for what is too much to be
+    held at once."""
     for span in log.spans(topics.TOPIC_OF[kind].name):
         for message in log.read(span):
             if message.value is None:
@@ -56,8 +62,7 @@ def records(log: RecordLog, kind: type[R], model: str | None = None) -> list[R]:
             except Unreadable:
                 continue  # the reader of that topic has counted it; here it is only shown
             if isinstance(record, kind) and model in (None, record.model):
-                found[record.record_id] = record
-    return sorted(found.values(), key=lambda record: record.at)
+                yield record
 
 
 @dataclass(slots=True)

@@ -6,14 +6,13 @@ one read of `window-statistics` and shares its bucket edges with every later win
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from msgspec.structs import replace
 
-from streaming.contracts import topics
-from streaming.contracts.codec import decode, encode
-from streaming.contracts.errors import Unreadable
+from deploy import history
+from streaming.contracts.codec import encode
 from streaming.contracts.log import RecordLog
 from streaming.contracts.model import ModelContract
 from streaming.contracts.records import (
@@ -71,7 +70,7 @@ class WindowReferences:
         first = season.first(version) if season else version.window_start
         found = {
             summary.record_id: summary
-            for summary in self._summaries(version.model)
+            for summary in history.stream(self.log, WindowSummary, version.model)
             if summary.window_start >= first
             and summary.window_end <= version.window_end
             and summary.accepted > 0
@@ -101,19 +100,7 @@ class WindowReferences:
         """Learnt in a second reading, so that weeks of windows are never held at once."""
         days = Days(reference=reference, contract=of.contract, season=of.season, zone=of.zone)
         first = of.first(version)
-        for summary in self._summaries(version.model):
+        for summary in history.stream(self.log, WindowSummary, version.model):
             if first <= summary.window_start and summary.window_end <= version.window_end:
                 days.add(summary)
         return days.learn()
-
-    def _summaries(self, model: str) -> Iterator[WindowSummary]:
-        for span in self.log.spans(topics.WINDOW_STATISTICS.name):
-            for message in self.log.read(span):
-                if message.value is None:
-                    continue
-                try:
-                    record = decode(message.value)
-                except Unreadable:
-                    continue  # a broken record is no window; its writer has been told
-                if isinstance(record, WindowSummary) and record.model == model:
-                    yield record

@@ -6,6 +6,8 @@ Pure parsing: each function raises `ValueError` with a sentence that says what w
 from __future__ import annotations
 
 import re
+from contextlib import suppress
+from datetime import UTC, datetime
 from typing import NamedTuple
 
 _SECONDS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
@@ -39,6 +41,28 @@ def seconds(text: str | float) -> float:
     if not found:
         raise ValueError(f"{text!r} is no duration; write for example 200ms, 30s, 5m, 2h or 30d.")
     return float(found[1]) * _SECONDS[found[2]]
+
+
+def moment(text: str, now: float) -> float:
+    """A point in time, seconds since 1970: a date (UTC unless it says), such seconds, or a duration
+    before `now`.
+
+    >>> moment("1970-01-02", 0.0), moment("1970-01-02T02:00+02:00", 0.0), moment("2h", 9_000.0)
+    (86400.0, 86400.0, 1800.0)
+    >>> moment("1764162000", 0.0)
+    1764162000.0
+    """
+    if re.fullmatch(r"-?\d+(\.\d+)?", text):
+        return float(text)
+    with suppress(ValueError):
+        return now - seconds(text)
+    try:
+        found = datetime.fromisoformat(text)
+    except ValueError:
+        raise ValueError(
+            f"{text!r} is no time; write for example 2026-11-20T08:00, 1764162000 or 2h."
+        ) from None
+    return (found if found.tzinfo else found.replace(tzinfo=UTC)).timestamp()
 
 
 def budget(text: str) -> Budget:

@@ -55,6 +55,7 @@ def test_the_commands_of_the_product_are_there() -> None:
         "rollout",
         "trace",
         "drift",
+        "backtest",
         "quality",
         "schema",
         "labels",

@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 
 from streaming.drift import DriftHistory, DriftRules, judge_drift, prepare_reference
+from streaming.drift.tally import Tally
 from streaming.grid import Floats, Integers
 from tests.peers.peer import Peer
 from tests.study.arms import FIVE, HOURLY
@@ -22,7 +23,6 @@ from tests.study.distances import TfdvDrift, values_of
 from tests.study.draws import Drawn, Moves, Stream
 from tests.study.kinds import KINDS
 from tests.study.records import contract_of, features_of, reference_of, summaries, window_of
-from tests.study.tally import Tally
 
 DAYS, HOUR = 30, 3_600.0
 REFERENCE = 20_000

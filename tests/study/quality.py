@@ -21,12 +21,12 @@ from rich.console import Console
 from rich.table import Table
 from scipy import optimize, special
 
+from streaming.drift.tally import Rate, Tally, rate
 from streaming.quality import QualityRules, judge_quality
 from streaming.quality.compare import measured
 from streaming.quality.counts import Counts, score_buckets, score_of
 from streaming.quality.judge import Judgement, MatureWindow
 from streaming.quality.track import Track
-from tests.study.tally import Rate, Tally, rate
 
 app = typer.Typer(help=__doc__, no_args_is_help=True, add_completion=False)
 OUT = Path(".driftline") / "study" / "quality.json"

@@ -13,10 +13,10 @@ import numpy as np
 
 from streaming.contracts.records import FeatureVerdict
 from streaming.drift import DriftHistory, DriftRules, judge_drift, prepare_reference
+from streaming.drift.tally import Rate, Tally, rate
 from tests.study.arms import Arm
 from tests.study.draws import Moves, Stream
 from tests.study.records import contract_of, features_of, reference_of, summaries, window_of
-from tests.study.tally import Rate, Tally, rate
 
 DAY = 86_400.0
 ALARMED = frozenset({"suspected", "drifted"})

@@ -5,11 +5,11 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from streaming.drift.tally import Tally
 from tests.study.arms import ARMS, Arm
 from tests.study.draws import MISSING, Moves, Stream
 from tests.study.kinds import KINDS
 from tests.study.quiet import measure
-from tests.study.tally import Tally
 
 
 @pytest.mark.parametrize("name", sorted(KINDS))

@@ -1,0 +1,254 @@
+"""Replays logged windows through the judge, under the rules in force and under changed ones.
+
+Everything comes from the log and the artifact store: the windows' summaries, the promotion whose
+reference each verdict named, and that reference. Windows are read one by one and judged in the
+log's order, as the job did, so a period of any length fits into memory.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, fields, replace
+from math import inf
+from pathlib import Path
+from typing import Any
+
+from ruamel.yaml import YAML
+from ruamel.yaml.error import YAMLError
+
+from deploy import configuration, history
+from deploy.wiring import House
+from streaming.contracts.codec import decode_as
+from streaming.contracts.errors import DriftlineError, Misconfigured, NotFound
+from streaming.contracts.log import RecordLog
+from streaming.contracts.model import ModelContract
+from streaming.contracts.records import DriftVerdict, Promotion, ReferenceSummary, WindowSummary
+from streaming.drift import DriftRules, PreparedReference
+from streaming.drift.backtest import Account, Judged, Replay, Shift, account
+from streaming.engines.artifacts import ArtifactStore
+from streaming.season import SeasonalReference
+
+MOST_WARM_UP = 2_000
+"""So many windows before the period, at most, are judged first: 3 of 5 and the slow lane look
+back."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Period:
+    """Event time, seconds since 1970; windows that lie wholly inside count."""
+
+    since: float = -inf
+    until: float = inf
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Arm:
+    """One set of rules and what it would have said."""
+
+    name: str
+    rules: DriftRules
+    account: Account
+    judged: tuple[Judged, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Backtest:
+    """Both arms beside each other."""
+
+    model: str
+    arms: tuple[Arm, ...]
+    logged: int
+    """Windows of the period that have a logged verdict; …"""
+    agreeing: int
+    """… and those whose logged outcome is that of the rules in force now."""
+    lost_references: tuple[int, ...]
+    """Versions whose reference is no longer in the artifact store: their windows are
+    inconclusive."""
+
+    @property
+    def differing(self) -> int:
+        """Windows on which the first and the last arm disagree."""
+        pairs = zip(self.arms[0].judged, self.arms[-1].judged, strict=True)
+        return sum(one.outcome != other.outcome for one, other in pairs)
+
+
+def changed_rules(house: House, model: str, file: Path | None, settings: Sequence[str]) -> House:
+    """The house with other drift rules for one model.
+
+    Parameters
+    ----------
+    file:
+        YAML with the keys that change: of `drift` itself, or under ``drift:``, or in a whole
+        driftline.yaml under ``models.MODEL.drift``. Other keys stay as they are.
+    settings:
+        ``drift.KEY=VALUE``; they win over the file.
+
+    Raises
+    ------
+    Misconfigured
+        When a key is unknown or a value cannot work.
+    """
+    environment = dict(os.environ)
+    for path, value in [*(_of_file(file, model) if file else ()), *map(_of_setting, settings)]:
+        words = ("MODELS", model, "DRIFT", *path)
+        environment[configuration.PREFIX + "__".join(words).upper()] = value
+    return replace(house, settings=configuration.load(house.file, environment=environment))
+
+
+def _of_setting(text: str) -> tuple[tuple[str, ...], str]:
+    key, equals, value = text.partition("=")
+    words = tuple(key.strip().split("."))
+    if not equals or words[0] != "drift" or len(words) < 2:
+        raise Misconfigured(
+            f'--set {text}: write drift.KEY=VALUE, for example drift.false_alarms="1 per 7d".'
+        )
+    return words[1:], value
+
+
+def _of_file(file: Path, model: str) -> Iterator[tuple[tuple[str, ...], str]]:
+    try:
+        tree = YAML(typ="safe").load(file.read_text())
+    except (OSError, YAMLError) as error:
+        raise Misconfigured(f"--rules {file} cannot be read: {error}") from error
+    for word in ("models", model, "drift"):
+        if isinstance(tree, dict) and word in tree:
+            tree = tree[word]
+    if not isinstance(tree, dict) or "models" in tree or not tree:
+        raise Misconfigured(f"--rules {file} holds no drift rules for {model}.")
+    yield from _leaves(tree)
+
+
+def _leaves(tree: Mapping[str, Any]) -> Iterator[tuple[tuple[str, ...], str]]:
+    for key, value in tree.items():
+        if isinstance(value, dict):
+            yield from (((str(key), *path), text) for path, text in _leaves(value))
+        else:
+            yield (str(key),), str(value)
+
+
+class Yardsticks:
+    """The references of promotions under one set of rules."""
+
+    def __init__(
+        self,
+        store: ArtifactStore,
+        promotions: Mapping[str, Promotion],
+        contract: ModelContract,
+        rules: DriftRules,
+    ) -> None:
+        self._store = store
+        self._promotions = promotions
+        self._contract = contract
+        self._rules = rules
+        self._made: dict[str, SeasonalReference | None] = {}
+
+    def of(self, reference_id: str, window: WindowSummary) -> PreparedReference | None:
+        """The yardstick for a window; None where there was none or it is lost."""
+        if reference_id not in self._made:
+            self._made[reference_id] = self._read(self._promotions.get(reference_id))
+        made = self._made[reference_id]
+        return None if made is None else made.at(window.window_start, window.window_end)
+
+    def _read(self, promotion: Promotion | None) -> SeasonalReference | None:
+        if promotion is None or promotion.reference is None:
+            return None
+        try:
+            data = self._store.get(promotion.reference)
+            reference = decode_as(data, ReferenceSummary)
+        except (DriftlineError, OSError):
+            return None
+        return SeasonalReference(reference, self._contract, self._rules)
+
+    @property
+    def lost(self) -> tuple[int, ...]:
+        """Versions whose reference was asked for and is not there."""
+        return tuple(
+            sorted(
+                self._promotions[name].version
+                for name, made in self._made.items()
+                if made is None and name in self._promotions
+            )
+        )
+
+
+def backtest(
+    log: RecordLog,
+    houses: Mapping[str, House],
+    model: str,
+    period: Period,
+    shifts: Sequence[Shift] = (),
+) -> Backtest:
+    """Judge the period once for each of the `houses` (by the name of the arm).
+
+    Raises
+    ------
+    NotFound
+        When the log holds no window of the period.
+    """
+    first = next(iter(houses.values()))
+    contract = first.contract(model)
+    promotions = {one.record_id: one for one in history.records(log, Promotion, model)}
+    logged = {
+        one.window_start: (one.reference_id, one.outcome)
+        for one in history.stream(log, DriftVerdict, model)
+    }
+    rules = {name: house.drift_rules(model) for name, house in houses.items()}
+    replays = {name: Replay(one, contract) for name, one in rules.items()}
+    yardsticks = {
+        name: Yardsticks(first.store(), promotions, contract, one) for name, one in rules.items()
+    }
+    for window, reference_id in _windows(log, model, period, logged):
+        for name, replay in replays.items():
+            replay.add(window, yardsticks[name].of(reference_id, window), reference_id)
+    arms = []
+    for name, replay in replays.items():
+        judged = replay.judged(period.since, period.until)
+        arms.append(
+            Arm(
+                name=name,
+                rules=rules[name],
+                account=account(judged, rules[name], shifts),
+                judged=judged,
+            )
+        )
+    if not arms[0].judged:
+        raise NotFound(
+            f"The log holds no window of {model} in that period; `driftline drift {model}` shows "
+            "the newest ones."
+        )
+    known = [one for one in arms[0].judged if one.window_start in logged]
+    return Backtest(
+        model=model,
+        arms=tuple(arms),
+        logged=len(known),
+        agreeing=sum(logged[one.window_start][1] == one.outcome for one in known),
+        lost_references=next(iter(yardsticks.values())).lost,
+    )
+
+
+def _windows(
+    log: RecordLog, model: str, period: Period, logged: Mapping[float, tuple[str, str]]
+) -> Iterator[tuple[WindowSummary, str]]:
+    """The windows of the period and those before it that its verdicts remember, each with the id
+    of its reference; one without a verdict takes that of the window before it."""
+    starts = sorted(start for start in logged if start < period.since)
+    begin = starts[-MOST_WARM_UP] if len(starts) >= MOST_WARM_UP else -inf
+    reference_id = ""
+    for window in history.stream(log, WindowSummary, model):
+        reference_id, _ = logged.get(window.window_start, (reference_id, ""))
+        if begin <= window.window_start and window.window_end <= period.until:
+            yield window, reference_id
+
+
+def differing_rules(one: DriftRules, other: DriftRules) -> list[tuple[str, Any, Any]]:
+    """Name and both values of each rule that differs.
+
+    >>> differing_rules(DriftRules(), DriftRules(of=6))
+    [('of', 5, 6)]
+    """
+    return [
+        (field.name, getattr(one, field.name), getattr(other, field.name))
+        for field in fields(DriftRules)
+        if getattr(one, field.name) != getattr(other, field.name)
+    ]
