@@ -24,7 +24,6 @@ from streaming.contracts.records import (
     WindowSummary,
 )
 from streaming.engines.decode import Decoded
-from streaming.engines.tfdv import Piece, Statistics
 from streaming.engines.windows import Settled
 
 
@@ -37,7 +36,6 @@ class _Packed(msgspec.Struct, frozen=True, array_like=True):
     hulls: dict[int, tuple[int, int]]
     unknown: tuple[str, ...]
     rows: bytes
-    statistics: bytes
 
 
 _ENCODER = msgspec.msgpack.Encoder()
@@ -51,7 +49,6 @@ class WindowPartial:
     """Some of the records of one window."""
 
     rows: summary.Partial
-    statistics: Piece = field(default_factory=Piece)
     accepted: int = 0
     dead: int = 0
     late: int = 0
@@ -65,7 +62,6 @@ class Partials:
     """Makes, merges and finishes the partials of one model."""
 
     contract: ModelContract
-    statistics: Statistics
 
     def fold(
         self,
@@ -94,8 +90,6 @@ class Partials:
             batch = decoded.batch if mine.all() else decoded.batch.filter(pa.array(mine))
             part = self.window(into, end)
             part.rows = summary.add(part.rows, batch, keys[mine])
-            piece = self.statistics.piece(batch)
-            part.statistics = self.statistics.merge([part.statistics, piece])
             part.accepted += batch.num_rows
             hull = (int(positions[mine][0]), int(positions[mine][-1]) + 1)
             part.hulls[partition] = _hull(part.hulls.get(partition), hull)
@@ -114,7 +108,6 @@ class Partials:
                 hulls[partition] = _hull(hulls.get(partition), hull)
         return WindowPartial(
             rows=summary.merge([part.rows for part in together]),
-            statistics=self.statistics.merge([part.statistics for part in together]),
             accepted=sum(part.accepted for part in together),
             dead=sum(part.dead for part in together),
             late=sum(part.late for part in together),
@@ -171,7 +164,6 @@ class Partials:
                 part.hulls,
                 tuple(sorted(part.unknown)),
                 summary.to_bytes(part.rows),
-                self.statistics.to_bytes(part.statistics),
             )
         )
 
@@ -180,7 +172,6 @@ class Partials:
         packed = _DECODER.decode(data)
         return WindowPartial(
             rows=summary.from_bytes(packed.rows),
-            statistics=self.statistics.from_bytes(packed.statistics),
             accepted=packed.accepted,
             dead=packed.dead,
             late=packed.late,

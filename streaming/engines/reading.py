@@ -18,7 +18,6 @@ from streaming.contracts.model import ModelContract
 from streaming.contracts.records import DeadLetter
 from streaming.engines.decode import Decoded, Decoder
 from streaming.engines.partials import Partials, WindowPartial
-from streaming.engines.tfdv import Statistics
 from streaming.engines.windows import NEVER_MS, Settled, Windows
 
 _MOST_DEAD_BYTES = 2048
@@ -61,8 +60,8 @@ class Reading:
 
     @cached_property
     def partials(self) -> Partials:
-        """Makes partials; imports TensorFlow on first use."""
-        return Partials(self.contract, Statistics(self.contract.schema_path))
+        """Makes partials."""
+        return Partials(self.contract)
 
     @cached_property
     def _decoder(self) -> Decoder:

@@ -8,8 +8,8 @@ from streaming.contracts.identity import digest
 from streaming.contracts.model import ModelContract
 from streaming.contracts.records import Artifact, WindowSummary
 from streaming.engines.artifacts import ArtifactStore
-from streaming.engines.partials import WindowPartial
-from streaming.engines.reading import Reading
+from streaming.engines.partials import Partials, WindowPartial
+from streaming.engines.tfdv import Statistics
 
 
 class Summaries:
@@ -17,19 +17,20 @@ class Summaries:
 
     def __init__(self, contract: ModelContract, store: ArtifactStore) -> None:
         self._contract = contract
-        self._partials = Reading(contract).partials
+        self._partials = Partials(contract)
+        self._statistics = Statistics(contract.schema_path)
+        self._statistics.warm_up()
         self._store = store
 
     def of(self, parts: Iterable[WindowPartial], end_ms: int) -> WindowSummary:
         """The summary of all `parts` of the window that ends at `end_ms`."""
         whole = self._partials.merge(parts)
-        statistics = self._partials.statistics
-        proto = statistics.finish(whole.statistics)
+        proto = self._statistics.of(whole.rows)
         return self._partials.finish(
             whole,
             end_ms,
             statistics=self._keep(proto.SerializeToString(deterministic=True), end_ms),
-            anomalies=statistics.anomalies(proto, whole.unknown),
+            anomalies=self._statistics.anomalies(proto, whole.unknown),
         )
 
     def _keep(self, data: bytes, end_ms: int) -> Artifact:

@@ -1,52 +1,41 @@
-"""TFDV's statistics of a window, built up piece by piece, and its verdict on the schema.
+"""TFDV's verdict on the schema, without TensorFlow.
 
-The pieces use TFDV's own generators (create / add / merge / extract). TFDV wants batches of a
-thousand rows, and its sketches of fewer rows are larger than the rows: a piece therefore keeps
-its columns until they are `_FEWEST`, and only then becomes sketches.
-
-TFDV imports TensorFlow (seconds, 0.9 GB): only the workers of the stream job pay for it, when they
-set up.
+TFDV validates in one native module, on serialised protos. That module is loaded by itself:
+importing the package would bring TensorFlow, seconds and 0.9 GB in each worker, for nothing that
+is used.
+The statistics come from the window's own counts, see `statistics_proto`.
 """
 
 from __future__ import annotations
 
-import pickle
-from collections.abc import Iterable, Sequence
+import importlib.util
+import sys
+from collections.abc import Iterable
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cache, cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from types import ModuleType
+from typing import TYPE_CHECKING
 
-import numpy as np
-import pyarrow as pa
-import pyarrow.compute as pc
-
+from streaming.contracts.errors import Misconfigured
 from streaming.contracts.records import SchemaAnomaly
+from streaming.contracts.errors import Misconfigured
 from streaming.engines import schema_file
+from streaming.engines.statistics_proto import statistics_proto
+from streaming.summary import Partial
 
 if TYPE_CHECKING:
     from tensorflow_metadata.proto.v0 import anomalies_pb2, schema_pb2, statistics_pb2
 
-_FEWEST = 1000
-_EPSILON = 0.05
-"""Rank error of TFDV's quantiles. Its default (0.01) makes a piece four times as large."""
-_SERVING = "SERVING"
+SERVING = "SERVING"
 """The environment of streamed windows: labels are not expected in it."""
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Piece:
-    """Statistics of some rows: sketches of most of them, columns of the rest."""
-
-    sketches: tuple[Any, ...] = ()
-    """One accumulator per generator; empty while there are only columns."""
-    batches: tuple[pa.RecordBatch, ...] = ()
-    """Rows that are not in the sketches yet, in TFDV's list-column form."""
+_PACKAGE = "tensorflow_data_validation"
+_NATIVE = "tensorflow_data_validation_extension"
 
 
 @dataclass(frozen=True)
 class Statistics:
-    """Makes statistics under one schema.
+    """Makes statistics and checks them under one schema.
 
     Parameters
     ----------
@@ -62,51 +51,18 @@ class Statistics:
         return schema_file.parse(Path(self.schema_path)) if self.schema_path else None
 
     def warm_up(self) -> None:
-        """Import TFDV and read the schema now, before the first record waits for it."""
-        _ = self._generators
+        """Load TFDV's validation and read the schema now, before the first record waits for it."""
+        if self.schema is not None:
+            _native()
 
     @cached_property
-    def _generators(self) -> list[Any]:
-        import tensorflow_data_validation as tfdv
-        from tensorflow_data_validation.statistics import stats_impl
+    def _categories(self) -> frozenset[str]:
+        features = self.schema.feature if self.schema is not None else ()
+        return frozenset(one.name for one in features if one.int_domain.is_categorical)
 
-        options = tfdv.StatsOptions(schema=self.schema, epsilon=_EPSILON)
-        generators = stats_impl.get_generators(options, in_memory=True)
-        for generator in generators:
-            generator.setup()
-        return list(generators)
-
-    def piece(self, batch: pa.RecordBatch) -> Piece:
-        """The statistics of a batch of the contract's columns."""
-        if not batch.num_rows:
-            return Piece()
-        return self._settled(Piece(batches=(listed(batch),)))
-
-    def merge(self, pieces: Iterable[Piece]) -> Piece:
-        """The statistics of all rows of `pieces`."""
-        together = list(pieces)
-        sketches = [piece.sketches for piece in together if piece.sketches]
-        merged: tuple[Any, ...] = sketches[0] if sketches else ()
-        if len(sketches) > 1:
-            merged = tuple(
-                generator.merge_accumulators(list(parts))
-                for generator, *parts in zip(self._generators, *sketches, strict=True)
-            )
-        batches = tuple(batch for piece in together for batch in piece.batches)
-        return self._settled(Piece(sketches=merged, batches=batches))
-
-    def finish(self, piece: Piece) -> statistics_pb2.DatasetFeatureStatisticsList:
-        """The statistics proto."""
-        from tensorflow_data_validation.statistics import stats_impl
-        from tensorflow_metadata.proto.v0 import statistics_pb2
-
-        whole = self._sketched(piece)
-        found = statistics_pb2.DatasetFeatureStatisticsList()
-        if whole.sketches:
-            found = stats_impl.extract_statistics_output(list(whole.sketches), self._generators)
-        else:
-            found.datasets.add()
-        return found
+    def of(self, counted: Partial) -> statistics_pb2.DatasetFeatureStatisticsList:
+        """The statistics proto of a window's counts."""
+        return statistics_proto(counted, self._categories)
 
     def anomalies(
         self, statistics: statistics_pb2.DatasetFeatureStatisticsList, unknown: Iterable[str] = ()
@@ -120,8 +76,6 @@ class Statistics:
         unknown:
             Fields seen that are not in the contract; they are no columns, so TFDV cannot see them.
         """
-        import tensorflow_data_validation as tfdv
-
         found = [
             SchemaAnomaly(
                 feature=name,
@@ -131,89 +85,62 @@ class Statistics:
             for name in sorted(set(unknown))
         ]
         if self.schema is not None and statistics.datasets[0].num_examples:
-            verdict = tfdv.validate_statistics(statistics, self.schema, environment=_SERVING)
-            found += _records(verdict)
+            found += _records(validate(statistics, self.schema, environment=SERVING))
         return tuple(found)
 
-    # -------------------------------------------------------------------- parts
 
-    def _settled(self, piece: Piece) -> Piece:
-        rows = sum(batch.num_rows for batch in piece.batches)
-        return self._sketched(piece) if rows >= _FEWEST else piece
+def validate(
+    statistics: statistics_pb2.DatasetFeatureStatisticsList,
+    schema: schema_pb2.Schema,
+    *,
+    environment: str,
+) -> anomalies_pb2.Anomalies:
+    """What ``tfdv.validate_statistics`` answers for one dataset.
 
-    def _sketched(self, piece: Piece) -> Piece:
-        """All rows in the sketches."""
-        if not piece.batches:
-            return piece
-        sketches: Sequence[Any] = piece.sketches or [
-            generator.create_accumulator() for generator in self._generators
-        ]
-        table = pa.Table.from_batches(piece.batches).combine_chunks()
-        batch = table.to_batches()[0]
-        return Piece(
-            sketches=tuple(
-                generator.add_input(sketch, batch)
-                for generator, sketch in zip(self._generators, sketches, strict=True)
-            )
-        )
-
-    def to_bytes(self, piece: Piece) -> bytes:
-        """A piece for the way between two steps of the same job."""
-        sketches = b""
-        if piece.sketches:
-            compact = [
-                generator.compact(sketch)
-                for generator, sketch in zip(self._generators, piece.sketches, strict=True)
-            ]
-            sketches = pickle.dumps(compact, 5)
-        rows = b""
-        if piece.batches:
-            sink = pa.BufferOutputStream()
-            with pa.ipc.new_stream(sink, piece.batches[0].schema) as writer:
-                for batch in piece.batches:
-                    writer.write_batch(batch)
-            rows = sink.getvalue().to_pybytes()
-        packed: bytes = pa.compress(sketches + rows, "lz4", asbytes=True)
-        head = len(sketches).to_bytes(8, "big") + (len(sketches) + len(rows)).to_bytes(8, "big")
-        return head + packed
-
-    def from_bytes(self, data: bytes) -> Piece:
-        """What `to_bytes` wrote; only ever fed with what this job itself wrote."""
-        cut, size = int.from_bytes(data[:8], "big"), int.from_bytes(data[8:16], "big")
-        plain = pa.decompress(data[16:], size, "lz4", asbytes=True) if size else b""
-        sketches = tuple(pickle.loads(plain[:cut])) if cut else ()  # noqa: S301
-        batches: tuple[pa.RecordBatch, ...] = ()
-        if cut < size:
-            with pa.ipc.open_stream(plain[cut:]) as reader:
-                batches = tuple(reader)
-        return Piece(sketches=sketches, batches=batches)
-
-
-def listed(batch: pa.RecordBatch) -> pa.RecordBatch:
-    """TFDV's form: each cell a list of one value; missing and non-finite cells are null.
-
-    A single infinity would otherwise own minimum, maximum and outer buckets of the window.
+    Raises
+    ------
+    Misconfigured
+        When the schema does not know the environment.
     """
-    columns = []
-    for given in batch.columns:
-        column: Any = given
-        if pa.types.is_floating(column.type):
-            finite: Any = pc.fill_null(pc.is_finite(column), False)
-            column = pc.if_else(finite, column, pa.scalar(None, column.type))
-        present = column.is_valid()
-        offsets = np.zeros(len(column) + 1, np.int32)
-        np.cumsum(present.to_numpy(zero_copy_only=False), out=offsets[1:])
-        mask: Any = pc.invert(present) if column.null_count else None
-        columns.append(
-            pa.ListArray.from_arrays(pa.array(offsets, pa.int32()), column.drop_null(), mask=mask)
+    from tensorflow_metadata.proto.v0 import anomalies_pb2
+
+    if environment not in schema.default_environment:
+        raise Misconfigured(
+            f"The schema does not know the environment {environment}; add default_environment: "
+            f'"{environment}" to it.'
         )
-    return pa.RecordBatch.from_arrays(columns, batch.schema.names)
+    answer = _native().validation.ValidateFeatureStatistics(
+        statistics.datasets[0].SerializeToString(),
+        schema.SerializeToString(),
+        environment.encode(),
+        *(b"", b"", b"", b"", b""),
+        False,
+    )
+    return anomalies_pb2.Anomalies.FromString(answer)
+
+
+@cache
+def _native() -> ModuleType:
+    """TFDV's native module, without the package around it."""
+    loaded = sys.modules.get(f"{_PACKAGE}.pywrap.{_NATIVE}")
+    if loaded is not None:
+        return loaded
+    package = importlib.util.find_spec(_PACKAGE)
+    if package is None or not package.submodule_search_locations:
+        raise Misconfigured("TensorFlow Data Validation is not installed; run make setup.")
+    file = Path(package.submodule_search_locations[0], "pywrap", f"{_NATIVE}.so")
+    spec = importlib.util.spec_from_file_location(_NATIVE, file)
+    if spec is None or spec.loader is None:
+        raise Misconfigured(f"{file} cannot be loaded; run make doctor.")
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
 
 
 def _records(verdict: anomalies_pb2.Anomalies) -> list[SchemaAnomaly]:
     from tensorflow_metadata.proto.v0 import anomalies_pb2
 
-    found = [
+    return [
         SchemaAnomaly(
             feature=name,
             code=anomalies_pb2.AnomalyInfo.Type.Name(reason.type),
@@ -222,4 +149,3 @@ def _records(verdict: anomalies_pb2.Anomalies) -> list[SchemaAnomaly]:
         for name, info in sorted(verdict.anomaly_info.items())
         for reason in info.reason
     ]
-    return found

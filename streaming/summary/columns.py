@@ -16,6 +16,7 @@ import pyarrow.compute as pc
 from streaming.contracts.errors import Permanent
 from streaming.contracts.model import FeatureSpec
 from streaming.grid import Floats, Integers, bucket_of, count_ids
+from streaming.summary.moments import NONE, Moments, moments
 
 
 def _no_ids() -> Integers:
@@ -28,7 +29,8 @@ class FeaturePart:
 
     `ids` with `counts` are grid buckets, or the values of an integer category; `values` are
     text values. `tail_rows` are counted for none because of the bound on distinct values, and no
-    value lacks more than `error` of them.
+    value lacks more than `error` of them. `moments` are those of a number on the grid, before the
+    pivot is subtracted.
     """
 
     missing: int = 0
@@ -38,6 +40,7 @@ class FeaturePart:
     values: Mapping[str, int] = field(default_factory=dict)
     tail_rows: int = 0
     error: int = 0
+    moments: Moments = NONE
 
 
 def count_column(spec: FeatureSpec, column: pa.Array[Any], most_text_bytes: int) -> FeaturePart:
@@ -63,11 +66,14 @@ def count_column(spec: FeatureSpec, column: pa.Array[Any], most_text_bytes: int)
 
 def _numbers(column: pa.Array[Any], pivot: float) -> FeaturePart:
     values, missing, non_finite = _finite(column)
+    found = moments(values)
     if pivot:
         with np.errstate(over="ignore"):
             values = values - pivot
     ids, counts = count_ids(bucket_of(values))
-    return FeaturePart(missing=missing, non_finite=non_finite, ids=ids, counts=counts)
+    return FeaturePart(
+        missing=missing, non_finite=non_finite, ids=ids, counts=counts, moments=found
+    )
 
 
 def _number_values(column: pa.Array[Any]) -> FeaturePart:

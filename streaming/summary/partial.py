@@ -12,6 +12,7 @@ from streaming.contracts.model import FeatureSpec, ModelContract
 from streaming.contracts.records import FeatureSummary, NumericGrid, RowSample
 from streaming.grid import add_counts
 from streaming.summary.columns import FeaturePart, count_column
+from streaming.summary.moments import add_moments
 from streaming.summary.sample import Keys, Sample, add_rows, merge_samples, settle
 from streaming.summary.sample_records import sample_record
 from streaming.summary.values import MOST_PARTIAL_VALUES, add_values, bounded, taken_off
@@ -152,6 +153,7 @@ def _add_parts(spec: FeatureSpec, parts: Sequence[FeaturePart]) -> FeaturePart:
         values=values,
         tail_rows=cut_off + sum(part.tail_rows for part in parts),
         error=error + sum(part.error for part in parts),
+        moments=add_moments([part.moments for part in parts]),
     )
 
 

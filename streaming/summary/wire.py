@@ -13,10 +13,19 @@ from streaming.contracts.errors import Unreadable
 from streaming.contracts.model import FeatureSpec
 from streaming.grid import Integers
 from streaming.summary.columns import FeaturePart
+from streaming.summary.moments import NONE, Moments
 from streaming.summary.partial import Partial, settled_sample
 from streaming.summary.sample import NO_LIMIT, Sample, pack, unpack
 
 _WIDTHS = ("<i1", "<i2", "<i4", "<i8")
+
+
+class _Moments(msgspec.Struct, array_like=True, frozen=True):
+    n: int
+    zeros: int
+    low: float
+    high: float
+    sums: bytes
 
 
 class _Part(msgspec.Struct, array_like=True, frozen=True):
@@ -27,6 +36,7 @@ class _Part(msgspec.Struct, array_like=True, frozen=True):
     values: dict[str, int]
     tail_rows: int
     error: int = 0
+    moments: _Moments | None = None
 
 
 class _Wire(msgspec.Struct, array_like=True, frozen=True):
@@ -60,6 +70,7 @@ def to_bytes(partial: Partial) -> bytes:
                     dict(part.values),
                     part.tail_rows,
                     part.error,
+                    _pack_moments(part.moments),
                 )
                 for part in partial.parts
             ),
@@ -114,6 +125,23 @@ def _part(part: _Part) -> FeaturePart:
         values=part.values,
         tail_rows=part.tail_rows,
         error=part.error,
+        moments=_moments(part.moments) if part.moments else NONE,
+    )
+
+
+def _pack_moments(found: Moments) -> _Moments | None:
+    if not found.n:
+        return None
+    return _Moments(found.n, found.zeros, found.low, found.high, _pack(found.sums.ravel()))
+
+
+def _moments(packed: _Moments) -> Moments:
+    return Moments(
+        n=packed.n,
+        zeros=packed.zeros,
+        low=packed.low,
+        high=packed.high,
+        sums=_unpack(packed.sums).reshape(3, -1),
     )
 
 

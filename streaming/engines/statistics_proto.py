@@ -1,0 +1,180 @@
+"""A window's counts as TFDV's statistics proto.
+
+TFDV's own generators sketch the rows a second time: more work than reading them, megabytes of
+state, quantiles with 1 to 5 % rank error. The summary has counted everything already, exactly, so
+the proto is written from it when a window closes: shares, extremes, categories and ranks are
+exact, mean and deviation to 1e-6, quantiles and histograms to a grid bucket (1.6 % of the value).
+A test holds each field against TFDV's own statistics of the same rows.
+
+Non-finite numbers count as missing: one infinity would own minimum, maximum and outer buckets.
+Where a summary has a tail, `unique` counts the values that were kept.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+from tensorflow_metadata.proto.v0 import statistics_pb2
+
+from streaming.contracts.model import FeatureSpec
+from streaming.grid import Floats, lower, upper
+from streaming.summary.columns import FeaturePart
+from streaming.summary.moments import Moments, counted_moments
+from streaming.summary.partial import Partial, is_counted_by_value
+from streaming.summary.values import rank
+
+_HISTOGRAM = 10
+_TOP = 20
+_RANKS = 1000
+_KINDS = {
+    "integer": statistics_pb2.FeatureNameStatistics.INT,
+    "number": statistics_pb2.FeatureNameStatistics.FLOAT,
+    "text": statistics_pb2.FeatureNameStatistics.STRING,
+}
+
+
+def statistics_proto(
+    counted: Partial, categories: frozenset[str]
+) -> statistics_pb2.DatasetFeatureStatisticsList:
+    """The statistics of the rows in `counted`.
+
+    Parameters
+    ----------
+    counted:
+        A window's counts.
+    categories:
+        Integer features which the schema calls categorical: TFDV describes them by value.
+    """
+    found = statistics_pb2.DatasetFeatureStatisticsList()
+    dataset = found.datasets.add(num_examples=counted.rows)
+    for spec, part in zip(counted.features, counted.parts, strict=True):
+        feature = dataset.features.add(type=_KINDS[spec.kind])
+        feature.path.step.append(spec.name)
+        by_value = spec.kind == "text" or (spec.name in categories and is_counted_by_value(spec))
+        if by_value:
+            _strings(feature.string_stats, spec, part, counted.rows)
+        else:
+            _numbers(feature.num_stats, spec, part, counted.rows)
+    return found
+
+
+# -------------------------------------------------------------------- categories
+
+
+def _strings(to: Any, spec: FeatureSpec, part: FeaturePart, rows: int) -> None:
+    counts = _by_name(part)
+    present = sum(counts.values()) + part.tail_rows
+    _common(to.common_stats, present, rows)
+    if not present:
+        return
+    ranked = rank(counts)
+    to.unique = len(ranked)
+    to.avg_length = sum(len(name.encode()) * n for name, n in ranked) / present
+    for name, n in ranked[:_TOP]:
+        to.top_values.add(value=name, frequency=n)
+    for at, (name, n) in enumerate(ranked[:_RANKS]):
+        to.rank_histogram.buckets.add(low_rank=at, high_rank=at, label=name, sample_count=n)
+
+
+def _by_name(part: FeaturePart) -> dict[str, int]:
+    names = map(str, part.ids.tolist())
+    return {**part.values, **dict(zip(names, part.counts.tolist(), strict=True))}
+
+
+def _common(to: Any, present: int, rows: int) -> None:
+    to.num_non_missing = to.tot_num_values = present
+    to.num_missing = rows - present
+    if not present:
+        return
+    to.min_num_values = to.max_num_values = 1
+    to.avg_num_values = 1.0
+    to.num_values_histogram.type = statistics_pb2.Histogram.QUANTILES
+    for _ in range(_HISTOGRAM):
+        to.num_values_histogram.buckets.add(
+            low_value=1, high_value=1, sample_count=present / _HISTOGRAM
+        )
+
+
+# ----------------------------------------------------------------------- numbers
+
+
+def _numbers(to: Any, spec: FeatureSpec, part: FeaturePart, rows: int) -> None:
+    lows, highs, counts, found = _masses(spec, part)
+    _common(to.common_stats, found.n, rows)
+    if not found.n:
+        return
+    to.mean, to.std_dev, to.num_zeros = found.mean, found.deviation, found.zeros
+    to.min, to.max = found.low, found.high
+    quantile = _quantiles(lows, highs, counts, whole=spec.kind == "integer")
+    tenths = quantile(_even(0.0, 1.0))
+    to.median = float(quantile(np.array([0.5]))[0])
+    edges = _even(found.low, found.high)
+    standard = to.histograms.add(type=statistics_pb2.Histogram.STANDARD)
+    if np.isfinite(edges).all():
+        below = _below(edges, lows, highs, counts)
+        inside: Floats = np.diff(below)
+        inside[0] += below[0]
+        _fill(standard, edges, inside)
+    equal = to.histograms.add(type=statistics_pb2.Histogram.QUANTILES)
+    _fill(equal, tenths, np.full(_HISTOGRAM, found.n / _HISTOGRAM))
+
+
+def _even(low: float, high: float) -> Floats:
+    """Edges of buckets of equal width; of a single one where all values are the same."""
+    return np.asarray(np.linspace(low, high, 1 + (_HISTOGRAM if high > low else 1)), np.float64)
+
+
+def _masses(spec: FeatureSpec, part: FeaturePart) -> tuple[Floats, Floats, Floats, Moments]:
+    """Where the values lie: lower and upper edges of buckets, rising; their counts; moments."""
+    counts = part.counts.astype(np.float64)
+    if is_counted_by_value(spec):
+        values = part.ids.astype(np.float64)
+        if part.values:
+            values = np.array([float(name) for name in part.values])
+            counts = np.array(list(part.values.values()), np.float64)
+        order = np.argsort(values, kind="stable")
+        values, counts = values[order], counts[order]
+        return values, values, counts, counted_moments(values, counts.astype(np.int64))
+    found = part.moments
+    with np.errstate(over="ignore"):
+        lows = np.clip(lower(part.ids) + spec.pivot, found.low, found.high)
+        highs = np.clip(upper(part.ids) + spec.pivot, found.low, found.high)
+    return lows, highs, counts, found
+
+
+def _quantiles(
+    lows: Floats, highs: Floats, counts: Floats, *, whole: bool
+) -> Callable[[Floats], Floats]:
+    """The values at given shares of the rows; values lie evenly within their bucket."""
+    total = np.cumsum(counts)
+
+    def at(shares: Floats) -> Floats:
+        rows = shares * total[-1]
+        place = np.minimum(np.searchsorted(total, rows), len(total) - 1)
+        inside = (rows - (total[place] - counts[place])) / counts[place]
+        found = lows[place] + (highs[place] - lows[place]) * np.clip(inside, 0.0, 1.0)
+        found[shares <= 0], found[shares >= 1] = lows[0], highs[-1]
+        rounded: Floats = np.floor(found) if whole else found
+        return rounded
+
+    return at
+
+
+def _below(edges: Floats, lows: Floats, highs: Floats, counts: Floats) -> Floats:
+    """Rows at or below each edge."""
+    total = np.concatenate(([0.0], np.cumsum(counts)))
+    place = np.searchsorted(lows, edges, side="right")  # buckets that begin at or below the edge
+    last = np.maximum(place - 1, 0)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        inside = (edges - lows[last]) / (highs[last] - lows[last])
+    inside = np.where(highs[last] <= edges, 1.0, np.clip(inside, 0.0, 1.0))
+    below: Floats = np.where(place > 0, total[last] + counts[last] * inside, 0.0)
+    return below
+
+
+def _fill(to: Any, edges: Floats, counts: Floats) -> None:
+    low, high = edges[:-1].tolist(), edges[1:].tolist()
+    for at, count in enumerate(counts.tolist()):
+        to.buckets.add(low_value=low[at], high_value=high[at], sample_count=count)
