@@ -2,12 +2,15 @@
 
 TFDV's own generators sketch the rows a second time: more work than reading them, megabytes of
 state, quantiles with 1 to 5 % rank error. The summary has counted everything already, exactly, so
-the proto is written from it when a window closes: shares, extremes, categories and ranks are
-exact, mean and deviation to 1e-6, quantiles and histograms to a grid bucket (1.6 % of the value).
+the proto is written from it when a window closes: shares, extremes, zeros, categories and ranks
+are exact, mean and deviation to 4e-6 of the largest value, quantiles and histograms to a grid
+bucket (1.6 % of the value).
 A test holds each field against TFDV's own statistics of the same rows.
 
 Non-finite numbers count as missing: one infinity would own minimum, maximum and outer buckets.
-Where a summary has a tail, `unique` counts the values that were kept.
+Where a category had more values than a summary keeps, the values listed are its heavy hitters
+with the count error that `summary.values` states, and `unique` counts these. Only there, and in
+the quantiles and histograms of numbers on the grid, is the proto a sketch.
 """
 
 from __future__ import annotations
@@ -102,7 +105,7 @@ def _common(to: Any, present: int, rows: int) -> None:
 
 def _numbers(to: Any, spec: FeatureSpec, part: FeaturePart, rows: int) -> None:
     lows, highs, counts, found = _masses(spec, part)
-    _common(to.common_stats, found.n, rows)
+    _common(to.common_stats, found.n + part.tail_rows, rows)
     if not found.n:
         return
     to.mean, to.std_dev, to.num_zeros = found.mean, found.deviation, found.zeros

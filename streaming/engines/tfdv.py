@@ -19,7 +19,6 @@ from typing import TYPE_CHECKING
 
 from streaming.contracts.errors import Misconfigured
 from streaming.contracts.records import SchemaAnomaly
-from streaming.contracts.errors import Misconfigured
 from streaming.engines import schema_file
 from streaming.engines.statistics_proto import statistics_proto
 from streaming.summary import Partial

@@ -49,7 +49,7 @@ def test_values_far_from_zero_keep_their_deviation() -> None:
 
 def test_the_largest_numbers_do_not_break_it() -> None:
     largest = 1.7e308
-    assert of([largest, largest, 1.0]).mean == pytest.approx(largest * 2 / 3, rel=1e-5)
+    assert of([largest, largest, 1.0]).mean == pytest.approx(largest * (2 / 3), rel=1e-5)
     assert of([largest, -largest]).mean == 0.0
     assert of([largest, -largest]).deviation == pytest.approx(largest, rel=1e-5)
 

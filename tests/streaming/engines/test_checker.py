@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 import pytest
 from msgspec.structs import replace
 
-from streaming.contracts.records import DeadLetter, OffsetRange, WindowSummary
+from streaming.contracts.records import Artifact, DeadLetter, OffsetRange, WindowSummary
 from tests.streaming.engines.checker import Fate, Sent, problems
 
 END = 10.0
@@ -51,6 +51,7 @@ def sent(offset: int, fate: Fate = "good", end: float = END) -> Sent:
 
 SENT = [*(sent(n) for n in range(4)), sent(4, end=15.0), sent(5, "dead"), sent(6, "late")]
 SUMMARIES = [window(END, accepted=4, start=0, dead=1), window(15.0, accepted=1, start=4, late=1)]
+OTHER = Artifact(uri="file:///statistics/m/10-other.pb", digest="0" * 64)
 LETTERS = [letter(5, "not_json"), letter(6, "late")]
 
 
@@ -83,6 +84,11 @@ def test_a_wrong_summary_is_found(spoil: Spoil, said: str) -> None:
     [
         (SUMMARIES[:1], LETTERS, "window 15 counts 0 rows of 1"),
         ([*SUMMARIES, replace(SUMMARIES[0], late=1)], LETTERS, "two summaries that differ"),
+        (
+            [*SUMMARIES, replace(SUMMARIES[0], statistics=OTHER)],
+            LETTERS,
+            "two summaries that differ",
+        ),
         (SUMMARIES, LETTERS[:1], "offset (0, 6) has no letter"),
         (SUMMARIES, [*LETTERS, letter(1, "late")], "is late, but was sent good"),
         (SUMMARIES, [*LETTERS, letter(5, "empty")], "two letters that differ"),

@@ -224,7 +224,7 @@ def test_nothing_of_tensorflow_is_imported() -> None:
 _SCRIPT = """
 import sys
 from tensorflow_metadata.proto.v0 import statistics_pb2
-from streaming.engines.summarise import Summarise
+from streaming.engines.pipeline import build
 from streaming.engines.tfdv import Statistics
 found = statistics_pb2.DatasetFeatureStatisticsList()
 found.datasets.add()
