@@ -80,7 +80,7 @@ def moments(values: Floats) -> Moments:
     parts = [_sums(values[at : at + _MOST_ROWS]) for at in range(0, n, _MOST_ROWS)]
     return Moments(
         n=n,
-        zeros=n - int(np.count_nonzero(values)),
+        zeros=int(np.count_nonzero(values == 0.0)),
         low=float(values.min()),
         high=float(values.max()),
         sums=_together(parts),
