@@ -13,7 +13,8 @@ from rich.console import RenderableType
 from rich.markup import escape
 from rich.table import Table
 
-from deploy.backtesting import Backtest, differing_rules
+from deploy.backtesting import Backtest
+from deploy.changed_rules import differing_rules
 from deploy.output import save_chart, table
 from streaming.drift.backtest import Account, Delay, FeatureAlarms, Judged, Shift
 from streaming.drift.tally import Rate

@@ -51,8 +51,9 @@ def backtest(
     """
     with exits():
         drawable(plot)
-        from deploy.backtesting import Period, changed_rules
+        from deploy.backtesting import Period
         from deploy.backtesting import backtest as replay
+        from deploy.changed_rules import changed_rules
 
         house = House.load(context.obj)
         house.settings_of(model)

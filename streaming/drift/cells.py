@@ -34,7 +34,8 @@ class NumberCells:
     bucket, the gap above it, and so on (`Placed.order`).
     """
 
-    m: int
+    m: float
+    """Rows that the reference is worth."""
     bounds: tuple[float, ...]
     before: tuple[float, ...]
     shown: tuple[float, ...]
@@ -52,7 +53,8 @@ class NumberCells:
 class CategoryCells:
     """The cells of a categorical reference: its heaviest values and all others."""
 
-    m: int
+    m: float
+    """Rows that the reference is worth."""
     labels: tuple[str, ...]
     before: tuple[float, ...]
     shown: tuple[float, ...]
@@ -65,8 +67,11 @@ class CategoryCells:
         return n, [count / n for count in [*named, n - sum(named)]]
 
 
-def number_cells(scores: NumberScores) -> NumberCells:
-    """Cut a reference at its tenths; a heavy value takes several of them, so cells may be fewer."""
+def number_cells(scores: NumberScores, worth: float = 1.0) -> NumberCells:
+    """Cut a reference at its tenths; a heavy value takes several of them, so cells may be fewer.
+
+    Its rows count for `worth` (at most 1) of themselves.
+    """
     count = len(scores.buckets)
     cumulated = np.cumsum(scores.counts)
     tenths = np.arange(1, MOST_CELLS) * scores.m / MOST_CELLS
@@ -85,7 +90,7 @@ def number_cells(scores: NumberScores) -> NumberCells:
     )
     widths = _widths(scores)
     return NumberCells(
-        m=scores.m,
+        m=scores.m * worth,
         bounds=_written(edges, scores.pivot),
         before=tuple(before.tolist()),
         shown=rounded(before.tolist()),
@@ -96,14 +101,17 @@ def number_cells(scores: NumberScores) -> NumberCells:
     )
 
 
-def category_cells(shares: CategoryShares) -> CategoryCells:
-    """The heaviest values, at most nine, and one cell for all others."""
+def category_cells(shares: CategoryShares, worth: float = 1.0) -> CategoryCells:
+    """The heaviest values, at most nine, and one cell for all others.
+
+    The reference's rows count for `worth` (at most 1) of themselves.
+    """
     heavy = int((shares.counts[: MOST_CELLS - 1] > LEAST_SHARE * shares.m).sum())
     values = sorted(shares.places, key=lambda value: shares.places[value])[:heavy]
     counts = shares.counts[:heavy]
     before = np.append(counts, shares.m - counts.sum()) / shares.m
     return CategoryCells(
-        m=shares.m,
+        m=shares.m * worth,
         labels=(*(_cut(value) for value in values), OTHERS),
         before=tuple(before.tolist()),
         shown=rounded(before.tolist()),

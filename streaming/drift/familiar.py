@@ -98,7 +98,7 @@ def category_distances(cells: CategoryCells, n: int, now: list[float]) -> Distan
 
 
 def cell_distances(
-    before: tuple[float, ...], now: list[float], m: int, n: int
+    before: tuple[float, ...], now: list[float], m: float, n: int
 ) -> tuple[float, float, float]:
     """PSI, Jensen-Shannon in bits and L-infinity as they are; PSI takes an empty cell for half a
     row.

@@ -105,7 +105,7 @@ def _prepare(summary: FeatureSummary, spec: FeatureSpec, extra: float) -> Prepar
     shares = ["missing"] + (["non_finite"] if spec.kind == "number" else [])
     rest = 1.0
     if numbers is not None:
-        cells = number_cells(numbers)
+        cells = number_cells(numbers, 1.0 / (1.0 + numbers.m * extra))
         shares += ["range", "unseen"]
         shares += ["zero"] if numbers.pivot == 0.0 else []
         shares += ["value"] if len(numbers.heavy) else []
@@ -117,7 +117,7 @@ def _prepare(summary: FeatureSummary, spec: FeatureSpec, extra: float) -> Prepar
         weights = {name: part for name, part in WEIGHTS_OF_NUMBERS.items() if there[name]}
         rest = SHARES_WEIGHT
     elif categories is not None:
-        cells = category_cells(categories)
+        cells = category_cells(categories, 1.0 / (1.0 + categories.m * extra))
         shares += ["unseen"]
         weights = dict(WEIGHTS_OF_CATEGORIES)
         rest = 1.0 - sum(weights.values())

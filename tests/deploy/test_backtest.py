@@ -14,7 +14,7 @@ import pytest
 from msgspec.structs import replace
 from typer.testing import CliRunner, Result
 
-from deploy.backtesting import changed_rules
+from deploy.changed_rules import changed_rules
 from deploy.cli import app
 from deploy.demo.trips import generate
 from deploy.wiring import House

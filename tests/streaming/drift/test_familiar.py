@@ -130,6 +130,24 @@ def test_a_shift_reads_the_same_in_windows_of_any_size() -> None:
     assert 0.5 - 1.3 * taken < low < 0.5  # reads low by what was taken off, not by more
 
 
+def test_a_yardstick_of_little_worth_is_allowed_more_chance() -> None:
+    before = np.random.default_rng(6).normal(size=20_000)
+    scores = prepare_scores(grid(before))
+    assert scores is not None
+    window_of = scores.placed(grid(np.random.default_rng(7).normal(0.1, 1.0, 20_000)))
+    shown = [
+        found.distances.psi
+        for worth in (1.0, 0.1)
+        if (found := seen_numbers(number_cells(scores, worth), window_of)).distances
+    ]
+    assert shown[0] - shown[1] == pytest.approx(9 * (10 - 1) / 20_000, rel=0.01)
+    extra = {"normal": 9.0 / 20_000}  # as a slot of a season that was seen rarely
+    prepared = prepare_reference(reference(BEFORE), TRIPS, extra)
+    cells = prepared.features["normal"].cells
+    assert cells is not None
+    assert cells.m == pytest.approx(PREPARED.features["normal"].counted / 10, rel=0.02)
+
+
 def test_an_outlier_and_a_new_value_change_one_count() -> None:
     rng = np.random.default_rng(4)
     before, now = rng.normal(size=20_000), rng.normal(size=5_000)
