@@ -40,11 +40,14 @@ def job_stack(home: Path, ports: Ports) -> Iterator[Stack]:
         stack.down()
 
 
-def job_cpu(stack: Stack) -> float:
+TASKMANAGER, WORKERS = "flink-taskmanager", "beam-workers"
+
+
+def job_cpu(stack: Stack, *, of: tuple[str, ...] = (TASKMANAGER, WORKERS)) -> float:
     """CPU seconds of the TaskManager and of the Python workers with all their children."""
     total = 0.0
     for status in stack.status():
-        if status.name in ("flink-taskmanager", "beam-workers") and status.pid:
+        if status.name in of and status.pid:
             process = psutil.Process(status.pid)
             for one in (process, *process.children(recursive=True)):
                 times = one.cpu_times()
