@@ -1,0 +1,132 @@
+"""The rows of the judgement: drift window by window and feature by feature, and quality."""
+
+from __future__ import annotations
+
+from deploy.grafana.panel import MODEL, Panel, Row
+
+DRIFT_ROWS: tuple[Row, ...] = (
+    (
+        "Drift",
+        9,
+        (
+            Panel(
+                title="Effect against the reference, by feature",
+                shows=((f"driftline_drift_effect_sd{{{MODEL}}}", "{{feature}}"),),
+                help="In standard deviations; a sustained effect above the line is drift.",
+                limit=0.5,
+            ),
+            Panel(
+                title="Windows in a minute, by verdict",
+                shows=(
+                    (
+                        f"sum by (outcome) (increase(driftline_windows_total{{{MODEL}}}[1m]))",
+                        "{{outcome}}",
+                    ),
+                ),
+                stacked=True,
+            ),
+            Panel(
+                title="Rows of a window",
+                shows=((f"driftline_window_rows{{{MODEL}}}", "{{model}}"),),
+            ),
+        ),
+    ),
+    (
+        "Drift, feature by feature",
+        9,
+        (
+            Panel(
+                title="Effect over its limit",
+                shows=(
+                    (
+                        f"driftline_drift_effect_sd{{{MODEL}}} / driftline_drift_limit_sd",
+                        "{{feature}}",
+                    ),
+                ),
+                help="1 is the effect that counts as a hit in this window.",
+                limit=1.0,
+            ),
+            Panel(
+                title="Evidence: p under its limit, in powers of ten",
+                shows=(
+                    (
+                        f"-log10(clamp_min(driftline_drift_p_over_limit_ratio{{{MODEL}}}, 1e-30))",
+                        "{{feature}}",
+                    ),
+                ),
+                help="Above 0 a test is significant; an alarm needs an effect and hits as well.",
+            ),
+            Panel(
+                title="Hits in the last windows",
+                shows=((f"driftline_drift_hits{{{MODEL}}} > 0", "{{feature}}"),),
+            ),
+        ),
+    ),
+    (
+        "Drift, distances and outcomes",
+        8,
+        (
+            Panel(
+                title="Familiar distances, less what chance gives (largest ten)",
+                shows=(
+                    (
+                        f"topk(10, driftline_drift_distance{{{MODEL}}})",
+                        "{{feature}} {{distance}}",
+                    ),
+                ),
+                help="PSI, Jensen-Shannon, L-infinity, Kolmogorov-Smirnov, Wasserstein: shown, "
+                "never judged.",
+            ),
+            Panel(
+                title="Features by verdict",
+                shows=(
+                    (f"count(driftline_drift_outcome{{{MODEL}}} == 2) or vector(0)", "drifted"),
+                    (f"count(driftline_drift_outcome{{{MODEL}}} == 1) or vector(0)", "suspected"),
+                    (
+                        f"count(driftline_drift_outcome{{{MODEL}}} == -1) or vector(0)",
+                        "inconclusive",
+                    ),
+                    (f"sum(driftline_drift_features_capped{{{MODEL}}})", "without series"),
+                ),
+                help="Features beyond drift.exported_features have no series of their own.",
+            ),
+        ),
+    ),
+    (
+        "Quality of the predictions",
+        8,
+        (
+            Panel(
+                title="AUC of the live version",
+                shows=(
+                    (f'driftline_quality_value_ratio{{{MODEL},metric="auc"}}', "{{kind}}"),
+                    (f'driftline_quality_limit_ratio{{{MODEL},metric="auc"}}', "limit"),
+                ),
+                help="Realised on mature labels; estimates are blind to concept drift.",
+            ),
+            Panel(
+                title="Looks at the labels in a minute, by verdict",
+                shows=(
+                    (
+                        "sum by (outcome, cause) "
+                        f"(increase(driftline_quality_verdicts_total{{{MODEL}}}[1m]))",
+                        "{{outcome}} {{cause}}",
+                    ),
+                ),
+                stacked=True,
+            ),
+            Panel(
+                title="Waiting labels and predictions; seconds until labels are mature",
+                shows=(
+                    (f"driftline_keys_waiting{{{MODEL}}}", "{{what}}s waiting"),
+                    (f"driftline_labels_mature_seconds{{{MODEL}}}", "mature after"),
+                ),
+            ),
+            Panel(
+                title="Scores against the version's first ones (sd)",
+                shows=((f"driftline_prediction_drift_sd{{{MODEL}}}", "scores"),),
+                limit=0.5,
+            ),
+        ),
+    ),
+)

@@ -1,0 +1,197 @@
+"""The dashboard's rows, from what is live to the totals."""
+
+from __future__ import annotations
+
+from deploy.grafana.drift_rows import DRIFT_ROWS
+from deploy.grafana.panel import MODEL, Panel, Row, one
+
+ROWS: tuple[Row, ...] = (
+    (
+        "Now",
+        4,
+        (
+            one("Live version", f"driftline_live_version{{{MODEL}}}", unit="none"),
+            one(
+                "Canary's share",
+                f"driftline_canary_weight_ratio{{{MODEL}}}",
+                unit="percentunit",
+            ),
+            Panel(
+                title="Rollout",
+                shows=((f"driftline_rollout_phase{{{MODEL}}} == 1", "{{phase}}"),),
+                kind="stat",
+                help="The phase the rollout is in.",
+            ),
+            one("Retrain in flight", f"driftline_retrain_running{{{MODEL}}}", unit="bool_yes_no"),
+            one("Approval waits", f"driftline_approval_waiting{{{MODEL}}}", unit="bool_yes_no"),
+            one(
+                "Last window ended",
+                f"time() - driftline_window_end_seconds{{{MODEL}}}",
+                unit="s",
+                help="A growing number is a watermark that stands still.",
+            ),
+        ),
+    ),
+    (
+        "Stable, control and canary",
+        8,
+        (
+            Panel(
+                title="Requests",
+                shows=(('role:requests:rate1m{role=~"stable|control|canary"}', "{{role}}"),),
+                unit="reqps",
+                stacked=True,
+            ),
+            Panel(
+                title="Errors that clients saw",
+                shows=(
+                    (
+                        'role:errors:rate1m{role=~"stable|control|canary"} / role:requests:rate1m',
+                        "{{role}}",
+                    ),
+                ),
+                unit="percentunit",
+                limit=0.005,
+            ),
+            Panel(
+                title="Latency",
+                shows=(
+                    ('role:latency_ms:p99_1m{role=~"stable|control|canary"}', "{{role}} p99"),
+                    ('role:latency_ms:p50_1m{role=~"stable|control|canary"}', "{{role}} p50"),
+                ),
+                unit="ms",
+                limit=200,
+            ),
+        ),
+    ),
+    (
+        "The rollout",
+        7,
+        (
+            Panel(
+                title="Canary's share of the traffic",
+                shows=((f"driftline_canary_weight_ratio{{{MODEL}}}", "{{model}}"),),
+                unit="percentunit",
+            ),
+            Panel(
+                title="Canary verdicts in a minute",
+                shows=(
+                    (
+                        "sum by (outcome) "
+                        f"(increase(driftline_canary_verdicts_total{{{MODEL}}}[1m]))",
+                        "{{outcome}}",
+                    ),
+                ),
+                stacked=True,
+            ),
+            Panel(
+                title="Answered by another server",
+                shows=(
+                    ("role:unanswered:rate1m", "{{role}}"),
+                    (
+                        "sum by (role) (rate(envoy_cluster_upstream_rq_retry[1m]))",
+                        "{{role}} retries",
+                    ),
+                ),
+                unit="reqps",
+                help="Failures that retries hid from the clients.",
+            ),
+            Panel(
+                title="Model run time (p99, TF Serving)",
+                shows=(
+                    (
+                        "histogram_quantile(0.99, sum by (role, le) "
+                        "(rate(:tensorflow:serving:runtime_latency_bucket[1m])))",
+                        "{{role}}",
+                    ),
+                ),
+                unit="µs",
+            ),
+        ),
+    ),
+    *DRIFT_ROWS,
+    (
+        "The stream",
+        7,
+        (
+            Panel(
+                title="Events in a second",
+                shows=(
+                    (
+                        f"sum(rate(driftline_events_accepted_total{{{MODEL}}}[1m]))",
+                        "accepted",
+                    ),
+                    (f"sum(rate(driftline_events_dead_total{{{MODEL}}}[1m]))", "dead letters"),
+                    (f"sum(rate(driftline_events_late_total{{{MODEL}}}[1m]))", "late"),
+                ),
+            ),
+            Panel(
+                title="From the end of a window to its verdict",
+                shows=tuple(
+                    (
+                        f"histogram_quantile({q}, sum by (le) "
+                        f"(rate(driftline_verdict_delay_seconds_bucket{{{MODEL}}}[5m])))",
+                        f"p{round(q * 100)}",
+                    )
+                    for q in (0.5, 0.99)
+                ),
+                unit="s",
+            ),
+            Panel(
+                title="Records refused",
+                shows=(
+                    # No series exists before the first refusal; the panel then shows 0.
+                    (
+                        "sum by (topic, reason) (driftline_records_refused_total) or vector(0)",
+                        "{{topic}} {{reason}}",
+                    ),
+                ),
+                help="Empty when every part could read everything.",
+            ),
+        ),
+    ),
+    (
+        "Retrain",
+        7,
+        (
+            Panel(
+                title="Retrains by outcome",
+                shows=(
+                    (
+                        f"sum by (outcome) (driftline_retrains_total{{{MODEL}}})",
+                        "{{outcome}}",
+                    ),
+                ),
+            ),
+            Panel(
+                title="Latest retrain, by component",
+                shows=((f"driftline_retrain_component_seconds{{{MODEL}}}", "{{component}}"),),
+                unit="s",
+                kind="bargauge",
+            ),
+            Panel(
+                title="Daemon's tick",
+                shows=(
+                    (
+                        "histogram_quantile(0.99, sum by (le) "
+                        "(rate(driftline_tick_seconds_bucket[5m])))",
+                        "p99",
+                    ),
+                ),
+                unit="s",
+            ),
+        ),
+    ),
+    (
+        "Totals",
+        4,
+        (
+            one("Events read", f"sum(driftline_events_read_total{{{MODEL}}})"),
+            one("Accepted", f"sum(driftline_events_accepted_total{{{MODEL}}})"),
+            one("Dead letters", f"sum(driftline_events_dead_total{{{MODEL}}})"),
+            one("Late", f"sum(driftline_events_late_total{{{MODEL}}})"),
+            one("Windows", f"sum(driftline_windows_total{{{MODEL}}})"),
+            one("Predictions", "sum(:tensorflow:serving:request_count)"),
+        ),
+    ),
+)
