@@ -12,9 +12,9 @@ from deploy import history
 from deploy.output import Json, Model, data, exits, show_json, table, talk
 from deploy.wiring import House
 from streaming.contracts.errors import Conflict, GateFailed, Misconfigured, NotFound
-from streaming.contracts.records import WindowSummary
+from streaming.contracts.records import SchemaVerdict, WindowSummary
 from streaming.engines import schema_file
-from streaming.schema import SchemaReport, check, propose
+from streaming.schema import check, limits, propose
 
 COLOURS = {"conforms": "green", "suspected": "yellow", "broken": "red", "inconclusive": "dim"}
 
@@ -26,7 +26,7 @@ def add_to(root: typer.Typer) -> None:
     root.add_typer(commands, name="schema", no_args_is_help=True)
 
 
-def _judged(context: typer.Context, model: str) -> tuple[Path, SchemaReport]:
+def _judged(context: typer.Context, model: str) -> tuple[Path, SchemaVerdict]:
     house = House.load(context.obj)
     path = house.contract(model).schema_path
     if not path:
@@ -36,7 +36,9 @@ def _judged(context: typer.Context, model: str) -> tuple[Path, SchemaReport]:
     if not windows:
         raise NotFound(f"{model} has no window yet; `driftline job status {model}`.")
     windows.sort(key=lambda window: window.window_start)
-    return Path(path), check(schema_file.read(Path(path)), windows)
+    schema, seconds = schema_file.read(Path(path)), house.contract(model).window_seconds
+    allowed = limits(house.drift_rules(model), columns=len(schema.columns), window_seconds=seconds)
+    return Path(path), check(schema, windows, allowed)
 
 
 @commands.command("check")
@@ -73,7 +75,7 @@ def propose_(
     with exits():
         path, report = _judged(context, model)
         changes = propose(report)
-        text = schema_file.changed(path, changes)
+        text = schema_file.changed(schema_file.text_of(path), changes)
         if write is not None:
             if write.exists():
                 raise Conflict(f"{write} exists; name a new file.")
@@ -87,19 +89,22 @@ def propose_(
         safe = "yes" if one.safe else "no"
         shown.add_row(one.act.replace("_", " "), one.feature, safe, one.reason, one.cost)
     data.print(shown if changes else f"Nothing to change: {report.outcome}. {report.reason}")
-    before = schema_file.changed(path, ()).splitlines()
+    before = schema_file.changed(schema_file.text_of(path), ()).splitlines()
     diff = unified_diff(before, text.splitlines(), path.name, "proposed", lineterm="")
     data.print("\n".join(diff), markup=False)
 
 
-def _show(model: str, report: SchemaReport) -> None:
+def _show(model: str, report: SchemaVerdict) -> None:
     data.print(f"[{COLOURS[report.outcome]}]{report.outcome}[/] ", end="")
     data.print(report.reason, markup=False)
-    shown = table(f"schema of {model}", "finding", "column", "lasts", ">hits", ">share", "because")
+    shown = table(
+        f"schema of {model}", "finding", "column", "verdict", ">hits", ">share", "because"
+    )
     for one in report.findings:
-        share = "–" if one.share is None else f"{one.share:.2%}"
-        lasts = "yes" if one.lasting else "no"
+        share = "–" if one.value is None else f"{one.value:.2%}"
         reason = one.reason + (f" ({', '.join(one.values)})" if one.values else "")
-        shown.add_row(one.kind.replace("_", " "), one.feature, lasts, str(one.hits), share, reason)
+        shown.add_row(
+            one.kind.replace("_", " "), one.feature, one.outcome, str(one.hits), share, reason
+        )
     if report.findings:
         data.print(shown)

@@ -23,6 +23,17 @@ from streaming.contracts.quality import (
     QualityVerdict,
     ScoreCounts,
 )
+from streaming.contracts.schema import (
+    ProposalState,
+    SchemaAct,
+    SchemaChange,
+    SchemaFinding,
+    SchemaKind,
+    SchemaOutcome,
+    SchemaProposal,
+    SchemaVerdict,
+    SchemaVersion,
+)
 from streaming.contracts.statistics import (
     Categories,
     Distances,
@@ -31,6 +42,7 @@ from streaming.contracts.statistics import (
     FeatureSummary,
     FeatureVerdict,
     Histogram,
+    Misfit,
     NumericGrid,
     ReferenceSummary,
     RowSample,
@@ -63,11 +75,13 @@ __all__ = [
     "Histogram",
     "MaturityPoint",
     "Metric",
+    "Misfit",
     "ModelVersion",
     "NumericGrid",
     "OffsetRange",
     "Part",
     "Promotion",
+    "ProposalState",
     "QualityAccounts",
     "QualityCause",
     "QualityMetric",
@@ -82,7 +96,15 @@ __all__ = [
     "RolloutStatus",
     "RowSample",
     "Sample",
+    "SchemaAct",
     "SchemaAnomaly",
+    "SchemaChange",
+    "SchemaFinding",
+    "SchemaKind",
+    "SchemaOutcome",
+    "SchemaProposal",
+    "SchemaVerdict",
+    "SchemaVersion",
     "ScoreCounts",
     "SlotSummary",
     "TestResult",
@@ -91,7 +113,18 @@ __all__ = [
 ]
 
 GateOutcome = Literal["pass", "fail", "insufficient", "error"]
-Action = Literal["retrain", "approve", "reject", "pause", "resume", "promote", "abort", "rollback"]
+Action = Literal[
+    "retrain",
+    "approve",
+    "reject",
+    "pause",
+    "resume",
+    "promote",
+    "abort",
+    "rollback",
+    "accept-schema",
+    "reject-schema",
+]
 Cause = Literal["drift", "concept", "manual", "schedule", "initial"]
 
 
@@ -167,6 +200,9 @@ class ModelVersion(Record, frozen=True, kw_only=True, tag="model-version"):
     load_seconds: float
     warm_predict_seconds: float
     cause: Cause = "manual"
+    schema_version: int = 0
+    """The schema its data was held against; 0 = the file beside the model's code."""
+    schema_digest: str = ""
 
 
 class RetrainFailure(Record, frozen=True, kw_only=True, tag="retrain-failure"):
@@ -254,6 +290,8 @@ class Command(Record, frozen=True, kw_only=True, tag="command"):
     """The version it is about; 0 = whichever is in question."""
     digest: str = ""
     """The artifact it is bound to; approvals need it."""
+    subject: str = ""
+    """The proposal it is about."""
     window_start: float | None = None
     window_end: float | None = None
 
@@ -296,5 +334,8 @@ AnyRecord = (
     | Answer
     | ReferenceSummary
     | QualityVerdict
+    | SchemaVerdict
+    | SchemaProposal
+    | SchemaVersion
     | DeadLetter
 )

@@ -85,6 +85,21 @@ class SchemaAnomaly(Part, frozen=True, kw_only=True):
     code: str
     """TFDV's name of the anomaly, for example ``ENUM_TYPE_UNEXPECTED_STRING_VALUES``."""
     detail: str
+    found: str = ""
+    """Of a new column: the kind of its first value (integer, number, text, …); else empty."""
+
+
+class Misfit(Part, frozen=True, kw_only=True):
+    """Events of a window that became dead letters because of one field.
+
+    An event with several such fields counts for the first of them.
+    """
+
+    feature: str
+    found: str
+    """Kind of the value that was sent: text, number, integer, boolean, list, object; empty where
+    a required field was missing."""
+    rows: int
 
 
 class WindowSummary(Record, frozen=True, kw_only=True, tag="window-summary"):
@@ -108,6 +123,10 @@ class WindowSummary(Record, frozen=True, kw_only=True, tag="window-summary"):
     """The TFDV statistics proto of the same rows."""
     sample: RowSample | None = None
     """Some of the rows, for what features do together."""
+    misfits: tuple[Misfit, ...] = ()
+    """Dead letters by field, most rows first."""
+    schema_digest: str = ""
+    """The schema that `anomalies` speak of."""
 
 
 class TestResult(Part, frozen=True, kw_only=True):

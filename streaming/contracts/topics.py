@@ -23,6 +23,9 @@ from streaming.contracts.records import (
     RetrainProgress,
     RetrainRequest,
     RolloutStatus,
+    SchemaProposal,
+    SchemaVerdict,
+    SchemaVersion,
     WindowSummary,
 )
 
@@ -44,6 +47,13 @@ class Topic:
 WINDOW_STATISTICS = Topic(name="window-statistics", record=WindowSummary, key="model")
 DRIFT_VERDICTS = Topic(name="drift-verdicts", record=DriftVerdict, key="model")
 QUALITY_VERDICTS = Topic(name="quality-verdicts", record=QualityVerdict, key="model")
+SCHEMA_VERDICTS = Topic(name="schema-verdicts", record=SchemaVerdict, key="model")
+SCHEMA_PROPOSALS = Topic(
+    name="schema-proposals", record=SchemaProposal, key="model/proposal", cleanup="compact"
+)
+SCHEMA_VERSIONS = Topic(
+    name="schema-versions", record=SchemaVersion, key="model/version", cleanup="compact"
+)
 RETRAIN_REQUESTS = Topic(name="retrain-requests", record=RetrainRequest, key="model")
 RETRAIN_PROGRESS = Topic(name="retrain-progress", record=RetrainProgress, key="model")
 RETRAIN_FAILURES = Topic(name="retrain-failures", record=RetrainFailure, key="model")
@@ -62,6 +72,9 @@ RECORD_TOPICS: tuple[Topic, ...] = (
     WINDOW_STATISTICS,
     DRIFT_VERDICTS,
     QUALITY_VERDICTS,
+    SCHEMA_VERDICTS,
+    SCHEMA_PROPOSALS,
+    SCHEMA_VERSIONS,
     RETRAIN_REQUESTS,
     RETRAIN_PROGRESS,
     RETRAIN_FAILURES,
@@ -90,8 +103,10 @@ def message_key(record: Record) -> bytes:
     >>> message_key(Answer(record_id="a", model="m", at=0.0, to="b", accepted=True, reason=""))
     b'm'
     """
-    if isinstance(record, ModelVersion):
+    if isinstance(record, ModelVersion | SchemaVersion):
         return f"{record.model}/{record.version}".encode()
+    if isinstance(record, SchemaProposal):
+        return f"{record.model}/{record.proposal_id}".encode()
     return record.model.encode()
 
 

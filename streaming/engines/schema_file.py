@@ -1,39 +1,57 @@
-"""TFDV's schema file, read into the neutral form and written back with changes.
+"""TFDV's schema text, read into the neutral form and written back with changes.
 
 Needs the schema's protos only, no TFDV and no TensorFlow.
 """
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
 from streaming.contracts.errors import Misconfigured
-from streaming.schema import Change, Column, Schema
+from streaming.contracts.identity import digest
+from streaming.contracts.records import SchemaChange, SchemaVersion
+from streaming.schema import Column, Schema
 
 _SERVING = "SERVING"
+_TYPES = {"integer": "INT", "number": "FLOAT", "text": "BYTES"}
 
 
-def parse(path: Path) -> Any:
-    """The proto; raises `Misconfigured` when the file is none."""
+def text_of(path: Path) -> str:
+    """The file's text; raises `Misconfigured` when it cannot be read."""
+    try:
+        return path.read_text()
+    except (OSError, UnicodeDecodeError) as error:
+        raise Misconfigured(f"The schema {path} cannot be read: {error}.") from error
+
+
+def parse(text: str, name: str = "The schema") -> Any:
+    """The proto; raises `Misconfigured` when the text is none."""
     from google.protobuf import text_format
     from tensorflow_metadata.proto.v0 import schema_pb2
 
     try:
-        return text_format.Parse(path.read_text(), schema_pb2.Schema())
-    except (OSError, text_format.ParseError) as error:
-        raise Misconfigured(
-            f"The schema {path} cannot be read ({error}); write it with TFDV."
-        ) from error
+        return text_format.Parse(text, schema_pb2.Schema())
+    except text_format.ParseError as error:
+        raise Misconfigured(f"{name} is no schema ({error}); write it with TFDV.") from error
 
 
 def read(path: Path) -> Schema:
     """What the file promises about served events (environment SERVING)."""
+    return neutral(text_of(path))
+
+
+def of_version(version: SchemaVersion) -> Schema:
+    """What a version promises."""
+    return neutral(version.text, version.version)
+
+
+def neutral(text: str, version: int = 0) -> Schema:
+    """What a schema's text promises about served events; raises `Misconfigured`."""
     from tensorflow_metadata.proto.v0 import schema_pb2
 
-    proto = parse(path)
+    proto = parse(text)
     shared = {domain.name: tuple(domain.value) for domain in proto.string_domain}
     columns = tuple(
         Column(
@@ -47,23 +65,35 @@ def read(path: Path) -> Schema:
         for feature in proto.feature
         if _SERVING not in feature.not_in_environment
     )
-    return Schema(columns=columns, digest=hashlib.sha256(path.read_bytes()).hexdigest())
+    return Schema(columns=columns, digest=digest(text.encode()), version=version)
 
 
-def changed(path: Path, changes: Iterable[Change]) -> str:
-    """The file's text with the safe changes made; its comments are lost."""
+def changed(text: str, changes: Iterable[SchemaChange]) -> str:
+    """The text with the safe changes made; its comments are lost."""
     from google.protobuf import text_format
 
-    proto = parse(path)
+    proto = parse(text)
     features = {feature.name: feature for feature in proto.feature}
     shared = {domain.name: domain for domain in proto.string_domain}
     for change in changes:
         feature = features.get(change.feature)
-        if feature is None or not change.safe:
+        if not change.safe:
             continue
-        if change.act == "relax_presence":
+        if change.act == "add_column" and feature is None:
+            _add(proto, change)
+        elif change.act == "relax_presence" and feature is not None:
             feature.presence.min_fraction = change.min_fraction or 0.0
-        elif change.act == "extend_domain":
+        elif change.act == "extend_domain" and feature is not None:
             domain = shared.get(feature.domain, feature.string_domain)
             domain.value.extend(v for v in change.values if v not in domain.value)
     return str(text_format.MessageToString(proto))
+
+
+def _add(proto: Any, change: SchemaChange) -> None:
+    """An optional column: expected nowhere, allowed in events and examples."""
+    from tensorflow_metadata.proto.v0 import schema_pb2
+
+    made = proto.feature.add(name=change.feature)
+    made.type = schema_pb2.FeatureType.Value(_TYPES[change.type])
+    made.presence.min_count = 0
+    made.value_count.min = made.value_count.max = 1

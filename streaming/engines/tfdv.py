@@ -47,7 +47,10 @@ class Statistics:
     @cached_property
     def schema(self) -> schema_pb2.Schema | None:
         """The schema, read once per process."""
-        return schema_file.parse(Path(self.schema_path)) if self.schema_path else None
+        if not self.schema_path:
+            return None
+        path = Path(self.schema_path)
+        return schema_file.parse(schema_file.text_of(path), str(path))
 
     def warm_up(self) -> None:
         """Load TFDV's validation and read the schema now, before the first record waits for it."""

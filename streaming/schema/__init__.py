@@ -1,11 +1,27 @@
-"""The life of a schema: what windows say against it, and the smallest change that would fit them.
+"""The life of a schema: what windows say against it, what is proposed, and what is accepted.
 
-Pure: a neutral description of the schema and window summaries in, findings and a proposal out.
-Reading and writing TFDV's form is `streaming.engines.schema_file`.
+Pure: a neutral description of the schema and window summaries in, verdicts, proposals and versions
+out. Reading and writing TFDV's form is `streaming.engines.schema_file`.
 """
 
+from streaming.schema.acceptance import Decision, accept, from_file, reject
 from streaming.schema.columns import Column, Schema
-from streaming.schema.findings import Finding, SchemaReport, check
-from streaming.schema.proposal import Change, propose
+from streaming.schema.judge import SchemaHistory, check, judge_schema
+from streaming.schema.limits import Limits, limits
+from streaming.schema.proposal import covers, propose
 
-__all__ = ["Change", "Column", "Finding", "Schema", "SchemaReport", "check", "propose"]
+__all__ = [
+    "Column",
+    "Decision",
+    "Limits",
+    "Schema",
+    "SchemaHistory",
+    "accept",
+    "check",
+    "covers",
+    "from_file",
+    "judge_schema",
+    "limits",
+    "propose",
+    "reject",
+]

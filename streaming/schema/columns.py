@@ -22,7 +22,9 @@ class Column:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Schema:
-    """The columns expected in served events, and the digest of the file that says so."""
+    """The columns expected in served events, and the digest of the text that says so."""
 
     columns: tuple[Column, ...]
     digest: str
+    version: int = 0
+    """0: the model's own file, before any version was published."""

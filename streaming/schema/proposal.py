@@ -1,84 +1,104 @@
 """The smallest change of a schema that would fit what lasts, for an engineer to judge.
 
-Only a wider domain and a lower presence can be written without more knowledge. The rest is named
-and left to a person: windows do not count the values of a field that no contract names, so the
-type of a new column is not known; a column that is gone may be a bug of the producer.
+Written by itself is only what widens the schema: a larger domain, a lower presence, a new optional
+column whose type was seen. The rest is named and left to a person: a column that is gone or has
+another type may be a bug of the producer, and skew is never a matter of the schema.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Sequence
 from math import floor
-from typing import Literal
 
-from streaming.schema.findings import Finding, SchemaReport
+from streaming.contracts.records import SchemaAct, SchemaChange, SchemaFinding, SchemaVerdict
 
-Act = Literal["extend_domain", "relax_presence", "add_column", "deprecate", "undeprecate", "look"]
-
-_COSTS: dict[Act, str] = {
+_COSTS: dict[SchemaAct, str] = {
     "extend_domain": "The live version does not know the values until it is retrained.",
     "relax_presence": "Rows without it will be served and trained on; the code must fill the gap.",
     "add_column": "Known, not used: the contract and the preprocessing must name it to use it.",
     "deprecate": "A version that uses it is served without it; mend the producer, or retrain.",
     "undeprecate": "None; or ask the producer to stop.",
+    "retype": "Its events are dead letters; mend the producer, or change contract and code.",
     "look": "Depends on the anomaly.",
 }
+TYPES = frozenset({"integer", "number", "text"})
+"""Kinds of a value that a column can have."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Change:
-    """One change of one column."""
-
-    act: Act
-    feature: str
-    safe: bool
-    """Whether it only widens what the schema allows, and can be written as it is."""
-    reason: str
-    cost: str
-    """Who is affected, and how."""
-    values: tuple[str, ...] = ()
-    """Values to add to the domain."""
-    min_fraction: float | None = None
-    """The presence to ask for from now on."""
-
-
-def propose(report: SchemaReport) -> tuple[Change, ...]:
+def propose(verdict: SchemaVerdict) -> tuple[SchemaChange, ...]:
     """A change for each finding that lasts; none when nothing does, or nothing can be judged."""
-    if report.outcome == "inconclusive":
+    if verdict.outcome == "inconclusive":
         return ()
-    return tuple(_change(finding) for finding in report.findings if finding.lasting)
+    lasting = [one for one in verdict.findings if one.outcome != "noticed" and one.kind != "skew"]
+    return tuple(_change(finding) for finding in lasting)
 
 
-def _change(finding: Finding) -> Change:
+def covers(offered: Sequence[SchemaChange], wanted: Sequence[SchemaChange]) -> bool:
+    """Whether `offered` already does all that `wanted` asks for.
+
+    >>> from msgspec.structs import replace
+    >>> one = SchemaChange(act="extend_domain", feature="a", safe=True, reason="", cost="",
+    ...     values=("x", "y"))
+    >>> covers([one], [replace(one, values=("y",))]), covers([replace(one, values=())], [one])
+    (True, False)
+    """
+    have = {(one.act, one.feature): one for one in offered}
+    return all(_covered(have.get((one.act, one.feature)), one) for one in wanted)
+
+
+def _covered(have: SchemaChange | None, wanted: SchemaChange) -> bool:
+    if have is None or wanted.type != have.type:
+        return False
+    lower = (have.min_fraction or 0.0) <= (wanted.min_fraction or 0.0)
+    return lower and set(wanted.values) <= set(have.values)
+
+
+def _change(finding: SchemaFinding) -> SchemaChange:
     match finding.kind:
         case "unseen_value":
             safe = bool(finding.values)  # a column that windows do not count names no values
             return _made("extend_domain", finding, safe=safe, values=finding.values)
         case "presence_drop":
-            if finding.share is None:
+            if finding.value is None:
                 return _made("look", finding)
             # A whole per cent below what was seen, so that the next window does not complain.
-            seen = max(0.0, floor((1.0 - finding.share) * 100 - 1) / 100)
+            seen = max(0.0, floor((1.0 - finding.value) * 100 - 1) / 100)
             return _made("relax_presence", finding, safe=True, min_fraction=seen)
         case "new_column":
-            return _made("add_column", finding)
+            kind = _one_type(finding.values)
+            return _made("add_column", finding, safe=bool(kind), type=kind)
         case "missing_column":
             return _made("deprecate", finding)
         case "deprecated_column":
             return _made("undeprecate", finding)
-        case "other":
+        case "type_change":
+            return _made("retype", finding)
+        case _:
             return _made("look", finding)
 
 
+def _one_type(found: Sequence[str]) -> str:
+    """The type that all values fit; empty when they do not agree, or fit no column.
+
+    >>> _one_type(["integer", "number"]), _one_type(["text", "number"]), _one_type(["list"])
+    ('number', '', '')
+    """
+    types = set(found)
+    if types == {"integer", "number"}:
+        return "number"
+    return types.pop() if len(types) == 1 and types <= TYPES else ""
+
+
 def _made(
-    act: Act,
-    finding: Finding,
+    act: SchemaAct,
+    finding: SchemaFinding,
     *,
     safe: bool = False,
     values: tuple[str, ...] = (),
     min_fraction: float | None = None,
-) -> Change:
-    return Change(
+    type: str = "",
+) -> SchemaChange:
+    return SchemaChange(
         act=act, feature=finding.feature, safe=safe, reason=finding.reason, cost=_COSTS[act],
-        values=values, min_fraction=min_fraction,
+        values=values, min_fraction=min_fraction, type=type,
     )  # fmt: skip

@@ -10,11 +10,20 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from streaming.contracts.records import Categories, FeatureSummary, SchemaAnomaly, WindowSummary
+from streaming.contracts.records import (
+    Categories,
+    FeatureSummary,
+    Misfit,
+    SchemaAnomaly,
+    SchemaVerdict,
+    WindowSummary,
+)
 from streaming.engines import schema_file
-from streaming.schema import Column, Schema, check, propose
-from streaming.schema.findings import OF, SUSTAINED
+from streaming.schema import Column, Limits, Schema, propose
+from streaming.schema import check as check_within
+from streaming.schema.limits import OF, SUSTAINED
 
+LIMITS = Limits(sustained=1e-4, single=1e-8)
 TAXI = Path(__file__).parents[3] / "retrain" / "models" / "big_tipper" / "schema.pbtxt"
 SCHEMA = Schema(
     columns=(
@@ -55,6 +64,10 @@ def window(
     )  # fmt: skip
 
 
+def check(schema: Schema, windows: list[WindowSummary]) -> SchemaVerdict:
+    return check_within(schema, windows, LIMITS)
+
+
 def test_clean_windows_conform() -> None:
     report = check(SCHEMA, [window(i) for i in range(OF)])
     assert (report.outcome, report.findings, propose(report)) == ("conforms", (), ())
@@ -80,7 +93,7 @@ def test_what_lasts_is_suspected_and_proposed(given_: dict[str, Any], kind: str,
     windows = [window(i, **given_) for i in range(SUSTAINED)]
     early = check(SCHEMA, windows[:-1])
     assert early.outcome == "conforms"
-    assert [(one.kind, one.lasting) for one in early.findings] == [(kind, False)]
+    assert [(one.kind, one.outcome) for one in early.findings] == [(kind, "noticed")]
     report = check(SCHEMA, windows)
     assert report.outcome == "suspected"
     assert [(one.kind, one.since) for one in report.findings] == [(kind, 0.0)]
@@ -102,7 +115,7 @@ def test_what_windows_do_not_count_is_taken_from_tfdv_without_a_share() -> None:
     report = check(SCHEMA, windows)
     assert report.outcome == "broken"
     assert {one.kind for one in report.findings} == {"presence_drop", "missing_column", "other"}
-    assert all(one.share is None and not change.safe
+    assert all(one.value is None and not change.safe
                for one, change in zip(report.findings, propose(report), strict=True))  # fmt: skip
 
 
@@ -111,6 +124,49 @@ def test_what_cannot_be_read_does_not_conform(last: WindowSummary) -> None:
     report = check(SCHEMA, [*(window(i, other=500) for i in range(4)), last])
     assert report.outcome == "inconclusive"
     assert propose(report) == ()
+
+
+@pytest.mark.parametrize(
+    ("found", "kind", "act"),
+    [("text", "type_change", "retype"), ("", "missing_column", "deprecate")],
+)
+def test_a_field_that_makes_most_events_unreadable_is_named(
+    found: str, kind: str, act: str
+) -> None:
+    misfit = Misfit(feature="fare", found=found, rows=6_000)
+    last = msgspec.structs.replace(window(1, rows=4_000, dead=6_000), misfits=(misfit,))
+    report = check(SCHEMA, [window(0), last])
+    assert report.outcome == "broken"
+    (finding,) = report.findings
+    assert (finding.kind, finding.outcome, finding.n) == (kind, "broken", 10_000)
+    assert finding.value == pytest.approx(0.6)
+    assert [(one.act, one.safe) for one in propose(report)] == [(act, False)]
+
+
+def test_some_events_of_another_type_are_suspected_once_they_last() -> None:
+    misfits = (Misfit(feature="fare", found="text", rows=200),)
+    windows = [msgspec.structs.replace(window(i, dead=200), misfits=misfits) for i in range(3)]
+    assert check(SCHEMA, windows[:2]).outcome == "conforms"
+    report = check(SCHEMA, windows)
+    assert report.outcome == "suspected"
+    assert [(one.kind, one.values) for one in report.findings] == [("type_change", ("text",))]
+
+
+def test_a_small_presence_is_not_missed_by_chance() -> None:
+    """With 2 % asked for, 100 rows without a value are no news; 10,000 are."""
+    schema = Schema(columns=(Column(name="fare", min_fraction=0.02),), digest="d")
+    assert check(schema, [window(0, rows=100, fare_missing=100)]).findings == ()
+    assert check(schema, [window(0, fare_missing=10_000)]).outcome == "broken"
+
+
+@pytest.mark.parametrize(("found", "type"), [("number", "number"), ("list", ""), ("", "")])
+def test_a_new_column_is_proposed_with_the_type_that_was_seen(found: str, type: str) -> None:
+    new = SchemaAnomaly(feature="tip2", code="SCHEMA_NEW_COLUMN", detail="New.", found=found)
+    windows = [msgspec.structs.replace(window(i), anomalies=(new,)) for i in range(SUSTAINED)]
+    (change,) = propose(check(SCHEMA, windows))
+    assert (change.act, change.type, change.safe) == ("add_column", type, bool(type))
+    text = schema_file.changed(TAXI.read_text(), [change])
+    assert ('name: "tip2"' in text) == bool(type)
 
 
 def test_the_taxi_schema_is_read_and_a_written_proposal_ends_the_finding(tmp_path: Path) -> None:
@@ -130,7 +186,7 @@ def test_the_taxi_schema_is_read_and_a_written_proposal_ends_the_finding(tmp_pat
     report = check(schema, windows)
     assert {one.kind for one in report.findings} == {"presence_drop", "unseen_value"}
     after = tmp_path / "schema.pbtxt"
-    after.write_text(schema_file.changed(TAXI, propose(report)))
+    after.write_text(schema_file.changed(TAXI.read_text(), propose(report)))
     again = schema_file.read(after)
     assert "Crypto" in {column.name: column for column in again.columns}["payment_type"].values
     assert again.digest != schema.digest
