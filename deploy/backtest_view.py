@@ -139,7 +139,7 @@ def _cells(one: FeatureAlarms | None) -> tuple[str, str]:
 
 def _notes(found: Backtest) -> Iterator[str]:
     if len(found.arms) > 1:
-        yield f"The two disagree on {found.differing} windows."
+        yield f"The two disagree on {found.differing} of {len(found.arms[0].judged)} windows."
     if found.agreeing < found.logged:
         yield (
             f"Of {found.logged} logged verdicts {found.agreeing} are those of the rules in force: "
