@@ -38,6 +38,7 @@ def command(
     at: float,
     version: int = 0,
     digest: str = "",
+    subject: str = "",
     window_start: float | None = None,
     window_end: float | None = None,
 ) -> Command:
@@ -52,6 +53,7 @@ def command(
         who=who,
         version=version,
         digest=digest,
+        subject=subject,
         window_start=window_start,
         window_end=window_end,
     )

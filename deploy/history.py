@@ -26,6 +26,9 @@ from streaming.contracts.records import (
     RetrainFailure,
     RetrainRequest,
     RolloutStatus,
+    SchemaProposal,
+    SchemaVerdict,
+    SchemaVersion,
 )
 
 R = TypeVar("R", bound=Record)
@@ -41,6 +44,9 @@ CHAIN = (
     topics.COMMANDS,
     topics.QUALITY_VERDICTS,
     topics.DRIFT_VERDICTS,
+    topics.SCHEMA_VERSIONS,
+    topics.SCHEMA_PROPOSALS,
+    topics.SCHEMA_VERDICTS,
 )
 
 
@@ -149,5 +155,17 @@ def _head(record: AnyRecord) -> str:
             return "accepted" if record.accepted else "refused"
         case RolloutStatus():
             return f"rollout of version {record.version}: {record.phase} at {record.weight} %"
+        case _:
+            return _schema_head(record)
+
+
+def _schema_head(record: AnyRecord) -> str:
+    match record:
+        case SchemaVerdict():
+            return f"schema in {record.window_start:.0f}–{record.window_end:.0f} {record.outcome}"
+        case SchemaProposal():
+            return f"schema proposal {record.proposal_id} {record.state}"
+        case SchemaVersion():
+            return f"schema version {record.version} by {record.accepted_by}"
         case _:
             return type(record).__name__

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import lru_cache, partial
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from deploy.loop import ModelLoop
@@ -12,6 +14,7 @@ from serving.engines.envoy import EnvoySplitter
 from serving.engines.prometheus import PrometheusMetrics
 from serving.engines.tfserving import TfServing
 from serving.ports import Ports
+from streaming.engines import schema_file
 
 if TYPE_CHECKING:
     from deploy.wiring import House
@@ -42,7 +45,20 @@ def model_loop(house: House, model: str) -> ModelLoop:
         rollout_rules=rules,
         labels=LabelLog(log, contract.labels_topic),
         serving=serving,
+        schema_text=partial(checked_text, contract.schema_path),
+        edit_schema=schema_file.changed,
     )
+
+
+def checked_text(path: str) -> str:
+    """The schema's text, empty for none; raises `Misconfigured` when it cannot become a version."""
+    return _checked(schema_file.text_of(Path(path)), path) if path else ""
+
+
+@lru_cache(maxsize=1024)
+def _checked(text: str, path: str) -> str:
+    schema_file.parse(text, path)
+    return text
 
 
 def _days(house: House, model: str) -> dict[str, SeasonOf]:

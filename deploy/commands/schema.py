@@ -1,4 +1,4 @@
-"""`driftline schema`: what the newest windows say against the schema, and what would fit them."""
+"""`driftline schema check | propose`: what windows say against the schema, and what would fit."""
 
 from __future__ import annotations
 
@@ -8,51 +8,40 @@ from typing import Annotated
 
 import typer
 
-from deploy import history
+from deploy import schemas
+from deploy.commands import schema_versions
 from deploy.output import Json, Model, data, exits, show_json, table, talk
 from deploy.wiring import House
-from streaming.contracts.errors import Conflict, GateFailed, Misconfigured, NotFound
-from streaming.contracts.records import SchemaVerdict, WindowSummary
+from streaming.contracts.errors import Conflict, GateFailed
+from streaming.contracts.records import SchemaChange, SchemaProposal, SchemaVerdict
 from streaming.engines import schema_file
-from streaming.schema import check, limits, propose
+from streaming.schema import propose
 
 COLOURS = {"conforms": "green", "suspected": "yellow", "broken": "red", "inconclusive": "dim"}
 
-commands = typer.Typer(help="Check windows against the schema and propose its next form.")
+commands = typer.Typer(help="A model's schema: check it, change it, follow its versions.")
 
 
 def add_to(root: typer.Typer) -> None:
     """Hang the commands under `driftline`."""
+    schema_versions.add_to(commands)
     root.add_typer(commands, name="schema", no_args_is_help=True)
-
-
-def _judged(context: typer.Context, model: str) -> tuple[Path, SchemaVerdict]:
-    house = House.load(context.obj)
-    path = house.contract(model).schema_path
-    if not path:
-        raise Misconfigured(f"{model} has no schema; put a schema.pbtxt beside its code.")
-    with house.log() as log:
-        windows = history.records(log, WindowSummary, model)
-    if not windows:
-        raise NotFound(f"{model} has no window yet; `driftline job status {model}`.")
-    windows.sort(key=lambda window: window.window_start)
-    schema, seconds = schema_file.read(Path(path)), house.contract(model).window_seconds
-    allowed = limits(house.drift_rules(model), columns=len(schema.columns), window_seconds=seconds)
-    return Path(path), check(schema, windows, allowed)
 
 
 @commands.command("check")
 def check_(context: typer.Context, model: Model, json: Json = False) -> None:
-    """Judge the newest windows against the schema; exit code 4 when a column is broken.
+    """Show the newest window's verdict on the schema; exit code 4 when a column is broken.
 
     Example: `driftline schema check big_tipper`
     """
     with exits():
-        _, report = _judged(context, model)
+        house = House.load(context.obj)
+        with house.log() as log:
+            report = schemas.verdict(house, log, model)
         if json:
             show_json(report)
         else:
-            _show(model, report)
+            _show(report)
         if report.outcome == "broken":
             raise GateFailed(report.reason)
 
@@ -68,43 +57,78 @@ def propose_(
 ) -> None:
     """Show the smallest change of the schema that would fit what lasts, as a diff.
 
-    Nothing takes effect by itself: review the written file, put it in place of the model's
-    schema.pbtxt, then restart the stream job and the worker. Example: `driftline schema propose
+    The daemon publishes it with an id that `driftline schema accept` takes. `--write` is for those
+    who would rather edit the schema beside the model's code. Example: `driftline schema propose
     big_tipper --write next.pbtxt`
     """
     with exits():
-        path, report = _judged(context, model)
-        changes = propose(report)
-        text = schema_file.changed(schema_file.text_of(path), changes)
+        house = House.load(context.obj)
+        with house.log() as log:
+            base = schemas.current(house, log, model)
+            report = schemas.verdict(house, log, model)
+            offers = [one for one in schemas.proposals(log, model) if one.state == "open"]
+        offer = offers[-1] if offers and offers[-1].base_digest == base.digest else None
+        changes = offer.changes if offer else propose(report)
+        text = schema_file.changed(base.text, changes)
         if write is not None:
             if write.exists():
                 raise Conflict(f"{write} exists; name a new file.")
             write.write_text(text)
             talk.print(f"Written to {write}.")
     if json:
-        show_json({"base": report.schema_digest, "changes": changes})
+        ident = offer.proposal_id if offer else ""
+        show_json({"id": ident, "base": base.digest, "changes": changes})
         return
+    if not changes:
+        data.print(f"Nothing to change: {report.outcome}. {report.reason}")
+        return
+    _changes(model, changes)
+    before = schema_file.changed(base.text, ()).splitlines()
+    names = (f"version {base.version}", "proposed")
+    diff = unified_diff(before, text.splitlines(), *names, lineterm="")
+    data.print("\n".join(diff), markup=False)
+    _next_step(offer)
+
+
+def _changes(model: str, changes: tuple[SchemaChange, ...]) -> None:
     shown = table(f"proposed for {model}", "change", "column", "by itself", "because", "cost")
     for one in changes:
         safe = "yes" if one.safe else "no"
         shown.add_row(one.act.replace("_", " "), one.feature, safe, one.reason, one.cost)
-    data.print(shown if changes else f"Nothing to change: {report.outcome}. {report.reason}")
-    before = schema_file.changed(schema_file.text_of(path), ()).splitlines()
-    diff = unified_diff(before, text.splitlines(), path.name, "proposed", lineterm="")
-    data.print("\n".join(diff), markup=False)
+    data.print(shown)
 
 
-def _show(model: str, report: SchemaVerdict) -> None:
+def _next_step(offer: SchemaProposal | None) -> None:
+    if offer is None:
+        talk.print("Not published yet: the daemon gives it an id with the next window's verdict.")
+        return
+    for line in offer.affects:
+        data.print(f"affects: {line}", markup=False)
+    talk.print(f"`driftline schema accept {offer.proposal_id} --reason …` makes it the next one.")
+
+
+def _show(report: SchemaVerdict) -> None:
     data.print(f"[{COLOURS[report.outcome]}]{report.outcome}[/] ", end="")
     data.print(report.reason, markup=False)
-    shown = table(
-        f"schema of {model}", "finding", "column", "verdict", ">hits", ">share", "because"
-    )
+    title = f"{report.model} against version {report.schema_version} of its schema"
+    shown = table(title, "finding", "column", "verdict", ">hits", ">value", ">limit", "because")
     for one in report.findings:
-        share = "–" if one.value is None else f"{one.value:.2%}"
+        unit = "sd" if one.kind == "skew" else "%"
         reason = one.reason + (f" ({', '.join(one.values)})" if one.values else "")
         shown.add_row(
-            one.kind.replace("_", " "), one.feature, one.outcome, str(one.hits), share, reason
+            one.kind.replace("_", " "),
+            one.feature,
+            one.outcome,
+            f"{one.hits} of {one.of}",
+            _figure(one.value, unit),
+            _figure(one.limit, unit),
+            reason,
         )
     if report.findings:
         data.print(shown)
+
+
+def _figure(value: float | None, unit: str) -> str:
+    if value is None:
+        return "–"
+    return f"{value:.2%}" if unit == "%" else f"{value:+.2f} sd"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -12,10 +13,24 @@ import pytest
 from typer.testing import CliRunner
 
 from deploy.cli import app
+from deploy.loops import checked_text
+from deploy.tail import newest
 from deploy.wiring import House
+from streaming.contracts.codec import decode
 from streaming.contracts.log import MemoryLog
-from streaming.contracts.records import Categories, FeatureSummary, WindowSummary
+from streaming.contracts.records import (
+    Categories,
+    Command,
+    FeatureSummary,
+    Record,
+    SchemaProposal,
+    SchemaVerdict,
+    SchemaVersion,
+    WindowSummary,
+)
+from streaming.contracts.topics import COMMANDS
 from streaming.engines import schema_file
+from streaming.schema.life import SchemaState, handle, tick
 from tests.deploy.promtool import PROJECT
 
 RUN = CliRunner()
@@ -79,3 +94,90 @@ def test_a_broken_column_is_exit_4_and_json_is_still_the_report(log: MemoryLog) 
 def test_no_window_is_not_found(log: MemoryLog) -> None:
     assert log.spans("window-statistics") is not None
     assert ask("check", "big_tipper")[0] == 3
+
+
+class Desk:
+    """What the daemon does with schemas, over the same log."""
+
+    def __init__(self, log: MemoryLog) -> None:
+        self.log, self.state = log, SchemaState(model="big_tipper")
+        path = House.load(Path(DEMO)).contract("big_tipper").schema_path
+        made = tick(self.state, file=checked_text(path), now=1.0)
+        self.state = made.state
+        log.append(made.records)
+
+    def take(self, record: Record) -> None:
+        made = handle(self.state, record, edit=schema_file.changed, now=2.0)  # type: ignore[arg-type]
+        self.state = made.state
+        self.log.append(made.records)
+
+    def serve(self, stop: threading.Event) -> None:
+        for message in self.log.follow([COMMANDS.name], from_start=False):
+            if stop.is_set():
+                return
+            if message is not None and message.value is not None:
+                record = decode(message.value)
+                assert isinstance(record, Command)
+                self.take(record)
+
+
+@pytest.fixture
+def desk(log: MemoryLog) -> Iterator[Desk]:
+    made, stop = Desk(log), threading.Event()
+    thread = threading.Thread(target=made.serve, args=(stop,))
+    thread.start()
+    yield made
+    stop.set()
+    thread.join()
+
+
+def offer(log: MemoryLog, desk: Desk) -> SchemaProposal:
+    log.append([window(index) for index in range(3)])
+    code, shown = ask("check", "big_tipper", "--json")
+    assert code == 0
+    desk.take(msgspec.json.decode(shown, type=SchemaVerdict))
+    return newest(log, SchemaProposal, "big_tipper", 1)[0]
+
+
+def test_a_proposal_is_accepted_once_and_the_versions_are_shown(log: MemoryLog, desk: Desk) -> None:
+    proposal = offer(log, desk)
+    code, shown = ask("propose", "big_tipper", "--json")
+    assert json.loads(shown)["id"] == proposal.proposal_id
+    code, shown = ask("propose", "big_tipper")
+    assert "affects: The stream job" in shown
+
+    assert ask("accept", proposal.proposal_id[:6], "--reason", "a new way to pay")[0] == 0
+    code, shown = ask("accept", proposal.proposal_id, "--reason", "again", "--json")
+    assert (code, json.loads(shown)["accepted"]) == (0, True)
+    first, second = newest(log, SchemaVersion, "big_tipper", 9)
+    assert (first.version, second.version, second.parent) == (1, 2, 1)
+    assert second.reason == "a new way to pay"
+
+    code, shown = ask("history", "big_tipper", "--json")
+    found = json.loads(shown)
+    assert [one["version"] for one in found["versions"]] == [1, 2]
+    assert found["open"] == []
+    assert ask("show", "big_tipper")[1] == second.text
+    assert ask("show", "big_tipper", "1")[1] == first.text
+    assert ask("show", "big_tipper", "7")[0] == 3
+    assert '+  value: "Crypto"' in ask("diff", "big_tipper", "1", "2")[1].splitlines()
+    assert ask("check", "big_tipper")[1].startswith("conforms")
+
+
+def test_a_rejected_proposal_cannot_be_accepted_and_an_unknown_one_is_not_found(
+    log: MemoryLog, desk: Desk
+) -> None:
+    proposal = offer(log, desk)
+    assert ask("reject", proposal.proposal_id, "--reason", "a bug")[0] == 0
+    assert ask("accept", proposal.proposal_id, "--reason", "no")[0] == 5
+    assert ask("accept", "ffff", "--reason", "no")[0] == 3
+    assert [one.version for one in newest(log, SchemaVersion, "big_tipper", 9)] == [1]
+
+
+def test_before_the_daemon_spoke_the_file_is_in_force(log: MemoryLog) -> None:
+    assert not newest(log, SchemaVersion, "big_tipper", 1)
+    code, shown = ask("show", "big_tipper", "--json")
+    path = House.load(Path(DEMO)).contract("big_tipper").schema_path
+    assert code == 0
+    assert json.loads(shown)["version"] == 0
+    assert json.loads(shown)["digest"] == schema_file.read(Path(path)).digest
