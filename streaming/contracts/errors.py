@@ -48,11 +48,18 @@ class Permanent(DriftlineError):
 
 
 class Unreadable(Permanent):
-    """Bytes that are not a record of a form we know; `reason` is the dead letter's code."""
+    """Bytes that are not a record of a form we know; `reason` is the dead letter's code.
 
-    def __init__(self, message: str, *, reason: str = "unreadable") -> None:
+    `field` is the one that could not be used, where it was one, and `found` what it held.
+    """
+
+    def __init__(
+        self, message: str, *, reason: str = "unreadable", field: str = "", found: str = ""
+    ) -> None:
         super().__init__(message)
         self.reason = reason
+        self.field = field
+        self.found = found
 
 
 class NotFound(Permanent):

@@ -7,7 +7,9 @@ retrain worker replays through the same rule, so both agree on which rows exist.
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from enum import StrEnum
+from types import MappingProxyType
 from typing import Any
 
 import msgspec
@@ -17,6 +19,16 @@ from streaming.contracts.errors import Unreadable
 from streaming.contracts.model import FeatureSpec, ModelContract
 
 _INT64 = 2**63
+MOST_UNKNOWN = 50
+"""Names of unknown fields that are kept: an attacker can invent any number."""
+_KINDS = {
+    bool: "boolean",
+    int: "integer",
+    float: "number",
+    str: "text",
+    list: "list",
+    dict: "object",
+}
 
 
 class Reason(StrEnum):
@@ -44,8 +56,8 @@ class Event(msgspec.Struct, frozen=True):
     time: float
     values: dict[str, int | float | str | None]
     non_finite: tuple[str, ...] = ()
-    unknown: tuple[str, ...] = ()
-    """Fields that the contract does not know."""
+    unknown: Mapping[str, str] = MappingProxyType({})
+    """Fields that the contract does not know, at most `MOST_UNKNOWN` -> kind of the value."""
 
 
 def decode_event(data: bytes | None, contract: ModelContract, *, now: float) -> Event:
@@ -75,10 +87,14 @@ def decode_event(data: bytes | None, contract: ModelContract, *, now: float) -> 
             non_finite.append(spec.name)
             value = None
         elif value is None and spec.required:
-            raise Unreadable(f"Field {spec.name} is missing.", reason=Reason.MISSING_FIELD.value)
+            raise Unreadable(
+                f"Field {spec.name} is missing.",
+                reason=Reason.MISSING_FIELD.value,
+                field=spec.name,
+            )
         values[spec.name] = value
     known = {spec.name for spec in contract.features} | {contract.key, contract.time}
-    unknown = tuple(sorted(set(fields) - known))
+    unknown = {name: kind_of(fields[name]) for name in sorted(set(fields) - known)[:MOST_UNKNOWN]}
     key = fields.get(contract.key)
     if not isinstance(key, str | int) or isinstance(key, bool) or key == "":
         raise Unreadable(f"Field {contract.key} is missing.", reason=Reason.MISSING_FIELD.value)
@@ -147,4 +163,35 @@ def _value(value: Any, spec: FeatureSpec) -> int | float | str | None:
     raise Unreadable(
         f"Field {spec.name} holds a {type(value).__name__}; the contract says {spec.kind}.",
         reason=Reason.WRONG_TYPE.value,
+        field=spec.name,
+        found=kind_of(value),
     )
+
+
+def kind_of(value: Any) -> str:
+    """What a JSON value is, in the contract's words; empty for null.
+
+    >>> kind_of(2), kind_of(2.5), kind_of("a"), kind_of(True), kind_of(None)
+    ('integer', 'number', 'text', 'boolean', '')
+    """
+    return _KINDS.get(type(value), "")
+
+
+def joined(one: Mapping[str, str], other: Mapping[str, str]) -> dict[str, str]:
+    """Both, at most `MOST_UNKNOWN` names; where kinds differ, the one that holds all values.
+
+    >>> joined({"a": "integer", "b": "text"}, {"a": "number", "b": "list", "c": ""})
+    {'a': 'number', 'b': 'mixed', 'c': ''}
+    """
+    both = dict(one)
+    for name, kind in other.items():
+        both[name] = _wider(both.get(name, ""), kind)
+    return both if len(both) <= MOST_UNKNOWN else dict(sorted(both.items())[:MOST_UNKNOWN])
+
+
+def _wider(one: str, other: str) -> str:
+    if one == other or not other:
+        return one
+    if not one:
+        return other
+    return "number" if {one, other} == {"integer", "number"} else "mixed"

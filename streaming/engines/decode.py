@@ -9,7 +9,7 @@ records which that rule accepts.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -19,7 +19,7 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from streaming.contracts.errors import Unreadable
-from streaming.contracts.events import Event, decode_event
+from streaming.contracts.events import Event, decode_event, joined
 from streaming.contracts.model import ModelContract
 from streaming.engines.arrow_rows import TYPES, ArrowRows
 
@@ -33,6 +33,10 @@ class Dead:
     index: int
     reason: str
     detail: str
+    field: str = ""
+    """The field that made it so, where one did."""
+    found: str = ""
+    """Kind of that field's value; empty where it was missing."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -46,8 +50,8 @@ class Decoded:
     index: NDArray[np.int64]
     """Place of each row in the fetch."""
     dead: tuple[Dead, ...]
-    unknown: frozenset[str]
-    """Fields that the contract does not know, as far as they were noticed."""
+    unknown: Mapping[str, str]
+    """Fields that the contract does not know, as far as they were noticed -> kind of the value."""
 
 
 @dataclass(slots=True)
@@ -85,8 +89,10 @@ class Decoder:
             rest.extend(places[~usable].tolist())
             places, table = places[usable], table.filter(pa.array(usable)).combine_chunks()
         rows, dead = self._row_by_row(values, sorted(rest), now)
-        unknown = {name for _, event in rows for name in event.unknown}
-        unknown |= self._sampled(values, places, now)
+        unknown: dict[str, str] = self._sampled(values, places, now)
+        for _, event in rows:
+            if event.unknown:
+                unknown = joined(unknown, event.unknown)
         index, columns = self._gather(places, table, rows)
         return Decoded(
             batch=pa.RecordBatch.from_arrays(
@@ -96,7 +102,7 @@ class Decoder:
             times=columns[self.contract.time].to_numpy(zero_copy_only=False).astype(np.float64),
             index=index,
             dead=tuple(dead),
-            unknown=frozenset(unknown),
+            unknown=unknown,
         )
 
     def _usable(self, table: pa.Table, now: float) -> NDArray[np.bool_]:
@@ -128,7 +134,7 @@ class Decoder:
             try:
                 rows.append((number, decode_event(values[number], self.contract, now=now)))
             except Unreadable as error:
-                dead.append(Dead(index=number, reason=error.reason, detail=str(error)))
+                dead.append(_dead(number, error))
         return rows, dead
 
     def _sampled(
@@ -136,15 +142,15 @@ class Decoder:
         values: Sequence[bytes | None],
         places: NDArray[np.int64],
         now: float,
-    ) -> set[str]:
+    ) -> dict[str, str]:
         """The unknown fields of one record that Arrow read: new columns show within a fetch."""
         if not len(places):
-            return set()
+            return {}
         first = int(places.min())
         try:
-            return set(decode_event(values[first], self.contract, now=now).unknown)
+            return dict(decode_event(values[first], self.contract, now=now).unknown)
         except Unreadable:  # the two readers disagree; the columns stand, the sample is skipped
-            return set()
+            return {}
 
     def _gather(
         self, places: NDArray[np.int64], table: pa.Table, rows: Rows
@@ -165,6 +171,16 @@ class Decoder:
         features = [(spec.name, TYPES[spec.kind]) for spec in self.contract.features]
         known = {name for name, _ in features}
         return features + [(self.contract.time, pa.float64())] * (self.contract.time not in known)
+
+
+def _dead(index: int, error: Unreadable) -> Dead:
+    return Dead(
+        index=index,
+        reason=error.reason,
+        detail=str(error),
+        field=error.field,
+        found=error.found,
+    )
 
 
 def _cell(event: Event, name: str) -> int | float | str | None:

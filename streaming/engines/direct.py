@@ -12,16 +12,24 @@ from itertools import groupby, islice
 
 from streaming.contracts.log import Message
 from streaming.contracts.model import ModelContract
-from streaming.contracts.records import DeadLetter, DriftVerdict, Promotion, WindowSummary
+from streaming.contracts.records import (
+    DeadLetter,
+    DriftVerdict,
+    Promotion,
+    SchemaVerdict,
+    SchemaVersion,
+    WindowSummary,
+)
 from streaming.drift import DriftHistory, DriftRules, judge_drift
 from streaming.engines.artifacts import ArtifactStore
 from streaming.engines.judge import References, replaces
 from streaming.engines.partials import WindowPartial
 from streaming.engines.reading import Fetch, Reading, Step
+from streaming.engines.schema_desk import SchemaDesk, SchemaKept
 from streaming.engines.summarise import Summaries
 from streaming.engines.windows import NEVER_MS
 
-Out = WindowSummary | DriftVerdict | DeadLetter
+Out = WindowSummary | DriftVerdict | SchemaVerdict | DeadLetter
 
 
 @dataclass(slots=True)
@@ -46,11 +54,14 @@ class DirectJob:
     _reading: Reading = field(init=False)
     _summaries: Summaries = field(init=False)
     _references: References = field(init=False)
+    _desk: SchemaDesk = field(init=False)
+    _schema: SchemaKept = field(default_factory=SchemaKept)
 
     def __post_init__(self) -> None:
         self._reading = Reading(self.contract)
         self._summaries = Summaries(self.contract, self.store)
         self._references = References(self.store, self.contract, self.rules)
+        self._desk = SchemaDesk(self.contract, self.rules)
         self._watermarks = dict.fromkeys(range(self.contract.partitions), NEVER_MS)
 
     def feed(self, fetch: Fetch, *, now: float) -> list[Out]:
@@ -79,12 +90,21 @@ class DirectJob:
         if replaces(promotion, self._promotion):
             self._promotion, self._history = promotion, DriftHistory()
 
+    def take_schema(self, version: SchemaVersion) -> None:
+        """Hold windows against this version of the schema from now on, unless a newer one is."""
+        self._schema = self._schema.after(version)
+
     def _close(self) -> Iterator[Out]:
         watermark = min(self._watermarks.values())
         for end in sorted(end for end in self._open if end <= watermark):
-            summary = self._summaries.of(self._open.pop(end), end)
+            schema = self._desk.of(self._schema.version)
+            summary = self._summaries.of(self._open.pop(end), end, schema)
             yield summary
-            yield self._judge(summary)
+            verdict = self._judge(summary)
+            yield verdict
+            on_schema, self._schema = self._desk.verdict(summary, verdict, self._schema)
+            if on_schema is not None:
+                yield on_schema
 
     def _judge(self, summary: WindowSummary) -> DriftVerdict:
         promotion = self._promotion

@@ -17,13 +17,15 @@ import msgspec
 from apache_beam.coders import BytesCoder
 from apache_beam.transforms.userstate import BagStateSpec, ReadModifyWriteStateSpec
 
-from streaming.contracts.codec import decode_as, encode
+from streaming.contracts.codec import decode, decode_as, encode
 from streaming.contracts.errors import DriftlineError, Unreadable
 from streaming.contracts.model import ModelContract
 from streaming.contracts.records import (
     DriftVerdict,
     Promotion,
+    Record,
     ReferenceSummary,
+    SchemaVersion,
     WindowSummary,
 )
 from streaming.drift import DriftHistory, DriftRules, PreparedReference, judge_drift
@@ -39,17 +41,19 @@ from streaming.engines.arrivals import (
 from streaming.engines.artifacts import ArtifactStore
 from streaming.engines.job import JobSettings, ModelJob
 from streaming.engines.reading import Reading
+from streaming.engines.schema_desk import SchemaDesk, SchemaKept, read_kept
 from streaming.engines.summarise import Summaries
 from streaming.season import SeasonalReference
 
 _LOG = logging.getLogger(__name__)
 
-SUMMARIES = "summaries"
+SUMMARIES, SCHEMAS = "summaries", "schemas"
 
 _OPEN = beam.DoFn.StateParam(BagStateSpec("open", BytesCoder()))
 _PROGRESS = beam.DoFn.StateParam(ReadModifyWriteStateSpec("progress", BytesCoder()))
 _PROMOTION = beam.DoFn.StateParam(ReadModifyWriteStateSpec("promotion", BytesCoder()))
 _HISTORY = beam.DoFn.StateParam(ReadModifyWriteStateSpec("history", BytesCoder()))
+_SCHEMA = beam.DoFn.StateParam(ReadModifyWriteStateSpec("schema", BytesCoder()))
 
 
 class ModelSteps:
@@ -61,11 +65,13 @@ class ModelSteps:
         self.reading = Reading(job.contract)
         self.summaries = Summaries(job.contract, store)
         self.references = References(store, job.contract, job.rules)
+        self.desk = SchemaDesk(job.contract, job.rules)
 
-    def summary(self, end_ms: int, parts: Iterable[bytes]) -> WindowSummary:
+    def summary(self, end_ms: int, parts: Iterable[bytes], kept: SchemaKept) -> WindowSummary:
         """The summary of the window that ends at `end_ms`."""
         partials = self.reading.partials
-        return self.summaries.of((partials.from_bytes(part) for part in parts), end_ms)
+        whole = (partials.from_bytes(part) for part in parts)
+        return self.summaries.of(whole, end_ms, self.desk.of(kept.version))
 
     def verdict(
         self, window: WindowSummary, promotion: Promotion | None, history: DriftHistory
@@ -103,7 +109,8 @@ class ModelSteps:
 @beam.typehints.with_input_types(tuple[str, bytes])
 @beam.typehints.with_output_types(tuple[str, bytes])
 class CloseAndJudge(beam.DoFn):  # type: ignore[misc]
-    """(model, arrival or promotion) in; (model, verdict) out, and (model, summary)."""
+    """(model, arrival, promotion or schema version) in; (model, verdict) out, and (model, summary)
+    and (model, verdict on the schema)."""
 
     def __init__(self, settings: JobSettings) -> None:
         self.settings = settings
@@ -127,14 +134,22 @@ class CloseAndJudge(beam.DoFn):  # type: ignore[misc]
         progress_state: Any = _PROGRESS,
         promotion_state: Any = _PROMOTION,
         history_state: Any = _HISTORY,
+        schema_state: Any = _SCHEMA,
     ) -> Iterator[Any]:
         model, data = element
         arrival = unpacked(data)
         if arrival is not None:
             done = self._arrive(model, arrival, open_state, progress_state)
             if done:
-                yield from self._close(model, done, promotion_state, history_state)
-        elif replaces(decode_as(data, Promotion), read_promotion(promotion_state.read())):
+                yield from self._close(model, done, promotion_state, history_state, schema_state)
+            return
+        record = decode(data)
+        if isinstance(record, SchemaVersion):
+            kept = read_kept(schema_state.read()).after(record)
+            schema_state.write(msgspec.msgpack.encode(kept))
+        elif isinstance(record, Promotion) and replaces(
+            record, read_promotion(promotion_state.read())
+        ):
             promotion_state.write(data)
             history_state.clear()
 
@@ -163,15 +178,21 @@ class CloseAndJudge(beam.DoFn):  # type: ignore[misc]
         done: list[tuple[int, list[bytes]]],
         promotion_state: Any,
         history_state: Any,
+        schema_state: Any,
     ) -> Iterator[Any]:
         steps = self._of(model)
         promotion = read_promotion(promotion_state.read())
         history = read_history(history_state.read())
+        kept = read_kept(schema_state.read())
         for end, parts in done:
-            summary = steps.summary(end, parts)
+            summary = steps.summary(end, parts, kept)
             yield beam.pvalue.TaggedOutput(SUMMARIES, (model, encode(summary)))
             verdict, history = steps.verdict(summary, promotion, history)
             yield model, encode(verdict)
+            on_schema, kept = steps.desk.verdict(summary, verdict, kept)
+            if on_schema is not None:
+                yield beam.pvalue.TaggedOutput(SCHEMAS, (model, encode(on_schema)))
+        schema_state.write(msgspec.msgpack.encode(kept))
         history_state.write(msgspec.msgpack.encode(history))
 
 
@@ -226,16 +247,17 @@ def read_history(data: bytes | None) -> DriftHistory:
 
 @beam.typehints.with_input_types(bytes)
 @beam.typehints.with_output_types(tuple[str, bytes])
-class OnlyPromotions(beam.DoFn):  # type: ignore[misc]
-    """Keeps the promotions of the job's models; what cannot be read is logged and skipped."""
+class OnlyOf(beam.DoFn):  # type: ignore[misc]
+    """Keeps one kind of record of the job's models; what cannot be read is logged and skipped."""
 
-    def __init__(self, models: frozenset[str]) -> None:
+    def __init__(self, kind: type[Record], models: frozenset[str]) -> None:
+        self.kind = kind
         self.models = models
 
     def process(self, element: bytes) -> Iterable[tuple[str, bytes]]:
         try:
-            promotion = decode_as(element, Promotion)
+            record = decode_as(element, self.kind)
         except Unreadable as error:
-            _LOG.error("A record in promotions was skipped: %s", error)
+            _LOG.error("A %s was skipped: %s", self.kind.__name__, error)
             return []
-        return [(promotion.model, element)] if promotion.model in self.models else []
+        return [(record.model, element)] if record.model in self.models else []

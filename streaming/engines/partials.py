@@ -15,10 +15,12 @@ import numpy as np
 import pyarrow as pa
 
 from streaming import summary
+from streaming.contracts.events import joined
 from streaming.contracts.identity import record_id
 from streaming.contracts.model import ModelContract
 from streaming.contracts.records import (
     Artifact,
+    Misfit,
     OffsetRange,
     SchemaAnomaly,
     WindowSummary,
@@ -34,14 +36,13 @@ class _Packed(msgspec.Struct, frozen=True, array_like=True):
     dead: int
     late: int
     hulls: dict[int, tuple[int, int]]
-    unknown: tuple[str, ...]
+    unknown: dict[str, str]
     rows: bytes
+    misfits: dict[str, dict[str, int]]
 
 
 _ENCODER = msgspec.msgpack.Encoder()
 _DECODER = msgspec.msgpack.Decoder(_Packed)
-_MOST_UNKNOWN = 50
-"""Names of unknown fields kept per window: an attacker can invent any number."""
 
 
 @dataclass(slots=True)
@@ -54,7 +55,10 @@ class WindowPartial:
     late: int = 0
     hulls: dict[int, tuple[int, int]] = field(default_factory=dict)
     """Partition -> first accepted offset, last + 1."""
-    unknown: frozenset[str] = frozenset()
+    unknown: dict[str, str] = field(default_factory=dict)
+    """Fields that the contract does not know -> kind of their values."""
+    misfits: dict[str, dict[str, int]] = field(default_factory=dict)
+    """Field that made a record dead -> kind of its value -> records."""
 
 
 @dataclass(frozen=True)
@@ -93,7 +97,7 @@ class Partials:
             part.accepted += batch.num_rows
             hull = (int(positions[mine][0]), int(positions[mine][-1]) + 1)
             part.hulls[partition] = _hull(part.hulls.get(partition), hull)
-            part.unknown = _few(part.unknown | decoded.unknown)
+            part.unknown = joined(part.unknown, decoded.unknown)
 
     def window(self, into: dict[int, WindowPartial], end: int) -> WindowPartial:
         """The partial of the window that ends at `end`, made when missing."""
@@ -103,7 +107,13 @@ class Partials:
         """All of them as one."""
         together = list(parts)
         hulls: dict[int, tuple[int, int]] = {}
+        unknown: dict[str, str] = {}
+        misfits: dict[str, dict[str, int]] = {}
         for part in together:
+            unknown = joined(unknown, part.unknown)
+            for name, kinds in part.misfits.items():
+                for kind, rows in kinds.items():
+                    count(misfits, name, kind, rows)
             for partition, hull in part.hulls.items():
                 hulls[partition] = _hull(hulls.get(partition), hull)
         return WindowPartial(
@@ -112,12 +122,14 @@ class Partials:
             dead=sum(part.dead for part in together),
             late=sum(part.late for part in together),
             hulls=hulls,
-            unknown=_few(frozenset().union(*(part.unknown for part in together))),
+            unknown=unknown,
+            misfits=misfits,
         )
 
     def as_late(self, part: WindowPartial) -> WindowPartial:
         """The same records, its rows counted as late."""
         late = WindowPartial(rows=summary.start(self.contract))
+        late.misfits = part.misfits
         late.dead, late.late = part.dead, part.late + part.accepted
         return late
 
@@ -128,6 +140,7 @@ class Partials:
         *,
         statistics: Artifact | None,
         anomalies: tuple[SchemaAnomaly, ...],
+        schema_digest: str = "",
     ) -> WindowSummary:
         """The record of a closed window; equal partials give equal bytes."""
         end = end_ms / 1000
@@ -152,6 +165,8 @@ class Partials:
             sample=summary.finish_sample(part.rows),
             anomalies=anomalies,
             statistics=statistics,
+            misfits=_misfits(part.misfits),
+            schema_digest=schema_digest,
         )
 
     def to_bytes(self, part: WindowPartial) -> bytes:
@@ -162,8 +177,9 @@ class Partials:
                 part.dead,
                 part.late,
                 part.hulls,
-                tuple(sorted(part.unknown)),
+                dict(sorted(part.unknown.items())),
                 summary.to_bytes(part.rows),
+                part.misfits,
             )
         )
 
@@ -176,7 +192,8 @@ class Partials:
             dead=packed.dead,
             late=packed.late,
             hulls=packed.hulls,
-            unknown=frozenset(packed.unknown),
+            unknown=packed.unknown,
+            misfits=packed.misfits,
         )
 
 
@@ -184,5 +201,16 @@ def _hull(one: tuple[int, int] | None, other: tuple[int, int]) -> tuple[int, int
     return other if one is None else (min(one[0], other[0]), max(one[1], other[1]))
 
 
-def _few(names: frozenset[str]) -> frozenset[str]:
-    return names if len(names) <= _MOST_UNKNOWN else frozenset(sorted(names)[:_MOST_UNKNOWN])
+def count(misfits: dict[str, dict[str, int]], field: str, kind: str, rows: int = 1) -> None:
+    """Add `rows` records that `field` made dead."""
+    kinds = misfits.setdefault(field, {})
+    kinds[kind] = kinds.get(kind, 0) + rows
+
+
+def _misfits(counted: dict[str, dict[str, int]]) -> tuple[Misfit, ...]:
+    made = [
+        Misfit(feature=name, found=kind, rows=rows)
+        for name, kinds in counted.items()
+        for kind, rows in kinds.items()
+    ]
+    return tuple(sorted(made, key=lambda one: (-one.rows, one.feature, one.found)))

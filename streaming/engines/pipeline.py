@@ -6,16 +6,19 @@ from typing import Any
 
 import apache_beam as beam
 
+from streaming.contracts.records import Promotion, Record, SchemaVersion
 from streaming.contracts.topics import (
     DEAD_LETTERS,
     DRIFT_VERDICTS,
     LATE_EVENTS,
     PROMOTIONS,
+    SCHEMA_VERDICTS,
+    SCHEMA_VERSIONS,
     WINDOW_STATISTICS,
     Topic,
 )
 from streaming.engines.job import JobSettings
-from streaming.engines.judge import SUMMARIES, CloseAndJudge, OnlyPromotions
+from streaming.engines.judge import SCHEMAS, SUMMARIES, CloseAndJudge, OnlyOf
 from streaming.engines.kafka_sink import WriteRecords
 from streaming.engines.kafka_source import DEAD, LATE, ReadEvents
 from streaming.engines.kafka_values import ReadValues
@@ -27,14 +30,17 @@ def build(pipeline: Any, settings: JobSettings) -> None:
     Names are part of a savepoint: a renamed step forgets its state.
     """
     read = _read_events(pipeline, settings)
-    promotions = _promotions(pipeline, settings)
+    promotions = _quiet(pipeline, PROMOTIONS, Promotion, settings, "of these models")
+    versions = _quiet(pipeline, SCHEMA_VERSIONS, SchemaVersion, settings, "schemas of these")
+    judge = beam.ParDo(CloseAndJudge(settings))
     judged = (
-        (read["arrivals"], promotions)
+        (read["arrivals"], promotions, versions)
         | "meet" >> beam.Flatten()
-        | "judge" >> beam.ParDo(CloseAndJudge(settings)).with_outputs(SUMMARIES, main="verdicts")
+        | "judge" >> judge.with_outputs(SUMMARIES, SCHEMAS, main="verdicts")
     )
     _write(judged[SUMMARIES], WINDOW_STATISTICS, settings)
     _write(judged["verdicts"], DRIFT_VERDICTS, settings)
+    _write(judged[SCHEMAS], SCHEMA_VERDICTS, settings)
     _write(read[DEAD], DEAD_LETTERS, settings)
     _write(read[LATE], LATE_EVENTS, settings)
 
@@ -49,14 +55,18 @@ def _read_events(pipeline: Any, settings: JobSettings) -> Any:
     )
 
 
-def _promotions(pipeline: Any, settings: JobSettings) -> Any:
-    places = [(PROMOTIONS.name, partition, 0) for partition in range(PROMOTIONS.partitions)]
+def _quiet(
+    pipeline: Any, topic: Topic, kind: type[Record], settings: JobSettings, keep: str
+) -> Any:
+    """The records of a topic that rarely says something; `keep` names the step that picks them."""
+    places = [(topic.name, partition, 0) for partition in range(topic.partitions)]
     models = frozenset(one.contract.model for one in settings.models)
+    name = topic.name.replace("-", " ")
     return (
         pipeline
-        | "promotions topic" >> beam.Create(places)
-        | "read promotions" >> beam.ParDo(ReadValues(settings.bootstrap))
-        | "of these models" >> beam.ParDo(OnlyPromotions(models))
+        | f"{name} topic" >> beam.Create(places)
+        | f"read {name}" >> beam.ParDo(ReadValues(settings.bootstrap))
+        | keep >> beam.ParDo(OnlyOf(kind, models))
     )
 
 

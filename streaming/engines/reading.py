@@ -17,7 +17,7 @@ from streaming.contracts.identity import record_id
 from streaming.contracts.model import ModelContract
 from streaming.contracts.records import DeadLetter
 from streaming.engines.decode import Decoded, Decoder
-from streaming.engines.partials import Partials, WindowPartial
+from streaming.engines.partials import Partials, WindowPartial, count
 from streaming.engines.windows import NEVER_MS, Settled, Windows
 
 _MOST_DEAD_BYTES = 2048
@@ -101,6 +101,8 @@ class Reading:
         for dead in decoded.dead:
             part = self._account(step, fetch, dead.index, decoded.index, settled, now)
             part.dead += 1
+            if dead.field:
+                count(part.misfits, dead.field, dead.found)
             step.dead.append(
                 self._letter(fetch, dead.index, dead.reason, dead.detail, _MOST_DEAD_BYTES)
             )

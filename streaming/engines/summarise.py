@@ -9,7 +9,10 @@ from streaming.contracts.model import ModelContract
 from streaming.contracts.records import Artifact, WindowSummary
 from streaming.engines.artifacts import ArtifactStore
 from streaming.engines.partials import Partials, WindowPartial
+from streaming.engines.schema_desk import InForce
 from streaming.engines.tfdv import Statistics
+
+_NO_SCHEMA = Statistics()
 
 
 class Summaries:
@@ -18,19 +21,21 @@ class Summaries:
     def __init__(self, contract: ModelContract, store: ArtifactStore) -> None:
         self._contract = contract
         self._partials = Partials(contract)
-        self._statistics = Statistics(contract.schema_path)
-        self._statistics.warm_up()
         self._store = store
 
-    def of(self, parts: Iterable[WindowPartial], end_ms: int) -> WindowSummary:
-        """The summary of all `parts` of the window that ends at `end_ms`."""
+    def of(
+        self, parts: Iterable[WindowPartial], end_ms: int, schema: InForce | None = None
+    ) -> WindowSummary:
+        """The summary of all `parts` of the window that ends at `end_ms`, under a schema."""
         whole = self._partials.merge(parts)
-        proto = self._statistics.of(whole.rows)
+        statistics = schema.statistics if schema else _NO_SCHEMA
+        proto = statistics.of(whole.rows)
         return self._partials.finish(
             whole,
             end_ms,
             statistics=self._keep(proto.SerializeToString(deterministic=True), end_ms),
-            anomalies=self._statistics.anomalies(proto, whole.unknown),
+            anomalies=statistics.anomalies(proto, whole.unknown),
+            schema_digest=schema.schema.digest if schema else "",
         )
 
     def _keep(self, data: bytes, end_ms: int) -> Artifact:

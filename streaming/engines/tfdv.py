@@ -10,11 +10,11 @@ from __future__ import annotations
 
 import importlib.util
 import sys
-from collections.abc import Iterable
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache, cached_property
 from pathlib import Path
-from types import ModuleType
+from types import MappingProxyType, ModuleType
 from typing import TYPE_CHECKING
 
 from streaming.contracts.errors import Misconfigured
@@ -40,13 +40,18 @@ class Statistics:
     ----------
     schema_path:
         TFDV schema in text form; empty for none (then nothing is validated).
+    text:
+        The schema itself, instead of a file.
     """
 
     schema_path: str = ""
+    text: str = ""
 
     @cached_property
     def schema(self) -> schema_pb2.Schema | None:
         """The schema, read once per process."""
+        if self.text:
+            return schema_file.parse(self.text)
         if not self.schema_path:
             return None
         path = Path(self.schema_path)
@@ -58,6 +63,12 @@ class Statistics:
             _native()
 
     @cached_property
+    def _served(self) -> frozenset[str]:
+        """Columns that the schema allows in events."""
+        features = self.schema.feature if self.schema is not None else ()
+        return frozenset(one.name for one in features if SERVING not in one.not_in_environment)
+
+    @cached_property
     def _categories(self) -> frozenset[str]:
         features = self.schema.feature if self.schema is not None else ()
         return frozenset(one.name for one in features if one.int_domain.is_categorical)
@@ -67,7 +78,9 @@ class Statistics:
         return statistics_proto(counted, self._categories)
 
     def anomalies(
-        self, statistics: statistics_pb2.DatasetFeatureStatisticsList, unknown: Iterable[str] = ()
+        self,
+        statistics: statistics_pb2.DatasetFeatureStatisticsList,
+        unknown: Mapping[str, str] = MappingProxyType({}),
     ) -> tuple[SchemaAnomaly, ...]:
         """What the schema says about a window.
 
@@ -76,15 +89,18 @@ class Statistics:
         statistics:
             Of the window's rows.
         unknown:
-            Fields seen that are not in the contract; they are no columns, so TFDV cannot see them.
+            Fields seen that are not in the contract, and the kind of their values; they are no
+            columns, so TFDV cannot see them. One that the schema knows is no anomaly.
         """
         found = [
             SchemaAnomaly(
                 feature=name,
                 code="SCHEMA_NEW_COLUMN",
                 detail="New column: in the events, but not in the schema.",
+                found=kind,
             )
-            for name in sorted(set(unknown))
+            for name, kind in sorted(unknown.items())
+            if name not in self._served
         ]
         if self.schema is not None and statistics.datasets[0].num_examples:
             found += _records(validate(statistics, self.schema, environment=SERVING))

@@ -69,7 +69,7 @@ class WindowWork:
                     times=np.zeros(rows),
                     index=np.arange(rows),
                     dead=(),
-                    unknown=frozenset(),
+                    unknown={},
                 ),
                 Settled(ends=ends, late=np.zeros(rows, bool), running=np.zeros(rows + 1, np.int64)),
                 partition=0,

@@ -39,7 +39,7 @@ def test_a_good_event_gives_its_values() -> None:
     assert found.key == "a"
     assert found.time == NOW
     assert found.values == {"fare": 1.5, "seconds": None, "company": "x"}
-    assert found.unknown == ("extra",)
+    assert found.unknown == {"extra": "integer"}
 
 
 def test_an_integer_fits_a_number_and_zero_is_not_missing() -> None:

@@ -195,7 +195,7 @@ def test_the_native_validation_answers_as_tfdv_does() -> None:
     found = statistics.of(summary.add(summary.start(broken), batch))
     verdict = validate(found, schema, environment="SERVING")
     assert verdict == tfdv.validate_statistics(found, schema, environment="SERVING")
-    codes = {(one.feature, one.code) for one in statistics.anomalies(found, ["colour"])}
+    codes = {(one.feature, one.code) for one in statistics.anomalies(found, {"colour": "text"})}
     assert ("colour", "SCHEMA_NEW_COLUMN") in codes
     assert ("fare", "FLOAT_TYPE_SMALL_FLOAT") in codes
     assert ("payment_type", "ENUM_TYPE_UNEXPECTED_STRING_VALUES") in codes
