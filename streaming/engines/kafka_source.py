@@ -54,6 +54,8 @@ class Taken:
     steps: dict[str, Step] = field(default_factory=dict)
     """By topic; the windows and letters of all its partitions."""
     read: set[Place] = field(default_factory=set)
+    more: bool = False
+    """Whether the last fetch was full, so that there is more to read at once."""
 
 
 @beam.typehints.with_input_types(tuple[int, int])
@@ -77,6 +79,7 @@ class ReadEvents(beam.DoFn):  # type: ignore[misc]
         self, element: Shard, tracker: Any = _TRACKER, estimator: Any = _ESTIMATOR
     ) -> Iterator[Any]:
         shard = (int(element[0]), int(element[1]))
+        pause = self.settings.pause_seconds
         if tracker.try_claim(HOLD):
             before = tracker.current_restriction().places()
             taken = self._step(shard, before)
@@ -86,7 +89,8 @@ class ReadEvents(beam.DoFn):  # type: ignore[misc]
             lowest = min((one.watermark_ms for one in taken.now.values()), default=NEVER_MS)
             if lowest > NEVER_MS:
                 estimator.set_watermark(Timestamp(micros=lowest * 1000))
-        tracker.defer_remainder(Duration(self.settings.pause_seconds))
+            pause = 0.0 if taken.more else pause
+        tracker.defer_remainder(Duration(pause))
 
     # -------------------------------------------------------------------- parts
 
@@ -120,8 +124,8 @@ class ReadEvents(beam.DoFn):  # type: ignore[misc]
             runs = source.fetch(starts, most=most, wait_seconds=_WAIT_SECONDS)
             for place, messages in runs:
                 self._take(place, messages, taken)
-            full = sum(len(messages) for _, messages in runs) >= most
-            if not full or time.monotonic() - began > self.settings.busy_seconds:
+            taken.more = sum(len(messages) for _, messages in runs) >= most
+            if not taken.more or time.monotonic() - began > self.settings.busy_seconds:
                 return
 
     def _take(self, place: Place, messages: list[Any], taken: Taken) -> None:

@@ -55,7 +55,7 @@ _ONE_TRACKER = beam.DoFn.RestrictionParam(FromOffset())
 class ReadValues(beam.DoFn):  # type: ignore[misc]
     """The values of a quiet topic as they come, without event time."""
 
-    def __init__(self, bootstrap: str, pause_seconds: float = 0.5) -> None:
+    def __init__(self, bootstrap: str, pause_seconds: float = 1.0) -> None:
         self.bootstrap = bootstrap
         self.pause_seconds = pause_seconds
 

@@ -20,7 +20,17 @@ from tests.bench import table
 from tests.bench.child import Child
 from tests.bench.figures import BenchReport, Part, machine
 
-PARTS = ("stream", "models", "evidently", "features", "state", "retrain", "serving")
+PARTS = (
+    "stream",
+    "kafkaio",
+    "closing",
+    "models",
+    "evidently",
+    "features",
+    "state",
+    "retrain",
+    "serving",
+)
 
 
 def main() -> int:
@@ -51,11 +61,33 @@ def measure_stream(report: BenchReport, folder: Path, quick: bool) -> BenchRepor
     place = folder / "stream"
     shutil.rmtree(place, ignore_errors=True)
     place.mkdir(parents=True)
-    bench = StreamBench(place, rounds=2 if quick else 5, events=40_000 if quick else 120_000)
+    bench = StreamBench(place, rounds=2 if quick else 5, events=100_000 if quick else 300_000)
     ratios, delay = bench.run(live_seconds=40 if quick else 150)
     return msgspec.structs.replace(
         report, ratios=(*report.ratios, *ratios), spreads=(*report.spreads, delay)
     )
+
+
+def measure_kafkaio(report: BenchReport, folder: Path, quick: bool) -> BenchReport:
+    """The job against the same pipeline reading with KafkaIO."""
+    from tests.bench.kafkaio import KafkaIOBench
+
+    place = folder / "kafkaio"
+    shutil.rmtree(place, ignore_errors=True)
+    place.mkdir(parents=True)
+    bench = KafkaIOBench(place, rounds=2 if quick else 5, events=100_000)
+    return msgspec.structs.replace(report, ratios=(*report.ratios, *bench.run()))
+
+
+def measure_closing(report: BenchReport, folder: Path, quick: bool) -> BenchReport:
+    """Full windows of live traffic: watermark to verdict."""
+    from tests.bench.closing import ClosingBench
+
+    place = folder / "closing"
+    shutil.rmtree(place, ignore_errors=True)
+    place.mkdir(parents=True)
+    delay = ClosingBench(place).run(windows=6 if quick else 40)
+    return msgspec.structs.replace(report, spreads=(*report.spreads, delay))
 
 
 def measure_models(report: BenchReport, folder: Path, quick: bool) -> BenchReport:
@@ -131,6 +163,8 @@ def _model(folder: Path) -> Path:
 
 MEASURES = {
     "stream": measure_stream,
+    "kafkaio": measure_kafkaio,
+    "closing": measure_closing,
     "models": measure_models,
     "evidently": measure_evidently,
     "features": measure_features,

@@ -2,11 +2,17 @@
 
 collect_ignore = [
     "__main__.py",
+    "closing.py",
     "job_stack.py",
     "judging.py",
+    "kafkaio.py",
+    "kafkaio_stack.py",
+    "feeding.py",
     "models.py",
+    "one_by_one.py",
     "peers.py",
     "retraining.py",
+    "rows.py",
     "serving_load.py",
     "stream.py",
     "windows.py",

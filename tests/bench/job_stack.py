@@ -13,17 +13,20 @@ from deploy.local import kafka as kafka_specs
 from deploy.local.ports import Ports
 from deploy.local.stack import Stack
 from deploy.setup.places import places
+from tests.bench.kafkaio_stack import EXPANSION, with_kafkaio
 
 NEEDED = ("kafka", "flink-jobmanager", "flink-taskmanager", "beam-jobserver", "beam-workers")
 
 
 @contextmanager
-def job_stack(home: Path, ports: Ports) -> Iterator[Stack]:
-    """What a stream job needs, up; stopped afterwards."""
+def job_stack(home: Path, ports: Ports, *, kafkaio: bool = False) -> Iterator[Stack]:
+    """What a stream job needs, up; stopped afterwards. With Beam's KafkaIO on request."""
     at = places()
     specs = [kafka_specs.spec(home, ports, at)]
     made = (flink_specs.jobmanager, flink_specs.taskmanager, flink_specs.jobserver)
     specs += [make(home, ports, at) for make in (*made, flink_specs.workers)]
+    if kafkaio:
+        specs = with_kafkaio(specs, ports, at)
     stack = Stack(
         home,
         ports,
@@ -34,7 +37,7 @@ def job_stack(home: Path, ports: Ports) -> Iterator[Stack]:
         ),
     )
     try:
-        stack.up(NEEDED)
+        stack.up((*NEEDED, EXPANSION) if kafkaio else NEEDED)
         yield stack
     finally:
         stack.down()

@@ -16,12 +16,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 import msgspec
-import numpy as np
-import pyarrow as pa
 
-from streaming import summary
-from streaming.contracts.errors import Unreadable
-from streaming.contracts.events import Event, decode_event
 from streaming.contracts.model import ModelContract
 from streaming.contracts.records import WindowSummary
 from streaming.engines.artifacts import ArtifactStore
@@ -31,10 +26,9 @@ from streaming.engines.partials import WindowPartial
 from streaming.engines.reading import Reading, Step
 from streaming.engines.summarise import Summaries
 from tests.bench.figures import Round
+from tests.bench.rows import RowByRow
 
 FETCH = 5000
-ROWS = 1000
-_TYPES = {"integer": pa.int64(), "number": pa.float64(), "text": pa.string()}
 
 
 class Task(msgspec.Struct, frozen=True, kw_only=True):
@@ -83,32 +77,12 @@ class Peer:
 
     def _rows(self, task: Task) -> dict[int, WindowPartial]:
         windows: dict[int, WindowPartial] = {}
-        waiting: dict[int, list[Event]] = {}
+        rows = RowByRow(self.contract, self.reading)
         for messages in self._fetches(task):
             for message in messages:
-                try:
-                    event = decode_event(message.value(), self.contract, now=time.time())
-                except Unreadable:
-                    continue
-                end = int(self.reading.windows.end_ms(np.array([event.time]))[0])
-                rows = waiting.setdefault(end, [])
-                rows.append(event)
-                if len(rows) >= ROWS:
-                    self._add(windows, end, waiting.pop(end))
-        for end, rows in waiting.items():
-            self._add(windows, end, rows)
+                rows.take(windows, message.value(), now=time.time())
+        rows.finish(windows)
         return windows
-
-    def _add(self, windows: dict[int, WindowPartial], end: int, rows: list[Event]) -> None:
-        columns = [
-            pa.array([event.values[spec.name] for event in rows], _TYPES[spec.kind])
-            for spec in self.contract.features
-        ]
-        names = [spec.name for spec in self.contract.features]
-        batch = pa.RecordBatch.from_arrays(columns, names)
-        part = self.reading.partials.window(windows, end)
-        part.rows = summary.add(part.rows, batch)
-        part.accepted += len(rows)
 
 
 def _counted(window: WindowSummary) -> int:

@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from confluent_kafka import Producer
 
 from deploy.demo import messages
 from deploy.demo.trips import generate
@@ -19,22 +18,20 @@ from streaming.contracts import topics
 from streaming.contracts.codec import decode
 from streaming.contracts.log import Message
 from streaming.contracts.model import ModelContract
-from streaming.contracts.records import DriftVerdict, WindowSummary
+from streaming.contracts.records import DriftVerdict
 from streaming.contracts.topics import applications_topic
 from streaming.drift import DriftRules
 from streaming.engines import flink
 from streaming.engines.job import JobSettings, ModelJob
 from streaming.engines.kafka_log import KafkaLog
 from tests.bench.child import Child
+from tests.bench.feeding import Feed, producer, send
 from tests.bench.figures import Ratio, Round, Spread, ratio, spread
-from tests.bench.job_stack import job_cpu, job_stack
+from tests.bench.job_stack import job_stack
 from tests.bench.peers import Task
 
 PORT_OFFSET = 3000
 WINDOW, DISORDER = 5.0, 1.0
-SPAN = 60.0
-"""Event time of one round, seconds; rounds lie `2 * SPAN` apart."""
-PATIENCE = 180.0
 LIVE_RATE = 400
 
 CONTRACT = ModelContract(
@@ -61,9 +58,6 @@ class StreamBench:
         self.events = events
         self.ports = Ports().shifted(PORT_OFFSET)
         self.bootstrap = f"{HOST}:{self.ports.kafka}"
-        self.began = time.time() - 2 * SPAN * (rounds + 2)
-        self.sent = 0
-        self.accepted = 0
 
     def run(self, live_seconds: float) -> tuple[tuple[Ratio, ...], Spread]:
         """All of it; the stack is stopped afterwards."""
@@ -90,9 +84,10 @@ class StreamBench:
     ) -> tuple[list[Round], list[Round], list[Round]]:
         """The first round warms everything up and does not count."""
         kept: tuple[list[Round], list[Round], list[Round]] = ([], [], [])
+        feed = Feed(self.bootstrap, CONTRACT, rounds=self.rounds, events=self.events)
         for number in range(self.rounds + 1):
-            start, payload = self.sent, self._payload(number)
-            ours = self._ours(stack, told, payload, number)
+            start, payload = feed.offset, feed.payload(number)
+            ours = feed.round(stack, told, payload, number)
             others = []
             for way in ("direct", "rows"):
                 peer.tell(
@@ -110,51 +105,9 @@ class StreamBench:
                     target.append(made)
         return kept
 
-    def _payload(self, number: int) -> list[bytes]:
-        trips = generate(np.random.default_rng(number), self.events)
-        times = messages.spread(self.events, self._start(number), self._start(number) + SPAN)
-        return [
-            messages.event(row, key=("trip_id", f"{number}-{place}"), time=("event_time", at))
-            for place, (row, at) in enumerate(zip(messages.rows(trips), times, strict=True))
-        ]
-
-    def _start(self, number: int) -> float:
-        return (self.began + 2 * SPAN * number) // WINDOW * WINDOW
-
-    def _ours(
-        self, stack: Stack, told: Iterator[Message | None], payload: list[bytes], number: int
-    ) -> Round:
-        """Send a round's events and wait until all of them lie in judged windows.
-
-        A last event, later than the round, moves the watermark, so that the windows close without
-        waiting for more traffic.
-        """
-        producer = _producer(self.bootstrap)
-        row = next(messages.rows(generate(np.random.default_rng(1), 1)))
-        later = self._start(number) + SPAN + 2 * WINDOW
-        last = messages.event(row, key=("trip_id", f"last-{number}"), time=("event_time", later))
-        wall, cpu = time.perf_counter(), job_cpu(stack)
-        _send(producer, [*payload, last])
-        self.sent += len(payload) + 1
-        wanted = self.sent - 1
-        until = time.monotonic() + PATIENCE
-        for message in told:
-            record = decode(message.value) if message and message.value else None
-            if isinstance(record, WindowSummary):
-                self.accepted += record.accepted
-            if self.accepted >= wanted - number:
-                break
-            if time.monotonic() > until:
-                raise RuntimeError(f"{self.accepted} of {wanted} events are accounted.")
-        return Round(
-            work=self.events,
-            wall_seconds=time.perf_counter() - wall,
-            cpu_seconds=job_cpu(stack) - cpu,
-        )
-
     def _delays(self, told: Iterator[Message | None], seconds: float) -> Spread:
         """Live traffic at the demonstration's pace: end of a window to its verdict in Kafka."""
-        producer, source = _producer(self.bootstrap), iter(())
+        to, source = producer(self.bootstrap), iter(())
         began, sent, found = time.time(), 0, []
         rows: Iterator[Any] = source
         while time.time() < began + seconds:
@@ -163,16 +116,16 @@ class StreamBench:
                 if row is None:
                     rows = messages.rows(generate(np.random.default_rng(sent), 2000))
                     continue
-                key = ("trip_id", f"live-{sent}")
-                _send(producer, [messages.event(row, key=key, time=("event_time", time.time()))],
-                      flush=False)  # fmt: skip
+                key, at = ("trip_id", f"live-{sent}"), ("event_time", time.time())
+                value = messages.event(row, key=key, time=at)
+                send(to, CONTRACT.events_topic, [value], flush=False)
                 sent += 1
-            producer.poll(0)
+            to.poll(0)
             message = next(told)
             record = decode(message.value) if message and message.value else None
             if isinstance(record, DriftVerdict) and record.window_start > began and message:
                 found.append(message.time - record.window_end)
-        producer.flush(10)
+        to.flush(10)
         return spread(f"end of a window to its verdict (disorder {DISORDER:.0f} s of it)", found)
 
     def _ratios(
@@ -221,28 +174,3 @@ class StreamBench:
             flink_rest=f"http://{HOST}:{self.ports.flink_rest}",
             idle_seconds=86_400.0,  # rounds lie in the past: silence must not close windows
         )
-
-
-def _producer(bootstrap: str) -> Producer:
-    return Producer(
-        {
-            "bootstrap.servers": bootstrap,
-            "enable.idempotence": True,
-            "linger.ms": 20,
-            "compression.type": "lz4",
-            "queue.buffering.max.messages": 500_000,
-        }
-    )
-
-
-def _send(producer: Producer, values: list[bytes], *, flush: bool = True) -> None:
-    for value in values:
-        while True:
-            try:
-                producer.produce(CONTRACT.events_topic, value)
-            except BufferError:
-                producer.poll(0.1)
-            else:
-                break
-    if flush:
-        producer.flush(60)

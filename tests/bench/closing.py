@@ -1,0 +1,155 @@
+"""How long a full window takes from its watermark to its verdict in Kafka.
+
+Live traffic at a steady pace fills each window with `ROWS` rows. A window is complete when the
+watermark, which trails the newest event by the allowed disorder, passes its end: what comes after
+that is the job's own time, measured where the verdict is read.
+"""
+
+from __future__ import annotations
+
+import itertools
+import threading
+import time
+from pathlib import Path
+
+import numpy as np
+import orjson
+from confluent_kafka import Producer
+from msgspec.structs import replace
+
+from deploy.demo import messages
+from deploy.demo.trips import generate
+from deploy.local.ports import HOST, Ports
+from streaming.contracts import topics
+from streaming.contracts.codec import decode, encode
+from streaming.contracts.records import DriftVerdict, Promotion, WindowSummary
+from streaming.contracts.topics import applications_topic
+from streaming.drift import DriftRules
+from streaming.engines import flink
+from streaming.engines.artifacts import ArtifactStore
+from streaming.engines.job import JobSettings, ModelJob
+from streaming.engines.kafka_log import KafkaLog
+from streaming.reference import build_reference
+from tests.bench.figures import Spread, spread
+from tests.bench.job_stack import job_stack
+from tests.bench.stream import CONTRACT
+
+PORT_OFFSET = 3600
+ROWS = 100_000
+WINDOW, DISORDER = 5.0, 1.0
+LEAST = 0.95
+"""Windows of fewer rows than this share of `ROWS` do not count."""
+MODEL = replace(CONTRACT, window_seconds=WINDOW, disorder_seconds=DISORDER)
+
+
+class ClosingBench:
+    """The job under live traffic, with a reference to judge against."""
+
+    def __init__(self, home: Path) -> None:
+        self.ports = Ports().shifted(PORT_OFFSET)
+        self.home = home
+        self.settings = JobSettings(
+            models=(ModelJob(contract=MODEL, rules=DriftRules()),),
+            bootstrap=f"{HOST}:{self.ports.kafka}",
+            artifact_root=str(home / "artifacts"),
+            job_endpoint=f"{HOST}:{self.ports.jobserver}",
+            worker_endpoint=f"{HOST}:{self.ports.workers}",
+            flink_rest=f"http://{HOST}:{self.ports.flink_rest}",
+        )
+
+    def run(self, windows: int) -> Spread:
+        """The delays of so many full windows, after one that prepares the reference."""
+        with job_stack(self.home, self.ports):
+            log = KafkaLog(self.settings.bootstrap)
+            log.ensure(
+                [*topics.RECORD_TOPICS, applications_topic(MODEL.events_topic, partitions=1)]
+            )
+            flink.submit(self.settings)
+            traffic = Traffic(self.settings.bootstrap)
+            traffic.start()
+            try:
+                return self._measure(log, windows)
+            finally:
+                traffic.stop()
+
+    def _measure(self, log: KafkaLog, windows: int) -> Spread:
+        wanted = [topics.WINDOW_STATISTICS.name, topics.DRIFT_VERDICTS.name]
+        found: list[float] = []
+        promoted = False
+        for message in log.follow(wanted, from_start=True, poll_seconds=0.02):
+            record = decode(message.value) if message and message.value else None
+            if isinstance(record, WindowSummary) and not promoted and _full(record.accepted):
+                log.append([self._promotion(record)])
+                promoted = True
+            elif isinstance(record, DriftVerdict) and record.reference_id and _full(record.rows):
+                found.append(time.time() - record.window_end - DISORDER)
+            if len(found) > windows:
+                break
+        name = f"watermark at the end of a window of {ROWS:,} rows to its verdict"
+        return spread(name, found[1:])
+
+    def _promotion(self, record: WindowSummary) -> Promotion:
+        reference = build_reference([record], model=record.model, version=1, at=1.0)
+        store = ArtifactStore(Path(self.settings.artifact_root))
+        place = store.put("references/1.json", encode(reference))
+        return Promotion(
+            record_id="first",
+            model=record.model,
+            at=1.0,
+            version=1,
+            replaced=0,
+            change="initial",
+            reason="",
+            artifact=place,
+            reference=place,
+            window_start=record.window_start,
+            window_end=record.window_end,
+        )
+
+
+class Traffic:
+    """Trips that happen now, `ROWS` in each window, from a thread of its own."""
+
+    def __init__(self, bootstrap: str) -> None:
+        self._producer = Producer(
+            {
+                "bootstrap.servers": bootstrap,
+                "linger.ms": 5,
+                "compression.type": "lz4",
+                "queue.buffering.max.messages": 500_000,
+            }
+        )
+        self._stop = threading.Event()
+        self._thread = threading.Thread(target=self._run, daemon=True)
+        trips = messages.rows(generate(np.random.default_rng(7), 20_000))
+        self._bodies = [
+            orjson.dumps({MODEL.key: f"trip-{number}", **row})[1:]
+            for number, row in enumerate(trips)
+        ]
+
+    def start(self) -> None:
+        """Begin."""
+        self._thread.start()
+
+    def stop(self) -> None:
+        """End."""
+        self._stop.set()
+        self._thread.join(60)
+
+    def _run(self) -> None:
+        began, sent = time.time(), 0
+        bodies = itertools.cycle(self._bodies)
+        head = f'{{"{MODEL.time}":%f,'.encode()
+        while not self._stop.is_set():
+            due = int((time.time() - began) * ROWS / WINDOW)
+            start = head % time.time()
+            for body in itertools.islice(bodies, max(0, due - sent)):
+                self._producer.produce(MODEL.events_topic, start + body)
+            sent = max(due, sent)
+            self._producer.poll(0)
+            time.sleep(0.01)
+        self._producer.flush(60)
+
+
+def _full(rows: int) -> bool:
+    return rows >= LEAST * ROWS

@@ -1,0 +1,128 @@
+"""Rounds of events for a stream job, done when all of them lie in summaries.
+
+A round is one transaction: readers of committed records, as librdkafka's and the job's are by
+default, see all of it at once. So the job reads a backlog, as its peers do, and does not wait for
+the producer.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+
+import numpy as np
+from confluent_kafka import Producer
+
+from deploy.demo import messages
+from deploy.demo.trips import generate
+from deploy.local.stack import Stack
+from streaming.contracts.codec import decode
+from streaming.contracts.log import Message
+from streaming.contracts.model import ModelContract
+from streaming.contracts.records import WindowSummary
+from tests.bench.figures import Round
+from tests.bench.job_stack import job_cpu
+
+SPAN = 60.0
+"""Event time of one round, seconds; rounds lie `2 * SPAN` apart, in the past."""
+PATIENCE = 180.0
+
+
+class Feed:
+    """Feeds one model's topic, round after round."""
+
+    def __init__(
+        self, bootstrap: str, contract: ModelContract, *, rounds: int, events: int
+    ) -> None:
+        self.bootstrap = bootstrap
+        self.contract = contract
+        self.events = events
+        self.began = time.time() - 2 * SPAN * (rounds + 2)
+        self.sent = 0
+        self.offset = 0
+        """Of the next event."""
+        self.accepted = 0
+
+    def payload(self, number: int) -> list[bytes]:
+        """The events of a round."""
+        trips = generate(np.random.default_rng(number), self.events)
+        start = self._start(number)
+        times = messages.spread(self.events, start, start + SPAN)
+        return [
+            messages.event(
+                row,
+                key=(self.contract.key, f"{number}-{place}"),
+                time=(self.contract.time, at),
+            )
+            for place, (row, at) in enumerate(zip(messages.rows(trips), times, strict=True))
+        ]
+
+    def round(
+        self, stack: Stack, told: Iterator[Message | None], payload: list[bytes], number: int
+    ) -> Round:
+        """Send a round's events and wait until all of them lie in judged windows.
+
+        A last event, later than the round, moves the watermark, so that the windows close without
+        waiting for more traffic.
+        """
+        window = self.contract.window_seconds
+        row = next(messages.rows(generate(np.random.default_rng(1), 1)))
+        later = self._start(number) + SPAN + 2 * window
+        last = messages.event(
+            row, key=(self.contract.key, f"last-{number}"), time=(self.contract.time, later)
+        )
+        to = producer(self.bootstrap, transaction=f"{self.contract.events_topic}-{number}")
+        to.init_transactions()
+        to.begin_transaction()
+        send(to, self.contract.events_topic, [*payload, last])
+        wall, cpu = time.perf_counter(), job_cpu(stack)
+        to.commit_transaction()
+        self.sent += len(payload) + 1
+        self.offset += len(payload) + 2  # the commit takes an offset
+        wanted = self.sent - 1
+        until = time.monotonic() + PATIENCE
+        for message in told:
+            record = decode(message.value) if message and message.value else None
+            if isinstance(record, WindowSummary) and record.model == self.contract.model:
+                self.accepted += record.accepted
+            if self.accepted >= wanted - number:
+                break
+            if time.monotonic() > until:
+                raise RuntimeError(f"{self.accepted} of {wanted} events are accounted.")
+        return Round(
+            work=self.events,
+            wall_seconds=time.perf_counter() - wall,
+            cpu_seconds=job_cpu(stack) - cpu,
+        )
+
+    def _start(self, number: int) -> float:
+        window = self.contract.window_seconds
+        return (self.began + 2 * SPAN * number) // window * window
+
+
+def producer(bootstrap: str, *, transaction: str = "") -> Producer:
+    """One that is fast and loses nothing."""
+    return Producer(
+        {
+            **({"transactional.id": transaction} if transaction else {}),
+            "bootstrap.servers": bootstrap,
+            "enable.idempotence": True,
+            "linger.ms": 20,
+            "compression.type": "lz4",
+            "queue.buffering.max.messages": 500_000,
+        }
+    )
+
+
+def send(to: Producer, topic: str, values: list[bytes], *, flush: bool = True) -> None:
+    """Send values; without `flush` some of them later."""
+    for value in values:
+        while True:
+            try:
+                to.produce(topic, value)
+            except BufferError:
+                to.poll(0.1)
+            else:
+                break
+    if flush:
+        to.flush(60)

@@ -1,0 +1,91 @@
+"""The stream job against the same pipeline that reads with Beam's KafkaIO, record by record.
+
+One after the other on one Flink, each with its own topic and rounds of the same size; CPU seconds
+of the TaskManager (with KafkaIO's harness in it) and of the Python workers count.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import apache_beam
+from msgspec.structs import replace
+
+from deploy.local.ports import HOST, Ports
+from deploy.local.stack import Stack
+from streaming.contracts import topics
+from streaming.contracts.topics import applications_topic
+from streaming.drift import DriftRules
+from streaming.engines import flink
+from streaming.engines.job import JobSettings, ModelJob
+from streaming.engines.kafka_log import KafkaLog
+from tests.bench import one_by_one
+from tests.bench.feeding import Feed
+from tests.bench.figures import Ratio, Round, ratio
+from tests.bench.job_stack import job_stack
+from tests.bench.kafkaio_stack import expansion_port
+from tests.bench.one_by_one import Way
+from tests.bench.stream import CONTRACT
+
+PORT_OFFSET = 3900
+NAMES: dict[Way, str] = {
+    "columns": "KafkaIO record by record, bundles decoded as columns",
+    "rows": "KafkaIO, records decoded one by one",
+}
+
+
+class KafkaIOBench:
+    """Ours, then each way of reading with KafkaIO."""
+
+    def __init__(self, home: Path, *, rounds: int, events: int) -> None:
+        self.home = home
+        self.rounds = rounds
+        self.events = events
+        self.ports = Ports().shifted(PORT_OFFSET)
+        self.bootstrap = f"{HOST}:{self.ports.kafka}"
+
+    def run(self) -> tuple[Ratio, ...]:
+        """All of it; the stack is stopped afterwards."""
+        with job_stack(self.home, self.ports, kafkaio=True) as stack:
+            log = KafkaLog(self.bootstrap)
+            ours = self._rounds(stack, log, None)
+            ratios = tuple(
+                ratio(
+                    f"stream job against {name.split(',')[0]}",
+                    ours,
+                    self._rounds(stack, log, way),
+                    work=f"{self.events:,} events of {len(CONTRACT.features)} fields to verdicts",
+                    unit="events/s per core",
+                    peer_name=name,
+                    peer_version=f"Beam {apache_beam.__version__}",
+                )
+                for way, name in NAMES.items()
+            )
+            log.close()
+        return ratios
+
+    def _rounds(self, stack: Stack, log: KafkaLog, way: Way | None) -> list[Round]:
+        name = way or "ours"
+        contract = replace(CONTRACT, model=f"by-{name}", events_topic=f"bench.{name}")
+        log.ensure([*topics.RECORD_TOPICS, applications_topic(contract.events_topic, partitions=1)])
+        settings = JobSettings(
+            models=(ModelJob(contract=contract, rules=DriftRules()),),
+            bootstrap=self.bootstrap,
+            artifact_root=str(self.home / "artifacts"),
+            job_endpoint=f"{HOST}:{self.ports.jobserver}",
+            worker_endpoint=f"{HOST}:{self.ports.workers}",
+            flink_rest=f"http://{HOST}:{self.ports.flink_rest}",
+            idle_seconds=86_400.0,  # rounds lie in the past: silence must not close windows
+        )
+        if way is None:
+            job = flink.submit(settings)
+        else:
+            job = one_by_one.start(settings, f"{HOST}:{expansion_port(self.ports)}", way)
+        told = log.follow([topics.WINDOW_STATISTICS.name], from_start=True)
+        feed = Feed(self.bootstrap, contract, rounds=self.rounds, events=self.events)
+        made = [
+            feed.round(stack, told, feed.payload(number), number)
+            for number in range(self.rounds + 1)
+        ]
+        flink.Flink(settings.flink_rest).cancel(job)
+        return made[1:]
