@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from confluent_kafka import Producer
+from tenacity import retry, retry_if_exception_type, stop_after_delay, wait_fixed
 
 from tests.streaming.engines.checker import Fate, Sent
 
@@ -66,10 +67,19 @@ class Paced:
         if producer.flush(30):
             self.failed.append("some records were never acknowledged")
 
+    @retry(
+        retry=retry_if_exception_type(LookupError), stop=stop_after_delay(30), wait=wait_fixed(0.2)
+    )
     def _producer(self) -> Any:
-        return Producer(
+        """One that knows all partitions: the broker tells of new ones a moment later."""
+        producer = Producer(
             {"bootstrap.servers": self.bootstrap, "enable.idempotence": True, "linger.ms": 5}
         )
+        known = producer.list_topics(self.topic, timeout=10).topics[self.topic].partitions
+        missing = [number for number in self.partitions if number not in known]
+        if missing:
+            raise LookupError(f"{self.topic} has no partition {missing[0]} yet")
+        return producer
 
     def _send(self, producer: Any, number: int, began: float, rng: random.Random) -> None:
         at, fate = time.time() - rng.random() * 0.4, "good"
