@@ -58,7 +58,7 @@ DRIFT_ROWS: tuple[Row, ...] = (
             ),
             Panel(
                 title="Hits in the last windows",
-                shows=((f"driftline_drift_hits{{{MODEL}}} > 0", "{{feature}}"),),
+                shows=((f"driftline_drift_hits{{{MODEL}}}", "{{feature}}"),),
             ),
         ),
     ),
