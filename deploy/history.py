@@ -137,7 +137,8 @@ def _head(record: AnyRecord) -> str:
             return f"version {record.version} {record.change} (replaced {record.replaced})"
         case ModelVersion():
             blessed = "blessed" if record.blessed else "not blessed"
-            return f"version {record.version} {blessed}, {record.training_rows} rows"
+            under = f", schema version {record.schema_version}" if record.schema_version else ""
+            return f"version {record.version} {blessed}, {record.training_rows} rows{under}"
         case CanaryVerdict():
             return f"canary at {record.weight} %: {record.outcome}"
         case RetrainRequest():

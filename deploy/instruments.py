@@ -13,6 +13,7 @@ from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, star
 from prometheus_client.metrics import MetricWrapperBase
 
 from deploy.drift_metrics import DriftSeries
+from deploy.schema_metrics import SchemaSeries
 from streaming.contracts import meters
 from streaming.contracts.meters import Meter
 from streaming.contracts.records import (
@@ -25,6 +26,8 @@ from streaming.contracts.records import (
     RetrainProgress,
     RetrainRequest,
     RolloutStatus,
+    SchemaProposal,
+    SchemaVerdict,
 )
 
 _REMEMBERED = 4096
@@ -70,6 +73,7 @@ class Instruments:
         self._made = {meter.name: instrument(meter, self.registry) for meter in meters.METERS}
         self._features = DriftSeries(self._gauge, most_features or {})
         self._seen: OrderedDict[str, None] = OrderedDict()
+        schema = SchemaSeries(self._counter, self._gauge)
         self._count: dict[type[Record], Callable[..., None]] = {
             DriftVerdict: self._drift,
             RetrainRequest: self._request,
@@ -79,6 +83,8 @@ class Instruments:
             CanaryVerdict: self._canary,
             Promotion: self._promotion,
             RolloutStatus: self._rollout,
+            SchemaVerdict: schema.verdict,
+            SchemaProposal: schema.proposal,
         }
 
     def serve(self, port: int) -> None:

@@ -89,6 +89,10 @@ class TrainingJob:
     """The live version's folder in the store; None when nothing is live."""
     work_dir: Path
     """A folder of this attempt alone, already made; the worker clears it away in the end."""
+    schema: Path | None = None
+    """The schema in force as a file; None = the one beside the model's code."""
+    schema_version: int = 0
+    schema_digest: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

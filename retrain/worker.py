@@ -29,6 +29,7 @@ from retrain.ports import (
     highest,
 )
 from retrain.progress import Watch
+from retrain.schemas import UsedSchema, lay_out
 from streaming.contracts.clock import Clock
 from streaming.contracts.codec import decode
 from streaming.contracts.errors import Conflict, Temporary, Unreadable
@@ -164,20 +165,26 @@ class Worker:
             watch.started(EXAMPLES, 1)
             made = self.examples.build(request, contract, folder / "examples")
             watch.done(_counts(made))
-            job = self._job(request, contract, made, work)
+            schema = lay_out(self.log, contract, folder)
+            job = self._job(request, contract, made, work, schema)
             result = self.trainer.train(job, watch.relay)
             watch.started(PUBLISH, watch.steps)
             late = self._refuse(request, attempt)
             if late is not None:
                 raise TrainingFailed(late.reason, component=PUBLISH, advice=late.advice)
-            version = self._publish(request, job, result)
+            version = self._publish(request, job, result, schema)
             watch.done(f"version {version.version}")
             return version
         finally:
             shutil.rmtree(folder, ignore_errors=True)
 
     def _job(
-        self, request: RetrainRequest, contract: ModelContract, made: ExampleSet, work: Path
+        self,
+        request: RetrainRequest,
+        contract: ModelContract,
+        made: ExampleSet,
+        work: Path,
+        schema: UsedSchema,
     ) -> TrainingJob:
         champion = request.base_version
         return TrainingJob(
@@ -189,15 +196,18 @@ class Worker:
             rows_after_shift=made.rows_after_shift,
             champion=self.store.path(request.model, champion) if champion else None,
             work_dir=work,
+            schema=schema.path,
+            schema_version=schema.version,
+            schema_digest=schema.digest,
         )
 
     def _publish(
-        self, request: RetrainRequest, job: TrainingJob, result: TrainingResult
+        self, request: RetrainRequest, job: TrainingJob, result: TrainingResult, schema: UsedSchema
     ) -> ModelVersion:
         """Into the store, under the next free number if somebody took ours meanwhile."""
         version = job.version
         while True:
-            record = self._version(request, version, job.rows, result)
+            record = self._version(request, version, job.rows, result, schema)
             try:
                 return self.store.publish(record, result.built)
             except Conflict:
@@ -207,13 +217,18 @@ class Worker:
                 version = taken + 1
 
     def _version(
-        self, request: RetrainRequest, version: int, rows: int, result: TrainingResult
+        self,
+        request: RetrainRequest,
+        version: int,
+        rows: int,
+        result: TrainingResult,
+        schema: UsedSchema,
     ) -> ModelVersion:
         return ModelVersion(
             record_id=record_id("model-version", request.model, request.record_id),
             model=request.model,
             at=self.clock.now(),
-            caused_by=(request.record_id,),
+            caused_by=(request.record_id, *((schema.record_id,) if schema.record_id else ())),
             version=version,
             request_id=request.record_id,
             artifact=Artifact(uri="", digest=""),  # the store fills it in
@@ -228,6 +243,8 @@ class Worker:
             load_seconds=result.load_seconds,
             warm_predict_seconds=result.warm_predict_seconds,
             cause=request.cause,
+            schema_version=schema.version,
+            schema_digest=schema.digest,
         )
 
     def _refuse(self, request: RetrainRequest, attempt: int) -> RetrainFailure | None:

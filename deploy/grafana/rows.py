@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from deploy.grafana.drift_rows import DRIFT_ROWS
 from deploy.grafana.panel import MODEL, Panel, Row, one
+from deploy.grafana.schema_rows import SCHEMA_ROWS
 
 ROWS: tuple[Row, ...] = (
     (
@@ -110,6 +111,7 @@ ROWS: tuple[Row, ...] = (
         ),
     ),
     *DRIFT_ROWS,
+    *SCHEMA_ROWS,
     (
         "The stream",
         7,

@@ -34,6 +34,9 @@ class Trace:
     digest: str
     """Of the built model; empty when the run failed."""
     base_version: int
+    schema_version: int
+    schema_digest: str
+    """Of the schema that the examples were held against."""
     caused_by: tuple[str, ...]
     events: tuple[OffsetRange, ...]
     labels: tuple[OffsetRange, ...]
@@ -50,6 +53,8 @@ def record_run(
     version: int,
     digest: str,
     outcome: str,
+    schema_version: int = 0,
+    schema_digest: str = "",
 ) -> None:
     """Write a run's lineage. A run that never started a node has no context: it is skipped."""
     context = store.get_context_by_type_and_name(_TYPE, run_id)
@@ -60,6 +65,7 @@ def record_run(
         "model": request.model,
         "request_id": request.record_id,
         "digest": digest,
+        "schema_digest": schema_digest,
         "caused_by": _text(request.caused_by),
         "events": _text(request.events),
         "labels": _text(request.labels),
@@ -68,6 +74,7 @@ def record_run(
         context.custom_properties[_PREFIX + name].string_value = value
     context.custom_properties[_PREFIX + "version"].int_value = version
     context.custom_properties[_PREFIX + "base_version"].int_value = request.base_version
+    context.custom_properties[_PREFIX + "schema_version"].int_value = schema_version
     store.put_contexts([context])
 
 
@@ -114,6 +121,8 @@ def _trace(store: MetadataStore, context: Any) -> Trace:
         version=known[_PREFIX + "version"].int_value,
         digest=known[_PREFIX + "digest"].string_value,
         base_version=known[_PREFIX + "base_version"].int_value,
+        schema_version=known[_PREFIX + "schema_version"].int_value,
+        schema_digest=known[_PREFIX + "schema_digest"].string_value,
         caused_by=_back(known[_PREFIX + "caused_by"].string_value, tuple[str, ...]),
         events=_back(known[_PREFIX + "events"].string_value, tuple[OffsetRange, ...]),
         labels=_back(known[_PREFIX + "labels"].string_value, tuple[OffsetRange, ...]),

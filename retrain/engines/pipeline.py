@@ -65,10 +65,10 @@ class RetrainPipeline:
             ),
         )
 
-    def with_schema(self) -> Self:
-        """Use the model's own schema; nothing is inferred from the data."""
+    def with_schema(self, file: Path | None = None) -> Self:
+        """Use the schema in force, or the model's own; nothing is inferred from the data."""
         return self._add(
-            "schema", tfx.components.ImportSchemaGen(schema_file=str(self._code.schema))
+            "schema", tfx.components.ImportSchemaGen(schema_file=str(file or self._code.schema))
         )
 
     def validate(self) -> Self:

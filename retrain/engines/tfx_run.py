@@ -123,6 +123,8 @@ class TfxTrainer:
                     run_id,
                     request=job.request,
                     version=job.version,
+                    schema_version=job.schema_version,
+                    schema_digest=job.schema_digest,
                     digest=digest,
                     outcome=outcome,
                 )
@@ -138,7 +140,7 @@ class TfxTrainer:
         return (
             RetrainPipeline(f"driftline-{job.request.model}", job.work_dir / "tfx", code)
             .from_shards(examples)
-            .with_schema()
+            .with_schema(job.schema)
             .validate()
             .preprocess()
             .train(steps=self._limits.steps, batch=self._limits.batch)

@@ -183,6 +183,30 @@ TICK_SECONDS = Meter(
     meaning="How long the daemon's tick took.",
     buckets=(0.01, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5),
 )
+SCHEMA_WINDOWS = Meter(
+    name="driftline_schema_windows_total",
+    kind="counter",
+    labels=("model", "outcome"),
+    meaning="Windows held against the schema, by outcome.",
+)
+SCHEMA_FINDINGS = Meter(
+    name="driftline_schema_findings",
+    kind="gauge",
+    labels=("model", "kind", "outcome"),
+    meaning="Columns that disagree with the schema in the latest window, by kind and outcome.",
+)
+SCHEMA_VERSION = Meter(
+    name="driftline_schema_version",
+    kind="gauge",
+    labels=("model",),
+    meaning="Version of the schema that the latest window was held against; 0 = the model's file.",
+)
+SCHEMA_PROPOSAL_OPEN = Meter(
+    name="driftline_schema_proposal_open",
+    kind="gauge",
+    labels=("model",),
+    meaning="1 while a proposed schema change awaits a decision.",
+)
 
 QUALITY_VERDICTS = Meter(
     name="driftline_quality_verdicts_total",

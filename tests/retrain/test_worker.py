@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import pytest
+from msgspec.structs import replace
 
 from retrain.memory import MemoryQueue, MemoryStore, Requests
 from retrain.ports import (
@@ -19,6 +20,7 @@ from retrain.worker import Worker
 from streaming.contracts.clock import ManualClock
 from streaming.contracts.codec import decode
 from streaming.contracts.errors import Temporary
+from streaming.contracts.identity import digest
 from streaming.contracts.log import MemoryLog
 from streaming.contracts.model import ModelContract
 from streaming.contracts.records import (
@@ -28,6 +30,7 @@ from streaming.contracts.records import (
     RetrainFailure,
     RetrainProgress,
     RetrainRequest,
+    SchemaVersion,
 )
 from streaming.contracts.topics import MODEL_VERSIONS, RECORD_TOPICS, RETRAIN_FAILURES
 from streaming.contracts.topics import RETRAIN_PROGRESS as PROGRESS
@@ -124,6 +127,7 @@ def test_a_request_becomes_a_version_with_its_progress_told(house: House) -> Non
     (version,) = house.versions()
     assert (version.version, version.blessed, version.training_rows) == (1, True, 800)
     assert version.caused_by == ("r1",)
+    assert version.schema_version == 0
     assert version.artifact.uri.startswith("file:")
     steps = [(p.component, p.state, p.step, p.steps) for p in house.progress()]
     assert steps == [
@@ -295,3 +299,36 @@ def test_unreachable_kafka_leaves_the_request_in_the_queue(house: House) -> None
     assert house.clock.now() == 1_003.0
     worker.log = house.log
     assert worker.run_once(0.0) == "published"
+
+
+def schema_version(number: int, text: str, sha: str = "") -> SchemaVersion:
+    return SchemaVersion(
+        record_id=f"s{number}", model=MODEL, at=1.0, version=number, text=text,
+        digest=sha or digest(text.encode()), accepted_by="ann", reason="Known.", parent=number - 1,
+    )  # fmt: skip
+
+
+def test_a_retrain_is_held_against_the_newest_schema_and_says_so(house: House) -> None:
+    house.log.append([schema_version(1, "a"), schema_version(2, "b")])
+    house.log.append([replace(schema_version(9, "other"), model="another")])
+    seen: list[str] = []
+    house.trainer.before_end = lambda: seen.append(
+        (house.trainer.jobs[-1].schema or Path()).read_text()
+    )
+    worker, _ = house.worker()
+    house.requests.put(request("r1"))
+    assert worker.run_once(0.0) == "published"
+    (version,) = house.versions()
+    assert seen == ["b"]
+    assert (version.schema_version, version.schema_digest) == (2, digest(b"b"))
+    assert version.caused_by == ("r1", "s2")
+
+
+def test_a_schema_that_is_not_what_was_accepted_is_not_trained_under(house: House) -> None:
+    house.log.append([schema_version(1, "a", sha="0" * 64)])
+    worker, _ = house.worker()
+    house.requests.put(request("r1"))
+    assert worker.run_once(0.0) == "failed"
+    assert house.trainer.jobs == []
+    (failure,) = [r for r in house.told(RETRAIN_FAILURES.name) if isinstance(r, RetrainFailure)]
+    assert failure.component == "Schema"

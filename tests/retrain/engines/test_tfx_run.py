@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import gzip
 import json
 from dataclasses import dataclass
@@ -14,11 +15,12 @@ from msgspec.structs import replace
 
 from retrain.engines.model_store import FolderStore, folder_digest
 from retrain.engines.tfx_run import TfxTrainer
-from retrain.models.big_tipper.contract import FEATURES
+from retrain.models.big_tipper.contract import CODE, FEATURES
 from retrain.models.code import instance
 from retrain.ports import AFTER_SHIFT_SLICE, Progress, TrainingFailed, TrainingResult
 from streaming.contracts.errors import GateFailed
-from streaming.contracts.records import Artifact, Metric, ModelVersion
+from streaming.contracts.records import Artifact, Metric, ModelVersion, SchemaChange
+from streaming.engines import schema_file
 from tests.retrain.engines.taxi import SAMPLE, job, shifted, trips, write_shards
 
 pytestmark = [
@@ -27,6 +29,7 @@ pytestmark = [
 ]
 
 ROWS = 6000
+SECOND: dict[str, Any] = {"schema_version": 7, "schema_digest": "d7"}
 NODES = (
     "ImportExampleGen",
     "ImportSchemaGen",
@@ -85,13 +88,39 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> Trained:
     for version, rows in ((1, before), (2, shifted(before))):
         examples = write_shards(home / f"examples-{version}", rows)
         told = both.progress.setdefault(version, [])
-        result = both.trainer.train(
-            job(home / f"work-{version}", examples, version, champion), told.append
-        )
+        asked = job(home / f"work-{version}", examples, version, champion)
+        if version == 2:
+            asked = dataclasses.replace(asked, schema=accepted_schema(home), **SECOND)
+        result = both.trainer.train(asked, told.append)
         both.results[version] = result
         both.store.publish(record_of(version, result), result.built)
         champion = both.store.path("big_tipper", version)
     return both
+
+
+def accepted_schema(folder: Path) -> Path:
+    """The taxi schema as it is after a new column and a new payment were accepted."""
+    changes = (
+        SchemaChange(
+            act="add_column", feature="surge", safe=True, reason="", cost="", type="number"
+        ),
+        SchemaChange(
+            act="extend_domain", feature="payment_type", safe=True, reason="", cost="",
+            values=("Crypto",),
+        ),
+    )  # fmt: skip
+    path = folder / "accepted.pbtxt"
+    path.write_text(schema_file.changed(CODE.schema.read_text(), changes))
+    return path
+
+
+def test_a_column_that_was_accepted_and_is_not_used_yet_stops_nothing(trained: Trained) -> None:
+    from retrain.engines import lineage, runner
+
+    store = runner.open_store(trained.trainer.metadata)
+    (found,) = lineage.trace(store, version=2)
+    assert found.outcome == "trained"
+    assert (found.schema_version, found.schema_digest) == (7, "d7")
 
 
 def test_the_first_version_learns_the_tip(trained: Trained) -> None:

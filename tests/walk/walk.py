@@ -8,19 +8,21 @@ the same way every time, also when the daemon dies at every step.
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterator
-from dataclasses import dataclass, field, replace
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
+from types import MappingProxyType
 from typing import TypeVar
 
 import numpy as np
-import pytest
+from msgspec.structs import replace as replace_struct
 
 from deploy import configuration, history
 from deploy.demo import messages
 from deploy.demo.shift import big_tip_chance, shift, turn
 from deploy.demo.trips import Trips, generate, ordinary_chance
 from deploy.loop import INPUTS, ModelLoop
+from deploy.loops import checked_text
 from deploy.references import WindowReferences
 from deploy.wiring import House
 from retrain.labels import LabelLog
@@ -29,7 +31,6 @@ from retrain.models.code import load_code
 from retrain.ports import ExampleSet, OnProgress, TrainingJob, TrainingResult
 from retrain.worker import Worker
 from serving.engines.memory import MemoryWorld
-from serving.ports import ALL_STABLE
 from streaming import summary
 from streaming.contracts import topics
 from streaming.contracts.clock import ManualClock
@@ -38,27 +39,32 @@ from streaming.contracts.identity import record_id
 from streaming.contracts.log import MemoryLog
 from streaming.contracts.model import ModelContract
 from streaming.contracts.records import (
+    Action,
     AnyRecord,
     Command,
     DriftVerdict,
     Metric,
-    ModelVersion,
     OffsetRange,
     Promotion,
-    QualityVerdict,
     Record,
     ReferenceSummary,
     RetrainRequest,
+    SchemaAnomaly,
+    SchemaVersion,
     WindowSummary,
 )
 from streaming.contracts.topics import applications_topic
 from streaming.drift import DriftHistory, PreparedReference, judge_drift, prepare_reference
+from streaming.engines import schema_file
 from streaming.engines.artifacts import ArtifactStore
 from streaming.engines.decode import Decoder
+from streaming.engines.schema_desk import SchemaKept
 from streaming.quality.service import LabelService
+from streaming.schema import judge_schema, limits
 
 ROWS = 2000
 PREDICTIONS = "taxi.predictions"
+NOTHING: Mapping[str, object] = MappingProxyType({})
 R = TypeVar("R", bound=Record)
 
 
@@ -76,7 +82,12 @@ class Trainer:
 
     steps = 1
 
+    def __init__(self) -> None:
+        self.schemas: list[str] = []
+        """Text of the schema that each job was held against."""
+
     def train(self, job: TrainingJob, on_progress: OnProgress) -> TrainingResult:
+        self.schemas.append(job.schema.read_text() if job.schema else "")
         built = job.work_dir / "model"
         built.mkdir()
         return TrainingResult(
@@ -126,13 +137,15 @@ class Walk:
             rollout_rules=house.rollout_rules("big_tipper"),
             labels=LabelLog(self.log, self.contract.labels_topic),
             serving=self.world.ports,
+            schema_text=lambda: checked_text(self.contract.schema_path),
+            edit_schema=schema_file.changed,
         )
-        self.requests = Requests()
+        self.requests, self.trainer = Requests(), Trainer()
         self.models = MemoryStore()
         self.worker = Worker(
             requests=MemoryQueue(self.requests),
             log=self.log,
-            trainer=Trainer(),
+            trainer=self.trainer,
             store=self.models,
             examples=Examples(),
             contracts={self.contract.model: self.contract},
@@ -142,6 +155,7 @@ class Walk:
         )
         self.seed = itertools.count(1)
         self.past = DriftHistory()
+        self.kept = SchemaKept()
         self.prepared: dict[str, PreparedReference] = {}
         self.late: list[tuple[float, list[tuple[bytes | None, bytes]]]] = []
         self.labels = self.label_service()
@@ -164,8 +178,13 @@ class Walk:
         made.start()
         return made
 
-    def window(self, *, shifted: bool = False, turned: bool = False) -> DriftVerdict:
-        """One window of traffic: produced, labelled, summarised, judged; the daemon ticks on."""
+    def window(
+        self, *, shifted: bool = False, turned: bool = False, extra: Mapping[str, object] = NOTHING
+    ) -> DriftVerdict:
+        """One window of traffic: produced, labelled, summarised, judged; the daemon ticks on.
+
+        `extra` are fields that every event has besides.
+        """
         start = self.clock.now()
         rng = np.random.default_rng(next(self.seed))
         trips = generate(rng, ROWS)
@@ -173,7 +192,7 @@ class Walk:
             trips = shift(trips, rng)
         if turned:
             trips = turn(trips, rng)
-        self._produce(trips, start)
+        self._produce(trips, start, extra)
         for _ in range(round(self.contract.window_seconds)):
             self.second()
         summed = self._summarise(start)
@@ -182,6 +201,7 @@ class Walk:
             summed, self._reference(), self._live_id(), self.past, self.rules, self.contract
         )
         self.log.append([verdict])
+        self._judge_schema(summed, verdict)
         self.second()
         if self.dies and next(self.seed) % 4 == 0:
             self.labels = self.label_service()
@@ -217,7 +237,7 @@ class Walk:
 
     # ------------------------------------------------------------- the data
 
-    def _produce(self, trips: Trips, start: float) -> None:
+    def _produce(self, trips: Trips, start: float, extra: Mapping[str, object]) -> None:
         key, time = self.contract.key, self.contract.time
         rows = list(messages.rows(trips))
         tips = trips.tips
@@ -227,7 +247,7 @@ class Walk:
         for number, (row, tip) in enumerate(zip(rows, tips.tolist(), strict=True)):
             ident = (key, f"{name}-{number}")
             at = (time, start + number * self.contract.window_seconds / ROWS)
-            events.append((ident[1].encode(), messages.event(row, key=ident, time=at)))
+            events.append((ident[1].encode(), messages.event({**row, **extra}, key=ident, time=at)))
             labels.append((ident[1].encode(), messages.label(row, tip, key=ident, time=at)))
         self.log.append_raw(self.contract.events_topic, events)
         self.late.append((start + self.label_delay, labels))
@@ -269,7 +289,26 @@ class Walk:
             offsets_read=ROWS,
             offsets=(fresh,),
             features=summary.finish(part),
+            anomalies=tuple(
+                SchemaAnomaly(feature=name, code="SCHEMA_NEW_COLUMN", detail="New.", found=kind)
+                for name, kind in decoded.unknown.items()
+            ),
         )
+
+    def _judge_schema(self, window: WindowSummary, drift: DriftVerdict) -> None:
+        """Against the version in force, as the stream job does; TFDV is left out."""
+        for version in self.new(SchemaVersion, "stream job"):
+            self.kept = self.kept.after(version)
+        assert self.kept.version is not None
+        schema = schema_file.of_version(self.kept.version)
+        allowed = limits(
+            self.rules,
+            columns=len(schema.columns),
+            window_seconds=self.contract.window_seconds,
+        )
+        verdict, past = judge_schema(window, schema, self.kept.history, allowed, drift)
+        self.kept = replace_struct(self.kept, history=past)
+        self.log.append([verdict])
 
     def _reference(self) -> PreparedReference | None:
         """Of the live version; prepared once, as the stream job does."""
@@ -313,131 +352,23 @@ def to_version_one(walk: Walk) -> None:
     raise AssertionError("Version 1 never went live.")
 
 
-@pytest.fixture(params=[False, True], ids=["lives", "dies-at-every-step"])
-def walk(request: pytest.FixtureRequest, tmp_path: Path) -> Walk:
-    return Walk(tmp_path, dies=request.param)
-
-
-def test_a_shift_leads_to_one_retrain_a_promotion_and_a_new_reference(walk: Walk) -> None:
-    to_version_one(walk)
-    quiet = [walk.window() for _ in range(6)]
-    assert {verdict.outcome for verdict in quiet} == {"stable"}
-
-    for _ in range(60):
-        walk.window(shifted=True)
-        if len(walk.all(Promotion)) > 1:
-            break
-    first, second = walk.all(Promotion)
-    assert (first.change, first.version) == ("initial", 1)
-    assert (second.change, second.version, second.replaced) == ("promoted", 2, 1)
-    requests = walk.all(RetrainRequest)
-    assert [request.cause for request in requests] == ["initial", "drift"]
-
-    after = [walk.window(shifted=True) for _ in range(6)]
-    assert {verdict.outcome for verdict in after} == {"stable"}
-    assert {verdict.reference_version for verdict in after} == {2}
-    assert len(walk.all(RetrainRequest)) == 2
-    weights = [split.canary for split in walk.world.splitter.history]
-    assert weights[:1] != [100]
-    assert walk.world.splitter.split == ALL_STABLE
-    assert walk.world.servers.loaded["stable"] == 2
-
-    chain = history.trace(walk.log, "2", walk.contract.model)
-    kinds = [type(chain.record)]
-    while chain.causes:
-        chain = chain.causes[0]
-        kinds.append(type(chain.record))
-    assert kinds[0] is Promotion
-    assert DriftVerdict in kinds
-
-
-def test_tips_that_change_their_meaning_lead_to_one_retrain(walk: Walk) -> None:
-    walk.label_delay = 8.0
-    to_version_one(walk)
-    for _ in range(20):
-        walk.window()
-        if realised(walk, 1, "stable"):
-            break
-    assert realised(walk, 1, "stable")
-    assert not realised(walk, 1, "degraded")
-
-    began = walk.clock.now()
-    for _ in range(60):
-        walk.window(turned=True)
-        if len(walk.all(Promotion)) > 1:
-            break
-    assert {one.outcome for one in walk.all(DriftVerdict) if one.at > began} == {"stable"}
-    assert [request.cause for request in walk.all(RetrainRequest)] == ["initial", "concept"]
-    first = realised(walk, 1, "degraded")[0]
-    assert first.cause == "concept"
-    assert first.shift_start >= began
-    assert [one.version for one in walk.all(Promotion)] == [1, 2]
-
-    for _ in range(16):
-        walk.window(turned=True)
-    assert len(realised(walk, 2, "stable")) >= 3
-    assert not realised(walk, 2, "degraded")
-    assert len(walk.all(RetrainRequest)) == 2
-    ids = [message.value for span in walk.log.spans("quality-verdicts") for message in
-           walk.log.read(span)]  # fmt: skip
-    assert len(ids) == len(walk.all(QualityVerdict)), "each verdict was given once"
-
-    chain = history.trace(walk.log, "2", walk.contract.model)
-    kinds = [type(chain.record)]
-    while chain.causes:
-        chain = chain.causes[0]
-        kinds.append(type(chain.record))
-    assert QualityVerdict in kinds
-
-
-def realised(walk: Walk, version: int, outcome: str) -> list[QualityVerdict]:
-    return [
-        one
-        for one in walk.all(QualityVerdict)
-        if one.stage == "realised" and one.version == version and one.outcome == outcome
-    ]
-
-
-def test_a_bad_canary_is_rolled_back_and_the_reference_stays(walk: Walk) -> None:
-    walk.world = replace_world(walk, errors={2: 0.3})
-    to_version_one(walk)
-    ask(walk, "first")
-    for _ in range(60):
-        walk.window()
-        if len(walk.all(ModelVersion)) > 1 and walk.loop.state.rollout.rollout is None:
-            break
-    assert [promotion.version for promotion in walk.all(Promotion)] in ([1], [1, 1])
-    assert walk.world.splitter.split == ALL_STABLE
-    assert walk.world.servers.loaded["stable"] == 1
-    assert 2 in walk.loop.state.rollout.tried
-
-
-def test_two_requests_by_hand_at_once_run_once(walk: Walk) -> None:
-    to_version_one(walk)
-    ask(walk, "first")
-    ask(walk, "second")
-    for _ in range(3):
-        walk.window()
-    assert [request.cause for request in walk.all(RetrainRequest)] == ["initial", "manual"]
-
-
 def ask(walk: Walk, name: str) -> None:
+    """Ask for a retrain by hand."""
+    command(walk, "retrain", name)
+
+
+def command(walk: Walk, action: Action, reason: str, subject: str = "") -> None:
+    """A person's command on the log."""
     walk.log.append(
         [
             Command(
-                record_id=record_id("command", walk.contract.model, name),
+                record_id=record_id("command", walk.contract.model, action, reason),
                 model=walk.contract.model,
                 at=walk.clock.now(),
-                action="retrain",
-                reason=name,
+                action=action,
+                reason=reason,
                 who="tester",
+                subject=subject,
             )
         ]
     )
-
-
-def replace_world(walk: Walk, *, errors: dict[int, float]) -> MemoryWorld:
-    """The same world in which some versions fail."""
-    world = replace(walk.world, errors=errors)
-    walk.loop.serving = world.ports
-    return world

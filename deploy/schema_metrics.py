@@ -1,0 +1,43 @@
+"""What the life of a schema shows in Prometheus: bounded by kinds, never by column names.
+
+Anybody who writes events can invent column names, so a column is no label: the verdict on the log
+and `driftline schema check` name it.
+"""
+
+from __future__ import annotations
+
+from collections import Counter as Tally
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import get_args
+
+from prometheus_client import Counter, Gauge
+
+from streaming.contracts import meters
+from streaming.contracts.records import SchemaKind, SchemaProposal, SchemaVerdict
+
+OUTCOMES = ("suspected", "broken")
+"""Of the findings that are shown: those that last."""
+
+
+@dataclass(frozen=True, slots=True)
+class SchemaSeries:
+    """Keeps a model's schema series at what its newest records say."""
+
+    counter: Callable[..., Counter]
+    gauge: Callable[..., Gauge]
+
+    def verdict(self, record: SchemaVerdict, now: float) -> None:
+        """Every kind has a series from the first verdict on, so that silence reads 0."""
+        self.counter(meters.SCHEMA_WINDOWS, record.model, record.outcome).inc()
+        self.gauge(meters.SCHEMA_VERSION, record.model).set(record.schema_version)
+        found = Tally[tuple[str, str]]((one.kind, one.outcome) for one in record.findings)
+        for kind in get_args(SchemaKind):
+            for outcome in OUTCOMES:
+                labels = (record.model, kind, outcome)
+                self.gauge(meters.SCHEMA_FINDINGS, *labels).set(found[kind, outcome])
+
+    def proposal(self, record: SchemaProposal, now: float) -> None:
+        """A proposal that is superseded makes room for an open one, which comes after it."""
+        is_open = float(record.state == "open")
+        self.gauge(meters.SCHEMA_PROPOSAL_OPEN, record.model).set(is_open)
