@@ -57,8 +57,7 @@ def checked_text(path: str) -> str:
 
 @lru_cache(maxsize=1024)
 def _checked(text: str, path: str) -> str:
-    schema_file.parse(text, path)
-    return text
+    return schema_file.usable(text, path)
 
 
 def _days(house: House, model: str) -> dict[str, SeasonOf]:

@@ -37,6 +37,16 @@ def parse(text: str, name: str = "The schema") -> Any:
         raise Misconfigured(f"{name} is no schema ({error}); write it with TFDV.") from error
 
 
+def usable(text: str, name: str) -> str:
+    """The text, if events can be held against it; raises `Misconfigured`."""
+    if _SERVING not in parse(text, name).default_environment:
+        raise Misconfigured(
+            f"{name} does not know the environment {_SERVING}, in which events are judged; add "
+            f'default_environment: "{_SERVING}" to it.'
+        )
+    return text
+
+
 def read(path: Path) -> Schema:
     """What the file promises about served events (environment SERVING)."""
     return neutral(text_of(path))

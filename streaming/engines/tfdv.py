@@ -140,18 +140,21 @@ def validate(
 @cache
 def _native() -> ModuleType:
     """TFDV's native module, without the package around it."""
-    loaded = sys.modules.get(f"{_PACKAGE}.pywrap.{_NATIVE}")
+    name = f"{_PACKAGE}.pywrap.{_NATIVE}"
+    loaded = sys.modules.get(name)
     if loaded is not None:
         return loaded
     package = importlib.util.find_spec(_PACKAGE)
     if package is None or not package.submodule_search_locations:
         raise Misconfigured("TensorFlow Data Validation is not installed; run make setup.")
     file = Path(package.submodule_search_locations[0], "pywrap", f"{_NATIVE}.so")
-    spec = importlib.util.spec_from_file_location(_NATIVE, file)
+    spec = importlib.util.spec_from_file_location(name, file)
     if spec is None or spec.loader is None:
         raise Misconfigured(f"{file} cannot be loaded; run make doctor.")
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
+    # Under the package's own name: loaded twice, it would free what the other one still uses.
+    sys.modules[name] = module
     return module
 
 

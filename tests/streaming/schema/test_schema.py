@@ -10,6 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from streaming.contracts.errors import Misconfigured
 from streaming.contracts.records import (
     Categories,
     FeatureSummary,
@@ -167,6 +168,12 @@ def test_a_new_column_is_proposed_with_the_type_that_was_seen(found: str, type: 
     assert (change.act, change.type, change.safe) == ("add_column", type, bool(type))
     text = schema_file.changed(TAXI.read_text(), [change])
     assert ('name: "tip2"' in text) == bool(type)
+
+
+def test_a_schema_without_serving_cannot_become_a_version() -> None:
+    assert schema_file.usable(TAXI.read_text(), "taxi") == TAXI.read_text()
+    with pytest.raises(Misconfigured, match="default_environment"):
+        schema_file.usable('feature { name: "a" }', "bare")
 
 
 def test_the_taxi_schema_is_read_and_a_written_proposal_ends_the_finding(tmp_path: Path) -> None:
