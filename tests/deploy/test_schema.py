@@ -23,6 +23,7 @@ from streaming.contracts.records import (
     Command,
     FeatureSummary,
     Record,
+    SchemaFinding,
     SchemaProposal,
     SchemaVerdict,
     SchemaVersion,
@@ -181,3 +182,24 @@ def test_before_the_daemon_spoke_the_file_is_in_force(log: MemoryLog) -> None:
     assert code == 0
     assert json.loads(shown)["version"] == 0
     assert json.loads(shown)["digest"] == schema_file.read(Path(path)).digest
+
+
+def test_the_stream_jobs_own_verdict_is_shown_with_its_version_and_skew_in_sd(
+    log: MemoryLog,
+) -> None:
+    log.append([window(index) for index in range(3)])
+    skew = SchemaFinding(
+        kind="skew", feature="fare", outcome="suspected", reason="Since version 3.", value=1.2,
+        limit=0.25, n=1000, hits=4,
+    )  # fmt: skip
+    given = SchemaVerdict(
+        record_id="v", model="big_tipper", at=9.0, window_start=0.0, window_end=9.0,
+        outcome="suspected", reason="skew: fare.", rows=1000, schema_version=4, schema_digest="d",
+        findings=(skew,),
+    )  # fmt: skip
+    log.append([given])
+    code, shown = ask("check", "big_tipper")
+    assert code == 0
+    assert "against version 4 of its schema" in shown
+    assert "+1.20 sd" in shown
+    assert "4 of 5" in shown
