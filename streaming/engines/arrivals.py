@@ -13,6 +13,12 @@ import msgspec
 
 from streaming.engines.windows import NEVER_MS
 
+EVER_MS = 2**63 - 1
+"""No window ends later."""
+MOST_PARTS = 32
+"""Parts of open windows that a model keeps before they are merged: its state does not grow with
+the steps of a window."""
+
 
 class Arrival(msgspec.Struct, frozen=True, array_like=True):
     """From one step of one shard, for one model."""
@@ -32,6 +38,10 @@ class Progress(msgspec.Struct, frozen=True, array_like=True):
     watermarks: dict[int, int] = {}
     closed_ms: int = NEVER_MS
     """No window that ends by then is open."""
+    parts: int = 0
+    """Parts that are kept for open windows, …"""
+    merged: int = 0
+    """… and how many of them were merged already, one for a window."""
 
     def after(self, arrival: Arrival) -> Progress:
         """With what a step told.
@@ -49,7 +59,24 @@ class Progress(msgspec.Struct, frozen=True, array_like=True):
         closed = self.closed_ms
         if len(watermarks) >= partitions:
             closed = max(closed, min(watermarks.values(), default=NEVER_MS))
-        return Progress(partitions, watermarks, closed)
+        return Progress(
+            partitions, watermarks, closed, self.parts + len(arrival.parts), self.merged
+        )
+
+    def left(self, parts: int, *, merged: bool = False) -> Progress:
+        """With so many parts left after closing windows, or after merging."""
+        return msgspec.structs.replace(
+            self, parts=parts, merged=parts if merged else min(parts, self.merged)
+        )
+
+    @property
+    def full(self) -> bool:
+        """Whether the parts of each window should become one.
+
+        >>> Progress(parts=MOST_PARTS).full, Progress(parts=MOST_PARTS, merged=2).full
+        (True, False)
+        """
+        return self.parts - self.merged >= MOST_PARTS
 
 
 _ENCODER = msgspec.msgpack.Encoder()

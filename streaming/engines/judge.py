@@ -30,6 +30,7 @@ from streaming.contracts.records import (
 )
 from streaming.drift import DriftHistory, DriftRules, PreparedReference, judge_drift
 from streaming.engines.arrivals import (
+    EVER_MS,
     Arrival,
     Progress,
     closing,
@@ -72,6 +73,15 @@ class ModelSteps:
         partials = self.reading.partials
         whole = (partials.from_bytes(part) for part in parts)
         return self.summaries.of(whole, end_ms, self.desk.of(kept.version))
+
+    def merged(self, kept: Iterable[bytes]) -> list[bytes]:
+        """The same parts of open windows, one for each window."""
+        partials = self.reading.partials
+        windows, _ = closing(kept, EVER_MS)
+        return [
+            pack(end, partials.to_bytes(partials.merge(map(partials.from_bytes, parts))))
+            for end, parts in windows
+        ]
 
     def verdict(
         self, window: WindowSummary, promotion: Promotion | None, history: DriftHistory
@@ -160,16 +170,19 @@ class CloseAndJudge(beam.DoFn):  # type: ignore[misc]
         steps = self._of(model)
         before = read_progress(progress_state.read())
         progress = before.after(arrival)
-        progress_state.write(msgspec.msgpack.encode(progress))
         for end, part in steps.settled(arrival, before.closed_ms).items():
             open_state.add(pack(end, part))
-        if not crossed(before.closed_ms, progress.closed_ms, steps.reading.windows.size_ms):
-            return []
-        done, still = closing(open_state.read(), progress.closed_ms)
-        if done:
-            open_state.clear()
-            for part in still:
-                open_state.add(part)
+        done: list[tuple[int, list[bytes]]] = []
+        if crossed(before.closed_ms, progress.closed_ms, steps.reading.windows.size_ms):
+            done, still = closing(open_state.read(), progress.closed_ms)
+            if done:
+                _keep_only(still, open_state)
+                progress = progress.left(len(still))
+        if progress.full:
+            merged = steps.merged(open_state.read())
+            _keep_only(merged, open_state)
+            progress = progress.left(len(merged), merged=True)
+        progress_state.write(msgspec.msgpack.encode(progress))
         return done
 
     def _close(
@@ -194,6 +207,12 @@ class CloseAndJudge(beam.DoFn):  # type: ignore[misc]
                 yield beam.pvalue.TaggedOutput(SCHEMAS, (model, encode(on_schema)))
         schema_state.write(msgspec.msgpack.encode(kept))
         history_state.write(msgspec.msgpack.encode(history))
+
+
+def _keep_only(parts: list[bytes], open_state: Any) -> None:
+    open_state.clear()
+    for part in parts:
+        open_state.add(part)
 
 
 class References:

@@ -11,7 +11,16 @@ from hypothesis import strategies as st
 from streaming import summary
 from streaming.contracts.model import FeatureSpec, ModelContract
 from streaming.drift import DriftRules
-from streaming.engines.arrivals import Arrival, Progress, closing, crossed, pack, packed, unpacked
+from streaming.engines.arrivals import (
+    MOST_PARTS,
+    Arrival,
+    Progress,
+    closing,
+    crossed,
+    pack,
+    packed,
+    unpacked,
+)
 from streaming.engines.artifacts import ArtifactStore
 from streaming.engines.job import ModelJob
 from streaming.engines.judge import ModelSteps
@@ -73,6 +82,43 @@ def test_an_arrival_is_told_from_a_record() -> None:
     arrival = Arrival({5_000: b"x"}, {3: 4_000}, 4)
     assert unpacked(packed(arrival)) == arrival
     assert unpacked(b'{"kind":"promotion"}') is None
+
+
+@given(st.lists(st.integers(1, 3), min_size=1, max_size=300))
+def test_kept_parts_are_bounded_by_the_open_windows(steps: list[int]) -> None:
+    """Each step brings parts of some windows; three at most are open."""
+    progress, open_parts = Progress(), 0
+    for number, windows in enumerate(steps):
+        ends = {(number // 7 + one) * 5_000 + 5_000: b"" for one in range(windows)}
+        progress = progress.after(Arrival(ends, {0: number // 7 * 5_000}, 1))
+        open_parts = progress.parts
+        if number % 7 == 6:
+            progress = progress.left(progress.parts - progress.parts // 3)
+        if progress.full:
+            progress = progress.left(3, merged=True)
+        assert open_parts <= MOST_PARTS + 3 + windows
+
+
+def test_merging_the_parts_of_open_windows_changes_no_summary(tmp_path: Path) -> None:
+    steps = ModelSteps(ModelJob(contract=CONTRACT, rules=DriftRules()), ArtifactStore(tmp_path))
+    partials = steps.reading.partials
+
+    def part(end: int, start: int) -> bytes:
+        batch = pa.RecordBatch.from_arrays([pa.array([float(start), 2.5, None])], ["fare"])
+        keys = summary.row_keys("e", 0, range(start, start + 3))
+        whole = WindowPartial(rows=summary.add(summary.start(CONTRACT), batch, keys))
+        whole.accepted, whole.hulls = 3, {0: (start, start + 3)}
+        return pack(end, partials.to_bytes(whole))
+
+    kept = [part(5_000 * (1 + number % 3), 3 * number) for number in range(30)]
+    merged = steps.merged(kept)
+    assert len(merged) == 3
+    assert steps.merged(merged) == merged
+    for (end, many), (same, (one,)) in zip(
+        closing(kept, 20_000)[0], closing(merged, 20_000)[0], strict=True
+    ):
+        assert end == same
+        assert steps.summary(end, [one]) == steps.summary(end, many)
 
 
 def test_rows_of_a_closed_window_are_counted_as_late_in_the_oldest_open_one(
