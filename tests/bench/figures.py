@@ -75,8 +75,10 @@ class State(Form, frozen=True, kw_only=True):
     features: int
     part: int
     """One open window's counts as one step of the source sends them."""
+    parts: int
+    """So many are kept at most before they are merged to one for each open window."""
     hostile: int
-    """The same for rows made to fill it: numbers of every magnitude, no text twice."""
+    """A part of rows made to fill it: numbers of every magnitude, no text twice."""
     bound: int
     """No part can be larger."""
     history: int

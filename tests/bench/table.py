@@ -34,8 +34,8 @@ def rows(report: BenchReport) -> Iterator[tuple[str, str, str, str]]:
         fit = f"{line.slope:.3f} {line.unit} each + {line.intercept:.1f}, r² {line.r2:.4f}"
         yield line.name, f"{each} {line.unit} each", f"straight line: {fit}", ""
     for state in report.state:
-        bytes_ = f"{_size(state.part)} a part, {_size(state.history)} history"
-        against = f"hostile rows {_size(state.hostile)}, bound {_size(state.bound)}"
+        bytes_ = f"{_size(state.part)} × {state.parts} at most, {_size(state.history)} history"
+        against = f"hostile rows {_size(state.hostile)} × {state.parts}, bound {_size(state.bound)}"
         yield f"state of a model of {state.features} features", bytes_, against, ""
     if report.retrain:
         runs = [f"{sum(part.seconds[-1] for part in report.retrain):.0f} s"]
