@@ -22,7 +22,7 @@ from streaming.contracts.topics import DRIFT_VERDICTS, WINDOW_STATISTICS
 from streaming.engines.arrivals import Arrival, packed
 from streaming.engines.flink import Flink, options
 from streaming.engines.job import JobSettings
-from streaming.engines.judge import SUMMARIES, CloseAndJudge
+from streaming.engines.judge import SCHEMAS, SUMMARIES, CloseAndJudge
 from streaming.engines.kafka_sink import WriteRecords
 from streaming.engines.partials import WindowPartial
 from streaming.engines.reading import Fetch, Reading, Step
@@ -60,7 +60,8 @@ def start(settings: JobSettings, expansion: str, way: Way) -> str:
             expansion_service=expansion,
         )
         | "summarise" >> beam.ParDo(Gather(settings, way))
-        | "judge" >> beam.ParDo(CloseAndJudge(settings)).with_outputs(SUMMARIES, main="verdicts")
+        | "judge"
+        >> beam.ParDo(CloseAndJudge(settings)).with_outputs(SUMMARIES, SCHEMAS, main="verdicts")
     )
     for records, topic in (
         (judged[SUMMARIES], WINDOW_STATISTICS),

@@ -25,6 +25,7 @@ from streaming.engines.artifacts import ArtifactStore
 from streaming.engines.job import ModelJob
 from streaming.engines.judge import ModelSteps
 from streaming.engines.partials import WindowPartial
+from streaming.engines.schema_desk import SchemaKept
 
 CONTRACT = ModelContract(
     model="m",
@@ -118,7 +119,7 @@ def test_merging_the_parts_of_open_windows_changes_no_summary(tmp_path: Path) ->
         closing(kept, 20_000)[0], closing(merged, 20_000)[0], strict=True
     ):
         assert end == same
-        assert steps.summary(end, [one]) == steps.summary(end, many)
+        assert steps.summary(end, [one], SchemaKept()) == steps.summary(end, many, SchemaKept())
 
 
 def test_rows_of_a_closed_window_are_counted_as_late_in_the_oldest_open_one(
