@@ -52,8 +52,10 @@ class ShardReader:
 
     def __init__(self, bootstrap: str) -> None:
         self._consumer = Consumer(
-            consumer_settings(bootstrap) | {"enable.auto.offset.store": False}
+            consumer_settings(bootstrap)
+            | {"enable.auto.offset.store": False, "enable.partition.eof": True}
         )
+        self._ended: dict[Place, int] = {}
         self._next: dict[Place, int] = {}
         self._counts: dict[str, int] = {}
         self._asked = -1e9
@@ -100,9 +102,10 @@ class ShardReader:
                 [TopicPartition(topic, number, at) for (topic, number), at in starts.items()]
             )
             self._next = dict(starts)
+            self._ended.clear()
         if not starts:
             return []
-        messages = [m for m in self._consumer.consume(most, wait_seconds) if _usable(m)]
+        messages = [m for m in self._consumer.consume(most, wait_seconds) if self._usable(m)]
         runs = self._runs(starts, messages)
         for place, run in runs:
             _check(place, run[0].offset(), self._next[place])
@@ -126,6 +129,15 @@ class ShardReader:
         known = self._bounds(place, cached=True)
         return known if known is not None and known >= 0 else self._bounds(place, cached=False)
 
+    def read_up(self, place: Place, offset: int) -> bool:
+        """Whether there is nothing to read from `offset` on.
+
+        The log may go on and still hold no record for us: the mark of a transaction takes an offset
+        of its own, and what was aborted is never shown.
+        """
+        end = self.end(place)
+        return end is not None and end in (offset, self._ended.get(place))
+
     def used(self, topic: str, *, every: float) -> bool:
         """Was anything ever written to the topic? A no is asked anew after `every` seconds."""
         known, at = self._used.get(topic, (False, -1e9))
@@ -145,6 +157,19 @@ class ShardReader:
             return None
         return None if bounds is None else int(bounds[1])
 
+    def _usable(self, message: Any) -> bool:
+        error = message.error()
+        if error is None:
+            return True
+        if error.code() == KafkaError._PARTITION_EOF:
+            self._ended[message.topic(), message.partition()] = message.offset()
+            return False
+        place = f"{message.topic()}/{message.partition()}"
+        if error.fatal() or error.code() == KafkaError.UNKNOWN_TOPIC_OR_PART:
+            raise Unreachable(f"{place} cannot be read: {error.str()}.")
+        _LOG.warning("%s: %s", place, error.str())
+        return False
+
 
 def _check(place: Place, found: int, start: int) -> None:
     topic, partition = place
@@ -155,20 +180,9 @@ def _check(place: Place, found: int, start: int) -> None:
         )
     if found > start:
         _LOG.warning(
-            "%s/%d: offsets %d to %d are gone (retention or compaction)",
+            "%s/%d: offsets %d to %d hold no records (retention, compaction or a transaction)",
             topic,
             partition,
             start,
             found - 1,
         )
-
-
-def _usable(message: Any) -> bool:
-    error = message.error()
-    if error is None:
-        return True
-    place = f"{message.topic()}/{message.partition()}"
-    if error.fatal() or error.code() == KafkaError.UNKNOWN_TOPIC_OR_PART:
-        raise Unreachable(f"{place} cannot be read: {error.str()}.")
-    _LOG.warning("%s: %s", place, error.str())
-    return False

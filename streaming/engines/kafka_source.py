@@ -153,7 +153,7 @@ class ReadEvents(beam.DoFn):  # type: ignore[misc]
         if position.watermark_ms == NEVER_MS and not source.used(place[0], every=patience):
             self.idle_since.pop(place)  # an empty topic: its first events may be old ones
             return
-        if source.end(place) == position.offset:
+        if source.read_up(place, position.offset):
             waited = self.reading[place[0]].windows.idle(time.time(), position.watermark_ms)
             taken.now[place] = Position(position.offset, waited)
 

@@ -76,6 +76,8 @@ class Engines:
             f"listeners=PLAINTEXT://127.0.0.1:{BASE + 92},CONTROLLER://127.0.0.1:{BASE + 93}\n"
             "controller.listener.names=CONTROLLER\nauto.create.topics.enable=false\n"
             "offsets.topic.replication.factor=1\ngroup.initial.rebalance.delay.ms=0\n"
+            "transaction.state.log.num.partitions=4\ntransaction.state.log.min.isr=1\n"
+            "transaction.state.log.replication.factor=1\n"
             f"log.dirs={self.home / 'kafka'}\n"
         )
         java = [java_program(), "-Xmx512m", "-XX:+UseSerialGC", "-cp", f"{OPT}/kafka/*"]
