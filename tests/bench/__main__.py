@@ -75,7 +75,7 @@ def measure_kafkaio(report: BenchReport, folder: Path, quick: bool) -> BenchRepo
     place = folder / "kafkaio"
     shutil.rmtree(place, ignore_errors=True)
     place.mkdir(parents=True)
-    bench = KafkaIOBench(place, rounds=2 if quick else 5, events=100_000)
+    bench = KafkaIOBench(place, rounds=2 if quick else 5, events=100_000 if quick else 300_000)
     return msgspec.structs.replace(report, ratios=(*report.ratios, *bench.run()))
 
 

@@ -13,7 +13,7 @@ from deploy.local import kafka as kafka_specs
 from deploy.local.ports import Ports
 from deploy.local.stack import Stack
 from deploy.setup.places import places
-from tests.bench.kafkaio_stack import EXPANSION, with_kafkaio
+from tests.bench.kafkaio_stack import NATIVE, SHIPPED, with_kafkaio
 
 NEEDED = ("kafka", "flink-jobmanager", "flink-taskmanager", "beam-jobserver", "beam-workers")
 
@@ -37,7 +37,7 @@ def job_stack(home: Path, ports: Ports, *, kafkaio: bool = False) -> Iterator[St
         ),
     )
     try:
-        stack.up((*NEEDED, EXPANSION) if kafkaio else NEEDED)
+        stack.up((*NEEDED, NATIVE, SHIPPED) if kafkaio else NEEDED)
         yield stack
     finally:
         stack.down()

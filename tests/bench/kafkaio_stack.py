@@ -19,7 +19,8 @@ from deploy.setup import jars, java
 from deploy.setup.places import Places
 
 LOCK = Path(__file__).with_name("kafkaio.lock")
-EXPANSION = "beam-expansion"
+NATIVE, SHIPPED = "beam-expansion-native", "beam-expansion"
+"""Reading by Flink itself (Beam's deprecated read), and as Beam reads when nothing is asked."""
 
 
 def kafkaio_jars(places: Places) -> list[Path]:
@@ -29,16 +30,16 @@ def kafkaio_jars(places: Places) -> list[Path]:
     return sorted(folder.glob("*.jar"))
 
 
-def expansion_port(ports: Ports) -> int:
+def expansion_port(ports: Ports, name: str) -> int:
     """Beside the job server's own, which knows no KafkaIO environment."""
-    return ports.jobserver_expansion - 10
+    return ports.jobserver_expansion - (10 if name == NATIVE else 11)
 
 
 def with_kafkaio(specs: Sequence[ProcessSpec], ports: Ports, places: Places) -> list[ProcessSpec]:
     """The same processes with KafkaIO on the class path of each JVM of Flink and Beam."""
     more = ":".join(map(str, kafkaio_jars(places)))
     found = [_wider(spec, more) for spec in specs]
-    return [*found, _expansion(ports, places, more)]
+    return [*found, *(expansion(name, ports, places, more) for name in (NATIVE, SHIPPED))]
 
 
 def _wider(spec: ProcessSpec, more: str) -> ProcessSpec:
@@ -49,20 +50,23 @@ def _wider(spec: ProcessSpec, more: str) -> ProcessSpec:
     return replace(spec, argv=argv)
 
 
-def _expansion(ports: Ports, places: Places, more: str) -> ProcessSpec:
+def expansion(name: str, ports: Ports, places: Places, more: str) -> ProcessSpec:
+    """One of the two services; `more` are KafkaIO's jars as a class path."""
+    port = expansion_port(ports, name)
+    how = ("--experiments=use_deprecated_read",) if name == NATIVE else ()
     return ProcessSpec(
-        name=EXPANSION,
+        name=name,
         argv=(
             str(java.program(places)),
             "-Xmx256m",
             "-cp",
             f"{unstaged(places)}/*{os.pathsep}{more}",
             "org.apache.beam.sdk.expansion.service.ExpansionService",
-            str(expansion_port(ports)),
+            str(port),
             "--javaClassLookupAllowlistFile=*",
             "--defaultEnvironmentType=EMBEDDED",
-            "--experiments=use_deprecated_read",
+            *how,
         ),
-        ready=Tcp(port=expansion_port(ports)),
-        address=f"{HOST}:{expansion_port(ports)}",
+        ready=Tcp(port=port),
+        address=f"{HOST}:{port}",
     )
