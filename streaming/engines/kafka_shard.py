@@ -136,7 +136,8 @@ class ShardReader:
         of its own, and what was aborted is never shown.
         """
         end = self.end(place)
-        return end is not None and end in (offset, self._ended.get(place))
+        seen = self._ended.get(place) if self._next.get(place) == offset else None
+        return end is not None and end in (offset, seen)
 
     def used(self, topic: str, *, every: float) -> bool:
         """Was anything ever written to the topic? A no is asked anew after `every` seconds."""
