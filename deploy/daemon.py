@@ -133,6 +133,7 @@ class Channel:
         began = time.monotonic()
         for name, loop in self._loops.items():
             await self._step(name, loop.tick)
+            self._instruments.schema.proposal(name, loop.proposal_waits)
         self._instruments.tick_took(time.monotonic() - began)
 
     async def _step(self, name: str, decide: Callable[..., Iterable[Record]]) -> None:

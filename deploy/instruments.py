@@ -26,7 +26,6 @@ from streaming.contracts.records import (
     RetrainProgress,
     RetrainRequest,
     RolloutStatus,
-    SchemaProposal,
     SchemaVerdict,
 )
 
@@ -73,7 +72,7 @@ class Instruments:
         self._made = {meter.name: instrument(meter, self.registry) for meter in meters.METERS}
         self._features = DriftSeries(self._gauge, most_features or {})
         self._seen: OrderedDict[str, None] = OrderedDict()
-        schema = SchemaSeries(self._counter, self._gauge)
+        self.schema = SchemaSeries(self._counter, self._gauge)
         self._count: dict[type[Record], Callable[..., None]] = {
             DriftVerdict: self._drift,
             RetrainRequest: self._request,
@@ -83,8 +82,7 @@ class Instruments:
             CanaryVerdict: self._canary,
             Promotion: self._promotion,
             RolloutStatus: self._rollout,
-            SchemaVerdict: schema.verdict,
-            SchemaProposal: schema.proposal,
+            SchemaVerdict: self.schema.verdict,
         }
 
     def serve(self, port: int) -> None:

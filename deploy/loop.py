@@ -71,6 +71,12 @@ class ModelLoop:
     def __post_init__(self) -> None:
         self.restore(None)
 
+    @property
+    def proposal_waits(self) -> bool:
+        """Whether a proposed schema change awaits a decision."""
+        offered = self.state.schema.offered
+        return offered is not None and offered.state == "open"
+
     def restore(self, snapshot: bytes | None) -> None:
         """Take up a remembered state; None is the beginning."""
         if snapshot:

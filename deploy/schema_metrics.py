@@ -14,7 +14,7 @@ from typing import get_args
 from prometheus_client import Counter, Gauge
 
 from streaming.contracts import meters
-from streaming.contracts.records import SchemaKind, SchemaProposal, SchemaVerdict
+from streaming.contracts.records import SchemaKind, SchemaVerdict
 
 OUTCOMES = ("suspected", "broken")
 """Of the findings that are shown: those that last."""
@@ -37,7 +37,7 @@ class SchemaSeries:
                 labels = (record.model, kind, outcome)
                 self.gauge(meters.SCHEMA_FINDINGS, *labels).set(found[kind, outcome])
 
-    def proposal(self, record: SchemaProposal, now: float) -> None:
-        """A proposal that is superseded makes room for an open one, which comes after it."""
-        is_open = float(record.state == "open")
-        self.gauge(meters.SCHEMA_PROPOSAL_OPEN, record.model).set(is_open)
+    def proposal(self, model: str, waits: bool) -> None:
+        """Whether a proposal awaits a decision, as the daemon's state says: a restart forgets no
+        proposal, and would forget the record."""
+        self.gauge(meters.SCHEMA_PROPOSAL_OPEN, model).set(float(waits))

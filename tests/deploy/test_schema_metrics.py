@@ -4,10 +4,8 @@ from __future__ import annotations
 
 from typing import get_args
 
-from msgspec.structs import replace
-
 from deploy.instruments import Instruments
-from streaming.contracts.records import SchemaFinding, SchemaKind, SchemaProposal, SchemaVerdict
+from streaming.contracts.records import SchemaFinding, SchemaKind, SchemaVerdict
 
 
 def verdict(*findings: SchemaFinding, number: int = 0) -> SchemaVerdict:
@@ -57,12 +55,6 @@ def test_findings_are_counted_by_kind_and_gone_with_the_window() -> None:
 
 def test_a_proposal_waits_until_it_is_decided() -> None:
     instruments = Instruments()
-    proposal = SchemaProposal(
-        record_id="p-open", model="m", at=0.0, proposal_id="p", state="open", base_version=1,
-        base_digest="a", digest="b", text="", diff="", changes=(), affects=(), evidence=(),
-        reason="",
-    )  # fmt: skip
-    instruments.on_record(proposal, 0.0)
-    assert series(instruments)["proposal_open", "", ""] == 1
-    instruments.on_record(replace(proposal, record_id="p-accepted", state="accepted"), 0.0)
-    assert series(instruments)["proposal_open", "", ""] == 0
+    for waits in (True, False):
+        instruments.schema.proposal("m", waits)
+        assert series(instruments)["proposal_open", "", ""] == waits

@@ -23,6 +23,7 @@ def test_an_accepted_column_is_known_to_the_job_and_to_the_next_retrain(walk: Wa
     for _ in range(4):
         walk.window(extra={"surge": 1.5})
     (proposal,) = walk.all(SchemaProposal)
+    assert walk.loop.proposal_waits
     assert [(one.act, one.feature, one.type) for one in proposal.changes] == [
         ("add_column", "surge", "number")
     ]
@@ -33,6 +34,7 @@ def test_an_accepted_column_is_known_to_the_job_and_to_the_next_retrain(walk: Wa
     command(walk, "accept-schema", "a colleague, at the same time", proposal.proposal_id)
     for _ in range(2):
         walk.window(extra={"surge": 1.5})
+    assert not walk.loop.proposal_waits
     first, second = walk.all(SchemaVersion)
     assert (first.version, second.version) == (1, 2)
     assert second.digest == digest(second.text.encode())
