@@ -54,11 +54,14 @@ class Limits:
     slow: Lane
 
     def grown(self, tests: Sequence[Evidence]) -> Limits:
-        """With the budgets that lanes may have because their false alarms coincide (`growth`)."""
+        """With the budgets that lanes may have because their false alarms coincide (`growth`), and
+        because a feature without a location leaves the slow lane's to the others."""
         by = sum(
             test.weight * growth(self.sustained, self.single, self.slow, test.persistence)
             for test in tests
         ) / sum(test.weight for test in tests)
+        if not any(test.name == "location" for test in tests):
+            by /= 1.0 - self.rules.slow_share
         return _grown(self, round(by, 2))
 
 

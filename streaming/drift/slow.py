@@ -32,11 +32,14 @@ from streaming.drift.limits import Lane
 from streaming.grid import Floats
 
 _STATES = 30
-_STEP = 0.1
+_STEP = 0.02
+"""Ratios are rounded to steps of 2 %, to the safe side, so that limits are solved once."""
 _X: Floats = np.linspace(-6.0, 6.0, 61, dtype=np.float64)
 _DENSITY: Floats = np.exp(-(_X**2) / 2.0) / np.sum(np.exp(-(_X**2) / 2.0))
-_SMALLEST, _LARGEST = 1e-3, 50.0
-"""No limit lies beyond these, in standard deviations."""
+_SMALLEST, _LARGEST = 1e-2, 1e4
+"""No limit lies beyond these, in sampling errors."""
+_NONE = 0.03
+"""A persistent error below this part of the sampling error changes no limit."""
 _LEAST_KAPPA = 0.75
 """In standard errors: smaller ones find no ramp sooner (measured)."""
 _REST = 4.0
@@ -140,30 +143,34 @@ def tolerated(lane: Lane, lasting: float, floor: float) -> float:
     """Half the floor, or what a persistent error of `lasting` sd exceeds on half the budget."""
     blocks = lane.features * lane.windows / lane.block
     rare = min(0.5, 0.25 * lane.alarms / blocks)
-    return max(floor / 2.0, -float(special.ndtri(rare)) * _up(lasting))
+    return max(floor / 2.0, -float(special.ndtri(rare)) * lasting)
 
 
 def threshold(lane: Lane, error: float, lasting: float, kappa: float) -> float:
-    """The limit h, in standard deviations, for a sampling error and a persistent one of such sd."""
-    return _threshold(lane, _up(error), _up(lasting), kappa)
+    """The limit h, in standard deviations, for a sampling error and a persistent one of such sd.
+
+    Everything scales with the sampling error, so it is solved for an error of one.
+    """
+    ratio = _stepped(lasting / error, np.ceil) if lasting > _NONE * error else 0.0
+    return error * _threshold(lane, ratio, _stepped(kappa / error, np.floor))
 
 
-def _up(value: float) -> float:
-    """Rounded up to steps of 10 %, so that limits are solved once."""
-    if value < 1e-6:
-        return 0.0
-    return exp(np.ceil(log(value) / _STEP - 1e-9) * _STEP)
+def _stepped(value: float, towards: Callable[[float], float]) -> float:
+    steps = log(value) / _STEP
+    nearest = round(steps)
+    return exp((nearest if abs(steps - nearest) < 1e-6 else towards(steps)) * _STEP)
 
 
-@lru_cache(maxsize=8_192)
-def _threshold(lane: Lane, error: float, lasting: float, kappa: float) -> float:
+@lru_cache(maxsize=16_384)
+def _threshold(lane: Lane, lasting: float, kappa: float) -> float:
+    """In sampling errors."""
     offsets = lasting * _X if lasting else np.zeros(1)
     density = _DENSITY if lasting else np.ones(1)
 
     def over(log_limit: float) -> float:
         h = exp(log_limit)
-        rate = 1.0 / run_length(h, kappa - offsets, error) + 1.0 / run_length(
-            h, kappa + offsets, error
+        rate = 1.0 / run_length(h, kappa - offsets, 1.0) + 1.0 / run_length(
+            h, kappa + offsets, 1.0
         )
         block = float(density @ -np.expm1(-lane.block * rate))
         return log(max(lane.features * lane.windows / lane.block * block, 1e-300) / lane.alarms)
