@@ -169,9 +169,7 @@ def _threshold(lane: Lane, lasting: float, kappa: float) -> float:
 
     def over(log_limit: float) -> float:
         h = exp(log_limit)
-        rate = 1.0 / run_length(h, kappa - offsets, 1.0) + 1.0 / run_length(
-            h, kappa + offsets, 1.0
-        )
+        rate = 1.0 / run_length(h, kappa - offsets, 1.0) + 1.0 / run_length(h, kappa + offsets, 1.0)
         block = float(density @ -np.expm1(-lane.block * rate))
         return log(max(lane.features * lane.windows / lane.block * block, 1e-300) / lane.alarms)
 
