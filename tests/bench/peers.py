@@ -1,8 +1,9 @@
 """The peers of the stream job, in a process of their own: the same work without Beam and Flink.
 
-``direct`` calls the job's own parts on the same fetches: consume, decode, window, summarise, TFDV
-statistics, schema, all in one loop. ``rows`` decodes record by record with the row rule and hands
-TFDV batches of 1,000 rows, as a pipeline does that gets its records one at a time.
+``direct`` calls the job's own parts on the same fetches: consume, decode, window, summarise,
+statistics proto, schema, judge, encode the records, all in one loop. ``rows`` decodes record by
+record with the row rule and sums up batches of 1,000 rows, as a pipeline does that gets its records
+one at a time; the rest is the same.
 
 Speaks JSON lines: a `Task` in, a `Round` out; the first line out is ``ready``.
 """
@@ -17,14 +18,17 @@ from typing import Any, Literal
 
 import msgspec
 
+from streaming.contracts.codec import encode
 from streaming.contracts.model import ModelContract
-from streaming.contracts.records import WindowSummary
+from streaming.drift import DriftHistory, DriftRules
 from streaming.engines.artifacts import ArtifactStore
+from streaming.engines.job import ModelJob
+from streaming.engines.judge import ModelSteps
 from streaming.engines.kafka_reader import reader
 from streaming.engines.kafka_source import as_fetch
 from streaming.engines.partials import WindowPartial
 from streaming.engines.reading import Reading, Step
-from streaming.engines.summarise import Summaries
+from streaming.engines.schema_desk import SchemaKept
 from tests.bench.figures import Round
 from tests.bench.rows import RowByRow
 
@@ -47,19 +51,31 @@ class Peer:
     def __init__(self, contract: ModelContract) -> None:
         self.contract = contract
         self.reading = Reading(contract)
+        self.job = ModelJob(contract=contract, rules=DriftRules())
 
     def do(self, task: Task) -> Round:
         """One task, timed."""
-        summaries = Summaries(self.contract, ArtifactStore(Path(task.artifacts)))
+        self.steps = ModelSteps(self.job, ArtifactStore(Path(task.artifacts)))
+        self.history, self.kept = DriftHistory(), SchemaKept()
         wall, cpu = time.perf_counter(), time.process_time()
         parts = self._direct(task) if task.way == "direct" else self._rows(task)
-        made = [summaries.of([part], end) for end, part in sorted(parts.items())]
+        accepted = sum(self._close(end, part) for end, part in sorted(parts.items()))
         seconds = time.perf_counter() - wall
         return Round(
-            work=sum(_counted(summary) for summary in made),
+            work=accepted,
             wall_seconds=seconds,
             cpu_seconds=time.process_time() - cpu,
         )
+
+    def _close(self, end: int, part: WindowPartial) -> int:
+        """Everything that the job does with a closed window, except writing to Kafka; its rows."""
+        summary = self.steps.summaries.of([part], end, self.steps.desk.of(None))
+        verdict, self.history = self.steps.verdict(summary, None, self.history)
+        on_schema, self.kept = self.steps.desk.verdict(summary, verdict, self.kept)
+        for record in (summary, verdict, on_schema):
+            if record is not None:
+                encode(record)
+        return summary.accepted
 
     def _fetches(self, task: Task) -> Iterator[list[Any]]:
         source, start = reader(task.bootstrap, self.contract.events_topic, 0), task.start
@@ -83,10 +99,6 @@ class Peer:
                 rows.take(windows, message.value(), now=time.time())
         rows.finish(windows)
         return windows
-
-
-def _counted(window: WindowSummary) -> int:
-    return window.accepted
 
 
 def main() -> None:
