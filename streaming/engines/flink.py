@@ -179,8 +179,8 @@ class Flink:
             answer = httpx.request(method, f"{self.rest}{path}", timeout=self.timeout, **arguments)
         except httpx.HTTPError as error:
             raise Unreachable(
-                f"Flink at {self.rest} does not answer: {error}. `driftline up` starts the embedded "
-                "one; `endpoints.flink` names another."
+                f"Flink at {self.rest} does not answer: {error}. `driftline up` starts the "
+                "embedded one; `endpoints.flink` names another."
             ) from error
         if answer.status_code == 404:
             raise NotFound(f"Flink at {self.rest} knows no {path}.")
