@@ -51,37 +51,46 @@ class Paced:
         assert not self.failed, self.failed[:3]
 
     def _run(self) -> None:
-        producer, known = self._producer(), self.partitions
+        known = self.partitions
+        producer = self._producer(known)
         rng, began = random.Random(5), time.time()
         for number in itertools.count():
             if self._stop.is_set():
                 break
             if self.partitions is not known:  # a producer asks for metadata once in minutes
                 producer.flush(30)
-                producer, known = self._producer(), self.partitions
+                known = self.partitions
+                producer = self._producer(known)
             ahead = began + number / self.rate - time.time()
             if ahead > 0:
                 producer.poll(min(ahead, 0.05))
                 time.sleep(max(0.0, began + number / self.rate - time.time()))
-            self._send(producer, number, began, rng)
+            self._send(producer, known, number, began, rng)
         if producer.flush(30):
             self.failed.append("some records were never acknowledged")
 
     @retry(
         retry=retry_if_exception_type(LookupError), stop=stop_after_delay(30), wait=wait_fixed(0.2)
     )
-    def _producer(self) -> Any:
+    def _producer(self, partitions: Sequence[int]) -> Any:
         """One that knows all partitions: the broker tells of new ones a moment later."""
         producer = Producer(
             {"bootstrap.servers": self.bootstrap, "enable.idempotence": True, "linger.ms": 5}
         )
         known = producer.list_topics(self.topic, timeout=10).topics[self.topic].partitions
-        missing = [number for number in self.partitions if number not in known]
+        missing = [number for number in partitions if number not in known]
         if missing:
             raise LookupError(f"{self.topic} has no partition {missing[0]} yet")
         return producer
 
-    def _send(self, producer: Any, number: int, began: float, rng: random.Random) -> None:
+    def _send(
+        self,
+        producer: Any,
+        partitions: Sequence[int],
+        number: int,
+        began: float,
+        rng: random.Random,
+    ) -> None:
         at, fate = time.time() - rng.random() * 0.4, "good"
         value = event(at, rng)
         end = at // self.window * self.window + self.window
@@ -89,8 +98,8 @@ class Paced:
             value, fate = rng.choice(BAD), "dead"
         elif number % 211 == 210 and time.time() > began + 3 * self.window:
             value, fate = event(began - 100.0, rng), "late"
-            number -= number % len(self.partitions)  # to the first one, which has long begun
-        partition = self.partitions[number % len(self.partitions)]
+            number -= number % len(partitions)  # to the first one, which has long begun
+        partition = partitions[number % len(partitions)]
         note = self._acknowledged(fate, end)
         producer.produce(self.topic, value, partition=partition, on_delivery=note)
 
