@@ -13,7 +13,7 @@ SCHEMA_ROWS: tuple[Row, ...] = (
                 title="Columns that disagree with the schema",
                 shows=(
                     (
-                        f"sum by (model, kind, outcome) (driftline_schema_findings{{{MODEL}}}) > 0",
+                        f"sum by (kind, outcome) (driftline_schema_findings{{{MODEL}}})",
                         "{{kind}} {{outcome}}",
                     ),
                 ),

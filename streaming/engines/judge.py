@@ -148,11 +148,15 @@ class CloseAndJudge(beam.DoFn):  # type: ignore[misc]
     ) -> Iterator[Any]:
         model, data = element
         arrival = unpacked(data)
-        if arrival is not None:
-            done = self._arrive(model, arrival, open_state, progress_state)
-            if done:
-                yield from self._close(model, done, promotion_state, history_state, schema_state)
-            return
+        if arrival is None:
+            self._renew(data, promotion_state, history_state, schema_state)
+        elif done := self._arrive(model, arrival, open_state, progress_state):
+            yield from self._close(model, done, promotion_state, history_state, schema_state)
+
+    def _renew(
+        self, data: bytes, promotion_state: Any, history_state: Any, schema_state: Any
+    ) -> None:
+        """A promotion or a schema version holds from the next window on."""
         record = decode(data)
         if isinstance(record, SchemaVersion):
             kept = read_kept(schema_state.read()).after(record)
