@@ -97,7 +97,7 @@ def measure_models(report: BenchReport, folder: Path, quick: bool) -> BenchRepor
     place = folder / "models-job"
     shutil.rmtree(place, ignore_errors=True)
     place.mkdir(parents=True)
-    models, windows = (20, 3) if quick else (200, 6)
+    models, windows = (20, 3) if quick else (200, 4)
     bench = ModelsBench(place, models=models, rate=10.0, windows=windows)
     return msgspec.structs.replace(report, models=bench.run())
 
