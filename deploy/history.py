@@ -20,6 +20,7 @@ from streaming.contracts.records import (
     Command,
     DriftVerdict,
     ModelVersion,
+    OffsetRange,
     Promotion,
     QualityVerdict,
     Record,
@@ -60,15 +61,20 @@ def stream(log: RecordLog, kind: type[R], model: str | None = None) -> Iterator[
     """The same one by one as they lie in the log, repeated ids included; for what is too much to be
     held at once."""
     for span in log.spans(topics.TOPIC_OF[kind].name):
-        for message in log.read(span):
-            if message.value is None:
-                continue
-            try:
-                record = decode(message.value)
-            except Unreadable:
-                continue  # the reader of that topic has counted it; here it is only shown
-            if isinstance(record, kind) and model in (None, record.model):
-                yield record
+        yield from read(log, span, kind, model)
+
+
+def read(log: RecordLog, span: OffsetRange, kind: type[R], model: str | None = None) -> Iterator[R]:
+    """The same of a part of one partition."""
+    for message in log.read(span):
+        if message.value is None:
+            continue
+        try:
+            record = decode(message.value)
+        except Unreadable:
+            continue  # the reader of that topic has counted it; here it is only shown
+        if isinstance(record, kind) and model in (None, record.model):
+            yield record
 
 
 @dataclass(slots=True)

@@ -10,9 +10,8 @@ from typing import TypeVar
 
 from msgspec.structs import replace
 
+from deploy.history import read
 from streaming.contracts import topics
-from streaming.contracts.codec import decode
-from streaming.contracts.errors import Unreadable
 from streaming.contracts.log import RecordLog
 from streaming.contracts.records import OffsetRange, Record
 
@@ -30,7 +29,7 @@ def newest(log: RecordLog, kind: type[R], model: str, most: int) -> list[R]:
     found: dict[str, R] = {}
     for span in log.spans(topics.TOPIC_OF[kind].name):
         for piece in _backwards(span):
-            for record in reversed([*_records(log, piece, kind, model)]):
+            for record in reversed([*read(log, piece, kind, model)]):
                 found.setdefault(record.record_id, record)
             if len(found) >= most:
                 break
@@ -43,15 +42,3 @@ def _backwards(span: OffsetRange) -> Iterator[OffsetRange]:
         start = max(span.start, stop - size)
         yield replace(span, start=start, stop=stop)
         stop, size = start, size * 4
-
-
-def _records(log: RecordLog, span: OffsetRange, kind: type[R], model: str) -> Iterator[R]:
-    for message in log.read(span):
-        if message.value is None:
-            continue
-        try:
-            record = decode(message.value)
-        except Unreadable:
-            continue  # the reader of that topic has counted it; here it is only shown
-        if isinstance(record, kind) and record.model == model:
-            yield record

@@ -58,7 +58,7 @@ _SCHEMA = beam.DoFn.StateParam(ReadModifyWriteStateSpec("schema", BytesCoder()))
 
 
 class ModelSteps:
-    """What the keyed step needs for one model, made when its first record comes."""
+    """What the keyed step needs for one model, made before its first record comes."""
 
     def __init__(self, job: ModelJob, store: ArtifactStore) -> None:
         self.contract = job.contract
@@ -126,16 +126,8 @@ class CloseAndJudge(beam.DoFn):  # type: ignore[misc]
         self.settings = settings
 
     def setup(self) -> None:
-        self.store = ArtifactStore(Path(self.settings.artifact_root))
-        self.jobs = {one.contract.model: one for one in self.settings.models}
-        self.steps: dict[str, ModelSteps] = {}
-        for model in self.jobs:
-            self._of(model)
-
-    def _of(self, model: str) -> ModelSteps:
-        if model not in self.steps:
-            self.steps[model] = ModelSteps(self.jobs[model], self.store)
-        return self.steps[model]
+        store = ArtifactStore(Path(self.settings.artifact_root))
+        self.steps = {one.contract.model: ModelSteps(one, store) for one in self.settings.models}
 
     def process(
         self,
@@ -171,7 +163,7 @@ class CloseAndJudge(beam.DoFn):  # type: ignore[misc]
         self, model: str, arrival: Arrival, open_state: Any, progress_state: Any
     ) -> list[tuple[int, list[bytes]]]:
         """Keep the arrival's parts; the windows that are complete now."""
-        steps = self._of(model)
+        steps = self.steps[model]
         before = read_progress(progress_state.read())
         progress = before.after(arrival)
         for end, part in steps.settled(arrival, before.closed_ms).items():
@@ -197,7 +189,7 @@ class CloseAndJudge(beam.DoFn):  # type: ignore[misc]
         history_state: Any,
         schema_state: Any,
     ) -> Iterator[Any]:
-        steps = self._of(model)
+        steps = self.steps[model]
         promotion = read_promotion(promotion_state.read())
         history = read_history(history_state.read())
         kept = read_kept(schema_state.read())
