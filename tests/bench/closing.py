@@ -19,20 +19,18 @@ from msgspec.structs import replace
 
 from deploy.demo import messages
 from deploy.demo.trips import generate
-from deploy.local.ports import HOST, Ports
+from deploy.local.ports import Ports
 from streaming.contracts import topics
-from streaming.contracts.codec import decode, encode
-from streaming.contracts.records import DriftVerdict, Promotion, WindowSummary
+from streaming.contracts.codec import decode
+from streaming.contracts.records import DriftVerdict, WindowSummary
 from streaming.contracts.topics import applications_topic
-from streaming.drift import DriftRules
 from streaming.engines import flink
 from streaming.engines.artifacts import ArtifactStore
-from streaming.engines.job import JobSettings, ModelJob
 from streaming.engines.kafka_log import KafkaLog
-from streaming.reference import build_reference
 from tests.bench.figures import Spread, spread
-from tests.bench.job_stack import job_stack
+from tests.bench.job_stack import job_settings, job_stack
 from tests.bench.stream import CONTRACT
+from tests.promoting import first_promotion
 
 PORT_OFFSET = 3600
 ROWS = 100_000
@@ -48,14 +46,7 @@ class ClosingBench:
     def __init__(self, home: Path) -> None:
         self.ports = Ports().shifted(PORT_OFFSET)
         self.home = home
-        self.settings = JobSettings(
-            models=(ModelJob(contract=MODEL, rules=DriftRules()),),
-            bootstrap=f"{HOST}:{self.ports.kafka}",
-            artifact_root=str(home / "artifacts"),
-            job_endpoint=f"{HOST}:{self.ports.jobserver}",
-            worker_endpoint=f"{HOST}:{self.ports.workers}",
-            flink_rest=f"http://{HOST}:{self.ports.flink_rest}",
-        )
+        self.settings = job_settings(home, self.ports, MODEL)
 
     def run(self, windows: int) -> Spread:
         """The delays of so many full windows, after one that prepares the reference."""
@@ -75,11 +66,11 @@ class ClosingBench:
     def _measure(self, log: KafkaLog, windows: int) -> Spread:
         wanted = [topics.WINDOW_STATISTICS.name, topics.DRIFT_VERDICTS.name]
         found: list[float] = []
-        promoted = False
+        store, promoted = ArtifactStore(Path(self.settings.artifact_root)), False
         for message in log.follow(wanted, from_start=True, poll_seconds=0.02):
             record = decode(message.value) if message and message.value else None
             if isinstance(record, WindowSummary) and not promoted and _full(record.accepted):
-                log.append([self._promotion(record)])
+                log.append([first_promotion(store, [record])])
                 promoted = True
             elif isinstance(record, DriftVerdict) and record.reference_id and _full(record.rows):
                 found.append(time.time() - record.window_end - DISORDER)
@@ -87,24 +78,6 @@ class ClosingBench:
                 break
         name = f"watermark at the end of a window of {ROWS:,} rows to its verdict"
         return spread(name, found[1:])
-
-    def _promotion(self, record: WindowSummary) -> Promotion:
-        reference = build_reference([record], model=record.model, version=1, at=1.0)
-        store = ArtifactStore(Path(self.settings.artifact_root))
-        place = store.put("references/1.json", encode(reference))
-        return Promotion(
-            record_id="first",
-            model=record.model,
-            at=1.0,
-            version=1,
-            replaced=0,
-            change="initial",
-            reason="",
-            artifact=place,
-            reference=place,
-            window_start=record.window_start,
-            window_end=record.window_end,
-        )
 
 
 class Traffic:

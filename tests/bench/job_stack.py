@@ -10,9 +10,12 @@ import psutil
 
 from deploy.local import flink as flink_specs
 from deploy.local import kafka as kafka_specs
-from deploy.local.ports import Ports
+from deploy.local.ports import HOST, Ports
 from deploy.local.stack import Stack
 from deploy.setup.places import places
+from streaming.contracts.model import ModelContract
+from streaming.drift import DriftRules
+from streaming.engines.job import JobSettings, ModelJob
 from tests.bench.kafkaio_stack import NATIVE, SHIPPED, with_kafkaio
 
 NEEDED = ("kafka", "flink-jobmanager", "flink-taskmanager", "beam-jobserver", "beam-workers")
@@ -44,6 +47,24 @@ def job_stack(home: Path, ports: Ports, *, kafkaio: bool = False) -> Iterator[St
 
 
 TASKMANAGER, WORKERS = "flink-taskmanager", "beam-workers"
+
+
+def job_settings(
+    home: Path,
+    ports: Ports,
+    *contracts: ModelContract,
+    group: str = "",
+) -> JobSettings:
+    """A job of these models on the stack of `job_stack`, with the rules as they come."""
+    return JobSettings(
+        models=tuple(ModelJob(contract=one, rules=DriftRules()) for one in contracts),
+        group=group,
+        bootstrap=f"{HOST}:{ports.kafka}",
+        artifact_root=str(home / "artifacts"),
+        job_endpoint=f"{HOST}:{ports.jobserver}",
+        worker_endpoint=f"{HOST}:{ports.workers}",
+        flink_rest=f"http://{HOST}:{ports.flink_rest}",
+    )
 
 
 def job_cpu(stack: Stack, *, of: tuple[str, ...] = (TASKMANAGER, WORKERS)) -> float:

@@ -6,6 +6,7 @@ of the TaskManager (with KafkaIO's harness in it) and of the Python workers coun
 
 from __future__ import annotations
 
+import dataclasses
 from pathlib import Path
 
 import apache_beam
@@ -15,14 +16,12 @@ from deploy.local.ports import HOST, Ports
 from deploy.local.stack import Stack
 from streaming.contracts import topics
 from streaming.contracts.topics import applications_topic
-from streaming.drift import DriftRules
 from streaming.engines import flink
-from streaming.engines.job import JobSettings, ModelJob
 from streaming.engines.kafka_log import KafkaLog
 from tests.bench import one_by_one
 from tests.bench.feeding import Feed
 from tests.bench.figures import Ratio, Round, ratio
-from tests.bench.job_stack import job_stack
+from tests.bench.job_stack import job_settings, job_stack
 from tests.bench.kafkaio_stack import NATIVE, SHIPPED, expansion_port
 from tests.bench.one_by_one import Way
 from tests.bench.stream import CONTRACT
@@ -70,13 +69,8 @@ class KafkaIOBench:
         name = way or "ours"
         contract = replace(CONTRACT, model=f"by-{name}", events_topic=f"bench.{name}")
         log.ensure([*topics.RECORD_TOPICS, applications_topic(contract.events_topic, partitions=1)])
-        settings = JobSettings(
-            models=(ModelJob(contract=contract, rules=DriftRules()),),
-            bootstrap=self.bootstrap,
-            artifact_root=str(self.home / "artifacts"),
-            job_endpoint=f"{HOST}:{self.ports.jobserver}",
-            worker_endpoint=f"{HOST}:{self.ports.workers}",
-            flink_rest=f"http://{HOST}:{self.ports.flink_rest}",
+        settings = dataclasses.replace(
+            job_settings(self.home, self.ports, contract),
             idle_seconds=86_400.0,  # rounds lie in the past: silence must not close windows
         )
         if way is None:

@@ -17,26 +17,23 @@ from pathlib import Path
 
 from confluent_kafka import Producer
 
-from deploy.local.ports import HOST, Ports
+from deploy.local.ports import Ports
 from deploy.local.stack import Stack
 from streaming.contracts import topics
-from streaming.contracts.codec import decode, encode
+from streaming.contracts.codec import decode
 from streaming.contracts.model import FeatureSpec, ModelContract
-from streaming.contracts.records import Artifact, DriftVerdict, Promotion, WindowSummary
+from streaming.contracts.records import DriftVerdict, WindowSummary
 from streaming.contracts.topics import applications_topic
-from streaming.drift import DriftRules
 from streaming.engines.artifacts import ArtifactStore
 from streaming.engines.flink import Flink, submit
-from streaming.engines.job import JobSettings, ModelJob
 from streaming.engines.kafka_log import KafkaLog
-from streaming.reference import build_reference
 from tests.bench.figures import ManyModels, spread
-from tests.bench.job_stack import job_cpu, job_stack
+from tests.bench.job_stack import job_cpu, job_settings, job_stack
+from tests.promoting import first_promotion
 
 PORT_OFFSET = 3300
 WINDOW, DISORDER = 30.0, 1.0
 NUMBERS, CATEGORIES = 14, 6
-RULES = DriftRules()
 SETTLE_SECONDS = 400.0
 
 
@@ -116,15 +113,7 @@ class ModelsBench:
         self.windows = windows
         self.ports = Ports().shifted(PORT_OFFSET)
         self.home = home
-        self.settings = JobSettings(
-            models=tuple(ModelJob(contract=one, rules=RULES) for one in self.contracts),
-            group="many",
-            bootstrap=f"{HOST}:{self.ports.kafka}",
-            artifact_root=str(home / "artifacts"),
-            job_endpoint=f"{HOST}:{self.ports.jobserver}",
-            worker_endpoint=f"{HOST}:{self.ports.workers}",
-            flink_rest=f"http://{HOST}:{self.ports.flink_rest}",
-        )
+        self.settings = job_settings(home, self.ports, *self.contracts, group="many")
 
     def run(self) -> ManyModels:
         """Traffic, references after two windows, then `windows` windows that are measured."""
@@ -153,9 +142,8 @@ class ModelsBench:
                 continue
             seen[record.model] += 1
             if seen[record.model] == 2:  # the first is a part of a window
-                reference = build_reference([record], model=record.model, version=1, at=1.0)
-                place = store.put(f"references/{record.model}/1.json", encode(reference))
-                log.append([_promotion(record, place)])
+                promotion = first_promotion(store, [record], record_id=f"first-{record.model}")
+                log.append([promotion])
             if sum(count >= 2 for count in seen.values()) == len(self.contracts):
                 return
 
@@ -201,19 +189,3 @@ class ModelsBench:
             delay=spread("end of a window and its disorder to its verdict", delays),
             state_bytes_per_model=tuple(round(size / len(self.contracts)) for size in states),
         )
-
-
-def _promotion(record: WindowSummary, place: Artifact) -> Promotion:
-    return Promotion(
-        record_id=f"first-{record.model}",
-        model=record.model,
-        at=1.0,
-        version=1,
-        replaced=0,
-        change="initial",
-        reason="",
-        artifact=place,
-        reference=place,
-        window_start=record.window_start,
-        window_end=record.window_end,
-    )

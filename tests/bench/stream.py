@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -20,14 +21,13 @@ from streaming.contracts.log import Message
 from streaming.contracts.model import ModelContract
 from streaming.contracts.records import DriftVerdict
 from streaming.contracts.topics import applications_topic
-from streaming.drift import DriftRules
 from streaming.engines import flink
-from streaming.engines.job import JobSettings, ModelJob
+from streaming.engines.job import JobSettings
 from streaming.engines.kafka_log import KafkaLog
 from tests.bench.child import Child
 from tests.bench.feeding import Feed, producer, send
 from tests.bench.figures import Ratio, Round, Spread, ratio, spread
-from tests.bench.job_stack import job_stack
+from tests.bench.job_stack import job_settings, job_stack
 from tests.bench.peers import Task
 
 PORT_OFFSET = 3000
@@ -165,12 +165,7 @@ class StreamBench:
         )
 
     def _settings(self) -> JobSettings:
-        return JobSettings(
-            models=(ModelJob(contract=CONTRACT, rules=DriftRules()),),
-            bootstrap=self.bootstrap,
-            artifact_root=str(self.home / "artifacts"),
-            job_endpoint=f"{HOST}:{self.ports.jobserver}",
-            worker_endpoint=f"{HOST}:{self.ports.workers}",
-            flink_rest=f"http://{HOST}:{self.ports.flink_rest}",
+        return dataclasses.replace(
+            job_settings(self.home, self.ports, CONTRACT),
             idle_seconds=86_400.0,  # rounds lie in the past: silence must not close windows
         )

@@ -13,13 +13,12 @@ from typing import Any
 import psutil
 import pytest
 
-from streaming.contracts.codec import encode
-from streaming.contracts.records import Promotion, WindowSummary
+from streaming.contracts.records import WindowSummary
 from streaming.contracts.topics import RECORD_TOPICS, applications_topic
 from streaming.engines.artifacts import ArtifactStore
 from streaming.engines.flink import Flink, submit
 from streaming.engines.kafka_log import KafkaLog
-from streaming.reference import build_reference
+from tests.promoting import first_promotion
 from tests.streaming.engines.checker import problems
 from tests.streaming.engines.counted import collect, follow, job_of, small_model
 from tests.streaming.engines.paced import Paced
@@ -37,25 +36,7 @@ def promote(log: KafkaLog, store: ArtifactStore) -> None:
             seen.append(record)
         if len(seen) == 2:
             break
-    reference = build_reference(seen, model=CONTRACT.model, version=1, at=1.0)
-    artifact = store.put(f"references/{CONTRACT.model}/1.json", encode(reference))
-    log.append(
-        [
-            Promotion(
-                record_id="first",
-                model=CONTRACT.model,
-                at=1.0,
-                version=1,
-                replaced=0,
-                change="initial",
-                reason="",
-                artifact=artifact,
-                reference=artifact,
-                window_start=reference.window_start,
-                window_end=reference.window_end,
-            )
-        ]
-    )
+    log.append([first_promotion(store, seen)])
 
 
 def test_every_event_is_counted_once(cluster: Any, tmp_path: Path) -> None:

@@ -10,12 +10,10 @@ from typing import TypeVar
 import msgspec
 import pytest
 
-from streaming.contracts.codec import encode
 from streaming.contracts.identity import digest
 from streaming.contracts.model import FeatureSpec, ModelContract
 from streaming.contracts.records import (
     DriftVerdict,
-    Promotion,
     Record,
     SchemaVerdict,
     SchemaVersion,
@@ -27,8 +25,8 @@ from streaming.engines.artifacts import ArtifactStore
 from streaming.engines.direct import DirectJob, Out
 from streaming.engines.reading import Fetch
 from streaming.engines.schema_desk import SchemaKept, read_kept
-from streaming.reference import build_reference
 from streaming.schema import from_file, propose
+from tests.promoting import first_promotion
 
 pytestmark = pytest.mark.engine  # TFDV's native module
 
@@ -159,12 +157,7 @@ def test_a_version_that_cannot_be_read_leaves_the_one_before_in_force(tmp_path: 
 def test_served_values_that_never_looked_like_the_training_data_are_skew(tmp_path: Path) -> None:
     stream = Stream(tmp_path)
     trained = [only(stream.window(), WindowSummary) for _ in range(3)]
-    reference = build_reference(trained, model="m", version=1, at=5.0)
-    artifact = stream.store.put("references/m/1.json", encode(reference))
-    promotion = Promotion(
-        record_id="p1", model="m", at=5.0, version=1, replaced=0, change="initial", reason="",
-        artifact=artifact, reference=artifact, window_start=0.0, window_end=5.0,
-    )  # fmt: skip
+    promotion = first_promotion(stream.store, trained, record_id="p1")
     stream.job.promote(promotion)
     for _ in range(4):
         skewed = only(stream.window(fare=20), SchemaVerdict)
