@@ -13,14 +13,14 @@ from math import inf
 
 from deploy import history
 from deploy.wiring import House
-from streaming.contracts.codec import decode_as
 from streaming.contracts.errors import DriftlineError, NotFound
 from streaming.contracts.log import RecordLog
 from streaming.contracts.model import ModelContract
-from streaming.contracts.records import DriftVerdict, Promotion, ReferenceSummary, WindowSummary
+from streaming.contracts.records import DriftVerdict, Promotion, WindowSummary
 from streaming.drift import DriftRules, PreparedReference
 from streaming.drift.backtest import Account, Judged, Replay, Shift, account
 from streaming.engines.artifacts import ArtifactStore
+from streaming.engines.references import read_reference
 from streaming.season import SeasonalReference
 
 MOST_WARM_UP = 2_000
@@ -94,11 +94,9 @@ class Yardsticks:
         if promotion is None or promotion.reference is None:
             return None
         try:
-            data = self._store.get(promotion.reference)
-            reference = decode_as(data, ReferenceSummary)
+            return read_reference(self._store, promotion.reference, self._contract, self._rules)
         except (DriftlineError, OSError):
             return None
-        return SeasonalReference(reference, self._contract, self._rules)
 
     @property
     def lost(self) -> tuple[int, ...]:

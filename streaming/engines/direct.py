@@ -22,9 +22,10 @@ from streaming.contracts.records import (
 )
 from streaming.drift import DriftHistory, DriftRules, judge_drift
 from streaming.engines.artifacts import ArtifactStore
-from streaming.engines.judge import References, replaces
+from streaming.engines.judge import replaces
 from streaming.engines.partials import WindowPartial
 from streaming.engines.reading import Fetch, Reading, Step
+from streaming.engines.references import References
 from streaming.engines.schema_desk import SchemaDesk, SchemaKept
 from streaming.engines.summarise import Summaries
 from streaming.engines.windows import NEVER_MS

@@ -18,17 +18,15 @@ from apache_beam.coders import BytesCoder
 from apache_beam.transforms.userstate import BagStateSpec, ReadModifyWriteStateSpec
 
 from streaming.contracts.codec import decode, decode_as, encode
-from streaming.contracts.errors import DriftlineError, Unreadable
-from streaming.contracts.model import ModelContract
+from streaming.contracts.errors import Unreadable
 from streaming.contracts.records import (
     DriftVerdict,
     Promotion,
     Record,
-    ReferenceSummary,
     SchemaVersion,
     WindowSummary,
 )
-from streaming.drift import DriftHistory, DriftRules, PreparedReference, judge_drift
+from streaming.drift import DriftHistory, judge_drift
 from streaming.engines.arrivals import (
     EVER_MS,
     Arrival,
@@ -42,9 +40,9 @@ from streaming.engines.arrivals import (
 from streaming.engines.artifacts import ArtifactStore
 from streaming.engines.job import JobSettings, ModelJob
 from streaming.engines.reading import Reading
+from streaming.engines.references import References
 from streaming.engines.schema_desk import SchemaDesk, SchemaKept, read_kept
 from streaming.engines.summarise import Summaries
-from streaming.season import SeasonalReference
 
 _LOG = logging.getLogger(__name__)
 
@@ -209,35 +207,6 @@ def _keep_only(parts: list[bytes], open_state: Any) -> None:
     open_state.clear()
     for part in parts:
         open_state.add(part)
-
-
-class References:
-    """The references of promotions, read once and kept while they are in use."""
-
-    def __init__(self, store: ArtifactStore, contract: ModelContract, rules: DriftRules) -> None:
-        self._store = store
-        self._contract = contract
-        self._rules = rules
-        self._kept: tuple[str, SeasonalReference] | None = None
-
-    def of(self, promotion: Promotion | None, window: WindowSummary) -> PreparedReference | None:
-        """The yardstick for `window` that came with `promotion`; None when none can be trusted.
-
-        A reference that is missing or changed judges nothing: its windows are inconclusive, and
-        it is tried again with the next one.
-        """
-        if promotion is None or promotion.reference is None:
-            return None
-        if self._kept is None or self._kept[0] != promotion.record_id:
-            try:
-                data = self._store.get(promotion.reference)
-                reference = decode_as(data, ReferenceSummary)
-                season = SeasonalReference(reference, self._contract, self._rules)
-                self._kept = (promotion.record_id, season)
-            except (DriftlineError, OSError) as error:
-                _LOG.error("No reference for version %d: %s", promotion.version, error)
-                return None
-        return self._kept[1].at(window.window_start, window.window_end)
 
 
 def replaces(new: Promotion, current: Promotion | None) -> bool:
