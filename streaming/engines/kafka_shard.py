@@ -11,7 +11,7 @@ import logging
 import threading
 import time
 import zlib
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Hashable, Mapping
 from typing import Any
 
 from confluent_kafka import Consumer, KafkaError, KafkaException, TopicPartition
@@ -21,15 +21,15 @@ from streaming.engines.kafka_log import consumer_settings
 from streaming.engines.positions import Place, Shard
 
 _LOG = logging.getLogger(__name__)
-_READERS: dict[tuple[str, Shard, str], ShardReader] = {}
+_READERS: dict[tuple[str, Hashable], ShardReader] = {}
 _GUARD = threading.Lock()
 _ASK_SECONDS = 5.0
 
 
-def shard_reader(bootstrap: str, shard: Shard, group: str) -> ShardReader:
-    """This process's reader of a shard of a job."""
+def reader(bootstrap: str, of: Hashable) -> ShardReader:
+    """This process's reader for whoever calls itself `of`: a shard of a job, a single partition."""
     with _GUARD:
-        key = (bootstrap, shard, group)
+        key = (bootstrap, of)
         if key not in _READERS:
             _READERS[key] = ShardReader(bootstrap)
         return _READERS[key]

@@ -20,7 +20,7 @@ from apache_beam.utils.timestamp import Duration, Timestamp
 from streaming.contracts.codec import encode
 from streaming.engines.arrivals import Arrival, crossed, packed
 from streaming.engines.job import JobSettings, ModelJob
-from streaming.engines.kafka_shard import ShardReader, belongs, shard_reader
+from streaming.engines.kafka_shard import ShardReader, belongs, reader
 from streaming.engines.positions import (
     HOLD,
     FromTheBeginning,
@@ -95,7 +95,7 @@ class ReadEvents(beam.DoFn):  # type: ignore[misc]
     # -------------------------------------------------------------------- parts
 
     def _step(self, shard: Shard, before: Mapping[Place, Position]) -> Taken:
-        source = shard_reader(self.settings.bootstrap, shard, self.settings.name)
+        source = reader(self.settings.bootstrap, (self.settings.name, shard))
         counts = source.partitions(self.models, every=self.settings.discover_seconds)
         begun = {place: position for place, position in before.items() if place[0] in self.models}
         now = {**self._beginnings(shard, counts), **begun}

@@ -10,7 +10,7 @@ from apache_beam.io.restriction_trackers import OffsetRange, OffsetRestrictionTr
 from apache_beam.transforms.core import RestrictionProvider
 from apache_beam.utils.timestamp import Duration
 
-from streaming.engines.kafka_reader import reader
+from streaming.engines.kafka_shard import reader
 
 _END = 2**62
 _WAIT_SECONDS = 0.02
@@ -63,8 +63,9 @@ class ReadValues(beam.DoFn):  # type: ignore[misc]
     def process(self, element: Start, tracker: Any = _ONE_TRACKER) -> Iterator[bytes]:
         topic, partition, _ = element
         start = tracker.current_restriction().start
-        source = reader(self.bootstrap, topic, partition)
-        messages = source.fetch(start, most=100, wait_seconds=_WAIT_SECONDS)
-        if messages and tracker.try_claim(messages[-1].offset()):
-            yield from (m.value() for m in messages if m.value() is not None)
+        place = (topic, partition)
+        source = reader(self.bootstrap, place)
+        for _, messages in source.fetch({place: start}, most=100, wait_seconds=_WAIT_SECONDS):
+            if tracker.try_claim(messages[-1].offset()):
+                yield from (m.value() for m in messages if m.value() is not None)
         tracker.defer_remainder(Duration(self.pause_seconds))

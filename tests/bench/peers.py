@@ -24,7 +24,7 @@ from streaming.drift import DriftHistory, DriftRules
 from streaming.engines.artifacts import ArtifactStore
 from streaming.engines.job import ModelJob
 from streaming.engines.judge import ModelSteps
-from streaming.engines.kafka_reader import reader
+from streaming.engines.kafka_shard import reader
 from streaming.engines.kafka_source import as_fetch
 from streaming.engines.partials import WindowPartial
 from streaming.engines.reading import Reading, Step
@@ -78,10 +78,11 @@ class Peer:
         return summary.accepted
 
     def _fetches(self, task: Task) -> Iterator[list[Any]]:
-        source, start = reader(task.bootstrap, self.contract.events_topic, 0), task.start
+        place, start = (self.contract.events_topic, 0), task.start
+        source = reader(task.bootstrap, place)
         while start < task.stop:
-            messages = source.fetch(start, most=min(FETCH, task.stop - start), wait_seconds=1.0)
-            if messages:
+            most = min(FETCH, task.stop - start)
+            for _, messages in source.fetch({place: start}, most=most, wait_seconds=1.0):
                 start = messages[-1].offset() + 1
                 yield messages
 
