@@ -12,6 +12,7 @@ from msgspec.structs import replace
 from retrain.policy import RetrainRules, Situation
 from retrain.selection import WindowNote, condense
 from streaming.contracts.records import (
+    ALARMED,
     Cause,
     DriftVerdict,
     ModelVersion,
@@ -134,7 +135,7 @@ def note_window(state: TriggerState, verdict: DriftVerdict, rules: RetrainRules)
 def follow_shift(state: TriggerState, verdict: DriftVerdict, rules: RetrainRules) -> TriggerState:
     """The shift after one more verdict against the reference in force."""
     shift = state.shift
-    if verdict.outcome in ("suspected", "drifted"):
+    if verdict.outcome in ALARMED:
         shift = shift or Shift(start=verdict.window_end, reference_id=verdict.reference_id)
         drifted = verdict.outcome == "drifted"
         first = drifted and not shift.drifted

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from deploy.demo.report import Moment
 from streaming.contracts import topics
 from streaming.contracts.records import (
+    ALARMED,
     Answer,
     AnyRecord,
     CanaryVerdict,
@@ -231,7 +232,7 @@ class Story:
         return [
             verdict
             for verdict in self.verdicts
-            if verdict.outcome in ("suspected", "drifted") and verdict.window_end <= until
+            if verdict.outcome in ALARMED and verdict.window_end <= until
         ]
 
     def rollout_of(self, version: int) -> list[RolloutStatus]:

@@ -35,6 +35,7 @@ from streaming.contracts.schema import (
     SchemaVersion,
 )
 from streaming.contracts.statistics import (
+    ALARMED,
     Categories,
     Distances,
     DriftOutcome,
@@ -54,6 +55,7 @@ from streaming.contracts.statistics import (
 )
 
 __all__ = [
+    "ALARMED",
     "FORM",
     "Action",
     "Answer",

@@ -7,6 +7,8 @@ from typing import Literal
 from streaming.contracts.head import Artifact, OffsetRange, Part, Record
 
 DriftOutcome = Literal["stable", "suspected", "drifted", "inconclusive"]
+ALARMED: frozenset[str] = frozenset({"suspected", "drifted"})
+"""Outcomes that say: it is not as it was."""
 
 
 class NumericGrid(Part, frozen=True, kw_only=True):

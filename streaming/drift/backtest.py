@@ -11,14 +11,12 @@ from dataclasses import dataclass
 from math import inf
 
 from streaming.contracts.model import ModelContract
-from streaming.contracts.records import DriftOutcome, DriftVerdict, WindowSummary
+from streaming.contracts.records import ALARMED, DriftOutcome, DriftVerdict, WindowSummary
 from streaming.drift.history import DriftHistory
 from streaming.drift.judge import judge_drift
 from streaming.drift.prepared import PreparedReference
 from streaming.drift.rules import DAY, DriftRules
 from streaming.drift.tally import Rate, Tally, rate
-
-ALARMED = ("suspected", "drifted")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -17,7 +17,13 @@ import numpy as np
 
 from streaming.contracts.identity import record_id
 from streaming.contracts.quality import QualityStage, QualityVerdict
-from streaming.contracts.records import DriftOutcome, DriftVerdict, FeatureVerdict, Promotion
+from streaming.contracts.records import (
+    ALARMED,
+    DriftOutcome,
+    DriftVerdict,
+    FeatureVerdict,
+    Promotion,
+)
 from streaming.quality.compare import measured
 from streaming.quality.counts import Counts, counts_of
 from streaming.quality.estimate import ASSUMPTION, Estimate, calibrate, estimate
@@ -255,7 +261,7 @@ class QualityBook:
         calibration = calibrate(track.baseline) if ready else None
         found = estimate(counts, calibration, contradicted=track.contradicted)
         latest = self._drift[max(self._drift)].outcome if self._drift else ""
-        if not found.objection and latest in ("suspected", "drifted"):
+        if not found.objection and latest in ALARMED:
             return replace(found, objection="the inputs have moved")
         return found
 

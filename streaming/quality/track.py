@@ -6,6 +6,7 @@ from dataclasses import dataclass, field, replace
 from typing import Literal
 
 from streaming.contracts.quality import QualityCause
+from streaming.contracts.records import ALARMED
 from streaming.quality.counts import Counts, add
 from streaming.quality.rules import QualityRules
 
@@ -75,7 +76,7 @@ def inputs_of(drift: tuple[str, ...]) -> Inputs:
     >>> inputs_of(("stable", "stable")), inputs_of(("stable", "suspected")), inputs_of(("",))
     ('stable', 'moved', 'unknown')
     """
-    if any(one in ("suspected", "drifted") for one in drift):
+    if any(one in ALARMED for one in drift):
         return "moved"
     return "stable" if drift and all(one == "stable" for one in drift) else "unknown"
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import msgspec
 
-from streaming.contracts.records import DriftVerdict, SchemaFinding
+from streaming.contracts.records import ALARMED, DriftVerdict, SchemaFinding
 
 FIRST = 5
 """Windows of a version that count as its beginning."""
@@ -40,7 +40,7 @@ def skew(
         return state, ()
     if verdict.reference_id != state.reference_id:
         state = SkewState(reference_id=verdict.reference_id)
-    beyond = {one.feature: one for one in verdict.features if one.outcome in _BEYOND}
+    beyond = {one.feature: one for one in verdict.features if one.outcome in ALARMED}
     seen = min(state.seen + 1, FIRST + 1)
     began = frozenset(beyond) if seen <= FIRST else frozenset[str]()
     skewed = tuple(sorted((began | frozenset(state.skewed)) & frozenset(beyond)))
@@ -64,6 +64,3 @@ def skew(
     )
     kept = SkewState(reference_id=state.reference_id, seen=seen, skewed=skewed)
     return kept, found
-
-
-_BEYOND = frozenset({"suspected", "drifted"})

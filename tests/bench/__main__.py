@@ -58,9 +58,7 @@ def measure_stream(report: BenchReport, folder: Path, quick: bool) -> BenchRepor
     """The job against its peers, then verdict delay."""
     from tests.bench.stream import StreamBench
 
-    place = folder / "stream"
-    shutil.rmtree(place, ignore_errors=True)
-    place.mkdir(parents=True)
+    place = _emptied(folder / "stream")
     bench = StreamBench(place, rounds=2 if quick else 5, events=100_000 if quick else 300_000)
     ratios, delay = bench.run(live_seconds=40 if quick else 150)
     return msgspec.structs.replace(
@@ -72,9 +70,7 @@ def measure_kafkaio(report: BenchReport, folder: Path, quick: bool) -> BenchRepo
     """The job against the same pipeline reading with KafkaIO."""
     from tests.bench.kafkaio import KafkaIOBench
 
-    place = folder / "kafkaio"
-    shutil.rmtree(place, ignore_errors=True)
-    place.mkdir(parents=True)
+    place = _emptied(folder / "kafkaio")
     bench = KafkaIOBench(place, rounds=2 if quick else 5, events=100_000 if quick else 300_000)
     return msgspec.structs.replace(report, ratios=(*report.ratios, *bench.run()))
 
@@ -83,9 +79,7 @@ def measure_closing(report: BenchReport, folder: Path, quick: bool) -> BenchRepo
     """Full windows of live traffic: watermark to verdict."""
     from tests.bench.closing import ClosingBench
 
-    place = folder / "closing"
-    shutil.rmtree(place, ignore_errors=True)
-    place.mkdir(parents=True)
+    place = _emptied(folder / "closing")
     delay = ClosingBench(place).run(windows=6 if quick else 40)
     return msgspec.structs.replace(report, spreads=(*report.spreads, delay))
 
@@ -94,9 +88,7 @@ def measure_models(report: BenchReport, folder: Path, quick: bool) -> BenchRepor
     """Many models in one job."""
     from tests.bench.models import ModelsBench
 
-    place = folder / "models-job"
-    shutil.rmtree(place, ignore_errors=True)
-    place.mkdir(parents=True)
+    place = _emptied(folder / "models-job")
     models, windows = (20, 3) if quick else (200, 4)
     bench = ModelsBench(place, models=models, rate=10.0, windows=windows)
     return msgspec.structs.replace(report, models=bench.run())
@@ -155,6 +147,13 @@ def measure_serving(report: BenchReport, folder: Path, quick: bool) -> BenchRepo
     return msgspec.structs.replace(
         report, ratios=(*report.ratios, *ratios), spreads=(*report.spreads, *spreads)
     )
+
+
+def _emptied(place: Path) -> Path:
+    """A folder without what an earlier run left in it."""
+    shutil.rmtree(place, ignore_errors=True)
+    place.mkdir(parents=True)
+    return place
 
 
 def _model(folder: Path) -> Path:

@@ -14,6 +14,7 @@ from typing import Any
 
 import numpy as np
 
+from streaming.contracts.records import ALARMED
 from streaming.drift import DriftHistory, DriftRules, judge_drift, prepare_reference
 from streaming.drift.tally import Tally
 from streaming.grid import Floats, Integers
@@ -27,7 +28,6 @@ from tests.study.records import contract_of, features_of, reference_of, summarie
 DAYS, HOUR = 30, 3_600.0
 REFERENCE = 20_000
 THRESHOLD = 0.01
-ALARMED = frozenset({"suspected", "drifted"})
 _KINDS = tuple(KINDS[name] for name in FIVE)
 Alarms = np.ndarray[tuple[int, ...], np.dtype[np.bool_]]
 """Windows x features."""

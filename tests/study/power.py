@@ -16,6 +16,7 @@ from math import inf, sqrt
 import numpy as np
 
 from streaming.contracts.model import FeatureSpec
+from streaming.contracts.records import ALARMED
 from streaming.drift import DriftHistory, DriftRules, judge_drift, prepare_reference
 from streaming.grid import Floats, Integers
 from tests.peers.peer import Peer
@@ -32,7 +33,6 @@ QUIET, QUIET_TFDV, QUIET_SERIES = 30_000, 10_000, 60
 RARE = 1.0 / (FEATURES * WINDOWS)
 FLOORS_OFF = DriftRules(wobble_sd=0.0, suspected_sd=0.0, drifted_sd=0.0)
 DEFAULT_FLOORS = DriftRules(wobble_sd=0.0)
-ALARMED = frozenset({"suspected", "drifted"})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

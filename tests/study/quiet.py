@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from streaming.contracts.records import FeatureVerdict
+from streaming.contracts.records import ALARMED, FeatureVerdict
 from streaming.drift import DriftHistory, DriftRules, judge_drift, prepare_reference
 from streaming.drift.tally import Rate, Tally, rate
 from tests.study.arms import Arm
@@ -19,7 +19,6 @@ from tests.study.draws import Moves, Stream
 from tests.study.records import contract_of, features_of, reference_of, summaries, window_of
 
 DAY = 86_400.0
-ALARMED = frozenset({"suspected", "drifted"})
 
 
 @dataclass(slots=True)

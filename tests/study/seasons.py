@@ -6,9 +6,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from streaming.contracts.records import ALARMED
 from tests.streaming.season.test_season import HOUR, MONDAY, WEEK, daily, hours, judged, learnt
 
-ALARMED = frozenset({"suspected", "drifted"})
 SUNDAY = MONDAY + 2 * WEEK + 6 * 86_400.0
 
 
