@@ -81,13 +81,20 @@ def _attained(null: _Null, level: float) -> float:
     if not shares or level < _SMALLEST:
         return level
     each = level / len(shares)
-    return min(level, sum(_size(one, null, each) for one in shares))
+    _, _, only_more, n, persistence, m = null
+    found = sum(
+        _size(one, level=each, only_more=only_more, n=n, persistence=persistence, m=m)
+        for one in shares
+    )
+    return min(level, found)
 
 
-def _size(share: float, null: _Null, level: float) -> float:
+@lru_cache(maxsize=65_536)
+def _size(
+    share: float, level: float, *, only_more: bool, n: int, persistence: float, m: float
+) -> float:
     """Size of one binomial test at a two-sided `level`; its steps are those of the count, under
     all errors."""
-    _, _, only_more, n, persistence, m = null
     if not 0.0 < share < 1.0 or level / 2.0 < _SMALLEST:
         return level
     spread = sqrt(max(1.0, (1.0 + persistence) / (1.0 + n / m)))
@@ -97,27 +104,39 @@ def _size(share: float, null: _Null, level: float) -> float:
         return float(special.ndtr(-abs(share_z_beside(count, n, share, m)) / spread))
 
     middle = n * share
-    more = _first(tail, floor(middle) + 1, n, 1, level / 2.0)
+    # where a normal count would be significant, skewness included (Cornish & Fisher)
+    far = -float(special.ndtri(level / 2.0)) * spread * sqrt(1.0 + n / m)
+    width, skew = sqrt(middle * (1.0 - share)), (1.0 - 2.0 * share) * (far * far - 1.0) / 6.0
+    more = _first(tail, floor(middle) + 1, n, middle + far * width + skew, level / 2.0)
     if only_more:
         return more
-    return more + _first(tail, ceil(middle) - 1, 0, -1, level / 2.0)
+    return more + _first(tail, ceil(middle) - 1, 0, middle - far * width + skew, level / 2.0)
 
 
-def _first(tail: Callable[[int], float], near: int, far: int, step: int, most: float) -> float:
-    """The tail of the count nearest to the middle whose tail is at most `most`; 0 without one."""
-    if (far - near) * step < 0 or tail(far) > most:
-        return 0.0
-    reach = 1
-    while (far - near - reach * step) * step > 0 and tail(near + reach * step) > most:
-        reach *= 2
-    low, high = reach // 2 if reach > 1 else 0, min(reach, abs(far - near))
-    while low < high:
-        middle = (low + high) // 2
-        if tail(near + middle * step) > most:
-            low = middle + 1
+def _first(tail: Callable[[int], float], near: int, far: int, about: float, most: float) -> float:
+    """The tail of the count nearest to the middle whose tail is at most `most`; 0 without one.
+
+    Tails fall from `near`, beside the middle, to `far`; the count lies somewhere `about`.
+    """
+    step, last = (1, far - near) if far >= near else (-1, near - far)
+
+    def enough(at: int) -> bool:
+        return tail(near + at * step) <= most
+
+    # the count lies after `low` and not after `high`, in steps from `near`
+    low, high, reach = -1, last, 1
+    at = min(max(round((about - near) * step), 0), last)
+    while low < at < high:
+        if enough(at):
+            high, at = at, at - reach
         else:
-            high = middle
-    return tail(near + low * step)
+            low, at = at, at + reach
+        reach *= 2
+    while high - low > 1:
+        at = (low + high) // 2
+        low, high = (low, at) if enough(at) else (at, high)
+    found = tail(near + high * step)
+    return found if found <= most else 0.0
 
 
 @dataclass(frozen=True, slots=True)

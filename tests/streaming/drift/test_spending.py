@@ -8,16 +8,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import stats
 
-from streaming.contracts.records import Categories, NumericGrid
 from streaming.drift import DriftRules
-from streaming.drift.categories import prepare_categories
 from streaming.drift.evidence import Evidence
 from streaming.drift.limits import Lane
-from streaming.drift.overlap import overlap_of_categories, overlap_of_numbers
-from streaming.drift.scores import prepare_scores
 from streaming.drift.shares import share_test
 from streaming.drift.spending import Spending, attained, spent
-from streaming.grid import bucket_of
 
 MINUTES = 43_200
 LANE = Lane(1.0, MINUTES, 20, 1_440.0, 3, 5)
@@ -101,23 +96,3 @@ def test_with_persistence_in_one_test_the_other_still_counts_its_cube() -> None:
         LANE, [smooth("location", 0.5, 0.5, 25.0), smooth("dispersion", 0.5, 0.5)], 1.0
     ).allowed
     assert LANE.limit(25.0) < both < LANE.limit(0.0)
-
-
-WEIGHTS = {"location": 0.4, "dispersion": 0.2, "shape": 0.2}
-
-
-def test_location_dispersion_and_shape_of_a_smooth_feature_overlap_by_a_tenth() -> None:
-    values = np.random.default_rng(1).normal(50.0, 10.0, 50_000)
-    buckets, counts = np.unique(bucket_of(values), return_counts=True)
-    grid = NumericGrid(pivot=0.0, buckets=tuple(buckets.tolist()), counts=tuple(counts.tolist()))
-    scores = prepare_scores(grid)
-    assert scores is not None
-    assert 0.86 < overlap_of_numbers(scores, WEIGHTS) < 0.95
-    assert overlap_of_numbers(scores, {"location": 0.4}) == 1.0
-
-
-def test_two_categories_say_the_same_thing_three_times() -> None:
-    shares = prepare_categories(Categories(values=("a", "b"), counts=(6_000, 4_000)))
-    assert shares is not None
-    assert overlap_of_categories(shares, {"category": 0.4}) == 1.0
-    assert overlap_of_categories(shares, {"category": 0.4, "value": 0.4}) < 0.75
