@@ -22,7 +22,7 @@ from scipy import special
 
 from streaming.drift.categories import CategoryShares
 from streaming.drift.scores import DISPERSION, LOCATION, SHAPE, NumberScores
-from streaming.grid import Floats
+from streaming.grid import Floats, Integers
 
 LEVEL = 0.02
 """Size of a feature's tests together at which the overlap is counted; it hardly depends on it."""
@@ -63,8 +63,8 @@ def overlap_of_numbers(scores: NumberScores, weights: Mapping[str, float]) -> fl
     shape = [row for row in range(6)[SHAPE] if scores.usable[row]]
     single = 6 + np.arange(len(places))
     hits = [
-        *_hits("location", [LOCATION], covariance, weights),
-        *_hits("dispersion", [DISPERSION], covariance, weights),
+        *_hits("location", np.array([LOCATION]), covariance, weights),
+        *_hits("dispersion", np.array([DISPERSION]), covariance, weights),
         *_hits("zero", single[: len(zero)], covariance, weights),
         *_hits("value", single[len(zero) :], covariance, weights),
     ]
@@ -91,14 +91,14 @@ def overlap_of_categories(shares: CategoryShares, weights: Mapping[str, float]) 
 
 
 def _hits(
-    name: str, rows: Sequence[int] | Floats, covariance: Floats, weights: Mapping[str, float]
+    name: str, rows: Integers, covariance: Floats, weights: Mapping[str, float]
 ) -> list[_Hit]:
     """One hit for each row, at an equal part of the test's size."""
     if name not in weights:
         return []
     return [
-        _Hit(name, (int(row),), 1, LEVEL * weights[name] / len(rows))
-        for row in rows
+        _Hit(name, (row,), 1, LEVEL * weights[name] / len(rows))
+        for row in rows.tolist()
         if covariance[row, row] > _ABOUT_ONE
     ]
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import numpy as np
+import numpy.typing as npt
 import pytest
 from scipy import special
 
@@ -14,6 +15,7 @@ from streaming.drift.overlap import LEVEL, overlap_of_categories, overlap_of_num
 from streaming.drift.scores import DISPERSION, LOCATION, SHAPE, NumberScores, prepare_scores
 from streaming.grid import Floats, bucket_of
 
+Hits = npt.NDArray[np.bool_]
 WEIGHTS = {"location": 0.4, "dispersion": 0.2, "shape": 0.2}
 PLAIN_DRAWS = 400_000
 KINDS: dict[str, Callable[[np.random.Generator, int], Floats]] = {
@@ -39,7 +41,7 @@ def shares_of(*counts: int) -> CategoryShares:
     return shares
 
 
-def union_over_sum(hits: list[Floats]) -> float:
+def union_over_sum(hits: list[Hits]) -> float:
     return float(np.any(hits, axis=0).mean() / sum(float(hit.mean()) for hit in hits))
 
 
@@ -64,10 +66,11 @@ def test_numbers_overlap_as_in_plain_draws(kind: str, rows: int) -> None:
     degrees = sum(scores.usable[SHAPE])
     z = np.abs(e @ (single @ turned.T).T)
 
-    def beyond(values: Floats, size: float) -> Floats:
-        return values >= -float(special.ndtri(size / 2.0))
+    def beyond(values: Floats, size: float) -> Hits:
+        found: Hits = values >= -float(special.ndtri(size / 2.0))
+        return found
 
-    hits = [
+    hits: list[Hits] = [
         beyond(np.abs(e @ (turned @ known[LOCATION])), LEVEL * weights["location"]),
         shape >= special.chdtri(degrees, LEVEL * weights["shape"]),
     ]
