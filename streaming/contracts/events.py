@@ -93,8 +93,8 @@ def decode_event(data: bytes | None, contract: ModelContract, *, now: float) -> 
                 field=spec.name,
             )
         values[spec.name] = value
-    known = {spec.name for spec in contract.features} | {contract.key, contract.time}
-    unknown = {name: kind_of(fields[name]) for name in sorted(set(fields) - known)[:MOST_UNKNOWN]}
+    others = fields.keys() - values.keys() - {contract.key, contract.time}
+    unknown = {name: kind_of(fields[name]) for name in sorted(others)[:MOST_UNKNOWN]}
     key = fields.get(contract.key)
     if not isinstance(key, str | int) or isinstance(key, bool) or key == "":
         raise Unreadable(f"Field {contract.key} is missing.", reason=Reason.MISSING_FIELD.value)

@@ -7,7 +7,7 @@ exception is a bound on distinct values, see `values`.
 
 from streaming.summary.partial import Partial, add, finish, finish_sample, merge, start
 from streaming.summary.records import merge_summaries
-from streaming.summary.sample import row_keys
+from streaming.summary.sample import Keys, row_keys
 from streaming.summary.sample_records import sample_union
 from streaming.summary.values import MOST_PARTIAL_VALUES, MOST_VALUES
 from streaming.summary.wire import from_bytes, to_bytes
@@ -15,6 +15,7 @@ from streaming.summary.wire import from_bytes, to_bytes
 __all__ = [
     "MOST_PARTIAL_VALUES",
     "MOST_VALUES",
+    "Keys",
     "Partial",
     "add",
     "finish",

@@ -124,7 +124,13 @@ def by_row(values: list[bytes | None]) -> tuple[dict[int, Event], dict[int, str]
 
 
 def check(values: list[bytes | None]) -> None:
-    decoded = Decoder(CONTRACT).decode(values, now=NOW)
+    """In columns, and one by one as a short fetch is read."""
+    for few in (0, len(values) + 1):
+        check_path(values, few)
+
+
+def check_path(values: list[bytes | None], few: int) -> None:
+    decoded = Decoder(CONTRACT, few=few).decode(values, now=NOW)
     accepted, refused = by_row(values)
     assert decoded.index.tolist() == list(accepted)
     assert {dead.index: dead.reason for dead in decoded.dead} == refused
@@ -221,9 +227,11 @@ def test_flipped_bytes_never_touch_their_neighbours(changes: list[tuple[int, byt
 
 def test_unknown_fields_are_noticed_on_both_paths() -> None:
     new = GOOD[:-1] + b',"tip_size":1}'
-    assert Decoder(CONTRACT).decode([new, GOOD], now=NOW).unknown == {"tip_size": "integer"}
     other = new.replace(b"2.5", b"NaN")
-    assert Decoder(CONTRACT).decode([GOOD, other], now=NOW).unknown == {"tip_size": "integer"}
+    for few in (0, 100):
+        for values in ([new, GOOD], [GOOD, other]):
+            decoded = Decoder(CONTRACT, few=few).decode(values, now=NOW)
+            assert decoded.unknown == {"tip_size": "integer"}
 
 
 def test_numeric_keys_stay_on_the_fast_path() -> None:
