@@ -5,17 +5,16 @@ a heavy category is part of its chi-square. Adding the sizes of such tests count
 alarm twice. Their joint law under the reference is, in the limit, that of linear scores with
 correlations the reference fixes.
 
-Hits are rare, so they are not waited for: draws are taken from each test's own hits, and with S
-the number of tests that hit in such a draw, the union is the sum of the sizes times the mean of
-1 / S (Owen, Maximov & Chertkov 2019). All draws start from the same normal numbers; some thousand
-of them know the ratio to a third of a percent.
+Hits are rare, so they are not waited for: draws are taken from each test's own hits, in proportion
+to its size, and one in which S tests hit counts 1 / S (Owen, Maximov & Chertkov 2019). All draws
+start from the same normal numbers; some thousand of them know the ratio to a third of a percent.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cached_property, lru_cache
 
 import numpy as np
 from scipy import special
@@ -43,22 +42,57 @@ class _Hit:
     size: float
 
 
-def overlap_of_numbers(scores: NumberScores, weights: Mapping[str, float]) -> float:
-    """Union over sum of location, dispersion, shape, zero and single values, as far as they run.
+class Overlap:
+    """For any of one feature's tests: their union over the sum of their sizes.
 
     Parameters
     ----------
+    of:
+        What the reference knows of the feature; None when nothing.
     weights:
-        Of the tests that run, by name.
+        Of the feature's tests, by name.
     """
+
+    def __init__(
+        self, of: NumberScores | CategoryShares | None, weights: Mapping[str, float]
+    ) -> None:
+        self._of = of
+        self._weights = weights
+        self._found: dict[frozenset[str], float] = {}
+
+    def among(self, names: frozenset[str]) -> float:
+        """P(any of these tests hits) / sum of P(each hits); 1 for a single one."""
+        if names not in self._found:
+            self._found[names] = self._ratio(names) if len(names) > 1 else 1.0
+        return self._found[names]
+
+    def _ratio(self, names: frozenset[str]) -> float:
+        hit = [(len(together & names), chance) for together, chance in self._law.items()]
+        whole = sum(tests * chance for tests, chance in hit)
+        return min(1.0, sum(chance for tests, chance in hit if tests) / whole) if whole else 1.0
+
+    @cached_property
+    def _law(self) -> Mapping[frozenset[str], float]:
+        """The chance of each set of tests to hit together, made when it is first asked for."""
+        if isinstance(self._of, NumberScores):
+            return _law_of_numbers(self._of, self._weights)
+        if isinstance(self._of, CategoryShares):
+            return _law_of_categories(self._of, self._weights)
+        return {}
+
+
+def _law_of_numbers(
+    scores: NumberScores, weights: Mapping[str, float]
+) -> dict[frozenset[str], float]:
+    """Of location, dispersion, shape, zero and single values, as far as they have a weight."""
     known = scores.scores[:, : len(scores.buckets)]
     zero = np.flatnonzero(scores.buckets == 0) if "zero" in weights else scores.heavy[:0]
     places = np.concatenate((zero, scores.heavy)).astype(np.int64)
     shares = scores.shares[places]
+    spread = np.sqrt(np.maximum(shares * (1.0 - shares), 1e-12))
     alike = np.zeros((len(places), len(scores.buckets)))
     alike[np.arange(len(places)), places] = 1.0
-    alike = (alike - shares[:, None]) / np.sqrt(np.maximum(shares * (1.0 - shares), 1e-12))[:, None]
-    rows = np.vstack((known, alike))
+    rows = np.vstack((known, (alike - shares[:, None]) / spread[:, None]))
     covariance = (rows * scores.shares) @ rows.T
     shape = [row for row in range(6)[SHAPE] if scores.usable[row]]
     single = 6 + np.arange(len(places))
@@ -70,11 +104,13 @@ def overlap_of_numbers(scores: NumberScores, weights: Mapping[str, float]) -> fl
     ]
     if "shape" in weights and shape:
         hits.append(_Hit("shape", tuple(shape), len(shape), LEVEL * weights["shape"]))
-    return _union(_normals()[:, : len(rows)] @ _root(covariance).T, covariance, hits)
+    return _law(_normals()[:, : len(rows)] @ _root(covariance).T, covariance, hits)
 
 
-def overlap_of_categories(shares: CategoryShares, weights: Mapping[str, float]) -> float:
-    """Union over sum of the chi-square and the heavy categories alone."""
+def _law_of_categories(
+    shares: CategoryShares, weights: Mapping[str, float]
+) -> dict[frozenset[str], float]:
+    """Of the chi-square and the heavy categories alone."""
     p = shares.counts[:_MOST_CELLS] / shares.m
     rest = max(0.0, 1.0 - float(p.sum()))
     p = np.append(p, rest) if rest > 1e-12 else p
@@ -87,7 +123,7 @@ def overlap_of_categories(shares: CategoryShares, weights: Mapping[str, float]) 
     if "category" in weights and len(p) > 1:
         cell = tuple(range(len(p)))
         hits.append(_Hit("category", cell, len(p) - 1, LEVEL * weights["category"]))
-    return _union(_normals()[:, : len(p)] @ rows.T, covariance, hits)
+    return _law(_normals()[:, : len(p)] @ rows.T, covariance, hits)
 
 
 def _hits(
@@ -103,8 +139,8 @@ def _hits(
     ]
 
 
-def _union(normal: Floats, covariance: Floats, hits: Sequence[_Hit]) -> float:
-    """P(any test hits) / sum of P(each test hits); 1 for a single test.
+def _law(normal: Floats, covariance: Floats, hits: Sequence[_Hit]) -> dict[frozenset[str], float]:
+    """The chance of each set of tests that hit together.
 
     Parameters
     ----------
@@ -113,30 +149,37 @@ def _union(normal: Floats, covariance: Floats, hits: Sequence[_Hit]) -> float:
     covariance:
         Of the rows.
     """
-    if len({hit.name for hit in hits}) < 2:
-        return 1.0
+    names = sorted({hit.name for hit in hits})
+    if len(names) < 2:
+        return {}
     draws, parts = normal.copy(), _parts(tuple(hit.size for hit in hits))
+    chance = np.empty(len(draws))
     for hit, part in zip(hits, parts, strict=True):
         own = normal[part, hit.rows]
         enough = _squares_beyond(hit.degrees, hit.size, part.start, part.stop)
         longer = np.sqrt(enough / np.sum(own**2, axis=1)) - 1.0
         # what the other rows have of these moves with them
         draws[part] += (own * longer[:, None]) @ covariance[list(hit.rows)]
-    draws **= 2
-    found = np.empty((len(hits), len(draws)))
-    chance = np.empty(len(draws))
-    for at, (hit, part) in enumerate(zip(hits, parts, strict=True)):
-        squares = draws[:, list(hit.rows)].sum(axis=1)
-        found[at] = squares >= special.chdtri(hit.degrees, hit.size)
-        found[at, part] = 1.0
         chance[part] = hit.size / max(1, part.stop - part.start)
-    whole = 0.0
-    for name in {hit.name: hit for hit in hits}:
-        mine = [at for at, hit in enumerate(hits) if hit.name == name]
-        for at in mine:
-            own = found[mine, parts[at]].sum(axis=0)
-            whole += float(chance[parts[at]] @ (1.0 / own))
-    return min(1.0, float(chance @ (1.0 / found.sum(axis=0))) / whole)
+    draws **= 2
+    times, which = np.zeros(len(draws)), np.zeros(len(draws), np.int64)
+    for hit, part in zip(hits, parts, strict=True):
+        one = len(hit.rows) == 1
+        squares = draws[:, hit.rows[0]] if one else draws[:, list(hit.rows)].sum(axis=1)
+        found = squares >= _limit(hit.degrees, hit.size)
+        found[part] = True
+        times += found
+        which |= found.astype(np.int64) << names.index(hit.name)
+    law = np.bincount(which, chance / times, 1 << len(names))
+    return {
+        frozenset(name for at, name in enumerate(names) if which >> at & 1): float(law[which])
+        for which in np.flatnonzero(law).tolist()
+    }
+
+
+@lru_cache(maxsize=1024)
+def _limit(degrees: int, size: float) -> float:
+    return float(special.chdtri(degrees, size))
 
 
 def _parts(sizes: tuple[float, ...]) -> list[slice]:

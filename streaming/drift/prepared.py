@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 
 from streaming.contracts.model import FeatureSpec, ModelContract
 from streaming.contracts.records import FeatureSummary, ReferenceSummary, Wobble
 from streaming.drift.categories import CategoryShares, prepare_categories
 from streaming.drift.cells import CategoryCells, NumberCells, category_cells, number_cells
 from streaming.drift.evidence import Evidence
-from streaming.drift.overlap import overlap_of_categories, overlap_of_numbers
+from streaming.drift.overlap import Overlap
 from streaming.drift.rules import SHARES_WEIGHT, WEIGHTS_OF_CATEGORIES, WEIGHTS_OF_NUMBERS
 from streaming.drift.scores import DISPERSION, LOCATION, SHAPE, NumberScores, prepare_scores
 from streaming.drift.spending import OVERLAPPING
@@ -29,26 +29,16 @@ class PreparedFeature:
     categories: CategoryShares | None
     weights: Mapping[str, float]
     """By test; they add up to 1."""
+    overlaps: Overlap
     cells: NumberCells | CategoryCells | None = None
     """For people's eyes."""
     extra_variance: float = 0.0
     """Persistent error of this yardstick beyond 1/m and the wobble, as a variance in sd units: what
     a shrunk slot of a season adds. It acts as 1/m does."""
 
-    _overlaps: dict[frozenset[str], float] = field(default_factory=dict)
-
     def overlap(self, tests: Iterable[Evidence]) -> float:
-        """Union over sum of these tests' false alarms; counted once for a set of tests."""
-        names = frozenset(test.name for test in tests) & OVERLAPPING
-        if names not in self._overlaps:
-            weights = {name: self.weights[name] for name in names}
-            found = 1.0
-            if self.numbers is not None:
-                found = overlap_of_numbers(self.numbers, weights)
-            elif self.categories is not None:
-                found = overlap_of_categories(self.categories, weights)
-            self._overlaps[names] = found
-        return self._overlaps[names]
+        """Union over sum of these tests' false alarms."""
+        return self.overlaps.among(frozenset(test.name for test in tests) & OVERLAPPING)
 
     @property
     def counted(self) -> int:
@@ -123,6 +113,7 @@ def _prepare(summary: FeatureSummary, spec: FeatureSpec, extra: float) -> Prepar
         rest = 1.0 - sum(weights.values())
     weights |= {name: rest / len(shares) for name in shares}
     total = sum(weights.values())
+    weights = {name: part / total for name, part in weights.items()}
     return PreparedFeature(
         name=summary.name,
         rows=summary.rows,
@@ -130,7 +121,8 @@ def _prepare(summary: FeatureSummary, spec: FeatureSpec, extra: float) -> Prepar
         non_finite=summary.non_finite,
         numbers=numbers,
         categories=categories,
-        weights={name: part / total for name, part in weights.items()},
+        weights=weights,
+        overlaps=Overlap(numbers or categories, weights),
         cells=cells,
         extra_variance=extra,
     )

@@ -11,7 +11,7 @@ from scipy import special
 
 from streaming.contracts.records import Categories, NumericGrid
 from streaming.drift.categories import CategoryShares, prepare_categories
-from streaming.drift.overlap import LEVEL, overlap_of_categories, overlap_of_numbers
+from streaming.drift.overlap import LEVEL, Overlap
 from streaming.drift.scores import DISPERSION, LOCATION, SHAPE, NumberScores, prepare_scores
 from streaming.grid import Floats, bucket_of
 
@@ -39,6 +39,10 @@ def shares_of(*counts: int) -> CategoryShares:
     shares = prepare_categories(Categories(values=values, counts=counts))
     assert shares is not None
     return shares
+
+
+def overlap(of: NumberScores | CategoryShares, weights: dict[str, float]) -> float:
+    return Overlap(of, weights).among(frozenset(weights))
 
 
 def union_over_sum(hits: list[Hits]) -> float:
@@ -79,7 +83,7 @@ def test_numbers_overlap_as_in_plain_draws(kind: str, rows: int) -> None:
     if len(scores.heavy):
         each = LEVEL * weights["value"] / len(scores.heavy)
         hits.append(beyond(z[:, zeros:].max(axis=1), each))
-    assert overlap_of_numbers(scores, weights) == pytest.approx(union_over_sum(hits), rel=0.012)
+    assert overlap(scores, weights) == pytest.approx(union_over_sum(hits), rel=0.012)
 
 
 @pytest.mark.parametrize("counts", [(6_000, 3_000, 1_000), (20,) * 40, (900, 50, 30, 20)])
@@ -94,7 +98,7 @@ def test_categories_overlap_as_in_plain_draws(counts: tuple[int, ...]) -> None:
         np.sum(y**2, axis=1) >= special.chdtri(len(p) - 1, LEVEL * weights["category"]),
         z.max(axis=1) >= -float(special.ndtri(each / 2.0)),
     ]
-    assert overlap_of_categories(shares, weights) == pytest.approx(union_over_sum(hits), rel=0.015)
+    assert overlap(shares, weights) == pytest.approx(union_over_sum(hits), rel=0.015)
 
 
 def test_independent_tests_overlap_only_by_chance() -> None:
@@ -102,25 +106,34 @@ def test_independent_tests_overlap_only_by_chance() -> None:
     known = scores.scores[:, : len(scores.buckets)]
     assert abs(float((known[LOCATION] * known[DISPERSION]) @ scores.shares)) < 1e-9
     a, b = LEVEL * 0.4, LEVEL * 0.2
-    found = overlap_of_numbers(scores, {"location": 0.4, "dispersion": 0.2})
+    found = overlap(scores, {"location": 0.4, "dispersion": 0.2})
     assert found == pytest.approx((a + b - a * b) / (a + b), abs=0.002)
 
 
 def test_location_dispersion_and_shape_of_a_smooth_feature_overlap_by_a_tenth() -> None:
     scores = scores_of(np.random.default_rng(1).normal(50.0, 10.0, 50_000))
-    assert 0.88 < overlap_of_numbers(scores, WEIGHTS) < 0.92
-    assert overlap_of_numbers(scores, {"location": 0.4}) == 1.0
+    assert 0.88 < overlap(scores, WEIGHTS) < 0.92
+    assert overlap(scores, {"location": 0.4}) == 1.0
 
 
 def test_two_categories_say_the_same_thing_three_times() -> None:
     shares = shares_of(6_000, 4_000)
-    assert overlap_of_categories(shares, {"category": 0.4}) == 1.0
+    assert overlap(shares, {"category": 0.4}) == 1.0
     # each alone at half of 0.2, and always both; the chi-square is their square at 0.4
-    found = overlap_of_categories(shares, {"category": 0.4, "value": 0.2})
+    found = overlap(shares, {"category": 0.4, "value": 0.2})
     assert found == pytest.approx(0.4 / (0.4 + 0.1), abs=0.003)
-    assert overlap_of_categories(shares, {"category": 0.4, "value": 0.4}) < 0.75
+    assert overlap(shares, {"category": 0.4, "value": 0.4}) < 0.75
 
 
 def test_a_value_that_is_all_there_is_overlaps_with_nothing() -> None:
-    assert overlap_of_categories(shares_of(500), {"category": 0.4, "value": 0.2}) == 1.0
-    assert overlap_of_numbers(scores_of(np.full(500, 7.0)), {"value": 0.4, "zero": 0.4}) == 1.0
+    assert overlap(shares_of(500), {"category": 0.4, "value": 0.2}) == 1.0
+    assert overlap(scores_of(np.full(500, 7.0)), {"value": 0.4, "zero": 0.4}) == 1.0
+
+
+@pytest.mark.parametrize("left_out", ["shape", "value", "zero"])
+def test_some_of_the_tests_overlap_as_if_they_were_all(left_out: str) -> None:
+    scores = scores_of(np.random.default_rng(2).poisson(1.0, 20_000).astype(float))
+    weights = WEIGHTS | {"zero": 0.05, "value": 0.05}
+    some = {name: weight for name, weight in weights.items() if name != left_out}
+    found = Overlap(scores, weights).among(frozenset(some))
+    assert found == pytest.approx(overlap(scores, some), rel=0.01)
