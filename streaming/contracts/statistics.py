@@ -62,11 +62,19 @@ class Wobble(Part, frozen=True, kw_only=True):
     """How far healthy features strayed from day to day before the version was made."""
 
     sd: float
-    """An upper bound, in standard deviations."""
+    """Of their places; an upper bound, in standard deviations."""
     days: int
     features: int
     degrees: float
     """Of freedom: days beyond the first, times features as far as they are independent."""
+    spread: float | None = None
+    """The same of their spreads, …"""
+    shape: float | None = None
+    """… of their shapes, …"""
+    values: float | None = None
+    """… of the shares of single values and categories, …"""
+    shares: float | None = None
+    """… and of those of missing values. None where history teaches nothing of it: as places."""
 
 
 class SlotSummary(Part, frozen=True, kw_only=True):

@@ -140,13 +140,14 @@ def account(judged: Sequence[Judged], rules: DriftRules, shifts: Sequence[Shift]
 
     An alarm may last for `rules.of` windows after a shift has ended: they remember it.
     """
-    alarms, drifted = Tally(), Tally()
+    alarms, drifted = Tally(rules.of), Tally(rules.of)
     false, quiet = 0, 0.0
     before: Judged | None = None
     for one in judged:
         if before is None or _another_day(before, one):
-            alarms.new_day()
-            drifted.new_day()
+            afresh = before is None or _forgotten(before, one, rules)
+            alarms.new_day(afresh=afresh)
+            drifted.new_day(afresh=afresh)
         fresh = alarms.window(one.alarmed)
         drifted.window(one.drifted)
         right = _explained(one, rules, shifts)
@@ -193,6 +194,14 @@ def _another_day(before: Judged, one: Judged) -> bool:
     return (
         before.window_start // DAY != one.window_start // DAY
         or before.reference_id != one.reference_id
+    )
+
+
+def _forgotten(before: Judged, one: Judged, rules: DriftRules) -> bool:
+    """Whether the verdict `one` owes nothing to the windows up to `before`."""
+    memory = rules.of * (one.window_end - one.window_start)
+    return (
+        before.reference_id != one.reference_id or one.window_start - before.window_start >= memory
     )
 
 

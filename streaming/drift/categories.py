@@ -150,7 +150,7 @@ def _together(
     if degrees < 1:
         return []
     gaps = float(np.sum((observed / n - expected) ** 2 / expected))
-    persistence = n * (rules.wobble_sd**2 + 1.0 / m)
+    persistence = n * (rules.wobble.values**2 + 1.0 / m)
     by_chance = degrees * (1.0 / n + 1.0 / counted)
     return [
         Evidence(
@@ -191,7 +191,16 @@ def _alone(
     tests = []
     for place in shares.heavy.tolist():
         before, count = int(shares.counts[place]), int(now[place])
-        test = share_test("value", count, n, before=before, m=shares.m, rules=rules, worth=worth)
+        test = share_test(
+            "value",
+            count,
+            n,
+            before=before,
+            m=shares.m,
+            rules=rules,
+            worth=worth,
+            wobble=rules.wobble.values**2,
+        )
         share = before / shares.m
         spread = sqrt(max(share * (1.0 - share), rules.share_floor))
         tests.append(replace(test, effect=(count / n - share) / spread))

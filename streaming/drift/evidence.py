@@ -36,6 +36,8 @@ class Evidence(msgspec.Struct, frozen=True, kw_only=True):
     """Of freedom of a chi-square; 0 for the others."""
     by_chance: float = 0.0
     """What was taken off such a test's squared effect."""
+    weights: tuple[float, ...] = ()
+    """Of the squares in its sum, where they are not all 1 + `persistence`."""
 
     def result(self) -> TestResult:
         """The record of it."""

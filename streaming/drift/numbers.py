@@ -7,10 +7,13 @@ from math import sqrt
 import numpy as np
 
 from streaming.drift.evidence import Evidence
-from streaming.drift.pvalues import chi_square_tail, mean_score_z, two_sided
+from streaming.drift.lasting import shape_variances, tail_variance, value_variance
+from streaming.drift.pvalues import mean_score_z, two_sided
+from streaming.drift.quadratic import sum_of_squares_tail
 from streaming.drift.rules import DriftRules
 from streaming.drift.scores import DISPERSION, LOCATION, SHAPE, NumberScores, Placed
 from streaming.drift.shares import share_test, worst_of, worth_of_never_seen
+from streaming.drift.wobble import Strays
 from streaming.grid import Floats
 
 ENOUGH_OTHERS = 10
@@ -35,16 +38,20 @@ def number_tests(
     m = scores.m * worth
     n = now.n
     means = scores.scores[:, now.columns] @ (now.counts / n)
-    persistence = n * (rules.wobble_sd**2 + 1.0 / m)
+    strays = rules.wobble
     others = n * (1.0 - scores.heaviest)
     tests = []
     if others >= ENOUGH_OTHERS:
-        for name, row in (("location", LOCATION), ("dispersion", DISPERSION)):
+        for name, row, sd in (
+            ("location", LOCATION, strays.place),
+            ("dispersion", DISPERSION, strays.spread),
+        ):
             if scores.usable[row]:
+                persistence = n * (sd**2 + 1.0 / m)
                 tests.append(_linear(name, scores, row, float(means[row]), n, persistence))
     if others >= ENOUGH_FOR_SHAPE:
         alone = others >= ENOUGH_FOR_SHAPE_ALONE
-        tests += _shape(scores, means, n, persistence, alone=alone)
+        tests += _shape(scores, means, n, m, strays, alone=alone)
     return tests + _value_tests(scores, now, rules, worth)
 
 
@@ -64,7 +71,7 @@ def _linear(
 
 
 def _shape(
-    scores: NumberScores, means: Floats, n: int, persistence: float, *, alone: bool
+    scores: NumberScores, means: Floats, n: int, m: float, strays: Strays, *, alone: bool
 ) -> list[Evidence]:
     """Neyman's smooth test with four components."""
     usable = np.array(scores.usable[SHAPE]) & (np.array(scores.fourth[SHAPE]) <= MOST_FOURTH * n)
@@ -73,17 +80,21 @@ def _shape(
         return []
     squares = float(np.sum(means[SHAPE][usable] ** 2))
     by_chance = degrees * (1.0 / n + 1.0 / scores.m)
+    weights = tuple(
+        1.0 + n * (variance + 1.0 / m) for variance in shape_variances(scores, usable, strays)
+    )
     return [
         Evidence(
             name="shape",
             statistic=n * squares,
-            p=chi_square_tail(n * squares, degrees, persistence),
+            p=sum_of_squares_tail(n * squares, weights),
             effect=sqrt(max(0.0, squares - by_chance)),
             n=n,
-            persistence=persistence,
+            persistence=weights[-1] - 1.0,
             alone=alone,
             degrees=degrees,
             by_chance=by_chance,
+            weights=weights,
         )
     ]
 
@@ -102,8 +113,10 @@ def _value_tests(
         *,
         worth: float = worth,
         only_more: bool = False,
-        tail: bool = True,
+        wobble: float | None = None,
     ) -> Evidence:
+        if wobble is None:
+            wobble = tail_variance((before + 0.5) / (m + 1.0), rules.wobble)
         return share_test(
             name,
             count,
@@ -113,8 +126,12 @@ def _value_tests(
             rules=rules,
             worth=worth,
             only_more=only_more,
-            tail=tail,
+            wobble=wobble,
         )
+
+    def value(name: str, place: int) -> Evidence:
+        wobble = value_variance(scores, place, rules.wobble)
+        return share(name, int(now[place]), float(scores.counts[place]), wobble=wobble)
 
     now = np.zeros(len(scores.buckets), np.int64)
     now[places[places >= 0]] = counts[places >= 0]
@@ -131,9 +148,7 @@ def _value_tests(
         ),
     ]
     if scores.pivot == 0.0:
-        zero, zero_before = counts[buckets == 0], scores.counts[scores.buckets == 0]
-        tests.append(share("zero", int(zero.sum()), float(zero_before.sum())))
-    heavy = [
-        share("value", int(now[at]), float(scores.counts[at]), tail=False) for at in scores.heavy
-    ]
-    return tests + worst_of(heavy)
+        zero = int(counts[buckets == 0].sum())
+        at = np.flatnonzero(scores.buckets == 0)
+        tests.append(value("zero", int(at[0])) if len(at) else share("zero", zero, 0.0))
+    return tests + worst_of([value("value", at) for at in scores.heavy.tolist()])

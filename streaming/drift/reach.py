@@ -7,6 +7,7 @@ from math import sqrt
 from scipy import special
 
 from streaming.drift.evidence import Evidence
+from streaming.drift.quadratic import two_moments
 
 LINEAR = ("location", "dispersion")
 _FAINT = 0.5
@@ -29,7 +30,8 @@ def limit_of(test: Evidence, level: float, floor: float) -> float:
 
 def _sampling(test: Evidence, level: float) -> float:
     if test.degrees:
-        quantile = float(special.chdtri(test.degrees, level)) * (1.0 + test.persistence)
+        size, degrees = two_moments(test.weights or (1.0 + test.persistence,) * test.degrees)
+        quantile = size * float(special.chdtri(degrees, level))
         return sqrt(max(0.0, quantile / test.n - test.by_chance))
     z = -float(special.ndtri(level / 2.0))
     if test.name in LINEAR:

@@ -50,8 +50,8 @@ def of_wobble(rules: DriftRules, reference: PreparedReference) -> str:
     """Which wobble was allowed for, and where it comes from."""
     learnt = reference.wobble
     if learnt is None or not rules.learn_wobble:
-        return f"{rules.wobble_sd:.3f} sd, assumed"
-    return f"{learnt.sd:.3f} sd, learnt from {learnt.days} days of {learnt.features} features"
+        return f"{rules.wobble}, assumed"
+    return f"{rules.wobble}, learnt from {learnt.days} days of {learnt.features} features"
 
 
 def of_slow(slow: Slow) -> str:

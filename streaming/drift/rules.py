@@ -9,6 +9,7 @@ from zoneinfo import available_timezones
 
 from streaming.contracts.errors import Misconfigured
 from streaming.contracts.records import Wobble
+from streaming.drift.wobble import Strays, alike
 
 DAY = 86_400.0
 
@@ -42,6 +43,8 @@ class DriftRules:
     0.05 keeps limits under the floor from about 1,000 rows; `pooled_wobble` estimates it."""
     learn_wobble: bool = True
     """Whether a reference that has learnt its wobble from history replaces `wobble_sd`."""
+    strays: Strays | None = None
+    """The same for each family of tests; None takes `wobble_sd` for all of them."""
     wobble_seconds: float = DAY
     """How long such a stray lasts."""
     single_share: float = 0.2
@@ -66,13 +69,18 @@ class DriftRules:
         """These rules with the wobble that a reference has learnt, if they want it."""
         if learnt is None or not self.learn_wobble:
             return self
-        return replace(self, wobble_sd=learnt.sd)
+        return replace(self, wobble_sd=learnt.sd, strays=Strays.learnt(learnt))
+
+    @property
+    def wobble(self) -> Strays:
+        """How far a healthy feature strays, by family of tests."""
+        return self.strays or alike(self.wobble_sd)
 
     def __post_init__(self) -> None:
         """Refuse what cannot work."""
         for field in fields(self):
             value = getattr(self, field.name)
-            if isinstance(value, str):
+            if value is None or isinstance(value, (str, Strays)):
                 continue
             if not isfinite(value) or value < 0:
                 raise Misconfigured(f"drift.{field.name} is {value}; it must be 0 or more.")

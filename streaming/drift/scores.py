@@ -12,7 +12,7 @@ Sources: van der Waerden 1952; Klotz 1962; Neyman 1937; Mukhopadhyay & Parzen 20
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 import numpy.typing as npt
@@ -20,6 +20,7 @@ from scipy import special
 
 from streaming.contracts.records import NumericGrid
 from streaming.drift.shares import HEAVY, MOST_HEAVY
+from streaming.drift.wobble import Strays
 from streaming.grid import Floats, Integers
 
 LOCATION, DISPERSION, SHAPE = 0, 1, slice(2, 6)
@@ -68,6 +69,8 @@ class NumberScores:
     """Buckets seen exactly once, …"""
     twice: int
     """… and twice."""
+    lasting: dict[tuple[bytes, Strays], tuple[float, ...]] = field(default_factory=dict)
+    """What `shape_variances` found."""
 
     def columns(self, buckets: Integers) -> tuple[Integers, Integers]:
         """For each window bucket the column of its scores and its place among the buckets."""

@@ -57,19 +57,20 @@ def share_test(
     rules: DriftRules,
     worth: float = 1.0,
     only_more: bool = False,
-    tail: bool = False,
+    wobble: float | None = None,
 ) -> Evidence:
     """`count` of `n` rows against the reference's count (`before`, may be fractional) of `m`.
 
     The reference's share is (before + 1/2) / (m + 1), so that zero of m is not taken for never; it
     is known as well as from `worth` (at most 1) of m rows.
-    The wobble is one of the probit, as the effect is. A `tail` of a feature's values strays with
-    its place and with its spread, whose effect (that of the dispersion test) is sqrt(2) of the
-    stretch: by sqrt(1 + Phi^-1(p)^2 / 2) wobbles. With `only_more`, fewer than before is no
-    change: nobody misses values that were never to be expected.
+    `wobble` is the variance over days of the share in units of p (1 - p); without it that of a
+    probit which strays by the rules' `shares`. With `only_more`, fewer than before is no change:
+    nobody misses values that were never to be expected.
     """
     share = (before + 0.5) / (m + 1.0)
-    wobble, known = n * rules.wobble_sd**2 * _slope(share, tail=tail), m * worth
+    if wobble is None:
+        wobble = rules.wobble.shares**2 * slope(share)
+    lasting, known = n * wobble, m * worth
     z = effect = 0.0
     if not only_more or count > n * share:
         z, effect = (
@@ -81,10 +82,10 @@ def share_test(
     return Evidence(
         name=name,
         statistic=count / n,
-        p=two_sided(z, wobble / (1.0 + n / known)) if z else 1.0,
+        p=two_sided(z, lasting / (1.0 + n / known)) if z else 1.0,
         effect=effect,
         n=n,
-        persistence=wobble + n / known,
+        persistence=lasting + n / known,
         shares=(share,),
         m=known,
         only_more=only_more,
@@ -92,12 +93,11 @@ def share_test(
 
 
 @lru_cache(maxsize=65_536)
-def _slope(share: float, *, tail: bool) -> float:
+def slope(share: float) -> float:
     """Squared change of a share, in its own standard errors, when its probit changes by 1:
     phi(Phi^-1(p))^2 / (p (1 - p))."""
     far = float(special.ndtri(share)) ** 2
-    slope = exp(-far) / (2.0 * pi * share * (1.0 - share))
-    return slope * (1.0 + far / 2.0) if tail else slope
+    return exp(-far) / (2.0 * pi * share * (1.0 - share))
 
 
 def worst_of(tests: list[Evidence]) -> list[Evidence]:

@@ -2,8 +2,9 @@
 
 A model alarms when a window's verdict turns `suspected` or `drifted`. One cause is one alarm: an
 alarm is new only when a feature takes part that was not alarmed before on the same day, and
-features that begin in the same window are one alarm (one message, one retrain). `feature_days`
-counts without that mercy: every feature on every day on which it was alarmed.
+features that begin in the same window are one alarm (one message, one retrain). An alarm that
+lasts over midnight is new only once the judge's memory (`of` windows) holds nothing of the day
+before. `feature_days` counts features instead of alarms.
 """
 
 from __future__ import annotations
@@ -20,15 +21,24 @@ from scipy import special
 class Tally:
     """Alarms of one model, window by window."""
 
+    remembers: int = 0
+    """Windows that a verdict looks back on, itself included."""
     alarms: int = 0
     feature_days: int = 0
     windows: int = 0
     alarmed_windows: int = 0
     _today: set[str] = field(default_factory=set)
+    _last: set[str] = field(default_factory=set)
+    _lasting: set[str] = field(default_factory=set)
+    """Alarmed without a pause since the day before, …"""
+    _left: int = 0
+    """… for so many windows to come that may still be its doing."""
 
-    def new_day(self) -> None:
-        """Forget who was alarmed."""
+    def new_day(self, *, afresh: bool = False) -> None:
+        """Forget who was alarmed; `afresh` when the judge remembers nothing either."""
         self._today.clear()
+        self._lasting = set() if afresh else set(self._last)
+        self._left = max(0, self.remembers - 1)
 
     def window(self, alarmed: Iterable[str]) -> frozenset[str]:
         """One verdict; `alarmed` are the features that are suspected or drifted, and of the
@@ -36,7 +46,9 @@ class Tally:
         self.windows += 1
         now = set(alarmed)
         self.alarmed_windows += bool(now)
-        fresh = now - self._today
+        self._lasting &= now if self._left else set()
+        self._left, self._last = max(0, self._left - 1), now
+        fresh = now - self._today - self._lasting
         if fresh:
             self.alarms += 1
             self.feature_days += len(fresh)

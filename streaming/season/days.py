@@ -1,49 +1,35 @@
 """The wobble learnt from history: how far healthy features stray from day to day.
 
-Every day's rows are scored against the new yardstick (location, in standard deviations); what the
-means of a feature differ by from day to day beyond their sampling error is its wobble, pooled over
-features: of one alone a week says next to nothing. With a season the days of one slot are compared
+Every day's rows are scored against the new yardstick, in the directions of each feature (`rulers`).
+What the means of a direction differ by from day to day beyond their sampling error is its wobble,
+pooled over the directions of a family (place, spread, shape, values, shares) and over features: of
+one feature alone a week says next to nothing. With a season the days of one slot are compared
 with each other, so that the season itself is no wobble, and it is the stray of an hour that is
 learnt, as the judge then assumes one for each hour.
 
-Few days are widened honestly: the value is an upper confidence bound (chi-square, with as many
+Few days are widened honestly: each value is an upper confidence bound (chi-square, with as many
 degrees as days and *independent* features give), and raised for the days that the yardstick
-itself is made of, which strayed as well. Too few teach nothing, and the assumed value
-stays. Categories have no location; their wobble is taken to be the same.
+itself is made of, which strayed as well. Too few teach nothing: without places the assumed value
+stays, and any other family is then taken to stray as places do.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from math import sqrt
 from zoneinfo import ZoneInfo
-
-import numpy as np
-from scipy import special
 
 from streaming.contracts.model import ModelContract
 from streaming.contracts.records import ReferenceSummary, WindowSummary, Wobble
 from streaming.drift.prepared import PreparedReference, prepare_reference
 from streaming.drift.rules import DAY
-from streaming.drift.scores import LOCATION
+from streaming.grid import Floats
+from streaming.season.rulers import PLACE, SHAPE, SHARES, SPREAD, VALUES, Ruler, ruler_of
 from streaming.season.slots import Season, slot_of
+from streaming.season.strayed import Cell, Pooled, Strayed, pooled, strayed
 
-ENOUGH_DEGREES = 50.0
-"""So many feature-days, beyond the first day of each feature, teach something …"""
-ENOUGH_DAYS = 5
-"""… if they are of so many days."""
-CONFIDENCE = 0.75
-"""Of the upper bound: the mean over possible histories of the false alarms then keeps the budget
-(`python -m tests.study.wobble`); a day's wobble that is underrated costs more alarms than an
-overrated one saves."""
-MOST_WOBBLE = 0.2
-"""Nothing larger is learnt: who strays so far has drifted within the history."""
-LEAST_ROWS = 200
-"""A feature's day with fewer values is left out."""
-
-_Cell = tuple[int, str]
+_OTHERS = {"spread": SPREAD, "shape": SHAPE, "values": VALUES, "shares": SHARES}
 
 
 @dataclass(slots=True, kw_only=True)
@@ -61,11 +47,14 @@ class Days:
     season: Season = "none"
     zone: str = "UTC"
     _prepared: PreparedReference = field(init=False)
-    _sums: dict[str, dict[_Cell, tuple[float, int]]] = field(init=False, default_factory=dict)
+    _rulers: dict[str, Ruler] = field(init=False)
+    _sums: dict[str, dict[Cell, tuple[Floats, Floats]]] = field(init=False, default_factory=dict)
+    """Of each direction the scores and the rows, by feature and day."""
     _seen: set[str] = field(init=False, default_factory=set)
 
     def __post_init__(self) -> None:
         self._prepared = prepare_reference(self.reference, self.contract)
+        self._rulers = {name: ruler_of(one) for name, one in self._prepared.features.items()}
 
     def add(self, window: WindowSummary) -> None:
         """Count a window; one that comes twice counts once."""
@@ -76,39 +65,40 @@ class Days:
         day = datetime.fromtimestamp(middle, UTC).astimezone(ZoneInfo(self.zone)).date()
         cell = slot_of(middle, self.season, self.zone), day.isoformat()
         for feature in window.features:
-            known = self._prepared.features.get(feature.name)
-            if known is None or known.numbers is None or feature.grid is None:
+            ruler = self._rulers.get(feature.name)
+            found = ruler.read(feature) if ruler else None
+            if found is None:
                 continue
-            numbers = known.numbers
-            if not numbers.usable[LOCATION] or feature.grid.pivot != numbers.pivot:
-                continue
-            columns, _ = numbers.columns(np.array(feature.grid.buckets, np.int64))
-            score = float(numbers.scores[LOCATION, columns] @ np.array(feature.grid.counts, float))
             cells = self._sums.setdefault(feature.name, {})
-            total, rows = cells.get(cell, (0.0, 0))
-            cells[cell] = total + score, rows + sum(feature.grid.counts)
+            before = cells.get(cell)
+            cells[cell] = found if before is None else (before[0] + found[0], before[1] + found[1])
 
     def learn(self) -> Wobble | None:
         """The wobble; None when there is too little to learn from."""
-        squares = degrees = sampling = 0.0
-        days: set[str] = set()
-        features = 0
-        for cells in self._sums.values():
-            found = _of_feature(cells)
-            squares, degrees = squares + found[0], degrees + found[1]
-            sampling += found[2]
-            features += found[1] > 0
-            days |= {day for (_, day), (_, rows) in cells.items() if rows >= LEAST_ROWS}
-        independent = degrees * self._independence(features)
-        if len(days) < ENOUGH_DAYS or independent < ENOUGH_DEGREES:
+        found = {name: strayed(self._rulers[name], cells) for name, cells in self._sums.items()}
+        place = self._pooled(found, PLACE)
+        if place is None:
             return None
-        value = upper_wobble(squares / degrees, sampling / degrees, independent)
-        value *= sqrt(1.0 + 1.0 / self._periods())
+        others = {name: self._pooled(found, family) for name, family in _OTHERS.items()}
         return Wobble(
-            sd=min(MOST_WOBBLE, round(value, 4)),
-            days=len(days),
+            sd=place.sd,
+            days=place.days,
+            features=place.features,
+            degrees=round(place.degrees, 1),
+            **{name: other.sd for name, other in others.items() if other is not None},
+        )
+
+    def _pooled(self, found: Mapping[str, Sequence[Strayed]], family: int) -> Pooled | None:
+        mine = {
+            name: [one for one in directions if one.family == family and one.degrees]
+            for name, directions in found.items()
+        }
+        features = sum(bool(directions) for directions in mine.values())
+        return pooled(
+            [one for directions in mine.values() for one in directions],
             features=features,
-            degrees=round(independent, 1),
+            independence=self._independence(features),
+            periods=self._periods(),
         )
 
     def _periods(self) -> int:
@@ -122,42 +112,6 @@ class Days:
         if together is None or features < 2:
             return 1.0
         return together.effective_features / len(together.features)
-
-
-def upper_wobble(variance: float, sampling: float, degrees: float) -> float:
-    """Upper bound of the wobble, as a standard deviation.
-
-    Parameters
-    ----------
-    variance:
-        Of the days' means within features, pooled.
-    sampling:
-        What their rows alone would make of it.
-    degrees:
-        Of freedom of `variance`.
-
-    Examples
-    --------
-    >>> [round(upper_wobble(0.0026, 0.0001, degrees), 3) for degrees in (20, 100, 1000)]
-    [0.057, 0.053, 0.051]
-    """
-    lower = float(special.chdtri(degrees, CONFIDENCE)) / degrees
-    return sqrt(max(0.0, variance / lower - sampling))
-
-
-def _of_feature(cells: dict[_Cell, tuple[float, int]]) -> tuple[float, float, float]:
-    """Squares within slots, their degrees of freedom, and what sampling adds to them."""
-    by_slot: dict[int, list[tuple[float, int]]] = {}
-    for (slot, _), (total, rows) in sorted(cells.items()):
-        if rows >= LEAST_ROWS:
-            by_slot.setdefault(slot, []).append((total / rows, rows))
-    squares = degrees = sampling = 0.0
-    for found in by_slot.values():
-        means = np.array([mean for mean, _ in found])
-        squares += float(np.sum((means - means.mean()) ** 2))
-        degrees += len(found) - 1
-        sampling += (1.0 - 1.0 / len(found)) * sum(1.0 / rows for _, rows in found)
-    return squares, degrees, sampling
 
 
 def learn_wobble(

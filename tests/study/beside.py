@@ -40,7 +40,7 @@ def month(rows: int, wobble: float, *, seed: int, logs: Path) -> Mapping[str, Ta
     still = Moves.none(len(_KINDS))
     reference = stream.draw(rng, REFERENCE, 1, still)
     days = [
-        stream.draw(rng, rows, HOURLY, Moves.wobble(rng, wobble, len(_KINDS)) if wobble else still)
+        stream.draw(rng, rows, HOURLY, Moves.wobble(rng, wobble, _KINDS) if wobble else still)
         for _ in range(DAYS)
     ]
     found = {
@@ -57,11 +57,15 @@ def month(rows: int, wobble: float, *, seed: int, logs: Path) -> Mapping[str, Ta
         for name in ("page-hinkley", "adwin"):
             found[f"{name}, means"] = _series(peer, name, columns, lambda one: one.mean()[None])
             found[f"{name}, rows"] = _series(peer, name, columns, lambda one: one)
-    return {name: _counted(alarms) for name, alarms in found.items()}
+    memory = DriftRules().of
+    return {
+        name: _counted(alarms, memory if name.startswith("ours") else 0)
+        for name, alarms in found.items()
+    }
 
 
-def _counted(alarms: Alarms) -> Tally:
-    tally = Tally()
+def _counted(alarms: Alarms, remembers: int = 0) -> Tally:
+    tally = Tally(remembers)
     for at, row in enumerate(alarms):
         if at % HOURLY == 0:
             tally.new_day()

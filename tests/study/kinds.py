@@ -10,11 +10,13 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache, cached_property
+from math import sqrt
 
 import numpy as np
 import numpy.typing as npt
 from scipy import special
 
+from streaming.drift.scores import orthonormal
 from streaming.grid import Floats, Integers, bucket_of, upper
 
 _CELLS_PER_SD = 2_048
@@ -49,6 +51,30 @@ class Kind:
         """
         below = special.ndtr(np.concatenate(([-np.inf], (self.edges - shift) / scale, [np.inf])))
         return np.diff(below)
+
+    @cached_property
+    def gains(self) -> Floats:
+        """By how much location and dispersion (rows) as the judge sees them move when all scores
+        are moved by 1 or stretched by 1 + 1 / sqrt(2) (columns): 1 and 0 where values are
+        continuous.
+
+        >>> (np.round(KINDS["normal"].gains, 2) + 0.0).tolist()
+        [[1.0, 0.0], [0.0, 1.0]]
+        """
+        shares, step = self.shares(), 1e-3
+        normal = special.ndtri(np.cumsum(shares) - shares / 2.0)
+        place, spread = orthonormal([normal, normal**2], shares)
+        if place is None or spread is None:
+            raise ValueError(f"{self.name} has too few values to have a place and a spread.")
+        shifted = (self.shares(step) - self.shares(-step)) / (2.0 * step)
+        stretched = (self.shares(0.0, 1.0 + step) - self.shares(0.0, 1.0 - step)) / (2.0 * step)
+        gains: Floats = np.array([place, spread]) @ np.array([shifted, stretched / sqrt(2.0)]).T
+        return gains
+
+    def with_shares(self, shares: Floats) -> Kind:
+        """The same values with other shares."""
+        edges = np.clip(special.ndtri(np.cumsum(shares)[:-1]), -_REACH, _REACH)
+        return Kind(self.name, self.buckets, np.maximum.accumulate(edges), self.values)
 
     @cached_property
     def places(self) -> npt.NDArray[np.int32]:

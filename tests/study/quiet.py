@@ -7,13 +7,14 @@ too. Floors are off (with them on there is nothing to count) unless an arm says 
 from __future__ import annotations
 
 from collections import Counter
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
 from streaming.contracts.records import ALARMED, FeatureVerdict
 from streaming.drift import DriftHistory, DriftRules, judge_drift, prepare_reference
 from streaming.drift.tally import Rate, Tally, rate
+from streaming.drift.wobble import Strays, alike
 from tests.study.arms import Arm
 from tests.study.draws import Moves, Stream
 from tests.study.records import contract_of, features_of, reference_of, summaries, window_of
@@ -36,11 +37,13 @@ class Found:
 
 def rules_of(arm: Arm) -> DriftRules:
     """The rules that an arm is judged by."""
-    if arm.floors:
-        return DriftRules(false_alarms=arm.alarms, wobble_sd=arm.wobble)
-    return DriftRules(
-        false_alarms=arm.alarms, wobble_sd=arm.wobble, suspected_sd=0.0, drifted_sd=0.0
-    )
+    rules = DriftRules(false_alarms=arm.alarms, wobble_sd=arm.wobble, strays=simulated(arm.wobble))
+    return rules if arm.floors else replace(rules, suspected_sd=0.0, drifted_sd=0.0)
+
+
+def simulated(sd: float) -> Strays:
+    """What strays in a simulated wobble: a number beyond its place and spread does not."""
+    return replace(alike(sd), shape=0.0)
 
 
 def simulate(arm: Arm, *, days: int, seed: int) -> Found:
@@ -61,10 +64,10 @@ def _under_one_reference(arm: Arm, rng: np.random.Generator, found: Found) -> in
     drawn = Stream(kinds).draw(rng, arm.reference_rows, 1, still)
     reference = reference_of(summaries(drawn, 0, kinds), arm.reference_rows)
     prepared = prepare_reference(reference, contract)
-    history, tally, at = DriftHistory(), Tally(), 0
+    history, tally, at = DriftHistory(), Tally(rules.of), 0
     for _day in range(arm.days_of_a_reference):
         tally.new_day()
-        moves = Moves.wobble(rng, arm.wobble, len(kinds)) if arm.wobble else still
+        moves = Moves.wobble(rng, arm.wobble, kinds) if arm.wobble else still
         windows = stream.draw(rng, arm.rows, arm.windows_a_day, moves)
         for window in range(arm.windows_a_day):
             record = window_of(summaries(windows, window, kinds), at, seconds, arm.rows)

@@ -60,6 +60,20 @@ def test_one_cause_is_one_alarm_a_day() -> None:
     assert tally.alarms == 3
 
 
+def test_what_the_judge_remembers_of_yesterday_is_no_alarm_of_today() -> None:
+    def after_midnight(*windows: list[str]) -> list[frozenset[str]]:
+        tally = Tally(3)
+        tally.window(["a"])
+        tally.new_day()
+        return [tally.window(alarmed) for alarmed in windows]
+
+    none, a = frozenset[str](), frozenset({"a"})
+    assert after_midnight(["a"], ["a"], []) == [none, none, none]
+    assert after_midnight(["a"], ["a"], ["a"], ["a"]) == [none, none, a, none]  # it goes on
+    assert after_midnight(["a"], [], ["a"]) == [none, none, a]  # it begins again
+    assert after_midnight(["a", "b"])[0] == {"b"}
+
+
 SMALL = Arm(name="small", days=100, alarms=20.0, kinds=("normal", "poisson", "few values") * 2)
 
 

@@ -17,7 +17,13 @@ from rich.table import Table
 from scipy import special
 
 from streaming.drift.limits import Lane, expected_alarms
-from streaming.season.days import CONFIDENCE, ENOUGH_DAYS, ENOUGH_DEGREES, MOST_WOBBLE, upper_wobble
+from streaming.season.strayed import (
+    CONFIDENCE,
+    ENOUGH_DAYS,
+    ENOUGH_DEGREES,
+    MOST_WOBBLE,
+    upper_wobble,
+)
 
 DAY_ROWS = 1_440 * 1_000
 LANE = Lane(0.7, 43_200.0, 50, 1_440.0, 3, 5)

@@ -88,6 +88,9 @@ def test_one_cause_is_one_alarm_a_day_and_news_for_a_new_yardstick() -> None:
     lasting = [a_window(60.0 * at, "a") for at in range(5)]
     assert account(lasting, RULES).alarms == 1
     assert account([*lasting, a_window(DAY, "a")], RULES).alarms == 2
+    over_midnight = [a_window(DAY + 60.0 * at, "a") for at in range(-2, RULES.of - 1)]
+    assert account(over_midnight, RULES).alarms == 1  # the judge remembers yesterday
+    assert account([*over_midnight, a_window(DAY + 60.0 * RULES.of, "a")], RULES).alarms == 2
     assert account([*lasting, a_window(400.0, "a", of="q")], RULES).alarms == 2
     assert account([*lasting, a_window(400.0, "a", "b")], RULES).alarms == 2
 

@@ -9,7 +9,7 @@ from streaming.contracts.records import ReferenceSummary, WindowSummary, Wobble
 from streaming.drift import DriftHistory, DriftRules, judge_drift
 from streaming.reference import build_reference
 from streaming.season import SeasonalReference, learn_wobble
-from streaming.season.days import ENOUGH_DEGREES, MOST_WOBBLE, upper_wobble
+from streaming.season.strayed import ENOUGH_DEGREES, MOST_WOBBLE, upper_wobble
 from tests.streaming.days_data import CONTRACT, FEATURES, HOUR, history
 from tests.streaming.statistics_data import contract, number
 
