@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 
 from streaming.contracts.errors import Unreadable
 from streaming.contracts.events import Event, decode_event, joined
-from streaming.contracts.model import ModelContract
+from streaming.contracts.model import FeatureSpec, ModelContract
 from streaming.engines.arrow_rows import TYPES, ArrowRows
 
 FEW = 100
@@ -118,19 +118,22 @@ class Decoder:
         for _, event in rows:
             if event.unknown:
                 unknown = joined(unknown, event.unknown)
-        most, columns = self.contract.most_text_bytes, []
-        for spec in self.contract.features:
-            cells = [_cell(event, spec.name) for _, event in rows]
-            columns.append(_cut(pa.array(cells, TYPES[spec.kind]), most))
+        columns = {spec.name: self._column(spec, rows) for spec in self.contract.features}
         return Decoded(
-            batch=pa.RecordBatch.from_arrays(
-                columns, [spec.name for spec in self.contract.features]
-            ),
+            batch=pa.RecordBatch.from_arrays(list(columns.values()), list(columns)),
             times=np.array([event.time for _, event in rows], np.float64),
             index=np.array([number for number, _ in rows], np.int64),
             dead=tuple(dead),
             unknown=unknown,
         )
+
+    def _column(self, spec: FeatureSpec, rows: Rows) -> pa.Array[Any]:
+        cells: list[Any] = [event.values[spec.name] for _, event in rows]
+        if spec.kind == "text":
+            cells = [cut_text(cell, self.contract.most_text_bytes) for cell in cells]
+        elif any(event.non_finite for _, event in rows):
+            cells = [_cell(event, spec.name) for _, event in rows]
+        return pa.array(cells, TYPES[spec.kind])
 
     def _usable(self, table: pa.Table, now: float) -> NDArray[np.bool_]:
         """True for the rows which the rule would surely accept as they are."""

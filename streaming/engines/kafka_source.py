@@ -15,12 +15,13 @@ from typing import Any
 
 import apache_beam as beam
 from apache_beam.io.watermark_estimators import ManualWatermarkEstimator
-from apache_beam.utils.timestamp import Duration, Timestamp
+from apache_beam.utils.timestamp import Timestamp
 
 from streaming.contracts.codec import encode
 from streaming.engines.arrivals import Arrival, crossed, packed
 from streaming.engines.job import JobSettings, ModelJob
 from streaming.engines.kafka_shard import ShardReader, belongs, reader
+from streaming.engines.pauses import rest
 from streaming.engines.positions import (
     HOLD,
     FromTheBeginning,
@@ -90,7 +91,7 @@ class ReadEvents(beam.DoFn):  # type: ignore[misc]
             if lowest > NEVER_MS:
                 estimator.set_watermark(Timestamp(micros=lowest * 1000))
             pause = 0.0 if taken.more else pause
-        tracker.defer_remainder(Duration(pause))
+        tracker.defer_remainder(rest(pause))
 
     # -------------------------------------------------------------------- parts
 

@@ -8,9 +8,9 @@ from typing import Any
 import apache_beam as beam
 from apache_beam.io.restriction_trackers import OffsetRange, OffsetRestrictionTracker
 from apache_beam.transforms.core import RestrictionProvider
-from apache_beam.utils.timestamp import Duration
 
 from streaming.engines.kafka_shard import reader
+from streaming.engines.pauses import rest
 
 _END = 2**62
 _WAIT_SECONDS = 0.02
@@ -68,4 +68,4 @@ class ReadValues(beam.DoFn):  # type: ignore[misc]
         for _, messages in source.fetch({place: start}, most=100, wait_seconds=_WAIT_SECONDS):
             if tracker.try_claim(messages[-1].offset()):
                 yield from (m.value() for m in messages if m.value() is not None)
-        tracker.defer_remainder(Duration(self.pause_seconds))
+        tracker.defer_remainder(rest(self.pause_seconds))
