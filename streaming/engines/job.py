@@ -51,7 +51,7 @@ class JobSettings:
     busy_seconds: float = 0.5
     """A reading step ends after this long even when there is more to read."""
     rest_seconds: float = 0.0
-    """Pause between two steps of a shard, see `pauses`; 0 = a twentieth of the window, 0.2 to 1 s."""
+    """Pause between two steps of a shard (`pauses`); 0 = a twentieth of the window, 0.2 to 1 s."""
     idle_seconds: float = 5.0
     """A partition that brought nothing for this long no longer holds the windows open."""
     discover_seconds: float = 1.0
