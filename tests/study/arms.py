@@ -33,6 +33,8 @@ class Arm:
     reference_rows: int = 200_000
     rho: float = 0.0
     wobble: float = 0.0
+    learnt: int = 0
+    """From so many days before the reference's end the judge learns the wobble; 0: it is told."""
     floors: bool = False
     windows_a_day: int = HOURLY
     days_of_a_reference: int = 20
@@ -83,6 +85,14 @@ ARMS = (
         rows=200,
         wobble=0.05,
         reference_rows=20_000,
+    ),
+    Arm(name="wobble 0.02 sd, learnt", days=600, wobble=0.02, learnt=28),
+    Arm(
+        name="wobble 0.05 sd, 10,000 rows, learnt",
+        days=600,
+        rows=10_000,
+        wobble=0.05,
+        learnt=28,
     ),
     Arm(name="floors on", days=400, floors=True),
     Arm(name="floors on, 200 rows", days=400, rows=200, reference_rows=20_000, floors=True),

@@ -10,16 +10,22 @@ from collections import Counter
 from dataclasses import dataclass, field, replace
 
 import numpy as np
+from msgspec.structs import replace as replace_struct
 
-from streaming.contracts.records import ALARMED, FeatureVerdict
+from streaming.contracts.model import ModelContract
+from streaming.contracts.records import ALARMED, FeatureVerdict, ReferenceSummary
 from streaming.drift import DriftHistory, DriftRules, judge_drift, prepare_reference
 from streaming.drift.tally import Rate, Tally, rate
 from streaming.drift.wobble import Strays, alike
+from streaming.reference import build_reference
+from streaming.season import learn_wobble
 from tests.study.arms import Arm
 from tests.study.draws import Moves, Stream
 from tests.study.records import contract_of, features_of, reference_of, summaries, window_of
 
 DAY = 86_400.0
+DAYS_OF_YARDSTICK = 10
+"""Of which a reference is made whose wobble is learnt."""
 
 
 @dataclass(slots=True)
@@ -37,7 +43,9 @@ class Found:
 
 def rules_of(arm: Arm) -> DriftRules:
     """The rules that an arm is judged by."""
-    rules = DriftRules(false_alarms=arm.alarms, wobble_sd=arm.wobble, strays=simulated(arm.wobble))
+    rules = DriftRules(false_alarms=arm.alarms)
+    if not arm.learnt:
+        rules = replace(rules, wobble_sd=arm.wobble, strays=simulated(arm.wobble))
     return rules if arm.floors else replace(rules, suspected_sd=0.0, drifted_sd=0.0)
 
 
@@ -60,10 +68,7 @@ def _under_one_reference(arm: Arm, rng: np.random.Generator, found: Found) -> in
     stream, still = Stream(kinds, arm.rho), Moves.none(len(kinds))
     seconds = DAY / arm.windows_a_day
     contract, rules = contract_of(features_of(kinds), seconds), rules_of(arm)
-    # sampled feature by feature: a yardstick's own error does not depend on correlation
-    drawn = Stream(kinds).draw(rng, arm.reference_rows, 1, still)
-    reference = reference_of(summaries(drawn, 0, kinds), arm.reference_rows)
-    prepared = prepare_reference(reference, contract)
+    prepared = prepare_reference(_reference(arm, rng, contract), contract)
     history, tally, at = DriftHistory(), Tally(rules.of), 0
     for _day in range(arm.days_of_a_reference):
         tally.new_day()
@@ -80,6 +85,26 @@ def _under_one_reference(arm: Arm, rng: np.random.Generator, found: Found) -> in
                 kind = arm.kinds[int(name[1:])]
                 found.tests[f"{lane}, {_leading(alarmed[name])}, {kind}"] += 1
     return tally.alarms
+
+
+def _reference(arm: Arm, rng: np.random.Generator, contract: ModelContract) -> ReferenceSummary:
+    """The yardstick, sampled feature by feature: its own error does not depend on correlation.
+
+    Where the wobble is learnt, it is of the last of those days, and they strayed as well.
+    """
+    kinds = arm.chosen()
+    stream, still = Stream(kinds), Moves.none(len(kinds))
+    if not arm.learnt:
+        drawn = stream.draw(rng, arm.reference_rows, 1, still)
+        return reference_of(summaries(drawn, 0, kinds), arm.reference_rows)
+    rows, days = arm.reference_rows // DAYS_OF_YARDSTICK, []
+    for day in range(arm.learnt):
+        drawn = stream.draw(rng, rows, 1, Moves.wobble(rng, arm.wobble, kinds))
+        days.append(window_of(summaries(drawn, 0, kinds), day, DAY, rows))
+    reference = build_reference(
+        days[-DAYS_OF_YARDSTICK:], model=contract.model, version=1, at=arm.learnt * DAY
+    )
+    return replace_struct(reference, wobble=learn_wobble(days, reference, contract))
 
 
 def _leading(verdict: FeatureVerdict) -> str:

@@ -89,6 +89,13 @@ def test_false_alarms_are_as_many_as_were_allowed() -> None:
     assert set(how.begun) <= {"sustained", "single", "slow"}
 
 
+def test_a_wobble_that_is_learnt_keeps_the_budget_about_as_well_as_one_that_is_told() -> None:
+    arm = Arm(name="learnt", days=100, alarms=20.0, wobble=0.05, learnt=28)
+    found, _ = measure(arm, days=arm.days, seed=9)
+    assert found.low <= 1.2
+    assert 0.5 < found.ratio < 1.3
+
+
 def test_with_floors_on_hardly_anything_alarms() -> None:
     floors = Arm(name="floors", days=20, alarms=30.0, floors=True)
     found, _ = measure(floors, days=20, seed=8)
