@@ -72,9 +72,11 @@ class Wobble(Part, frozen=True, kw_only=True):
     shape: float | None = None
     """… of their shapes, …"""
     values: float | None = None
-    """… of the shares of single values and categories, …"""
+    """… of the shares of single values, …"""
+    categories: float | None = None
+    """… of those of categories …"""
     shares: float | None = None
-    """… and of those of missing values. None where history teaches nothing of it: as places."""
+    """… and of missing values. None where history teaches nothing of it: as places."""
 
 
 class SlotSummary(Part, frozen=True, kw_only=True):

@@ -150,7 +150,7 @@ def _together(
     if degrees < 1:
         return []
     gaps = float(np.sum((observed / n - expected) ** 2 / expected))
-    persistence = n * (rules.wobble.values**2 + 1.0 / m)
+    persistence = n * (rules.wobble.categories**2 + 1.0 / m)
     by_chance = degrees * (1.0 / n + 1.0 / counted)
     return [
         Evidence(
@@ -199,7 +199,7 @@ def _alone(
             m=shares.m,
             rules=rules,
             worth=worth,
-            wobble=rules.wobble.values**2,
+            wobble=rules.wobble.categories**2,
         )
         share = before / shares.m
         spread = sqrt(max(share * (1.0 - share), rules.share_floor))

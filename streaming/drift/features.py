@@ -55,9 +55,12 @@ class Limits:
 
     def grown(self, tests: Sequence[Evidence]) -> Limits:
         """With the budgets that lanes may have because their false alarms coincide (`growth`), and
-        because a feature without a location leaves the slow lane's to the others."""
+        because a feature without a location leaves the slow lane's to the others. A test that may
+        not suspect alone coincides with no other lane."""
         by = sum(
             test.weight * growth(self.sustained, self.single, self.slow, test.persistence)
+            if test.alone
+            else test.weight
             for test in tests
         ) / sum(test.weight for test in tests)
         if not any(test.name == "location" for test in tests):

@@ -8,8 +8,8 @@ with the first two:
     tau^2 = place^2 r1^2 + spread^2 r2^2 + rest^2 (1 - r1^2 - r2^2),
 
 where the rest is `shape` for the shape test and `values` for the share of a single value. Shares
-of categories stray like those of a Dirichlet law, by `values` in every direction, and those of
-missing, broken and unseen values by `shares` on the probit scale.
+of categories stray like those of a Dirichlet law, by `categories` in every direction, and those
+of missing, broken and unseen values by `shares` on the probit scale.
 """
 
 from __future__ import annotations
@@ -33,7 +33,8 @@ class Strays:
     spread: float
     shape: float
     values: float
-    """Of single values of a number beyond what place and spread explain, and of categories."""
+    """Of single values of a number beyond what place and spread explain."""
+    categories: float
     shares: float
     """Of missing, non-finite and unseen values."""
 
@@ -48,8 +49,10 @@ class Strays:
 
         >>> print(alike(0.05))
         0.050 sd
-        >>> print(Strays(place=0.02, spread=0.01, shape=0.0, values=0.01, shares=0.03))
-        place 0.020, spread 0.010, shape 0.000, values 0.010, shares 0.030 sd
+        >>> print(Strays(
+        ...     place=0.02, spread=0.01, shape=0.0, values=0.0, categories=0.01, shares=0.03
+        ... ))
+        place 0.020, spread 0.010, shape 0.000, values 0.000, categories 0.010, shares 0.030 sd
         """
         if len(set(astuple(self))) == 1:
             return f"{self.place:.3f} sd"
@@ -68,6 +71,7 @@ class Strays:
             spread=of(wobble.spread),
             shape=of(wobble.shape),
             values=of(wobble.values),
+            categories=of(wobble.categories),
             shares=of(wobble.shares),
         )
 
@@ -84,7 +88,7 @@ class Strays:
 @lru_cache(maxsize=1024)
 def alike(sd: float) -> Strays:
     """The same for every family."""
-    return Strays(place=sd, spread=sd, shape=sd, values=sd, shares=sd)
+    return Strays(place=sd, spread=sd, shape=sd, values=sd, categories=sd, shares=sd)
 
 
 def pooled_wobble(effects: npt.ArrayLike, rows: npt.ArrayLike) -> float:

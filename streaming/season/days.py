@@ -2,10 +2,10 @@
 
 Every day's rows are scored against the new yardstick, in the directions of each feature (`rulers`).
 What the means of a direction differ by from day to day beyond their sampling error is its wobble,
-pooled over the directions of a family (place, spread, shape, values, shares) and over features: of
-one feature alone a week says next to nothing. With a season the days of one slot are compared
-with each other, so that the season itself is no wobble, and it is the stray of an hour that is
-learnt, as the judge then assumes one for each hour.
+pooled over the directions of a family (place, spread, shape, values, categories, shares) and over
+features: of one feature alone a week says next to nothing. With a season the days of one slot are
+compared with each other, so that the season itself is no wobble, and it is the stray of an hour
+that is learnt, as the judge then assumes one for each hour.
 
 Few days are widened honestly: each value is an upper confidence bound (chi-square, with as many
 degrees as days and *independent* features give), and raised for the days that the yardstick
@@ -25,11 +25,26 @@ from streaming.contracts.records import ReferenceSummary, WindowSummary, Wobble
 from streaming.drift.prepared import PreparedReference, prepare_reference
 from streaming.drift.rules import DAY
 from streaming.grid import Floats
-from streaming.season.rulers import PLACE, SHAPE, SHARES, SPREAD, VALUES, Ruler, ruler_of
+from streaming.season.rulers import (
+    CATEGORIES,
+    PLACE,
+    SHAPE,
+    SHARES,
+    SPREAD,
+    VALUES,
+    Ruler,
+    ruler_of,
+)
 from streaming.season.slots import Season, slot_of
 from streaming.season.strayed import Cell, Pooled, Strayed, pooled, strayed
 
-_OTHERS = {"spread": SPREAD, "shape": SHAPE, "values": VALUES, "shares": SHARES}
+_OTHERS = {
+    "spread": SPREAD,
+    "shape": SHAPE,
+    "values": VALUES,
+    "categories": CATEGORIES,
+    "shares": SHARES,
+}
 
 
 @dataclass(slots=True, kw_only=True)

@@ -19,7 +19,7 @@ from streaming.drift.scores import DISPERSION, LOCATION, NumberScores, orthonorm
 from streaming.drift.shares import slope
 from streaming.grid import Floats
 
-PLACE, SPREAD, SHAPE, VALUES, SHARES = range(5)
+PLACE, SPREAD, SHAPE, VALUES, CATEGORIES, SHARES = range(6)
 LEAST_SHARE = 0.01
 """Rarer categories are left out, and rarer missing values …"""
 LEAST_COUNT = 20
@@ -83,7 +83,7 @@ def ruler_of(feature: PreparedFeature) -> Ruler:
         families += of_numbers
     elif feature.categories is not None and not feature.categories.error:
         cells = _cells(feature.categories)
-        families += [VALUES] * len(cells)
+        families += [CATEGORIES] * len(cells)
     noise = np.concatenate((np.ones(len(shares) + len(rows)), 1.0 - cells))
     slopes = [slope(share) for _, share in shares]
     return Ruler(

@@ -51,7 +51,7 @@ def rules_of(arm: Arm) -> DriftRules:
 
 def simulated(sd: float) -> Strays:
     """What strays in a simulated wobble: a number beyond its place and spread does not."""
-    return replace(alike(sd), shape=0.0)
+    return replace(alike(sd), shape=0.0, values=0.0)
 
 
 def simulate(arm: Arm, *, days: int, seed: int) -> Found:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from math import sqrt
 
 import numpy as np
+import pyarrow as pa
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -13,16 +14,21 @@ from scipy import special
 
 from streaming.contracts.errors import Misconfigured
 from streaming.contracts.records import NumericGrid, Wobble
+from streaming.drift.features import run_tests
 from streaming.drift.lasting import shape_variances, tail_variance, value_variance
+from streaming.drift.overlap import LEVEL
+from streaming.drift.prepared import prepare_reference
 from streaming.drift.quadratic import sum_of_squares_tail
 from streaming.drift.rules import DriftRules
 from streaming.drift.scores import SHAPE, NumberScores, prepare_scores
 from streaming.drift.shares import slope
 from streaming.drift.wobble import Strays, alike
 from streaming.grid import bucket_of, count_ids
+from tests.streaming.statistics_data import contract, number, reference, window
 
 ALL = np.ones(4, np.bool_)
 SDS = st.floats(0.0, 0.2)
+ONE = contract(number("x"))
 
 
 def scores_of(values: np.ndarray[tuple[int, ...], np.dtype[np.float64]]) -> NumberScores:
@@ -31,6 +37,10 @@ def scores_of(values: np.ndarray[tuple[int, ...], np.dtype[np.float64]]) -> Numb
     found = prepare_scores(grid)
     assert found is not None
     return found
+
+
+def rows_of(values: np.ndarray[tuple[int, ...], np.dtype[np.float64]]) -> pa.RecordBatch:
+    return pa.RecordBatch.from_arrays([pa.array(values)], ["x"])
 
 
 NORMAL = scores_of(np.random.default_rng(1).normal(size=50_000))
@@ -50,7 +60,7 @@ def test_who_strays_alike_everywhere_strays_alike_in_every_direction(sd: float) 
 def test_variances_lie_between_those_of_the_families(
     place: float, spread: float, rest: float
 ) -> None:
-    strays = Strays(place=place, spread=spread, shape=rest, values=rest, shares=0.0)
+    strays = Strays(place=place, spread=spread, shape=rest, values=rest, categories=0.0, shares=0.0)
     low, high = min(place, spread, rest) ** 2, max(place, spread, rest) ** 2
     for scores in (NORMAL, COUNTS):
         found = [*shape_variances(scores, ALL, strays), value_variance(scores, 3, strays)]
@@ -60,7 +70,7 @@ def test_variances_lie_between_those_of_the_families(
 
 def test_a_moved_and_stretched_normal_moves_shape_and_values_as_said() -> None:
     rng = np.random.default_rng(3)
-    strays = Strays(place=0.05, spread=0.03, shape=0.0, values=0.0, shares=0.0)
+    strays = Strays(place=0.05, spread=0.03, shape=0.0, values=0.0, categories=0.0, shares=0.0)
     rows, days = rng.normal(size=400_000), 400
     places = rng.normal(0.0, strays.place, days)
     scales = 1.0 + rng.normal(0.0, strays.spread, days) / sqrt(2.0)
@@ -77,7 +87,7 @@ def test_a_moved_and_stretched_normal_moves_shape_and_values_as_said() -> None:
 
 @pytest.mark.parametrize("share", [0.2, 0.02, 1e-3, 1e-5])
 def test_the_tail_of_a_normal_strays_with_place_and_spread(share: float) -> None:
-    strays = Strays(place=0.02, spread=0.02, shape=0.0, values=0.0, shares=0.0)
+    strays = Strays(place=0.02, spread=0.02, shape=0.0, values=0.0, categories=0.0, shares=0.0)
     rng = np.random.default_rng(4)
     cut = special.ndtri(share)
     place, spread = rng.normal(0.0, 0.02, (2, 200_000))
@@ -102,10 +112,40 @@ def test_an_old_record_and_a_family_without_history_stray_as_places() -> None:
     part = Wobble(sd=0.02, days=9, features=12, degrees=96.0, spread=0.01, shares=0.0)
     assert convert(to_builtins(part), Wobble) == part
     strays = DriftRules().with_wobble(part).wobble
-    assert strays == Strays(place=0.02, spread=0.01, shape=0.02, values=0.02, shares=0.0)
+    assert strays == Strays(
+        place=0.02, spread=0.01, shape=0.02, values=0.02, categories=0.02, shares=0.0
+    )
     assert DriftRules(learn_wobble=False).with_wobble(part).wobble == alike(0.05)
 
 
 def test_a_wobble_below_zero_is_refused() -> None:
     with pytest.raises(Misconfigured, match="must be 0 or more"):
-        Strays(place=-0.1, spread=0.0, shape=0.0, values=0.0, shares=0.0)
+        Strays(place=-0.1, spread=0.0, shape=0.0, values=0.0, categories=0.0, shares=0.0)
+
+
+def test_tests_agree_the_more_the_more_place_and_spread_stray() -> None:
+    rng = np.random.default_rng(7)
+    before = rows_of(rng.normal(size=100_000))
+    feature = prepare_reference(reference(before, ONE), ONE).features["x"]
+    now = window(0, rows_of(rng.normal(size=10_000)), ONE).features[0]
+
+    def overlap(place: float) -> float:
+        strays = Strays(
+            place=place, spread=place, shape=0.0, values=0.0, categories=0.0, shares=0.0
+        )
+        return feature.overlap(run_tests(now, feature, DriftRules(strays=strays))[0])
+
+    known = NORMAL.scores[:, : len(NORMAL.buckets)]
+    along = (known * NORMAL.shares) @ known[:2].T
+    for place in (0.0, 0.01, 0.05):
+        beyond = 10_000 * place**2 / (1.0 + 10_000 / 100_000)
+        covariance = (known * NORMAL.shares) @ known.T + beyond * along @ along.T
+        z = rng.multivariate_normal(np.zeros(6), covariance, 400_000)
+        hits = [
+            abs(z[:, 0]) >= np.quantile(abs(z[:, 0]), 1.0 - 0.4 * LEVEL),
+            abs(z[:, 1]) >= np.quantile(abs(z[:, 1]), 1.0 - 0.2 * LEVEL),
+        ]
+        squares = np.sum(z[:, SHAPE] ** 2, axis=1)
+        hits.append(squares >= np.quantile(squares, 1.0 - 0.2 * LEVEL))
+        drawn = np.any(hits, axis=0).mean() / (0.8 * LEVEL)
+        assert overlap(place) == pytest.approx(drawn, abs=0.035)

@@ -24,7 +24,7 @@ SHARES = np.array([0.4, 0.3, 0.15, 0.1, 0.05])
 
 
 def history(
-    *, place: float = 0.0, spread: float = 0.0, values: float = 0.0, shares: float = 0.0
+    *, place: float = 0.0, spread: float = 0.0, categories: float = 0.0, shares: float = 0.0
 ) -> list[WindowSummary]:
     """A window a day: normal numbers of which 5 % are missing, and words."""
     rng, found = np.random.default_rng(6), []
@@ -36,7 +36,7 @@ def history(
             gone = rng.random(ROWS) < special.ndtr(special.ndtri(0.05) + lost)
             columns.append(pa.array(numbers, mask=gone))
         for _ in range(WORDS):
-            own = rng.dirichlet(SHARES * (1.0 / values**2 - 1.0)) if values else SHARES
+            own = rng.dirichlet(SHARES * (1.0 / categories**2 - 1.0)) if categories else SHARES
             columns.append(pa.array(rng.choice(VALUES, ROWS, p=own)))
         batch = pa.RecordBatch.from_arrays(columns, NAMES)
         start = 86_400.0 * day
@@ -55,7 +55,7 @@ def learnt(windows: list[WindowSummary]) -> Wobble:
 
 
 @pytest.mark.parametrize(
-    ("family", "sd"), [("place", 0.05), ("spread", 0.05), ("values", 0.05), ("shares", 0.05)]
+    ("family", "sd"), [("place", 0.05), ("spread", 0.05), ("categories", 0.05), ("shares", 0.05)]
 )
 def test_what_strays_is_learnt_and_what_does_not_is_not(family: str, sd: float) -> None:
     found = learnt(history(**{family: sd}))
@@ -63,7 +63,7 @@ def test_what_strays_is_learnt_and_what_does_not_is_not(family: str, sd: float) 
         "place": found.sd,
         "spread": found.spread,
         "shape": found.shape,
-        "values": found.values,
+        "categories": found.categories,
         "shares": found.shares,
     }
     for name, value in known.items():
@@ -79,7 +79,8 @@ def test_few_directions_leave_a_family_to_the_places() -> None:
     days = history(place=0.05)
     found = learn_wobble(days, reference_of(days), names)
     assert found is not None
-    assert found.values is None  # no single value, no category
+    assert found.values is None  # no single value …
+    assert found.categories is None  # … and no category
     assert found.shape is not None
 
 
