@@ -225,6 +225,9 @@ class StreamSettings(Section):
     """none: one job serves all models. tenant, model: one job for each."""
     parallelism: int = Field(default=1, ge=1)
     """Workers of a job that is submitted afresh; `driftline job rescale` changes a running one."""
+    most_workers: int = Field(default=32, ge=1, le=32768)
+    """The most that a job can be rescaled to; each costs a little at every checkpoint. A savepoint
+    keeps the number it began with."""
     shards: int = Field(default=0, ge=0)
     """Reading steps that share a job's partitions, the most that workers can share; 0 = one per
     partition, at most 4. A savepoint keeps the number it began with."""

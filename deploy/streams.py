@@ -33,6 +33,7 @@ def job_settings(house: House, group: str) -> JobSettings:
         worker_endpoint=endpoints.workers or f"{HOST}:{ports.workers}",
         flink_rest=house.flink_url,
         parallelism=stream.parallelism,
+        most_workers=stream.most_workers,
         shards=stream.shards,
     )
 
@@ -92,11 +93,14 @@ class StreamJob:
 
         Raises
         ------
+        Misconfigured
+            When the job can never have so many workers; it runs on as it was.
         Unreachable
             When it does not come up again; the message says where the savepoint lies.
         """
         running = self.id()
         workers = parallelism or self.flink.parallelism(running)
+        wanted = replace(self.settings, parallelism=workers)  # refused before anything is stopped
         if workers > self.settings.reading_shards:
             say(
                 f"Only {self.settings.reading_shards} of {workers} workers can read: "
@@ -107,7 +111,7 @@ class StreamJob:
         say(f"{self.settings.name}: savepoint at {point}")
         self.cancel()
         try:
-            return submit_job(replace(self.settings, parallelism=workers, restore=point))
+            return submit_job(replace(wanted, restore=point))
         except DriftlineError as error:
             raise Unreachable(
                 f"{self.settings.name} did not come up again: {error} Its state is safe; "

@@ -265,6 +265,7 @@ def options(settings: JobSettings) -> list[str]:
         "--streaming",
         "--sdk_worker_parallelism=1",
         f"--parallelism={settings.parallelism}",
+        f"--max_parallelism={settings.most_workers}",
         f"--checkpointing_interval={round(settings.checkpoint_seconds * 1000)}",
         "--checkpointing_mode=EXACTLY_ONCE",
         "--externalized_checkpoints_enabled",

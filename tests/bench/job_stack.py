@@ -16,7 +16,7 @@ from deploy.setup.places import places
 from streaming.contracts.model import ModelContract
 from streaming.drift import DriftRules
 from streaming.engines.job import JobSettings, ModelJob
-from tests.bench.kafkaio_stack import NATIVE, SHIPPED, with_kafkaio
+from tests.bench.kafkaio_stack import HARNESS, PROCESSES, with_kafkaio
 
 NEEDED = ("kafka", "flink-jobmanager", "flink-taskmanager", "beam-jobserver", "beam-workers")
 
@@ -40,7 +40,7 @@ def job_stack(home: Path, ports: Ports, *, kafkaio: bool = False) -> Iterator[St
         ),
     )
     try:
-        stack.up((*NEEDED, NATIVE, SHIPPED) if kafkaio else NEEDED)
+        stack.up((*NEEDED, *PROCESSES) if kafkaio else NEEDED)
         yield stack
     finally:
         stack.down()
@@ -67,8 +67,8 @@ def job_settings(
     )
 
 
-def job_cpu(stack: Stack, *, of: tuple[str, ...] = (TASKMANAGER, WORKERS)) -> float:
-    """CPU seconds of the TaskManager and of the Python workers with all their children."""
+def job_cpu(stack: Stack, *, of: tuple[str, ...] = (TASKMANAGER, WORKERS, HARNESS)) -> float:
+    """CPU seconds of the TaskManager and of Beam's workers with all their children."""
     total = 0.0
     for status in stack.status():
         if status.name in of and status.pid:

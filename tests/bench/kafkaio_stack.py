@@ -1,11 +1,14 @@
-"""Beam's KafkaIO beside the job's stack: its jars on every class path, and an expansion service.
+"""Beam's KafkaIO beside the job's stack: its jars on every class path, and expansion services.
 
-KafkaIO is Java. The expansion service turns it into a part of a Python pipeline; that part runs in
-a Java harness inside the TaskManager (environment EMBEDDED), the shortest way that Beam has.
+KafkaIO is Java. An expansion service turns it into a part of a Python pipeline. Where that part
+runs is a setting: in a Java harness of its own, as Beam's container does when nothing is asked
+(`SHIPPED`, the container's own entry point without the container), or inside the TaskManager
+(`INSIDE`, `NATIVE`: environment EMBEDDED), the shortest way that Beam has.
 """
 
 from __future__ import annotations
 
+import json
 import os
 from collections.abc import Sequence
 from pathlib import Path
@@ -19,8 +22,11 @@ from deploy.setup import jars, java
 from deploy.setup.places import Places
 
 LOCK = Path(__file__).with_name("kafkaio.lock")
-NATIVE, SHIPPED = "beam-expansion-native", "beam-expansion"
-"""Reading by Flink itself (Beam's deprecated read), and as Beam reads when nothing is asked."""
+SHIPPED, INSIDE, NATIVE = "beam-expansion", "beam-expansion-inside", "beam-expansion-native"
+"""As Beam reads when nothing is asked, the same inside the TaskManager, and reading there by Flink
+itself (Beam's deprecated read)."""
+HARNESS = "beam-java-harness"
+PROCESSES = (HARNESS, SHIPPED, INSIDE, NATIVE)
 
 
 def kafkaio_jars(places: Places) -> list[Path]:
@@ -31,15 +37,17 @@ def kafkaio_jars(places: Places) -> list[Path]:
 
 
 def expansion_port(ports: Ports, name: str) -> int:
-    """Beside the job server's own, which knows no KafkaIO environment."""
-    return ports.jobserver_expansion - (10 if name == NATIVE else 11)
+    """Beside the job server's own, which knows no KafkaIO."""
+    return ports.jobserver_expansion - 10 - PROCESSES.index(name)
 
 
 def with_kafkaio(specs: Sequence[ProcessSpec], ports: Ports, places: Places) -> list[ProcessSpec]:
     """The same processes with KafkaIO on the class path of each JVM of Flink and Beam."""
     more = ":".join(map(str, kafkaio_jars(places)))
+    classes = f"{unstaged(places)}/*{os.pathsep}{more}"
     found = [_wider(spec, more) for spec in specs]
-    return [*found, *(expansion(name, ports, places, more) for name in (NATIVE, SHIPPED))]
+    services = (expansion(name, ports, places, classes) for name in (SHIPPED, INSIDE, NATIVE))
+    return [*found, harness(ports, places, classes), *services]
 
 
 def _wider(spec: ProcessSpec, more: str) -> ProcessSpec:
@@ -50,22 +58,47 @@ def _wider(spec: ProcessSpec, more: str) -> ProcessSpec:
     return replace(spec, argv=argv)
 
 
-def expansion(name: str, ports: Ports, places: Places, more: str) -> ProcessSpec:
-    """One of the two services; `more` are KafkaIO's jars as a class path."""
+def harness(ports: Ports, places: Places, classes: str) -> ProcessSpec:
+    """Beam's Java worker pool, the entry point of its container."""
+    port = expansion_port(ports, HARNESS)
+    where = f"external_service_address={HOST}:{port}"
+    return ProcessSpec(
+        name=HARNESS,
+        argv=(
+            str(java.program(places)),
+            "-Xmx1g",
+            "-cp",
+            classes,
+            "org.apache.beam.fn.harness.ExternalWorkerService",
+        ),
+        env={
+            "PIPELINE_OPTIONS": json.dumps({"beam:option:environment_options:v1": [where]}),
+        },
+        ready=Tcp(port=port),
+        address=f"{HOST}:{port}",
+    )
+
+
+def expansion(name: str, ports: Ports, places: Places, classes: str) -> ProcessSpec:
+    """One of the services."""
     port = expansion_port(ports, name)
-    how = ("--experiments=use_deprecated_read",) if name == NATIVE else ()
+    where: tuple[str, ...] = ("--defaultEnvironmentType=EMBEDDED",)
+    if name == SHIPPED:
+        pool = f"{HOST}:{expansion_port(ports, HARNESS)}"
+        where = ("--defaultEnvironmentType=EXTERNAL", f"--defaultEnvironmentConfig={pool}")
+    if name == NATIVE:
+        where = (*where, "--experiments=use_deprecated_read")
     return ProcessSpec(
         name=name,
         argv=(
             str(java.program(places)),
             "-Xmx256m",
             "-cp",
-            f"{unstaged(places)}/*{os.pathsep}{more}",
+            classes,
             "org.apache.beam.sdk.expansion.service.ExpansionService",
             str(port),
             "--javaClassLookupAllowlistFile=*",
-            "--defaultEnvironmentType=EMBEDDED",
-            *how,
+            *where,
         ),
         ready=Tcp(port=port),
         address=f"{HOST}:{port}",

@@ -1,8 +1,9 @@
 """The stream job with another source: Beam's KafkaIO, which hands over record by record.
 
 What follows is the same: windows, summaries, the keyed step that closes and judges, the sinks.
-``plain`` is what one writes first: KafkaIO as Beam ships it, each record decoded by itself.
-``best`` is the most that can be had: Flink reads natively, a bundle is decoded as columns.
+``shipped`` is what one gets first: KafkaIO in a Java harness of its own, each record decoded by
+itself. ``inside`` has the harness in the TaskManager. ``best`` is the most that can be had: Flink
+reads natively there, a bundle is decoded as columns.
 """
 
 from __future__ import annotations
@@ -29,7 +30,7 @@ from streaming.engines.reading import Fetch, Reading, Step
 from streaming.engines.windows import NEVER_MS
 from tests.bench.rows import RowByRow
 
-Way = Literal["plain", "best"]
+Way = Literal["shipped", "inside", "best"]
 FETCH = 5000
 BUNDLE = 10_000
 """Records that a bundle may gather: the larger, the better for this way."""

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from streaming.contracts.errors import Unreachable
+from streaming.contracts.errors import Misconfigured, Unreachable
 from streaming.contracts.model import ModelContract
 from streaming.drift import DriftRules
 from streaming.engines.flink import Flink, newest_checkpoint, options, submit
@@ -36,6 +36,12 @@ def test_bundles_end_before_checkpoints() -> None:
 
 def test_operators_are_not_chained_so_that_savepoints_fit_any_parallelism() -> None:
     assert "--operator_chaining" in options(settings())  # bare, it turns the default off
+
+
+def test_no_more_key_groups_than_workers_can_ever_be() -> None:
+    assert "--max_parallelism=32" in options(settings())
+    with pytest.raises(Misconfigured, match=r"33 workers .* stream.most_workers: 32"):
+        settings(parallelism=33)
 
 
 def test_a_job_goes_on_from_a_checkpoint_only_when_told() -> None:
