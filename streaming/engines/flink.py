@@ -5,15 +5,19 @@ from __future__ import annotations
 import logging
 import socket
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 from urllib.parse import urlsplit
 
 import httpx
+from tenacity import Retrying, retry_if_exception_type, wait_fixed
 
 from streaming.contracts.errors import NotFound, Permanent, Unreachable
 from streaming.engines.job import JobSettings
+
+Answer = TypeVar("Answer")
 
 _ENDED = frozenset({"FINISHED", "CANCELED", "FAILED"})
 _POLL_SECONDS = 0.25
@@ -116,8 +120,8 @@ class Flink:
             When it does not come up in time.
         """
         deadline = time.monotonic() + seconds
-        while not self.running(job_id):
-            found = self.status(job_id)
+        while not _asked(lambda: self.running(job_id), deadline):
+            found = _asked(lambda: self.status(job_id), deadline)
             if found.state in _ENDED:
                 raise Permanent(f"Job {found.name} is {found.state}: {found.trouble}")
             if time.monotonic() > deadline:
@@ -131,7 +135,7 @@ class Flink:
         """Cancel and wait until it has ended; its last checkpoint stays."""
         self._call("PATCH", f"/jobs/{job_id}", params={"mode": "cancel"})
         deadline = time.monotonic() + seconds
-        while self._get(f"/jobs/{job_id}")["state"] not in _ENDED:
+        while _asked(lambda: self._get(f"/jobs/{job_id}"), deadline)["state"] not in _ENDED:
             if time.monotonic() > deadline:
                 raise Unreachable(f"Job {job_id} is not cancelled after {seconds:.0f} s.")
             time.sleep(_POLL_SECONDS)
@@ -150,7 +154,7 @@ class Flink:
         asked = self._call("POST", f"/jobs/{job_id}/savepoints", json=body)
         path = f"/jobs/{job_id}/savepoints/{asked['request-id']}"
         deadline = time.monotonic() + seconds
-        while (answer := self._get(path))["status"]["id"] != "COMPLETED":
+        while (answer := _asked(lambda: self._get(path), deadline))["status"]["id"] != "COMPLETED":
             if time.monotonic() > deadline:
                 raise Unreachable(f"The savepoint of {job_id} is not done after {seconds:.0f} s.")
             time.sleep(_POLL_SECONDS)
@@ -189,6 +193,18 @@ class Flink:
         return answer.json() if answer.content else {}
 
 
+def _asked(ask: Callable[[], Answer], deadline: float) -> Answer:
+    """Flink's answer. One that is busy with taking a job may be silent for seconds: it is asked again
+    until `deadline`, in seconds of the monotonic clock."""
+    again = Retrying(
+        retry=retry_if_exception_type(Unreachable),
+        wait=wait_fixed(_POLL_SECONDS),
+        stop=lambda _: time.monotonic() > deadline,
+        reraise=True,
+    )
+    return again(ask)
+
+
 def submit(settings: JobSettings, *, seconds: float = 180.0) -> str:
     """Start the model's stream job and return its Flink id once all its parts run.
 
@@ -209,7 +225,7 @@ def submit(settings: JobSettings, *, seconds: float = 180.0) -> str:
     _probe(settings.job_endpoint)
     _send(settings)
     deadline = time.monotonic() + seconds
-    while (job_id := flink.find(settings.name)) is None:
+    while (job_id := _asked(lambda: flink.find(settings.name), deadline)) is None:
         if time.monotonic() > deadline:
             raise Unreachable(f"Job {settings.name} did not appear on {settings.flink_rest}.")
         time.sleep(_POLL_SECONDS)

@@ -74,3 +74,23 @@ def test_the_pause_between_steps_follows_the_window(window: float, pause: float)
     job = ModelJob(contract=contract, rules=DriftRules())
     chosen = JobSettings(models=(job,), bootstrap="", artifact_root="")
     assert chosen.pause_seconds == pause
+
+
+class Busy(Flink):
+    """It does not answer the first few times."""
+
+    silent = 2
+
+    def running(self, job_id: str) -> bool:
+        type(self).silent -= 1
+        if self.silent >= 0:
+            raise Unreachable("timed out")
+        return True
+
+
+def test_a_busy_flink_is_asked_again_until_the_time_is_over() -> None:
+    Busy("http://127.0.0.1:1").wait_running("x", seconds=30.0)
+    assert Busy.silent == -1
+    Busy.silent = 1_000_000
+    with pytest.raises(Unreachable, match="timed out"):
+        Busy("http://127.0.0.1:1").wait_running("x", seconds=0.3)
