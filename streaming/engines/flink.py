@@ -194,8 +194,8 @@ class Flink:
 
 
 def _asked(ask: Callable[[], Answer], deadline: float) -> Answer:
-    """Flink's answer. One that is busy with taking a job may be silent for seconds: it is asked again
-    until `deadline`, in seconds of the monotonic clock."""
+    """Flink's answer. One that is busy with taking a job may be silent for seconds: it is asked
+    again until `deadline`, in seconds of the monotonic clock."""
     again = Retrying(
         retry=retry_if_exception_type(Unreachable),
         wait=wait_fixed(_POLL_SECONDS),

@@ -42,9 +42,9 @@ class JobSettings:
     flink_rest: str = "http://127.0.0.1:8081"
     parallelism: int = 1
     most_workers: int = 32
-    """The most that a job can be rescaled to, fixed for the life of a savepoint. Flink keeps as many
-    groups of keys apart in every step and visits each at every checkpoint: with its own 128 an idle
-    job takes a tenth of a core for that."""
+    """The most that a job can be rescaled to, fixed for the life of a savepoint. Flink keeps as
+    many groups of keys apart in every step and visits each at every checkpoint: with its own 128
+    an idle job takes a tenth of a core for that."""
     shards: int = 0
     """Reading steps that share the partitions; the most that reading can be spread over. Fixed for
     the life of a savepoint. 0 = one per partition, at most `MOST_SHARDS`."""
@@ -71,7 +71,8 @@ class JobSettings:
             raise Misconfigured("A stream job of several models needs a group's name.")
         if self.parallelism > self.most_workers:
             raise Misconfigured(
-                f"{self.parallelism} workers are more than stream.most_workers: {self.most_workers}."
+                f"{self.parallelism} workers are more than "
+                f"stream.most_workers: {self.most_workers}."
             )
         for what, names in (
             ("model", [one.contract.model for one in self.models]),
