@@ -16,7 +16,6 @@ import numpy.typing as npt
 from scipy import special
 
 from streaming.drift.scores import DISPERSION, LOCATION, SHAPE, NumberScores
-from streaming.drift.shares import slope
 from streaming.drift.wobble import Strays
 from streaming.grid import Floats
 
@@ -44,11 +43,9 @@ def _variances(
 
 
 def tail_variance(share: float, strays: Strays) -> float:
-    """The same of the share beyond an end of the reference's values: it moves with place and
-    spread, whose directions have these correlations with a normal tail."""
-    of_place = slope(share)
-    of_spread = of_place * float(special.ndtri(share)) ** 2 / 2.0
-    return strays.variance(of_place, of_spread, 0.0)
+    """Variance over days of the probit of the share beyond an end of a number's values: it moves
+    with the place, and with the spread, whose effect is sqrt(2) of a stretch."""
+    return strays.place**2 + strays.spread**2 * float(special.ndtri(share)) ** 2 / 2.0
 
 
 def value_variance(scores: NumberScores, place: int, strays: Strays) -> float:

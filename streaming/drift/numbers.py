@@ -115,8 +115,7 @@ def _value_tests(
         only_more: bool = False,
         wobble: float | None = None,
     ) -> Evidence:
-        if wobble is None:
-            wobble = tail_variance((before + 0.5) / (m + 1.0), rules.wobble)
+        probit = tail_variance((before + 0.5) / (m + 1.0), rules.wobble)
         return share_test(
             name,
             count,
@@ -127,6 +126,7 @@ def _value_tests(
             worth=worth,
             only_more=only_more,
             wobble=wobble,
+            probit=probit,
         )
 
     def value(name: str, place: int) -> Evidence:

@@ -20,6 +20,8 @@ from streaming.drift.rules import DriftRules
 
 HEAVY = 0.02
 """A single value with a larger share has a test of its own."""
+_FAR = 0.5
+"""A smaller z is too small for its probit to be trusted."""
 MOST_HEAVY = 8
 """At most so many, the heaviest."""
 
@@ -58,19 +60,20 @@ def share_test(
     worth: float = 1.0,
     only_more: bool = False,
     wobble: float | None = None,
+    probit: float | None = None,
 ) -> Evidence:
     """`count` of `n` rows against the reference's count (`before`, may be fractional) of `m`.
 
     The reference's share is (before + 1/2) / (m + 1), so that zero of m is not taken for never; it
     is known as well as from `worth` (at most 1) of m rows.
-    `wobble` is the variance over days of the share in units of p (1 - p); without it that of a
-    probit which strays by the rules' `shares`. With `only_more`, fewer than before is no change:
-    nobody misses values that were never to be expected.
+    `wobble` is the variance over days of the share in units of p (1 - p); without it the share's
+    probit strays, by the variance `probit` or the rules' `shares`. A rare share then grows further
+    than it shrinks, so what was seen tells how many z that is. With `only_more`, fewer than before
+    is no change: nobody misses values that were never to be expected.
     """
-    share = (before + 0.5) / (m + 1.0)
-    if wobble is None:
-        wobble = rules.wobble.shares**2 * slope(share)
-    lasting, known = n * wobble, m * worth
+    share, known = (before + 0.5) / (m + 1.0), m * worth
+    of_probit = rules.wobble.shares**2 if probit is None else probit
+    lasting = n * (of_probit * slope(share) if wobble is None else wobble)
     z = effect = 0.0
     if not only_more or count > n * share:
         z, effect = (
@@ -79,10 +82,13 @@ def share_test(
         )
         if only_more:
             z, effect = max(0.0, z), max(0.0, effect)
+    stays = lasting / (1.0 + n / known)
+    if wobble is None and stays and abs(z) >= _FAR:
+        stays = of_probit * (z / _probits(share, count, n)) ** 2
     return Evidence(
         name=name,
         statistic=count / n,
-        p=two_sided(z, lasting / (1.0 + n / known)) if z else 1.0,
+        p=two_sided(z, stays) if z else 1.0,
         effect=effect,
         n=n,
         persistence=lasting + n / known,
@@ -98,6 +104,13 @@ def slope(share: float) -> float:
     phi(Phi^-1(p))^2 / (p (1 - p))."""
     far = float(special.ndtri(share)) ** 2
     return exp(-far) / (2.0 * pi * share * (1.0 - share))
+
+
+def _probits(share: float, count: int, n: int) -> float:
+    """How far `count` of `n` is from the share, on the probit scale; at least half a row is in and
+    half a row out."""
+    seen = min(max(count, 0.5), n - 0.5) / n
+    return float(special.ndtri(seen)) - float(special.ndtri(share))
 
 
 def worst_of(tests: list[Evidence]) -> list[Evidence]:

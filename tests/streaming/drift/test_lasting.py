@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from math import sqrt
 
 import numpy as np
@@ -21,7 +22,7 @@ from streaming.drift.prepared import prepare_reference
 from streaming.drift.quadratic import sum_of_squares_tail
 from streaming.drift.rules import DriftRules
 from streaming.drift.scores import SHAPE, NumberScores, prepare_scores
-from streaming.drift.shares import slope
+from streaming.drift.shares import share_test
 from streaming.drift.wobble import Strays, alike
 from streaming.grid import bucket_of, count_ids
 from tests.streaming.statistics_data import contract, number, reference, window
@@ -91,10 +92,22 @@ def test_the_tail_of_a_normal_strays_with_place_and_spread(share: float) -> None
     rng = np.random.default_rng(4)
     cut = special.ndtri(share)
     place, spread = rng.normal(0.0, 0.02, (2, 200_000))
-    moved = special.ndtr((cut - place) / (1.0 + spread / sqrt(2.0)))
-    seen = float(moved.var() / (share * (1.0 - share)))
-    assert tail_variance(share, strays) == pytest.approx(seen, rel=0.1)
-    assert slope(share) * 0.02**2 < tail_variance(share, strays)
+    moved = (cut - place) / (1.0 + spread / sqrt(2.0))
+    assert tail_variance(share, strays) == pytest.approx(float(moved.var()), rel=0.05)
+
+
+@pytest.mark.parametrize("share", [0.3, 0.05, 1e-3])
+def test_a_share_whose_probit_strays_is_as_rare_as_its_p_says(share: float) -> None:
+    rng, n, m = np.random.default_rng(8), 10_000, 10**9
+    rules = DriftRules(strays=replace(alike(0.0), shares=0.05))
+    cut = special.ndtri(share) + rng.normal(0.0, 0.05, 20_000)
+    counts = rng.binomial(n, special.ndtr(cut))
+    tests = [share_test("x", int(at), n, before=share * m, m=m, rules=rules) for at in counts]
+    p = np.array([test.p for test in tests])
+    assert all(test.m == m for test in tests)
+    for level in (0.1, 0.01, 0.001):
+        noise = 4.0 * sqrt(level / len(p))
+        assert np.mean(p <= level) == pytest.approx(level, rel=0.3, abs=noise)
 
 
 @pytest.mark.parametrize("weights", [(26.0, 26.0, 1.0, 1.0), (14.0, 5.0, 1.0), (3.0, 1.0)])
