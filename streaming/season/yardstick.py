@@ -1,9 +1,10 @@
 """The yardstick of a slot: its own history, shrunk towards the whole.
 
-With H periods and m rows behind a slot, its own error is v = tau^2 / H + 1/m (tau: the wobble);
-with s^2 the variance between slots beyond that, the slot counts with B = s^2 / (s^2 + v) and the
-whole with 1 - B (Morris 1983), and B v is the error that stays. A slot without history takes the
-whole and the error s^2; while there are too few slots to know s, `season_sd` is assumed.
+With H periods and m rows behind a slot, its own error is v = tau^2 / H + 1/m (tau: the wobble of
+its place, or of its categories); with s^2 the variance between slots beyond that, the slot counts
+with B = s^2 / (s^2 + v) and the whole with 1 - B (Morris 1983), and B v is the error that stays. A
+slot without history takes the whole and the error s^2; while there are too few slots to know s,
+`season_sd` is assumed.
 """
 
 from __future__ import annotations
@@ -76,7 +77,7 @@ class SeasonalReference:
             mine = own.get(whole.name)
             share, left = 0.0, between
             if slot is not None and mine is not None and _counted(mine) and between > 0.0:
-                error = self._error(slot, _counted(mine))
+                error = self._error(slot, mine)
                 share = between / (between + error)
                 left = share * error
             features.append(_mixed(mine, whole, share) if mine and share else whole)
@@ -90,8 +91,10 @@ class SeasonalReference:
         )
         return prepared.in_season(f"{name}, {periods} periods of history")
 
-    def _error(self, slot: SlotSummary, counted: int) -> float:
-        return self._rules.wobble_sd**2 / slot.periods + 1.0 / counted
+    def _error(self, slot: SlotSummary, mine: FeatureSummary) -> float:
+        strays = self._rules.wobble
+        wobble = strays.place if mine.categories is None else strays.categories
+        return wobble**2 / slot.periods + 1.0 / _counted(mine)
 
     def _spread(self) -> Mapping[str, float]:
         """For each feature the variance between slots, in squared standard deviations."""
@@ -103,7 +106,7 @@ class SeasonalReference:
             for mine in slot.features:
                 whole = self._whole.features.get(mine.name)
                 if whole is not None and _counted(mine):
-                    away = _distance(mine, whole) - self._error(slot, _counted(mine))
+                    away = _distance(mine, whole) - self._error(slot, mine)
                     found.setdefault(mine.name, []).append(away)
         return {name: max(0.0, float(np.mean(away))) for name, away in found.items()}
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 
 import msgspec
 import numpy as np
@@ -12,6 +13,7 @@ import pytest
 from streaming import summary
 from streaming.contracts.records import DriftVerdict, ReferenceSummary, WindowSummary
 from streaming.drift import DriftHistory, DriftRules, judge_drift, prepare_reference
+from streaming.drift.wobble import alike
 from streaming.reference import build_reference
 from streaming.season import SeasonalReference, learn_slots, slot_of
 from streaming.season.yardstick import ENOUGH_SLOTS
@@ -149,3 +151,18 @@ def test_a_mixed_slot_keeps_what_was_ever_seen(two_weeks: ReferenceSummary) -> N
     assert everything is not None
     assert set(slot.buckets.tolist()) == set(everything.buckets.tolist())
     assert prepared.features["fare"].extra_variance > 0.0
+
+
+def test_a_slot_of_categories_is_known_as_well_as_categories_stay_where_they_are() -> None:
+    history = hours(MONDAY, 7 * 24, np.random.default_rng(12), daily)
+    reference = learnt(history)
+
+    def left(sd: float) -> dict[str, float]:
+        strays = replace(alike(0.02), categories=sd)
+        yardstick = SeasonalReference(reference, CONTRACT, replace(RULES, strays=strays))
+        at = yardstick.at(MONDAY, MONDAY + HOUR)
+        return {name: one.extra_variance for name, one in at.features.items()}
+
+    calm, restless = left(0.0), left(0.1)
+    assert restless["fare"] == calm["fare"]
+    assert restless["payment"] > calm["payment"] + 0.005
