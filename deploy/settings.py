@@ -228,9 +228,9 @@ class StreamSettings(Section):
     most_workers: int = Field(default=32, ge=1, le=32768)
     """The most that a job can be rescaled to; each costs a little at every checkpoint. A savepoint
     keeps the number it began with."""
-    shards: int = Field(default=0, ge=0)
-    """Reading steps that share a job's partitions, the most that workers can share; 0 = one per
-    partition, at most 4. A savepoint keeps the number it began with."""
+    shards: int = Field(default=4, ge=1)
+    """Groups of partitions, the most workers that can read. A savepoint keeps the number it began
+    with."""
 
 
 class Settings(Section):

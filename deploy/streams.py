@@ -101,9 +101,9 @@ class StreamJob:
         running = self.id()
         workers = parallelism or self.flink.parallelism(running)
         wanted = replace(self.settings, parallelism=workers)  # refused before anything is stopped
-        if workers > self.settings.reading_shards:
+        if workers > self.settings.shards:
             say(
-                f"Only {self.settings.reading_shards} of {workers} workers can read: "
+                f"Only {self.settings.shards} of {workers} workers can read: "
                 "partitions are spread over that many shards (stream.shards)."
             )
         ensure_topics()

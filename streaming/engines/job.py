@@ -9,9 +9,6 @@ from streaming.contracts.errors import Misconfigured
 from streaming.contracts.model import ModelContract
 from streaming.drift import DriftRules
 
-MOST_SHARDS = 4
-"""Reading steps of a job unless more are asked for: more than cores gain nothing."""
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ModelJob:
@@ -45,9 +42,9 @@ class JobSettings:
     """The most that a job can be rescaled to, fixed for the life of a savepoint. Flink keeps as
     many groups of keys apart in every step and visits each at every checkpoint: with its own 128
     an idle job takes a tenth of a core for that."""
-    shards: int = 0
-    """Reading steps that share the partitions; the most that reading can be spread over. Fixed for
-    the life of a savepoint. 0 = one per partition, at most `MOST_SHARDS`."""
+    shards: int = 4
+    """Keys that share the partitions of all models, the most workers that can read. Fixed for the
+    life of a savepoint; one without a partition costs next to nothing."""
     checkpoint_seconds: float = 5.0
     checkpoint_folder: str = ""
     """Where checkpoints and savepoints go; empty = as Flink's own configuration says."""
@@ -55,7 +52,7 @@ class JobSettings:
     busy_seconds: float = 0.5
     """A reading step ends after this long even when there is more to read."""
     rest_seconds: float = 0.0
-    """Pause between two steps of a shard (`pauses`); 0 = a twentieth of the window, 0.2 to 1 s."""
+    """Rest of a shard that found no more to read; 0 = a twentieth of the window, 0.2 to 1 s."""
     idle_seconds: float = 5.0
     """A partition that brought nothing for this long no longer holds the windows open."""
     discover_seconds: float = 1.0
@@ -94,13 +91,12 @@ class JobSettings:
         return f"driftline-{self.group or self.models[0].contract.model}"
 
     @property
-    def reading_shards(self) -> int:
-        """The number of shards, settled."""
-        partitions = sum(one.contract.partitions for one in self.models)
-        return self.shards or max(1, min(MOST_SHARDS, partitions))
-
-    @property
     def pause_seconds(self) -> float:
-        """The pause between two steps, settled by the shortest window."""
+        """The rest, settled by the shortest window."""
         shortest = min(one.contract.window_seconds for one in self.models)
         return self.rest_seconds or min(1.0, max(0.2, shortest / 20))
+
+    @property
+    def tick_seconds(self) -> float:
+        """How often a reader is asked whether it is time for a step."""
+        return min(0.5, self.pause_seconds)

@@ -1,7 +1,8 @@
 """The events of many models, read in shards: fetches of thousands of records, summarised where
 they are read.
 
-Element = a shard, restriction = the positions of its partitions (`positions`), moved once per step.
+A shard is a key, how far its partitions are (`positions`) is its state, and ticks make its steps
+(`ticks`).
 New partitions of a topic join while the job runs. Only partials of windows, a few kilobytes each,
 leave a step, and dead or late records.
 """
@@ -14,34 +15,34 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import apache_beam as beam
-from apache_beam.io.watermark_estimators import ManualWatermarkEstimator
-from apache_beam.utils.timestamp import Timestamp
+from apache_beam.coders import BytesCoder
+from apache_beam.transforms.userstate import ReadModifyWriteStateSpec
 
 from streaming.contracts.codec import encode
+from streaming.contracts.errors import Misconfigured
 from streaming.engines.arrivals import Arrival, crossed, packed
 from streaming.engines.job import JobSettings, ModelJob
 from streaming.engines.kafka_shard import ShardReader, belongs, reader
-from streaming.engines.pauses import rest
 from streaming.engines.positions import (
-    HOLD,
-    FromTheBeginning,
     Place,
     Position,
     Positions,
     Shard,
+    read_positions,
+    write_positions,
 )
 from streaming.engines.reading import Fetch, Reading, Step
+from streaming.engines.ticks import Asked, Rests
 from streaming.engines.windows import NEVER_MS
 
 _WAIT_SECONDS = 0.02
-"""A step waits this long for records at most: the pause lies between steps, where it costs no
+"""A step waits this long for records at most: it rests between steps, where that costs no
 worker."""
 
 DEAD = "dead"
 LATE = "late"
 
-_TRACKER = beam.DoFn.RestrictionParam(FromTheBeginning())
-_ESTIMATOR = beam.DoFn.WatermarkEstimatorParam(ManualWatermarkEstimator.default_provider())
+_POSITIONS = beam.DoFn.StateParam(ReadModifyWriteStateSpec("positions", BytesCoder()))
 
 
 @dataclass(slots=True)
@@ -62,7 +63,8 @@ class Taken:
 @beam.typehints.with_input_types(tuple[int, int])
 @beam.typehints.with_output_types(tuple[str, bytes])
 class ReadEvents(beam.DoFn):  # type: ignore[misc]
-    """Shards in; (model, arrival) out, and (model, letter) for dead and late events."""
+    """Shards that are asked to read in; (model, arrival) out, and (model, letter) for dead and late
+    events."""
 
     def __init__(self, settings: JobSettings) -> None:
         self.settings = settings
@@ -74,26 +76,37 @@ class ReadEvents(beam.DoFn):  # type: ignore[misc]
         self.reading = {topic: Reading(one.contract) for topic, one in self.models.items()}
         self.idle_since: dict[Place, float] = {}
         self.told: dict[tuple[Shard, str], int] = {}
+        self.rests = Rests(self.settings.tick_seconds, self.settings.pause_seconds)
 
-    @beam.DoFn.unbounded_per_element()  # type: ignore[untyped-decorator]
-    def process(
-        self, element: Shard, tracker: Any = _TRACKER, estimator: Any = _ESTIMATOR
-    ) -> Iterator[Any]:
-        shard = (int(element[0]), int(element[1]))
-        pause = self.settings.pause_seconds
-        if tracker.try_claim(HOLD):
-            before = tracker.current_restriction().places()
-            taken = self._step(shard, before)
-            # those of a model that left the job stay where they are, should it come back
-            tracker.try_claim(Positions.of({**before, **taken.now}))
-            yield from self._outputs(shard, taken)
-            lowest = min((one.watermark_ms for one in taken.now.values()), default=NEVER_MS)
-            if lowest > NEVER_MS:
-                estimator.set_watermark(Timestamp(micros=lowest * 1000))
-            pause = 0.0 if taken.more else pause
-        tracker.defer_remainder(rest(pause))
+    def process(self, element: Asked, state: Any = _POSITIONS) -> Iterator[Any]:
+        """One step of a shard, unless it rests."""
+        number, asked_ms = element
+        if self.rests.due(number, asked_ms):
+            yield from self._read_on(int(number), state)
 
     # -------------------------------------------------------------------- parts
+
+    def _read_on(self, number: int, state: Any) -> Iterator[Any]:
+        positions = self._positions(state.read())
+        shard, before = (number, positions.shards), positions.places()
+        taken = self._step(shard, before)
+        # those of a model that left the job stay where they are, should it come back
+        after = Positions.of({**before, **taken.now}, shards=positions.shards)
+        if after != positions:
+            state.write(write_positions(after))
+        yield from self._outputs(shard, taken)
+        self.rests.ended(number, round(time.time() * 1000), more=taken.more)
+
+    def _positions(self, kept: bytes | None) -> Positions:
+        """Where the shard stands; at first it has read nothing and finds its partitions itself."""
+        shards = self.settings.shards
+        positions = read_positions(kept) if kept else Positions(shards=shards)
+        if positions.shards != shards:
+            raise Misconfigured(
+                f"The savepoint's job reads in {positions.shards} shards, the settings say "
+                f"{shards}: set stream.shards: {positions.shards}, or submit the job afresh."
+            )
+        return positions
 
     def _step(self, shard: Shard, before: Mapping[Place, Position]) -> Taken:
         source = reader(self.settings.bootstrap, (self.settings.name, shard))

@@ -21,7 +21,8 @@ from streaming.engines.job import JobSettings
 from streaming.engines.judge import SCHEMAS, SUMMARIES, CloseAndJudge, OnlyOf
 from streaming.engines.kafka_sink import WriteRecords
 from streaming.engines.kafka_source import DEAD, LATE, ReadEvents
-from streaming.engines.kafka_values import ReadValues
+from streaming.engines.kafka_values import ReadValues, place_key
+from streaming.engines.ticks import Ask, ticks
 
 
 def build(pipeline: Any, settings: JobSettings) -> None:
@@ -29,9 +30,10 @@ def build(pipeline: Any, settings: JobSettings) -> None:
 
     Names are part of a savepoint: a renamed step forgets its state.
     """
-    read = _read_events(pipeline, settings)
-    promotions = _quiet(pipeline, PROMOTIONS, Promotion, settings, "of these models")
-    versions = _quiet(pipeline, SCHEMA_VERSIONS, SchemaVersion, settings, "schemas of these")
+    clock = pipeline | "ticks" >> ticks(settings.tick_seconds)
+    read = _read_events(clock, settings)
+    promotions = _quiet(clock, PROMOTIONS, Promotion, settings, "of these models")
+    versions = _quiet(clock, SCHEMA_VERSIONS, SchemaVersion, settings, "schemas of these")
     judge = beam.ParDo(CloseAndJudge(settings))
     judged = (
         (read["arrivals"], promotions, versions)
@@ -45,26 +47,24 @@ def build(pipeline: Any, settings: JobSettings) -> None:
     _write(read[LATE], LATE_EVENTS, settings)
 
 
-def _read_events(pipeline: Any, settings: JobSettings) -> Any:
-    of = settings.reading_shards
+def _read_events(clock: Any, settings: JobSettings) -> Any:
+    shards = beam.ParDo(Ask(range(settings.shards))).with_output_types(tuple[int, int])
     return (
-        pipeline
-        | "shards" >> beam.Create([(number, of) for number in range(of)])
+        clock
+        | "shards" >> shards
         | "read events"
         >> beam.ParDo(ReadEvents(settings)).with_outputs(DEAD, LATE, main="arrivals")
     )
 
 
-def _quiet(
-    pipeline: Any, topic: Topic, kind: type[Record], settings: JobSettings, keep: str
-) -> Any:
+def _quiet(clock: Any, topic: Topic, kind: type[Record], settings: JobSettings, keep: str) -> Any:
     """The records of a topic that rarely says something; `keep` names the step that picks them."""
-    places = [(topic.name, partition, 0) for partition in range(topic.partitions)]
+    places = [place_key(topic.name, partition) for partition in range(topic.partitions)]
     models = frozenset(one.contract.model for one in settings.models)
     name = topic.name.replace("-", " ")
     return (
-        pipeline
-        | f"{name} topic" >> beam.Create(places)
+        clock
+        | f"{name} topic" >> beam.ParDo(Ask(places, 1.0)).with_output_types(tuple[str, int])
         | f"read {name}" >> beam.ParDo(ReadValues(settings.bootstrap))
         | keep >> beam.ParDo(OnlyOf(kind, models))
     )

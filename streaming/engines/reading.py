@@ -1,6 +1,6 @@
 """One reading step of one partition: fetches in, partials of windows and letters out.
 
-No Kafka and no Beam in here: the splittable source, the loop in one process and the tests all
+No Kafka and no Beam in here: the source of the job, the loop in one process and the tests all
 read through it.
 """
 

@@ -66,7 +66,7 @@ def test_the_house_has_a_job_for_each_group(
     assert found == jobs
     settings = house.job_settings("b")
     assert "b" in {one.contract.model for one in settings.models}
-    assert (settings.parallelism, settings.reading_shards) == (2, 3)
+    assert (settings.parallelism, settings.shards) == (2, 3)
     with pytest.raises(NotFound, match="no model c"):
         house.job_settings("c")
 
