@@ -36,7 +36,7 @@ _DENSITY[[0, -1]] /= 2.0
 _LITTLE = 0.02
 """With less persistence lanes hardly coincide."""
 _COARSE = 0.2
-_LEAST_NEWS = 0.2
+_LEAST_NEWS, _HALF_NEWS = 0.2, 0.2
 _HIGHEST = 0.5
 """No limit is laxer than this p, however large the budget."""
 
@@ -163,7 +163,7 @@ def _news(persistence: float) -> float:
     Of three lanes on one location 0.6 to 0.9 without persistence, 0.15 at 0.4 and 0.05 at 25;
     about 0.2 more where the others watch other tests as well.
     """
-    return _LEAST_NEWS + (1.0 - _LEAST_NEWS) / (1.0 + 10.0 * persistence)
+    return _LEAST_NEWS + (1.0 - _LEAST_NEWS) / (1.0 + (persistence / _HALF_NEWS) ** 2)
 
 
 @lru_cache(maxsize=8192)

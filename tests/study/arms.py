@@ -58,7 +58,14 @@ ARMS = (
         reference_rows=20_000,
         days_of_a_reference=5,
     ),
-    Arm(name="100,000 rows", days=800, kinds=TAILS, rows=100_000, reference_rows=1_000_000),
+    Arm(
+        name="100,000 rows",
+        days=800,
+        kinds=TAILS,
+        rows=100_000,
+        reference_rows=1_000_000,
+        days_of_a_reference=5,
+    ),
     Arm(
         name="100,000 rows, reference 20,000",
         days=1_200,
