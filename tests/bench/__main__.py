@@ -59,7 +59,7 @@ def measure_stream(report: BenchReport, folder: Path, quick: bool) -> BenchRepor
     from tests.bench.stream import StreamBench
 
     place = _emptied(folder / "stream")
-    bench = StreamBench(place, rounds=2 if quick else 5, events=100_000 if quick else 300_000)
+    bench = StreamBench(place, rounds=2 if quick else 5, events=100_000 if quick else 600_000)
     ratios, delay = bench.run(live_seconds=40 if quick else 150)
     return msgspec.structs.replace(
         report, ratios=(*report.ratios, *ratios), spreads=(*report.spreads, delay)
@@ -71,7 +71,7 @@ def measure_kafkaio(report: BenchReport, folder: Path, quick: bool) -> BenchRepo
     from tests.bench.kafkaio import KafkaIOBench
 
     place = _emptied(folder / "kafkaio")
-    bench = KafkaIOBench(place, rounds=2 if quick else 5, events=100_000 if quick else 300_000)
+    bench = KafkaIOBench(place, rounds=2 if quick else 5, events=100_000 if quick else 600_000)
     return msgspec.structs.replace(report, ratios=(*report.ratios, *bench.run()))
 
 
