@@ -7,6 +7,7 @@ both; CPU seconds stand beside wall time. Writes ``bench/report.json`` below DRI
 from __future__ import annotations
 
 import argparse
+import os
 import shutil
 import sys
 import time
@@ -16,6 +17,7 @@ import msgspec
 from rich.console import Console
 
 from deploy.configuration import home
+from streaming.engines.worker_pool import ONE_THREAD
 from tests.bench import table
 from tests.bench.child import Child
 from tests.bench.figures import BenchReport, Part, machine
@@ -39,6 +41,8 @@ def main() -> int:
     parser.add_argument("--quick", action="store_true", help="fewer and shorter rounds")
     parser.add_argument("--only", choices=PARTS, action="append", help="measure these parts")
     options = parser.parse_args()
+    # who is measured against the job's workers has no more threads for matrices than they have
+    os.environ.update(ONE_THREAD)
     folder = home() / "bench"
     folder.mkdir(parents=True, exist_ok=True)
     talk = Console(stderr=True, highlight=False)

@@ -80,7 +80,13 @@ class KafkaIOBench:
                 settings, f"{HOST}:{expansion_port(self.ports, EXPANSIONS[way])}", way
             )
         told = log.follow([topics.WINDOW_STATISTICS.name], from_start=True)
-        feed = Feed(self.bootstrap, contract, rounds=self.rounds, events=self.events)
+        feed = Feed(
+            self.bootstrap,
+            contract,
+            rounds=self.rounds,
+            events=self.events,
+            whole=way is None,
+        )
         made = [
             feed.round(stack, told, feed.payload(number), number)
             for number in range(self.rounds + 1)

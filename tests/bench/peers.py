@@ -10,6 +10,7 @@ Speaks JSON lines: a `Task` in, a `Round` out; the first line out is ``ready``.
 
 from __future__ import annotations
 
+import gc
 import sys
 import time
 from collections.abc import Iterator
@@ -52,6 +53,8 @@ class Peer:
         self.contract = contract
         self.reading = Reading(contract)
         self.job = ModelJob(contract=contract, rules=DriftRules())
+        gc.collect()
+        gc.freeze()  # as the job's worker does
 
     def do(self, task: Task) -> Round:
         """One task, timed."""
