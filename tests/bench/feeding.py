@@ -3,7 +3,7 @@
 A round is one transaction: readers of committed records, as librdkafka's and the job's are by
 default, see all of it at once. So the job reads a backlog, as its peers do, and does not wait for
 the producer. Beam's KafkaIO gets it without: it is slower than the producer, so it reads a backlog
-as well, and polling behind an open transaction it stood still for good in two runs of five.
+as well, and need not poll for long behind an open transaction.
 """
 
 from __future__ import annotations

@@ -73,13 +73,6 @@ class KafkaIOBench:
             job_settings(self.home, self.ports, contract),
             idle_seconds=86_400.0,  # rounds lie in the past: silence must not close windows
         )
-        if way is None:
-            job = flink.submit(settings)
-        else:
-            job = one_by_one.start(
-                settings, f"{HOST}:{expansion_port(self.ports, EXPANSIONS[way])}", way
-            )
-        told = log.follow([topics.WINDOW_STATISTICS.name], from_start=True)
         feed = Feed(
             self.bootstrap,
             contract,
@@ -87,9 +80,16 @@ class KafkaIOBench:
             events=self.events,
             whole=way is None,
         )
-        made = [
-            feed.round(stack, told, feed.payload(number), number)
-            for number in range(self.rounds + 1)
-        ]
+        payload = feed.payload(0)  # KafkaIO had better not wait long for its first record
+        if way is None:
+            job = flink.submit(settings)
+        else:
+            job = one_by_one.start(
+                settings, f"{HOST}:{expansion_port(self.ports, EXPANSIONS[way])}", way
+            )
+        told = log.follow([topics.WINDOW_STATISTICS.name], from_start=True)
+        made = [feed.round(stack, told, payload, 0)]
+        for number in range(1, self.rounds + 1):
+            made.append(feed.round(stack, told, feed.payload(number), number))
         flink.Flink(settings.flink_rest).cancel(job)
         return made[1:]
