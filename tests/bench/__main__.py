@@ -75,7 +75,6 @@ def measure_kafkaio(report: BenchReport, folder: Path, quick: bool) -> BenchRepo
     from tests.bench.kafkaio import KafkaIOBench
 
     place = _emptied(folder / "kafkaio")
-    # a bundle of KafkaIO's holds all that there is to read: more fill the TaskManager's heap
     bench = KafkaIOBench(place, rounds=2 if quick else 5, events=100_000 if quick else 300_000)
     return msgspec.structs.replace(report, ratios=(*report.ratios, *bench.run()))
 
