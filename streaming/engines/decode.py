@@ -95,10 +95,7 @@ class Decoder:
             rest.extend(places[~usable].tolist())
             places, table = places[usable], table.filter(pa.array(usable)).combine_chunks()
         rows, dead = self._row_by_row(values, sorted(rest), now)
-        unknown: dict[str, str] = self._sampled(values, places, now)
-        for _, event in rows:
-            if event.unknown:
-                unknown = joined(unknown, event.unknown)
+        unknown = _unknown(rows, self._sampled(values, places, now))
         index, columns = self._gather(places, table, rows)
         return Decoded(
             batch=pa.RecordBatch.from_arrays(
@@ -114,17 +111,13 @@ class Decoder:
     def _few(self, values: Sequence[bytes | None], now: float) -> Decoded:
         """The same of a short fetch, all by the rule."""
         rows, dead = self._row_by_row(values, range(len(values)), now)
-        unknown: dict[str, str] = {}
-        for _, event in rows:
-            if event.unknown:
-                unknown = joined(unknown, event.unknown)
         columns = {spec.name: self._column(spec, rows) for spec in self.contract.features}
         return Decoded(
             batch=pa.RecordBatch.from_arrays(list(columns.values()), list(columns)),
             times=np.array([event.time for _, event in rows], np.float64),
             index=np.array([number for number, _ in rows], np.int64),
             dead=tuple(dead),
-            unknown=unknown,
+            unknown=_unknown(rows, {}),
         )
 
     def _column(self, spec: FeatureSpec, rows: Rows) -> pa.Array[Any]:
@@ -201,6 +194,14 @@ class Decoder:
         features = [(spec.name, TYPES[spec.kind]) for spec in self.contract.features]
         known = {name for name, _ in features}
         return features + [(self.contract.time, pa.float64())] * (self.contract.time not in known)
+
+
+def _unknown(rows: Rows, noticed: dict[str, str]) -> dict[str, str]:
+    """The unknown fields of these rows, beside those that were noticed elsewhere."""
+    for _, event in rows:
+        if event.unknown:
+            noticed = joined(noticed, event.unknown)
+    return noticed
 
 
 def _dead(index: int, error: Unreadable) -> Dead:
