@@ -9,13 +9,11 @@ from streaming.drift.history import DriftHistory
 from streaming.drift.judge import judge_drift
 from streaming.drift.prepared import PreparedReference, prepare_reference
 from streaming.drift.rules import DriftRules
-from streaming.drift.wobble import pooled_wobble
 
 __all__ = [
     "DriftHistory",
     "DriftRules",
     "PreparedReference",
     "judge_drift",
-    "pooled_wobble",
     "prepare_reference",
 ]

@@ -40,7 +40,7 @@ class DriftRules:
     wobble_sd: float = 0.05
     """How far a healthy feature strays from its reference from day to day, in standard
     deviations. It does not average out within a day, so limits add it to the sampling error.
-    0.05 keeps limits under the floor from about 1,000 rows; `pooled_wobble` estimates it."""
+    0.05 keeps limits under the floor from about 1,000 rows; history replaces it (`season.days`)."""
     learn_wobble: bool = True
     """Whether a reference that has learnt its wobble from history replaces `wobble_sd`."""
     strays: Strays | None = None
