@@ -16,8 +16,7 @@ the budget up to 900 times.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
-from functools import lru_cache
+from dataclasses import dataclass
 from math import isfinite
 from typing import Literal
 
@@ -29,7 +28,7 @@ from streaming.drift.categories import category_tests
 from streaming.drift.evidence import Evidence
 from streaming.drift.familiar import UNSEEN, Seen, seen_categories, seen_numbers
 from streaming.drift.history import Level, Past
-from streaming.drift.limits import Lane, growth
+from streaming.drift.lanes import Limits, location_of
 from streaming.drift.numbers import number_tests
 from streaming.drift.prepared import PreparedFeature
 from streaming.drift.reach import limit_of
@@ -45,49 +44,12 @@ _LARGEST = 1e12
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Limits:
-    """The rules and the three lanes that share the budget."""
-
-    rules: DriftRules
-    sustained: Lane
-    single: Lane
-    slow: Lane
-
-    def grown(self, tests: Sequence[Evidence]) -> Limits:
-        """With the budgets that lanes may have because their false alarms coincide (`growth`), and
-        because a feature without a location leaves the slow lane's to the others. A test that may
-        not suspect alone coincides with no other lane."""
-        by = sum(
-            test.weight * growth(self.sustained, self.single, self.slow, test.persistence)
-            if test.alone
-            else test.weight
-            for test in tests
-        ) / sum(test.weight for test in tests)
-        if not any(test.name == "location" for test in tests):
-            by /= 1.0 - self.rules.slow_share
-        return _grown(self, round(by, 2))
-
-
-@lru_cache(maxsize=4_096)
-def _grown(limits: Limits, by: float) -> Limits:
-    def more(lane: Lane) -> Lane:
-        return replace(lane, alarms=lane.alarms * by)
-
-    return replace(
-        limits,
-        sustained=more(limits.sustained),
-        single=more(limits.single),
-        slow=more(limits.slow),
-    )
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
 class Before:
     """What is remembered of one feature, and where the present window lies."""
 
     past: Sequence[Past]
     """The earlier windows that still count, at most `of` - 1."""
-    sums: Sums | None
+    sums: tuple[Sums, ...]
     window_start: float
     oldest: float
     """Sums from before this time no longer count."""
@@ -101,7 +63,7 @@ def judge_feature(
     limits: Limits,
     *,
     schema_complains: bool,
-) -> tuple[FeatureVerdict, Level | None, Sums | None]:
+) -> tuple[FeatureVerdict, Level | None, tuple[Sums, ...]]:
     """The verdict on one feature, its level (None when not judged) and sums for the history.
 
     Parameters
@@ -129,10 +91,10 @@ def judge_feature(
     slow = _slow(tests, before, limits)
     outcome, lane = _outcome(levels, suspected_now, slow, rules)
     verdict = _verdict(name, now.rows, outcome, levels, significant, sustained, rules)
-    if lane == "slow" and slow is not None:
-        verdict = _crept(verdict, slow)
+    if lane == "slow":
+        verdict = _crept(verdict, max(slow, key=lambda one: one.reached))
     verdict = replace_struct(verdict, lane=lane, distances=seen.distances, histogram=seen.histogram)
-    return verdict, level, before.sums if slow is None else slow.sums
+    return verdict, level, tuple(one.sums for one in slow) or before.sums
 
 
 def _crept(verdict: FeatureVerdict, slow: Slow) -> FeatureVerdict:
@@ -144,11 +106,11 @@ def _crept(verdict: FeatureVerdict, slow: Slow) -> FeatureVerdict:
     return replace_struct(verdict, effect=abs(slow.effect), test="location", limit_sd=limit)
 
 
-def _slow(tests: Sequence[Evidence], before: Before, limits: Limits) -> Slow | None:
-    """The slow lane, for features that have a location."""
-    test = next((test for test in tests if test.name == "location"), None)
+def _slow(tests: Sequence[Evidence], before: Before, limits: Limits) -> tuple[Slow, ...]:
+    """The slow lane's sums, for features that have a location."""
+    test = location_of(tests)
     if test is None:
-        return None
+        return ()
     rules = limits.rules
     return slow_lane(
         before.sums,
@@ -157,7 +119,7 @@ def _slow(tests: Sequence[Evidence], before: Before, limits: Limits) -> Slow | N
         persistence=test.persistence,
         window_start=before.window_start,
         oldest=before.oldest,
-        lane=limits.slow,
+        lanes=limits.slow,
         floor=rules.suspected_sd,
         least=rules.of * rules.suspected_sd / 2.0,
     )
@@ -245,7 +207,7 @@ _Raised = Literal["", "sustained", "single", "slow"]
 
 
 def _outcome(
-    levels: Sequence[int], suspected_now: Level, slow: Slow | None, rules: DriftRules
+    levels: Sequence[int], suspected_now: Level, slow: Sequence[Slow], rules: DriftRules
 ) -> tuple[DriftOutcome, _Raised]:
     """The outcome and the lane that raised it."""
     if sum(level >= Level.DRIFTED for level in levels) >= rules.sustained:
@@ -254,7 +216,7 @@ def _outcome(
         return "suspected", "sustained"
     if suspected_now >= Level.SUSPECTED:
         return "suspected", "single"
-    if slow is not None and slow.beyond:
+    if any(one.beyond for one in slow):
         return "suspected", "slow"
     return "stable", ""
 

@@ -38,8 +38,8 @@ class DriftHistory(msgspec.Struct, frozen=True, kw_only=True):
 
     reference_id: str = ""
     features: dict[str, tuple[Past, ...]] = {}
-    sums: dict[str, Sums] = {}
-    """Of the slow lane."""
+    sums: dict[str, tuple[Sums, ...]] = {}
+    """Of the slow lane, one for each of its speeds."""
 
     def for_reference(self, reference_id: str) -> DriftHistory:
         """This history, or an empty one when it belongs to another reference."""

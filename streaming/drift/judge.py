@@ -18,8 +18,9 @@ from streaming.contracts.records import (
 )
 from streaming.drift import history as memory
 from streaming.drift import reasons
-from streaming.drift.features import Before, Limits, is_lost, judge_feature
+from streaming.drift.features import Before, is_lost, judge_feature
 from streaming.drift.history import DriftHistory, Past
+from streaming.drift.lanes import Limits
 from streaming.drift.limits import lanes
 from streaming.drift.member import judge_together
 from streaming.drift.prepared import PreparedReference, prepare_reference
@@ -101,7 +102,7 @@ def _judge_features(
         rules = replace(rules, wobble_seconds=min(rules.wobble_seconds, HOUR))
     members = len(judged) + (reference.together is not None)
     sustained, single, slow = lanes(rules, features=members, window_seconds=place.seconds)
-    limits = Limits(rules=rules, sustained=sustained, single=single, slow=slow)
+    limits = Limits(rules=rules, sustained=sustained, single=single, slow=(slow,))
     oldest = memory.oldest(window_start=place.start, window_seconds=place.seconds, of=rules.of)
     summaries = {summary.name: summary for summary in window.features}
     complaints = {anomaly.feature for anomaly in window.anomalies}
@@ -115,7 +116,7 @@ def _judge_features(
             reference.features.get(spec.name),
             Before(
                 past=memory.before(own, window_start=place.start, oldest=oldest, of=rules.of),
-                sums=past.sums.get(spec.name),
+                sums=past.sums.get(spec.name, ()),
                 window_start=place.start,
                 oldest=oldest,
             ),
@@ -125,7 +126,7 @@ def _judge_features(
         verdicts.append(verdict)
         if level is not None:
             after[spec.name] = memory.remember(own, Past(place.start, int(level)), of=rules.of)
-        if summed is not None:
+        if summed:
             sums[spec.name] = summed
     if reference.together is not None:
         own = past.features.get(TOGETHER, ())

@@ -50,7 +50,8 @@ class DriftRules:
     single_share: float = 0.2
     """Part of the budget for suspecting after one window; …"""
     slow_share: float = 0.2
-    """… and for what creeps in over many (`slow`); the rest is for `sustained` windows."""
+    """… and for what creeps in over many (`slow`); the rest is for `sustained` windows, which
+    leave most of it to the others where no error persists (`lanes`)."""
     season: Literal["none", "hour-of-day", "hour-of-week"] = "none"
     """Whether the yardstick is that of the window's hour."""
     season_zone: str = "UTC"

@@ -1,4 +1,4 @@
-"""The slow lane: a CUSUM of effects, for ramps that no window shows.
+"""The slow lane: sums of effects, for ramps and small steps that no window shows.
 
 Page's cumulative sum (1954) in effect space: with d the location effect of a window in standard
 deviations and kappa the drift that is tolerated,
@@ -8,7 +8,10 @@ deviations and kappa the drift that is tolerated,
 In effect space more rows make the sum surer, never more sensitive to what is too small to matter;
 on raw z the same wobble of 0.02 sd gives thousands of alarms a month. kappa is half the suspected
 floor, or more where the persistent error alone would pass it too often, and at least 0.75 standard
-errors: ramps of 0.002 sd a window are found soonest then. h is the smallest value with
+errors: ramps of 0.002 sd a window are found soonest then. A second sum with 1.75 standard errors
+finds what takes two or three windows (a CUSUM is best for a step of twice its kappa: Moustakides
+1986; several at once: Lorden 1971); it runs only where its kappa is the larger one. h is the
+smallest value with
 
     F (W / L) E_theta[ 1 - exp(-L (1 / ARL(kappa - theta) + 1 / ARL(kappa + theta))) ] = budget
 
@@ -19,7 +22,7 @@ Markov chain on 30 states (Brook & Evans 1972), exact enough where Siegmund's fo
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from math import exp, log, sqrt
@@ -40,8 +43,8 @@ _SMALLEST, _LARGEST = 1e-2, 1e4
 """No limit lies beyond these, in sampling errors."""
 _NONE = 0.03
 """A persistent error below this part of the sampling error changes no limit."""
-_LEAST_KAPPA = 0.75
-"""In standard errors: smaller ones find no ramp sooner (measured)."""
+_RAMPS, _STEPS = 0.75, 1.75
+"""Least kappa of the two sums, in standard errors. Smaller ones find no ramp sooner (measured)."""
 _REST = 4.0
 """A sum is cut at its limit and so many kappa: the lane calms down soon after the change has."""
 
@@ -71,9 +74,14 @@ class Slow:
     kappa: float
 
     @property
+    def reached(self) -> float:
+        """The larger sum over its limit."""
+        return max(self.sums.up, self.sums.down) / self.limit
+
+    @property
     def beyond(self) -> bool:
         """Whether a sum exceeds its limit."""
-        return max(self.sums.up, self.sums.down) > self.limit
+        return self.reached > 1.0
 
     @property
     def effect(self) -> float:
@@ -90,29 +98,29 @@ class Slow:
 
 
 def slow_lane(
-    past: Sums | None,
+    past: Sequence[Sums],
     *,
     effect: float,
     n: int,
     persistence: float,
     window_start: float,
     oldest: float,
-    lane: Lane,
+    lanes: Sequence[Lane],
     floor: float,
     least: float,
-) -> Slow:
+) -> tuple[Slow, ...]:
     """Add a window to the sums.
 
     Parameters
     ----------
     past:
-        From the window before; None at the beginning.
+        From the window before, one for each lane; a missing one begins at zero.
     effect, n, persistence:
         Of the location test in this window.
     oldest:
         Sums from before this time no longer count.
-    lane:
-        Its share of the budget.
+    lanes:
+        Shares of the budget: of the sum for ramps, and of the quicker one if it runs.
     floor:
         The suspected effect, in standard deviations.
     least:
@@ -120,23 +128,46 @@ def slow_lane(
         and the lane is for what takes longer.
     """
     lasting, error = sqrt(persistence / n), 1.0 / sqrt(n)
-    kappa = max(_LEAST_KAPPA * error, tolerated(lane, lasting, floor))
-    limit = max(least, threshold(lane, error, lasting, kappa))
+    # what reaches the floor is the other lanes' business; it must not linger here
+    effect = max(-floor, min(floor, effect)) if floor else effect
+    found = []
+    for at, (lane, step) in enumerate(zip(lanes, (_RAMPS, _STEPS), strict=False)):
+        kappa = max(step * error, tolerated(lanes[0], lasting, floor))
+        limit = max(least, threshold(lane, error, lasting, kappa))
+        before = past[at] if at < len(past) else None
+        sums = _added(before, effect, kappa, limit + _REST * kappa, window_start, oldest)
+        found.append(Slow(sums, limit, kappa))
+    return tuple(found)
+
+
+def _added(
+    past: Sums | None, effect: float, kappa: float, most: float, window_start: float, oldest: float
+) -> Sums:
     if past is not None and window_start < past.window_start:
-        return Slow(past, limit, kappa)
+        return past
     up, down, windows = 0.0, 0.0, 0
     if past is not None and past.window_start >= oldest:
         again = past.window_start == window_start
         up = past.up_before if again else past.up
         down = past.down_before if again else past.down
         windows = past.windows_before if again else past.windows
-    most = limit + _REST * kappa
-    # what reaches the floor is the other lanes' business; it must not linger here
-    effect = max(-floor, min(floor, effect)) if floor else effect
     more = min(most, max(0.0, up + effect - kappa))
     less = min(most, max(0.0, down - effect - kappa))
     counted = windows + 1 if max(more, less) > 0.0 else 0
-    return Slow(Sums(window_start, more, less, counted, up, down, windows), limit, kappa)
+    return Sums(window_start, more, less, counted, up, down, windows)
+
+
+def has_two_speeds(lane: Lane, n: int, persistence: float, floor: float) -> bool:
+    """Whether a quicker sum would differ from the one for ramps: nothing that persists, and no
+    floor, lies above its kappa.
+
+    >>> lane = Lane(0.2, 720.0, 20, 24.0, 1, 1)
+    >>> has_two_speeds(lane, 1_000, 0.005, 0.0), has_two_speeds(lane, 1_000, 0.5, 0.0)
+    (True, False)
+    >>> has_two_speeds(lane, 1_000, 0.005, floor=0.25)
+    False
+    """
+    return _STEPS / sqrt(n) > tolerated(lane, sqrt(persistence / n), floor)
 
 
 def tolerated(lane: Lane, lasting: float, floor: float) -> float:

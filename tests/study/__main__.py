@@ -17,6 +17,7 @@ from tests.peers.peer import Peer
 from tests.streaming.statistics_data import TAXI
 from tests.study.arms import ARMS
 from tests.study.changes import CHANGES
+from tests.study.power import Delay
 from tests.study.quiet import measure
 from tests.study.tables import TALK, log_folder, show
 
@@ -95,7 +96,9 @@ def power(
     only: Annotated[str, typer.Option(help="Changes whose name contains this.")] = "",
     seed: Seed = 1,
 ) -> None:
-    """Median windows until a change is found, beside other detectors at the same budget.
+    """Windows until a change is found, beside other detectors at the same budget.
+
+    Median and, in brackets, mean.
 
     Example: `python -m tests.study power --trials 20 --only ramp`
     """
@@ -105,7 +108,7 @@ def power(
     with Peer("river", log_folder() / "river.log") as peer:
         for change in CHANGES:
             if only in change.name:
-                for size in (1_000, 10_000):
+                for size in study_of_power.SIZES:
                     TALK.print(f"{change.name}, {size:,} rows")
                     found += study_of_power.measure(
                         change, size, trials=trials, seed=seed, peer=peer
@@ -113,17 +116,17 @@ def power(
     detectors = list(dict.fromkeys(one.detector for one in found))
     shown = []
     for name, size in dict.fromkeys((one.change, one.rows) for one in found):
-        own = {o.detector: o.windows for o in found if (o.change, o.rows) == (name, size)}
+        own = {o.detector: o for o in found if (o.change, o.rows) == (name, size)}
         cells = {detector: _windows(own.get(detector)) for detector in detectors}
-        events = f"{own['ours'] * size:,.0f}"
+        events = f"{own['ours'].windows * size:,.0f}"
         shown.append({"change": name, "rows": f"{size:,}", **cells, "ours, events": events})
     show("power", shown, {"seed": seed, "trials": trials})
 
 
-def _windows(median: float | None) -> str:
-    if median is None:
+def _windows(delay: Delay | None) -> str:
+    if delay is None:
         return "–"
-    return "never" if median == inf else f"{median:g}"
+    return "never" if delay.windows == inf else f"{delay.windows:g} ({delay.mean:.1f})"
 
 
 @app.command()
@@ -217,6 +220,34 @@ def seasons(
     show("seasons", rows, {})
 
 
+@app.command()
+def together(
+    scale: Annotated[float, typer.Option(help="Of the draws.")] = 1.0,
+    seed: Seed = 1,
+) -> None:
+    """How features move together: tails, false alarms, how fast a turned pair is found.
+
+    Example: `python -m tests.study together --scale 0.1`
+    """
+    from tests.study import together as study_of_together
+
+    study_of_together.main(scale, seed)
+
+
+@app.command()
+def wobble(
+    draws: Annotated[int, typer.Option(help="Histories for each line.")] = 300,
+    seed: Seed = 1,
+) -> None:
+    """False alarms when the wobble is learnt from few days, in closed form.
+
+    Example: `python -m tests.study wobble --draws 100`
+    """
+    from tests.study import wobble as study_of_wobble
+
+    study_of_wobble.main(draws, seed)
+
+
 @app.command("all")
 def everything(seed: Seed = 1) -> None:
     """Every study, the cheap ones first.
@@ -229,6 +260,8 @@ def everything(seed: Seed = 1) -> None:
         TALK.print("Left out: taxi; its rows are not here, DRIFTLINE_TAXI names them.")
     robust(10, seed)
     seasons(5)
+    wobble(300, seed)
+    together(1.0, seed)
     peers(1_000, seed)
     power(100, "", seed)
     quiet(1.0, "", seed)

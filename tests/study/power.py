@@ -26,7 +26,9 @@ from tests.study.draws import Drawn
 from tests.study.records import contract_of, reference_of, summaries, window_of
 
 FEATURES, HOUR, WINDOWS = 20, 3_600.0, 720
-REFERENCE = 200_000
+SIZES = 200, 1_000, 10_000
+"""Rows of a window."""
+REFERENCE, REFERENCES = 200_000, 4
 WARM, OURS_WARM = 200, 20
 """Windows before the change: detectors that learn the mean get more than we need."""
 QUIET, QUIET_TFDV, QUIET_SERIES = 30_000, 10_000, 60
@@ -37,12 +39,15 @@ DEFAULT_FLOORS = DriftRules(wobble_sd=0.0)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Delay:
-    """Median windows until a change is found; infinite when most trials end before."""
+    """Windows until a change is found."""
 
     change: str
     rows: int
     detector: str
     windows: float
+    """Their median; infinite when most trials end before."""
+    mean: float
+    """A trial that ends before counts as long as it lasted."""
 
 
 def first(alarms: Sequence[bool] | np.ndarray[tuple[int, ...], np.dtype[np.bool_]]) -> float:
@@ -177,34 +182,67 @@ def tuned(peer: Peer, quiet: Floats) -> tuple[Series, ...]:
 
 
 def measure(change: Change, rows: int, *, trials: int, seed: int, peer: Peer | None) -> list[Delay]:
-    """Median delays of every detector; without a peer process only ours and single windows."""
+    """Delays of every detector; without a peer process only ours and single windows.
+
+    The trials are spread over several references, for each of which the others are tuned anew.
+    """
     rng = np.random.default_rng([seed, rows])
-    reference = rng.multinomial(REFERENCE, change.shares(-1))
-    streams = [draw(change, rng, rows, WARM, change.horizon) for _ in range(trials)]
+    found: dict[str, list[float]] = {}
+    series = (
+        ()
+        if peer is None or change.of_kind().values
+        else tuned(peer, quiet_series(change, rng, rows))
+    )
+    for _ in range(REFERENCES):
+        reference = rng.multinomial(REFERENCE, change.shares(-1))
+        streams = [
+            draw(change, rng, rows, WARM, change.horizon)
+            for _ in range(max(1, trials // REFERENCES))
+        ]
+        for name, delays in _delays(change, rows, reference, streams, rng).items():
+            found.setdefault(name, []).extend(delays)
+        if peer is not None:
+            for detector in series:
+                found.setdefault(detector.name, []).extend(
+                    _in_series(peer, detector, change, streams)
+                )
+    return [
+        Delay(
+            change=change.name,
+            rows=rows,
+            detector=name,
+            windows=float(np.median(delays)),
+            mean=float(np.minimum(delays, change.horizon).mean()),
+        )
+        for name, delays in found.items()
+    ]
+
+
+def _delays(
+    change: Change, rows: int, reference: Integers, streams: list[Trial], rng: np.random.Generator
+) -> dict[str, list[float]]:
+    """Of the judge and of single windows' distances, under one reference."""
     found = {
         name: [ours(change, trial, reference, rules) for trial in streams]
         for name, rules in (("ours", FLOORS_OFF), ("ours, floors", DEFAULT_FLOORS))
     }
     for name, (distance, quiet) in distances_of(change, reference).items():
         if change.missing != MISSING:
-            found[name] = [inf]  # they look at values only
+            found[name] = [inf for _ in streams]  # they look at values only
             continue
         still = rng.multinomial(rows, change.shares(-1), quiet)
         limit = limit_of(distance(still))
         found[name] = [first(distance(one.counts[one.before :]) > limit) for one in streams]
-    if peer is not None and not change.of_kind().values:
-        table = np.array([series_of(change, one) for one in streams])
-        for detector in tuned(peer, quiet_series(change, rng, rows)):
-            asked = {"do": detector.do, "settings": detector.settings}
-            _, seen = peer.ask(asked, {"values": table})
-            found[detector.name] = [
-                min(
-                    (float(t - WARM + 1) for t in seen["times"][seen["series"] == at] if t >= WARM),
-                    default=inf,
-                )
-                for at in range(trials)
-            ]
+    return found
+
+
+def _in_series(peer: Peer, detector: Series, change: Change, streams: list[Trial]) -> list[float]:
+    """Of one detector of series."""
+    table = np.array([series_of(change, one) for one in streams])
+    asked = {"do": detector.do, "settings": detector.settings}
+    _, seen = peer.ask(asked, {"values": table})
+    times, which = seen["times"], seen["series"]
     return [
-        Delay(change=change.name, rows=rows, detector=name, windows=float(np.median(delays)))
-        for name, delays in found.items()
+        min((float(t - WARM + 1) for t in times[which == at] if t >= WARM), default=inf)
+        for at in range(len(streams))
     ]

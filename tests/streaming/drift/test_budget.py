@@ -45,9 +45,11 @@ def test_without_floors_the_hit_rate_stays_at_its_limit_whatever_the_size(rows: 
         verdict, history = judge_drift(
             window(at, trips(rng, rows)), prepared, "r", history, rules, TRIPS
         )
-        hits += sum(past[-1].level > 0 for past in history.features.values())
-        allowed += sum(one.p_limit for one in verdict.features)
-    assert allowed > 90  # so that the rate means something
+        # a feature with too few values is remembered only when it hits
+        judged = [one for one in verdict.features if one.feature != "mostly_missing"]
+        hits += sum(history.features[one.feature][-1].level > 0 for one in judged)
+        allowed += sum(one.p_limit for one in judged)
+    assert allowed > 80  # so that the rate means something
     assert 0.75 < hits / allowed < 1.25
 
 

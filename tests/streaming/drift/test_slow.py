@@ -11,6 +11,7 @@ from streaming.drift.limits import Lane
 from streaming.drift.slow import Slow, Sums, run_length, slow_lane, threshold, tolerated
 
 LANE = Lane(0.1, 43_200.0, 20, 1_440.0, 1, 1)
+QUIET = Lane(0.2, 720.0, 20, 24.0, 1, 1)
 FLOOR, LEAST = 0.25, 0.625
 
 
@@ -25,16 +26,16 @@ def add(
     past: Sums | None, at: float, effect: float, *, n: int = 1_000, wobble: float = 0.02
 ) -> Slow:
     return slow_lane(
-        past,
+        () if past is None else (past,),
         effect=effect,
         n=n,
         persistence=n * wobble**2,
         window_start=at,
         oldest=at - 15.0,
-        lane=LANE,
+        lanes=(LANE,),
         floor=FLOOR,
         least=LEAST,
-    )
+    )[0]
 
 
 @pytest.mark.parametrize(
@@ -102,3 +103,37 @@ def test_more_wobble_is_tolerated_and_more_rows_ask_for_less() -> None:
     assert tolerated(LANE, 0.05, FLOOR) > 0.18 > FLOOR / 2
     few, many = (threshold(LANE, 1 / sqrt(n), 0.02, 0.125) for n in (200, 1_000))
     assert few > many
+
+
+def test_the_quicker_sum_finds_a_step_sooner_and_the_other_a_ramp() -> None:
+    rng = np.random.default_rng(8)
+    error = 1.0 / sqrt(1_000)
+
+    def delays(change: list[float]) -> tuple[float, float]:
+        found: list[list[int]] = [[], []]
+        for _ in range(200):
+            past: tuple[Slow, ...] = ()
+            beyond: list[int | None] = [None, None]
+            for at, effect in enumerate(change):
+                past = slow_lane(
+                    tuple(one.sums for one in past),
+                    effect=effect + error * rng.normal(),
+                    n=1_000,
+                    persistence=0.0,
+                    window_start=at,
+                    oldest=at - 15.0,
+                    lanes=(QUIET, QUIET),
+                    floor=0.0,
+                    least=0.0,
+                )
+                for which, one in enumerate(past):
+                    if one.beyond and beyond[which] is None:
+                        beyond[which] = at + 1
+            for which, when in enumerate(beyond):
+                found[which].append(len(change) if when is None else when)
+        return float(np.mean(found[0])), float(np.mean(found[1]))
+
+    ramps, steps = delays([0.1] * 20)
+    assert steps < ramps - 0.3
+    ramps, steps = delays([0.002 * at for at in range(1, 60)])
+    assert ramps < steps - 2.0
