@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
+from collections.abc import Set as AbstractSet
 
-from streaming.contracts.codec import encode
+from streaming.contracts.codec import decode, encode
+from streaming.contracts.log import RecordLog
 from streaming.contracts.records import Promotion, WindowSummary
+from streaming.contracts.topics import WINDOW_STATISTICS
 from streaming.engines.artifacts import ArtifactStore
 from streaming.reference import build_reference
 
@@ -30,3 +34,18 @@ def first_promotion(
         window_start=reference.window_start,
         window_end=reference.window_end,
     )
+
+
+def promote_each(log: RecordLog, store: ArtifactStore, models: AbstractSet[str]) -> None:
+    """Every model gets its first whole window as its reference; returns when all have one."""
+    seen, left = Counter[str](), set(models)
+    for message in log.follow([WINDOW_STATISTICS.name], from_start=True):
+        record = decode(message.value) if message and message.value else None
+        if not isinstance(record, WindowSummary):
+            continue
+        seen[record.model] += 1
+        if seen[record.model] == 2:  # the first is a part of a window
+            log.append([first_promotion(store, [record], record_id=f"first-{record.model}")])
+            left.discard(record.model)
+        if not left:
+            return

@@ -7,10 +7,12 @@ both; CPU seconds stand beside wall time. Writes ``bench/report.json`` below DRI
 from __future__ import annotations
 
 import argparse
+import functools
 import os
 import shutil
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import msgspec
@@ -21,6 +23,7 @@ from streaming.engines.worker_pool import ONE_THREAD
 from tests.bench import table
 from tests.bench.child import Child
 from tests.bench.figures import BenchReport, Part, machine
+from tests.bench.growth import LEAST_MINUTES
 
 PARTS = (
     "stream",
@@ -33,29 +36,44 @@ PARTS = (
     "retrain",
     "serving",
 )
+Measure = Callable[[BenchReport, Path, bool], BenchReport]
+HIDDEN = ("soak",)
+"""Measured only when they are named: they take long."""
 
 
 def main() -> int:
     """Measure, write, show."""
     parser = argparse.ArgumentParser(prog="tests.bench", description=__doc__)
     parser.add_argument("--quick", action="store_true", help="fewer and shorter rounds")
-    parser.add_argument("--only", choices=PARTS, action="append", help="measure these parts")
+    parser.add_argument(
+        "--only",
+        choices=(*PARTS, *HIDDEN),
+        action="append",
+        help="measure these parts; soak, which takes long, is measured only when it is named",
+    )
+    parser.add_argument(
+        "--minutes", type=float, default=30.0, help="how long to soak, 3 or more (default: 30)"
+    )
     options = parser.parse_args()
+    if options.minutes < LEAST_MINUTES:
+        parser.error(f"--minutes: {LEAST_MINUTES:g} at least, for a slope.")
     # who is measured against the job's workers has no more threads for matrices than they have
     os.environ.update(ONE_THREAD)
     folder = home() / "bench"
     folder.mkdir(parents=True, exist_ok=True)
     talk = Console(stderr=True, highlight=False)
+    soak = functools.partial(measure_soak, minutes=options.minutes)
+    measures: dict[str, Measure] = {**MEASURES, "soak": soak}
     report = BenchReport(at=time.time(), quick=options.quick, machine=machine())
     for part in options.only or PARTS:
         talk.print(f"measuring: {part}")
-        report = MEASURES[part](report, folder, options.quick)
+        report = measures[part](report, folder, options.quick)
         (folder / "report.json").write_bytes(msgspec.json.format(msgspec.json.encode(report)))
     table.show(report, talk)
     text = table.markdown(report)
     (folder / "table.md").write_text(text)
     sys.stdout.write(text)
-    return 0
+    return 1 if report.soak and report.soak.problems else 0
 
 
 def measure_stream(report: BenchReport, folder: Path, quick: bool) -> BenchReport:
@@ -151,6 +169,14 @@ def measure_serving(report: BenchReport, folder: Path, quick: bool) -> BenchRepo
     return msgspec.structs.replace(
         report, ratios=(*report.ratios, *ratios), spreads=(*report.spreads, *spreads)
     )
+
+
+def measure_soak(report: BenchReport, folder: Path, quick: bool, *, minutes: float) -> BenchReport:
+    """One job under traffic for long: counts and growth. `quick` changes nothing."""
+    from tests.bench.soak import SoakBench
+
+    bench = SoakBench(_emptied(folder / "soak"))
+    return msgspec.structs.replace(report, soak=bench.run(minutes))
 
 
 def _emptied(place: Path) -> Path:

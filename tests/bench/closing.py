@@ -8,8 +8,8 @@ that is the job's own time, measured where the verdict is read.
 from __future__ import annotations
 
 import itertools
-import threading
 import time
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -27,6 +27,7 @@ from streaming.contracts.topics import applications_topic
 from streaming.engines import flink
 from streaming.engines.artifacts import ArtifactStore
 from streaming.engines.kafka_log import KafkaLog
+from tests.background import Background
 from tests.bench.figures import Spread, spread
 from tests.bench.job_stack import job_settings, job_stack
 from tests.bench.stream import CONTRACT
@@ -80,48 +81,42 @@ class ClosingBench:
         return spread(name, found[1:])
 
 
-class Traffic:
-    """Trips that happen now, `ROWS` in each window, from a thread of its own."""
+@dataclass
+class Traffic(Background):
+    """Trips that happen now, `ROWS` in each window."""
 
-    def __init__(self, bootstrap: str) -> None:
-        self._producer = Producer(
+    bootstrap: str
+
+    def work(self) -> None:
+        """Send until stopped."""
+        producer = Producer(
             {
-                "bootstrap.servers": bootstrap,
+                "bootstrap.servers": self.bootstrap,
                 "linger.ms": 5,
                 "compression.type": "lz4",
                 "queue.buffering.max.messages": 500_000,
             }
         )
-        self._stop = threading.Event()
-        self._thread = threading.Thread(target=self._run, daemon=True)
-        trips = messages.rows(generate(np.random.default_rng(7), 20_000))
-        self._bodies = [
-            orjson.dumps({MODEL.key: f"trip-{number}", **row})[1:]
-            for number, row in enumerate(trips)
-        ]
-
-    def start(self) -> None:
-        """Begin."""
-        self._thread.start()
-
-    def stop(self) -> None:
-        """End."""
-        self._stop.set()
-        self._thread.join(60)
-
-    def _run(self) -> None:
+        bodies = itertools.cycle(_bodies())
         began, sent = time.time(), 0
-        bodies = itertools.cycle(self._bodies)
         head = f'{{"{MODEL.time}":%f,'.encode()
-        while not self._stop.is_set():
+        while not self.stopped:
             due = int((time.time() - began) * ROWS / WINDOW)
             start = head % time.time()
             for body in itertools.islice(bodies, max(0, due - sent)):
-                self._producer.produce(MODEL.events_topic, start + body)
+                producer.produce(MODEL.events_topic, start + body)
             sent = max(due, sent)
-            self._producer.poll(0)
+            producer.poll(0)
             time.sleep(0.01)
-        self._producer.flush(60)
+        producer.flush(60)
+
+
+def _bodies() -> list[bytes]:
+    """Trips, each without its time and its first brace."""
+    trips = messages.rows(generate(np.random.default_rng(7), 20_000))
+    return [
+        orjson.dumps({MODEL.key: f"trip-{number}", **row})[1:] for number, row in enumerate(trips)
+    ]
 
 
 def _full(rows: int) -> bool:

@@ -11,9 +11,12 @@ collect_ignore = [
     "models.py",
     "one_by_one.py",
     "peers.py",
+    "probe.py",
     "retraining.py",
     "rows.py",
     "serving_load.py",
+    "soak.py",
+    "soak_traffic.py",
     "stream.py",
     "windows.py",
 ]

@@ -113,6 +113,52 @@ class ManyModels(Form, frozen=True, kw_only=True):
     """Of the newest checkpoint, at the start and after each window."""
 
 
+class Series(Form, frozen=True, kw_only=True):
+    """One measure, again and again in one run."""
+
+    name: str
+    unit: str
+    values: tuple[float, ...]
+    slope: float
+    """Units per hour, by least squares over the second half of the run: the first half fills
+    caches, compiles, and touches the heap for the first time."""
+    error: float
+    """Standard error of the slope. It takes the points to be independent; a series that creeps
+    from one level to another has a larger one."""
+
+
+class Soak(Form, frozen=True, kw_only=True):
+    """A stream job under traffic for long."""
+
+    minutes: float
+    models: int
+    features: int
+    """Of each."""
+    window_seconds: float
+    events_per_second: float
+    """Of all models together."""
+    at: tuple[float, ...]
+    """When it was measured, seconds since the measurement began."""
+    series: tuple[Series, ...]
+    sent: int
+    """Events that the broker acknowledged."""
+    accepted: int
+    dead_letters: int
+    late: int
+    problems: tuple[str, ...]
+    """What contradicts "each offset is counted exactly once"; empty when it holds."""
+    windows: int
+    """Of all models."""
+    judged: int
+    undecided: int
+    """Windows with a verdict that could not judge: those before the reference."""
+    restarts: int
+    checkpoints_failed: int
+    """Since the references were there."""
+    delay: Spread
+    """End of a window and its disorder to its verdict, a silent partition's wait included."""
+
+
 class Machine(Form, frozen=True, kw_only=True):
     """Where it was measured."""
 
@@ -137,6 +183,7 @@ class BenchReport(Form, frozen=True, kw_only=True):
     retrain: tuple[Part, ...] = ()
     retrain_rows: int = 0
     models: ManyModels | None = None
+    soak: Soak | None = None
 
 
 def machine() -> Machine:

@@ -9,10 +9,8 @@ state that is bounded stops growing.
 from __future__ import annotations
 
 import random
-import threading
 import time
-from collections import defaultdict
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 
 from confluent_kafka import Producer
@@ -22,14 +20,15 @@ from deploy.local.stack import Stack
 from streaming.contracts import topics
 from streaming.contracts.codec import decode
 from streaming.contracts.model import FeatureSpec, ModelContract
-from streaming.contracts.records import DriftVerdict, WindowSummary
+from streaming.contracts.records import DriftVerdict
 from streaming.contracts.topics import applications_topic
 from streaming.engines.artifacts import ArtifactStore
 from streaming.engines.flink import Flink, submit
 from streaming.engines.kafka_log import KafkaLog
+from tests.background import Background
 from tests.bench.figures import ManyModels, spread
 from tests.bench.job_stack import job_cpu, job_settings, job_stack
-from tests.promoting import first_promotion
+from tests.promoting import promote_each
 
 PORT_OFFSET = 3300
 WINDOW, DISORDER = 30.0, 1.0
@@ -57,34 +56,22 @@ def contract(number: int) -> ModelContract:
     )
 
 
-@dataclass(slots=True)
-class Traffic:
-    """The same number of events per second to every topic, from a thread of its own."""
+@dataclass
+class Traffic(Background):
+    """The same number of events per second to every topic."""
 
     bootstrap: str
     names: list[str]
     rate: float
     """Events per second of each."""
     sent: int = 0
-    _stop: threading.Event = field(default_factory=threading.Event)
-    _thread: threading.Thread | None = None
 
-    def start(self) -> None:
-        """Begin."""
-        self._thread = threading.Thread(target=self._run, daemon=True)
-        self._thread.start()
-
-    def stop(self) -> None:
-        """End, once everything is acknowledged."""
-        self._stop.set()
-        if self._thread is not None:
-            self._thread.join(60)
-
-    def _run(self) -> None:
+    def work(self) -> None:
+        """Send until stopped, and until everything is acknowledged."""
         producer = Producer({"bootstrap.servers": self.bootstrap, "linger.ms": 100})
         rng, began = random.Random(1), time.time()
         bodies = [body(rng) for _ in range(2000)]
-        while not self._stop.is_set():
+        while not self.stopped:
             due = int((time.time() - began) * self.rate * len(self.names))
             now = time.time()
             for number in range(self.sent, due):
@@ -127,25 +114,12 @@ class ModelsBench:
             traffic = Traffic(self.settings.bootstrap, names, self.rate)
             traffic.start()
             try:
-                self._promote(log)
+                store = ArtifactStore(Path(self.settings.artifact_root))
+                promote_each(log, store, {one.model for one in self.contracts})
                 self._settle(log)
                 return self._measure(stack, log, job, traffic)
             finally:
                 traffic.stop()
-
-    def _promote(self, log: KafkaLog) -> None:
-        """Every model gets its first whole window as its reference."""
-        store, seen = ArtifactStore(Path(self.settings.artifact_root)), defaultdict[str, int](int)
-        for message in log.follow([topics.WINDOW_STATISTICS.name], from_start=True):
-            record = decode(message.value) if message and message.value else None
-            if not isinstance(record, WindowSummary):
-                continue
-            seen[record.model] += 1
-            if seen[record.model] == 2:  # the first is a part of a window
-                promotion = first_promotion(store, [record], record_id=f"first-{record.model}")
-                log.append([promotion])
-            if sum(count >= 2 for count in seen.values()) == len(self.contracts):
-                return
 
     def _settle(self, log: KafkaLog) -> None:
         """Until every model was judged in time: a reference is prepared once, when it is new, and

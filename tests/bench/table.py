@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from rich.console import Console
 from rich.table import Table
 
-from tests.bench.figures import BenchReport, ManyModels
+from tests.bench.figures import BenchReport, ManyModels, Series, Soak
 
 HEAD = ("figure", "ours", "against", "ratio")
 
@@ -28,6 +28,8 @@ def rows(report: BenchReport) -> Iterator[tuple[str, str, str, str]]:
         yield spread.name, times, f"{spread.n} measured", ""
     if report.models:
         yield from _many(report.models)
+    if report.soak:
+        yield from _soak(report.soak)
     for line in report.lines:
         costs = zip(line.sizes, line.costs, strict=True)
         each = ", ".join(f"{size}: {cost / size:.2f}" for size, cost in costs)
@@ -58,6 +60,32 @@ def _many(many: ManyModels) -> Iterator[tuple[str, str, str, str]]:
     yield delay.name, times, f"{delay.n} measured", ""
     sizes = " → ".join(f"{size / 1024:.0f}" for size in many.state_bytes_per_model)
     yield "state per model", f"{many.state_bytes_per_model[-1] / 1024:.0f} KiB", f"{sizes} KiB", ""
+
+
+def _soak(soak: Soak) -> Iterator[tuple[str, str, str, str]]:
+    rate = f"{soak.events_per_second:,.0f} events/s"
+    what = f"{soak.models} models × {soak.features} features, {rate}"
+    aside = f"{soak.dead_letters:,} dead and {soak.late:,} late ones"
+    yield (
+        f"soak of {soak.minutes:g} minutes: {what}, windows of {soak.window_seconds:g} s",
+        f"{soak.accepted:,} events of {soak.sent:,} accepted, {aside}",
+        f"each counted once: {f'no, {len(soak.problems)} problems' if soak.problems else 'yes'}",
+        "",
+    )
+    delay = soak.delay
+    times = f"p50 {_time(delay.p50)}, p99 {_time(delay.p99)}"
+    windows = f"{soak.windows:,} windows, {soak.judged:,} judged, {soak.undecided:,} not"
+    yield delay.name, times, windows, ""
+    yield "restarts, failed checkpoints", f"{soak.restarts}, {soak.checkpoints_failed}", "", ""
+    for series in soak.series:
+        yield _growth(series)
+
+
+def _growth(series: Series) -> tuple[str, str, str, str]:
+    first, middle, last = (series.values[at] for at in (0, len(series.values) // 2, -1))
+    values = " → ".join(f"{value:.1f}" for value in (first, middle, last))
+    slope = f"{series.slope:+.2f} ± {series.error:.2f} {series.unit} an hour in the second half"
+    return series.name, f"{values} {series.unit}", slope, ""
 
 
 def show(report: BenchReport, console: Console) -> None:

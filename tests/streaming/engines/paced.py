@@ -5,26 +5,33 @@ from __future__ import annotations
 import itertools
 import json
 import random
-import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 from confluent_kafka import Producer
 from tenacity import retry, retry_if_exception_type, stop_after_delay, wait_fixed
 
+from tests.background import Background
 from tests.streaming.engines.checker import Fate, Sent
 
 BAD = (b"", b"{", b'{"id":"x","at":1}', b'{"fare":"no"}')
 
 
-@dataclass(slots=True)
-class Paced:
+def event(at: float, rng: random.Random) -> bytes:
+    """One taxi trip at time `at`."""
+    fields = {"id": "k", "at": at, "fare": rng.gauss(10, 2), "company": rng.choice("abc")}
+    return json.dumps(fields).encode()
+
+
+@dataclass
+class Paced(Background):
     """Sends in a thread of its own until stopped.
 
     Every 97th record is unreadable and, once some windows have closed, every 211th long late.
-    `partitions` may be replaced while it runs.
+    `partitions` may be replaced while it runs. `make` makes a good event of a time; without a
+    field that its model requires the records of `BAD` are bad for it as well.
     """
 
     bootstrap: str
@@ -32,30 +39,22 @@ class Paced:
     window: float
     partitions: Sequence[int]
     rate: float = 300.0
+    make: Callable[[float, random.Random], bytes] = event
     sent: list[Sent] = field(default_factory=list)
     failed: list[str] = field(default_factory=list)
-    _stop: threading.Event = field(default_factory=threading.Event)
-    _thread: threading.Thread | None = None
 
-    def start(self) -> None:
-        """Begin."""
-        self._thread = threading.Thread(target=self._run, daemon=True)
-        self._thread.start()
-
-    def stop(self) -> None:
+    def stop(self, seconds: float = 60.0) -> None:
         """End, once everything is acknowledged."""
-        self._stop.set()
-        assert self._thread is not None
-        self._thread.join(60)
-        assert not self._thread.is_alive()
+        super().stop(seconds)
         assert not self.failed, self.failed[:3]
 
-    def _run(self) -> None:
+    def work(self) -> None:
+        """Send until stopped."""
         known = self.partitions
         producer = self._producer(known)
         rng, began = random.Random(5), time.time()
         for number in itertools.count():
-            if self._stop.is_set():
+            if self.stopped:
                 break
             if self.partitions is not known:  # a producer asks for metadata once in minutes
                 producer.flush(30)
@@ -92,12 +91,12 @@ class Paced:
         rng: random.Random,
     ) -> None:
         at, fate = time.time() - rng.random() * 0.4, "good"
-        value = event(at, rng)
+        value = self.make(at, rng)
         end = at // self.window * self.window + self.window
         if number % 97 == 96:
             value, fate = rng.choice(BAD), "dead"
         elif number % 211 == 210 and time.time() > began + 3 * self.window:
-            value, fate = event(began - 100.0, rng), "late"
+            value, fate = self.make(began - 100.0, rng), "late"
             number -= number % len(partitions)  # to the first one, which has long begun
         partition = partitions[number % len(partitions)]
         note = self._acknowledged(fate, end)
@@ -120,9 +119,3 @@ class Paced:
             )
 
         return note
-
-
-def event(at: float, rng: random.Random) -> bytes:
-    """One taxi trip at time `at`."""
-    fields = {"id": "k", "at": at, "fare": rng.gauss(10, 2), "company": rng.choice("abc")}
-    return json.dumps(fields).encode()

@@ -1,0 +1,69 @@
+"""Work in a thread of its own, for tests and measurements that need traffic while they look on."""
+
+from __future__ import annotations
+
+import threading
+from abc import ABC, abstractmethod
+from dataclasses import dataclass, field
+
+
+@dataclass
+class Background(ABC):
+    """Does its work from `start` to `stop`.
+
+    What goes wrong in the thread is raised by `stop`: traffic that died in silence would be
+    measured as a quiet job.
+
+    >>> @dataclass
+    ... class Count(Background):
+    ...     seen: int = 0
+    ...     def work(self) -> None:
+    ...         while not self.stopped:
+    ...             self.seen += 1
+    >>> count = Count()
+    >>> count.start()
+    >>> count.stop()
+    >>> count.stopped
+    True
+    """
+
+    _stop: threading.Event = field(default_factory=threading.Event, init=False, repr=False)
+    _thread: threading.Thread | None = field(default=None, init=False, repr=False)
+    _error: Exception | None = field(default=None, init=False, repr=False)
+
+    @abstractmethod
+    def work(self) -> None:
+        """Runs in the thread; returns soon after `stopped` has become true."""
+
+    @property
+    def stopped(self) -> bool:
+        """Whether the work should end."""
+        return self._stop.is_set()
+
+    def start(self) -> None:
+        """Begin."""
+        self._thread = threading.Thread(target=self._run, daemon=True)
+        self._thread.start()
+
+    def stop(self, seconds: float = 60.0) -> None:
+        """End; returns when the work has ended, at once when it was never begun.
+
+        Raises
+        ------
+        RuntimeError
+            When the work goes on after so many seconds, or has failed.
+        """
+        self._stop.set()
+        if self._thread is None:
+            return
+        self._thread.join(seconds)
+        if self._thread.is_alive():
+            raise RuntimeError(f"The work goes on {seconds:.0f} s after it was stopped.")
+        if self._error is not None:
+            raise RuntimeError(f"The work failed: {self._error}") from self._error
+
+    def _run(self) -> None:
+        try:
+            self.work()
+        except Exception as error:  # noqa: BLE001  # raised again by `stop`
+            self._error = error
