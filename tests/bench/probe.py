@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 from dataclasses import dataclass
 from pathlib import Path
@@ -27,6 +28,7 @@ MEASURES = {
     "JobManager, resident": "MB",
     "newest checkpoint": "kB",
     "checkpoint's duration": "ms",
+    "load of the machine": "processes",
 }
 """Name and unit of each figure of `Probe.measure`."""
 
@@ -52,6 +54,7 @@ class Probe:
             resident(chief) / MEGABYTE,
             newest["state_size"] / 1e3,
             newest["end_to_end_duration"],
+            os.getloadavg()[0],
         )
 
     def histogram(self) -> str:

@@ -38,7 +38,8 @@ PORT_OFFSET = 4100
 MODELS, RATE = 10, 200.0
 """Events per second of each model."""
 PATIENCE = 120.0
-"""Seconds that the last windows may take after the last event."""
+"""Seconds without a new record after which no more are expected: a job that fell behind on a busy
+machine is given the time to catch up."""
 
 
 @dataclass(slots=True)
@@ -49,12 +50,14 @@ class Seen:
     since: float = 0.0
     """Delays count from then on, seconds since 1970: references are prepared before."""
     delays: list[float] = field(default_factory=list)
+    records: int = 0
     judged: int = 0
     undecided: int = 0
 
     def add(self, record: Record, written: float) -> None:
         """One more record and the time of its message."""
         counted = self.counted[record.model]
+        self.records += 1
         if isinstance(record, DriftVerdict) and record.window_end not in counted.verdicts:
             if written > self.since:
                 self.delays.append(written - record.window_end - DISORDER)
@@ -141,7 +144,7 @@ class SoakBench:
 
     def _finish(self, told: Iterator[Message | None], senders: list[Paced]) -> None:
         """Until every window has closed and is judged."""
-        until = time.monotonic() + PATIENCE
+        until, size = time.monotonic() + PATIENCE, 0
         pairs = list(zip(self.seen.counted.values(), senders, strict=True))
         while time.monotonic() < until:
             pause = time.monotonic() + 2.0
@@ -149,6 +152,8 @@ class SoakBench:
                 self._read(told)
             if all(counted.complete(len(sender.sent)) for counted, sender in pairs):
                 return
+            if (written := self.seen.records) > size:
+                until, size = time.monotonic() + PATIENCE, written
 
     def _median_delay(self) -> float:
         """Of the newest verdicts, about as many as one measurement sees."""
