@@ -7,7 +7,7 @@ an old range, does not hold up the others, as Beam's watermark, which all of the
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 
 import msgspec
 
@@ -29,6 +29,17 @@ class Arrival(msgspec.Struct, frozen=True, array_like=True):
     """Partition -> its watermark after the step, of those that moved on."""
     partitions: int
     """How many partitions the topic has, as far as the shard knows."""
+
+
+class Stray(msgspec.Struct, frozen=True, array_like=True):
+    """Rows of an arrival whose windows had closed before it came: those of a partition that was
+    added to the topic and read before anybody knew of it. They count as late."""
+
+    ends: tuple[int, ...]
+    """Of their windows, milliseconds."""
+    spans: dict[int, tuple[int, int]]
+    """Partition -> first offset, last + 1. What lies between, in these windows, is late too."""
+    rows: int
 
 
 class Progress(msgspec.Struct, frozen=True, array_like=True):
@@ -132,7 +143,10 @@ def crossed(before_ms: int, after_ms: int, size_ms: int) -> bool:
     return before_ms // size_ms != after_ms // size_ms
 
 
-def stragglers(arrival: Arrival, closed_ms: int) -> Iterator[int]:
-    """Windows of an arrival that had closed before it came: those of a partition that was added to
-    the topic and read before anybody knew of it."""
-    return (end for end in sorted(arrival.parts) if end <= closed_ms)
+def stray(arrival: Arrival, closed_ms: int) -> tuple[int, ...]:
+    """Windows of an arrival that had closed before it came, oldest first.
+
+    >>> stray(Arrival({15_000: b"", 5_000: b""}, {}, 1), 10_000)
+    (5000,)
+    """
+    return tuple(end for end in sorted(arrival.parts) if end <= closed_ms)

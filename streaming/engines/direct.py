@@ -6,11 +6,9 @@ the real job with. Nothing is checkpointed: when it stops, it starts again from 
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass, field
-from itertools import groupby, islice
 
-from streaming.contracts.log import Message
 from streaming.contracts.model import ModelContract
 from streaming.contracts.records import (
     DeadLetter,
@@ -118,19 +116,3 @@ class DirectJob:
             self.contract,
         )
         return verdict
-
-
-def fetches(messages: Iterable[Message], *, most: int = 5000) -> Iterator[Fetch]:
-    """Messages of any `RecordLog` as fetches, partition by partition as they come."""
-    for partition, run in groupby(messages, key=lambda message: message.partition):
-        while chunk := list(islice(run, most)):
-            yield _fetch(partition, chunk)
-
-
-def _fetch(partition: int, chunk: list[Message]) -> Fetch:
-    return Fetch(
-        partition=partition,
-        offsets=[message.offset for message in chunk],
-        values=[message.value for message in chunk],
-        arrived=lambda number: chunk[number].time,
-    )

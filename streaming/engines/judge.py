@@ -32,10 +32,11 @@ from streaming.engines.arrivals import (
     EVER_MS,
     Arrival,
     Progress,
+    Stray,
     closing,
     crossed,
     pack,
-    stragglers,
+    stray,
     unpacked,
 )
 from streaming.engines.artifacts import ArtifactStore
@@ -47,7 +48,7 @@ from streaming.engines.summarise import Summaries
 
 _LOG = logging.getLogger(__name__)
 
-SUMMARIES, SCHEMAS = "summaries", "schemas"
+SUMMARIES, SCHEMAS, STRAYS = "summaries", "schemas", "strays"
 
 _OPEN = beam.DoFn.StateParam(BagStateSpec("open", BytesCoder()))
 _PROGRESS = beam.DoFn.StateParam(ReadModifyWriteStateSpec("progress", BytesCoder()))
@@ -95,31 +96,26 @@ class ModelSteps:
             self.contract,
         )
 
-    def settled(self, arrival: Arrival, closed_ms: int) -> dict[int, bytes]:
+    def settled(self, arrival: Arrival, closed_ms: int) -> tuple[dict[int, bytes], Stray | None]:
         """The arrival's parts; rows of windows that had closed count as late in the oldest one that
-        is open, so that no offset is lost."""
-        parts = dict(arrival.parts)
-        partials, windows = self.reading.partials, self.reading.windows
-        for end in stragglers(arrival, closed_ms):
-            late = partials.as_late(partials.from_bytes(parts.pop(end)))
-            open_end = windows.end_after(closed_ms)
-            _LOG.warning(
-                "%s: %d rows of a new partition came after their window had closed",
-                self.contract.model,
-                late.late,
-            )
-            whole = [late]
-            if open_end in parts:
-                whole.append(partials.from_bytes(parts[open_end]))
-            parts[open_end] = partials.to_bytes(partials.merge(whole))
-        return parts
+        is open, so that no offset is lost, and where they lie is told: they have no letter yet."""
+        ends, parts = stray(arrival, closed_ms), dict(arrival.parts)
+        if not ends:
+            return parts, None
+        partials, open_end = self.reading.partials, self.reading.windows.end_after(closed_ms)
+        closed = partials.merge([partials.from_bytes(parts.pop(end)) for end in ends])
+        whole = [partials.as_late(closed)]
+        if open_end in parts:
+            whole.append(partials.from_bytes(parts[open_end]))
+        parts[open_end] = partials.to_bytes(partials.merge(whole))
+        return parts, Stray(ends, closed.hulls, closed.accepted) if closed.accepted else None
 
 
 @beam.typehints.with_input_types(tuple[str, bytes])
 @beam.typehints.with_output_types(tuple[str, bytes])
 class CloseAndJudge(beam.DoFn):  # type: ignore[misc]
-    """(model, arrival, promotion or schema version) in; (model, verdict) out, and (model, summary)
-    and (model, verdict on the schema)."""
+    """(model, arrival, promotion or schema version) in; (model, verdict) out, and (model, summary),
+    (model, verdict on the schema) and (model, stray)."""
 
     def __init__(self, settings: JobSettings) -> None:
         self.settings = settings
@@ -144,8 +140,12 @@ class CloseAndJudge(beam.DoFn):  # type: ignore[misc]
         arrival = unpacked(data)
         if arrival is None:
             self._renew(data, promotion_state, history_state, schema_state)
-        elif done := self._arrive(model, arrival, open_state, progress_state):
-            yield from self._close(model, done, promotion_state, history_state, schema_state)
+        else:
+            done, late = self._arrive(model, arrival, open_state, progress_state)
+            if late is not None:
+                yield beam.pvalue.TaggedOutput(STRAYS, (model, msgspec.msgpack.encode(late)))
+            if done:
+                yield from self._close(model, done, promotion_state, history_state, schema_state)
 
     def _renew(
         self, data: bytes, promotion_state: Any, history_state: Any, schema_state: Any
@@ -163,12 +163,13 @@ class CloseAndJudge(beam.DoFn):  # type: ignore[misc]
 
     def _arrive(
         self, model: str, arrival: Arrival, open_state: Any, progress_state: Any
-    ) -> list[tuple[int, list[bytes]]]:
-        """Keep the arrival's parts; the windows that are complete now."""
+    ) -> tuple[list[tuple[int, list[bytes]]], Stray | None]:
+        """Keep the arrival's parts; the windows that are complete now, and what came after its."""
         steps = self.steps[model]
         before = read_progress(progress_state.read())
         progress = before.after(arrival)
-        for end, part in steps.settled(arrival, before.closed_ms).items():
+        parts, late = steps.settled(arrival, before.closed_ms)
+        for end, part in parts.items():
             open_state.add(pack(end, part))
         done: list[tuple[int, list[bytes]]] = []
         if crossed(before.closed_ms, progress.closed_ms, steps.reading.windows.size_ms):
@@ -181,7 +182,7 @@ class CloseAndJudge(beam.DoFn):  # type: ignore[misc]
             _keep_only(merged, open_state)
             progress = progress.left(len(merged), merged=True)
         progress_state.write(msgspec.msgpack.encode(progress))
-        return done
+        return done, late
 
     def _close(
         self,

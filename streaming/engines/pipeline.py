@@ -18,10 +18,11 @@ from streaming.contracts.topics import (
     Topic,
 )
 from streaming.engines.job import JobSettings
-from streaming.engines.judge import SCHEMAS, SUMMARIES, CloseAndJudge, OnlyOf
+from streaming.engines.judge import SCHEMAS, STRAYS, SUMMARIES, CloseAndJudge, OnlyOf
 from streaming.engines.kafka_sink import WriteRecords
 from streaming.engines.kafka_source import DEAD, LATE, ReadEvents
 from streaming.engines.kafka_values import ReadValues, place_key
+from streaming.engines.strays import FindStrays
 from streaming.engines.ticks import Ask, ticks
 
 
@@ -38,13 +39,15 @@ def build(pipeline: Any, settings: JobSettings) -> None:
     judged = (
         (read["arrivals"], promotions, versions)
         | "meet" >> beam.Flatten()
-        | "judge" >> judge.with_outputs(SUMMARIES, SCHEMAS, main="verdicts")
+        | "judge" >> judge.with_outputs(SUMMARIES, SCHEMAS, STRAYS, main="verdicts")
     )
     _write(judged[SUMMARIES], WINDOW_STATISTICS, settings)
     _write(judged["verdicts"], DRIFT_VERDICTS, settings)
     _write(judged[SCHEMAS], SCHEMA_VERDICTS, settings)
     _write(read[DEAD], DEAD_LETTERS, settings)
     _write(read[LATE], LATE_EVENTS, settings)
+    strays = judged[STRAYS] | "find strays" >> beam.ParDo(FindStrays(settings))
+    _write(strays, LATE_EVENTS, settings, "strays")
 
 
 def _read_events(clock: Any, settings: JobSettings) -> Any:
@@ -70,6 +73,6 @@ def _quiet(clock: Any, topic: Topic, kind: type[Record], settings: JobSettings, 
     )
 
 
-def _write(records: Any, topic: Topic, settings: JobSettings) -> None:
+def _write(records: Any, topic: Topic, settings: JobSettings, name: str = "") -> None:
     sink = WriteRecords(settings.bootstrap, topic.name)
-    _ = records | f"write {topic.name}" >> beam.ParDo(sink)
+    _ = records | f"write {name or topic.name}" >> beam.ParDo(sink)

@@ -6,14 +6,16 @@ read through it.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
+from itertools import groupby, islice
 
 import numpy as np
 from numpy.typing import NDArray
 
 from streaming.contracts.identity import record_id
+from streaming.contracts.log import Message
 from streaming.contracts.model import ModelContract
 from streaming.contracts.records import DeadLetter
 from streaming.engines.decode import Decoded, Decoder
@@ -82,6 +84,13 @@ class Reading:
         step.read += len(fetch.values)
         step.watermark_ms = settled.watermark_ms
 
+    def of_closed(self, fetch: Fetch, ends: Collection[int], *, now: float) -> Iterator[DeadLetter]:
+        """Letters for the fetch's rows in the windows with these ends (milliseconds), which turned
+        out to have closed after the rows had been read; the same that `take` makes of late ones."""
+        decoded = self._decoder.decode(fetch.values, now=now)
+        closed = np.isin(self.windows.end_ms(decoded.times), list(ends))
+        return (self._late(fetch, number) for number in decoded.index[closed].tolist())
+
     def _set_aside(
         self, step: Step, fetch: Fetch, decoded: Decoded, settled: Settled, now: float
     ) -> None:
@@ -89,15 +98,7 @@ class Reading:
         for number in decoded.index[settled.late].tolist():
             part = self._account(step, fetch, number, decoded.index, settled, now)
             part.late += 1
-            step.late.append(
-                self._letter(
-                    fetch,
-                    number,
-                    "late",
-                    "Its window had closed.",
-                    self.contract.largest_event_bytes,
-                )
-            )
+            step.late.append(self._late(fetch, number))
         for dead in decoded.dead:
             part = self._account(step, fetch, dead.index, decoded.index, settled, now)
             part.dead += 1
@@ -120,6 +121,10 @@ class Reading:
         end = self.windows.end_of_arrival(fetch.arrived(number), before, now)
         return self.partials.window(step.windows, end)
 
+    def _late(self, fetch: Fetch, number: int) -> DeadLetter:
+        most = self.contract.largest_event_bytes
+        return self._letter(fetch, number, "late", "Its window had closed.", most)
+
     def _letter(
         self, fetch: Fetch, number: int, reason: str, detail: str, most_bytes: int
     ) -> DeadLetter:
@@ -138,3 +143,19 @@ class Reading:
             payload=payload[:most_bytes],
             payload_bytes=len(payload),
         )
+
+
+def fetches(messages: Iterable[Message], *, most: int = 5000) -> Iterator[Fetch]:
+    """Messages of any `RecordLog` as fetches, partition by partition as they come."""
+    for partition, run in groupby(messages, key=lambda message: message.partition):
+        while chunk := list(islice(run, most)):
+            yield _fetch(partition, chunk)
+
+
+def _fetch(partition: int, chunk: list[Message]) -> Fetch:
+    return Fetch(
+        partition=partition,
+        offsets=[message.offset for message in chunk],
+        values=[message.value for message in chunk],
+        arrived=lambda number: chunk[number].time,
+    )

@@ -30,8 +30,9 @@ class Paced(Background):
     """Sends in a thread of its own until stopped.
 
     Every 97th record is unreadable and, once some windows have closed, every 211th long late.
-    `partitions` may be replaced while it runs. `make` makes a good event of a time; without a
-    field that its model requires the records of `BAD` are bad for it as well.
+    `partitions` may be replaced while it runs; the first record of each new one is long late too.
+    `make` makes a good event of a time; without a field that its model requires the records of
+    `BAD` are bad for it as well.
     """
 
     bootstrap: str
@@ -58,8 +59,10 @@ class Paced(Background):
                 break
             if self.partitions is not known:  # a producer asks for metadata once in minutes
                 producer.flush(30)
-                known = self.partitions
+                new, known = set(self.partitions) - set(known), self.partitions
                 producer = self._producer(known)
+                for partition in sorted(new):
+                    self._send_late(producer, partition, began, rng)
             ahead = began + number / self.rate - time.time()
             if ahead > 0:
                 producer.poll(min(ahead, 0.05))
@@ -90,16 +93,21 @@ class Paced(Background):
         began: float,
         rng: random.Random,
     ) -> None:
+        partition = partitions[number % len(partitions)]
         at, fate = time.time() - rng.random() * 0.4, "good"
         value = self.make(at, rng)
         end = at // self.window * self.window + self.window
         if number % 97 == 96:
             value, fate = rng.choice(BAD), "dead"
         elif number % 211 == 210 and time.time() > began + 3 * self.window:
-            value, fate = self.make(began - 100.0, rng), "late"
-            number -= number % len(partitions)  # to the first one, which has long begun
-        partition = partitions[number % len(partitions)]
+            self._send_late(producer, partition, began, rng)
+            return
         note = self._acknowledged(fate, end)
+        producer.produce(self.topic, value, partition=partition, on_delivery=note)
+
+    def _send_late(self, producer: Any, partition: int, began: float, rng: random.Random) -> None:
+        note = self._acknowledged("late", 0.0)
+        value = self.make(began - 100.0, rng)
         producer.produce(self.topic, value, partition=partition, on_delivery=note)
 
     def _acknowledged(self, fate: Any, end: float) -> Any:

@@ -15,6 +15,7 @@ from streaming.engines.arrivals import (
     MOST_PARTS,
     Arrival,
     Progress,
+    Stray,
     closing,
     crossed,
     pack,
@@ -135,8 +136,9 @@ def test_rows_of_a_closed_window_are_counted_as_late_in_the_oldest_open_one(
         return partials.to_bytes(whole)
 
     arrival = Arrival({5_000: part(3, dead=1), 15_000: part(2)}, {0: 20_000}, 1)
-    parts = steps.settled(arrival, closed_ms=10_000)
+    parts, stray = steps.settled(arrival, closed_ms=10_000)
     assert list(parts) == [15_000]
     found = partials.from_bytes(parts[15_000])
     assert (found.accepted, found.late, found.dead, found.rows.rows) == (2, 3, 1, 2)
-    assert steps.settled(arrival, closed_ms=4_000) == arrival.parts
+    assert stray == Stray((5_000,), {0: (0, 3)}, 3)
+    assert steps.settled(arrival, closed_ms=4_000) == (arrival.parts, None)
