@@ -15,16 +15,20 @@ from streaming.reference import build_reference
 
 
 def first_promotion(
-    store: ArtifactStore, windows: Sequence[WindowSummary], *, record_id: str = "first"
+    store: ArtifactStore,
+    windows: Sequence[WindowSummary],
+    *,
+    record_id: str = "first",
+    at: float = 1.0,
 ) -> Promotion:
     """Version 1, with `windows` (at least one, of one model) as its reference, put into `store`."""
     model = windows[0].model
-    reference = build_reference(windows, model=model, version=1, at=1.0)
+    reference = build_reference(windows, model=model, version=1, at=at)
     artifact = store.put(f"references/{model}/1.json", encode(reference))
     return Promotion(
         record_id=record_id,
         model=model,
-        at=1.0,
+        at=at,
         version=1,
         replaced=0,
         change="initial",

@@ -19,13 +19,13 @@ from deploy.cli import app
 from deploy.demo.trips import generate
 from deploy.wiring import House
 from streaming.contracts import topics
-from streaming.contracts.codec import encode
+from streaming.contracts.codec import decode_as
 from streaming.contracts.errors import Misconfigured
 from streaming.contracts.log import MemoryLog
-from streaming.contracts.records import Promotion, WindowSummary
+from streaming.contracts.records import ReferenceSummary, WindowSummary
 from streaming.drift import DriftHistory, judge_drift, prepare_reference
-from streaming.reference import build_reference
 from tests.deploy.promtool import PROJECT
+from tests.promoting import first_promotion
 from tests.streaming.statistics_data import window
 
 RUN = CliRunner()
@@ -70,21 +70,8 @@ def world(home: Path) -> MemoryLog:
     store, contract, rules = house.store(), house.contract(MODEL), house.drift_rules(MODEL)
     patch.undo()
     windows = summaries(house)
-    reference = build_reference(windows[:10], model=MODEL, version=1, at=0.0)
-    artifact = store.put(f"references/{MODEL}/1.json", encode(reference))
-    promotion = Promotion(
-        record_id="promotion-1",
-        model=MODEL,
-        at=0.0,
-        version=1,
-        replaced=0,
-        change="initial",
-        reason="",
-        artifact=artifact,
-        reference=artifact,
-        window_start=-50.0,
-        window_end=0.0,
-    )
+    promotion = first_promotion(store, windows[:10], record_id="promotion-1", at=0.0)
+    reference = decode_as(store.get(promotion.artifact), ReferenceSummary)
     log = MemoryLog()
     log.ensure(topics.RECORD_TOPICS)
     log.append([promotion, *windows])

@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import hypothesis.strategies as st
+import msgspec
 import pytest
 from hypothesis import given, settings
 
@@ -18,14 +19,13 @@ from streaming.contracts.records import (
     Artifact,
     DeadLetter,
     DriftVerdict,
-    Promotion,
     WindowSummary,
 )
 from streaming.drift import DriftRules
 from streaming.engines.artifacts import ArtifactStore
 from streaming.engines.direct import DirectJob, Out
 from streaming.engines.reading import Fetch
-from streaming.reference import build_reference
+from tests.promoting import first_promotion
 
 pytestmark = pytest.mark.engine  # imports TensorFlow
 
@@ -158,8 +158,6 @@ def test_new_columns_and_schema_violations_are_anomalies(
         'string_domain { name: "companies" value: "y" }\n'
         'default_environment: "SERVING" default_environment: "TRAINING"\n'
     )
-    import msgspec
-
     contract = msgspec.structs.replace(CONTRACT, schema_path=str(schema))
     job = DirectJob(contract, DriftRules(), store)
     job.feed(fetch(0, 0, [event(1.0, extra=1)] * 50), now=NOW)
@@ -174,35 +172,19 @@ def test_a_promotion_changes_the_yardstick(store: ArtifactStore) -> None:
     job = DirectJob(CONTRACT, DriftRules(), store)
     first = job.feed(fetch(0, 0, [event(1.0 + n / 100, n % 7) for n in range(400)]), now=NOW)
     first += job.finish()
-    reference = build_reference(summaries(first), model="m", version=1, at=5.0)
-    artifact = store.put("references/m/1.json", encode(reference))
-    job.promote(promotion("p1", artifact))
+    promotion = first_promotion(store, summaries(first), record_id="p1")
+    job.promote(promotion)
     again = job.feed(fetch(0, 400, [event(6.0 + n / 100, n % 7) for n in range(400)]), now=NOW)
     again += job.finish()
     verdicts = [one for one in first + again if isinstance(one, DriftVerdict)]
     assert [v.outcome for v in verdicts] == ["inconclusive", "stable"]
     assert [v.reference_id for v in verdicts] == ["", "p1"]
-    job.promote(promotion("p2", Artifact(uri=artifact.uri, digest="0" * 64)))
+    lost = Artifact(uri=promotion.artifact.uri, digest="0" * 64)
+    job.promote(msgspec.structs.replace(promotion, record_id="p2", reference=lost))
     job.feed(fetch(0, 800, [event(11.0 + n / 100, n % 7) for n in range(400)]), now=NOW)
     *_, last = job.finish()
     assert isinstance(last, DriftVerdict)
     assert (last.outcome, last.reference_id) == ("inconclusive", "p2")
-
-
-def promotion(identity: str, reference: Artifact) -> Promotion:
-    return Promotion(
-        record_id=identity,
-        model="m",
-        at=5.0,
-        version=1,
-        replaced=0,
-        change="initial",
-        reason="",
-        artifact=reference,
-        reference=reference,
-        window_start=0.0,
-        window_end=5.0,
-    )
 
 
 def test_an_idle_partition_lets_windows_close(store: ArtifactStore) -> None:
