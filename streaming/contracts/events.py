@@ -7,7 +7,7 @@ retrain worker replays through the same rule, so both agree on which rows exist.
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from enum import StrEnum
 from types import MappingProxyType
 from typing import Any
@@ -93,8 +93,7 @@ def decode_event(data: bytes | None, contract: ModelContract, *, now: float) -> 
                 field=spec.name,
             )
         values[spec.name] = value
-    others = fields.keys() - values.keys() - {contract.key, contract.time}
-    unknown = {name: kind_of(fields[name]) for name in sorted(others)[:MOST_UNKNOWN]}
+    unknown = unknown_fields(fields, values.keys() | {contract.key, contract.time})
     key = fields.get(contract.key)
     if not isinstance(key, str | int) or isinstance(key, bool) or key == "":
         raise Unreadable(f"Field {contract.key} is missing.", reason=Reason.MISSING_FIELD.value)
@@ -166,6 +165,16 @@ def _value(value: Any, spec: FeatureSpec) -> int | float | str | None:
         field=spec.name,
         found=kind_of(value),
     )
+
+
+def unknown_fields(fields: Mapping[str, Any], known: Collection[str]) -> dict[str, str]:
+    """Fields of an event beside the known ones, at most `MOST_UNKNOWN` -> kind of the value.
+
+    >>> unknown_fields({"fare": 2.5, "tip": 1, "at": 3.0}, {"fare", "at"})
+    {'tip': 'integer'}
+    """
+    others = [name for name in fields if name not in known]
+    return {name: kind_of(fields[name]) for name in sorted(others)[:MOST_UNKNOWN]} if others else {}
 
 
 def kind_of(value: Any) -> str:

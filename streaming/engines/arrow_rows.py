@@ -69,8 +69,8 @@ class ArrowRows:
         A row has a null where the field is null or missing, and may hold NaN or infinity; the
         key comes as text.
         """
-        good, rest = self._look(values)
-        runs, failed = self._read_runs(values, good)
+        good, rest, data = self._look(values)
+        runs, failed = self._read_runs(values, good, data)
         if not runs:
             return (good[:0], self._schema(pa.string()).empty_table()), rest + failed
         whole = runs[0][1] if len(runs) == 1 else pa.concat_tables([table for _, table in runs])
@@ -79,25 +79,27 @@ class ArrowRows:
 
     # ------------------------------------------------------------ before reading
 
-    def _look(self, values: Sequence[bytes | None]) -> tuple[Indices, list[int]]:
+    def _look(self, values: Sequence[bytes | None]) -> tuple[Indices, list[int], bytes]:
+        """Places of records for Arrow, of others, and the first ones joined."""
         largest = self.contract.largest_event_bytes
-        good: list[int] = []
-        rest: list[int] = []
-        for number, value in enumerate(values):
-            if value and value[0] == 123 and value[-1] == 125 and len(value) <= largest:
-                good.append(number)
-            else:
-                rest.append(number)
-        if _strange(b"\n".join([values[number] or b"" for number in good]), len(good)):
+        good = [
+            number
+            for number, value in enumerate(values)
+            if value and value[0] == 123 and value[-1] == 125 and len(value) <= largest
+        ]
+        rest = [] if len(good) == len(values) else sorted({*range(len(values))} - {*good})
+        data = _lines(values, good)
+        if _strange(data, len(good)):
             strange = [number for number in good if _strange(values[number] or b"", 1)]
             rest.extend(strange)
             good = sorted(set(good) - set(strange))
-        return np.array(good, dtype=np.int64), rest
+            data = _lines(values, good)
+        return np.array(good, dtype=np.int64), rest, data
 
     # ------------------------------------------------------------------ reading
 
     def _read_runs(
-        self, values: Sequence[bytes | None], good: Indices
+        self, values: Sequence[bytes | None], good: Indices, data: bytes
     ) -> tuple[list[Run], list[int]]:
         runs: list[Run] = []
         failed: list[int] = []
@@ -108,7 +110,8 @@ class ArrowRows:
                 failed.extend(indices.tolist())
                 continue
             try:
-                runs.append((indices, self._table(values, indices)))
+                lines = data if indices is good else _lines(values, indices.tolist())
+                runs.append((indices, self._table(lines, indices)))
                 work -= len(indices) + _CALL_ROWS
             except _Failed as failure:
                 work -= (failure.row or 0) + len(indices) // 10 + _CALL_ROWS
@@ -129,8 +132,7 @@ class ArrowRows:
         follows = [indices[at : at + length] for at in range(row + 1, len(indices), length)]
         return [*reversed(follows), indices[:row]]
 
-    def _table(self, values: Sequence[bytes | None], indices: Indices) -> pa.Table:
-        data = b"\n".join([values[number] or b"" for number in indices.tolist()])
+    def _table(self, data: bytes, indices: Indices) -> pa.Table:
         try:
             table = self._read(data)
         except pa.ArrowInvalid as error:
@@ -161,6 +163,11 @@ class ArrowRows:
         types.setdefault(self.contract.time, pa.float64())
         types.setdefault(self.contract.key, key_type)
         return pa.schema([pa.field(name, kind) for name, kind in types.items()])
+
+
+def _lines(values: Sequence[bytes | None], places: Sequence[int]) -> bytes:
+    lines = values if len(places) == len(values) else [values[place] for place in places]
+    return b"\n".join(lines)  # type: ignore[arg-type]  # places of records that are there
 
 
 def _strange(data: bytes, records: int) -> bool:
