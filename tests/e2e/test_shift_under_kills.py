@@ -219,7 +219,7 @@ def test_asked_by_hand_twice_at_once_it_runs_once_and_leads_to_a_canary(
     assert asked.returncode == 0, screen
     assert json.loads(made)["version"] == 3
     assert [version["version"] for version in machine.run("versions", "big_tipper")] == [1, 2, 3]
-    canary = rollout_of(3, machine, seconds=60)
+    canary = rollout_of(3, machine, seconds=240)
     assert canary.weight > 0
     assert canary.champion == 2
 
