@@ -25,16 +25,17 @@ from msgspec.structs import replace as replace_struct
 from streaming.contracts.records import DriftOutcome, FeatureSummary, FeatureVerdict
 from streaming.drift import reasons
 from streaming.drift.categories import category_tests
+from streaming.drift.creeping import FeatureSums, creeping
 from streaming.drift.evidence import Evidence
 from streaming.drift.familiar import UNSEEN, Seen, seen_categories, seen_numbers
 from streaming.drift.history import Level, Past
-from streaming.drift.lanes import Limits, location_of
+from streaming.drift.lanes import Limits
 from streaming.drift.numbers import number_tests
 from streaming.drift.prepared import PreparedFeature
 from streaming.drift.reach import limit_of
 from streaming.drift.rules import DriftRules
 from streaming.drift.shares import share_test
-from streaming.drift.slow import Slow, Sums, slow_lane
+from streaming.drift.slow import Slow
 from streaming.drift.spending import Spending
 
 MAIN_TESTS = ("location", "dispersion", "shape", "category")
@@ -49,7 +50,7 @@ class Before:
 
     past: Sequence[Past]
     """The earlier windows that still count, at most `of` - 1."""
-    sums: tuple[Sums, ...]
+    sums: FeatureSums
     window_start: float
     oldest: float
     """Sums from before this time no longer count."""
@@ -63,7 +64,7 @@ def judge_feature(
     limits: Limits,
     *,
     schema_complains: bool,
-) -> tuple[FeatureVerdict, Level | None, tuple[Sums, ...]]:
+) -> tuple[FeatureVerdict, Level | None, FeatureSums]:
     """The verdict on one feature, its level (None when not judged) and sums for the history.
 
     Parameters
@@ -88,13 +89,21 @@ def judge_feature(
     single = Spending.of(limits.single, alone, reference.overlap(alone))
     suspected_now = level_of(single.significant(), rules)
     levels = [*(one.level for one in past), int(level)]
-    slow = _slow(tests, before, limits)
-    outcome, lane = _outcome(levels, suspected_now, slow, rules)
+    creep = creeping(
+        tests,
+        now,
+        reference,
+        limits,
+        before.sums,
+        window_start=before.window_start,
+        oldest=before.oldest,
+    )
+    outcome, lane = _outcome(levels, suspected_now, creep.lanes, rules)
     verdict = _verdict(name, now.rows, outcome, levels, significant, sustained, rules)
     if lane == "slow":
-        verdict = _crept(verdict, max(slow, key=lambda one: one.reached))
+        verdict = _crept(verdict, max(creep.lanes, key=lambda one: one.reached))
     verdict = replace_struct(verdict, lane=lane, distances=seen.distances, histogram=seen.histogram)
-    return verdict, level, tuple(one.sums for one in slow) or before.sums
+    return verdict, level, creep.after(before.sums)
 
 
 def _crept(verdict: FeatureVerdict, slow: Slow) -> FeatureVerdict:
@@ -103,38 +112,13 @@ def _crept(verdict: FeatureVerdict, slow: Slow) -> FeatureVerdict:
     if abs(slow.effect) < verdict.effect:
         return verdict
     limit = round(slow.limit_of_effect, 4)
-    return replace_struct(verdict, effect=abs(slow.effect), test="location", limit_sd=limit)
-
-
-def _slow(tests: Sequence[Evidence], before: Before, limits: Limits) -> tuple[Slow, ...]:
-    """The slow lane's sums, for features that have a location."""
-    test = location_of(tests)
-    if test is None:
-        return ()
-    rules = limits.rules
-    return slow_lane(
-        before.sums,
-        effect=test.effect,
-        n=test.n,
-        persistence=test.persistence,
-        window_start=before.window_start,
-        oldest=before.oldest,
-        lanes=limits.slow,
-        floor=rules.suspected_sd,
-        least=rules.of * rules.suspected_sd / 2.0,
-    )
+    return replace_struct(verdict, effect=abs(slow.effect), test=slow.test, limit_sd=limit)
 
 
 def run_tests(
     now: FeatureSummary, reference: PreparedFeature, rules: DriftRules
 ) -> tuple[list[Evidence], Seen]:
     """Every test that has enough rows, with its weight, in a fixed order; and what to show."""
-
-    extra = reference.extra_variance
-
-    def worth(m: int) -> float:
-        """The part of `m` rows that a yardstick with that much more error is worth."""
-        return 1.0 / (1.0 + m * extra)
 
     def share(test: str, count: int, before: int, *, only_more: bool) -> Evidence:
         return share_test(
@@ -144,7 +128,7 @@ def run_tests(
             before=before,
             m=reference.rows,
             rules=rules,
-            worth=worth(reference.rows),
+            worth=reference.worth(reference.rows),
             only_more=only_more,
         )
 
@@ -156,11 +140,11 @@ def run_tests(
         numbers, categories = reference.numbers, reference.categories
         if numbers is not None and now.grid is not None:
             placed = numbers.placed(now.grid)
-            tests += number_tests(numbers, placed, rules, worth(numbers.m))
+            tests += number_tests(numbers, placed, rules, reference.worth(numbers.m))
             seen = seen_numbers(reference.cells, placed)
         elif categories is not None and now.categories is not None:
             window = categories.placed(now.categories)
-            tests += category_tests(categories, window, rules, worth(categories.m))
+            tests += category_tests(categories, window, rules, reference.worth(categories.m))
             seen = seen_categories(reference.cells, window)
     return [replace_struct(test, weight=reference.weights[test.name]) for test in tests], seen
 

@@ -39,7 +39,9 @@ class DriftHistory(msgspec.Struct, frozen=True, kw_only=True):
     reference_id: str = ""
     features: dict[str, tuple[Past, ...]] = {}
     sums: dict[str, tuple[Sums, ...]] = {}
-    """Of the slow lane, one for each of its speeds."""
+    """Of the slow lane, of the location, one for each of its speeds."""
+    missing: dict[str, Sums] = {}
+    """Of the missing values."""
 
     def for_reference(self, reference_id: str) -> DriftHistory:
         """This history, or an empty one when it belongs to another reference."""

@@ -18,10 +18,10 @@ from streaming.contracts.records import (
 )
 from streaming.drift import history as memory
 from streaming.drift import reasons
+from streaming.drift.creeping import FeatureSums
 from streaming.drift.features import Before, is_lost, judge_feature
 from streaming.drift.history import DriftHistory, Past
 from streaming.drift.lanes import Limits
-from streaming.drift.limits import lanes
 from streaming.drift.member import judge_together
 from streaming.drift.prepared import PreparedReference, prepare_reference
 from streaming.drift.rules import DriftRules
@@ -101,13 +101,12 @@ def _judge_features(
         # an hour has an offset of its own, so it lasts for an hour only
         rules = replace(rules, wobble_seconds=min(rules.wobble_seconds, HOUR))
     members = len(judged) + (reference.together is not None)
-    sustained, single, slow = lanes(rules, features=members, window_seconds=place.seconds)
-    limits = Limits(rules=rules, sustained=sustained, single=single, slow=(slow,))
+    limits = Limits.of(rules, features=members, window_seconds=place.seconds)
     oldest = memory.oldest(window_start=place.start, window_seconds=place.seconds, of=rules.of)
     summaries = {summary.name: summary for summary in window.features}
     complaints = {anomaly.feature for anomaly in window.anomalies}
     verdicts = []
-    after, sums = dict(past.features), dict(past.sums)
+    after, sums, missing = dict(past.features), dict(past.sums), dict(past.missing)
     for spec in judged:
         own = past.features.get(spec.name, ())
         verdict, level, summed = judge_feature(
@@ -116,7 +115,7 @@ def _judge_features(
             reference.features.get(spec.name),
             Before(
                 past=memory.before(own, window_start=place.start, oldest=oldest, of=rules.of),
-                sums=past.sums.get(spec.name, ()),
+                sums=FeatureSums(past.sums.get(spec.name, ()), past.missing.get(spec.name)),
                 window_start=place.start,
                 oldest=oldest,
             ),
@@ -126,16 +125,23 @@ def _judge_features(
         verdicts.append(verdict)
         if level is not None:
             after[spec.name] = memory.remember(own, Past(place.start, int(level)), of=rules.of)
-        if summed:
-            sums[spec.name] = summed
+        if summed.location:
+            sums[spec.name] = summed.location
+        if summed.missing:
+            missing[spec.name] = summed.missing
     if reference.together is not None:
         own = past.features.get(TOGETHER, ())
         counted = memory.before(own, window_start=place.start, oldest=oldest, of=rules.of)
-        verdict, level = judge_together(window, reference.together, counted, rules, sustained)
+        verdict, level = judge_together(
+            window, reference.together, counted, rules, limits.sustained
+        )
         verdicts.append(verdict)
         if level is not None:
             after[TOGETHER] = memory.remember(own, Past(place.start, int(level)), of=rules.of)
-    return tuple(verdicts), DriftHistory(reference_id=past.reference_id, features=after, sums=sums)
+    remembered = DriftHistory(
+        reference_id=past.reference_id, features=after, sums=sums, missing=missing
+    )
+    return tuple(verdicts), remembered
 
 
 def _broken(

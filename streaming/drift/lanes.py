@@ -3,7 +3,7 @@
 Where nothing persists, the limit of 3 of 5 windows goes with the cube root of its budget, so two
 thirds less of it cost 3 % of the limit; a single window and the sums of the slow lane make better
 use of it. Where an error persists, all lanes need what they have, and their false alarms coincide
-(`limits.growth`).
+(`limits.growth`). The sum of missing values has a fixed part: what it sees no other lane does.
 """
 
 from __future__ import annotations
@@ -13,19 +13,20 @@ from dataclasses import dataclass, replace
 from functools import lru_cache
 
 from streaming.drift.evidence import Evidence
-from streaming.drift.limits import Lane, growth
+from streaming.drift.limits import Lane, growth, lanes
 from streaming.drift.rules import DriftRules
 from streaming.drift.slow import has_two_speeds
+from streaming.drift.slow_shares import is_summed
 
 _SPARED = 2.0 / 3.0
 """Part of the sustained lane's budget that others use better while nothing persists; …"""
-_TO_SINGLE = 0.25
-"""… so much of it for single windows and the rest for a second, quicker sum (`slow`). Of the
-splits tried, none finds a step or a ramp later than without the second sum."""
-_COINCIDE = 0.78
-"""With both sums, the lanes together raise this part of their alarms at most, since a large or
-lasting error of the location is seen by several of them: 0.73 to 0.79 simulated, for budgets of
-0.1 to 3 alarms in 720 windows of a feature."""
+_TO_SINGLE, _TO_RAMPS = 0.25, 0.25
+"""… so much of it for single windows and for the sum for ramps, and the rest for a second, quicker
+sum (`slow`). Of the splits tried, none finds a step or a ramp later than without that sum."""
+_COINCIDE = 0.86
+"""With both sums, the lanes that watch the location raise about this part of their alarms
+together, since several of them see a large or lasting error: simulated 0.78 to 0.88, for budgets of
+1 to 0.05 alarms in 720 windows of a feature."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -37,13 +38,24 @@ class Limits:
     single: Lane
     slow: tuple[Lane, ...]
     """Of the sum for ramps and, while nothing persists, of the quicker one."""
+    shares: Lane
+    """Of the sum of missing values."""
+
+    @classmethod
+    def of(cls, rules: DriftRules, *, features: int, window_seconds: float) -> Limits:
+        """Before it is known which tests a feature has."""
+        sustained, single, slow, shares = lanes(
+            rules, features=features, window_seconds=window_seconds
+        )
+        return cls(rules=rules, sustained=sustained, single=single, slow=(slow,), shares=shares)
 
     def grown(self, tests: Sequence[Evidence]) -> Limits:
         """As these tests share it.
 
         With the budgets that lanes may have because their false alarms coincide (`growth`), and
-        because a feature without a location leaves the slow lane's to the others. A test that may
-        not suspect alone coincides with no other lane.
+        because a feature without a location, or of which no value was ever missing, leaves its
+        part of the slow lane to the others. A test that may not suspect alone coincides with no
+        other lane.
         """
         location = location_of(tests)
         limits, least = self, 1.0
@@ -59,9 +71,15 @@ class Limits:
             else test.weight
             for test in tests
         ) / sum(test.weight for test in tests)
+        used = limits.sustained.alarms + limits.single.alarms
+        idle = 0.0
         if location is None:
-            by /= 1.0 - self.rules.slow_share
-        return _grown(limits, round(by, 2))
+            idle += slow.alarms
+        else:
+            used += slow.alarms
+        if not any(test.name == "missing" and is_summed(test) for test in tests):
+            idle += limits.shares.alarms
+        return _grown(limits, round(by * (1.0 + idle / used), 2))
 
 
 def location_of(tests: Sequence[Evidence]) -> Evidence | None:
@@ -72,12 +90,13 @@ def location_of(tests: Sequence[Evidence]) -> Evidence | None:
 @lru_cache(maxsize=4_096)
 def _spared(limits: Limits) -> Limits:
     spared = _SPARED * limits.sustained.alarms
-    quick = replace(limits.slow[0], alarms=(1.0 - _TO_SINGLE) * spared)
+    ramps = _more_by(limits.slow[0], _TO_RAMPS * spared)
+    quick = replace(ramps, alarms=(1.0 - _TO_SINGLE - _TO_RAMPS) * spared)
     return replace(
         limits,
         sustained=_more(limits.sustained, 1.0 - _SPARED),
-        single=replace(limits.single, alarms=limits.single.alarms + _TO_SINGLE * spared),
-        slow=(limits.slow[0], quick),
+        single=_more_by(limits.single, _TO_SINGLE * spared),
+        slow=(ramps, quick),
     )
 
 
@@ -98,3 +117,7 @@ def _grown(limits: Limits, by: float) -> Limits:
 
 def _more(lane: Lane, by: float) -> Lane:
     return replace(lane, alarms=lane.alarms * by)
+
+
+def _more_by(lane: Lane, alarms: float) -> Lane:
+    return replace(lane, alarms=lane.alarms + alarms)

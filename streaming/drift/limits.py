@@ -64,8 +64,15 @@ class Lane:
         return _limit(self, exp(steps * log(1.0 + _STEP)))
 
 
-def lanes(rules: DriftRules, *, features: int, window_seconds: float) -> tuple[Lane, Lane, Lane]:
-    """The lanes of sustained hits, of single windows and of slow change, sharing the budget."""
+_OF_SHARES = 0.3
+"""Part of the slow lane's budget for sums of shares."""
+
+
+def lanes(
+    rules: DriftRules, *, features: int, window_seconds: float
+) -> tuple[Lane, Lane, Lane, Lane]:
+    """The lanes of sustained hits, of single windows and of slow change, of locations and of
+    shares, which divide the budget."""
     windows = max(1.0, rules.period_seconds / window_seconds)
     block = max(1.0, min(windows, rules.wobble_seconds / window_seconds))
 
@@ -77,7 +84,8 @@ def lanes(rules: DriftRules, *, features: int, window_seconds: float) -> tuple[L
     return (
         lane(rest, rules.sustained, rules.of),
         lane(rules.single_share, 1, 1),
-        lane(rules.slow_share, 1, 1),
+        lane((1.0 - _OF_SHARES) * rules.slow_share, 1, 1),
+        lane(_OF_SHARES * rules.slow_share, 1, 1),
     )
 
 

@@ -52,6 +52,10 @@ class PreparedFeature:
         contained = self.overlaps.among(frozenset(by_name)) * rest / (rest + self.weights["shape"])
         return found + stray * min(0.0, contained - found)
 
+    def worth(self, m: int) -> float:
+        """The part of `m` rows that this yardstick's extra error leaves."""
+        return 1.0 / (1.0 + m * self.extra_variance)
+
     @property
     def counted(self) -> int:
         """Rows with a usable value."""

@@ -27,7 +27,7 @@ MOST_HEAVY = 8
 
 
 @lru_cache(maxsize=65_536)
-def _least(rules: DriftRules) -> float:
+def least_share(rules: DriftRules) -> float:
     """The floor of shares."""
     return float(special.ndtr(special.ndtri(rules.share_floor) - rules.suspected_sd))
 
@@ -45,7 +45,7 @@ def share_effect(now: float, before: float, rules: DriftRules) -> float:
     >>> round(share_effect(0.005, 0.0, DriftRules()), 2)
     0.25
     """
-    least = _least(rules)
+    least = least_share(rules)
     return _probit(now, least) - _probit(before, least)
 
 
@@ -83,8 +83,8 @@ def share_test(
         if only_more:
             z, effect = max(0.0, z), max(0.0, effect)
     stays = lasting / (1.0 + n / known)
-    if wobble is None and stays and abs(z) >= _FAR:
-        stays = of_probit * (z / _probits(share, count, n)) ** 2
+    if wobble is None:
+        stays = stray(z, count, n, share, of_probit, stays)
     return Evidence(
         name=name,
         statistic=count / n,
@@ -96,6 +96,15 @@ def share_test(
         m=known,
         only_more=only_more,
     )
+
+
+def stray(z: float, count: int, n: int, share: float, of_probit: float, near: float) -> float:
+    """Variance of what a share's probit strays (`of_probit`), in the units of `z`: as much as the
+    distance of `count` says, or what it is `near` the share."""
+    if not near or abs(z) < _FAR:
+        return near
+    probits = _probits(share, count, n)
+    return of_probit * (z / probits) ** 2 if probits else near
 
 
 @lru_cache(maxsize=65_536)

@@ -210,7 +210,7 @@ def _rounded(persistence: float) -> float:
     return exp(round(log(persistence) / _STEP) * _STEP)
 
 
-@lru_cache(maxsize=65_536)
+@lru_cache(maxsize=16_384)  # an entry takes about 4 kB
 def _allowed(lane: Lane, nulls: tuple[_Null, ...]) -> float:
     """Each test has its part of the rate according to what it can spend."""
     start = lane.limit(0.0)

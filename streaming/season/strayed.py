@@ -18,7 +18,7 @@ ENOUGH_DAYS = 5
 """… if they are of so many days."""
 CONFIDENCE = 0.75
 """Of the upper bound: the mean over possible histories of the false alarms then keeps the budget
-(`python -m tests.study.wobble`); a day's wobble that is underrated costs more alarms than an
+(`python -m tests.study wobble`); a day's wobble that is underrated costs more alarms than an
 overrated one saves."""
 MOST_WOBBLE = 0.2
 """Nothing larger is learnt: who strays so far has drifted within the history."""

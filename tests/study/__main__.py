@@ -17,6 +17,7 @@ import typer
 
 from tests.peers.peer import Peer
 from tests.streaming.statistics_data import TAXI
+from tests.study import quality
 from tests.study.arms import ARMS
 from tests.study.changes import CHANGES
 from tests.study.power import Delay
@@ -24,6 +25,7 @@ from tests.study.quiet import measure
 from tests.study.tables import TALK, log_folder, show
 
 app = typer.Typer(help=__doc__, no_args_is_help=True, add_completion=False)
+app.add_typer(quality.app, name="quality")
 Seed = Annotated[int, typer.Option(help="Of the random numbers.")]
 
 
@@ -233,7 +235,7 @@ def together(
     """
     from tests.study import together as study_of_together
 
-    study_of_together.main(scale, seed)
+    show("together", study_of_together.measure(scale, seed), {"seed": seed, "scale": scale})
 
 
 @app.command()
@@ -247,7 +249,7 @@ def wobble(
     """
     from tests.study import wobble as study_of_wobble
 
-    study_of_wobble.main(draws, seed)
+    show("wobble", study_of_wobble.measure(draws, seed), {"seed": seed, "draws": draws})
 
 
 @app.command("all")

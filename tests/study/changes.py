@@ -30,6 +30,9 @@ class Change:
     """Share of a category that was never seen."""
     horizon: int = 60
     """So many windows are drawn after the change."""
+    streams: int = 1
+    """So many times the usual number of streams and references: where it takes tens of windows,
+    delays scatter by more than detectors differ."""
 
     def of_kind(self) -> Kind:
         """The feature, with room for the new value."""
@@ -58,7 +61,7 @@ CHANGES = (
     Change(name="missing 1 -> 3 %", missing=0.03),
     Change(name="new category, 1 %", kind="few values", new_value=0.01),
     Change(name="ramp 0.02 sd a window", ramp=0.02, horizon=80),
-    Change(name="ramp 0.002 sd a window", ramp=0.002, horizon=200),
+    Change(name="ramp 0.002 sd a window", ramp=0.002, horizon=200, streams=4),
 )
 
 

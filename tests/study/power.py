@@ -191,9 +191,9 @@ def measure(change: Change, rows: int, *, trials: int, seed: int, peer: Peer | N
     series = (
         ()
         if peer is None or change.of_kind().values
-        else tuned(peer, quiet_series(change, rng, rows))
+        else [(peer, one) for one in tuned(peer, quiet_series(change, rng, rows))]
     )
-    for _ in range(REFERENCES):
+    for _ in range(REFERENCES * change.streams):
         reference = rng.multinomial(REFERENCE, change.shares(-1))
         streams = [
             draw(change, rng, rows, WARM, change.horizon)
@@ -201,11 +201,8 @@ def measure(change: Change, rows: int, *, trials: int, seed: int, peer: Peer | N
         ]
         for name, delays in _delays(change, rows, reference, streams, rng).items():
             found.setdefault(name, []).extend(delays)
-        if peer is not None:
-            for detector in series:
-                found.setdefault(detector.name, []).extend(
-                    _in_series(peer, detector, change, streams)
-                )
+        for ask, detector in series:
+            found.setdefault(detector.name, []).extend(_in_series(ask, detector, change, streams))
     return [
         Delay(
             change=change.name,

@@ -1,4 +1,4 @@
-"""`python -m tests.study.quality`: quiet versions against the budget, and how fast a fall is found.
+"""`python -m tests.study quality`: quiet versions against the budget, and how fast a fall is found.
 
 The judge that ships (`streaming.quality.judge_quality`) on drawn counts, seeded: the same command
 prints the same figures. A quiet version is served for ten days and nothing changes but, in some
@@ -28,7 +28,7 @@ from streaming.quality.counts import Counts, score_buckets, score_of
 from streaming.quality.judge import Judgement, MatureWindow
 from streaming.quality.track import Track
 
-app = typer.Typer(help=__doc__, no_args_is_help=True, add_completion=False)
+app = typer.Typer(help="Labels and quality.", no_args_is_help=True, add_completion=False)
 OUT = Path(".driftline") / "study" / "quality.json"
 DAY = 86_400.0
 DAYS_OF_A_VERSION = 10
@@ -233,7 +233,7 @@ def alarms(
 ) -> None:
     """False alarms of versions to which nothing happens.
 
-    Example: `python -m tests.study.quality alarms --versions 60`
+    Example: `python -m tests.study quality alarms --versions 60`
     """
     table = Table("arm", "allowed", "seen", "ratio", "95 % interval")
     kept = []
@@ -256,7 +256,7 @@ def delays(
 ) -> None:
     """Looks until a change is found, with the rules that ship and one-minute windows.
 
-    Example: `python -m tests.study.quality delays --runs 200`
+    Example: `python -m tests.study quality delays --runs 200`
     """
     table = Table("change", "labels a look", "median looks", f"found in {LONGEST}", "first hint")
     for change in CHANGES:
@@ -264,7 +264,3 @@ def delays(
             median, share, hint = delay(change, rows, runs=runs, seed=seed)
             table.add_row(change.name, str(rows), f"{median:.0f}", f"{share:.0%}", f"{hint:.0f}")
     Console().print(table)
-
-
-if __name__ == "__main__":
-    app()

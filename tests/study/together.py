@@ -1,4 +1,4 @@
-"""`python -m tests.study.together`: how features move together, measured.
+"""`python -m tests.study together`: how features move together, measured.
 
 Tails of the test, false alarms of its member of the family, what a shift of one feature does to
 it, and how fast a changed correlation is found. Seeded: the same command prints the same figures;
@@ -7,17 +7,11 @@ it, and how fast a changed correlation is found. Seeded: the same command prints
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Iterator
-from dataclasses import asdict, dataclass
-from pathlib import Path
-from typing import Annotated
+from dataclasses import dataclass
 
 import numpy as np
-import typer
 from msgspec.structs import replace
-from rich.console import Console
-from rich.table import Table
 
 from streaming.contracts.model import FeatureSpec
 from streaming.contracts.records import RowSample, WindowSummary
@@ -31,8 +25,8 @@ from streaming.summary.sample import NO_LIMIT, NON_FINITE, Sample, code_of_value
 from streaming.summary.sample_records import sample_record
 from tests.study.kinds import KINDS, Kind
 from tests.study.records import features_of, window_of
+from tests.study.tables import TALK
 
-OUT = Path(".driftline") / "study"
 NORMAL = ("normal",) * 10
 MIXED = (
     *("normal", "lognormal", "poisson", "sparse", "few values"),
@@ -198,33 +192,14 @@ def flip(drawn: Floats) -> Floats:
     return flipped
 
 
-app = typer.Typer(help=__doc__, add_completion=False)
-
-
-@dataclass(frozen=True, slots=True)
-class Line:
-    """One measured figure."""
-
-    what: str
-    world: str
-    figure: str
-
-
-@app.command()
-def main(
-    scale: Annotated[float, typer.Option(help="Of the draws.")] = 1.0,
-    seed: Annotated[int, typer.Option(help="Of the random numbers.")] = 1,
-) -> None:
-    """Print every figure.
-
-    Example: `python -m tests.study.together --scale 0.1`
-    """
-    talk, lines = Console(stderr=True), []
+def measure(scale: float, seed: int) -> list[dict[str, str]]:
+    """Every figure, as rows of a table."""
+    lines: list[dict[str, str]] = []
 
     def say(what: str, world: World, figure: str) -> None:
         kinds = "normal" if world.kinds == NORMAL else "mixed"
-        lines.append(Line(what, f"10 {kinds}, rho {world.rho}", figure))
-        talk.print(*asdict(lines[-1]).values())
+        lines.append({"what": what, "world": f"10 {kinds}, rho {world.rho}", "figure": figure})
+        TALK.print(*lines[-1].values())
 
     many = max(20, round(4_000 * scale))
     for kinds in (NORMAL, MIXED):
@@ -244,14 +219,4 @@ def main(
                 say(f"one feature moves ({change.__name__})", world, said)
             found_in = delay(world, flip, runs=max(3, round(30 * scale)), seed=seed)
             say("a pair turns: windows until drifted", world, f"{np.median(found_in):.0f}")
-    table = Table("what", "world", "figure")
-    for line in lines:
-        table.add_row(*asdict(line).values())
-    Console(width=140).print(table)
-    OUT.mkdir(parents=True, exist_ok=True)
-    data = {"seed": seed, "scale": scale, "lines": [asdict(line) for line in lines]}
-    (OUT / "together.json").write_text(json.dumps(data, indent=1))
-
-
-if __name__ == "__main__":
-    app()
+    return lines

@@ -1,4 +1,4 @@
-"""`python -m tests.study.wobble`: false alarms when the wobble is learnt from few days.
+"""`python -m tests.study wobble`: false alarms when the wobble is learnt from few days.
 
 Closed form over drawn histories: a history gives a wobble, that gives the limit of the sustained
 lane, and `limits.expected_alarms` gives the false alarms at that limit under the true wobble. The
@@ -8,12 +8,8 @@ ratio to the budget is averaged over histories. Seeded; `--draws` of them for ea
 from __future__ import annotations
 
 from math import sqrt
-from typing import Annotated
 
 import numpy as np
-import typer
-from rich.console import Console
-from rich.table import Table
 from scipy import special
 
 from streaming.drift.limits import Lane, expected_alarms
@@ -45,28 +41,28 @@ def ratio(wobble: float, tau: float, rows: int) -> float:
     return expected_alarms(c / sqrt(1.0 + true), true, LANE) / LANE.alarms
 
 
-def main(
-    draws: Annotated[int, typer.Option(help="Histories for each line.")] = 300,
-    seed: Annotated[int, typer.Option(help="Of the random numbers.")] = 1,
-) -> None:
-    """False alarms over budget by days, features, wobble and rows of a window.
-
-    Example: `python -m tests.study.wobble --draws 100`
-    """
-    heads = ("wobble", "rows", "features", "days", "feature-days", "plain", "learnt", "used")
-    table = Table(*heads, title=f"false alarms / budget; learnt = upper bound of {CONFIDENCE:.0%}")
+def measure(draws: int, seed: int) -> list[dict[str, object]]:
+    """False alarms over budget by days, features, wobble and rows of a window, as a table: with
+    the wobble as it was learnt, and with its upper bound."""
+    found: list[dict[str, object]] = []
     for tau, rows in ((0.02, 1_000), (0.02, 10_000), (0.05, 10_000)):
         for features, days in ((1, 14), (1, 28), (1, 56), (5, 7), (10, 7), (20, 7), (50, 7)):
             rng = np.random.default_rng(seed)
-            found = [learnt(rng, days, features, tau) for _ in range(draws)]
-            plain = np.mean([ratio(one, tau, rows) for one, _ in found])
-            bound = np.mean([ratio(one, tau, rows) for _, one in found])
+            drawn = [learnt(rng, days, features, tau) for _ in range(draws)]
+            plain = np.mean([ratio(one, tau, rows) for one, _ in drawn])
+            bound = np.mean([ratio(one, tau, rows) for _, one in drawn])
             taught = days >= ENOUGH_DAYS and (days - 1) * features >= ENOUGH_DEGREES
-            used = f"{np.median([one for _, one in found]):.3f} sd" if taught else "the assumed one"
-            cells = (tau, rows, features, days, (days - 1) * features)
-            table.add_row(*map(str, cells), f"{plain:.2f}", f"{bound:.2f}", used)
-    Console(width=120).print(table)
-
-
-if __name__ == "__main__":
-    typer.run(main)
+            used = f"{np.median([one for _, one in drawn]):.3f} sd" if taught else "the assumed one"
+            found.append(
+                {
+                    "wobble": tau,
+                    "rows": rows,
+                    "features": features,
+                    "days": days,
+                    "feature-days": (days - 1) * features,
+                    "plain": f"{plain:.2f}",
+                    f"upper bound of {CONFIDENCE:.0%}": f"{bound:.2f}",
+                    "used": used,
+                }
+            )
+    return found
