@@ -10,8 +10,8 @@ from collections.abc import Callable, Iterator
 from typing import TypeVar
 
 from streaming.contracts import topics
-from streaming.contracts.codec import decode
-from streaming.contracts.errors import Unreachable, Unreadable
+from streaming.contracts.codec import record_in
+from streaming.contracts.errors import Unreachable
 from streaming.contracts.identity import record_id
 from streaming.contracts.log import RecordLog
 from streaming.contracts.records import (
@@ -110,10 +110,7 @@ def _records(
     for message in log.follow(names, from_start=from_start):
         if message is None:
             yield None
-        elif message.value is not None:
-            try:
-                yield decode(message.value)
-            except Unreadable:
-                continue
+        elif record := record_in(message.value):
+            yield record
         if time.time() > deadline:
             return

@@ -10,8 +10,8 @@ from dataclasses import dataclass, field
 from typing import TypeVar
 
 from streaming.contracts import topics
-from streaming.contracts.codec import decode
-from streaming.contracts.errors import NotFound, Unreadable
+from streaming.contracts.codec import record_in
+from streaming.contracts.errors import NotFound
 from streaming.contracts.log import RecordLog
 from streaming.contracts.records import (
     Answer,
@@ -67,12 +67,7 @@ def stream(log: RecordLog, kind: type[R], model: str | None = None) -> Iterator[
 def read(log: RecordLog, span: OffsetRange, kind: type[R], model: str | None = None) -> Iterator[R]:
     """The same of a part of one partition."""
     for message in log.read(span):
-        if message.value is None:
-            continue
-        try:
-            record = decode(message.value)
-        except Unreadable:
-            continue  # the reader of that topic has counted it; here it is only shown
+        record = record_in(message.value)
         if isinstance(record, kind) and model in (None, record.model):
             yield record
 

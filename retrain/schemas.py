@@ -10,8 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from retrain.ports import TrainingFailed
-from streaming.contracts.codec import decode
-from streaming.contracts.errors import Unreadable
+from streaming.contracts.codec import record_in
 from streaming.contracts.identity import digest
 from streaming.contracts.log import RecordLog
 from streaming.contracts.model import ModelContract
@@ -37,10 +36,7 @@ def in_force(log: RecordLog, model: str) -> SchemaVersion | None:
     newest: SchemaVersion | None = None
     for span in log.spans(SCHEMA_VERSIONS.name):
         for message in log.read(span):
-            try:
-                record = decode(message.value or b"")
-            except Unreadable:
-                continue  # not ours to judge; the daemon counts it
+            record = record_in(message.value)
             if not isinstance(record, SchemaVersion) or record.model != model:
                 continue
             if newest is None or record.version > newest.version:

@@ -31,8 +31,8 @@ from retrain.ports import (
 from retrain.progress import Watch
 from retrain.schemas import UsedSchema, lay_out
 from streaming.contracts.clock import Clock
-from streaming.contracts.codec import decode
-from streaming.contracts.errors import Conflict, Temporary, Unreadable
+from streaming.contracts.codec import record_in
+from streaming.contracts.errors import Conflict, Temporary
 from streaming.contracts.identity import record_id
 from streaming.contracts.log import RecordLog
 from streaming.contracts.model import ModelContract
@@ -293,11 +293,8 @@ class Worker:
         told: list[Record] = []
         for span in self.log.spans(topic.name, since=request.at - CLOCK_SLACK_SECONDS):
             for message in self.log.read(span):
-                try:
-                    record = decode(message.value or b"")
-                except Unreadable:
-                    continue  # not ours to judge; the daemon counts it
-                if getattr(record, "request_id", None) == request.record_id:
+                record = record_in(message.value)
+                if record and getattr(record, "request_id", None) == request.record_id:
                     told.append(record)
         return told
 

@@ -22,8 +22,8 @@ from deploy.demo.summing import summed
 from deploy.demo.system import DemoSystem, TrafficControl
 from deploy.demo.view import View
 from streaming.contracts.clock import Clock
-from streaming.contracts.codec import decode
-from streaming.contracts.errors import DriftlineError, Permanent, Unreadable
+from streaming.contracts.codec import record_in
+from streaming.contracts.errors import DriftlineError, Permanent
 from streaming.contracts.identity import record_id
 from streaming.contracts.log import Message
 from streaming.contracts.records import Action, Command, DriftVerdict
@@ -238,12 +238,9 @@ class _Run:
             if message is None:
                 self.clock.sleep(POLL_SECONDS / 2)
                 return
-            if message.value is None:
+            record = record_in(message.value)
+            if record is None:
                 continue
-            try:
-                record = decode(message.value)
-            except Unreadable:
-                continue  # its reader reports it; here it tells no story
             self.story.add(record)
             if isinstance(record, DriftVerdict):
                 self.view.marks.setdefault(f"seen:{record.record_id}", message.time)

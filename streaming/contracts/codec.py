@@ -62,3 +62,18 @@ def decode_as(data: bytes, kind: type[R]) -> R:
     if not isinstance(record, kind):
         raise Unreadable(f"Expected a {kind.__name__}, found a {type(record).__name__}.")
     return record
+
+
+def record_in(data: bytes | None) -> AnyRecord | None:
+    """The record in `data`; None where none can be read. For those who only show or look up: the
+    topic's own reader counts and reports what it cannot read.
+
+    >>> record_in(None) is record_in(b"{}") is None
+    True
+    """
+    if data is None:
+        return None
+    try:
+        return decode(data)
+    except Unreadable:
+        return None

@@ -31,17 +31,16 @@ Change = Callable[[npt.NDArray[Any], np.random.Generator], npt.NDArray[Any]]
 
 
 def contract(*features: FeatureSpec, **settings: Any) -> ModelContract:
-    return ModelContract(
-        model="m",
-        module="none",
-        events_topic="e",
-        labels_topic="l",
-        key="k",
-        time="t",
-        window_seconds=SECONDS,
-        features=features,
-        **settings,
-    )
+    defaults: dict[str, Any] = {
+        "model": "m",
+        "module": "none",
+        "events_topic": "e",
+        "labels_topic": "l",
+        "key": "k",
+        "time": "t",
+        "window_seconds": SECONDS,
+    }
+    return ModelContract(**defaults | settings, features=features)
 
 
 def number(name: str, **settings: Any) -> FeatureSpec:

@@ -9,7 +9,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from streaming import summary
-from streaming.contracts.model import FeatureSpec, ModelContract
 from streaming.drift import DriftRules
 from streaming.engines.arrivals import (
     MOST_PARTS,
@@ -27,17 +26,9 @@ from streaming.engines.job import ModelJob
 from streaming.engines.judge import ModelSteps
 from streaming.engines.partials import WindowPartial
 from streaming.engines.schema_desk import SchemaKept
+from tests.streaming.statistics_data import contract, number
 
-CONTRACT = ModelContract(
-    model="m",
-    module="",
-    events_topic="e",
-    labels_topic="l",
-    key="id",
-    time="at",
-    window_seconds=5.0,
-    features=(FeatureSpec(name="fare", kind="number"),),
-)
+CONTRACT = contract(number("fare"), key="id", time="at")
 
 
 def told(watermarks: dict[int, int], partitions: int = 2) -> Arrival:
@@ -90,11 +81,11 @@ def test_an_arrival_is_told_from_a_record() -> None:
 def test_kept_parts_are_bounded_by_the_open_windows(steps: list[int]) -> None:
     """Each step brings parts of some windows; three at most are open."""
     progress, open_parts = Progress(), 0
-    for number, windows in enumerate(steps):
-        ends = {(number // 7 + one) * 5_000 + 5_000: b"" for one in range(windows)}
-        progress = progress.after(Arrival(ends, {0: number // 7 * 5_000}, 1))
+    for at, windows in enumerate(steps):
+        ends = {(at // 7 + one) * 5_000 + 5_000: b"" for one in range(windows)}
+        progress = progress.after(Arrival(ends, {0: at // 7 * 5_000}, 1))
         open_parts = progress.parts
-        if number % 7 == 6:
+        if at % 7 == 6:
             progress = progress.left(progress.parts - progress.parts // 3)
         if progress.full:
             progress = progress.left(3, merged=True)

@@ -12,25 +12,19 @@ from hypothesis import example, given, settings
 
 from streaming.contracts.errors import Unreadable
 from streaming.contracts.events import Event, decode_event
-from streaming.contracts.model import FeatureSpec, ModelContract
 from streaming.engines import arrow_rows as module
 from streaming.engines.decode import Decoder, cut_text
+from tests.streaming.statistics_data import contract, integer, number, text
 
 NOW = 1_700_000_000.0
-CONTRACT = ModelContract(
-    model="m",
-    module="",
-    events_topic="e",
-    labels_topic="l",
+CONTRACT = contract(
+    number("fare", required=True),
+    number("miles"),
+    integer("seconds"),
+    text("company"),
     key="id",
     time="at",
     largest_event_bytes=5000,
-    features=(
-        FeatureSpec(name="fare", kind="number", required=True),
-        FeatureSpec(name="miles", kind="number"),
-        FeatureSpec(name="seconds", kind="integer"),
-        FeatureSpec(name="company", kind="text", categorical=True),
-    ),
 )
 GOOD = b'{"id":"a","at":1700000000.5,"fare":2.5,"miles":1,"seconds":3,"company":"x"}'
 
@@ -115,11 +109,11 @@ ODD = [
 
 def by_row(values: list[bytes | None]) -> tuple[dict[int, Event], dict[int, str]]:
     accepted, refused = {}, {}
-    for number, value in enumerate(values):
+    for at, value in enumerate(values):
         try:
-            accepted[number] = decode_event(value, CONTRACT, now=NOW)
+            accepted[at] = decode_event(value, CONTRACT, now=NOW)
         except Unreadable as error:
-            refused[number] = error.reason
+            refused[at] = error.reason
     return accepted, refused
 
 

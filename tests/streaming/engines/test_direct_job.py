@@ -14,7 +14,6 @@ import pytest
 from hypothesis import given, settings
 
 from streaming.contracts.codec import decode, encode
-from streaming.contracts.model import FeatureSpec, ModelContract
 from streaming.contracts.records import (
     Artifact,
     DeadLetter,
@@ -26,24 +25,20 @@ from streaming.engines.artifacts import ArtifactStore
 from streaming.engines.direct import DirectJob, Out
 from streaming.engines.reading import Fetch
 from tests.promoting import first_promotion
+from tests.streaming.statistics_data import contract, number, text
 
 pytestmark = pytest.mark.engine  # imports TensorFlow
 
 NOW = 1_000_000.0
-CONTRACT = ModelContract(
-    model="m",
-    module="",
+CONTRACT = contract(
+    number("fare", required=True),
+    text("company"),
     events_topic="events",
     labels_topic="labels",
     key="id",
     time="at",
     partitions=2,
-    window_seconds=5.0,
     disorder_seconds=1.0,
-    features=(
-        FeatureSpec(name="fare", kind="number", required=True),
-        FeatureSpec(name="company", kind="text", categorical=True),
-    ),
 )
 
 

@@ -7,21 +7,15 @@ import json
 import numpy as np
 import pytest
 
-from streaming.contracts.model import FeatureSpec, ModelContract
 from streaming.engines.decode import Decoder
+from tests.streaming.statistics_data import contract, number
 
 NOW = 1_700_000_000.0
-CONTRACT = ModelContract(
-    model="m",
-    module="",
-    events_topic="e",
-    labels_topic="l",
+CONTRACT = contract(
+    number("needed", required=True),
+    *(number(f"f{at}") for at in range(6)),
     key="id",
     time="at",
-    features=(
-        FeatureSpec(name="needed", kind="number", required=True),
-        *(FeatureSpec(name=f"f{number}", kind="number") for number in range(6)),
-    ),
 )
 WINDOW, SHARE, TRIALS = 1_000, 0.01, 200
 

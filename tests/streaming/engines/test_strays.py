@@ -10,7 +10,6 @@ from hypothesis import strategies as st
 
 from streaming.contracts.clock import ManualClock
 from streaming.contracts.log import MemoryLog
-from streaming.contracts.model import FeatureSpec, ModelContract
 from streaming.contracts.records import DeadLetter, OffsetRange
 from streaming.drift import DriftRules
 from streaming.engines.arrivals import Arrival, Progress, Stray
@@ -20,20 +19,11 @@ from streaming.engines.judge import ModelSteps
 from streaming.engines.partials import WindowPartial
 from streaming.engines.reading import Step, fetches
 from streaming.engines.strays import letters
+from tests.streaming.statistics_data import contract, number
 
 NOW = 1_000.0
 CLOSED = 40_000
-CONTRACT = ModelContract(
-    model="m",
-    module="",
-    events_topic="e",
-    labels_topic="l",
-    key="id",
-    time="at",
-    window_seconds=5.0,
-    disorder_seconds=1.0,
-    features=(FeatureSpec(name="fare", kind="number"),),
-)
+CONTRACT = contract(number("fare"), key="id", time="at", disorder_seconds=1.0)
 STEPS = ModelSteps(ModelJob(contract=CONTRACT, rules=DriftRules()), ArtifactStore(Path("unused")))
 READING = STEPS.reading
 
