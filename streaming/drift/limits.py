@@ -30,7 +30,7 @@ _STEP = 0.02
 """Persistence is rounded down to steps of 2 %, so that limits are computed once."""
 _NONE = 1e-4
 """Less persistence than this changes no limit."""
-_X = np.linspace(0.0, 9.0, 1801)
+_X = np.linspace(0.0, 9.0, 601)
 _DENSITY = 2.0 * np.exp(-(_X**2) / 2.0) / sqrt(2.0 * np.pi) * (_X[1] - _X[0])
 _DENSITY[[0, -1]] /= 2.0
 _LITTLE = 0.02

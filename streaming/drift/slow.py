@@ -37,8 +37,13 @@ from streaming.grid import Floats
 _STATES = 30
 _STEP = 0.02
 """Ratios are rounded to steps of 2 %, to the safe side, so that limits are solved once."""
-_X: Floats = np.linspace(-6.0, 6.0, 61, dtype=np.float64)
-_DENSITY: Floats = np.exp(-(_X**2) / 2.0) / np.sum(np.exp(-(_X**2) / 2.0))
+_X: Floats = np.linspace(0.0, 6.0, 31, dtype=np.float64)
+_DENSITY: Floats = np.exp(-(_X**2) / 2.0)
+_DENSITY[0] /= 2.0
+_DENSITY /= _DENSITY.sum()
+"""Of an offset's size: either way gives the same alarms."""
+_APART = np.arange(_STATES) - np.arange(_STATES)[:, None] + _STATES - 1
+"""For each state (rows) how far every other is, from 0: the place among all distances."""
 _SMALLEST, _LARGEST = 1e-2, 1e4
 """No limit lies beyond these, in sampling errors."""
 _NONE = 0.03
@@ -216,10 +221,11 @@ def _threshold(lane: Lane, lasting: float, kappa: float) -> float:
     """In sampling errors."""
     offsets = lasting * _X if lasting else np.zeros(1)
     density = _DENSITY if lasting else np.ones(1)
+    drifts = np.concatenate((kappa - offsets, kappa + offsets))
 
     def over(log_limit: float) -> float:
         h = exp(log_limit)
-        rate = 1.0 / run_length(h, kappa - offsets, 1.0) + 1.0 / run_length(h, kappa + offsets, 1.0)
+        rate = (1.0 / run_length(h, drifts, 1.0)).reshape(2, -1).sum(axis=0)
         block = float(density @ -np.expm1(-lane.block * rate))
         return log(max(lane.features * lane.windows / lane.block * block, 1e-300) / lane.alarms)
 
@@ -240,11 +246,11 @@ def run_length(h: float, drifts: Floats, error: float) -> Floats:
     True
     """
     width = h / (_STATES - 0.5)
-    states = np.arange(_STATES) * width
-    # from state i to state j: the noise lands in the bin around j
-    ends = states + width / 2.0 - states[:, None]
-    below = special.ndtr((ends[None] + drifts[:, None, None]) / error)
-    moves = np.diff(below, axis=2, prepend=0.0)
+    # to a state so far away: the noise lands in the bin around it, or anywhere below the lowest
+    ends = (np.arange(1 - _STATES, _STATES) + 0.5) * width
+    below = special.ndtr((ends + drifts[:, None]) / error)
+    moves = np.diff(below, axis=1, prepend=0.0)[:, _APART]
+    moves[:, :, 0] = below[:, _APART[:, 0]]
     # a chain that is never left has no length; this gives it a very long one
     left = np.eye(_STATES) * (1.0 + 1e-14) - moves
     lengths = np.linalg.solve(left, np.ones((len(drifts), _STATES, 1)))[:, 0, 0]

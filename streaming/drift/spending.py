@@ -37,13 +37,14 @@ MOST_SLACK = 10.0
 """Beyond so many times the allowed rate nothing is worth computing exactly."""
 OVERLAPPING = frozenset({"location", "dispersion", "shape", "zero", "value", "category"})
 _SMALLEST = 1e-12
-_STEP, _SIZE = 0.1, 0.03
-"""Persistence is rounded to steps of 10 % and n to steps of 3 %, so that rates are solved once."""
+_STEP, _SIZE, _PART = 0.1, 0.03, 0.02
+"""Persistence is rounded to steps of 10 %, n to steps of 3 % and a test's part of the rate to steps
+of 0.02, so that rates are solved once."""
 _NONE = 1e-3
 """Less persistence than this changes no rate."""
 _LOWEST, _HIGHEST = 1e-14, 0.5
 """No rate lies beyond these, however large or small the budget."""
-_X: Floats = np.linspace(0.0, 8.0, 401, dtype=np.float64)
+_X: Floats = np.linspace(0.0, 8.0, 161, dtype=np.float64)
 _DENSITY = 2.0 * np.exp(-(_X**2) / 2.0) / sqrt(2.0 * np.pi) * (_X[1] - _X[0])
 _DENSITY[[0, -1]] /= 2.0
 
@@ -218,7 +219,7 @@ def _allowed(lane: Lane, nulls: tuple[_Null, ...]) -> float:
     whole = sum(part for part, _ in parts)
     if whole <= 0.0:
         return start
-    rounded = tuple(sorted((round(part / whole, 2), persistence) for part, persistence in parts))
+    rounded = sorted((_PART * round(part / whole / _PART), rho) for part, rho in parts)
     return _rate(lane, tuple(one for one in rounded if one[0] > 0.0))
 
 
@@ -243,12 +244,12 @@ def _alarms(rate: float, lasting: Sequence[tuple[float, float]], lane: Lane) -> 
     """False alarms in the period when a feature's tests hit at `rate` together."""
     quiet = float(block_alarm(np.array([rate]), lane)[0])
     total = quiet
-    for part, persistence in lasting:
-        own = part * rate
-        c = -float(special.ndtri(own / 2.0)) * sqrt(1.0 + persistence)
-        theta = sqrt(persistence) * _X
-        hits = np.asarray(
-            np.minimum(1.0, rate - own + special.ndtr(theta - c) + special.ndtr(-theta - c)), float
-        )
-        total += float(_DENSITY @ block_alarm(hits, lane)) - quiet
+    if lasting:
+        parts, persistence = np.array(lasting).T[:, :, None]
+        own = parts * rate
+        c = -special.ndtri(own / 2.0) * np.sqrt(1.0 + persistence)
+        theta = np.sqrt(persistence) * _X
+        hits = rate - own + special.ndtr(theta - c) + special.ndtr(-theta - c)
+        alarms = block_alarm(np.minimum(1.0, hits), lane) @ _DENSITY
+        total += float((alarms - quiet).sum())
     return lane.features * lane.windows / lane.block * total
