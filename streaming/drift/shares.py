@@ -26,13 +26,13 @@ MOST_HEAVY = 8
 """At most so many, the heaviest."""
 
 
-@lru_cache(maxsize=65_536)
+@lru_cache(maxsize=64)
 def least_share(rules: DriftRules) -> float:
     """The floor of shares."""
     return float(special.ndtr(special.ndtri(rules.share_floor) - rules.suspected_sd))
 
 
-@lru_cache(maxsize=65_536)
+@lru_cache(maxsize=16_384)
 def _probit(share: float, least: float) -> float:
     return float(special.ndtri(min(max(share, least), 1.0 - least)))
 
@@ -107,7 +107,7 @@ def stray(z: float, count: int, n: int, share: float, of_probit: float, near: fl
     return of_probit * (z / probits) ** 2 if probits else near
 
 
-@lru_cache(maxsize=65_536)
+@lru_cache(maxsize=4_096)
 def slope(share: float) -> float:
     """Squared change of a share, in its own standard errors, when its probit changes by 1:
     phi(Phi^-1(p))^2 / (p (1 - p))."""

@@ -90,7 +90,7 @@ def _attained(null: _Null, level: float) -> float:
     return min(level, found)
 
 
-@lru_cache(maxsize=65_536)
+@lru_cache(maxsize=32_768)
 def _size(
     share: float, level: float, *, only_more: bool, n: int, persistence: float, m: float
 ) -> float:
@@ -199,19 +199,19 @@ def _null(test: Evidence, *, exact: bool = False) -> _Null:
     return test.weight, test.shares, test.only_more, n, persistence, m
 
 
-@lru_cache(maxsize=65_536)
+@lru_cache(maxsize=16_384)
 def _near(n: int) -> int:
     return round(exp(round(log(max(1, n)) / _SIZE) * _SIZE))
 
 
-@lru_cache(maxsize=65_536)
+@lru_cache(maxsize=16_384)
 def _rounded(persistence: float) -> float:
     if persistence < _NONE:
         return 0.0
     return exp(round(log(persistence) / _STEP) * _STEP)
 
 
-@lru_cache(maxsize=16_384)  # an entry takes about 4 kB
+@lru_cache(maxsize=16_384)
 def _allowed(lane: Lane, nulls: tuple[_Null, ...]) -> float:
     """Each test has its part of the rate according to what it can spend."""
     start = lane.limit(0.0)
@@ -223,7 +223,7 @@ def _allowed(lane: Lane, nulls: tuple[_Null, ...]) -> float:
     return _rate(lane, tuple(one for one in rounded if one[0] > 0.0))
 
 
-@lru_cache(maxsize=65_536)
+@lru_cache(maxsize=16_384)
 def _rate(lane: Lane, parts: tuple[tuple[float, float], ...]) -> float:
     lasting = [(part, persistence) for part, persistence in parts if persistence]
 

@@ -82,7 +82,7 @@ class Strays:
         return self.place**2 * with_place + self.spread**2 * with_spread + rest**2 * left
 
 
-@lru_cache(maxsize=1024)
+@lru_cache(maxsize=64)
 def alike(sd: float) -> Strays:
     """The same for every family."""
     return Strays(place=sd, spread=sd, shape=sd, values=sd, categories=sd, shares=sd)
