@@ -63,6 +63,7 @@ def creeping(
             effect=location.effect,
             n=location.n,
             persistence=location.persistence,
+            daily=location.n * rules.wobble.place**2,
             window_start=window_start,
             oldest=oldest,
             lanes=limits.slow,

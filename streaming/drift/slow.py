@@ -17,7 +17,8 @@ Missing values have a sum of their own (`slow_shares`). h is the smallest value 
 
 over blocks of L windows with one persistent offset theta; the average run length is that of a
 Markov chain on 30 states (Brook & Evans 1972), exact enough where Siegmund's formula is not
-(drifts above one standard error).
+(drifts above one standard error). The error of a reference does not change from block to block as a
+day's wobble does: what passes kappa then is beyond the limit in every block, sooner or later.
 """
 
 from __future__ import annotations
@@ -116,6 +117,7 @@ def slow_lane(
     effect: float,
     n: int,
     persistence: float,
+    daily: float,
     window_start: float,
     oldest: float,
     lanes: Sequence[Lane],
@@ -130,6 +132,8 @@ def slow_lane(
         From the window before, one for each lane; a missing one begins at zero.
     effect, n, persistence:
         Of the location test in this window.
+    daily:
+        The part of the persistence that is another every day; the rest stays.
     oldest:
         Sums from before this time no longer count.
     lanes:
@@ -146,7 +150,8 @@ def slow_lane(
     found = []
     for at, (lane, step) in enumerate(zip(lanes, (_RAMPS, _STEPS), strict=False)):
         kappa = max(step * error, tolerated(lanes[0], lasting, floor))
-        limit = max(least, threshold(lane, error, lasting, kappa))
+        stays = persistence > 2.0 * daily
+        limit = max(least, threshold(lane, error, lasting, kappa, stays=stays))
         sums = added(
             past[at] if at < len(past) else None,
             (effect - kappa, -effect - kappa),
@@ -201,13 +206,16 @@ def tolerated(lane: Lane, lasting: float, floor: float) -> float:
     return max(floor / 2.0, -float(special.ndtri(rare)) * lasting)
 
 
-def threshold(lane: Lane, error: float, lasting: float, kappa: float) -> float:
-    """The limit h, in standard deviations, for a sampling error and a persistent one of such sd.
+def threshold(
+    lane: Lane, error: float, lasting: float, kappa: float, *, stays: bool = False
+) -> float:
+    """The limit h, in standard deviations, for a sampling error and a persistent one of such sd,
+    which changes from block to block or `stays`.
 
     Everything scales with the sampling error, so it is solved for an error of one.
     """
     ratio = _stepped(lasting / error, np.ceil) if lasting > _NONE * error else 0.0
-    return error * _threshold(lane, ratio, _stepped(kappa / error, np.floor))
+    return error * _threshold(lane, ratio, _stepped(kappa / error, np.floor), stays=stays)
 
 
 def _stepped(value: float, towards: Callable[[float], float]) -> float:
@@ -217,16 +225,17 @@ def _stepped(value: float, towards: Callable[[float], float]) -> float:
 
 
 @lru_cache(maxsize=16_384)
-def _threshold(lane: Lane, lasting: float, kappa: float) -> float:
+def _threshold(lane: Lane, lasting: float, kappa: float, *, stays: bool) -> float:
     """In sampling errors."""
     offsets = lasting * _X if lasting else np.zeros(1)
     density = _DENSITY if lasting else np.ones(1)
     drifts = np.concatenate((kappa - offsets, kappa + offsets))
+    always = (offsets > kappa) & stays
 
     def over(log_limit: float) -> float:
         h = exp(log_limit)
         rate = (1.0 / run_length(h, drifts, 1.0)).reshape(2, -1).sum(axis=0)
-        block = float(density @ -np.expm1(-lane.block * rate))
+        block = float(density @ np.maximum(always, -np.expm1(-lane.block * rate)))
         return log(max(lane.features * lane.windows / lane.block * block, 1e-300) / lane.alarms)
 
     low, high = log(_SMALLEST), log(_LARGEST)

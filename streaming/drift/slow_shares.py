@@ -72,10 +72,13 @@ def share_lane(
     expected, n, known = share.expected, share.n, share.m * share.worth
     per_probit = sqrt(n * slope(expected))
     half = rules.suspected_sd / 2.0
-    lasting = sqrt((rules.wobble.shares * per_probit) ** 2 + n / known)
+    daily, of_reference = (rules.wobble.shares * per_probit) ** 2, n / known
+    lasting = sqrt(daily + of_reference)
     kappa = max(_KAPPA, tolerated(lane, lasting, 2.0 * half * per_probit))
     used = _used(_rows(expected, n))
-    limit = threshold(replace(lane, alarms=lane.alarms / used), 1.0, lasting, kappa)
+    limit = threshold(
+        replace(lane, alarms=lane.alarms / used), 1.0, lasting, kappa, stays=of_reference > daily
+    )
     left = kappa - half * per_probit
     highest = limit / rules.of if half else inf
     above = tolerated_share(expected, half, rules)

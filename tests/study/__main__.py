@@ -9,19 +9,21 @@ from __future__ import annotations
 import subprocess
 import sys
 import time
+from concurrent.futures import ProcessPoolExecutor
 from math import inf
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
+from streaming.drift.tally import Rate
 from tests.peers.peer import Peer
 from tests.streaming.statistics_data import TAXI
 from tests.study import quality
-from tests.study.arms import ARMS
+from tests.study.arms import ARMS, Arm
 from tests.study.changes import CHANGES
 from tests.study.power import Delay
-from tests.study.quiet import measure
+from tests.study.quiet import Found, measure
 from tests.study.tables import TALK, log_folder, show
 
 app = typer.Typer(help=__doc__, no_args_is_help=True, add_completion=False)
@@ -38,34 +40,46 @@ def study() -> None:
 def quiet(
     scale: Annotated[float, typer.Option(help="Of the days of every arm.")] = 1.0,
     only: Annotated[str, typer.Option(help="Arms whose name contains this.")] = "",
+    jobs: Annotated[int, typer.Option(min=1, help="Arms at a time, a process each.")] = 1,
     seed: Seed = 1,
 ) -> None:
     """False alarms on days on which nothing changes.
 
     Example: `python -m tests.study quiet --scale 0.1 --only wobble`
     """
+    asked = [
+        (arm, max(1, round(arm.days * scale)), seed + place)
+        for place, arm in enumerate(ARMS)
+        if only in arm.name
+    ]
     rows, details = [], {}
-    for place, arm in enumerate(ARMS):
-        if only not in arm.name:
-            continue
-        began = time.process_time()
-        rate, found = measure(arm, days=max(1, round(arm.days * scale)), seed=seed + place)
-        took = time.process_time() - began
-        TALK.print(f"{arm.name}: {rate.ratio:.2f} ({took:.0f} s)")
-        rows.append(
-            {
-                "arm": arm.name,
-                "features": len(arm.kinds),
-                "days": found.days,
-                "budget in 30 days": f"{arm.alarms:g}",
-                "allowed": f"{rate.expected:.0f}",
-                "seen": rate.observed,
-                "ratio": f"{rate.ratio:.2f}",
-                "95 % interval": f"{rate.low:.2f} – {rate.high:.2f}",
-            }
-        )
-        details[arm.name] = {"seconds": took, "lanes": found.begun, "tests": found.tests}
+    with ProcessPoolExecutor(jobs) as pool:
+        for (arm, _, _), (rate, found, took) in zip(asked, pool.map(_timed, asked), strict=True):
+            TALK.print(f"{arm.name}: {rate.ratio:.2f} ({took:.0f} s)")
+            details[arm.name] = {"seconds": took, "lanes": found.begun, "tests": found.tests}
+            rows.append(_row(arm, rate, found))
     show("quiet", rows, {"seed": seed, "scale": scale, "details": details})
+
+
+def _timed(asked: tuple[Arm, int, int]) -> tuple[Rate, Found, float]:
+    """One arm's simulation and the processor's seconds it took."""
+    arm, days, seed = asked
+    began = time.process_time()
+    rate, found = measure(arm, days=days, seed=seed)
+    return rate, found, time.process_time() - began
+
+
+def _row(arm: Arm, rate: Rate, found: Found) -> dict[str, object]:
+    return {
+        "arm": arm.name,
+        "features": len(arm.kinds),
+        "days": found.days,
+        "budget in 30 days": f"{arm.alarms:g}",
+        "allowed": f"{rate.expected:.0f}",
+        "seen": rate.observed,
+        "ratio": f"{rate.ratio:.2f}",
+        "95 % interval": f"{rate.low:.2f} – {rate.high:.2f}",
+    }
 
 
 @app.command()

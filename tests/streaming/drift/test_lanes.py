@@ -102,6 +102,7 @@ def first(n: int, shared: Limits) -> tuple[Slow, ...]:
         effect=0.0,
         n=n,
         persistence=0.0,
+        daily=0.0,
         window_start=0.0,
         oldest=0.0,
         lanes=shared.slow,

@@ -9,6 +9,7 @@ import pytest
 
 from streaming.drift.limits import Lane
 from streaming.drift.slow import Slow, Sums, run_length, slow_lane, threshold, tolerated
+from streaming.grid import Floats
 
 LANE = Lane(0.1, 43_200.0, 20, 1_440.0, 1, 1)
 QUIET = Lane(0.2, 720.0, 20, 24.0, 1, 1)
@@ -30,6 +31,7 @@ def add(
         effect=effect,
         n=n,
         persistence=n * wobble**2,
+        daily=n * wobble**2,
         window_start=at,
         oldest=at - 15.0,
         lanes=(LANE,),
@@ -120,6 +122,7 @@ def test_the_quicker_sum_finds_a_step_sooner_and_the_other_a_ramp() -> None:
                     effect=effect + error * rng.normal(),
                     n=1_000,
                     persistence=0.0,
+                    daily=0.0,
                     window_start=at,
                     oldest=at - 15.0,
                     lanes=(QUIET, QUIET),
@@ -137,3 +140,23 @@ def test_the_quicker_sum_finds_a_step_sooner_and_the_other_a_ramp() -> None:
     assert steps < ramps - 0.3
     ramps, steps = delays([0.002 * at for at in range(1, 60)])
     assert ramps < steps - 2.0
+
+
+def test_an_error_that_stays_asks_for_more_than_one_of_a_day() -> None:
+    """A reference that is off by more than kappa would alarm every day, however long it takes."""
+    rng, series, days, rho = np.random.default_rng(9), 12_000, 20, 0.05
+    lane = Lane(3.0, 720.0, 11, 24.0, 1, 1)
+    kappa = max(0.5, tolerated(lane, sqrt(rho), 0.0))
+    limits = [threshold(lane, 1.0, sqrt(rho), kappa, stays=stays) for stays in (False, True)]
+    z = rng.standard_normal((series, days * 24)) + sqrt(rho) * rng.standard_normal((series, 1))
+    sums: Floats = np.zeros((2, series))
+    beyond = np.zeros((2, series, days), bool)
+    for at in range(days * 24):
+        steps = np.stack((z[:, at] - kappa, -z[:, at] - kappa))
+        sums = np.clip(sums + steps, 0.0, max(limits) + 4.0 * kappa)
+        for which, limit in enumerate(limits):
+            beyond[which, :, at // 24] |= sums.max(axis=0) > limit
+    allowed = lane.alarms * series * days / (lane.features * 30.0)
+    for_a_day, for_good = (float(one.sum()) / allowed for one in beyond)
+    assert for_a_day > 1.2
+    assert 0.4 < for_good < 1.1
