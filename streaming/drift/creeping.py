@@ -70,7 +70,7 @@ def creeping(
             floor=rules.suspected_sd,
             least=rules.of * rules.suspected_sd / 2.0,
         )
-    if not any(test.name == "missing" and is_summed(test) for test in tests):
+    if not is_summed(tests):
         return Creeping(moved, None)
     share = Share(
         count=now.missing,

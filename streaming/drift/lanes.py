@@ -74,7 +74,7 @@ class Limits:
             idle += slow.alarms
         else:
             used += slow.alarms
-        if not any(test.name == "missing" and is_summed(test) for test in tests):
+        if not is_summed(tests):
             idle += limits.shares.alarms
         return _grown(limits, round(by * (1.0 + idle / used), 2))
 

@@ -12,7 +12,7 @@ from streaming.drift.pvalues import mean_score_z, two_sided
 from streaming.drift.quadratic import sum_of_squares_tail
 from streaming.drift.rules import DriftRules
 from streaming.drift.scores import DISPERSION, LOCATION, SHAPE, NumberScores, Placed
-from streaming.drift.shares import share_test, worst_of, worth_of_never_seen
+from streaming.drift.shares import expected_share, share_test, worst_of, worth_of_never_seen
 from streaming.drift.wobble import Strays
 from streaming.grid import Floats
 
@@ -115,7 +115,7 @@ def _value_tests(
         only_more: bool = False,
         wobble: float | None = None,
     ) -> Evidence:
-        probit = tail_variance((before + 0.5) / (m + 1.0), rules.wobble)
+        probit = tail_variance(expected_share(before, m), rules.wobble)
         return share_test(
             name,
             count,

@@ -49,6 +49,12 @@ def share_effect(now: float, before: float, rules: DriftRules) -> float:
     return _probit(now, least) - _probit(before, least)
 
 
+def expected_share(before: float, m: float) -> float:
+    """The share to expect after `before` of `m`: with half a row more of each side, so that zero of
+    m is not taken for never."""
+    return (before + 0.5) / (m + 1.0)
+
+
 def share_test(
     name: str,
     count: int,
@@ -64,14 +70,13 @@ def share_test(
 ) -> Evidence:
     """`count` of `n` rows against the reference's count (`before`, may be fractional) of `m`.
 
-    The reference's share is (before + 1/2) / (m + 1), so that zero of m is not taken for never; it
-    is known as well as from `worth` (at most 1) of m rows.
+    The reference's share (`expected_share`) is known as well as from `worth` (at most 1) of m rows.
     `wobble` is the variance over days of the share in units of p (1 - p); without it the share's
     probit strays, by the variance `probit` or the rules' `shares`. A rare share then grows further
     than it shrinks, so what was seen tells how many z that is. With `only_more`, fewer than before
     is no change: nobody misses values that were never to be expected.
     """
-    share, known = (before + 0.5) / (m + 1.0), m * worth
+    share, known = expected_share(before, m), m * worth
     of_probit = rules.wobble.shares**2 if probit is None else probit
     lasting = n * (of_probit * slope(share) if wobble is None else wobble)
     z = effect = 0.0

@@ -147,10 +147,9 @@ def slow_lane(
     lasting, error = sqrt(persistence / n), 1.0 / sqrt(n)
     # what reaches the floor is the other lanes' business; it must not linger here
     effect = max(-floor, min(floor, effect)) if floor else effect
-    found = []
+    stays, found = persistence > 2.0 * daily, []
     for at, (lane, step) in enumerate(zip(lanes, (_RAMPS, _STEPS), strict=False)):
         kappa = max(step * error, tolerated(lanes[0], lasting, floor))
-        stays = persistence > 2.0 * daily
         limit = max(least, threshold(lane, error, lasting, kappa, stays=stays))
         sums = added(
             past[at] if at < len(past) else None,

@@ -10,6 +10,7 @@ smallest, half the suspected effect away on the probit scale.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from math import exp, inf, log, sqrt
@@ -20,7 +21,7 @@ from streaming.drift.evidence import Evidence
 from streaming.drift.limits import Lane
 from streaming.drift.pvalues import share_z_middle
 from streaming.drift.rules import DriftRules
-from streaming.drift.shares import least_share, share_effect, slope, stray
+from streaming.drift.shares import expected_share, least_share, share_effect, slope, stray
 from streaming.drift.slow import REST, Slow, Sums, added, threshold, tolerated
 
 _KAPPA = 1.0
@@ -47,12 +48,15 @@ class Share:
     @property
     def expected(self) -> float:
         """The share, if nothing changed."""
-        return (self.before + 0.5) / (self.m + 1.0)
+        return expected_share(self.before, self.m)
 
 
-def is_summed(test: Evidence) -> bool:
-    """Whether enough rows are expected for a sum of them to tell more than a window does."""
-    return _rows(test.shares[0], test.n) >= _FEWEST
+def is_summed(tests: Sequence[Evidence]) -> bool:
+    """Whether enough rows without a value are expected for a sum of them to tell more than a window
+    does."""
+    return any(
+        test.name == "missing" and _rows(test.shares[0], test.n) >= _FEWEST for test in tests
+    )
 
 
 def share_lane(

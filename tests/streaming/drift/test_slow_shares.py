@@ -144,7 +144,7 @@ def test_more_is_tolerated_on_both_sides_the_further_away(
 
 def test_values_that_are_never_missing_are_not_summed() -> None:
     def summed(before: float, n: int) -> bool:
-        return is_summed(share_test("missing", 0, n, before=before, m=M, rules=OFF))
+        return is_summed([share_test("missing", 0, n, before=before, m=M, rules=OFF)])
 
     assert not summed(0, 10_000)
     assert summed(2_000, 200)
