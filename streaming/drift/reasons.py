@@ -63,8 +63,9 @@ def of_slow(slow: Slow) -> str:
     """
     sums = slow.sums
     return (
-        f"Its {slow.test} has been away by {slow.effect:+.2f} sd on average over {sums.windows} "
-        f"windows (sum {max(sums.up, sums.down):.2f}, limit {slow.limit:.2f})."
+        f"Its {slow.test} has been away by {slow.effect:+.2f} sd on average "
+        f"over {sums.windows:.0f} windows "
+        f"(sum {max(sums.up, sums.down):.2f}, limit {slow.limit:.2f})."
     )
 
 

@@ -65,11 +65,11 @@ class Sums(msgspec.Struct, frozen=True, array_like=True):
     window_start: float
     up: float = 0.0
     down: float = 0.0
-    windows: int = 0
-    """Since the larger sum left zero."""
+    windows: float = 0.0
+    """Since the larger sum left zero; once it is cut, the newest ones that it stands for."""
     up_before: float = 0.0
     down_before: float = 0.0
-    windows_before: int = 0
+    windows_before: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,7 +96,7 @@ class Slow:
 
     @property
     def effect(self) -> float:
-        """Mean effect since the sum left zero, signed; 0 when it has not."""
+        """Mean effect in the windows of the sum, signed; 0 when there are none."""
         if not self.sums.windows:
             return 0.0
         return self._signed(self.kappa + max(self.sums.up, self.sums.down) / self.sums.windows)
@@ -173,16 +173,17 @@ def added(
     """The sums after a window that adds these `steps`, upwards and downwards."""
     if past is not None and window_start < past.window_start:
         return past
-    up, down, windows = 0.0, 0.0, 0
+    up, down, windows = 0.0, 0.0, 0.0
     if past is not None and past.window_start >= oldest:
         again = past.window_start == window_start
         up = past.up_before if again else past.up
         down = past.down_before if again else past.down
         windows = past.windows_before if again else past.windows
-    more = min(most, max(0.0, up + steps[0]))
-    less = min(most, max(0.0, down + steps[1]))
-    counted = windows + 1 if max(more, less) > 0.0 else 0
-    return Sums(window_start, more, less, counted, up, down, windows)
+    more, less = max(0.0, up + steps[0]), max(0.0, down + steps[1])
+    larger = max(more, less)
+    # what is cut leaves with as many windows, so that their mean stays
+    counted = (windows + 1.0) * min(1.0, most / larger) if larger > 0.0 else 0.0
+    return Sums(window_start, min(most, more), min(most, less), counted, up, down, windows)
 
 
 def has_two_speeds(lane: Lane, n: int, persistence: float, floor: float) -> bool:

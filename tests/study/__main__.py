@@ -6,9 +6,11 @@ as markdown. `python -m tests.study all` runs every study.
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 import time
+from collections.abc import Sequence
 from concurrent.futures import ProcessPoolExecutor
 from math import inf
 from pathlib import Path
@@ -21,10 +23,11 @@ from tests.peers.peer import Peer
 from tests.streaming.statistics_data import TAXI
 from tests.study import quality
 from tests.study.arms import ARMS, Arm
-from tests.study.changes import CHANGES
-from tests.study.power import Delay
+from tests.study.changes import CHANGES, Change
+from tests.study.power import SIZES, Delay
+from tests.study.power import measure as delays_of
 from tests.study.quiet import Found, measure
-from tests.study.tables import TALK, log_folder, show
+from tests.study.tables import TALK, cells, log_folder, save, show
 
 app = typer.Typer(help=__doc__, no_args_is_help=True, add_completion=False)
 app.add_typer(quality.app, name="quality")
@@ -75,10 +78,7 @@ def _row(arm: Arm, rate: Rate, found: Found) -> dict[str, object]:
         "features": len(arm.kinds),
         "days": found.days,
         "budget in 30 days": f"{arm.alarms:g}",
-        "allowed": f"{rate.expected:.0f}",
-        "seen": rate.observed,
-        "ratio": f"{rate.ratio:.2f}",
-        "95 % interval": f"{rate.low:.2f} – {rate.high:.2f}",
+        **cells(rate),
     }
 
 
@@ -112,33 +112,47 @@ def peers(
 def power(
     trials: Annotated[int, typer.Option(help="Streams for each change and size.")] = 100,
     only: Annotated[str, typer.Option(help="Changes whose name contains this.")] = "",
+    jobs: Annotated[int, typer.Option(min=1, help="Cells at a time, a process each.")] = 1,
     seed: Seed = 1,
 ) -> None:
     """Windows until a change is found, beside other detectors at the same budget.
 
-    Median and, in brackets, mean.
+    Median and, in brackets, mean. What is measured is in the files after every cell.
 
-    Example: `python -m tests.study power --trials 20 --only ramp`
+    Example: `python -m tests.study power --trials 20 --only ramp --jobs 2`
     """
-    from tests.study import power as study_of_power
+    asked = [
+        (change, size, trials, seed) for change in CHANGES if only in change.name for size in SIZES
+    ]
+    facts = {"seed": seed, "trials": trials}
+    found: list[Delay] = []
+    with ProcessPoolExecutor(jobs) as pool:
+        for (change, size, _, _), (cell, took) in zip(asked, pool.map(_cell, asked), strict=True):
+            TALK.print(f"{change.name}, {size:,} rows ({took:.0f} s)")
+            found += cell
+            save("power", _table_of(found), facts)
+    show("power", _table_of(found), facts)
 
-    found = []
-    with Peer("river", log_folder() / "river.log") as peer:
-        for change in CHANGES:
-            if only in change.name:
-                for size in study_of_power.SIZES:
-                    TALK.print(f"{change.name}, {size:,} rows")
-                    found += study_of_power.measure(
-                        change, size, trials=trials, seed=seed, peer=peer
-                    )
+
+def _cell(asked: tuple[Change, int, int, int]) -> tuple[list[Delay], float]:
+    """One change at one size of a window, and the seconds it took."""
+    change, size, trials, seed = asked
+    began = time.monotonic()
+    with Peer("river", log_folder() / f"river-{os.getpid()}.log") as peer:
+        found = delays_of(change, size, trials=trials, seed=seed, peer=peer)
+    return found, time.monotonic() - began
+
+
+def _table_of(found: Sequence[Delay]) -> list[dict[str, object]]:
+    """A row for each cell, a column for each detector."""
     detectors = list(dict.fromkeys(one.detector for one in found))
-    shown = []
+    rows: list[dict[str, object]] = []
     for name, size in dict.fromkeys((one.change, one.rows) for one in found):
         own = {o.detector: o for o in found if (o.change, o.rows) == (name, size)}
         cells = {detector: _windows(own.get(detector)) for detector in detectors}
         events = f"{own['ours'].windows * size:,.0f}"
-        shown.append({"change": name, "rows": f"{size:,}", **cells, "ours, events": events})
-    show("power", shown, {"seed": seed, "trials": trials})
+        rows.append({"change": name, "rows": f"{size:,}", **cells, "ours, events": events})
+    return rows
 
 
 def _windows(delay: Delay | None) -> str:
@@ -292,7 +306,7 @@ def _others(seed: int) -> None:
     seasons(5)
     wobble(300, seed)
     peers(1_000, seed)
-    power(100, "", seed)
+    power(100, "", 1, seed)
     together(1.0, seed)
 
 

@@ -31,8 +31,8 @@ class Change:
     horizon: int = 60
     """So many windows are drawn after the change."""
     streams: int = 1
-    """So many times the usual number of streams and references: where it takes tens of windows,
-    delays scatter by more than detectors differ."""
+    """So many times the usual number of streams and references: where delays scatter by more than
+    detectors differ, or a median lies between two windows."""
 
     def of_kind(self) -> Kind:
         """The feature, with room for the new value."""
@@ -60,7 +60,7 @@ CHANGES = (
     Change(name="1 sd", shift=1.0),
     Change(name="missing 1 -> 3 %", missing=0.03),
     Change(name="new category, 1 %", kind="few values", new_value=0.01),
-    Change(name="ramp 0.02 sd a window", ramp=0.02, horizon=80),
+    Change(name="ramp 0.02 sd a window", ramp=0.02, horizon=80, streams=4),
     Change(name="ramp 0.002 sd a window", ramp=0.002, horizon=200, streams=4),
 )
 

@@ -2,23 +2,19 @@
 
 The judge that ships (`streaming.quality.judge_quality`) on drawn counts, seeded: the same command
 prints the same figures. A quiet version is served for ten days and nothing changes but, in some
-arms, the day's own wobble; every alarm is false. Results go to `.driftline/study/quality.json`.
+arms, the day's own wobble; every alarm is false.
 """
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from functools import cached_property
-from pathlib import Path
 from typing import Annotated
 
 import numpy as np
 import typer
 from numpy.typing import NDArray
-from rich.console import Console
-from rich.table import Table
 from scipy import optimize, special
 
 from streaming.drift.tally import Rate, Tally, rate
@@ -27,9 +23,9 @@ from streaming.quality.compare import measured
 from streaming.quality.counts import Counts, score_buckets, score_of
 from streaming.quality.judge import Judgement, MatureWindow
 from streaming.quality.track import Track
+from tests.study.tables import cells, show
 
 app = typer.Typer(help="Labels and quality.", no_args_is_help=True, add_completion=False)
-OUT = Path(".driftline") / "study" / "quality.json"
 DAY = 86_400.0
 DAYS_OF_A_VERSION = 10
 LONGEST = 400
@@ -114,7 +110,7 @@ class Arm:
 
 
 ARMS = (
-    Arm(name="500 labels"),
+    Arm(name="500 labels", rows=500),
     Arm(name="1,000 labels"),
     Arm(name="5,000 labels", rows=5000),
     Arm(name="1,000 labels, wobble 0.01", wobble=0.01, allowed_wobble=0.01),
@@ -152,7 +148,6 @@ def quiet(arm: Arm, *, versions: int, alarms: float, seed: int) -> Rate:
     rng, world = np.random.default_rng(seed), Population()
     base = world.auc(1.0)
     slope = (world.auc(1.02) - world.auc(0.98)) / 0.04
-    rows = 500 if arm.name.startswith("500") else arm.rows
     a_day = round(DAY / arm.window_seconds)
     counts = []
     assert base > 0.5
@@ -161,7 +156,7 @@ def quiet(arm: Arm, *, versions: int, alarms: float, seed: int) -> Rate:
         for _ in range(DAYS_OF_A_VERSION):
             keep = round(1.0 + arm.wobble * float(rng.normal()) / slope, 4)
             for _ in range(a_day):
-                yield world.window(rng, rows, keep)
+                yield world.window(rng, arm.rows, keep)
 
     for _ in range(versions):
         world.meanings.clear()
@@ -235,18 +230,14 @@ def alarms(
 
     Example: `python -m tests.study quality alarms --versions 60`
     """
-    table = Table("arm", "allowed", "seen", "ratio", "95 % interval")
-    kept = []
-    for place, arm in enumerate(ARMS):
-        found = quiet(arm, versions=versions, alarms=allowed, seed=seed + place)
-        table.add_row(
-            arm.name, f"{found.expected:.0f}", str(found.observed), f"{found.ratio:.2f}",
-            f"{found.low:.2f} – {found.high:.2f}",
-        )  # fmt: skip
-        kept.append({"arm": arm.name, "ratio": found.ratio, "low": found.low, "high": found.high})
-    Console().print(table)
-    OUT.parent.mkdir(parents=True, exist_ok=True)
-    OUT.write_text(json.dumps(kept, indent=1))
+    rows = [
+        {
+            "arm": arm.name,
+            **cells(quiet(arm, versions=versions, alarms=allowed, seed=seed + place)),
+        }
+        for place, arm in enumerate(ARMS)
+    ]
+    show("quality-alarms", rows, {"seed": seed, "versions": versions, "allowed": allowed})
 
 
 @app.command()
@@ -258,9 +249,17 @@ def delays(
 
     Example: `python -m tests.study quality delays --runs 200`
     """
-    table = Table("change", "labels a look", "median looks", f"found in {LONGEST}", "first hint")
+    found = []
     for change in CHANGES:
         for rows in (500, 1000, 5000):
             median, share, hint = delay(change, rows, runs=runs, seed=seed)
-            table.add_row(change.name, str(rows), f"{median:.0f}", f"{share:.0%}", f"{hint:.0f}")
-    Console().print(table)
+            found.append(
+                {
+                    "change": change.name,
+                    "labels a look": f"{rows:,}",
+                    "median looks": f"{median:.0f}",
+                    f"found in {LONGEST}": f"{share:.0%}",
+                    "first hint": f"{hint:.0f}",
+                }
+            )
+    show("quality-delays", found, {"seed": seed, "runs": runs})

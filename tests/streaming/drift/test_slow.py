@@ -79,8 +79,16 @@ def test_quiet_windows_stay_within_and_a_short_burst_is_left_to_others() -> None
 def test_the_sum_calms_down_after_the_change() -> None:
     found = feed([*[0.24] * 30, *[0.0] * 12])
     assert found[29].beyond
-    assert found[29].effect == pytest.approx(0.24, abs=0.12)
     assert not found[-1].beyond
+
+
+def test_a_sum_that_is_cut_keeps_the_mean_of_its_newest_windows() -> None:
+    """It was kappa and a little after many windows at the cut."""
+    found = feed([*[0.2] * 60, *[0.23] * 60])
+    assert found[59].sums.up == found[58].sums.up
+    assert found[59].sums.windows < 30.0
+    assert [found[at].effect for at in (3, 29, 59)] == pytest.approx([0.2] * 3)
+    assert found[-1].effect == pytest.approx(0.23, abs=0.002)
 
 
 def test_both_directions_are_alike() -> None:
