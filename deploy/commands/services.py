@@ -77,7 +77,8 @@ def _choose_devices(devices: str) -> None:
 def demo(
     context: typer.Context,
     scenario: Annotated[
-        str, typer.Option(help="shift, concept, quiet, slow-canary or broken-schema.")
+        str,
+        typer.Option(help="shift, concept, quiet, slow-canary, broken-schema or new-column."),
     ] = "shift",
     rows: Annotated[
         Path | None, typer.Option("--data", help="Replay this CSV of Chicago taxi trips.")

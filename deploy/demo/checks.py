@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from deploy.demo.messages import NEW_COLUMN
 from deploy.demo.view import View
 from streaming.contracts.records import ModelVersion
 
@@ -186,6 +187,40 @@ def anomalies_seen(view: View) -> Check:
     return Check("schema anomalies named", kept, "; ".join(codes) or "none")
 
 
+def column_named(view: View) -> Check:
+    """The schema's judge named the new column, and nothing before it came or once accepted."""
+    since = view.marks.get("column", view.now)
+    wrong = [verdict for verdict in view.story.schema if verdict.findings]
+    early = [verdict for verdict in wrong if verdict.window_end <= since]
+    named = {finding.feature for verdict in wrong for finding in verdict.findings}
+    again = [verdict for verdict in wrong if verdict.schema_version == 2]
+    kept = named == {NEW_COLUMN} and not early and not again
+    first = f": {wrong[0].reason}" if wrong else ""
+    return Check("the new column is named", kept, f"in {len(wrong)} windows{first}")
+
+
+def column_accepted(view: View) -> Check:
+    """It was proposed once, and accepting it made the next version."""
+    states = [one.state for one in view.story.proposals.values()]
+    kept = states == ["accepted"] and sorted(view.story.schema_versions) == [1, 2]
+    found = f"{', '.join(states) or 'no proposal'}; versions {sorted(view.story.schema_versions)}"
+    return Check("the change is accepted once", kept, found)
+
+
+def same_schema(view: View) -> Check:
+    """Windows and the new model were held against the same text."""
+    schema, made = view.story.schema_versions.get(2), view.story.versions.get(2)
+    windows = view.story.held_against(2)
+    if schema is None or made is None or not windows:
+        return Check("one schema for job and retrain", False, "something is missing")
+    digests = {one.schema_digest for one in windows} | {made.schema_digest, schema.digest}
+    kept = made.schema_version == 2 and len(digests) == 1
+    found = (
+        f"{len(windows)} windows and version {made.version}, trained under {made.schema_version}"
+    )
+    return Check("one schema for job and retrain", kept, f"{found}: {schema.digest[:12]}")
+
+
 def accounted(view: View) -> Check:
     """Every event sent is accepted, dead or late; none twice."""
     sums = view.story.accounts
@@ -249,11 +284,23 @@ def broken_rollback(view: View) -> str:
     """Why `slow-canary` has failed already."""
     if view.story.promotion_of(2) is not None:
         return "The slow version was promoted."
+    return _refused(view) or _broken_birth(view)
+
+
+def broken_column(view: View) -> str:
+    """Why `new-column` has failed already."""
+    broken = [verdict for verdict in view.story.schema if verdict.outcome == "broken"]
+    if broken:
+        return f"The schema is broken: {broken[0].reason}"
+    return _refused(view) or broken_loop(view)
+
+
+def _refused(view: View) -> str:
     for asked in view.asked:
         answer = view.story.answers.get(asked)
         if answer is not None and not answer.accepted:
-            return f"The retrain was refused: {answer.reason}"
-    return _broken_birth(view)
+            return f"What was asked was refused: {answer.reason}"
+    return ""
 
 
 def broken_schema_trained(view: View) -> str:

@@ -62,6 +62,8 @@ class Control(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
 
     phase: Phase = "ordinary"
     predict: bool = False
+    new_column: bool = False
+    """Send a column that nobody has announced, in every event."""
 
 
 class ArmCount(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):

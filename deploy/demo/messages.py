@@ -13,6 +13,9 @@ from deploy.demo.trips import INTEGERS, NUMBERS, TEXTS, Trips
 
 Breakage = Literal["renamed", "text", "respelled"]
 
+NEW_COLUMN = "tolls"
+"""What applications send one day without telling anybody."""
+
 MISSING_INTEGER = -(2**63)
 """How the served model is told that an integer is missing."""
 
@@ -40,6 +43,15 @@ def rows(trips: Trips) -> Iterator[dict[str, Any]]:
 def event(row: Mapping[str, Any], *, key: tuple[str, str], time: tuple[str, float]) -> bytes:
     """One event as JSON; `key` and `time` are (field, value) pairs."""
     return orjson.dumps({key[0]: key[1], time[0]: time[1], **row})
+
+
+def extended(row: Mapping[str, Any]) -> dict[str, Any]:
+    """The trip with one column more.
+
+    >>> extended({"trip_miles": 12.0})
+    {'trip_miles': 12.0, 'tolls': 3.25}
+    """
+    return {**row, NEW_COLUMN: 3.25 if row.get("trip_miles", 0.0) > 10.0 else 0.0}
 
 
 def label(

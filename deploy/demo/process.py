@@ -50,6 +50,9 @@ class TrafficProcess:
     def predict(self) -> None:
         self._write(msgspec.structs.replace(self._control, predict=True))
 
+    def add_column(self) -> None:
+        self._write(msgspec.structs.replace(self._control, new_column=True))
+
     def status(self) -> TrafficStatus | None:
         status = control.read(control.status_file(self._folder), TrafficStatus)
         ended = self._process is not None and self._process.poll() is not None

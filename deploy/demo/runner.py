@@ -16,7 +16,17 @@ from deploy.demo import checks
 from deploy.demo import story as stories
 from deploy.demo.control import Phase, TrafficConfig
 from deploy.demo.report import Report
-from deploy.demo.scenarios import Act, Ask, Predict, Scenario, SlowDown, Step, Switch
+from deploy.demo.scenarios import (
+    Accept,
+    Act,
+    AddColumn,
+    Ask,
+    Predict,
+    Scenario,
+    SlowDown,
+    Step,
+    Switch,
+)
 from deploy.demo.story import Story
 from deploy.demo.summing import summed
 from deploy.demo.system import DemoSystem, TrafficControl
@@ -210,6 +220,8 @@ class _Run:
         on = msgspec.structs.replace(config, history_rows=0, run=f"{config.run}-kept")
         self.traffic.start(on, _last_world(since))
         self.traffic.predict()
+        if "column" in self.view.marks:
+            self.traffic.add_column()
 
     # -------------------------------------------------------------------- parts
 
@@ -268,10 +280,19 @@ class _Run:
                 self.view.marks.setdefault("fault", now)
                 self.story.note(now, f"{role} answers {latency} ms late")
                 self.system.slow_down(role, latency)
+            case AddColumn():
+                self.view.marks.setdefault("column", now)
+                self.story.note(now, "events carry a new column")
+                self.traffic.add_column()
             case Ask(action=action, reason=reason):
                 self._ask(action, reason)
+            case Accept(reason=reason):
+                offer = self.story.offer
+                if offer is None:
+                    raise Failed("There is no schema change to accept any more.")
+                self._ask("accept-schema", reason, offer.proposal_id, offer.digest)
 
-    def _ask(self, action: Action, reason: str) -> None:
+    def _ask(self, action: Action, reason: str, subject: str = "", digest: str = "") -> None:
         now, model = self.clock.now(), self.story.model
         self.story.note(now, f"a person asks: {action}", reason)
         command = Command(
@@ -281,6 +302,8 @@ class _Run:
             action=action,
             reason=reason,
             who="demo",
+            subject=subject,
+            digest=digest,
         )
         self.view.asked.append(command.record_id)
         self.system.log.append([command])

@@ -46,7 +46,19 @@ class Ask:
     reason: str
 
 
-Act = Switch | Predict | SlowDown | Ask
+@dataclass(frozen=True, slots=True)
+class AddColumn:
+    """Let events carry a column that nobody has announced."""
+
+
+@dataclass(frozen=True, slots=True)
+class Accept:
+    """Accept the schema change that is proposed, as an engineer would."""
+
+    reason: str
+
+
+Act = Switch | Predict | SlowDown | Ask | AddColumn | Accept
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -309,8 +321,47 @@ BROKEN_SCHEMA = Scenario(
     ),
 )
 
+NEW_COLUMN = Scenario(
+    name="new-column",
+    promise="A column that nobody announced becomes a schema version of job and retrain alike.",
+    steps=(
+        *_BIRTH,
+        _with(_judged(3, 1), AddColumn()),
+        Step(
+            waits_for="a proposed change of the schema",
+            done=lambda view: view.story.offer is not None,
+            seconds=120,
+            log="daemon",
+            then=(Accept("The meters report tolls now."),),
+        ),
+        Step(
+            waits_for="two windows held against version 2 of the schema",
+            done=lambda view: len(view.story.held_against(2)) >= 2,
+            seconds=90,
+            log="flink-taskmanager",
+            then=(Ask("retrain", "The schema has a new version."),),
+        ),
+        _request(60),
+        _version_two(),
+        _promotion(),
+        _judged(3, 2),
+    ),
+    breaks=checks.broken_column,
+    checks=(
+        checks.column_named,
+        checks.column_accepted,
+        checks.same_schema,
+        checks.no_drift_alarm,
+        checks.one_retrain,
+        checks.promoted,
+        checks.no_client_error,
+        checks.accounted,
+    ),
+)
+
 SCENARIOS: dict[str, Scenario] = {
-    scenario.name: scenario for scenario in (SHIFT, CONCEPT, QUIET, SLOW_CANARY, BROKEN_SCHEMA)
+    scenario.name: scenario
+    for scenario in (SHIFT, CONCEPT, QUIET, SLOW_CANARY, BROKEN_SCHEMA, NEW_COLUMN)
 }
 
 

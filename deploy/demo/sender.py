@@ -75,6 +75,8 @@ class Sender:
     labels: int = 0
     predictions: int = 0
     """Served predictions that the broker has."""
+    new_column: bool = False
+    """Whether events carry a column that nobody has announced."""
     samples: deque[Ask] = field(default_factory=lambda: deque(maxlen=500))
     """Predict requests for the newest trips."""
     _made: int = 0
@@ -88,6 +90,8 @@ class Sender:
         self._made += 1
         how = self._breakage() if phase == "broken" else None
         sent = messages.broken(row, how) if how else row
+        if self.new_column:
+            sent = messages.extended(sent)
         is_broken = how in ("renamed", "text")
         key_pair, time_pair = (self.config.key, key), (self.config.time, at)
         value = messages.event(sent, key=key_pair, time=time_pair)

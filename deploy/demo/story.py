@@ -25,6 +25,9 @@ from streaming.contracts.records import (
     RetrainProgress,
     RetrainRequest,
     RolloutStatus,
+    SchemaProposal,
+    SchemaVerdict,
+    SchemaVersion,
     WindowSummary,
 )
 
@@ -43,6 +46,9 @@ FOLLOWED: tuple[str, ...] = tuple(
         topics.ROLLOUTS,
         topics.ANSWERS,
         topics.DEAD_LETTERS,
+        topics.SCHEMA_VERDICTS,
+        topics.SCHEMA_PROPOSALS,
+        topics.SCHEMA_VERSIONS,
     )
 )
 """The topics a demonstration listens to."""
@@ -79,6 +85,10 @@ class Story:
     rollouts: list[RolloutStatus] = field(default_factory=list)
     promotions: list[Promotion] = field(default_factory=list)
     answers: dict[str, Answer] = field(default_factory=dict)
+    schema: list[SchemaVerdict] = field(default_factory=list)
+    schema_versions: dict[int, SchemaVersion] = field(default_factory=dict)
+    proposals: dict[str, SchemaProposal] = field(default_factory=dict)
+    """Each in its newest state."""
     dead: Counter[str] = field(default_factory=Counter)
     """Dead letters by reason."""
     _seen: set[str] = field(default_factory=set)
@@ -129,10 +139,10 @@ class Story:
             case Promotion():
                 self.promotions.append(record)
                 self.note(record.at, f"version {record.version} {record.change}", record.reason)
+            case SchemaVerdict() | SchemaProposal() | SchemaVersion():
+                self._schema(record)
             case Answer():
                 self.answers[record.to] = record
-            case _:
-                pass
 
     def _account(self, summary: WindowSummary) -> None:
         self.accounts.accepted += summary.accepted
@@ -182,6 +192,21 @@ class Story:
             what = f"rollout of version {status.version} {status.phase} at {status.weight} %"
             self.note(status.at, what, status.reason)
 
+    def _schema(self, record: SchemaVerdict | SchemaProposal | SchemaVersion) -> None:
+        match record:
+            case SchemaVerdict():
+                previous = self.schema[-1].outcome if self.schema else "conforms"
+                self.schema.append(record)
+                if record.outcome != previous:
+                    at = max(record.window_end, self.started_at)
+                    self.note(at, f"schema {record.outcome}", record.reason)
+            case SchemaProposal():
+                self.proposals[record.proposal_id] = record
+                self.note(record.at, f"schema change {record.state}", record.reason)
+            case SchemaVersion():
+                self.schema_versions[record.version] = record
+                self.note(record.at, f"schema version {record.version}", record.reason)
+
     def _dead_letter(self, letter: DeadLetter) -> None:
         where = (letter.topic, letter.partition, letter.offset)
         if where not in self._dead_seen:
@@ -204,6 +229,16 @@ class Story:
     def retrains(self) -> list[RetrainRequest]:
         """Requests but the initial one."""
         return [request for request in self.requests if request.cause != "initial"]
+
+    @property
+    def offer(self) -> SchemaProposal | None:
+        """The schema change that awaits a decision."""
+        opened = [one for one in self.proposals.values() if one.state == "open"]
+        return opened[-1] if opened else None
+
+    def held_against(self, schema_version: int) -> list[SchemaVerdict]:
+        """The verdicts of windows that were held against this version of the schema."""
+        return [one for one in self.schema if one.schema_version == schema_version]
 
     def promotion_of(self, version: int) -> Promotion | None:
         """The promotion that made `version` live."""

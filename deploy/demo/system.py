@@ -81,6 +81,9 @@ class TrafficControl(Protocol):
     def predict(self) -> None:
         """Let the clients ask from now on."""
 
+    def add_column(self) -> None:
+        """Let every event carry a column that nobody has announced, from now on."""
+
     def status(self) -> TrafficStatus | None:
         """The newest status; None when there is none yet.
 

@@ -88,6 +88,7 @@ class Traffic:
         wanted = control.read(control.control_file(self.folder), Control) or Control()
         able = self.config.predictions_per_second > 0 and bool(self.sender.samples)
         self.clients.asking = wanted.predict and able
+        self.sender.new_column = wanted.new_column
         if wanted.phase != self.phase:
             self.phase = wanted.phase
             self.phase_since[wanted.phase] = now

@@ -28,7 +28,7 @@ class View:
     asked: list[str] = field(default_factory=list)
     """record_ids of the commands that were sent."""
     marks: dict[str, float] = field(default_factory=dict)
-    """When the scenario did something: ``fault`` for example."""
+    """When the scenario did something: ``fault`` or ``column``."""
 
     @property
     def shift_at(self) -> float | None:

@@ -7,7 +7,8 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -85,6 +86,19 @@ class Machine:
         pool = psutil.Process(json.loads(file.read_text())["pid"])
         for child in pool.children(recursive=True):
             os.kill(child.pid, signal.SIGKILL)
+
+    def new_column(self) -> None:
+        """Let the events of a kept demonstration carry a column that nobody has announced."""
+        control = self.home / "demo" / "traffic-control.json"
+        control.write_text(json.dumps({**json.loads(control.read_text()), "new_column": True}))
+
+    def wait(self, look: Callable[[], Any], *, seconds: float) -> Any:
+        """What `look` finds, once it finds something."""
+        deadline = time.time() + seconds
+        while not (found := look()):
+            assert time.time() < deadline, self.screen()
+            time.sleep(2.0)
+        return found
 
     def traffic_ends(self) -> None:
         """Let the traffic of a kept demonstration end by itself."""

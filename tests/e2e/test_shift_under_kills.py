@@ -207,6 +207,36 @@ def test_every_panel_of_the_dashboard_is_answered(run: tuple[Machine, Killer, in
     assert silent == []
 
 
+def test_a_column_that_nobody_announced_is_accepted_by_an_engineer(
+    run: tuple[Machine, Killer, int],
+) -> None:
+    """On the stack that is still up: found, proposed, accepted, and in force for the next windows.
+
+    The retrain below is trained under it.
+    """
+    machine = run[0]
+    machine.new_column()
+    (offer,) = machine.wait(
+        lambda: machine.run("schema", "history", "big_tipper")["open"], seconds=120
+    )
+    assert [(one["act"], one["feature"]) for one in offer["changes"]] == [("add_column", "tolls")]
+    machine.run("schema", "accept", offer["proposal_id"], "--reason", "the meters report them")
+    (second,) = [
+        one
+        for one in machine.run("schema", "history", "big_tipper")["versions"]
+        if one["version"] == 2
+    ]
+    verdict = machine.wait(
+        lambda: (
+            found
+            if (found := machine.run("schema", "check", "big_tipper"))["schema_version"] == 2
+            else None
+        ),
+        seconds=90,
+    )
+    assert (verdict["outcome"], verdict["schema_digest"]) == ("conforms", second["digest"])
+
+
 def test_asked_by_hand_twice_at_once_it_runs_once_and_leads_to_a_canary(
     run: tuple[Machine, Killer, int],
 ) -> None:
@@ -217,7 +247,10 @@ def test_asked_by_hand_twice_at_once_it_runs_once_and_leads_to_a_canary(
     machine.run("retrain", "big_tipper", "--reason", "me too", expect=5)
     made, screen = asked.communicate(timeout=300)
     assert asked.returncode == 0, screen
-    assert json.loads(made)["version"] == 3
+    third = json.loads(made)
+    assert (third["version"], third["schema_version"]) == (3, 2)
+    kept = machine.run("schema", "history", "big_tipper")["versions"]
+    assert third["schema_digest"] == kept[-1]["digest"]
     assert [version["version"] for version in machine.run("versions", "big_tipper")] == [1, 2, 3]
     canary = rollout_of(3, machine, seconds=240)
     assert canary.weight > 0

@@ -17,6 +17,7 @@ from streaming.contracts.identity import record_id
 from streaming.contracts.log import MemoryLog
 from streaming.contracts.model import ModelContract
 from streaming.contracts.records import (
+    Answer,
     Artifact,
     CanaryVerdict,
     Command,
@@ -33,6 +34,10 @@ from streaming.contracts.records import (
     RetrainRequest,
     RolloutStatus,
     SchemaAnomaly,
+    SchemaFinding,
+    SchemaProposal,
+    SchemaVerdict,
+    SchemaVersion,
     ScoreCounts,
     WindowSummary,
 )
@@ -64,6 +69,9 @@ class World:
     unexplained: int = 0
     trains_on_broken: bool = False
     blames: QualityCause = "concept"
+    never_proposes: bool = False
+    trains_under: int = 2
+    refuses: bool = False
 
     clock: ManualClock = field(default_factory=lambda: ManualClock(1_000_000.0))
     said: list[str] = field(default_factory=list)
@@ -78,6 +86,9 @@ class World:
         self.live = 0
         self.weight = 0
         self.phase: Phase = "ordinary"
+        self.new_column = False
+        self.schema = self.unknown = 0
+        """Version in force, and windows in a row that have the new column."""
         self.since: dict[str, float] = {}
         self.started = 0.0
         self.sent = self.broken = self.letters = self.requests = self.errors = 0
@@ -127,6 +138,9 @@ class World:
 
     def predict(self) -> None:
         self.asking = True
+
+    def add_column(self) -> None:
+        self.new_column = True
 
     def seconds(self) -> list[Second]:
         return self.per_second
@@ -208,6 +222,7 @@ class World:
                 offset=self.letters, reason="wrong_type", detail="", payload=b"",
                 payload_bytes=0, at=end,
             )  # fmt: skip
+        self._schema(end)
         self._quality(end)
         outcome = self._judge(end)
         self._say(
@@ -215,6 +230,38 @@ class World:
             reference_id="r" if self.live else "", reference_version=self.live, **counts,
         )  # fmt: skip
         self._trigger(outcome, bad)
+
+    def _schema(self, end: float) -> None:
+        """The window against the schema; the third with the new column makes a proposal."""
+        if not self.schema:
+            self._version_of_schema(1)
+        self.unknown += self.new_column and self.schema == 1
+        found = (
+            SchemaFinding(kind="new_column", feature="tolls", outcome="suspected", reason="new"),
+        )
+        wrong = self.new_column and self.schema == 1
+        self._say(
+            SchemaVerdict, ("schema", end), at=end, window_start=end - WINDOW, window_end=end,
+            outcome="suspected" if wrong else "conforms", reason="tolls is new" if wrong else "",
+            rows=1, schema_version=self.schema, schema_digest=str(self.schema),
+            findings=found if wrong else (),
+        )  # fmt: skip
+        if wrong and self.unknown == 3 and not self.never_proposes:
+            self._proposal("open")
+
+    def _proposal(self, state: str) -> None:
+        self._say(
+            SchemaProposal, ("proposal", state), proposal_id="p", state=state, base_version=1,
+            base_digest="1", digest="2", text="", diff="", changes=(), affects=(), evidence=(),
+            reason=state,
+        )  # fmt: skip
+
+    def _version_of_schema(self, number: int) -> None:
+        self.schema = number
+        self._say(
+            SchemaVersion, ("schema-version", number), version=number, digest=str(number),
+            text="", accepted_by="demo", reason="accepted", parent=number - 1,
+        )  # fmt: skip
 
     def _quality(self, end: float) -> None:
         """What came true of the window, of the live version."""
@@ -259,7 +306,18 @@ class World:
                 self._retrain("drift", 3)
 
     def _command(self, command: Record) -> None:
-        if isinstance(command, Command) and not self.plans and self.live == 1:
+        if not isinstance(command, Command):
+            return
+        if self.refuses:
+            self._say(
+                Answer, ("answer", command.record_id), to=command.record_id, accepted=False,
+                reason="no",
+            )  # fmt: skip
+        elif command.action == "accept-schema":
+            if self.schema == 1 and (command.subject, command.digest) == ("p", "2"):
+                self._proposal("accepted")
+                self._version_of_schema(2)
+        elif not self.plans and self.live == 1:
             self._retrain("manual", 2)
 
     def _retrain(self, cause: str, version: int) -> None:
@@ -293,6 +351,8 @@ class World:
             artifact=ARTIFACT, base_version=version - 1, blessed=True, reason="better",
             evaluation=tuple(evaluation), components=(), training_rows=9000, window_start=0.0,
             window_end=0.0, load_seconds=0.1, warm_predict_seconds=0.01,
+            schema_version=min(self.schema, self.trains_under),
+            schema_digest=str(min(self.schema, self.trains_under)),
         )  # fmt: skip
         now = self.clock.now()
         if version == 1:

@@ -103,6 +103,10 @@ def test_the_whole_circle_is_in_the_report(tmp_path: Path) -> None:
         ("quiet", {"early_alarm": True}, "An alarm without a shift"),
         ("slow-canary", {"stays_on_canary": True}, "traffic is back within 10 s"),
         ("slow-canary", {"client_errors": True}, "no client error"),
+        ("slow-canary", {"refuses": True}, "What was asked was refused: no"),
+        ("new-column", {"never_proposes": True}, "a proposed change of the schema; it did not"),
+        ("new-column", {"refuses": True}, "What was asked was refused: no"),
+        ("new-column", {"trains_under": 1}, "one schema for job and retrain: "),
         ("broken-schema", {"unexplained": 3}, "every bad record explained"),
         ("broken-schema", {"trains_on_broken": True}, "Broken traffic led to a retrain"),
     ],
@@ -138,9 +142,24 @@ def test_kept_systems_stay_up(tmp_path: Path) -> None:
     assert not world.is_down
     assert world.phase == "shifted"
     assert world.config.history_rows == 0
+    assert not world.new_column
+
+
+def test_the_new_column_becomes_a_version_of_the_schema(tmp_path: Path) -> None:
+    """Its story, in order, and one version for windows and model."""
+    report, _, views = told("new-column", tmp_path)
+    story = [moment.what for moment in report.timeline]
+    wanted = [
+        *("schema version 1", "events carry a new column", "schema suspected"),
+        *("schema change open", "schema change accepted", "schema version 2"),
+        *("schema conforms", "retrain requested (manual)", "version 2 promoted"),
+    ]
+    assert [what for what in story if what in wanted] == wanted
+    assert views[-1].story.versions[2].schema_version == 2
+    assert report.promoted_version == 2
 
 
 def test_an_unknown_scenario_is_not_found() -> None:
     """The sentence lists the known ones."""
-    with pytest.raises(NotFound, match="shift, concept, quiet, slow-canary, broken-schema"):
+    with pytest.raises(NotFound, match="slow-canary, broken-schema, new-column"):
         scenario_named("chaos")

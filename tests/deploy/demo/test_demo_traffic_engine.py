@@ -108,6 +108,10 @@ def test_counts_are_exact_and_phases_hold(bootstrap: str, splitter: str, tmp_pat
         wait(traffic, lambda status: "shifted" in status.phase_since)
         traffic.switch("broken")
         wait(traffic, lambda status: status.broken > 50)
+        traffic.add_column()
+        added = traffic.status()
+        assert added is not None
+        wait(traffic, lambda status: status.sent > added.sent + 400)
         traffic.switch("stop")
         last = wait(traffic, lambda status: status.finished)
     finally:
@@ -121,12 +125,13 @@ def test_counts_are_exact_and_phases_hold(bootstrap: str, splitter: str, tmp_pat
     assert last.errors == last.requests // 50
     assert "503" in last.first_error
 
-    usable, reasons, times = 0, [], []
+    usable, reasons, times, tolls = 0, [], [], 0
     for span in spans:
         of_partition = []
         for message in log.read(span):
             fields = orjson.loads(message.value or b"")
             of_partition.append(fields["event_time"])
+            tolls += "tolls" in fields
             try:
                 decode_event(message.value, CONTRACT, now=time.time())
                 usable += 1
@@ -135,6 +140,7 @@ def test_counts_are_exact_and_phases_hold(bootstrap: str, splitter: str, tmp_pat
         assert of_partition == sorted(of_partition)
         times += of_partition
     assert usable == last.sent - last.broken
+    assert 300 < tolls < 1_000
     assert set(reasons) == {"missing_field", "wrong_type"}
     assert len(reasons) == last.broken
     assert -12 < min(times) - began < 0
