@@ -89,9 +89,8 @@ class Sender:
         key = f"{self.config.run}-{self._made}"
         self._made += 1
         how = self._breakage() if phase == "broken" else None
-        sent = messages.broken(row, how) if how else row
-        if self.new_column:
-            sent = messages.extended(sent)
+        made = messages.extended(row) if self.new_column else row
+        sent = messages.broken(made, how) if how else made
         is_broken = how in ("renamed", "text")
         key_pair, time_pair = (self.config.key, key), (self.config.time, at)
         value = messages.event(sent, key=key_pair, time=time_pair)

@@ -140,6 +140,6 @@ def test_what_prepare_writes_is_taken_by_prometheus_and_envoy(house: House) -> N
 def test_the_traffic_is_told_what_to_do(house: House) -> None:
     switch(house, "shifted")
     told = json.loads((house.home / "demo" / "traffic-control.json").read_text())
-    assert told == {"phase": "shifted", "predict": True}
+    assert told == {"phase": "shifted", "predict": True, "new_column": False}
     with pytest.raises(Misconfigured, match="unknown"):
         switch(house, "sideways")

@@ -235,16 +235,14 @@ class World:
         """The window against the schema; the third with the new column makes a proposal."""
         if not self.schema:
             self._version_of_schema(1)
-        self.unknown += self.new_column and self.schema == 1
-        found = (
-            SchemaFinding(kind="new_column", feature="tolls", outcome="suspected", reason="new"),
-        )
         wrong = self.new_column and self.schema == 1
+        self.unknown += wrong
+        new = SchemaFinding(kind="new_column", feature="tolls", outcome="suspected", reason="new")
         self._say(
             SchemaVerdict, ("schema", end), at=end, window_start=end - WINDOW, window_end=end,
             outcome="suspected" if wrong else "conforms", reason="tolls is new" if wrong else "",
             rows=1, schema_version=self.schema, schema_digest=str(self.schema),
-            findings=found if wrong else (),
+            findings=(new,) if wrong else (),
         )  # fmt: skip
         if wrong and self.unknown == 3 and not self.never_proposes:
             self._proposal("open")
