@@ -141,5 +141,8 @@ def test_the_traffic_is_told_what_to_do(house: House) -> None:
     switch(house, "shifted")
     told = json.loads((house.home / "demo" / "traffic-control.json").read_text())
     assert told == {"phase": "shifted", "predict": True, "new_column": False}
+    switch(house, "ordinary", new_column=True)
+    told = json.loads((house.home / "demo" / "traffic-control.json").read_text())
+    assert told == {"phase": "ordinary", "predict": True, "new_column": True}
     with pytest.raises(Misconfigured, match="unknown"):
         switch(house, "sideways")
