@@ -305,6 +305,8 @@ def _others(seed: int) -> None:
     robust(10, seed)
     seasons(5)
     wobble(300, seed)
+    quality.delays(100, seed)
+    quality.alarms(20, 15.0, seed)
     peers(1_000, seed)
     power(100, "", 1, seed)
     together(1.0, seed)
