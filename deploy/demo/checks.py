@@ -195,8 +195,9 @@ def column_named(view: View) -> Check:
     named = {finding.feature for verdict in wrong for finding in verdict.findings}
     again = [verdict for verdict in wrong if verdict.schema_version == 2]
     kept = named == {NEW_COLUMN} and not early and not again
-    first = f": {wrong[0].reason}" if wrong else ""
-    return Check("the new column is named", kept, f"in {len(wrong)} windows{first}")
+    lasting = [verdict.reason for verdict in wrong if verdict.outcome == "suspected"]
+    found = f"in {len(wrong)} windows: {''.join(lasting[:1])}"
+    return Check("the new column is named", kept, found)
 
 
 def column_accepted(view: View) -> Check:
