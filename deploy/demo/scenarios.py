@@ -173,6 +173,11 @@ def _promotion() -> Step:
     )
 
 
+def _second_version(seconds: float) -> tuple[Step, ...]:
+    """From a retrain that is asked for within `seconds` to windows judged against its version."""
+    return _request(seconds), _version_two(), _promotion(), _judged(3, 2)
+
+
 SHIFT = Scenario(
     name="shift",
     promise="A shift leads to one retrain, and version 2 goes live without a client noticing.",
@@ -185,10 +190,7 @@ SHIFT = Scenario(
             seconds=120,
             log="flink-taskmanager",
         ),
-        _request(180),
-        _version_two(),
-        _promotion(),
-        _judged(3, 2),
+        *_second_version(180),
     ),
     breaks=checks.broken_loop,
     checks=(
@@ -222,10 +224,7 @@ CONCEPT = Scenario(
             seconds=150,
             log="labels",
         ),
-        _request(180),
-        _version_two(),
-        _promotion(),
-        _judged(3, 2),
+        *_second_version(180),
         Step(
             waits_for="stable quality of version 2",
             done=lambda view: bool(view.story.judged(2, "stable")),
@@ -341,10 +340,7 @@ NEW_COLUMN = Scenario(
             log="flink-taskmanager",
             then=(Ask("retrain", "The schema has a new version."),),
         ),
-        _request(60),
-        _version_two(),
-        _promotion(),
-        _judged(3, 2),
+        *_second_version(60),
     ),
     breaks=checks.broken_column,
     checks=(

@@ -14,6 +14,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from msgspec.structs import replace
+
+from deploy.demo import control
+from deploy.demo.control import Control
 
 PROJECT = Path(__file__).resolve().parents[2]
 COMMAND = Path(sys.prefix) / "bin" / "driftline"
@@ -89,8 +93,9 @@ class Machine:
 
     def new_column(self) -> None:
         """Let the events of a kept demonstration carry a column that nobody has announced."""
-        control = self.home / "demo" / "traffic-control.json"
-        control.write_text(json.dumps({**json.loads(control.read_text()), "new_column": True}))
+        told = control.read(self._control_file, Control)
+        assert told is not None
+        control.write(self._control_file, replace(told, new_column=True))
 
     def wait(self, look: Callable[[], Any], *, seconds: float) -> Any:
         """What `look` finds, once it finds something."""
@@ -102,9 +107,12 @@ class Machine:
 
     def traffic_ends(self) -> None:
         """Let the traffic of a kept demonstration end by itself."""
-        control = self.home / "demo" / "traffic-control.json"
-        if control.exists():
-            control.write_text(json.dumps({"phase": "stop", "predict": False}))
+        if self._control_file.exists():
+            control.write(self._control_file, Control(phase="stop"))
+
+    @property
+    def _control_file(self) -> Path:
+        return control.control_file(self.home / "demo")
 
 
 @pytest.fixture(scope="module")

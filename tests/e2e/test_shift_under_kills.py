@@ -12,6 +12,7 @@ import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from typing import Any
 
 import pytest
 
@@ -221,20 +222,20 @@ def test_a_column_that_nobody_announced_is_accepted_by_an_engineer(
     )
     assert [(one["act"], one["feature"]) for one in offer["changes"]] == [("add_column", "tolls")]
     machine.run("schema", "accept", offer["proposal_id"], "--reason", "the meters report them")
-    (second,) = [
-        one
-        for one in machine.run("schema", "history", "big_tipper")["versions"]
-        if one["version"] == 2
-    ]
-    verdict = machine.wait(
-        lambda: (
-            found
-            if (found := machine.run("schema", "check", "big_tipper"))["schema_version"] == 2
-            else None
-        ),
-        seconds=90,
-    )
+    second = newest_schema(machine)
+    assert second["version"] == 2
+
+    def held_against_it() -> Any:
+        verdict = machine.run("schema", "check", "big_tipper")
+        return verdict if verdict["schema_version"] == 2 else None
+
+    verdict = machine.wait(held_against_it, seconds=90)
     assert (verdict["outcome"], verdict["schema_digest"]) == ("conforms", second["digest"])
+
+
+def newest_schema(machine: Machine) -> Any:
+    """The newest version of the schema, as the command lists it."""
+    return machine.run("schema", "history", "big_tipper")["versions"][-1]
 
 
 def test_asked_by_hand_twice_at_once_it_runs_once_and_leads_to_a_canary(
@@ -249,8 +250,7 @@ def test_asked_by_hand_twice_at_once_it_runs_once_and_leads_to_a_canary(
     assert asked.returncode == 0, screen
     third = json.loads(made)
     assert (third["version"], third["schema_version"]) == (3, 2)
-    kept = machine.run("schema", "history", "big_tipper")["versions"]
-    assert third["schema_digest"] == kept[-1]["digest"]
+    assert third["schema_digest"] == newest_schema(machine)["digest"]
     assert [version["version"] for version in machine.run("versions", "big_tipper")] == [1, 2, 3]
     canary = rollout_of(3, machine, seconds=240)
     assert canary.weight > 0

@@ -149,9 +149,9 @@ def _table_of(found: Sequence[Delay]) -> list[dict[str, object]]:
     rows: list[dict[str, object]] = []
     for name, size in dict.fromkeys((one.change, one.rows) for one in found):
         own = {o.detector: o for o in found if (o.change, o.rows) == (name, size)}
-        cells = {detector: _windows(own.get(detector)) for detector in detectors}
+        delays = {detector: _windows(own.get(detector)) for detector in detectors}
         events = f"{own['ours'].windows * size:,.0f}"
-        rows.append({"change": name, "rows": f"{size:,}", **cells, "ours, events": events})
+        rows.append({"change": name, "rows": f"{size:,}", **delays, "ours, events": events})
     return rows
 
 

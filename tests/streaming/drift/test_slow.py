@@ -79,6 +79,7 @@ def test_quiet_windows_stay_within_and_a_short_burst_is_left_to_others() -> None
 def test_the_sum_calms_down_after_the_change() -> None:
     found = feed([*[0.24] * 30, *[0.0] * 12])
     assert found[29].beyond
+    assert found[29].effect == pytest.approx(0.24, abs=0.001)
     assert not found[-1].beyond
 
 
