@@ -192,7 +192,7 @@ def jobserver(home: Path, ports: Ports, places: Places) -> ProcessSpec:
 
 
 def workers(home: Path, ports: Ports, places: Places) -> ProcessSpec:
-    """Starts the Python workers of a job; it runs `python` from PATH."""
+    """Starts the Python workers of a job."""
     return ProcessSpec(
         name="beam-workers",
         argv=(

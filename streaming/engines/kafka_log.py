@@ -22,7 +22,7 @@ from confluent_kafka import (
     TopicPartition,
 )
 from confluent_kafka.admin import AdminClient, NewTopic
-from tenacity import retry, retry_if_exception, stop_after_attempt, wait_exponential
+from tenacity import retry, retry_if_exception, stop_after_delay, wait_exponential
 
 from streaming.contracts.codec import LARGEST_RECORD_BYTES, encode
 from streaming.contracts.errors import Misconfigured, NotFound, Unreachable
@@ -37,11 +37,20 @@ _BATCH = 2000
 
 
 def _is_leaderless(error: BaseException) -> bool:
-    """A topic that was just made has no leader yet."""
-    return (
-        isinstance(error, KafkaException)
-        and error.args[0].code() == KafkaError.NOT_LEADER_FOR_PARTITION
+    """A topic that was just made, or a broker that was just started, has no leader yet."""
+    return isinstance(error, KafkaException) and error.args[0].code() in (
+        KafkaError.NOT_LEADER_FOR_PARTITION,
+        KafkaError.LEADER_NOT_AVAILABLE,
     )
+
+
+_once_there_is_a_leader = retry(
+    retry=retry_if_exception(_is_leaderless),
+    wait=wait_exponential(0.2, max=1.0),
+    stop=stop_after_delay(_TIMEOUT),
+    reraise=True,
+)
+"""An election on a busy machine takes seconds."""
 
 
 class KafkaLog:
@@ -194,12 +203,7 @@ class KafkaLog:
         except KafkaException as error:
             raise _foreign(error, self._bootstrap) from error
 
-    @retry(
-        retry=retry_if_exception(_is_leaderless),
-        wait=wait_exponential(0.2),
-        stop=stop_after_attempt(4),
-        reraise=True,
-    )
+    @_once_there_is_a_leader
     def _watermarks(self, place: TopicPartition) -> tuple[int, int]:
         low, high = self._asker.get_watermark_offsets(place, timeout=_TIMEOUT)
         return low, high
@@ -210,13 +214,22 @@ class KafkaLog:
         moment = math.floor(since * 1000)  # the log keeps milliseconds; rather one early than lost
         places = [TopicPartition(topic, number, moment) for number in bounds]
         try:
-            found = self._asker.offsets_for_times(places, timeout=_TIMEOUT)
+            found = self._offsets_at(places)
         except KafkaException as error:
             raise _foreign(error, self._bootstrap) from error
         return {
             part.partition: part.offset if part.offset >= 0 else bounds[part.partition][1]
             for part in found
         }
+
+    @_once_there_is_a_leader
+    def _offsets_at(self, places: list[TopicPartition]) -> list[Any]:
+        """The first offsets since the places' times; a partition may have an error of its own."""
+        found = self._asker.offsets_for_times(places, timeout=_TIMEOUT)
+        for place in found:
+            if place.error is not None:
+                raise KafkaException(place.error)
+        return list(found)
 
     def _partitions_of_all(self) -> dict[str, int]:
         try:

@@ -48,6 +48,10 @@ class Killer:
 
     def watch(self, stop: Callable[[], bool]) -> None:
         log = KafkaLog("127.0.0.1:9092")
+        while not all(log.spans(topic.name) for topic in WATCHED):
+            if stop():
+                return
+            time.sleep(0.2)  # they are made soon after the broker has come up
         for message in log.follow([topic.name for topic in WATCHED], from_start=True):
             if stop():
                 log.close()

@@ -154,14 +154,9 @@ class Engines:
         )
 
     def _workers(self) -> tuple[list[str], dict[str, str], Callable[[], bool]]:
-        main = "apache_beam.runners.worker.worker_pool_main"
         return (
-            [sys.executable, "-m", main, f"--service_port={BASE + 50}"],
-            {
-                "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}",
-                "PYTHONPATH": str(REPOSITORY),
-                "TF_CPP_MIN_LOG_LEVEL": "3",
-            },
+            [sys.executable, "-m", "streaming.engines.worker_pool", f"--port={BASE + 50}"],
+            {"PYTHONPATH": str(REPOSITORY)},
             lambda: listens(BASE + 50),
         )
 

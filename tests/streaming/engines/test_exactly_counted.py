@@ -57,8 +57,8 @@ def test_every_event_is_counted_once(cluster: Any, tmp_path: Path) -> None:
     promote(log, ArtifactStore(Path(settings.artifact_root)))
     time.sleep(3)
     kill_taskmanager(cluster)
-    time.sleep(9)
-    kill_workers(cluster, job)
+    wait_for_checkpoint(flink, job)
+    kill_workers(cluster)
     time.sleep(9)
     paced.stop()
     counted = collect(log, CONTRACT.model, len(paced.sent))
@@ -77,12 +77,17 @@ def kill_taskmanager(cluster: Any) -> None:
     cluster.start("taskmanager")
 
 
-def kill_workers(cluster: Any, job: str) -> None:
-    """Kill the Python worker once the job has recovered and one is there."""
-    flink, pool = Flink(cluster.rest), psutil.Process(cluster.processes["workers"].pid)
-    deadline = time.monotonic() + 120
-    while not (flink.running(job) and (workers := pool.children(recursive=True))):
+def wait_for_checkpoint(flink: Flink, job: str) -> None:
+    """Until the job has recovered: it works again, its workers have reported."""
+    since, deadline = time.time(), time.monotonic() + 120
+    while flink.status(job).last_checkpoint_at < since:
         assert time.monotonic() < deadline, "the job did not recover"
         time.sleep(0.5)
+
+
+def kill_workers(cluster: Any) -> None:
+    """Kill the Python workers while they work."""
+    workers = psutil.Process(cluster.processes["workers"].pid).children(recursive=True)
+    assert workers
     for worker in workers:
         worker.kill()
