@@ -41,9 +41,10 @@ def command(
     subject: str = "",
     window_start: float | None = None,
     window_end: float | None = None,
+    who: str = "",
 ) -> Command:
-    """A command in the name of whoever runs this process."""
-    who = os.environ.get("USER") or getpass.getuser()
+    """A command in the name of `who`, or of whoever runs this process."""
+    who = who or os.environ.get("USER") or getpass.getuser()
     return Command(
         record_id=record_id("command", model, action, who, at, os.getpid(), next(_NONCE)),
         model=model,

@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from deploy import asking
 from deploy.demo import checks
 from deploy.demo import story as stories
 from deploy.demo.control import Phase, TrafficConfig
@@ -34,9 +35,8 @@ from deploy.demo.view import View
 from streaming.contracts.clock import Clock
 from streaming.contracts.codec import record_in
 from streaming.contracts.errors import DriftlineError, Permanent
-from streaming.contracts.identity import record_id
 from streaming.contracts.log import Message
-from streaming.contracts.records import Action, Command, DriftVerdict
+from streaming.contracts.records import Action, DriftVerdict
 
 OnUpdate = Callable[[View], None]
 
@@ -295,15 +295,8 @@ class _Run:
     def _ask(self, action: Action, reason: str, subject: str = "", digest: str = "") -> None:
         now, model = self.clock.now(), self.story.model
         self.story.note(now, f"a person asks: {action}", reason)
-        command = Command(
-            record_id=record_id("command", model, action, "demo", now),
-            model=model,
-            at=now,
-            action=action,
-            reason=reason,
-            who="demo",
-            subject=subject,
-            digest=digest,
+        command = asking.command(
+            model, action, reason, at=now, subject=subject, digest=digest, who="demo"
         )
         self.view.asked.append(command.record_id)
         self.system.log.append([command])

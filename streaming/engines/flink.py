@@ -127,7 +127,8 @@ class Flink:
             if time.monotonic() > deadline:
                 raise Unreachable(
                     f"Job {found.name} is {found.state} after {seconds:.0f} s; look for free slots "
-                    f"on the TaskManagers. {found.trouble}"
+                    "on the TaskManagers, and into the log of the Python workers. "
+                    f"{found.trouble}"
                 )
             time.sleep(_POLL_SECONDS)
 
