@@ -88,7 +88,8 @@ def repair(
     for role, version in wanted_loads(state).items():
         ask = asks.get((role, version))
         server = find_server(observed, role)
-        if _needs(server, version) and (ask is None or now - ask.last >= ASK_AGAIN_SECONDS):
+        due = ask is None or now - ask.last >= ASK_AGAIN_SECONDS
+        if due and _needs(server, version) and not _comes_later(state, observed, role):
             actions.append(Load(role=role, version=version))
             first = now if ask is None else ask.first
             ask = Ask(role=role, version=version, first=first, last=now)
@@ -121,6 +122,17 @@ def load_seconds(state: RolloutState, observed: Observed, version: int) -> float
         if ask.role == "canary" and ask.version == version:
             return observed.at - ask.first
     return 0.0
+
+
+def _comes_later(state: RolloutState, observed: Observed, role: Role) -> bool:
+    """A canary is loaded once its twin is there: how long its load takes is judged, so our own
+    other load must not compete with it."""
+    rollout = state.rollout
+    return (
+        rollout is not None
+        and (role, rollout.phase) == ("canary", "preparing")
+        and not serves(observed, "control", rollout.champion)
+    )
 
 
 def _needs(server: ServerStatus, version: int) -> bool:

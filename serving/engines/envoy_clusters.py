@@ -4,7 +4,8 @@ Decided here, each for a reason that was measured:
 
 - Every arm is an aggregate cluster (`canaryfb` = canary, then stable), so that a request whose
   first server fails is tried on another one. Retries inside one cluster lose requests.
-- Limits on retries are set on the aggregates too; their default of 3 loses requests.
+- Second tries have a budget, set on the aggregates too: their default of 3 at once loses requests,
+  and without one a slow machine is asked three times as much and stays slow.
 - Health is asked at the REST port, for gRPC as well: a TCP check never sees a hang.
 - The second server of an arm is a cluster of its own (`sparestable`), so that what it answers is
   never counted for the first: requests of the arm minus successes of its own server are the
@@ -29,6 +30,10 @@ from serving.engines.envoy_config import (
 )
 from serving.ports import Role
 
+RETRY_PERCENT = 20.0
+"""Of the requests under way, how many may be tried again at the same time."""
+LEAST_RETRIES = 16
+"""At the same time, however few are under way: hundreds of quick ones a second."""
 _FALLBACK: dict[Role, Role] = {"stable": "control", "control": "stable", "canary": "stable"}
 
 
@@ -62,7 +67,7 @@ def _server(layout: EnvoyLayout, role: Role, proto: Proto, *, name: str, guarded
         "name": name,
         "type": "STATIC" if _is_address(end.host) else "STRICT_DNS",
         "connect_timeout": duration(layout.retry_after_seconds),
-        "circuit_breakers": _no_retry_limit(),
+        "circuit_breakers": _limits(),
         "track_cluster_stats": {"per_endpoint_stats": True},
         "load_assignment": {
             "cluster_name": name,
@@ -110,7 +115,7 @@ def _aggregate(name: str, members: tuple[str, ...]) -> Json:
         "name": name,
         "connect_timeout": "0.3s",
         "lb_policy": "CLUSTER_PROVIDED",
-        "circuit_breakers": _no_retry_limit(),
+        "circuit_breakers": _limits(),
         "cluster_type": {
             "name": "envoy.clusters.aggregate",
             "typed_config": {
@@ -137,14 +142,20 @@ def _health_check(layout: EnvoyLayout) -> Json:
     }
 
 
-def _no_retry_limit() -> Json:
+def _limits() -> Json:
+    """Second tries have a budget: where everything is slow, trying everything again (three times
+    the requests) would keep it slow for good. Low traffic, and the moments until a dead server is
+    out, live on the least number."""
     return {
         "thresholds": [
             {
                 "priority": "DEFAULT",
                 "max_requests": 4096,
                 "max_pending_requests": 4096,
-                "retry_budget": {"budget_percent": {"value": 100}, "min_retry_concurrency": 256},
+                "retry_budget": {
+                    "budget_percent": {"value": RETRY_PERCENT},
+                    "min_retry_concurrency": LEAST_RETRIES,
+                },
             }
         ]
     }

@@ -156,6 +156,21 @@ def test_a_version_that_takes_too_long_to_load_is_refused() -> None:
     assert story.world.splitter.history == []
 
 
+def test_a_canary_is_loaded_once_its_twin_is_there() -> None:
+    """Two loads at once would compete, and how long the canary's takes is judged."""
+    story = Story()
+    story.send(version(1)).until(lambda story: story.live == 1)
+    servers = story.world.servers
+    servers.kill("control")
+    story.send(version(2)).run(5)
+    assert (story.phase, servers.loaded.get("canary")) == ("preparing", None)
+    servers.revive("control")
+    story.until(lambda story: servers.loaded.get("control") == 1)
+    assert servers.loaded.get("canary") is None
+    story.until(lambda story: servers.loaded.get("canary") == 2, seconds=3)
+    story.until(lambda story: story.phase == "stepping", seconds=3)
+
+
 def test_servers_that_never_get_ready_end_the_rollout_as_an_error() -> None:
     story = Story().send(version(1)).run(5)
     story.world.servers.kill("canary")

@@ -99,6 +99,16 @@ class Street:
         """The port on this Prometheus."""
         return PrometheusMetrics(self.prometheus_url)
 
+    def asked(self) -> int:
+        """Requests that Envoy has sent to REST servers so far, second tries and all."""
+        found = httpx.get(
+            f"http://127.0.0.1:{self.layout.admin_port}/stats",
+            params={
+                "filter": r"^cluster\.(spare)?(stable|control|canary)_rest\.upstream_rq_total$"
+            },
+        )
+        return sum(int(line.rpartition(" ")[2]) for line in found.text.splitlines())
+
     def traffic(
         self,
         seconds: float,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 import threading
 import time
 from collections.abc import Iterator
@@ -16,7 +17,7 @@ from serving.ports import ALL_STABLE, Arm, ArmCounters, Ports, Scrape, Split
 from serving.rules import RolloutRules
 from serving.state import RolloutState
 from streaming.contracts.records import Artifact, CanaryVerdict, ModelVersion, Record
-from tests.serving.engines.serving_street import Street, Traffic, wait_for
+from tests.serving.engines.serving_street import ROLES, Street, Traffic, wait_for
 
 pytestmark = pytest.mark.engine
 
@@ -91,6 +92,17 @@ def test_a_killed_canary_costs_no_client_an_error_and_is_counted(
     assert 0.35 < found["errors"] / found["requests"] < 0.65
 
 
+@pytest.mark.parametrize("proto", ["rest", "grpc"])
+def test_a_hung_canary_costs_no_client_an_error(street: Street, proto: str) -> None:
+    route(street, QUARTER)
+    hung = street.running["canary"]
+    try:
+        seen = street.traffic(4, proto=proto, midway=lambda: hung.send_signal(signal.SIGSTOP))
+    finally:
+        hung.send_signal(signal.SIGCONT)
+    assert seen.failed == 0
+
+
 @pytest.mark.parametrize(
     ("proto", "wrong"),
     [
@@ -111,6 +123,17 @@ def test_every_kind_of_failure_is_counted(
         street.traffic(3, proto=proto)
     assert found["requests"] > 40
     assert found["errors"] == pytest.approx(found["requests"], abs=2)
+
+
+def test_a_street_that_is_slow_as_a_whole_is_not_asked_twice_as_much(street: Street) -> None:
+    """Else the second tries keep a machine busy that a burst of work had made slow."""
+    asked = street.asked()
+    for role in ROLES:
+        street.fault(role, ms=1500)  # five times what a second try waits for
+    seen = street.traffic(4, rate=150)
+    assert seen.failed == 0
+    again = street.asked() - asked - seen.total
+    assert 0 < again < 0.35 * seen.total
 
 
 def test_copies_are_counted_apart_and_hurt_nobody(street: Street) -> None:
