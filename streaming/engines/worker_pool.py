@@ -180,7 +180,10 @@ def main() -> None:
     parser.add_argument("--host", default="127.0.0.1")
     parser.add_argument("--port", type=int, required=True)
     asked = parser.parse_args()
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s")
+    # by force: Beam's import has warned already, and whoever warns first sets logging up
+    logging.basicConfig(
+        level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s", force=True
+    )
     for name, value in ONE_THREAD.items():
         os.environ.setdefault(name, value)  # workers inherit it
     stop = threading.Event()

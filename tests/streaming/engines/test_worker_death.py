@@ -50,4 +50,5 @@ def test_a_worker_killed_while_it_starts_is_started_again(cluster: Any, tmp_path
     ambush.stop()
     assert ambush.killed == 1
     assert flink.status(job).restarts == 0
+    assert "ended with -9 unasked" in (cluster.home / "workers.log").read_text()
     flink.cancel(job)
