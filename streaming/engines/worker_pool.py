@@ -24,6 +24,7 @@ from typing import Any
 
 import grpc
 from apache_beam.portability.api import beam_fn_api_pb2, beam_fn_api_pb2_grpc
+from apache_beam.runners.worker.worker_pool_main import kill_process_gracefully
 from apache_beam.utils import thread_pool_executor
 
 ONE_THREAD = {"OPENBLAS_NUM_THREADS": "1"}
@@ -37,7 +38,6 @@ _HARNESS = (
 _PAUSE, _LONGEST_PAUSE = 2.0, 30.0
 """Seconds before a worker is started again. Flink takes back one that dies at work within a second
 and asks for another; the first pause lets it."""
-_GRACE = 10.0
 _log = logging.getLogger(__name__)
 
 
@@ -82,12 +82,7 @@ class Worker:
         """End it, by SIGTERM and then by SIGKILL; it is not started again."""
         with self._lock:
             self._unwanted.set()
-            self._process.terminate()
-        try:
-            self._process.wait(_GRACE)
-        except subprocess.TimeoutExpired:
-            self._process.kill()
-            self._process.wait()
+        kill_process_gracefully(self._process)
 
     def _keep(self) -> None:
         pause = self._pause

@@ -47,17 +47,16 @@ class Killer:
     judged: int = 0
 
     def watch(self, stop: Callable[[], bool]) -> None:
-        log = KafkaLog("127.0.0.1:9092")
-        while not all(log.spans(topic.name) for topic in WATCHED):
-            if stop():
-                return
-            time.sleep(0.2)  # they are made soon after the broker has come up
-        for message in log.follow([topic.name for topic in WATCHED], from_start=True):
-            if stop():
-                log.close()
-                return
-            if message is not None and message.value is not None:
-                self.meet(decode(message.value))
+        with contextlib.closing(KafkaLog("127.0.0.1:9092")) as log:
+            while not all(log.spans(topic.name) for topic in WATCHED):
+                if stop():
+                    return
+                time.sleep(0.2)  # they are made soon after the broker has come up
+            for message in log.follow([topic.name for topic in WATCHED], from_start=True):
+                if stop():
+                    return
+                if message is not None and message.value is not None:
+                    self.meet(decode(message.value))
 
     def meet(self, record: AnyRecord) -> None:
         match record:

@@ -23,6 +23,7 @@ from serving.engines.envoy import EnvoySplitter, write_bootstrap
 from serving.engines.envoy_config import Endpoint, EnvoyLayout
 from serving.engines.prometheus import PrometheusMetrics, serving_targets, write_config
 from serving.ports import Role
+from tests.waiting import wait_for
 
 ROOT = Path(__file__).resolve().parents[3]
 TOY = Path(__file__).with_name("serving_toy.py")
@@ -38,14 +39,6 @@ def free_ports(count: int) -> list[int]:
     for one in sockets:
         one.close()
     return ports
-
-
-def wait_for(true: Callable[[], bool], seconds: float = 20.0) -> None:
-    """Poll until it is true."""
-    until = time.monotonic() + seconds
-    while not true():
-        assert time.monotonic() < until, "it never became true"
-        time.sleep(0.05)
 
 
 def answers(url: str) -> bool:

@@ -17,7 +17,8 @@ from serving.ports import ALL_STABLE, Arm, ArmCounters, Ports, Scrape, Split
 from serving.rules import RolloutRules
 from serving.state import RolloutState
 from streaming.contracts.records import Artifact, CanaryVerdict, ModelVersion, Record
-from tests.serving.engines.serving_street import ROLES, Street, Traffic, wait_for
+from tests.serving.engines.serving_street import ROLES, Street, Traffic
+from tests.waiting import wait_for
 
 pytestmark = pytest.mark.engine
 

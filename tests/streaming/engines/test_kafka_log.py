@@ -18,33 +18,35 @@ OF_AN_ELECTION = (KafkaError.NOT_LEADER_FOR_PARTITION, KafkaError.LEADER_NOT_AVA
 
 
 class Electing:
-    """The broker's answers, after so many that a broker gives while it elects."""
+    """The broker's answers, after the `codes` that a broker gives while it elects."""
 
-    def __init__(self, asker: Any, codes: list[int]) -> None:
+    def __init__(self, asker: Any) -> None:
         self._asker = asker
-        self.codes = codes
+        self.codes: list[int] = []
 
     def get_watermark_offsets(self, *place: Any, **options: Any) -> Any:
         """Where a partition begins and ends."""
-        if self.codes:
-            raise KafkaException(KafkaError(self.codes.pop()))
+        self._elect()
         return self._asker.get_watermark_offsets(*place, **options)
 
     def offsets_for_times(self, places: Any, **options: Any) -> Any:
         """Each place's first offset since its time, or the partition's own error."""
-        if self.codes:
-            raise KafkaException(KafkaError(self.codes.pop()))
+        self._elect()
         return self._asker.offsets_for_times(places, **options)
 
     def close(self) -> None:
         """The real one's."""
         self._asker.close()
 
+    def _elect(self) -> None:
+        if self.codes:
+            raise KafkaException(KafkaError(self.codes.pop()))
 
-def electing(bootstrap: str, *codes: int) -> tuple[KafkaLog, Electing]:
-    """A log that meets these answers first when it asks for offsets."""
+
+def electing(bootstrap: str) -> tuple[KafkaLog, Electing]:
+    """A log, and who answers it when it asks for offsets."""
     log = KafkaLog(bootstrap)
-    asker = Electing(log._asker, list(codes))
+    asker = Electing(log._asker)
     log.__dict__["_asker"] = asker
     return log, asker
 

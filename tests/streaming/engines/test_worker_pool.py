@@ -7,13 +7,14 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from apache_beam.portability.api import beam_fn_api_pb2
 
 from streaming.engines.worker_pool import ONE_THREAD, Pool
+from tests.waiting import wait_for
 
 _MULTIPLY = (
     "import os, numpy, scipy.linalg; a = numpy.ones((500, 500)); a @ a; scipy.linalg.inv(a + "
@@ -40,6 +41,14 @@ def control() -> Iterator[str]:
         yield f"127.0.0.1:{server.getsockname()[1]}"
 
 
+def ask(pool: Pool, control: str, name: str) -> str:
+    """Ask for a worker; the error, empty when there is none."""
+    request = beam_fn_api_pb2.StartWorkerRequest(worker_id=name)
+    request.control_endpoint.url = control
+    answer = pool.StartWorker(request, None)
+    return str(answer.error)  # type: ignore[attr-defined]
+
+
 class Scripts:
     """Workers that are a line of shell each and write their process ids to a file."""
 
@@ -63,22 +72,11 @@ class Scripts:
 
     def start(self, control: str, name: str = "1-1") -> str:
         """Ask for a worker; the error, empty when there is none."""
-        request = beam_fn_api_pb2.StartWorkerRequest(worker_id=name)
-        request.control_endpoint.url = control
-        answer = self.pool.StartWorker(request, None)
-        return str(answer.error)  # type: ignore[attr-defined]
+        return ask(self.pool, control, name)
 
     def stop(self, name: str = "1-1") -> None:
         """Take a worker back."""
         self.pool.StopWorker(beam_fn_api_pb2.StopWorkerRequest(worker_id=name), None)
-
-
-def wait_until(holds: Callable[[], bool]) -> None:
-    """Within ten seconds."""
-    deadline = time.monotonic() + 10
-    while not holds():
-        assert time.monotonic() < deadline
-        time.sleep(0.01)
 
 
 def test_a_worker_that_fails_is_started_again_while_it_is_waited_for(
@@ -86,9 +84,9 @@ def test_a_worker_that_fails_is_started_again_while_it_is_waited_for(
 ) -> None:
     scripts = Scripts(tmp_path, "exit 1")
     assert not scripts.start(control)
-    wait_until(lambda: len(scripts.started) >= 3)
+    wait_for(lambda: len(scripts.started) >= 3)
     scripts.stop()
-    wait_until(lambda: not scripts.alive)
+    wait_for(lambda: not scripts.alive)
     count = len(scripts.started)
     time.sleep(20 * PAUSE)
     assert len(scripts.started) == count
@@ -97,9 +95,9 @@ def test_a_worker_that_fails_is_started_again_while_it_is_waited_for(
 def test_a_killed_worker_is_started_again(tmp_path: Path, control: str) -> None:
     scripts = Scripts(tmp_path, "exec sleep 60")
     scripts.start(control)
-    wait_until(lambda: len(scripts.alive) == 1)
+    wait_for(lambda: len(scripts.alive) == 1)
     os.kill(scripts.started[0], 9)
-    wait_until(lambda: len(scripts.started) == 2)
+    wait_for(lambda: len(scripts.started) == 2)
     scripts.pool.close()
     assert not scripts.alive
 
@@ -125,7 +123,7 @@ def test_a_worker_that_has_ended_its_work_is_not_started_again(
 def test_a_worker_that_is_taken_back_ends_for_good(tmp_path: Path, control: str) -> None:
     scripts = Scripts(tmp_path, "exec sleep 60")
     scripts.start(control)
-    wait_until(lambda: len(scripts.alive) == 1)
+    wait_for(lambda: len(scripts.alive) == 1)
     scripts.stop()
     assert not scripts.alive
     scripts.stop()  # again, as a TaskManager may
@@ -137,7 +135,7 @@ def test_two_of_one_id_are_both_ended(tmp_path: Path, control: str) -> None:
     scripts = Scripts(tmp_path, "exec sleep 60")
     scripts.start(control)
     scripts.start(control)
-    wait_until(lambda: len(scripts.alive) == 2)
+    wait_for(lambda: len(scripts.alive) == 2)
     scripts.stop()
     assert scripts.alive == [scripts.started[0]]
     scripts.pool.close()
@@ -146,7 +144,4 @@ def test_two_of_one_id_are_both_ended(tmp_path: Path, control: str) -> None:
 
 def test_a_worker_that_cannot_be_started_is_an_error(control: str) -> None:
     pool = Pool(lambda control, name: ["/no/such/program", control, name], pause=PAUSE)
-    request = beam_fn_api_pb2.StartWorkerRequest(worker_id="1-1")
-    request.control_endpoint.url = control
-    answer = pool.StartWorker(request, None)
-    assert "/no/such/program" in answer.error  # type: ignore[attr-defined]
+    assert "/no/such/program" in ask(pool, control, "1-1")
