@@ -28,7 +28,7 @@ bench: setup ## measure; figures go to .driftline/bench/report.json
 	@$(bin)/python -m tests.bench
 
 study: setup ## prove the judgement: quiet days, power, real rows, seasons (about an hour)
-	@$(bin)/python -m tests.study all
+	@$(bin)/python -m tests.simulations all
 
 up: setup ## start the embedded stack
 	@$(bin)/driftline up

@@ -30,7 +30,7 @@ class RetrainRules(msgspec.Struct, frozen=True, kw_only=True):
     """Labelled rows that a retrain needs; after a shift they must lie after it."""
     min_initial_rows: int = 0
     """The same for the first version; 0 = `min_labelled_rows`."""
-    most_rows: int = 200_000
+    max_rows: int = 200_000
     """Rows that one retrain replays at most; the newest are kept."""
     after_shift_share: float = 0.7
     """Share of the rows that lies after the shift; the rest is history, so that the model keeps
@@ -53,12 +53,12 @@ class RetrainRules(msgspec.Struct, frozen=True, kw_only=True):
     """A rollout that was heard of last this long ago blocks no more."""
     back_off_seconds: float = 600.0
     """Rest after a failure; doubles with each further one."""
-    most_back_off_seconds: float = DAY
+    max_back_off_seconds: float = DAY
     schedule_seconds: float = 0.0
     """Retrain this long after the last one, drift or not; 0 = never."""
     initial: bool = True
     """Train the first version by itself when nothing is live."""
-    most_dead_ratio: float = 0.1
+    max_dead_ratio: float = 0.1
     """A window that lost a larger share to the dead letters is neither a trigger nor data: a
     broken producer is mended, not learnt."""
     breaking_anomalies: tuple[str, ...] = (
@@ -71,7 +71,7 @@ class RetrainRules(msgspec.Struct, frozen=True, kw_only=True):
     )
     """TFDV's codes for broken data, treated like dead letters. New values of a text are not
     among them: they are drift."""
-    most_windows: int = 256
+    max_windows: int = 256
     """Windows remembered one by one; older ones are joined in pairs."""
 
 
@@ -135,7 +135,7 @@ def back_off(failures: int, rules: RetrainRules) -> float:
     if failures == 0:
         return 0.0
     doublings: int = min(failures - 1, 30)
-    return float(min(rules.back_off_seconds * 2**doublings, rules.most_back_off_seconds))
+    return float(min(rules.back_off_seconds * 2**doublings, rules.max_back_off_seconds))
 
 
 def rolling_out(situation: Situation, rules: RetrainRules, now: float) -> bool:

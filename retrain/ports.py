@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, Protocol
 
-from streaming.contracts.errors import Permanent
+from streaming.contracts.errors import PermanentError
 from streaming.contracts.model import ModelContract
 from streaming.contracts.records import (
     ComponentRun,
@@ -34,7 +34,7 @@ EVAL_SHARDS = "eval-*"
 """Globs of the example shards inside `TrainingJob.examples`."""
 
 
-class TrainingFailed(Permanent):
+class TrainingFailed(PermanentError):
     """A retrain that gives no version however often it is tried.
 
     Parameters
@@ -128,7 +128,7 @@ class Trainer(Protocol):
         ------
         TrainingFailed
             When a component failed, was skipped, or a gate stopped the run.
-        Temporary
+        TemporaryError
             When the same job may go through later (the worker counts it as an attempt).
         """
 
@@ -160,7 +160,7 @@ class ModelStore(Protocol):
 
         Raises
         ------
-        NotFound
+        NotFoundError
             When it is not published.
         """
 

@@ -8,7 +8,7 @@ from typing import Literal
 
 from retrain.ports import Progress
 from streaming.contracts.clock import Clock
-from streaming.contracts.identity import record_id
+from streaming.contracts.ids import record_id
 from streaming.contracts.records import RetrainProgress, RetrainRequest
 
 

@@ -58,7 +58,7 @@ def select(
     windows:
         The windows known, in any order; unusable and empty ones are left out.
     rules:
-        `most_rows` and `after_shift_share` bound and mix.
+        `max_rows` and `after_shift_share` bound and mix.
     shift_start:
         End of the window in which the shift began, seconds: windows that end later are after
         it, that one and those before are history. None when there was none.
@@ -77,7 +77,7 @@ def select(
         ),
         key=_place,
     )
-    most = rules.most_rows
+    most = rules.max_rows
     if shift_start is None:
         return _put_together(_newest(there, most), [], most, shifted=False)
     share = min(max(rules.after_shift_share, 0.0), 1.0)

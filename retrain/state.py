@@ -20,12 +20,12 @@ from streaming.contracts.records import (
     QualityVerdict,
 )
 
-MOST_SEEN = 512
+MAX_SEEN = 512
 """Record ids remembered. More than the windows kept, so that a verdict which is forgotten here
 is recognised as old by `TriggerState.settled_until`."""
 
-MOST_STARTS = 128
-MOST_VERDICTS = 16
+MAX_STARTS = 128
+MAX_VERDICTS = 16
 
 
 class Shift(msgspec.Struct, frozen=True, kw_only=True):
@@ -97,7 +97,7 @@ def see(state: TriggerState, record_id: str) -> TriggerState | None:
     """The state that knows this record; None when it knew it already."""
     if record_id in state.seen:
         return None
-    return replace(state, seen=(*state.seen, record_id)[-MOST_SEEN:])
+    return replace(state, seen=(*state.seen, record_id)[-MAX_SEEN:])
 
 
 def broken(verdict: DriftVerdict, rules: RetrainRules) -> str:
@@ -107,10 +107,10 @@ def broken(verdict: DriftVerdict, rules: RetrainRules) -> str:
         features = sorted({a.feature for a in verdict.anomalies if a.code in codes})
         return f"The window breaks the schema ({', '.join(codes)} in {', '.join(features)})."
     total = verdict.accepted + verdict.dead_letters
-    if verdict.dead_letters > rules.most_dead_ratio * total:
+    if verdict.dead_letters > rules.max_dead_ratio * total:
         return (
             f"{verdict.dead_letters} of {total} events of the window are dead letters, more than "
-            f"{rules.most_dead_ratio:.0%}."
+            f"{rules.max_dead_ratio:.0%}."
         )
     return ""
 
@@ -125,10 +125,10 @@ def note_window(state: TriggerState, verdict: DriftVerdict, rules: RetrainRules)
         usable=not broken(verdict, rules),
     )
     noted = tuple(sorted((*state.windows, note), key=lambda w: (w.start, w.end)))
-    kept = condense(noted, rules.most_windows)
+    kept = condense(noted, rules.max_windows)
     settled = state.settled_until
     if len(kept) < len(noted):
-        settled = max(settled, noted[rules.most_windows // 2 - 1].end)
+        settled = max(settled, noted[rules.max_windows // 2 - 1].end)
     return replace(state, windows=kept, settled_until=settled)
 
 
@@ -143,7 +143,7 @@ def follow_shift(state: TriggerState, verdict: DriftVerdict, rules: RetrainRules
         shift = replace(
             shift,
             start=min(shift.start, verdict.window_end),
-            verdicts=(ids[0], *ids[1:][-MOST_VERDICTS + 1 :]),
+            verdicts=(ids[0], *ids[1:][-MAX_VERDICTS + 1 :]),
             drifted=shift.drifted + drifted,
             stable=0,
             reason=verdict.reason if first else shift.reason,
@@ -173,7 +173,7 @@ def follow_quality(
         ids = (*concept.verdicts, verdict.record_id)
         concept = replace(
             concept,
-            verdicts=(ids[0], *ids[1:][-MOST_VERDICTS + 1 :]),
+            verdicts=(ids[0], *ids[1:][-MAX_VERDICTS + 1 :]),
             drifted=concept.drifted + 1,
             stable=0,
         )

@@ -14,16 +14,16 @@ from retrain.policy import Decision, RetrainRules, decide
 from retrain.ports import LabelProgress
 from retrain.selection import Selection, rows_after, select
 from retrain.state import (
-    MOST_STARTS,
+    MAX_STARTS,
     Running,
     Shift,
     TriggerState,
     confirmed,
     situation,
 )
-from streaming.contracts.identity import record_id
+from streaming.contracts.ids import record_id
 from streaming.contracts.model import ModelContract
-from streaming.contracts.records import Answer, Cause, Command, Record, RetrainRequest
+from streaming.contracts.records import Cause, Command, CommandReply, Record, RetrainRequest
 
 
 @dataclass(frozen=True, slots=True)
@@ -205,7 +205,7 @@ def _start(
     state = replace(
         state,
         running=running,
-        starts=(*recent, now)[-MOST_STARTS:],
+        starts=(*recent, now)[-MAX_STARTS:],
         requests=state.requests + 1,
         said=(),
     )
@@ -231,8 +231,8 @@ def answer(
     result_id: str = "",
     *,
     accepted: bool = False,
-) -> Answer:
-    return Answer(
+) -> CommandReply:
+    return CommandReply(
         record_id=record_id("answer", state.model, to, code),
         model=state.model,
         at=now,

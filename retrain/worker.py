@@ -29,11 +29,11 @@ from retrain.ports import (
     highest,
 )
 from retrain.progress import Watch
-from retrain.schemas import UsedSchema, lay_out
+from retrain.schema_versions import UsedSchema, lay_out
 from streaming.contracts.clock import Clock
 from streaming.contracts.codec import record_in
-from streaming.contracts.errors import Conflict, Temporary
-from streaming.contracts.identity import record_id
+from streaming.contracts.errors import Conflict, TemporaryError
+from streaming.contracts.ids import record_id
 from streaming.contracts.log import RecordLog
 from streaming.contracts.model import ModelContract
 from streaming.contracts.records import (
@@ -73,7 +73,7 @@ class Worker:
     """Who this worker is, for the progress records; one name for each process."""
     scratch: Path
     """Where attempts keep their files while they run; shared by the workers of one machine."""
-    most_attempts: int = 2
+    max_attempts: int = 2
     report: Callable[[RetrainProgress], None] = lambda progress: None
     """Called with each progress record after it is published, for the screen and the meters."""
 
@@ -82,13 +82,13 @@ class Worker:
 
         Raises
         ------
-        Misconfigured
+        ConfigurationError
             When no request can ever be read.
         """
         while keep_going():
             try:
                 self.run_once(poll_seconds)
-            except Temporary as error:
+            except TemporaryError as error:
                 _log.warning("tries again", reason=str(error), seconds=error.delay_seconds)
                 self.clock.sleep(error.delay_seconds)
 
@@ -97,7 +97,7 @@ class Worker:
 
         Raises
         ------
-        Temporary
+        TemporaryError
             When Kafka cannot be reached: the request stays in the queue.
         """
         request = self.requests.take(timeout_seconds)
@@ -121,7 +121,7 @@ class Worker:
         attempt = max((r.attempt for r in told), default=0)
         component = told[-1].component if told else EXAMPLES
         reason = f"The worker died in {component}."
-        while attempt < self.most_attempts:
+        while attempt < self.max_attempts:
             attempt += 1
             refusal = self._refuse(request, attempt)
             if refusal is not None:
@@ -143,7 +143,7 @@ class Worker:
                 component, reason = watch.component, f"{type(error).__name__}: {error}"
                 _log.exception("attempt failed", request=request.record_id, component=component)
                 watch.fail(reason)
-                if isinstance(error, Temporary):
+                if isinstance(error, TemporaryError):
                     self.clock.sleep(error.delay_seconds)
         return self._failure(
             request,

@@ -13,7 +13,7 @@ from msgspec.structs import replace
 from serving.report import answer
 from serving.rollout import enter, go_back, hold
 from serving.state import Phase, Rollout, RolloutState, Step
-from streaming.contracts.identity import record_id
+from streaming.contracts.ids import record_id
 from streaming.contracts.records import Command
 
 Outcome = tuple[RolloutState, bool, str]

@@ -26,7 +26,7 @@ COMMON, SEPARATE = 0.7, 0.3
 """Weights of "one rate for both" and "a rate for each" in the numerator of `log_pass`; without
 the second part a canary that is a little worse, inside the margin, could never pass."""
 
-MOST_REQUESTS = 10_000_000
+MAX_REQUESTS = 10_000_000
 
 
 def decided(log_e: float) -> float:
@@ -235,17 +235,17 @@ def rounded_up(count: int) -> int:
 
 
 def _smallest(enough: Callable[[int], bool]) -> int:
-    """Smallest k in [0, MOST_REQUESTS] with enough(k), by doubling and bisection."""
+    """Smallest k in [0, MAX_REQUESTS] with enough(k), by doubling and bisection."""
     if enough(0):
         return 0
     high = 1
-    while high < MOST_REQUESTS and not enough(high):
+    while high < MAX_REQUESTS and not enough(high):
         high *= 2
     low = high // 2
     while high - low > 1:
         middle = (low + high) // 2
         low, high = (low, middle) if enough(middle) else (middle, high)
-    return min(high, MOST_REQUESTS)
+    return min(high, MAX_REQUESTS)
 
 
 def _log_mean(values: Sequence[float]) -> float:

@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from msgspec.structs import replace
 
 from serving.commands import ACTIONS, obey
+from serving.desired import wanted_loads
 from serving.ports import (
     Action,
     Load,
@@ -26,13 +27,12 @@ from serving.ports import (
 from serving.rollout import begin, go_back, tick
 from serving.rules import RolloutRules
 from serving.state import RolloutState, Step
-from serving.wanted import wanted_loads
-from streaming.contracts.errors import DriftlineError, Temporary
+from streaming.contracts.errors import DriftlineError, TemporaryError
 from streaming.contracts.records import AnyRecord, CanaryVerdict, Command, ModelVersion, Promotion
 
 __all__ = ["RolloutState", "Step", "handle", "observe", "perform", "tick"]
 
-MOST_SEEN = 256
+MAX_SEEN = 256
 LONGEST_GAP_SECONDS = 60.0
 """Scrapes older than this are not asked for; counters bridge the gap."""
 
@@ -159,7 +159,7 @@ def _recall(state: RolloutState, verdict: CanaryVerdict, now: float) -> RolloutS
 
 
 def _saw(state: RolloutState, record: str) -> RolloutState:
-    return replace(state, seen=(*state.seen[1 - MOST_SEEN :], record))
+    return replace(state, seen=(*state.seen[1 - MAX_SEEN :], record))
 
 
 def _status(ports: Ports, role: Role, problems: list[str]) -> ServerStatus:
@@ -191,7 +191,7 @@ def _reference(ports: Ports, state: RolloutState, problems: list[str]) -> Publis
         return None
     try:
         artifact = ports.references.publish(rollout.candidate)
-    except Temporary as error:
+    except TemporaryError as error:
         problems.append(str(error))
         return None
     return PublishedReference(version=rollout.candidate.version, artifact=artifact)

@@ -148,11 +148,11 @@ class Splitter(Protocol):
     def apply(self, split: Split) -> None:
         """Route this way; returns once it is asked for, `live` confirms it.
 
-        Raises `Unreachable` when it cannot be asked.
+        Raises `UnavailableError` when it cannot be asked.
         """
 
     def live(self) -> Split:
-        """The split in use now. Raises `Unreachable` when it does not answer."""
+        """The split in use now. Raises `UnavailableError` when it does not answer."""
 
 
 class ModelServers(Protocol):
@@ -164,7 +164,7 @@ class ModelServers(Protocol):
     def load(self, role: Role, version: int) -> None:
         """Serve `version` alone; the old one answers until the new one can.
 
-        Raises `Unreachable` when the server does not answer and `NotFound` when it has no such
+        Raises `UnavailableError` when the server does not answer and `NotFoundError` when it has no such
         version to load.
         """
 
@@ -175,7 +175,7 @@ class Metrics(Protocol):
     def scrapes(self, *, since: float, now: float) -> tuple[Scrape, ...]:
         """Scrapes with `since` < at <= `now`, oldest first; old ones may be forgotten.
 
-        Raises `Unreachable` when nobody answers.
+        Raises `UnavailableError` when nobody answers.
         """
 
 
@@ -185,7 +185,7 @@ class References(Protocol):
     def publish(self, version: ModelVersion) -> Artifact | None:
         """The summary's artifact; the same version gives the same artifact. None: no windows.
 
-        Raises `Temporary` while it cannot be made.
+        Raises `TemporaryError` while it cannot be made.
         """
 
 

@@ -1,6 +1,6 @@
 """The questions behind the gates as PromQL, as data: shown with every verdict, asked by dashboards.
 
-The judge itself works on the raw counters of each scrape (`serving.engines.prometheus`), in blocks
+The judge itself works on the raw counters of each scrape (`serving.engines.prometheus.client`), in blocks
 between scrapes; these expressions give the same numbers over the last block to anybody with a
 Prometheus. `fb` clusters are the arms that clients are routed to; the cluster without `fb` is the
 arm's own server.

@@ -4,16 +4,16 @@ from __future__ import annotations
 
 from msgspec.structs import replace
 
+from serving.desired import canary_weight
 from serving.rules import RolloutRules
 from serving.state import Rollout, RolloutState
 from serving.verdict import Verdict
-from serving.wanted import canary_weight
-from streaming.contracts.identity import record_id
+from streaming.contracts.ids import record_id
 from streaming.contracts.records import (
-    Answer,
     Artifact,
     CanaryVerdict,
     Command,
+    CommandReply,
     Promotion,
     Record,
     RolloutStatus,
@@ -94,9 +94,9 @@ def rolled_back(
 
 def answer(
     command: Command, *, accepted: bool, reason: str, now: float, result: str = ""
-) -> Answer:
+) -> CommandReply:
     """What became of a command."""
-    return Answer(
+    return CommandReply(
         record_id=record_id("answer", command.model, command.record_id),
         model=command.model,
         at=now,

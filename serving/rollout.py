@@ -16,15 +16,15 @@ from __future__ import annotations
 
 from msgspec.structs import replace
 
+from serving.counts import MIRRORED, add_scrapes, begin_run
+from serving.desired import canary_weight, load_seconds, repair, serves, wanted_split
 from serving.gates import judge_gates, judge_startup
-from serving.ledger import MIRRORED, add_scrapes, begin_run
 from serving.ports import ALL_STABLE, Observed
 from serving.report import promotion, rolled_back, status, verdict_record
 from serving.rules import RolloutRules
 from serving.state import Phase, Rollout, RolloutState, Step
 from serving.verdict import Verdict, judge
-from serving.wanted import canary_weight, load_seconds, repair, serves, wanted_split
-from streaming.contracts.identity import record_id
+from streaming.contracts.ids import record_id
 from streaming.contracts.records import GateOutcome, ModelVersion, Record
 
 TRANSITIONS_PER_TICK = 4

@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-from streaming.contracts.errors import Misconfigured
+from streaming.contracts.errors import ConfigurationError
 
 Approval = Literal["never", "before-canary", "before-promotion"]
 
@@ -62,7 +62,7 @@ class RolloutRules:
 
     Raises
     ------
-    Misconfigured
+    ConfigurationError
         When a value cannot work.
     """
 
@@ -104,21 +104,21 @@ class RolloutRules:
     def __post_init__(self) -> None:
         steps = self.weights
         if not steps or list(steps) != sorted(set(steps)) or steps[0] < 1 or steps[-1] > 50:
-            raise Misconfigured(
+            raise ConfigurationError(
                 f"Rollout steps {list(self.steps)} must ascend from at least 1 to at most 50 "
                 "(percent; the control arm gets as much as the canary), with 100 at the end if "
                 "you like."
             )
         if self.latency_ms not in LATENCY_EDGES_MS:
-            raise Misconfigured(
+            raise ConfigurationError(
                 f"The latency limit of {self.latency_ms} ms is no edge of the histogram; choose "
                 f"one of {list(LATENCY_EDGES_MS)}."
             )
         for name in ("errors_pp", "slow_share", "startup_seconds", "block_seconds"):
             if getattr(self, name) <= 0:
-                raise Misconfigured(f"{name} is {getattr(self, name)}; it must be above 0.")
+                raise ConfigurationError(f"{name} is {getattr(self, name)}; it must be above 0.")
         if self.approval not in ("never", "before-canary", "before-promotion"):
-            raise Misconfigured(
+            raise ConfigurationError(
                 f"Approval {self.approval!r} is not one of never, before-canary, before-promotion."
             )
 

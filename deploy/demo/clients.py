@@ -21,7 +21,7 @@ SLOW_SECONDS = 0.2
 GIVE_UP_SECONDS = 5.0
 ARM_HEADER = "x-driftline-arm"
 VERSION_HEADER = "x-model-version"
-MOST_UNDER_WAY = 500
+MAX_UNDER_WAY = 500
 """More than this under way means that nothing answers: the next ones count as errors at once."""
 
 
@@ -119,7 +119,7 @@ class Clients:
             await asyncio.wait(self._under_way, timeout=GIVE_UP_SECONDS + 1)
 
     def _send(self, session: aiohttp.ClientSession) -> None:
-        if len(self._under_way) >= MOST_UNDER_WAY:
+        if len(self._under_way) >= MAX_UNDER_WAY:
             self.tally.add(time.time(), 0.0, "", "Too many requests are unanswered.")
             return
         task = asyncio.create_task(self._ask(session))

@@ -8,10 +8,10 @@ from pathlib import Path
 
 import msgspec
 
-from deploy.configuration import PROJECT
+from deploy.config.loader import PROJECT
 from deploy.demo import control
 from deploy.demo.control import Control, Phase, Second, TrafficConfig, TrafficStatus
-from streaming.contracts.errors import Permanent
+from streaming.contracts.errors import PermanentError
 
 LEAVE_SECONDS = 45.0
 
@@ -57,7 +57,9 @@ class TrafficProcess:
         status = control.read(control.status_file(self._folder), TrafficStatus)
         ended = self._process is not None and self._process.poll() is not None
         if ended and not (status and status.finished):
-            raise Permanent(f"The traffic process has died; its last words are in {self._log}.")
+            raise PermanentError(
+                f"The traffic process has died; its last words are in {self._log}."
+            )
         return status
 
     def seconds(self) -> list[Second]:

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from deploy.demo.trips import INTEGERS, NUMBERS, TEXTS, Trips
-from streaming.contracts.errors import Misconfigured, NotFound
+from streaming.contracts.errors import ConfigurationError, NotFoundError
 
 LEAST_ROWS = 1000
 """Fewer rows would repeat so often within a window that its statistics mean nothing."""
@@ -24,9 +24,9 @@ def read_trips(file: Path) -> Trips:
 
     Raises
     ------
-    NotFound
+    NotFoundError
         When there is no such file.
-    Misconfigured
+    ConfigurationError
         When columns are missing, a number is no number, or there are fewer than `LEAST_ROWS` rows.
     """
     try:
@@ -34,16 +34,16 @@ def read_trips(file: Path) -> Trips:
             reader = csv.DictReader(lines)
             missing = {*INTEGERS, *NUMBERS, *TEXTS, "tips"} - set(reader.fieldnames or ())
             if missing:
-                raise Misconfigured(
+                raise ConfigurationError(
                     f"{file.name} lacks the columns {', '.join(sorted(missing))}; "
                     "it must have those of the Chicago taxi data."
                 )
             rows = [row for row in reader if row["fare"] and row["trip_miles"]]
     except OSError as error:
-        raise NotFound(f"{file} cannot be read: {error.strerror}. Name a CSV file.") from error
+        raise NotFoundError(f"{file} cannot be read: {error.strerror}. Name a CSV file.") from error
     rows = [row for row in rows if row["trip_seconds"] and row["payment_type"]]
     if len(rows) < LEAST_ROWS:
-        raise Misconfigured(
+        raise ConfigurationError(
             f"{file.name} has {len(rows)} usable rows; at least {LEAST_ROWS} are needed."
         )
     columns: dict[str, NDArray[np.generic]] = {
@@ -59,7 +59,7 @@ def _numbers(file: Path, name: str, values: list[str]) -> NDArray[np.float64]:
     try:
         return np.array([float(value) if value else np.nan for value in values])
     except ValueError as error:
-        raise Misconfigured(f"{file.name}: column {name} holds no number: {error}.") from error
+        raise ConfigurationError(f"{file.name}: column {name} holds no number: {error}.") from error
 
 
 class Replay:

@@ -12,7 +12,7 @@ from typing import Literal
 
 import msgspec
 
-from streaming.contracts.errors import NotFound, Unreadable
+from streaming.contracts.errors import DecodeError, NotFoundError
 
 Outcome = Literal["passed", "failed"]
 StepVerdict = Literal["pass", "fail", "insufficient", "error"]
@@ -131,14 +131,14 @@ def read(file: Path) -> Report:
 
     Raises
     ------
-    NotFound
+    NotFoundError
         When there is none.
-    Unreadable
+    DecodeError
         When it is not exactly of this form.
     """
     try:
         return msgspec.json.decode(file.read_bytes(), type=Report)
     except FileNotFoundError as error:
-        raise NotFound(f"{file} does not exist; `driftline demo` writes it.") from error
+        raise NotFoundError(f"{file} does not exist; `driftline demo` writes it.") from error
     except (msgspec.DecodeError, msgspec.ValidationError) as error:
-        raise Unreadable(f"{file} is no report of this form: {error}.") from error
+        raise DecodeError(f"{file} is no report of this form: {error}.") from error

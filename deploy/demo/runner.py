@@ -12,11 +12,11 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from deploy import asking
 from deploy.demo import checks
-from deploy.demo import story as stories
+from deploy.demo import timeline as stories
 from deploy.demo.control import Phase, TrafficConfig
 from deploy.demo.report import Report
+from deploy.demo.report_builder import summed
 from deploy.demo.scenarios import (
     Accept,
     Act,
@@ -28,13 +28,13 @@ from deploy.demo.scenarios import (
     Step,
     Switch,
 )
-from deploy.demo.story import Story
-from deploy.demo.summing import summed
 from deploy.demo.system import DemoSystem, TrafficControl
+from deploy.demo.timeline import Story
 from deploy.demo.view import View
+from deploy.records import commands
 from streaming.contracts.clock import Clock
 from streaming.contracts.codec import record_in
-from streaming.contracts.errors import DriftlineError, Permanent
+from streaming.contracts.errors import DriftlineError, PermanentError
 from streaming.contracts.log import Message
 from streaming.contracts.records import Action, DriftVerdict
 
@@ -42,7 +42,7 @@ OnUpdate = Callable[[View], None]
 
 POLL_SECONDS = 0.1
 LOOK_SECONDS = 0.5
-MOST_AT_ONCE = 500
+MAX_AT_ONCE = 500
 """Records taken in before the traffic and the screen get their turn."""
 SETTLE_SECONDS = 1.0
 """Dead letters may arrive a little after the summary that counts them."""
@@ -59,7 +59,7 @@ class Pace:
     history_rows: int = 24_000
 
 
-class Failed(Permanent):
+class Failed(PermanentError):
     """The scenario did not keep its promise; the message says why."""
 
 
@@ -246,7 +246,7 @@ class _Run:
         """Everything the log has now; waits a little when that is nothing."""
         if self._messages is None:
             return
-        for message in itertools.islice(self._messages, MOST_AT_ONCE):
+        for message in itertools.islice(self._messages, MAX_AT_ONCE):
             if message is None:
                 self.clock.sleep(POLL_SECONDS / 2)
                 return
@@ -295,7 +295,7 @@ class _Run:
     def _ask(self, action: Action, reason: str, subject: str = "", digest: str = "") -> None:
         now, model = self.clock.now(), self.story.model
         self.story.note(now, f"a person asks: {action}", reason)
-        command = asking.command(
+        command = commands.command(
             model, action, reason, at=now, subject=subject, digest=digest, who="demo"
         )
         self.view.asked.append(command.record_id)

@@ -14,7 +14,7 @@ from deploy.demo import checks
 from deploy.demo.checks import Check
 from deploy.demo.control import Phase
 from deploy.demo.view import View
-from streaming.contracts.errors import NotFound
+from streaming.contracts.errors import NotFoundError
 from streaming.contracts.records import Action
 
 
@@ -366,9 +366,9 @@ def scenario_named(name: str) -> Scenario:
 
     Raises
     ------
-    NotFound
+    NotFoundError
         When there is none of that name.
     """
     if name not in SCENARIOS:
-        raise NotFound(f"There is no scenario {name!r}; known: {', '.join(SCENARIOS)}.")
+        raise NotFoundError(f"There is no scenario {name!r}; known: {', '.join(SCENARIOS)}.")
     return SCENARIOS[name]

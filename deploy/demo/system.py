@@ -1,6 +1,6 @@
 """What the demonstration asks of the stack it runs on.
 
-`deploy.wiring` implements it for the embedded stack; the tests do it in memory. The demonstration
+`deploy.app.deployment` implements it for the embedded stack; the tests do it in memory. The demonstration
 uses nothing that a user could not: the log, the splitter's address, and the fault file of the
 embedded model server.
 """
@@ -89,7 +89,7 @@ class TrafficControl(Protocol):
 
         Raises
         ------
-        Permanent
+        PermanentError
             When the process has died.
         """
 

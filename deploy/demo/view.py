@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from deploy.demo.control import Second, TrafficStatus
-from deploy.demo.story import Story
+from deploy.demo.timeline import Story
 
 
 @dataclass(slots=True, kw_only=True)

@@ -24,5 +24,5 @@ ENV PATH=/venv/bin:$PATH \
     DRIFTLINE_HOME=/state
 WORKDIR /srv/driftline
 USER 10001
-ENTRYPOINT ["python", "-m", "deploy.cli"]
+ENTRYPOINT ["python", "-m", "deploy.cli.main"]
 CMD ["--help"]

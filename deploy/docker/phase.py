@@ -8,27 +8,27 @@ from __future__ import annotations
 import sys
 from typing import get_args
 
+from deploy.app.deployment import Deployment
 from deploy.demo import control
-from deploy.wiring import House
-from streaming.contracts.errors import Misconfigured
+from streaming.contracts.errors import ConfigurationError
 
 
-def switch(house: House, phase: str, *, new_column: bool = False) -> None:
+def switch(deployment: Deployment, phase: str, *, new_column: bool = False) -> None:
     """Write the traffic's control file; predictions go on from now.
 
     Raises
     ------
-    Misconfigured
+    ConfigurationError
         For a phase that the traffic does not know.
     """
     for known in get_args(control.Phase):
         if phase == known:
-            file = control.control_file(house.home / "demo")
+            file = control.control_file(deployment.home / "demo")
             wanted = control.Control(phase=known, predict=True, new_column=new_column)
             control.write(file, wanted)
             return
-    raise Misconfigured(f"Phase {phase!r} is unknown; use one of {get_args(control.Phase)}.")
+    raise ConfigurationError(f"Phase {phase!r} is unknown; use one of {get_args(control.Phase)}.")
 
 
 if __name__ == "__main__":
-    switch(House.load(), sys.argv[1], new_column="--new-column" in sys.argv[2:])
+    switch(Deployment.load(), sys.argv[1], new_column="--new-column" in sys.argv[2:])

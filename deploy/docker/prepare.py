@@ -10,12 +10,12 @@ import os
 from dataclasses import replace
 from pathlib import Path
 
+from deploy.app.deployment import Deployment
+from deploy.config.port_map import HOST
 from deploy.demo import control
-from deploy.local.ports import HOST
-from deploy.processes import envoy_layout, served_model
-from deploy.wiring import House
-from serving.engines.envoy import write_bootstrap
-from serving.engines.prometheus import Target, serving_targets, write_config
+from deploy.local.embedded import envoy_layout, served_model
+from serving.engines.envoy.router import write_bootstrap
+from serving.engines.prometheus.client import Target, serving_targets, write_config
 
 DRIFTLINE_USER = 10001
 FLINK_USER = 9999
@@ -23,17 +23,17 @@ _RULES = "/etc/driftline/rules/*.yml"
 _EVERYWHERE = "0.0.0.0"  # noqa: S104 - inside the namespace; compose publishes on loopback alone
 
 
-def prepare(house: House) -> None:
+def prepare(deployment: Deployment) -> None:
     """Write Envoy's, Prometheus' and the traffic's files, and the folders others write to."""
-    home = house.home
-    model = served_model(house)
-    for folder in (house.artifact_root / "models" / model, home / "daemon", home / "scratch"):
+    home = deployment.home
+    model = served_model(deployment)
+    for folder in (deployment.artifact_root / "models" / model, home / "daemon", home / "scratch"):
         folder.mkdir(parents=True, exist_ok=True)
     for folder in (home / "data" / "checkpoints", home / "data" / "savepoints"):
         folder.mkdir(parents=True, exist_ok=True)
-    layout = envoy_layout(house)
+    layout = envoy_layout(deployment)
     write_bootstrap(home / "envoy", replace(layout, host=_EVERYWHERE))
-    ports = house.ports
+    ports = deployment.ports
     own = (
         Target(job="daemon", address=f"{HOST}:{ports.daemon_metrics}"),
         Target(job="worker", address=f"{HOST}:{ports.worker_metrics}"),
@@ -48,25 +48,25 @@ def prepare(house: House) -> None:
         rule_files=[_RULES],
         alertmanagers=[f"{HOST}:{ports.alertmanager}"],
     )
-    _write_traffic(house, model)
+    _write_traffic(deployment, model)
 
 
-def _write_traffic(house: House, model: str) -> None:
-    folder = house.home / "demo"
+def _write_traffic(deployment: Deployment, model: str) -> None:
+    folder = deployment.home / "demo"
     folder.mkdir(parents=True, exist_ok=True)
-    contract, served = house.contract(model), house.settings_of(model).predictions
+    contract, served = deployment.contract(model), deployment.settings_of(model).predictions
     config = control.TrafficConfig(
-        bootstrap=house.bootstrap,
+        bootstrap=deployment.bootstrap,
         events_topic=contract.events_topic,
         labels_topic=contract.labels_topic,
         key=contract.key,
         time=contract.time,
         predictions_topic=served.topic if served else "",
         model=model,
-        envoy=house.envoy_url,
+        envoy=deployment.envoy_url,
         folder=str(folder),
         run="compose",
-        metrics_port=house.ports.demo_metrics,
+        metrics_port=deployment.ports.demo_metrics,
         longest_seconds=86400.0,
     )
     control.write(folder / "traffic.json", config)
@@ -84,6 +84,6 @@ def give(home: Path) -> None:
 
 
 if __name__ == "__main__":
-    made = House.load()
+    made = Deployment.load()
     prepare(made)
     give(made.home)

@@ -14,10 +14,10 @@ import httpx
 
 from deploy.grafana.board import FILE
 from deploy.grafana.expressions import expressions
-from streaming.contracts.errors import Permanent, Unreachable
+from streaming.contracts.errors import PermanentError, UnavailableError
 
 
-class Answer(NamedTuple):
+class CommandReply(NamedTuple):
     """How many series one expression gives right now."""
 
     panel: str
@@ -25,18 +25,20 @@ class Answer(NamedTuple):
     results: int
 
 
-def answers(prometheus_url: str, file: Path = FILE) -> list[Answer]:
+def answers(prometheus_url: str, file: Path = FILE) -> list[CommandReply]:
     """Every expression of the dashboard, evaluated now.
 
     Raises
     ------
-    Unreachable
+    UnavailableError
         When Prometheus does not answer.
-    Permanent
+    PermanentError
         When it refuses an expression.
     """
     with httpx.Client(base_url=prometheus_url, timeout=10.0) as client:
-        return [Answer(panel, expr, _results(client, expr)) for panel, expr in expressions(file)]
+        return [
+            CommandReply(panel, expr, _results(client, expr)) for panel, expr in expressions(file)
+        ]
 
 
 def _results(client: httpx.Client, expr: str) -> int:
@@ -44,11 +46,11 @@ def _results(client: httpx.Client, expr: str) -> int:
         answer = client.post("/api/v1/query", data={"query": expr})
         body = answer.json()
     except (httpx.HTTPError, ValueError) as error:
-        raise Unreachable(
+        raise UnavailableError(
             f"Prometheus at {client.base_url} does not answer: {error}; start it."
         ) from error
     if body.get("status") != "success":
-        raise Permanent(f"Prometheus refuses {expr!r}: {body.get('error', body)}.")
+        raise PermanentError(f"Prometheus refuses {expr!r}: {body.get('error', body)}.")
     return len(body["data"]["result"])
 
 

@@ -1,4 +1,4 @@
-"""Every foreign metric that rules and dashboards may use; Driftline's own are in `METERS`.
+"""Every foreign metric that rules and dashboards may use; Driftline's own are in `METRICS`.
 
 A name outside these lists fails the tests: a typing mistake in a rule would otherwise be silence.
 """
@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import re
 
-from streaming.contracts.meters import METERS
+from streaming.contracts.metrics import METRICS
 
 ENVOY = frozenset(
     {
@@ -38,8 +38,8 @@ RECORDED = frozenset(
         "role:unanswered:rate1m",
     }
 )
-OWN = frozenset(meter.name for meter in METERS)
-HISTOGRAMS = frozenset(meter.name for meter in METERS if meter.kind == "histogram") | {
+OWN = frozenset(meter.name for meter in METRICS)
+HISTOGRAMS = frozenset(meter.name for meter in METRICS if meter.kind == "histogram") | {
     "envoy_cluster_upstream_rq_time",
     ":tensorflow:serving:request_latency",
     ":tensorflow:serving:runtime_latency",

@@ -12,11 +12,11 @@ import os
 from pathlib import Path
 from string import Template
 
+from deploy.config.paths import PROJECT, InstallPaths
+from deploy.config.port_map import HOST, PortMap
 from deploy.local.memory import FIRST_COMPILER_ONLY, TaskMemory
-from deploy.local.ports import HOST, Ports
-from deploy.local.spec import Http, ProcessSpec, Tcp, write_atomic
+from deploy.local.process_spec import Http, ProcessSpec, Tcp, write_atomic
 from deploy.setup import java
-from deploy.setup.places import PROJECT, Places
 
 TEMPLATES = PROJECT / "deploy" / "flink"
 SLOTS = 4
@@ -49,7 +49,7 @@ _EXPORTS = (
 _FLINKS_OWN = ("flink-", "slf4j-", "log4j-")
 
 
-def configuration(home: Path, ports: Ports, memory: TaskMemory | None = None) -> str:
+def configuration(home: Path, ports: PortMap, memory: TaskMemory | None = None) -> str:
     """config.yaml of the cluster."""
     parts = (memory or TaskMemory()).settings()
     data = home / "data"
@@ -66,7 +66,7 @@ def configuration(home: Path, ports: Ports, memory: TaskMemory | None = None) ->
     )
 
 
-def write_config(home: Path, ports: Ports) -> Path:
+def write_config(home: Path, ports: PortMap) -> Path:
     """Render the cluster's configuration into the home; returns the folder."""
     folder = home / "flink"
     write_atomic(folder / "config.yaml", configuration(home, ports))
@@ -75,18 +75,18 @@ def write_config(home: Path, ports: Ports) -> Path:
     return folder
 
 
-def cluster_classpath(places: Places) -> str:
+def cluster_classpath(install_paths: InstallPaths) -> str:
     """Flink's own jars, then Beam's without those that Flink brings."""
-    beam = sorted(places.beam.glob("*.jar"))
+    beam = sorted(install_paths.beam.glob("*.jar"))
     wanted = [str(jar) for jar in beam if not jar.name.startswith(_FLINKS_OWN)]
-    return ":".join([f"{places.flink}/lib/*", *wanted])
+    return ":".join([f"{install_paths.flink}/lib/*", *wanted])
 
 
-def unstaged(places: Places) -> Path:
+def unstaged(install_paths: InstallPaths) -> Path:
     """The folder whose jars Beam does not stage; hard links, because it resolves symbolic ones."""
-    folder = places.opt / "unstaged" / "gradle" / "wrapper"
+    folder = install_paths.opt / "unstaged" / "gradle" / "wrapper"
     folder.mkdir(parents=True, exist_ok=True)
-    wanted = {jar.name: jar for jar in places.beam.glob("*.jar")}
+    wanted = {jar.name: jar for jar in install_paths.beam.glob("*.jar")}
     for link in folder.iterdir():
         jar = wanted.get(link.name)
         if jar is None or not jar.samefile(link):
@@ -97,10 +97,16 @@ def unstaged(places: Places) -> Path:
     return folder
 
 
-def _java(places: Places, *flags: str) -> tuple[str, ...]:
+def _java(install_paths: InstallPaths, *flags: str) -> tuple[str, ...]:
     opens = [f"--add-opens={name}=ALL-UNNAMED" for name in _OPENS]
     exports = [f"--add-exports={name}=ALL-UNNAMED" for name in _EXPORTS]
-    return (str(java.program(places)), *flags, *opens, *exports, "-XX:+ExitOnOutOfMemoryError")
+    return (
+        str(java.program(install_paths)),
+        *flags,
+        *opens,
+        *exports,
+        "-XX:+ExitOnOutOfMemoryError",
+    )
 
 
 def _logging() -> tuple[str, ...]:
@@ -108,7 +114,7 @@ def _logging() -> tuple[str, ...]:
     return (f"-Dlog4j.configurationFile={file}", f"-Dlog4j2.configurationFile={file}")
 
 
-def jobmanager(home: Path, ports: Ports, places: Places) -> ProcessSpec:
+def jobmanager(home: Path, ports: PortMap, install_paths: InstallPaths) -> ProcessSpec:
     """The coordinator."""
     heap = f"{JOBMANAGER_HEAP_MEGABYTES}m"
     limits = (f"-Xms{heap}", f"-Xmx{heap}", "-XX:MaxMetaspaceSize=256m")
@@ -116,22 +122,22 @@ def jobmanager(home: Path, ports: Ports, places: Places) -> ProcessSpec:
     return ProcessSpec(
         name="flink-jobmanager",
         argv=(
-            *_java(places, *flags),
+            *_java(install_paths, *flags),
             *_logging(),
             "-cp",
-            cluster_classpath(places),
+            cluster_classpath(install_paths),
             "org.apache.flink.runtime.entrypoint.StandaloneSessionClusterEntrypoint",
             "--configDir",
             str(home / "flink"),
         ),
-        env=_flink_env(home, places),
+        env=_flink_env(home, install_paths),
         ready=Http(port=ports.flink_rest, path="/overview"),
         address=f"http://{HOST}:{ports.flink_rest}",
         configs=(str(home / "flink" / "config.yaml"),),
     )
 
 
-def taskmanager(home: Path, ports: Ports, places: Places) -> ProcessSpec:
+def taskmanager(home: Path, ports: PortMap, install_paths: InstallPaths) -> ProcessSpec:
     """The worker JVM.
 
     What passes through it are a few parts of windows a second, not events: the second compiler and
@@ -140,17 +146,19 @@ def taskmanager(home: Path, ports: Ports, places: Places) -> ProcessSpec:
     return ProcessSpec(
         name="flink-taskmanager",
         argv=(
-            *_java(places, *TaskMemory().java_flags(), "-XX:+UseSerialGC", FIRST_COMPILER_ONLY),
+            *_java(
+                install_paths, *TaskMemory().java_flags(), "-XX:+UseSerialGC", FIRST_COMPILER_ONLY
+            ),
             *_logging(),
             "-cp",
-            cluster_classpath(places),
+            cluster_classpath(install_paths),
             "org.apache.flink.runtime.taskexecutor.TaskManagerRunner",
             "--configDir",
             str(home / "flink"),
             "-D",
             "taskmanager.resource-id=local",
         ),
-        env=_flink_env(home, places),
+        env=_flink_env(home, install_paths),
         ready=Http(
             port=ports.flink_rest,
             path="/overview",
@@ -164,17 +172,17 @@ def taskmanager(home: Path, ports: Ports, places: Places) -> ProcessSpec:
     )
 
 
-def jobserver(home: Path, ports: Ports, places: Places) -> ProcessSpec:
+def jobserver(home: Path, ports: PortMap, install_paths: InstallPaths) -> ProcessSpec:
     """Takes pipelines from Beam SDKs and submits them to the cluster."""
     heap = f"-Xmx{JOBSERVER_HEAP_MEGABYTES}m"
     return ProcessSpec(
         name="beam-jobserver",
         argv=(
-            *_java(places, heap, "-XX:+UseSerialGC", FIRST_COMPILER_ONLY),
+            *_java(install_paths, heap, "-XX:+UseSerialGC", FIRST_COMPILER_ONLY),
             "-Dorg.slf4j.simpleLogger.defaultLogLevel=info",
             "-Dorg.slf4j.simpleLogger.showDateTime=true",
             "-cp",
-            f"{unstaged(places)}/*",
+            f"{unstaged(install_paths)}/*",
             "org.apache.beam.runners.flink.FlinkJobServerDriver",
             f"--flink-master={HOST}:{ports.flink_rest}",
             f"--job-host={HOST}",
@@ -191,14 +199,14 @@ def jobserver(home: Path, ports: Ports, places: Places) -> ProcessSpec:
     )
 
 
-def workers(home: Path, ports: Ports, places: Places) -> ProcessSpec:
+def workers(home: Path, ports: PortMap, install_paths: InstallPaths) -> ProcessSpec:
     """Starts the Python workers of a job."""
     return ProcessSpec(
         name="beam-workers",
         argv=(
-            str(places.python),
+            str(install_paths.python),
             "-m",
-            "streaming.engines.worker_pool",
+            "streaming.engines.flink.worker_pool",
             f"--host={HOST}",
             f"--port={ports.workers}",
         ),
@@ -208,10 +216,10 @@ def workers(home: Path, ports: Ports, places: Places) -> ProcessSpec:
     )
 
 
-def _flink_env(home: Path, places: Places) -> dict[str, str]:
+def _flink_env(home: Path, install_paths: InstallPaths) -> dict[str, str]:
     return {
-        "FLINK_HOME": str(places.flink),
-        "FLINK_LIB_DIR": str(places.flink / "lib"),
-        "FLINK_PLUGINS_DIR": str(places.flink / "plugins"),
+        "FLINK_HOME": str(install_paths.flink),
+        "FLINK_LIB_DIR": str(install_paths.flink / "lib"),
+        "FLINK_PLUGINS_DIR": str(install_paths.flink / "plugins"),
         "FLINK_CONF_DIR": str(home / "flink"),
     }

@@ -7,11 +7,11 @@ import hashlib
 from pathlib import Path
 from string import Template
 
+from deploy.config.paths import PROJECT, InstallPaths
+from deploy.config.port_map import HOST, PortMap
 from deploy.local.memory import FIRST_COMPILER_ONLY
-from deploy.local.ports import HOST, Ports
-from deploy.local.spec import Once, ProcessSpec, Tcp, write_atomic
+from deploy.local.process_spec import Once, ProcessSpec, Tcp, write_atomic
 from deploy.setup import java
-from deploy.setup.places import PROJECT, Places
 
 TEMPLATES = PROJECT / "deploy" / "kafka"
 HEAP_MEGABYTES = 512
@@ -27,24 +27,24 @@ def cluster_id(home: Path) -> str:
     return base64.urlsafe_b64encode(b"\x00" + sixteen[1:]).decode().rstrip("=")
 
 
-def configuration(home: Path, ports: Ports) -> str:
+def configuration(home: Path, ports: PortMap) -> str:
     """server.properties."""
     template = Template((TEMPLATES / "server.properties").read_text())
     return template.substitute(ports.named(), host=HOST, data=home / "data" / "kafka")
 
 
-def write_config(home: Path, ports: Ports) -> Path:
+def write_config(home: Path, ports: PortMap) -> Path:
     """Render the broker's configuration into the home; returns its path."""
     file = home / "kafka" / "server.properties"
     write_atomic(file, configuration(home, ports))
     return file
 
 
-def spec(home: Path, ports: Ports, places: Places) -> ProcessSpec:
+def spec(home: Path, ports: PortMap, install_paths: InstallPaths) -> ProcessSpec:
     """How to start the broker; formats its storage once."""
     config = str(home / "kafka" / "server.properties")
     run = (
-        str(java.program(places)),
+        str(java.program(install_paths)),
         f"-Xms{HEAP_MEGABYTES}m",
         f"-Xmx{HEAP_MEGABYTES}m",
         "-XX:+UseSerialGC",
@@ -52,7 +52,7 @@ def spec(home: Path, ports: Ports, places: Places) -> ProcessSpec:
         "-XX:+ExitOnOutOfMemoryError",
         f"-Dlog4j2.configurationFile={TEMPLATES / 'log4j2.properties'}",
         "-cp",
-        f"{places.kafka}/*",
+        f"{install_paths.kafka}/*",
     )
     tool = ("kafka.tools.StorageTool", "format", "--standalone", "--ignore-formatted")
     return ProcessSpec(

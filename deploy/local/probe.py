@@ -6,8 +6,8 @@ import http.client
 import re
 import socket
 
-from deploy.local.ports import HOST
-from deploy.local.spec import Alive, Http, Probe, Tcp
+from deploy.config.port_map import HOST
+from deploy.local.process_spec import Alive, Http, Probe, Tcp
 
 TIMEOUT_SECONDS = 2.0
 

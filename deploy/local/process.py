@@ -17,9 +17,9 @@ from pathlib import Path
 
 import psutil
 
-from deploy.local.spec import ProcessSpec
+from deploy.config.paths import install_paths
+from deploy.local.process_spec import ProcessSpec
 from deploy.setup import java
-from deploy.setup.places import places
 
 LOG_BYTES = 32 << 20
 _POLL_SECONDS = 0.05
@@ -88,7 +88,7 @@ def find(pid: int, created: float) -> psutil.Process | None:
 
 def environment(home: Path, spec: ProcessSpec, base: Mapping[str, str]) -> dict[str, str]:
     """What a process of the stack sees: the locked environment and our Java come first."""
-    here = places()
+    here = install_paths()
     kept = {name: value for name, value in base.items() if name != "PYTHONDONTWRITEBYTECODE"}
     java_home = java.home(here)
     path = [str(here.venv_bin), str(java_home / "bin"), kept.get("PATH", os.defpath)]

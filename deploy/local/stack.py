@@ -19,13 +19,13 @@ from pathlib import Path
 
 import msgspec
 
-from deploy.local import probe, supervise
-from deploy.local.keeper import read_state, state_file
-from deploy.local.ports import Ports
+from deploy.config.paths import PROJECT, install_paths
+from deploy.config.port_map import PortMap
+from deploy.local import probe, supervisor
 from deploy.local.process import Running, find, log_file, tail
-from deploy.local.spec import ProcessSpec, ProcessState, digest, selected, write_atomic
-from deploy.setup.places import PROJECT, places
-from streaming.contracts.errors import Misconfigured, Unreachable
+from deploy.local.process_spec import ProcessSpec, ProcessState, digest, selected, write_atomic
+from deploy.local.supervised import read_state, state_file
+from streaming.contracts.errors import ConfigurationError, UnavailableError
 
 POLL_SECONDS = 0.2
 GIVE_UP_RESTARTS = 3
@@ -76,7 +76,7 @@ class Stack:
     def __init__(
         self,
         home: Path,
-        ports: Ports,
+        ports: PortMap,
         specs: Sequence[ProcessSpec],
         prepare: Sequence[Callable[[], object]] = (),
     ) -> None:
@@ -97,15 +97,15 @@ class Stack:
 
         Raises
         ------
-        Misconfigured
+        ConfigurationError
             When a name is unknown or another program holds a port.
-        Unreachable
+        UnavailableError
             When a process does not become ready; the message has its last log lines.
         """
         try:
             chosen = selected(tuple(self._specs.values()), only)
         except ValueError as error:
-            raise Misconfigured(str(error)) from error
+            raise ConfigurationError(str(error)) from error
         for step in self._prepare:
             step()
         self._refuse_taken_ports(chosen)
@@ -116,7 +116,7 @@ class Stack:
     def down(self, only: Sequence[str] | None = None) -> None:
         """Stop what is named, or everything with the supervisor; returns when it has ended."""
         if only is not None:
-            left = [s for s in supervise.read_wanted(self.home) if s.name not in set(only)]
+            left = [s for s in supervisor.read_wanted(self.home) if s.name not in set(only)]
             self._want(tuple(left))
             self._until(lambda: not any(self._find(name) for name in only), 60.0)
             return
@@ -138,7 +138,7 @@ class Stack:
 
     def supervised(self) -> bool:
         """Whether a supervisor keeps this home."""
-        file = supervise.lock_file(self.home)
+        file = supervisor.lock_file(self.home)
         if not file.exists():
             return False
         with file.open("r") as lock:
@@ -168,13 +168,13 @@ class Stack:
             if probe.ready(spec.ready, lived):
                 return Health.READY if state.ready else Health.STARTING
             return Health.SILENT if state.ready else Health.STARTING
-        wanted = {wanted.name for wanted in supervise.read_wanted(self.home)}
+        wanted = {wanted.name for wanted in supervisor.read_wanted(self.home)}
         return Health.WAITING if spec.name in wanted and self.supervised() else Health.DOWN
 
     def _others(self, chosen: Sequence[ProcessSpec]) -> list[ProcessSpec]:
         """What is kept running besides, also when its supervisor was killed."""
         fresh = {spec.name for spec in chosen}
-        others = [s for s in supervise.read_wanted(self.home) if s.name not in fresh]
+        others = [s for s in supervisor.read_wanted(self.home) if s.name not in fresh]
         return others if self.supervised() else [s for s in others if self._find(s.name)]
 
     def _state(self, name: str) -> ProcessState | None:
@@ -190,20 +190,20 @@ class Stack:
             if port is None or self._find(spec.name):
                 continue
             if probe.listening(port):
-                raise Misconfigured(
+                raise ConfigurationError(
                     f"Port {port}, which {spec.name} needs, is used by another program. Stop that "
                     "program, or move the whole stack with local.port_offset in driftline.yaml."
                 )
 
     def _want(self, specs: Sequence[ProcessSpec]) -> None:
-        write_atomic(supervise.wanted_file(self.home), msgspec.json.encode(tuple(specs)))
+        write_atomic(supervisor.wanted_file(self.home), msgspec.json.encode(tuple(specs)))
 
-    def _supervisor(self) -> supervise.Identity | None:
+    def _supervisor(self) -> supervisor.Identity | None:
         if not self.supervised():
             return None
         try:
-            content = supervise.identity_file(self.home).read_bytes()
-            chief = msgspec.json.decode(content, type=supervise.Identity)
+            content = supervisor.identity_file(self.home).read_bytes()
+            chief = msgspec.json.decode(content, type=supervisor.Identity)
         except (OSError, msgspec.MsgspecError):
             return None
         return chief if find(chief.pid, chief.created) else None
@@ -213,7 +213,7 @@ class Stack:
             return
         log = log_file(self.home, "supervisor")
         log.parent.mkdir(parents=True, exist_ok=True)
-        command = [str(places().python), "-m", "deploy.local.supervise", str(self.home)]
+        command = [str(install_paths().python), "-m", "deploy.local.supervisor", str(self.home)]
         env = {**os.environ, "PYTHONPATH": str(PROJECT)}
         env.pop("PYTHONDONTWRITEBYTECODE", None)
         with log.open("ab") as output:
@@ -228,7 +228,7 @@ class Stack:
                 check=False,
             )
         if done.returncode != 0:
-            raise Unreachable(f"The supervisor could not start; {log} ends with:\n{tail(log)}")
+            raise UnavailableError(f"The supervisor could not start; {log} ends with:\n{tail(log)}")
         self._until(lambda: self._supervisor() is not None, 20.0)
 
     def _await(
@@ -248,7 +248,7 @@ class Stack:
             if all(status.health is Health.READY for _, status in states):
                 return
             if not self.supervised():
-                raise Unreachable("The supervisor has ended while the stack was starting.")
+                raise UnavailableError("The supervisor has ended while the stack was starting.")
             time.sleep(POLL_SECONDS)
 
     def _progress(self, spec: ProcessSpec) -> ProcessStatus:
@@ -270,7 +270,7 @@ class Stack:
         if not (ended_again or gone or waited > spec.start_seconds):
             return
         how = status.last_exit or f"does not answer after {waited:.0f} s"
-        raise Unreachable(
+        raise UnavailableError(
             f"{spec.name} did not become ready: {how}. Its log {status.log} ends with:\n"
             f"{tail(status.log)}"
         )
@@ -279,7 +279,7 @@ class Stack:
         limit = time.monotonic() + seconds
         while not condition():
             if time.monotonic() > limit:
-                raise Unreachable(
+                raise UnavailableError(
                     f"The supervisor did not do its work within {seconds:.0f} s; "
                     f"see {log_file(self.home, 'supervisor')}."
                 )

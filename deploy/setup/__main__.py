@@ -14,14 +14,14 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from deploy.config.paths import InstallPaths, install_paths
 from deploy.setup import environment, flink, glibc, jars, java, project, prometheus, stamps
-from deploy.setup.places import Places, places
 from deploy.setup.screen import SetupFailed, say
 
 STEPS = ("environment", "project", "glibc", "kafka", "beam", "flink", "prometheus")
 
 
-def run(step: str, here: Places, uv: Path) -> str | None:
+def run(step: str, here: InstallPaths, uv: Path) -> str | None:
     """Do one step; None when its stamp says it is done."""
     steps: dict[str, tuple[Callable[[], bool], str, Callable[[], str]]] = {
         "environment": (
@@ -62,7 +62,7 @@ def run(step: str, here: Places, uv: Path) -> str | None:
 
 
 @contextmanager
-def alone(here: Places) -> Iterator[None]:
+def alone(here: InstallPaths) -> Iterator[None]:
     """One installer at a time in one checkout."""
     here.opt.mkdir(parents=True, exist_ok=True)
     with (here.opt / ".lock").open("w") as lock:
@@ -80,7 +80,7 @@ def main() -> int:
     parser.add_argument("steps", nargs="*", choices=[*STEPS, []], help="default: all")
     parser.add_argument("--uv", type=Path, default=environment.UV, help="the uv program")
     asked = parser.parse_args()
-    here, begun = places(), time.monotonic()
+    here, begun = install_paths(), time.monotonic()
     try:
         with alone(here):
             for step in asked.steps or STEPS:

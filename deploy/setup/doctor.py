@@ -19,9 +19,9 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
-from deploy.local.ports import HOST, Ports
+from deploy.config.paths import PROJECT, InstallPaths, install_paths
+from deploy.config.port_map import HOST, PortMap
 from deploy.setup import environment, flink, glibc, jars, java, project, prometheus, stamps
-from deploy.setup.places import PROJECT, Places, places
 from deploy.setup.screen import say
 
 MEMORY_GIGABYTES = 10.0
@@ -44,7 +44,7 @@ class Check:
 def checks(
     home: Path | None = None,
     ports: Mapping[str, int] | None = None,
-    here: Places | None = None,
+    here: InstallPaths | None = None,
 ) -> tuple[Check, ...]:
     """Look at everything that the embedded stack needs.
 
@@ -57,8 +57,8 @@ def checks(
     here:
         Where the engines lie; this checkout's places by default.
     """
-    at, folder = here or places(), home or PROJECT / ".driftline"
-    needed = Ports().named() if ports is None else ports
+    at, folder = here or install_paths(), home or PROJECT / ".driftline"
+    needed = PortMap().named() if ports is None else ports
     looks: tuple[Callable[[], Check], ...] = (
         machine,
         memory,
@@ -116,7 +116,7 @@ def disk(folder: Path) -> Check:
     return _check("disk", free >= DISK_GIGABYTES, f"{free:.0f} GB free at {folder}", advice)
 
 
-def python(here: Places) -> Check:
+def python(here: InstallPaths) -> Check:
     """The locked environment is there and is what the lock says."""
     if not here.python.exists():
         return _check("python", False, "no environment", _SETUP)
@@ -126,14 +126,14 @@ def python(here: Places) -> Check:
     return _check("python", current and found.startswith("3.11"), f"{found}, {state}", _SETUP)
 
 
-def command(here: Places) -> Check:
+def command(here: InstallPaths) -> Check:
     """The driftline command belongs to this checkout."""
     ok = project.installed(here)
     found = str(here.venv_bin / "driftline") if ok else "not installed for this checkout"
     return _check("command", ok, found, _SETUP)
 
 
-def extension_modules(here: Places) -> Check:
+def extension_modules(here: InstallPaths) -> Check:
     """The two modules that a glibc older than 2.38 cannot load unpatched."""
     name = "extension modules"
     modules = [here.site_packages / module for module in glibc.MODULES]
@@ -146,7 +146,7 @@ def extension_modules(here: Places) -> Check:
     return _check(name, not failed, failed[0] if failed else f"{len(modules)} load", _SETUP)
 
 
-def java_runtime(here: Places) -> Check:
+def java_runtime(here: InstallPaths) -> Check:
     """Java 17 from its package."""
     found = java.version(here)
     return _check("java", found.startswith("17."), found or "does not run", _SETUP)
@@ -161,7 +161,7 @@ def jar_folder(engine: str, folder: Path) -> Check:
     return _check(f"{engine} jars", there == len(wanted), found, _SETUP)
 
 
-def flink_distribution(here: Places) -> Check:
+def flink_distribution(here: InstallPaths) -> Check:
     """Flink is there."""
     found = flink.version(here)
     return _check("flink", bool(found), found or "not installed", _SETUP)

@@ -12,8 +12,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+from deploy.config.paths import PROJECT, InstallPaths
 from deploy.setup import stamps
-from deploy.setup.places import PROJECT, Places
 from deploy.setup.screen import SetupFailed, say
 
 LOCK = PROJECT / "requirements.lock"
@@ -32,7 +32,7 @@ def clean_environment() -> dict[str, str]:
     return {name: value for name, value in os.environ.items() if name not in dropped}
 
 
-def install(uv: Path, places: Places) -> str:
+def install(uv: Path, install_paths: InstallPaths) -> str:
     """Make the environment if there is none, and bring it to the state of the lock.
 
     Raises
@@ -42,8 +42,8 @@ def install(uv: Path, places: Places) -> str:
     """
     if not uv.exists():
         raise SetupFailed(f"{uv} is missing; `make setup` fetches it first.")
-    folder = places.python.parent.parent
-    if not places.python.exists():
+    folder = install_paths.python.parent.parent
+    if not install_paths.python.exists():
         _uv(uv, "venv", "--quiet", "--allow-existing", "--python", sys.executable, str(folder))
     say("    fetching and compiling the packages, up to a few minutes the first time")
     _uv(
@@ -53,7 +53,7 @@ def install(uv: Path, places: Places) -> str:
         "--quiet",
         "--require-hashes",
         "--python",
-        str(places.python),
+        str(install_paths.python),
         "--python-platform",
         PLATFORM,
         "--compile-bytecode",

@@ -12,8 +12,8 @@ import shutil
 import subprocess
 from pathlib import Path
 
+from deploy.config.paths import SETUP, InstallPaths
 from deploy.setup import stamps
-from deploy.setup.places import SETUP, Places
 from deploy.setup.screen import SetupFailed
 
 LOCK = SETUP / "flink.lock"
@@ -24,7 +24,7 @@ def made_from() -> str:
     return stamps.digest(LOCK)
 
 
-def install(uv: Path, places: Places) -> str:
+def install(uv: Path, install_paths: InstallPaths) -> str:
     """Install beside the target, then swap it in.
 
     Raises
@@ -32,10 +32,10 @@ def install(uv: Path, places: Places) -> str:
     SetupFailed
         When the distribution cannot be fetched or has not the pinned digest.
     """
-    target = places.flink.parent
+    target = install_paths.flink.parent
     fresh = target.with_name(f".{target.name}.fresh")
     shutil.rmtree(fresh, ignore_errors=True)
-    command = [str(uv), "pip", "install", "--quiet", "--python", str(places.python)]
+    command = [str(uv), "pip", "install", "--quiet", "--python", str(install_paths.python)]
     command += ["--no-deps", "--no-build-isolation", "--require-hashes"]
     command += ["--target", str(fresh), "-r", str(LOCK)]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
@@ -43,10 +43,10 @@ def install(uv: Path, places: Places) -> str:
         raise SetupFailed(f"Flink could not be installed: {done.stderr.strip() or 'no flink-dist'}")
     shutil.rmtree(target, ignore_errors=True)
     os.replace(fresh, target)
-    return f"Flink {version(places)}"
+    return f"Flink {version(install_paths)}"
 
 
-def version(places: Places) -> str:
+def version(install_paths: InstallPaths) -> str:
     """Version of the installed distribution, empty if there is none."""
-    jars = list(places.flink.glob("lib/flink-dist-*.jar"))
+    jars = list(install_paths.flink.glob("lib/flink-dist-*.jar"))
     return jars[0].stem.removeprefix("flink-dist-") if jars else ""

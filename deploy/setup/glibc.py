@@ -20,8 +20,8 @@ import subprocess
 from dataclasses import dataclass
 from pathlib import Path
 
+from deploy.config.paths import PROJECT, InstallPaths
 from deploy.setup import stamps
-from deploy.setup.places import PROJECT, Places
 from deploy.setup.screen import SetupFailed
 
 MODULES = (
@@ -117,7 +117,7 @@ def patch(module: Path) -> None:
     os.replace(fresh, module)
 
 
-def install(places: Places) -> str:
+def install(install_paths: InstallPaths) -> str:
     """Detect, patch where needed, verify in a fresh process; returns a sentence.
 
     Raises
@@ -125,14 +125,14 @@ def install(places: Places) -> str:
     SetupFailed
         When a module does not load for another reason, or still does not load.
     """
-    modules = [places.site_packages / name for name in MODULES]
+    modules = [install_paths.site_packages / name for name in MODULES]
     missing = [module for module in modules if not module.exists()]
     if missing:
         raise SetupFailed(f"{missing[0]} is missing; run `make setup` to install the environment.")
-    if stamps.done(places.stamps, "glibc", stamps.identity(modules)):
+    if stamps.done(install_paths.stamps, "glibc", stamps.identity(modules)):
         return "extension modules load (checked before)"
-    patched = [module for module in modules if _mend(places.python, module)]
-    stamps.mark(places.stamps, "glibc", stamps.identity(modules))
+    patched = [module for module in modules if _mend(install_paths.python, module)]
+    stamps.mark(install_paths.stamps, "glibc", stamps.identity(modules))
     return f"patched {len(patched)} of {len(modules)} extension modules for this machine's glibc"
 
 

@@ -18,8 +18,8 @@ from concurrent.futures import ThreadPoolExecutor, as_completed
 from dataclasses import dataclass
 from pathlib import Path
 
+from deploy.config.paths import SETUP, InstallPaths
 from deploy.setup import stamps
-from deploy.setup.places import SETUP, Places
 from deploy.setup.screen import SetupFailed, say
 
 LOCK = SETUP / "jars.lock"
@@ -74,12 +74,12 @@ def file_digest(file: Path) -> str:
         return hashlib.file_digest(stream, "sha256").hexdigest()
 
 
-def repository(places: Places, environment: Mapping[str, str] = os.environ) -> str:
+def repository(install_paths: InstallPaths, environment: Mapping[str, str] = os.environ) -> str:
     """Address of the Maven repository: the override, else the constant in Beam's sources."""
     override = environment.get("DRIFTLINE_MAVEN_REPOSITORY")
     if override:
         return override.rstrip("/")
-    source = places.site_packages / "apache_beam" / "utils" / "subprocess_server.py"
+    source = install_paths.site_packages / "apache_beam" / "utils" / "subprocess_server.py"
     constant = re.compile(r"^\s*MAVEN_CENTRAL_REPOSITORY = '([^']+)'", re.MULTILINE)
     found = constant.search(source.read_text()) if source.exists() else None
     if found is None:
@@ -90,7 +90,7 @@ def repository(places: Places, environment: Mapping[str, str] = os.environ) -> s
     return found[1]
 
 
-def install(engine: str, folder: Path, places: Places, lock: Path = LOCK) -> str:
+def install(engine: str, folder: Path, install_paths: InstallPaths, lock: Path = LOCK) -> str:
     """Bring a folder to the state of the lock: fetch what is missing, remove what is not listed.
 
     Raises
@@ -103,7 +103,7 @@ def install(engine: str, folder: Path, places: Places, lock: Path = LOCK) -> str
     _sweep(folder, {jar.name for jar in wanted})
     missing = [jar for jar in wanted if not _there(folder / jar.name, jar.size)]
     if missing:
-        source = repository(places)
+        source = repository(install_paths)
         _fetch_all(missing, lambda jar: fetch(f"{source}/{jar.path}", folder / jar.name, jar))
     total = sum(jar.size for jar in wanted) / 1e6
     return f"{len(wanted)} jars, {total:.0f} MB ({len(missing)} fetched now)"

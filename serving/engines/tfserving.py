@@ -11,10 +11,10 @@ from typing import Any
 
 import grpc
 
-from serving.engines.envoy_config import EnvoyLayout
+from serving.engines.envoy.config import EnvoyLayout
 from serving.engines.modelserver import protos
 from serving.ports import LoadState, Role, ServerStatus, VersionStatus
-from streaming.contracts.errors import NotFound, Unreachable
+from streaming.contracts.errors import NotFoundError, UnavailableError
 
 _CALL_SECONDS = 1.0
 _RELOAD_SECONDS = 10.0
@@ -82,9 +82,9 @@ class TfServing:
             self._call(role, "HandleReloadConfigRequest", request, _RELOAD_SECONDS)
         except grpc.RpcError as error:
             if _code(error) is grpc.StatusCode.UNAVAILABLE:
-                raise Unreachable(f"The {role} model server does not answer.") from error
+                raise UnavailableError(f"The {role} model server does not answer.") from error
             if _code(error) is not grpc.StatusCode.DEADLINE_EXCEEDED:
-                raise NotFound(
+                raise NotFoundError(
                     f"The {role} model server did not take version {version}: {error.details()}."
                 ) from error
         self._wait(role, version)

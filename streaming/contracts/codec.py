@@ -1,6 +1,6 @@
 """Records as JSON bytes, and back: strict, versioned, and clear about what it refuses.
 
-A reader refuses unknown kinds, unknown fields, wrong types and any other form than `FORM`; it
+A reader refuses unknown kinds, unknown fields, wrong types and any other form than `FORMAT_VERSION`; it
 never guesses. Bytes fields travel as base64.
 """
 
@@ -10,8 +10,8 @@ from typing import TypeVar
 
 import msgspec
 
-from streaming.contracts.errors import Unreadable
-from streaming.contracts.records import FORM, AnyRecord, Record
+from streaming.contracts.errors import DecodeError
+from streaming.contracts.records import FORMAT_VERSION, AnyRecord, Record
 
 _ENCODER = msgspec.json.Encoder(order="deterministic")
 _DECODER: msgspec.json.Decoder[AnyRecord] = msgspec.json.Decoder(AnyRecord)
@@ -31,21 +31,24 @@ def decode(data: bytes) -> AnyRecord:
 
     Raises
     ------
-    Unreadable
+    DecodeError
         When the bytes are too long, not JSON, of an unknown kind or form, or do not fit.
     """
     if len(data) > LARGEST_RECORD_BYTES:
-        raise Unreadable(
+        raise DecodeError(
             f"The record has {len(data)} bytes; at most {LARGEST_RECORD_BYTES} are read.",
             reason="oversize",
         )
     try:
         record = _DECODER.decode(data)
     except (msgspec.DecodeError, msgspec.ValidationError, RecursionError) as error:
-        raise Unreadable(f"These bytes are no record of form {FORM}: {error}.") from error
-    if record.form != FORM:
-        raise Unreadable(
-            f"The record has form {record.form}; this version reads form {FORM}.", reason="form"
+        raise DecodeError(
+            f"These bytes are no record of form {FORMAT_VERSION}: {error}."
+        ) from error
+    if record.format_version != FORMAT_VERSION:
+        raise DecodeError(
+            f"The record has format version {record.format_version}; this version reads format version {FORMAT_VERSION}.",
+            reason="format_version",
         )
     return record
 
@@ -55,12 +58,12 @@ def decode_as(data: bytes, kind: type[R]) -> R:
 
     Raises
     ------
-    Unreadable
+    DecodeError
         As `decode`, and when it is another kind of record.
     """
     record = decode(data)
     if not isinstance(record, kind):
-        raise Unreadable(f"Expected a {kind.__name__}, found a {type(record).__name__}.")
+        raise DecodeError(f"Expected a {kind.__name__}, found a {type(record).__name__}.")
     return record
 
 
@@ -75,5 +78,5 @@ def record_in(data: bytes | None) -> AnyRecord | None:
         return None
     try:
         return decode(data)
-    except Unreadable:
+    except DecodeError:
         return None

@@ -6,14 +6,14 @@ what was expected and what to do next.
 ::
 
     DriftlineError
-    ├── Temporary        try again after `delay_seconds`
-    │   └── Unreachable      an engine does not answer
-    ├── Permanent        trying again changes nothing: dead letter or failure record
-    │   ├── Unreadable       bytes that are not a record we know
-    │   ├── NotFound         no such model, version or record
+    ├── TemporaryError        try again after `delay_seconds`
+    │   └── UnavailableError      an engine does not answer
+    ├── PermanentError        trying again changes nothing: dead letter or failure record
+    │   ├── DecodeError       bytes that are not a record we know
+    │   ├── NotFoundError         no such model, version or record
     │   ├── Conflict         somebody was faster, or the approval is for another digest
-    │   └── GateFailed       a gate or a verdict said no
-    └── Misconfigured    refuse to start
+    │   └── GateFailedError       a gate or a verdict said no
+    └── ConfigurationError    refuse to start
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ class DriftlineError(Exception):
     """Root of the tree; never raised itself."""
 
 
-class Temporary(DriftlineError):
+class TemporaryError(DriftlineError):
     """The same call may go through later.
 
     Parameters
@@ -39,15 +39,15 @@ class Temporary(DriftlineError):
         self.delay_seconds = delay_seconds
 
 
-class Unreachable(Temporary):
+class UnavailableError(TemporaryError):
     """An engine (Kafka, Flink, Prometheus, a model server) does not answer."""
 
 
-class Permanent(DriftlineError):
+class PermanentError(DriftlineError):
     """Trying again changes nothing."""
 
 
-class Unreadable(Permanent):
+class DecodeError(PermanentError):
     """Bytes that are not a record of a form we know; `reason` is the dead letter's code.
 
     `field` is the one that could not be used, where it was one, and `found` what it held.
@@ -62,17 +62,17 @@ class Unreadable(Permanent):
         self.found = found
 
 
-class NotFound(Permanent):
+class NotFoundError(PermanentError):
     """No such model, version, record or file."""
 
 
-class Conflict(Permanent):
+class Conflict(PermanentError):
     """Already running, already used, or bound to something that has changed since."""
 
 
-class GateFailed(Permanent):
+class GateFailedError(PermanentError):
     """A gate or a verdict said no."""
 
 
-class Misconfigured(DriftlineError):
+class ConfigurationError(DriftlineError):
     """A setting cannot work; nothing starts until it is mended."""

@@ -15,11 +15,11 @@ from typing import Any
 import msgspec
 import orjson
 
-from streaming.contracts.errors import Unreadable
+from streaming.contracts.errors import DecodeError
 from streaming.contracts.model import FeatureSpec, ModelContract
 
 _INT64 = 2**63
-MOST_UNKNOWN = 50
+MAX_UNKNOWN = 50
 """Names of unknown fields that are kept: an attacker can invent any number."""
 _KINDS = {
     bool: "boolean",
@@ -57,7 +57,7 @@ class Event(msgspec.Struct, frozen=True):
     values: dict[str, int | float | str | None]
     non_finite: tuple[str, ...] = ()
     unknown: Mapping[str, str] = MappingProxyType({})
-    """Fields that the contract does not know, at most `MOST_UNKNOWN` -> kind of the value."""
+    """Fields that the contract does not know, at most `MAX_UNKNOWN` -> kind of the value."""
 
 
 def decode_event(data: bytes | None, contract: ModelContract, *, now: float) -> Event:
@@ -74,7 +74,7 @@ def decode_event(data: bytes | None, contract: ModelContract, *, now: float) -> 
 
     Raises
     ------
-    Unreadable
+    DecodeError
         With one of `Reason` as its `reason`.
     """
     fields = _parse(data, contract)
@@ -87,7 +87,7 @@ def decode_event(data: bytes | None, contract: ModelContract, *, now: float) -> 
             non_finite.append(spec.name)
             value = None
         elif value is None and spec.required:
-            raise Unreadable(
+            raise DecodeError(
                 f"Field {spec.name} is missing.",
                 reason=Reason.MISSING_FIELD.value,
                 field=spec.name,
@@ -96,15 +96,15 @@ def decode_event(data: bytes | None, contract: ModelContract, *, now: float) -> 
     unknown = unknown_fields(fields, values.keys() | {contract.key, contract.time})
     key = fields.get(contract.key)
     if not isinstance(key, str | int) or isinstance(key, bool) or key == "":
-        raise Unreadable(f"Field {contract.key} is missing.", reason=Reason.MISSING_FIELD.value)
+        raise DecodeError(f"Field {contract.key} is missing.", reason=Reason.MISSING_FIELD.value)
     return Event(str(key), time, values, tuple(non_finite), unknown)
 
 
 def _parse(data: bytes | None, contract: ModelContract) -> dict[str, Any]:
     if data is None or not data.strip():
-        raise Unreadable("The record is empty.", reason=Reason.EMPTY.value)
+        raise DecodeError("The record is empty.", reason=Reason.EMPTY.value)
     if len(data) > contract.largest_event_bytes:
-        raise Unreadable(
+        raise DecodeError(
             f"The record has {len(data)} bytes; at most {contract.largest_event_bytes} are read.",
             reason=Reason.OVERSIZE.value,
         )
@@ -113,7 +113,7 @@ def _parse(data: bytes | None, contract: ModelContract) -> dict[str, Any]:
     except orjson.JSONDecodeError:
         fields = _lenient(data)
     if not isinstance(fields, dict):
-        raise Unreadable("The record is no JSON object.", reason=Reason.NOT_AN_OBJECT.value)
+        raise DecodeError("The record is no JSON object.", reason=Reason.NOT_AN_OBJECT.value)
     return fields
 
 
@@ -126,7 +126,7 @@ def _lenient(data: bytes) -> Any:
         json.dumps(fields, ensure_ascii=False).encode()
         return fields
     except (ValueError, RecursionError) as error:
-        raise Unreadable(
+        raise DecodeError(
             f"The record is not JSON: {error}.", reason=Reason.NOT_JSON.value
         ) from error
 
@@ -139,9 +139,9 @@ def _whole(text: str) -> int | float:
 def _time(fields: dict[str, Any], contract: ModelContract, now: float) -> float:
     time = fields.get(contract.time)
     if isinstance(time, bool) or not isinstance(time, int | float) or not math.isfinite(time):
-        raise Unreadable(f"Field {contract.time} holds no time.", reason=Reason.NO_TIME.value)
+        raise DecodeError(f"Field {contract.time} holds no time.", reason=Reason.NO_TIME.value)
     if time > now + contract.future_seconds:
-        raise Unreadable(
+        raise DecodeError(
             f"Field {contract.time} lies {time - now:.0f} s ahead of the clock.",
             reason=Reason.FUTURE_TIME.value,
         )
@@ -159,7 +159,7 @@ def _value(value: Any, spec: FeatureSpec) -> int | float | str | None:
             return float(value)
         if isinstance(value, int) and -_INT64 <= value < _INT64:
             return value
-    raise Unreadable(
+    raise DecodeError(
         f"Field {spec.name} holds a {type(value).__name__}; the contract says {spec.kind}.",
         reason=Reason.WRONG_TYPE.value,
         field=spec.name,
@@ -168,13 +168,13 @@ def _value(value: Any, spec: FeatureSpec) -> int | float | str | None:
 
 
 def unknown_fields(fields: Mapping[str, Any], known: Collection[str]) -> dict[str, str]:
-    """Fields of an event beside the known ones, at most `MOST_UNKNOWN` -> kind of the value.
+    """Fields of an event beside the known ones, at most `MAX_UNKNOWN` -> kind of the value.
 
     >>> unknown_fields({"fare": 2.5, "tip": 1, "at": 3.0}, {"fare", "at"})
     {'tip': 'integer'}
     """
     others = [name for name in fields if name not in known]
-    return {name: kind_of(fields[name]) for name in sorted(others)[:MOST_UNKNOWN]} if others else {}
+    return {name: kind_of(fields[name]) for name in sorted(others)[:MAX_UNKNOWN]} if others else {}
 
 
 def kind_of(value: Any) -> str:
@@ -187,7 +187,7 @@ def kind_of(value: Any) -> str:
 
 
 def joined(one: Mapping[str, str], other: Mapping[str, str]) -> dict[str, str]:
-    """Both, at most `MOST_UNKNOWN` names; where kinds differ, the one that holds all values.
+    """Both, at most `MAX_UNKNOWN` names; where kinds differ, the one that holds all values.
 
     >>> joined({"a": "integer", "b": "text"}, {"a": "number", "b": "list", "c": ""})
     {'a': 'number', 'b': 'mixed', 'c': ''}
@@ -195,7 +195,7 @@ def joined(one: Mapping[str, str], other: Mapping[str, str]) -> dict[str, str]:
     both = dict(one)
     for name, kind in other.items():
         both[name] = _wider(both.get(name, ""), kind)
-    return both if len(both) <= MOST_UNKNOWN else dict(sorted(both.items())[:MOST_UNKNOWN])
+    return both if len(both) <= MAX_UNKNOWN else dict(sorted(both.items())[:MAX_UNKNOWN])
 
 
 def _wider(one: str, other: str) -> str:

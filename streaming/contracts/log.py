@@ -2,7 +2,7 @@
 
 Everything but the hot path talks to Kafka through this small port. `MemoryLog` is a complete
 in-memory log for tests and for the loop in one process; the engine is
-`streaming.engines.kafka_log.KafkaLog`. Both pass the same conformance suite.
+`streaming.engines.kafka.log.KafkaLog`. Both pass the same conformance suite.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ class RecordLog(Protocol):
     """What the parts ask of Kafka."""
 
     def ensure(self, topics: Sequence[Topic]) -> None:
-        """Create what is missing; refuse (`Misconfigured`) a wrong partition count."""
+        """Create what is missing; refuse (`ConfigurationError`) a wrong partition count."""
 
     def append(self, records: Sequence[Record], *, topic: Topic | None = None) -> None:
         """Write in order; durable when it returns. `topic` overrides `TOPIC_OF`."""
@@ -65,12 +65,12 @@ class MemoryLog:
     _partitions: dict[str, list[list[Message]]] = field(default_factory=dict)
 
     def ensure(self, topics: Sequence[Topic]) -> None:
-        from streaming.contracts.errors import Misconfigured
+        from streaming.contracts.errors import ConfigurationError
 
         for topic in topics:
             there = self._partitions.setdefault(topic.name, [[] for _ in range(topic.partitions)])
             if len(there) != topic.partitions:
-                raise Misconfigured(
+                raise ConfigurationError(
                     f"Topic {topic.name} has {len(there)} partitions, not {topic.partitions}."
                 )
 

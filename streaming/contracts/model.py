@@ -47,9 +47,9 @@ class ModelContract(msgspec.Struct, frozen=True, kw_only=True):
     schema_path: str = ""
     """The TFDV schema (text proto) that windows are validated against."""
     window_seconds: float = 60.0
-    disorder_seconds: float = 10.0
+    max_out_of_orderness_seconds: float = 10.0
     largest_event_bytes: int = 64 * 1024
-    most_text_bytes: int = 256
+    max_text_bytes: int = 256
     """A longer text value is cut before it is counted."""
     future_seconds: float = 300.0
     """An event stamped further ahead of the clock is a dead letter, so that it cannot push the

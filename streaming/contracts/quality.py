@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Literal
 
-from streaming.contracts.head import Part, Record
+from streaming.contracts.base import Record, Value
 from streaming.contracts.statistics import DriftOutcome, FeatureVerdict
 
 QualityOutcome = Literal["stable", "suspected", "degraded", "inconclusive"]
@@ -12,7 +12,7 @@ QualityCause = Literal["", "concept", "inputs", "unknown"]
 QualityStage = Literal["estimated", "realised"]
 
 
-class ScoreCounts(Part, frozen=True, kw_only=True):
+class ScoreCounts(Value, frozen=True, kw_only=True):
     """Predictions and outcomes per bucket of the score's logit, on the universal grid.
 
     All four are parallel, `buckets` ascending. Everything that is said of a window follows from
@@ -26,7 +26,7 @@ class ScoreCounts(Part, frozen=True, kw_only=True):
     negatives: tuple[int, ...]
 
 
-class QualityMetric(Part, frozen=True, kw_only=True):
+class QualityMetric(Value, frozen=True, kw_only=True):
     """One measure with its 95 % interval, and how it compares with the baseline."""
 
     name: str
@@ -46,14 +46,14 @@ class QualityMetric(Part, frozen=True, kw_only=True):
     of: int = 0
 
 
-class MaturityPoint(Part, frozen=True, kw_only=True):
+class MaturityPoint(Value, frozen=True, kw_only=True):
     """So much of the labels that will ever come has come at this age."""
 
     age_seconds: float
     share: float
 
 
-class QualityAccounts(Part, frozen=True, kw_only=True):
+class QualityAccounts(Value, frozen=True, kw_only=True):
     """What became of every prediction and label since the service started.
 
     ``predictions_read = joined + waiting + unlabelled + repeated + late + dead`` and

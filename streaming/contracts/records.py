@@ -12,7 +12,7 @@ from __future__ import annotations
 
 from typing import Literal
 
-from streaming.contracts.head import FORM, Artifact, OffsetRange, Part, Record
+from streaming.contracts.base import FORMAT_VERSION, Artifact, OffsetRange, Record, Value
 from streaming.contracts.quality import (
     MaturityPoint,
     QualityAccounts,
@@ -56,9 +56,9 @@ from streaming.contracts.statistics import (
 
 __all__ = [
     "ALARMED",
-    "FORM",
+    "FORMAT_VERSION",
     "Action",
-    "Answer",
+    "CommandReply",
     "AnyRecord",
     "Artifact",
     "CanaryVerdict",
@@ -81,7 +81,7 @@ __all__ = [
     "ModelVersion",
     "NumericGrid",
     "OffsetRange",
-    "Part",
+    "Value",
     "Promotion",
     "ProposalState",
     "QualityAccounts",
@@ -165,7 +165,7 @@ class RetrainProgress(Record, frozen=True, kw_only=True, tag="retrain-progress")
     detail: str = ""
 
 
-class Metric(Part, frozen=True, kw_only=True):
+class Metric(Value, frozen=True, kw_only=True):
     """One number of an evaluation on one slice ("" = overall)."""
 
     name: str
@@ -177,7 +177,7 @@ class Metric(Part, frozen=True, kw_only=True):
     champion: float | None = None
 
 
-class ComponentRun(Part, frozen=True, kw_only=True):
+class ComponentRun(Value, frozen=True, kw_only=True):
     """How long one component took."""
 
     name: str
@@ -220,14 +220,14 @@ class RetrainFailure(Record, frozen=True, kw_only=True, tag="retrain-failure"):
 # ------------------------------------------------------------------ serving
 
 
-class Sample(Part, frozen=True, kw_only=True):
+class Sample(Value, frozen=True, kw_only=True):
     """One value that a gate saw."""
 
     name: str
     value: float
 
 
-class GateResult(Part, frozen=True, kw_only=True):
+class GateResult(Value, frozen=True, kw_only=True):
     """One gate, judged."""
 
     gate: str
@@ -298,7 +298,7 @@ class Command(Record, frozen=True, kw_only=True, tag="command"):
     window_end: float | None = None
 
 
-class Answer(Record, frozen=True, kw_only=True, tag="answer"):
+class CommandReply(Record, frozen=True, kw_only=True, tag="command-reply"):
     """What became of a command or a trigger: accepted, merged or refused, and why."""
 
     to: str
@@ -333,7 +333,7 @@ AnyRecord = (
     | Promotion
     | RolloutStatus
     | Command
-    | Answer
+    | CommandReply
     | ReferenceSummary
     | QualityVerdict
     | SchemaVerdict

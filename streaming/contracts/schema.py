@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Literal
 
-from streaming.contracts.head import Part, Record
+from streaming.contracts.base import Record, Value
 
 SchemaKind = Literal[
     "new_column",
@@ -23,7 +23,7 @@ SchemaAct = Literal[
 ProposalState = Literal["open", "accepted", "rejected", "superseded"]
 
 
-class SchemaFinding(Part, frozen=True, kw_only=True):
+class SchemaFinding(Value, frozen=True, kw_only=True):
     """One disagreement of one column with the schema."""
 
     kind: SchemaKind
@@ -61,7 +61,7 @@ class SchemaVerdict(Record, frozen=True, kw_only=True, tag="schema-verdict"):
     findings: tuple[SchemaFinding, ...]
 
 
-class SchemaChange(Part, frozen=True, kw_only=True):
+class SchemaChange(Value, frozen=True, kw_only=True):
     """One change of one column."""
 
     act: SchemaAct

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from typing import Literal
 
-from streaming.contracts.head import Artifact, OffsetRange, Part, Record
+from streaming.contracts.base import Artifact, OffsetRange, Record, Value
 
 DriftOutcome = Literal["stable", "suspected", "drifted", "inconclusive"]
 ALARMED: frozenset[str] = frozenset({"suspected", "drifted"})
 """Outcomes that say: it is not as it was."""
 
 
-class NumericGrid(Part, frozen=True, kw_only=True):
+class NumericGrid(Value, frozen=True, kw_only=True):
     """Counts of finite values per bucket of the universal grid, after subtracting `pivot`.
 
     `buckets` is ascending and parallel to `counts` (all > 0).
@@ -22,7 +22,7 @@ class NumericGrid(Part, frozen=True, kw_only=True):
     counts: tuple[int, ...]
 
 
-class Categories(Part, frozen=True, kw_only=True):
+class Categories(Value, frozen=True, kw_only=True):
     """Counts of the most frequent values; rows that count for none of them are in `tail_rows`.
 
     `values` and `counts` are parallel, sorted by count descending, then value.
@@ -36,7 +36,7 @@ class Categories(Part, frozen=True, kw_only=True):
     many above it. 0: exact."""
 
 
-class FeatureSummary(Part, frozen=True, kw_only=True):
+class FeatureSummary(Value, frozen=True, kw_only=True):
     """One feature over a set of rows: rows = missing + non_finite + counted values."""
 
     name: str
@@ -47,7 +47,7 @@ class FeatureSummary(Part, frozen=True, kw_only=True):
     categories: Categories | None = None
 
 
-class RowSample(Part, frozen=True, kw_only=True):
+class RowSample(Value, frozen=True, kw_only=True):
     """A uniform sample of whole rows, packed; `streaming.summary.sample` reads and writes it."""
 
     features: tuple[str, ...]
@@ -58,7 +58,7 @@ class RowSample(Part, frozen=True, kw_only=True):
     data: bytes
 
 
-class Wobble(Part, frozen=True, kw_only=True):
+class Wobble(Value, frozen=True, kw_only=True):
     """How far healthy features strayed from day to day before the version was made."""
 
     sd: float
@@ -79,7 +79,7 @@ class Wobble(Part, frozen=True, kw_only=True):
     """… and of missing values. None where history teaches nothing of it: as places."""
 
 
-class SlotSummary(Part, frozen=True, kw_only=True):
+class SlotSummary(Value, frozen=True, kw_only=True):
     """What the windows of one slot of the season held, added up."""
 
     slot: int
@@ -90,7 +90,7 @@ class SlotSummary(Part, frozen=True, kw_only=True):
     features: tuple[FeatureSummary, ...]
 
 
-class SchemaAnomaly(Part, frozen=True, kw_only=True):
+class SchemaAnomaly(Value, frozen=True, kw_only=True):
     """What TFDV's schema validation found in a window."""
 
     feature: str
@@ -101,7 +101,7 @@ class SchemaAnomaly(Part, frozen=True, kw_only=True):
     """Of a new column: the kind of its first value (integer, number, text, …); else empty."""
 
 
-class Misfit(Part, frozen=True, kw_only=True):
+class Misfit(Value, frozen=True, kw_only=True):
     """Events of a window that became dead letters because of one field.
 
     An event with several such fields counts for the first of them.
@@ -141,7 +141,7 @@ class WindowSummary(Record, frozen=True, kw_only=True, tag="window-summary"):
     """The schema that `anomalies` speak of."""
 
 
-class TestResult(Part, frozen=True, kw_only=True):
+class TestResult(Value, frozen=True, kw_only=True):
     """One test of one feature in one window."""
 
     __test__ = False  # not a test case, whatever its name begins with
@@ -154,10 +154,10 @@ class TestResult(Part, frozen=True, kw_only=True):
     """In standard deviations (shares on the probit scale)."""
 
 
-class Distances(Part, frozen=True, kw_only=True):
+class Distances(Value, frozen=True, kw_only=True):
     """Familiar distances of a window from the reference, less what chance alone gives.
 
-    They are shown, never judged: `streaming.drift.familiar` says how each is computed. None where
+    They are shown, never judged: `streaming.drift.display.distances` says how each is computed. None where
     one has no meaning, as for categories, which have no order.
     """
 
@@ -170,7 +170,7 @@ class Distances(Part, frozen=True, kw_only=True):
     """In standard deviations of the reference."""
 
 
-class Histogram(Part, frozen=True, kw_only=True):
+class Histogram(Value, frozen=True, kw_only=True):
     """The reference and the window in the same few cells, as shares of their counted values."""
 
     bounds: tuple[float, ...] = ()
@@ -182,7 +182,7 @@ class Histogram(Part, frozen=True, kw_only=True):
     now: tuple[float, ...]
 
 
-class FeatureVerdict(Part, frozen=True, kw_only=True):
+class FeatureVerdict(Value, frozen=True, kw_only=True):
     """How one feature compares with the reference."""
 
     feature: str

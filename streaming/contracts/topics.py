@@ -10,9 +10,9 @@ from dataclasses import dataclass
 from typing import Literal
 
 from streaming.contracts.records import (
-    Answer,
     CanaryVerdict,
     Command,
+    CommandReply,
     DeadLetter,
     DriftVerdict,
     ModelVersion,
@@ -64,7 +64,7 @@ CANARY_VERDICTS = Topic(name="canary-verdicts", record=CanaryVerdict, key="model
 PROMOTIONS = Topic(name="promotions", record=Promotion, key="model", cleanup="compact")
 ROLLOUTS = Topic(name="rollouts", record=RolloutStatus, key="model", cleanup="compact")
 COMMANDS = Topic(name="commands", record=Command, key="model")
-ANSWERS = Topic(name="answers", record=Answer, key="model")
+COMMAND_REPLIES = Topic(name="command-replies", record=CommandReply, key="model")
 DEAD_LETTERS = Topic(name="dead-letters", record=DeadLetter, key="model")
 LATE_EVENTS = Topic(name="late-events", record=DeadLetter, key="model")
 
@@ -83,7 +83,7 @@ RECORD_TOPICS: tuple[Topic, ...] = (
     PROMOTIONS,
     ROLLOUTS,
     COMMANDS,
-    ANSWERS,
+    COMMAND_REPLIES,
     DEAD_LETTERS,
     LATE_EVENTS,
 )
@@ -99,8 +99,8 @@ TOPIC_OF: dict[type[Record], Topic] = {
 def message_key(record: Record) -> bytes:
     """The key a record is sent under.
 
-    >>> from streaming.contracts.records import Answer
-    >>> message_key(Answer(record_id="a", model="m", at=0.0, to="b", accepted=True, reason=""))
+    >>> from streaming.contracts.records import CommandReply
+    >>> message_key(CommandReply(record_id="a", model="m", at=0.0, to="b", accepted=True, reason=""))
     b'm'
     """
     if isinstance(record, ModelVersion | SchemaVersion):

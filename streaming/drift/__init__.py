@@ -6,9 +6,9 @@ modules, from `judge` downwards: `features`, `numbers`, `categories`, `shares`, 
 """
 
 from streaming.drift.history import DriftHistory
-from streaming.drift.judge import judge_drift
-from streaming.drift.prepared import PreparedReference, prepare_reference
-from streaming.drift.rules import DriftRules
+from streaming.drift.prepared_reference import PreparedReference, prepare_reference
+from streaming.drift.settings import DriftRules
+from streaming.drift.verdict import judge_drift
 
 __all__ = [
     "DriftHistory",

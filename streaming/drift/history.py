@@ -6,7 +6,7 @@ from enum import IntEnum
 
 import msgspec
 
-from streaming.drift.slow import Sums
+from streaming.drift.thresholds.cusum import Sums
 
 _MEMORY = 3
 """Windows older than so many times `of` windows no longer count, judged or not: a hit before a

@@ -3,8 +3,8 @@
 Pure: `QualityBook` takes rows and records and gives verdicts; see the README of this folder.
 """
 
-from streaming.quality.book import QualityBook
-from streaming.quality.judge import judge_quality
-from streaming.quality.rules import QualityRules
+from streaming.quality.monitor import QualityBook
+from streaming.quality.settings import QualityRules
+from streaming.quality.verdict import judge_quality
 
 __all__ = ["QualityBook", "QualityRules", "judge_quality"]

@@ -3,7 +3,7 @@
 * ``auc`` (ordering) and ``brier`` (a proper score) are hit when they are worse, ``calibration``
   (mean predicted minus observed) when it moves either way.
 * The sampling error is new in every look; the baseline's own error and the day's wobble stay, so
-  they enter as the persistent error of `streaming.drift.limits`, which turns the budget into a
+  they enter as the persistent error of `streaming.drift.thresholds.alarm_rules`, which turns the budget into a
   limit for hits in 3 of 5 looks (and a stricter one for a single look).
 * Two one-sided tests and a two-sided one spend as two features do at one limit.
 """
@@ -17,11 +17,11 @@ from msgspec.structs import replace
 from scipy import special
 
 from streaming.contracts.quality import QualityMetric
-from streaming.drift.limits import Lane
-from streaming.drift.pvalues import two_sided
+from streaming.drift.statistics.pvalues import two_sided
+from streaming.drift.thresholds.alarm_rules import Lane
 from streaming.quality.counts import Counts
 from streaming.quality.measures import Measure, measure_all
-from streaming.quality.rules import QualityRules
+from streaming.quality.settings import QualityRules
 
 TESTED = ("auc", "brier", "calibration")
 SPOKEN = {"auc": "AUC", "brier": "the Brier score", "calibration": "calibration"}

@@ -27,7 +27,7 @@ ASSUMPTION = (
     "version's mature labels, inputs lie where they lay then, and their meaning has not changed "
     "(no concept drift)."
 )
-_MOST_OUTSIDE = 0.01
+_MAX_OUTSIDE = 0.01
 """A larger share of scores outside the calibrated range is another support."""
 _STEPS = 25
 _RIDGE = 1.0
@@ -117,7 +117,7 @@ def estimate(counts: Counts, calibration: Calibration | None, *, contradicted: b
     objection = ""
     if contradicted:
         objection = "mature labels have contradicted the calibration"
-    elif share > _MOST_OUTSIDE:
+    elif share > _MAX_OUTSIDE:
         objection = f"{share:.1%} of the scores lie outside the calibrated range"
     shown = ("auc", "brier", "log_loss", "positive_rate")
     return Estimate(

@@ -86,13 +86,13 @@ class Joiner:
         Windows begin at whole multiples of it.
     horizon_seconds:
         How long anything waits after its window.
-    most_keys:
+    max_keys:
         Keys held at most; the oldest windows are given up first.
     """
 
     window_seconds: float
     horizon_seconds: float
-    most_keys: int
+    max_keys: int
     windows: dict[float, WindowRows] = field(default_factory=dict)
     tally: Tally = field(default_factory=Tally)
     _places: dict[str, tuple[tuple[float, int], ...]] = field(default_factory=dict)
@@ -180,7 +180,7 @@ class Joiner:
     def expire(self, now: float) -> None:
         """Give up what has waited to the horizon, and the oldest where memory is full."""
         self._give_up(now - self.horizon_seconds)
-        while len(self._places) + len(self._early) > self.most_keys:
+        while len(self._places) + len(self._early) > self.max_keys:
             oldest = min([*self.windows, *self._early_keys])
             before = len(self._places) + len(self._early)
             self._give_up(oldest + self.window_seconds)

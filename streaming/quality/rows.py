@@ -13,7 +13,7 @@ from typing import Any
 
 import orjson
 
-from streaming.contracts.errors import Unreadable
+from streaming.contracts.errors import DecodeError
 from streaming.contracts.events import Reason
 from streaming.contracts.log import Message
 from streaming.contracts.model import ModelContract
@@ -61,7 +61,7 @@ def read_predictions(
                 raise _bad(Reason.WRONG_TYPE, f"Field {PREDICTION} holds no number.")
             if not 0.0 <= score <= 1.0:
                 raise _bad(Reason.OUT_OF_RANGE, f"Field {PREDICTION} must lie between 0 and 1.")
-        except Unreadable as error:
+        except DecodeError as error:
             refused.append(Refused(message=message, reason=error.reason, detail=str(error)))
             continue
         found.append((key, time, version))
@@ -84,7 +84,7 @@ def read_labels(
             outcome = outcome_of(fields)
             if outcome is None:
                 raise _bad(Reason.MISSING_FIELD, "The label tells no outcome.")
-        except Unreadable as error:
+        except DecodeError as error:
             refused.append(Refused(message=message, reason=error.reason, detail=str(error)))
             continue
         found.append((key, outcome, message.time))
@@ -121,5 +121,5 @@ def _time(fields: dict[str, Any], contract: ModelContract, now: float) -> float:
     return float(time)
 
 
-def _bad(reason: Reason, detail: str) -> Unreadable:
-    return Unreadable(detail, reason=reason.value)
+def _bad(reason: Reason, detail: str) -> DecodeError:
+    return DecodeError(detail, reason=reason.value)

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
 
-from streaming.contracts.identity import record_id
+from streaming.contracts.ids import record_id
 from streaming.contracts.model import FeatureSpec, ModelContract
 from streaming.contracts.records import (
     FeatureSummary,
@@ -27,7 +27,7 @@ from streaming.drift import (
     prepare_reference,
 )
 from streaming.quality.counts import Counts, add
-from streaming.quality.rules import QualityRules
+from streaming.quality.settings import QualityRules
 
 FEATURE = "prediction"
 _LEAST_ROWS = 100

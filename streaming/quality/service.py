@@ -15,8 +15,8 @@ from itertools import groupby, islice
 from streaming.contracts import topics
 from streaming.contracts.clock import Clock
 from streaming.contracts.codec import decode
-from streaming.contracts.errors import Unreadable
-from streaming.contracts.identity import record_id
+from streaming.contracts.errors import DecodeError
+from streaming.contracts.ids import record_id
 from streaming.contracts.log import Message, RecordLog
 from streaming.contracts.model import ModelContract
 from streaming.contracts.records import (
@@ -27,14 +27,14 @@ from streaming.contracts.records import (
     QualityVerdict,
     Record,
 )
-from streaming.quality.book import QualityBook
+from streaming.quality.monitor import QualityBook
 from streaming.quality.rows import OutcomeOf, Refused, read_labels, read_predictions
-from streaming.quality.rules import QualityRules
+from streaming.quality.settings import QualityRules
 
-MOST_AT_ONCE = 5000
-MOST_SECONDS = 0.5
+MAX_AT_ONCE = 5000
+MAX_SECONDS = 0.5
 """Messages taken in, and time spent on them, before the windows get their turn."""
-_MOST_DEAD_BYTES = 2048
+_MAX_DEAD_BYTES = 2048
 _RECORDS = (topics.PROMOTIONS.name, topics.DRIFT_VERDICTS.name)
 
 
@@ -77,7 +77,7 @@ class LabelService:
         self.book = QualityBook(
             model=self.contract.model,
             window_seconds=self.contract.window_seconds,
-            disorder_seconds=self.contract.disorder_seconds,
+            max_out_of_orderness_seconds=self.contract.max_out_of_orderness_seconds,
             rules=self.rules,
         )
 
@@ -104,7 +104,7 @@ class LabelService:
         for topic in (topics.DRIFT_VERDICTS.name, *own):
             for span in self.log.spans(topic, since=since):
                 messages = self.log.read(span)
-                while batch := list(islice(messages, MOST_AT_ONCE)):
+                while batch := list(islice(messages, MAX_AT_ONCE)):
                     self._take(batch)
         if first is not None:
             self._take([first])
@@ -118,12 +118,12 @@ class LabelService:
 
         Raises
         ------
-        Temporary
+        TemporaryError
             When the log takes nothing now; the next step publishes it.
         """
         batch: list[Message] = []
-        until = self.clock.now() + MOST_SECONDS
-        for message in islice(self._messages, MOST_AT_ONCE):
+        until = self.clock.now() + MAX_SECONDS
+        for message in islice(self._messages, MAX_AT_ONCE):
             if message is None:
                 break
             batch.append(message)
@@ -186,7 +186,7 @@ class LabelService:
             offset=message.offset,
             reason=refused.reason,
             detail=refused.detail,
-            payload=payload[:_MOST_DEAD_BYTES],
+            payload=payload[:_MAX_DEAD_BYTES],
             payload_bytes=len(payload),
         )
 
@@ -201,7 +201,7 @@ class LabelService:
                 continue
             try:
                 record = decode(message.value)
-            except Unreadable:
+            except DecodeError:
                 self.unreadable += 1
                 continue
             if record.model == self.contract.model:

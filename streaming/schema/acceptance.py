@@ -12,7 +12,7 @@ from typing import Literal
 
 from msgspec.structs import replace
 
-from streaming.contracts.identity import digest, record_id
+from streaming.contracts.ids import digest, record_id
 from streaming.contracts.records import SchemaProposal, SchemaVersion
 
 

@@ -13,7 +13,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from math import comb
 
-from streaming.drift.rules import DriftRules
+from streaming.drift.settings import DriftRules
 
 SUSTAINED, OF = 3, 5
 SHARE = 0.1

@@ -29,8 +29,8 @@ from streaming.schema.limits import Limits
 STRAY = 0.001
 """A share of rows that is tolerated whatever the schema says."""
 MIN_ROWS = 100
-MOST_DEAD_LETTERS = 0.5
-MOST_VALUES, LONGEST_VALUE = 20, 64
+MAX_DEAD_LETTERS = 0.5
+MAX_VALUES, LONGEST_VALUE = 20, 64
 """Bounds of the examples that a finding carries."""
 
 _SHARES = frozenset(
@@ -61,7 +61,7 @@ class Hit:
 def unreadable(window: WindowSummary) -> bool:
     """Too few rows, or too many dead letters, to judge the columns by."""
     return (
-        window.accepted < MIN_ROWS or window.dead_letters > MOST_DEAD_LETTERS * window.offsets_read
+        window.accepted < MIN_ROWS or window.dead_letters > MAX_DEAD_LETTERS * window.offsets_read
     )
 
 
@@ -111,7 +111,7 @@ def _misfits(schema: Schema, window: WindowSummary, limits: Limits) -> Iterator[
         p = chance(count, n, 0.0)
         if name not in known or n < MIN_ROWS or p > limits.sustained:
             continue
-        alone = count > MOST_DEAD_LETTERS * n and p <= limits.single
+        alone = count > MAX_DEAD_LETTERS * n and p <= limits.single
         yield Hit(_misfit(name, typed, found, count, window), alone)
 
 
@@ -162,7 +162,7 @@ def _domain(
     if n < MIN_ROWS or chance(count, n, allowed) > limits.sustained:
         return
     reason = f"{count / n:.2%} of {n} values are not in the domain; {allowed:.2%} are allowed."
-    values = tuple(value[:LONGEST_VALUE] for value, _ in unseen[:MOST_VALUES])
+    values = tuple(value[:LONGEST_VALUE] for value, _ in unseen[:MAX_VALUES])
     limit = max(allowed, STRAY)
     yield Hit(_finding("unseen_value", column.name, window, reason, count / n, limit, n, values))
 

@@ -9,12 +9,12 @@ from streaming.summary.partial import Partial, add, finish, finish_sample, merge
 from streaming.summary.records import merge_summaries
 from streaming.summary.sample import Keys, row_keys
 from streaming.summary.sample_records import sample_union
-from streaming.summary.values import MOST_PARTIAL_VALUES, MOST_VALUES
+from streaming.summary.values import MAX_PARTIAL_VALUES, MAX_VALUES
 from streaming.summary.wire import from_bytes, to_bytes
 
 __all__ = [
-    "MOST_PARTIAL_VALUES",
-    "MOST_VALUES",
+    "MAX_PARTIAL_VALUES",
+    "MAX_VALUES",
     "Keys",
     "Partial",
     "add",

@@ -13,7 +13,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from streaming.contracts.errors import Permanent
+from streaming.contracts.errors import PermanentError
 from streaming.contracts.model import FeatureSpec
 from streaming.grid import Floats, Integers, bucket_of, count_ids
 from streaming.summary.moments import NONE, Moments, moments
@@ -43,22 +43,22 @@ class FeaturePart:
     moments: Moments = NONE
 
 
-def count_column(spec: FeatureSpec, column: pa.Array[Any], most_text_bytes: int) -> FeaturePart:
+def count_column(spec: FeatureSpec, column: pa.Array[Any], max_text_bytes: int) -> FeaturePart:
     """The counts of one feature's column.
 
     Raises
     ------
-    Permanent
+    PermanentError
         When the column cannot be read as the contract's kind.
     """
     try:
         if spec.kind == "text":
-            return _texts(column, most_text_bytes)
+            return _texts(column, max_text_bytes)
         if not spec.categorical:
             return _numbers(column, spec.pivot)
         return _integers(column) if spec.kind == "integer" else _number_values(column)
     except (pa.ArrowInvalid, pa.ArrowNotImplementedError) as error:
-        raise Permanent(
+        raise PermanentError(
             f"Column {spec.name} has type {column.type}; the contract says {spec.kind}. "
             f"Decode by the contract first ({error})."
         ) from error
@@ -107,7 +107,7 @@ def _integers(column: pa.Array[Any]) -> FeaturePart:
     return FeaturePart(missing=missing, ids=ids, counts=counts)
 
 
-def _texts(column: pa.Array[Any], most_bytes: int) -> FeaturePart:
+def _texts(column: pa.Array[Any], max_bytes: int) -> FeaturePart:
     missing = column.null_count
     dense = column.drop_null() if missing else column
     if not (pa.types.is_string(dense.type) or pa.types.is_large_string(dense.type)):
@@ -119,17 +119,17 @@ def _texts(column: pa.Array[Any], most_bytes: int) -> FeaturePart:
     values: dict[str, int] = {}
     counts = counted.field("counts").to_numpy().tolist()
     for data, count in zip(raw.to_pylist(), counts, strict=True):
-        name = cut(data or b"", most_bytes)
+        name = cut(data or b"", max_bytes)
         values[name] = values.get(name, 0) + count
     return FeaturePart(missing=missing, values=values)
 
 
-def cut(data: bytes, most_bytes: int) -> str:
-    """The text in `data`, cut to at most `most_bytes` at the border of a character.
+def cut(data: bytes, max_bytes: int) -> str:
+    """The text in `data`, cut to at most `max_bytes` at the border of a character.
 
     >>> cut("für".encode(), 2)
     'f'
     """
-    if len(data) > most_bytes:
-        return data[:most_bytes].decode("utf-8", "ignore")
+    if len(data) > max_bytes:
+        return data[:max_bytes].decode("utf-8", "ignore")
     return data.decode("utf-8", "replace")

@@ -17,7 +17,7 @@ import numpy as np
 from streaming.grid import Floats, Integers
 
 _BITS = 18
-_MOST_ROWS = 1 << 53 - 2 * _BITS
+_MAX_ROWS = 1 << 53 - 2 * _BITS
 """So many squares add up exactly in a double."""
 
 
@@ -77,7 +77,7 @@ def moments(values: Floats) -> Moments:
     n = len(values)
     if not n:
         return NONE
-    parts = [_sums(values[at : at + _MOST_ROWS]) for at in range(0, n, _MOST_ROWS)]
+    parts = [_sums(values[at : at + _MAX_ROWS]) for at in range(0, n, _MAX_ROWS)]
     return Moments(
         n=n,
         zeros=int(np.count_nonzero(values == 0.0)),

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, replace
 
 import pyarrow as pa
 
-from streaming.contracts.errors import Permanent
+from streaming.contracts.errors import PermanentError
 from streaming.contracts.model import FeatureSpec, ModelContract
 from streaming.contracts.records import FeatureSummary, NumericGrid, RowSample
 from streaming.grid import add_counts
@@ -15,7 +15,7 @@ from streaming.summary.columns import FeaturePart, count_column
 from streaming.summary.moments import add_moments
 from streaming.summary.sample import Keys, Sample, add_rows, merge_samples, settle
 from streaming.summary.sample_records import sample_record
-from streaming.summary.values import MOST_PARTIAL_VALUES, add_values, bounded, taken_off
+from streaming.summary.values import MAX_PARTIAL_VALUES, add_values, bounded, taken_off
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -23,7 +23,7 @@ class Partial:
     """The summary of some rows, still open to more; `parts` are parallel to `features`."""
 
     features: tuple[FeatureSpec, ...]
-    most_text_bytes: int
+    max_text_bytes: int
     rows: int
     parts: tuple[FeaturePart, ...]
     sample: Sample = field(default_factory=lambda: Sample.empty(0))
@@ -39,7 +39,7 @@ def start(contract: ModelContract) -> Partial:
     """The summary of no rows."""
     return Partial(
         features=contract.features,
-        most_text_bytes=contract.most_text_bytes,
+        max_text_bytes=contract.max_text_bytes,
         rows=0,
         parts=tuple(FeaturePart() for _ in contract.features),
         sample=Sample.empty(sum(spec.judged for spec in contract.features)),
@@ -61,7 +61,7 @@ def add(partial: Partial, batch: pa.RecordBatch, keys: Keys | None = None) -> Pa
 
     Raises
     ------
-    Permanent
+    PermanentError
         When a column cannot be read as the contract's kind.
     """
     place = {name: at for at, name in enumerate(batch.schema.names)}
@@ -69,14 +69,14 @@ def add(partial: Partial, batch: pa.RecordBatch, keys: Keys | None = None) -> Pa
     for spec, old in zip(partial.features, partial.parts, strict=True):
         if spec.name in place:
             column = batch.column(place[spec.name])
-            new = count_column(spec, column, partial.most_text_bytes)
+            new = count_column(spec, column, partial.max_text_bytes)
         else:
             new = FeaturePart(missing=batch.num_rows)
         parts.append(_add_parts(spec, (old, new)))
     sample = partial.sample
     if keys is not None:
-        most = partial.most_text_bytes
-        sample = add_rows(sample, partial.judged, batch, keys, most_text_bytes=most)
+        most = partial.max_text_bytes
+        sample = add_rows(sample, partial.judged, batch, keys, max_text_bytes=most)
     rows = partial.rows + batch.num_rows
     return replace(partial, rows=rows, parts=tuple(parts), sample=sample)
 
@@ -86,7 +86,7 @@ def merge(partials: Iterable[Partial]) -> Partial:
 
     Raises
     ------
-    Permanent
+    PermanentError
         When they were started from different contracts.
     """
     together = list(partials)
@@ -94,7 +94,7 @@ def merge(partials: Iterable[Partial]) -> Partial:
         raise ValueError("There is nothing to merge; begin with start(contract).")
     head = together[0]
     if any(one.features != head.features for one in together[1:]):
-        raise Permanent(
+        raise PermanentError(
             "Summaries of different features or pivots cannot be merged; start all of them from "
             "one contract."
         )
@@ -129,7 +129,7 @@ def settled_sample(partial: Partial) -> Sample:
     """The sampled rows, all of them coded."""
     if not partial.sample.waiting:
         return partial.sample
-    return settle(partial.sample, partial.judged, most_text_bytes=partial.most_text_bytes)
+    return settle(partial.sample, partial.judged, max_text_bytes=partial.max_text_bytes)
 
 
 def is_counted_by_value(spec: FeatureSpec) -> bool:
@@ -140,8 +140,8 @@ def is_counted_by_value(spec: FeatureSpec) -> bool:
 def _add_parts(spec: FeatureSpec, parts: Sequence[FeaturePart]) -> FeaturePart:
     ids, counts = add_counts([(part.ids, part.counts) for part in parts])
     values, cut_off, error = add_values(part.values for part in parts)
-    if is_counted_by_value(spec) and len(ids) > MOST_PARTIAL_VALUES:
-        error = taken_off(counts, MOST_PARTIAL_VALUES)
+    if is_counted_by_value(spec) and len(ids) > MAX_PARTIAL_VALUES:
+        error = taken_off(counts, MAX_PARTIAL_VALUES)
         kept = counts > error
         cut_off = int(counts.sum() - (counts[kept] - error).sum())
         ids, counts = ids[kept], counts[kept] - error

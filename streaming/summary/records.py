@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from streaming.contracts.errors import Permanent
+from streaming.contracts.errors import PermanentError
 from streaming.contracts.records import Categories, FeatureSummary, NumericGrid
 from streaming.grid import add_counts
 from streaming.summary.values import add_values, bounded
@@ -19,12 +19,12 @@ def merge_summaries(summaries: Sequence[FeatureSummary]) -> FeatureSummary:
 
     Raises
     ------
-    Permanent
+    PermanentError
         When names, kinds or pivots differ: their buckets are not the same buckets.
     """
     head = summaries[0]
     if any(_kind(one) != _kind(head) for one in summaries[1:]):
-        raise Permanent(
+        raise PermanentError(
             f"The summaries of {head.name} differ in name, kind or pivot and cannot be added; "
             "use summaries that were made under one contract."
         )

@@ -28,13 +28,13 @@ from streaming.summary.columns import cut
 
 Keys = npt.NDArray[np.uint64]
 Codes = npt.NDArray[np.uint32]
-Places = npt.NDArray[np.int64]
+InstallPaths = npt.NDArray[np.int64]
 
-MOST_ROWS = 512
+MAX_ROWS = 512
 """Rows of a part or a window."""
-MOST_REFERENCE_ROWS = 4_096
+MAX_REFERENCE_ROWS = 4_096
 MISSING, NON_FINITE = 0, 1
-_MOST_WAITING = 4 * MOST_ROWS
+_MAX_WAITING = 4 * MAX_ROWS
 NO_LIMIT = 2**53
 """Keys lie below this, so that any reader of JSON holds them exactly."""
 _GRID_ZERO = 2**17
@@ -84,7 +84,7 @@ def add_rows(
     batch: pa.RecordBatch,
     keys: Keys,
     *,
-    most_text_bytes: int,
+    max_text_bytes: int,
 ) -> Sample:
     """`sample` with the rows of `batch`, whose keys are `keys`.
 
@@ -96,28 +96,28 @@ def add_rows(
         The judged features, as columns of the codes.
     """
     small = np.flatnonzero(keys < np.uint64(sample.below))
-    if len(small) > MOST_ROWS:
-        small = small[np.argpartition(keys[small], MOST_ROWS)[: MOST_ROWS + 1]]
+    if len(small) > MAX_ROWS:
+        small = small[np.argpartition(keys[small], MAX_ROWS)[: MAX_ROWS + 1]]
     if not len(small):
         return sample
     waiting = (*sample.waiting, (keys[small], batch.take(small)))
     known = np.concatenate([sample.keys, *(one for one, _ in waiting)])
     below = sample.below
-    if len(known) > MOST_ROWS:
-        below = min(below, int(np.partition(known, MOST_ROWS)[MOST_ROWS]))
+    if len(known) > MAX_ROWS:
+        below = min(below, int(np.partition(known, MAX_ROWS)[MAX_ROWS]))
     grown = replace(sample, below=below, waiting=waiting)
-    if len(known) > _MOST_WAITING:
-        return settle(grown, specs, most_text_bytes=most_text_bytes)
+    if len(known) > _MAX_WAITING:
+        return settle(grown, specs, max_text_bytes=max_text_bytes)
     return grown
 
 
-def settle(sample: Sample, specs: Sequence[FeatureSpec], *, most_text_bytes: int) -> Sample:
+def settle(sample: Sample, specs: Sequence[FeatureSpec], *, max_text_bytes: int) -> Sample:
     """`sample` with every row that stays coded, and no row waiting."""
     parts = [Sample(sample.keys, sample.codes, sample.below)]
     for keys, batch in _joined(sample.waiting):
         stays = np.flatnonzero(keys < np.uint64(sample.below))
         if len(stays):
-            codes = _codes(specs, batch, stays, most_text_bytes)
+            codes = _codes(specs, batch, stays, max_text_bytes)
             parts.append(Sample(keys[stays], codes, sample.below))
     return merge_samples(parts)
 
@@ -132,7 +132,7 @@ def _joined(
         yield np.concatenate([keys for keys, _ in together]), table.to_batches()[0]
 
 
-def merge_samples(samples: Iterable[Sample], *, most: int = MOST_ROWS) -> Sample:
+def merge_samples(samples: Iterable[Sample], *, most: int = MAX_ROWS) -> Sample:
     """The union of settled samples, cut to the `most` smallest keys; in any order the same."""
     together = list(samples)
     below = min(one.below for one in together)
@@ -154,7 +154,7 @@ def code_of_value(value: str) -> int:
 
 
 def _codes(
-    specs: Sequence[FeatureSpec], batch: pa.RecordBatch, chosen: Places, most_text_bytes: int
+    specs: Sequence[FeatureSpec], batch: pa.RecordBatch, chosen: InstallPaths, max_text_bytes: int
 ) -> Codes:
     codes = np.zeros((len(chosen), len(specs)), np.uint32)
     place = {name: at for at, name in enumerate(batch.schema.names)}
@@ -164,7 +164,7 @@ def _codes(
             continue
         column = batch.column(place[spec.name])
         if spec.kind == "text" or spec.categorical:
-            codes[:, at] = _of_values(spec, column.take(chosen), most_text_bytes)
+            codes[:, at] = _of_values(spec, column.take(chosen), max_text_bytes)
         else:
             numbers[at] = column
     if numbers:
@@ -173,7 +173,7 @@ def _codes(
     return codes
 
 
-def _of_numbers(columns: Sequence[pa.Array[Any]], pivots: Floats, chosen: Places) -> Codes:
+def _of_numbers(columns: Sequence[pa.Array[Any]], pivots: Floats, chosen: InstallPaths) -> Codes:
     """All numbers at once: of so few rows the calls would cost more than the work."""
     values = np.empty((len(chosen), len(columns)))
     gone = np.zeros(values.shape, bool)
@@ -191,11 +191,11 @@ def _of_numbers(columns: Sequence[pa.Array[Any]], pivots: Floats, chosen: Places
     return np.where(gone, MISSING, found).astype(np.uint32)
 
 
-def _of_values(spec: FeatureSpec, column: pa.Array[Any], most_text_bytes: int) -> Codes:
+def _of_values(spec: FeatureSpec, column: pa.Array[Any], max_text_bytes: int) -> Codes:
     encoded: Any = column.dictionary_encode()
     text = spec.kind == "text"
     codes = [
-        _code(value, most_text_bytes if text else 0) for value in encoded.dictionary.to_pylist()
+        _code(value, max_text_bytes if text else 0) for value in encoded.dictionary.to_pylist()
     ]
     places = encoded.indices.fill_null(len(codes)).to_numpy(zero_copy_only=False)
     found: Codes = np.array([*codes, MISSING], np.uint32)[places]
@@ -203,12 +203,12 @@ def _of_values(spec: FeatureSpec, column: pa.Array[Any], most_text_bytes: int) -
 
 
 @lru_cache(maxsize=16_384, typed=True)
-def _code(value: object, most_text_bytes: int) -> int:
+def _code(value: object, max_text_bytes: int) -> int:
     """Named as `columns` names values; only text has a length to cut."""
     if isinstance(value, float):
         return code_of_value(repr(value + 0.0)) if isfinite(value) else NON_FINITE
-    if most_text_bytes:
-        return code_of_value(cut(str(value).encode("utf-8", "replace"), most_text_bytes))
+    if max_text_bytes:
+        return code_of_value(cut(str(value).encode("utf-8", "replace"), max_text_bytes))
     return code_of_value(str(value))
 
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
-from streaming.contracts.errors import Unreadable
+from streaming.contracts.errors import DecodeError
 from streaming.contracts.records import RowSample
-from streaming.summary.sample import MOST_REFERENCE_ROWS, Sample, merge_samples, pack, unpack
+from streaming.summary.sample import MAX_REFERENCE_ROWS, Sample, merge_samples, pack, unpack
 
 
 def sample_record(sample: Sample, features: Sequence[str]) -> RowSample:
@@ -24,7 +24,7 @@ def read_sample(record: RowSample) -> Sample:
 
     Raises
     ------
-    Unreadable
+    DecodeError
         When its bytes hold no such rows.
     """
     try:
@@ -32,11 +32,11 @@ def read_sample(record: RowSample) -> Sample:
             record.data, rows=record.rows, features=len(record.features), below=record.below
         )
     except ValueError as error:
-        raise Unreadable(f"This sample of rows cannot be read: {error}.") from error
+        raise DecodeError(f"This sample of rows cannot be read: {error}.") from error
 
 
 def sample_union(
-    records: Iterable[RowSample | None], *, most: int = MOST_REFERENCE_ROWS
+    records: Iterable[RowSample | None], *, most: int = MAX_REFERENCE_ROWS
 ) -> RowSample | None:
     """A sample of the rows of all that have one; None when none has.
 
@@ -51,7 +51,7 @@ def sample_union(
         if record.features == known[-1].features:
             try:
                 found.append(read_sample(record))
-            except Unreadable:
+            except DecodeError:
                 continue
     if not found:
         return None

@@ -1,13 +1,13 @@
 """Counts by value: exact up to a bound, the heavy hitters with a known error beyond it.
 
 Hostile or careless data may hold a million distinct values. A part of a summary keeps at most
-`MOST_PARTIAL_VALUES` of them by the rule of Misra & Gries (1982) in its mergeable form (Agarwal et
+`MAX_PARTIAL_VALUES` of them by the rule of Misra & Gries (1982) in its mergeable form (Agarwal et
 al. 2013): when there are more, the count of the first that has no room is taken off every count,
 and what is left of no value goes. So no value is counted too often, and none is missed by more
 than the `error`, which is at most rows / (bound + 1) however parts were made and merged. A value
 that is spread thinly over many parts is found all the same; cutting each part's tail would lose it.
 
-A finished summary lists `MOST_VALUES` and at most `MOST_VALUE_BYTES` of text; the error grows by
+A finished summary lists `MAX_VALUES` and at most `MAX_VALUE_BYTES` of text; the error grows by
 the first count that is left out. Rows that are counted for no value are added up as the tail. Up to
 the first bound the finished summary does not depend on the order in which parts were merged.
 """
@@ -21,13 +21,13 @@ import numpy as np
 from streaming.contracts.records import Categories
 from streaming.grid import Integers
 
-MOST_VALUES = 1_000
-MOST_PARTIAL_VALUES = 4 * MOST_VALUES
-MOST_VALUE_BYTES = 128 * 1024
+MAX_VALUES = 1_000
+MAX_PARTIAL_VALUES = 4 * MAX_VALUES
+MAX_VALUE_BYTES = 128 * 1024
 
 
 def add_values(
-    many: Iterable[Mapping[str, int]], *, most: int = MOST_PARTIAL_VALUES
+    many: Iterable[Mapping[str, int]], *, most: int = MAX_PARTIAL_VALUES
 ) -> tuple[dict[str, int], int, int]:
     """Counts of at most `most` values, the rows that they lack, and how much a value may lack.
 
@@ -71,9 +71,9 @@ def bounded(counts: Mapping[str, int], tail_rows: int, error: int = 0) -> Catego
     Categories(values=('cash', 'card'), counts=(5, 1), tail_rows=2, error=0)
     """
     kept: list[tuple[str, int]] = []
-    room = MOST_VALUE_BYTES
+    room = MAX_VALUE_BYTES
     ranked = rank(counts)
-    for value, count in ranked[:MOST_VALUES]:
+    for value, count in ranked[:MAX_VALUES]:
         room -= len(value.encode())
         if room < 0:
             break

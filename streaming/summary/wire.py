@@ -9,7 +9,7 @@ from __future__ import annotations
 import msgspec
 import numpy as np
 
-from streaming.contracts.errors import Unreadable
+from streaming.contracts.errors import DecodeError
 from streaming.contracts.model import FeatureSpec
 from streaming.grid import Integers
 from streaming.summary.columns import FeaturePart
@@ -41,7 +41,7 @@ class _Part(msgspec.Struct, array_like=True, frozen=True):
 
 class _Wire(msgspec.Struct, array_like=True, frozen=True):
     features: tuple[FeatureSpec, ...]
-    most_text_bytes: int
+    max_text_bytes: int
     rows: int
     parts: tuple[_Part, ...]
     sampled: int = 0
@@ -59,7 +59,7 @@ def to_bytes(partial: Partial) -> bytes:
     return _ENCODER.encode(
         _Wire(
             partial.features,
-            partial.most_text_bytes,
+            partial.max_text_bytes,
             partial.rows,
             tuple(
                 _Part(
@@ -86,7 +86,7 @@ def from_bytes(data: bytes) -> Partial:
 
     Raises
     ------
-    Unreadable
+    DecodeError
         When the bytes are none that `to_bytes` made.
     """
     try:
@@ -94,12 +94,12 @@ def from_bytes(data: bytes) -> Partial:
         parts = tuple(_part(part) for part in wire.parts)
         sample = _sample(wire)
     except (msgspec.DecodeError, msgspec.ValidationError, ValueError, IndexError) as error:
-        raise Unreadable(f"These bytes are no part of a summary: {error}.") from error
+        raise DecodeError(f"These bytes are no part of a summary: {error}.") from error
     if len(parts) != len(wire.features):
-        raise Unreadable("These bytes are no part of a summary: features and counts differ.")
+        raise DecodeError("These bytes are no part of a summary: features and counts differ.")
     return Partial(
         features=wire.features,
-        most_text_bytes=wire.most_text_bytes,
+        max_text_bytes=wire.max_text_bytes,
         rows=wire.rows,
         parts=parts,
         sample=sample,

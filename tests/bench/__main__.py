@@ -18,8 +18,8 @@ from pathlib import Path
 import msgspec
 from rich.console import Console
 
-from deploy.configuration import home
-from streaming.engines.worker_pool import ONE_THREAD
+from deploy.config.loader import home
+from streaming.engines.flink.worker_pool import ONE_THREAD
 from tests.bench import table
 from tests.bench.child import Child
 from tests.bench.figures import BenchReport, Part, machine

@@ -8,7 +8,7 @@ from typing import TypeVar
 
 import msgspec
 
-from tests.piped import Piped
+from tests.subprocess_pipe import Piped
 
 T = TypeVar("T")
 

@@ -17,35 +17,35 @@ import orjson
 from confluent_kafka import Producer
 from msgspec.structs import replace
 
+from deploy.config.port_map import PortMap
 from deploy.demo import messages
 from deploy.demo.trips import generate
-from deploy.local.ports import Ports
 from streaming.contracts import topics
 from streaming.contracts.codec import decode
 from streaming.contracts.records import DriftVerdict, WindowSummary
 from streaming.contracts.topics import applications_topic
-from streaming.engines import flink
-from streaming.engines.artifacts import ArtifactStore
-from streaming.engines.kafka_log import KafkaLog
+from streaming.engines.artifact_store import ArtifactStore
+from streaming.engines.flink import client
+from streaming.engines.kafka.log import KafkaLog
 from tests.background import Background
 from tests.bench.figures import Spread, spread
 from tests.bench.job_stack import job_settings, job_stack
 from tests.bench.stream import CONTRACT
-from tests.promoting import first_promotion
+from tests.promotions import first_promotion
 
 PORT_OFFSET = 3600
 ROWS = 100_000
 WINDOW, DISORDER = 5.0, 1.0
 LEAST = 0.95
 """Windows of fewer rows than this share of `ROWS` do not count."""
-MODEL = replace(CONTRACT, window_seconds=WINDOW, disorder_seconds=DISORDER)
+MODEL = replace(CONTRACT, window_seconds=WINDOW, max_out_of_orderness_seconds=DISORDER)
 
 
 class ClosingBench:
     """The job under live traffic, with a reference to judge against."""
 
     def __init__(self, home: Path) -> None:
-        self.ports = Ports().shifted(PORT_OFFSET)
+        self.ports = PortMap().shifted(PORT_OFFSET)
         self.home = home
         self.settings = job_settings(home, self.ports, MODEL)
 
@@ -56,7 +56,7 @@ class ClosingBench:
             log.ensure(
                 [*topics.RECORD_TOPICS, applications_topic(MODEL.events_topic, partitions=1)]
             )
-            flink.submit(self.settings)
+            client.submit(self.settings)
             traffic = Traffic(self.settings.bootstrap)
             traffic.start()
             try:

@@ -8,23 +8,23 @@ from pathlib import Path
 
 import psutil
 
+from deploy.config.paths import install_paths
+from deploy.config.port_map import HOST, PortMap
 from deploy.local import flink as flink_specs
 from deploy.local import kafka as kafka_specs
-from deploy.local.ports import HOST, Ports
 from deploy.local.stack import Stack
-from deploy.setup.places import places
 from streaming.contracts.model import ModelContract
 from streaming.drift import DriftRules
-from streaming.engines.job import JobSettings, ModelJob
+from streaming.job.settings import JobSettings, ModelJob
 from tests.bench.kafkaio_stack import HARNESS, PROCESSES, with_kafkaio
 
 NEEDED = ("kafka", "flink-jobmanager", "flink-taskmanager", "beam-jobserver", "beam-workers")
 
 
 @contextmanager
-def job_stack(home: Path, ports: Ports, *, kafkaio: bool = False) -> Iterator[Stack]:
+def job_stack(home: Path, ports: PortMap, *, kafkaio: bool = False) -> Iterator[Stack]:
     """What a stream job needs, up; stopped afterwards. With Beam's KafkaIO on request."""
-    at = places()
+    at = install_paths()
     specs = [kafka_specs.spec(home, ports, at)]
     made = (flink_specs.jobmanager, flink_specs.taskmanager, flink_specs.jobserver)
     specs += [make(home, ports, at) for make in (*made, flink_specs.workers)]
@@ -51,7 +51,7 @@ TASKMANAGER, WORKERS = "flink-taskmanager", "beam-workers"
 
 def job_settings(
     home: Path,
-    ports: Ports,
+    ports: PortMap,
     *contracts: ModelContract,
     group: str = "",
 ) -> JobSettings:

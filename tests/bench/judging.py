@@ -17,10 +17,10 @@ import numpy as np
 import pyarrow as pa
 
 from streaming.contracts.model import ModelContract
-from streaming.engines.arrivals import MOST_PARTS
+from streaming.windowing.completeness import MAX_PARTS
 from tests.bench.figures import Line, Ratio, Round, State, line, ratio
 from tests.bench.windows import WindowWork, bound, hostile_rows, trips, wide, wide_rows
-from tests.peers.peer import Peer
+from tests.competitors.peer import Peer
 
 SIZES = (1_000, 10_000, 100_000)
 FEATURES = (5, 20, 80, 200)
@@ -85,7 +85,7 @@ def state(folder: Path) -> tuple[State, ...]:
             State(
                 features=features,
                 part=len(work.parts(rows, 0)),
-                parts=MOST_PARTS,
+                parts=MAX_PARTS,
                 hostile=len(work.parts(hostile_rows(contract, ROWS), 0)),
                 bound=bound(contract),
                 history=len(msgspec.msgpack.encode(work.history)),

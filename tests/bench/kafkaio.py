@@ -12,12 +12,12 @@ from pathlib import Path
 import apache_beam
 from msgspec.structs import replace
 
-from deploy.local.ports import HOST, Ports
+from deploy.config.port_map import HOST, PortMap
 from deploy.local.stack import Stack
 from streaming.contracts import topics
 from streaming.contracts.topics import applications_topic
-from streaming.engines import flink
-from streaming.engines.kafka_log import KafkaLog
+from streaming.engines.flink import client
+from streaming.engines.kafka.log import KafkaLog
 from tests.bench import one_by_one
 from tests.bench.feeding import Feed
 from tests.bench.figures import Ratio, Round, ratio
@@ -45,7 +45,7 @@ class KafkaIOBench:
         self.home = home
         self.rounds = rounds
         self.events = events
-        self.ports = Ports().shifted(PORT_OFFSET)
+        self.ports = PortMap().shifted(PORT_OFFSET)
         self.bootstrap = f"{HOST}:{self.ports.kafka}"
 
     def run(self) -> tuple[Ratio, ...]:
@@ -85,7 +85,7 @@ class KafkaIOBench:
         )
         payload = feed.payload(0)  # KafkaIO had better not wait long for its first record
         if way is None:
-            job = flink.submit(settings)
+            job = client.submit(settings)
         else:
             job = one_by_one.start(
                 settings, f"{HOST}:{expansion_port(self.ports, EXPANSIONS[way])}", way
@@ -94,5 +94,5 @@ class KafkaIOBench:
         made = [feed.round(stack, told, payload, 0)]
         for number in range(1, self.rounds + 1):
             made.append(feed.round(stack, told, feed.payload(number), number))
-        flink.Flink(settings.flink_rest).cancel(job)
+        client.Flink(settings.flink_rest).cancel(job)
         return made[1:]

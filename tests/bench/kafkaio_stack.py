@@ -15,11 +15,11 @@ from pathlib import Path
 
 from msgspec.structs import replace
 
+from deploy.config.paths import InstallPaths
+from deploy.config.port_map import HOST, PortMap
 from deploy.local.flink import unstaged
-from deploy.local.ports import HOST, Ports
-from deploy.local.spec import ProcessSpec, Tcp
+from deploy.local.process_spec import ProcessSpec, Tcp
 from deploy.setup import jars, java
-from deploy.setup.places import Places
 
 LOCK = Path(__file__).with_name("kafkaio.lock")
 SHIPPED, INSIDE, NATIVE = "beam-expansion", "beam-expansion-inside", "beam-expansion-native"
@@ -29,25 +29,27 @@ HARNESS = "beam-java-harness"
 PROCESSES = (HARNESS, SHIPPED, INSIDE, NATIVE)
 
 
-def kafkaio_jars(places: Places) -> list[Path]:
+def kafkaio_jars(install_paths: InstallPaths) -> list[Path]:
     """KafkaIO and its client, fetched when missing. Beam stages them: an expansion needs a jar."""
-    folder = places.opt / "peers" / "kafkaio"
-    jars.install("kafkaio", folder, places, lock=LOCK)
+    folder = install_paths.opt / "peers" / "kafkaio"
+    jars.install("kafkaio", folder, install_paths, lock=LOCK)
     return sorted(folder.glob("*.jar"))
 
 
-def expansion_port(ports: Ports, name: str) -> int:
+def expansion_port(ports: PortMap, name: str) -> int:
     """Beside the job server's own, which knows no KafkaIO."""
     return ports.jobserver_expansion - 10 - PROCESSES.index(name)
 
 
-def with_kafkaio(specs: Sequence[ProcessSpec], ports: Ports, places: Places) -> list[ProcessSpec]:
+def with_kafkaio(
+    specs: Sequence[ProcessSpec], ports: PortMap, install_paths: InstallPaths
+) -> list[ProcessSpec]:
     """The same processes with KafkaIO on the class path of each JVM of Flink and Beam."""
-    more = ":".join(map(str, kafkaio_jars(places)))
-    classes = f"{unstaged(places)}/*{os.pathsep}{more}"
+    more = ":".join(map(str, kafkaio_jars(install_paths)))
+    classes = f"{unstaged(install_paths)}/*{os.pathsep}{more}"
     found = [_wider(spec, more) for spec in specs]
-    services = (expansion(name, ports, places, classes) for name in (SHIPPED, INSIDE, NATIVE))
-    return [*found, harness(ports, places, classes), *services]
+    services = (expansion(name, ports, install_paths, classes) for name in (SHIPPED, INSIDE, NATIVE))
+    return [*found, harness(ports, install_paths, classes), *services]
 
 
 def _wider(spec: ProcessSpec, more: str) -> ProcessSpec:
@@ -58,14 +60,14 @@ def _wider(spec: ProcessSpec, more: str) -> ProcessSpec:
     return replace(spec, argv=argv)
 
 
-def harness(ports: Ports, places: Places, classes: str) -> ProcessSpec:
+def harness(ports: PortMap, install_paths: InstallPaths, classes: str) -> ProcessSpec:
     """Beam's Java worker pool, the entry point of its container."""
     port = expansion_port(ports, HARNESS)
     where = f"external_service_address={HOST}:{port}"
     return ProcessSpec(
         name=HARNESS,
         argv=(
-            str(java.program(places)),
+            str(java.program(install_paths)),
             "-Xmx1g",
             "-cp",
             classes,
@@ -79,7 +81,7 @@ def harness(ports: Ports, places: Places, classes: str) -> ProcessSpec:
     )
 
 
-def expansion(name: str, ports: Ports, places: Places, classes: str) -> ProcessSpec:
+def expansion(name: str, ports: PortMap, install_paths: InstallPaths, classes: str) -> ProcessSpec:
     """One of the services."""
     port = expansion_port(ports, name)
     where: tuple[str, ...] = ("--defaultEnvironmentType=EMBEDDED",)
@@ -91,7 +93,7 @@ def expansion(name: str, ports: Ports, places: Places, classes: str) -> ProcessS
     return ProcessSpec(
         name=name,
         argv=(
-            str(java.program(places)),
+            str(java.program(install_paths)),
             "-Xmx256m",
             "-cp",
             classes,

@@ -15,20 +15,20 @@ from pathlib import Path
 
 from confluent_kafka import Producer
 
-from deploy.local.ports import Ports
+from deploy.config.port_map import PortMap
 from deploy.local.stack import Stack
 from streaming.contracts import topics
 from streaming.contracts.codec import decode
 from streaming.contracts.model import FeatureSpec, ModelContract
 from streaming.contracts.records import DriftVerdict
 from streaming.contracts.topics import applications_topic
-from streaming.engines.artifacts import ArtifactStore
-from streaming.engines.flink import Flink, submit
-from streaming.engines.kafka_log import KafkaLog
+from streaming.engines.artifact_store import ArtifactStore
+from streaming.engines.flink.client import Flink, submit
+from streaming.engines.kafka.log import KafkaLog
 from tests.background import Background
 from tests.bench.figures import ManyModels, spread
 from tests.bench.job_stack import job_cpu, job_settings, job_stack
-from tests.promoting import promote_each
+from tests.promotions import promote_each
 
 PORT_OFFSET = 3300
 WINDOW, DISORDER = 30.0, 1.0
@@ -48,7 +48,7 @@ def contract(number: int) -> ModelContract:
         time="at",
         partitions=1,
         window_seconds=WINDOW,
-        disorder_seconds=DISORDER,
+        max_out_of_orderness_seconds=DISORDER,
         features=(
             *(FeatureSpec(name=f"n{i}", kind="number") for i in range(NUMBERS)),
             *(FeatureSpec(name=f"c{i}", kind="text", categorical=True) for i in range(CATEGORIES)),
@@ -98,7 +98,7 @@ class ModelsBench:
         self.contracts = [contract(number) for number in range(models)]
         self.rate = rate
         self.windows = windows
-        self.ports = Ports().shifted(PORT_OFFSET)
+        self.ports = PortMap().shifted(PORT_OFFSET)
         self.home = home
         self.settings = job_settings(home, self.ports, *self.contracts, group="many")
 

@@ -20,14 +20,14 @@ from apache_beam.utils.timestamp import MIN_TIMESTAMP
 from apache_beam.utils.windowed_value import WindowedValue
 
 from streaming.contracts.topics import DRIFT_VERDICTS, WINDOW_STATISTICS
-from streaming.engines.arrivals import Arrival, packed
-from streaming.engines.flink import Flink, options
-from streaming.engines.job import JobSettings
-from streaming.engines.judge import SCHEMAS, SUMMARIES, CloseAndJudge
-from streaming.engines.kafka_sink import WriteRecords
-from streaming.engines.partials import WindowPartial
-from streaming.engines.reading import Fetch, Reading, Step
-from streaming.engines.windows import NEVER_MS
+from streaming.engines.flink.client import Flink, options
+from streaming.job.close_windows import SCHEMAS, SUMMARIES, CloseAndJudge
+from streaming.job.settings import JobSettings
+from streaming.job.write_records import WriteRecords
+from streaming.windowing.accumulator import WindowPartial
+from streaming.windowing.assignment import NEVER_MS
+from streaming.windowing.completeness import Arrival, packed
+from streaming.windowing.event_reader import Fetch, Reading, Step
 from tests.bench.rows import RowByRow
 
 Way = Literal["shipped", "inside", "best"]

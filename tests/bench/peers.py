@@ -22,14 +22,14 @@ import msgspec
 from streaming.contracts.codec import encode
 from streaming.contracts.model import ModelContract
 from streaming.drift import DriftHistory, DriftRules
-from streaming.engines.artifacts import ArtifactStore
-from streaming.engines.job import ModelJob
-from streaming.engines.judge import ModelSteps
-from streaming.engines.kafka_shard import reader
-from streaming.engines.kafka_source import as_fetch
-from streaming.engines.partials import WindowPartial
-from streaming.engines.reading import Reading, Step
-from streaming.engines.schema_desk import SchemaKept
+from streaming.engines.artifact_store import ArtifactStore
+from streaming.engines.kafka.shard_reader import reader
+from streaming.job.close_windows import ModelSteps
+from streaming.job.read_events import as_fetch
+from streaming.job.schema_step import SchemaKept
+from streaming.job.settings import ModelJob
+from streaming.windowing.accumulator import WindowPartial
+from streaming.windowing.event_reader import Reading, Step
 from tests.bench.figures import Round
 from tests.bench.rows import RowByRow
 

@@ -11,9 +11,9 @@ from typing import Any
 import httpx
 import psutil
 
+from deploy.config.paths import install_paths
 from deploy.local.stack import Stack
 from deploy.setup import java
-from deploy.setup.places import places
 from tests.bench.job_stack import TASKMANAGER, WORKERS
 
 JOBMANAGER = "flink-jobmanager"
@@ -59,7 +59,7 @@ class Probe:
 
     def histogram(self) -> str:
         """The TaskManager's living objects by class. Java collects all garbage for it."""
-        jcmd = Path(java.program(places())).with_name("jcmd")
+        jcmd = Path(java.program(install_paths())).with_name("jcmd")
         told = subprocess.run(
             [str(jcmd), str(self._pid(TASKMANAGER)), "GC.class_histogram"],
             capture_output=True,

@@ -15,8 +15,8 @@ import numpy as np
 
 from deploy.demo import messages
 from deploy.demo.trips import generate
-from retrain.engines.kafka_examples import LogExamples
-from retrain.engines.tfx_run import TfxTrainer
+from retrain.engines.kafka.examples import LogExamples
+from retrain.engines.tfx.trainer import TfxTrainer
 from retrain.models.big_tipper.contract import FEATURES
 from retrain.ports import Progress, TrainingJob
 from streaming.contracts.log import MemoryLog

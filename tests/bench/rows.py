@@ -5,12 +5,12 @@ from __future__ import annotations
 import pyarrow as pa
 
 from streaming import summary
-from streaming.contracts.errors import Unreadable
+from streaming.contracts.errors import DecodeError
 from streaming.contracts.events import Event, decode_event
 from streaming.contracts.model import ModelContract
-from streaming.engines.partials import WindowPartial
-from streaming.engines.reading import Reading
-from streaming.engines.windows import NEVER_MS
+from streaming.windowing.accumulator import WindowPartial
+from streaming.windowing.assignment import NEVER_MS
+from streaming.windowing.event_reader import Reading
 
 ROWS = 1000
 _STEP_MS = 10
@@ -30,7 +30,7 @@ class RowByRow:
         """One record."""
         try:
             event = decode_event(value, self.contract, now=now)
-        except Unreadable:
+        except DecodeError:
             return
         windowing, at = self.reading.windows, int(event.time * 1000)
         seen = (at - windowing.disorder_ms) // _STEP_MS * _STEP_MS

@@ -14,12 +14,12 @@ import httpx
 import numpy as np
 import psutil
 
-from deploy.configuration import PROJECT
+from deploy.config.loader import PROJECT
+from deploy.config.paths import install_paths
 from deploy.demo import messages
 from deploy.demo.trips import generate
-from deploy.setup.places import places
-from serving.engines.envoy import write_bootstrap
-from serving.engines.envoy_config import Endpoint, EnvoyLayout
+from serving.engines.envoy.config import Endpoint, EnvoyLayout
+from serving.engines.envoy.router import write_bootstrap
 from tests.bench.figures import Ratio, Round, Spread, ratio, spread
 
 MODEL = "big_tipper"
@@ -98,7 +98,7 @@ class ServingBench:
             endpoints={"stable": end, "control": end, "canary": end},
         )
         file = write_bootstrap(self.home / "envoy", layout)
-        argv = [str(places().venv_bin / "envoy"), "-c", str(file), "--base-id", "77"]
+        argv = [str(install_paths().venv_bin / "envoy"), "-c", str(file), "--base-id", "77"]
         url = f"http://127.0.0.1:{ENVOY}/v1/models/{MODEL}"
         argv += ["--concurrency", "1", "--log-level", "warning"]
         with _running(argv, self.home / "envoy.log", url, "AVAILABLE") as process:

@@ -14,25 +14,25 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from deploy.local.ports import Ports
+from deploy.config.port_map import PortMap
 from streaming.contracts import topics
 from streaming.contracts.codec import decode
 from streaming.contracts.log import Message
 from streaming.contracts.model import ModelContract
 from streaming.contracts.records import DriftVerdict, Record, WindowSummary
 from streaming.contracts.topics import applications_topic
-from streaming.engines.artifacts import ArtifactStore
-from streaming.engines.flink import Flink, submit
-from streaming.engines.kafka_log import KafkaLog
+from streaming.engines.artifact_store import ArtifactStore
+from streaming.engines.flink.client import Flink, submit
+from streaming.engines.kafka.log import KafkaLog
 from tests.bench.figures import Series, Soak, spread
 from tests.bench.growth import EVERY, series
 from tests.bench.job_stack import job_settings, job_stack
 from tests.bench.probe import MEASURES, Probe
 from tests.bench.soak_traffic import DISORDER, WINDOW, Events, soaked
-from tests.promoting import promote_each
+from tests.promotions import promote_each
 from tests.streaming.engines.checker import problems
-from tests.streaming.engines.counted import TOPICS, Counted
-from tests.streaming.engines.paced import Paced
+from tests.streaming.engines.collector import TOPICS, Counted
+from tests.streaming.engines.producer import Paced
 
 PORT_OFFSET = 4100
 MODELS, RATE = 10, 200.0
@@ -71,7 +71,7 @@ class SoakBench:
 
     def __init__(self, home: Path) -> None:
         self.home = home
-        self.ports = Ports().shifted(PORT_OFFSET)
+        self.ports = PortMap().shifted(PORT_OFFSET)
         self.contracts = [soaked(number) for number in range(MODELS)]
         self.settings = job_settings(home, self.ports, *self.contracts, group="soak")
         self.seen = Seen(counted={one.model: Counted() for one in self.contracts})

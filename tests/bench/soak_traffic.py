@@ -19,7 +19,7 @@ def soaked(number: int) -> ModelContract:
     return replace(
         made,
         window_seconds=WINDOW,
-        disorder_seconds=DISORDER,
+        max_out_of_orderness_seconds=DISORDER,
         partitions=2,
         features=(replace(first, required=True), *others),  # so that `BAD` is bad
     )

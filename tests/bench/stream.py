@@ -10,9 +10,9 @@ from typing import Any
 
 import numpy as np
 
+from deploy.config.port_map import HOST, PortMap
 from deploy.demo import messages
 from deploy.demo.trips import generate
-from deploy.local.ports import HOST, Ports
 from deploy.local.stack import Stack
 from retrain.models.big_tipper.contract import CODE, FEATURES
 from streaming.contracts import topics
@@ -21,9 +21,9 @@ from streaming.contracts.log import Message
 from streaming.contracts.model import ModelContract
 from streaming.contracts.records import DriftVerdict
 from streaming.contracts.topics import applications_topic
-from streaming.engines import flink
-from streaming.engines.job import JobSettings
-from streaming.engines.kafka_log import KafkaLog
+from streaming.engines.flink import client
+from streaming.engines.kafka.log import KafkaLog
+from streaming.job.settings import JobSettings
 from tests.bench.child import Child
 from tests.bench.feeding import Feed, producer, send
 from tests.bench.figures import Ratio, Round, Spread, ratio, spread
@@ -45,7 +45,7 @@ CONTRACT = ModelContract(
     features=FEATURES,
     schema_path=str(CODE.schema),
     window_seconds=WINDOW,
-    disorder_seconds=DISORDER,
+    max_out_of_orderness_seconds=DISORDER,
 )
 
 
@@ -56,7 +56,7 @@ class StreamBench:
         self.home = home
         self.rounds = rounds
         self.events = events
-        self.ports = Ports().shifted(PORT_OFFSET)
+        self.ports = PortMap().shifted(PORT_OFFSET)
         self.bootstrap = f"{HOST}:{self.ports.kafka}"
 
     def run(self, live_seconds: float) -> tuple[tuple[Ratio, ...], Spread]:
@@ -69,7 +69,7 @@ class StreamBench:
             log = KafkaLog(self.bootstrap)
             events = applications_topic(CONTRACT.events_topic, partitions=1)
             log.ensure([*topics.RECORD_TOPICS, events])
-            flink.submit(self._settings())
+            client.submit(self._settings())
             told = log.follow(
                 [topics.WINDOW_STATISTICS.name, topics.DRIFT_VERDICTS.name], from_start=True
             )

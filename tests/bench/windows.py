@@ -14,6 +14,7 @@ import pyarrow as pa
 
 from deploy.demo import messages
 from deploy.demo.trips import generate
+from streaming.baseline.merge import build_reference
 from streaming.contracts.model import FeatureSpec, ModelContract
 from streaming.contracts.records import DriftVerdict, WindowSummary
 from streaming.drift import (
@@ -23,16 +24,15 @@ from streaming.drift import (
     judge_drift,
     prepare_reference,
 )
-from streaming.engines.artifacts import ArtifactStore
-from streaming.engines.decode import Decoded, Decoder
-from streaming.engines.partials import Partials, WindowPartial
-from streaming.engines.reading import Reading
-from streaming.engines.summarise import Summaries
-from streaming.engines.windows import Settled
+from streaming.engines.artifact_store import ArtifactStore
 from streaming.grid import TOP, bucket_middle
-from streaming.reference import build_reference
-from streaming.summary import MOST_PARTIAL_VALUES
-from streaming.summary.sample import MOST_ROWS as MOST_SAMPLED
+from streaming.job.summary import Summaries
+from streaming.summary import MAX_PARTIAL_VALUES
+from streaming.summary.sample import MAX_ROWS as MAX_SAMPLED
+from streaming.windowing.accumulator import Partials, WindowPartial
+from streaming.windowing.assignment import Settled
+from streaming.windowing.decode import Decoded, Decoder
+from streaming.windowing.event_reader import Reading
 
 FETCH = 5000
 _WORD = 8
@@ -161,7 +161,7 @@ def hostile_rows(contract: ModelContract, rows: int) -> pa.RecordBatch:
     """Rows that fill a summary as far as so many can: every magnitude once, no text twice."""
     ids = np.linspace(-TOP, TOP, rows).astype(np.int64)
     numbers = pa.array(bucket_middle(ids))
-    texts = pa.array([f"{at:0{contract.most_text_bytes}d}" for at in range(rows)])
+    texts = pa.array([f"{at:0{contract.max_text_bytes}d}" for at in range(rows)])
     columns = [texts if spec.kind == "text" else numbers for spec in contract.features]
     return pa.RecordBatch.from_arrays(columns, [spec.name for spec in contract.features])
 
@@ -169,7 +169,7 @@ def hostile_rows(contract: ModelContract, rows: int) -> pa.RecordBatch:
 def bound(contract: ModelContract) -> int:
     """Bytes that no part of a summary exceeds: each bucket of the grid once, the most values."""
     number = (2 * TOP + 1) * 2 * _WORD
-    text = MOST_PARTIAL_VALUES * (contract.most_text_bytes + 2 * _WORD)
-    sample = MOST_SAMPLED * (4 * len(contract.features) + _WORD)
+    text = MAX_PARTIAL_VALUES * (contract.max_text_bytes + 2 * _WORD)
+    sample = MAX_SAMPLED * (4 * len(contract.features) + _WORD)
     by_value = [one.kind == "text" or one.categorical for one in contract.features]
     return sample + sum(text if one else number for one in by_value)

@@ -13,12 +13,12 @@ import jsonschema  # type: ignore[import-untyped]
 import pytest
 import yaml
 
+from deploy.app.deployment import Deployment
+from deploy.config.paths import install_paths
+from deploy.config.port_map import PortMap
 from deploy.docker.phase import switch
 from deploy.docker.prepare import prepare
-from deploy.local.ports import Ports
-from deploy.setup.places import places
-from deploy.wiring import House
-from streaming.contracts.errors import Misconfigured
+from streaming.contracts.errors import ConfigurationError
 from tests.deploy.promtool import PROJECT, promtool
 
 COMPOSE: dict[str, Any] = yaml.safe_load((PROJECT / "docker-compose.yml").read_text())
@@ -79,7 +79,7 @@ def test_services_wait_for_services_that_exist_and_can_be_healthy() -> None:
 
 
 def test_ports_agree_with_the_code() -> None:
-    ports = Ports()
+    ports = PortMap()
     text = (PROJECT / "docker-compose.yml").read_text()
     for name, port in ports.named().items():
         if not name.startswith(("shadow", "demo_metrics", "stream_metrics")):
@@ -115,34 +115,34 @@ def test_the_image_is_hash_locked_compiled_and_not_root() -> None:
 
 
 @pytest.fixture
-def house(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> House:
+def deployment(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Deployment:
     monkeypatch.setenv("DRIFTLINE_HOME", str(tmp_path))
     monkeypatch.setenv("DRIFTLINE__LOCAL__FOLDER", '""')
-    demo = House.load(PROJECT / "deploy" / "demo.yaml")
+    demo = Deployment.load(PROJECT / "deploy" / "demo.yaml")
     assert demo.home == tmp_path
     prepare(demo)
     return demo
 
 
 @pytest.mark.engine
-def test_what_prepare_writes_is_taken_by_prometheus_and_envoy(house: House) -> None:
-    file = house.home / "prometheus" / "prometheus.yml"
+def test_what_prepare_writes_is_taken_by_prometheus_and_envoy(deployment: Deployment) -> None:
+    file = deployment.home / "prometheus" / "prometheus.yml"
     assert "SUCCESS" in promtool("check", "config", "--syntax-only", file)
-    bootstrap = house.home / "envoy" / "bootstrap.json"
-    envoy = places().venv_bin / "envoy"
+    bootstrap = deployment.home / "envoy" / "bootstrap.json"
+    envoy = install_paths().venv_bin / "envoy"
     command = [str(envoy), "-c", str(bootstrap), "--mode", "validate", "--use-dynamic-base-id"]
     done = subprocess.run(command, check=False, capture_output=True, timeout=60)
     assert done.returncode == 0, done.stderr.decode()
-    listener = (house.home / "envoy" / "lds.json").read_text()
+    listener = (deployment.home / "envoy" / "lds.json").read_text()
     assert '"0.0.0.0"' in listener
 
 
-def test_the_traffic_is_told_what_to_do(house: House) -> None:
-    switch(house, "shifted")
-    told = json.loads((house.home / "demo" / "traffic-control.json").read_text())
+def test_the_traffic_is_told_what_to_do(deployment: Deployment) -> None:
+    switch(deployment, "shifted")
+    told = json.loads((deployment.home / "demo" / "traffic-control.json").read_text())
     assert told == {"phase": "shifted", "predict": True, "new_column": False}
-    switch(house, "ordinary", new_column=True)
-    told = json.loads((house.home / "demo" / "traffic-control.json").read_text())
+    switch(deployment, "ordinary", new_column=True)
+    told = json.loads((deployment.home / "demo" / "traffic-control.json").read_text())
     assert told == {"phase": "ordinary", "predict": True, "new_column": True}
-    with pytest.raises(Misconfigured, match="unknown"):
-        switch(house, "sideways")
+    with pytest.raises(ConfigurationError, match="unknown"):
+        switch(deployment, "sideways")

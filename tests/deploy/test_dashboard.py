@@ -15,7 +15,7 @@ from deploy.grafana.board import FILE, dashboard, rendered
 from deploy.grafana.check import answers
 from deploy.grafana.expressions import expressions
 from deploy.grafana.names import KNOWN, metric_names
-from streaming.contracts.errors import Permanent, Unreachable
+from streaming.contracts.errors import PermanentError, UnavailableError
 from tests.deploy.promtool import promtool
 
 
@@ -107,10 +107,10 @@ def test_answers_counts_the_series_of_each_panel(prometheus: str) -> None:
 
 def test_a_refused_expression_is_an_error(prometheus: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(_Prometheus, "strict", True)
-    with pytest.raises(Permanent, match="parse error"):
+    with pytest.raises(PermanentError, match="parse error"):
         answers(prometheus)
 
 
 def test_a_silent_prometheus_is_an_error() -> None:
-    with pytest.raises(Unreachable):
+    with pytest.raises(UnavailableError):
         answers("http://127.0.0.1:9")

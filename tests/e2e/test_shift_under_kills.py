@@ -25,7 +25,7 @@ from streaming.contracts.records import (
     RetrainRequest,
     RolloutStatus,
 )
-from streaming.engines.kafka_log import KafkaLog
+from streaming.engines.kafka.log import KafkaLog
 from tests.e2e.conftest import Machine
 
 pytestmark = pytest.mark.e2e

@@ -52,7 +52,7 @@ RULES = RetrainRules(
     rollout_seconds=600.0,
     back_off_seconds=20.0,
     forget_windows=2,
-    most_windows=16,
+    max_windows=16,
 )
 
 WINDOW = 10.0

@@ -4,7 +4,7 @@ from collections.abc import Callable
 
 import pytest
 
-from retrain.memory import MemoryQueue, Requests
+from retrain.engines.memory import MemoryQueue, Requests
 from tests.retrain.builders import request
 from tests.retrain.queue_suite import SUITE, Bench
 

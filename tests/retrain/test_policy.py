@@ -56,7 +56,7 @@ def test_failures_back_off_twice_as_long_each_time_up_to_a_bound() -> None:
     decision = decide("initial", failed, RULES, now=NOW + 1_199)
     assert (decision.outcome, decision.code) == ("wait", "back-off")
     assert decide("initial", failed, RULES, now=NOW + 1_200).outcome == "start"
-    assert back_off(1_000, RULES) == RULES.most_back_off_seconds
+    assert back_off(1_000, RULES) == RULES.max_back_off_seconds
 
 
 def test_too_few_labels_wait_for_machines_and_refuse_people() -> None:

@@ -36,7 +36,7 @@ def test_a_shift_is_mixed_seventy_to_thirty_and_becomes_the_reference() -> None:
 
 
 def test_without_a_shift_the_newest_windows_are_taken_up_to_the_bound() -> None:
-    chosen = select([note(n) for n in range(20)], RetrainRules(most_rows=250))
+    chosen = select([note(n) for n in range(20)], RetrainRules(max_rows=250))
     assert chosen.rows == 250
     assert chosen.events == (OffsetRange(topic="t", partition=0, start=1750, stop=2000),)
     assert chosen.after_shift == ()
@@ -110,7 +110,7 @@ notes = st.lists(
 def test_a_selection_is_bounded_without_overlap_and_repeats(
     windows: list[WindowNote], most: int, shift: float | None
 ) -> None:
-    rules = RetrainRules(most_rows=most)
+    rules = RetrainRules(max_rows=most)
     chosen = select(windows, rules, shift_start=shift)
     replayed = offsets(chosen.events)
     assert len(replayed) == sum(r.stop - r.start for r in chosen.events) <= most

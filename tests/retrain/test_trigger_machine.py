@@ -11,8 +11,8 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, 
 
 from retrain.handlers import Step, TriggerState, handle, tick
 from streaming.contracts.records import (
-    Answer,
     AnyRecord,
+    CommandReply,
     DriftOutcome,
     QualityCause,
     QualityOutcome,
@@ -51,7 +51,7 @@ class TriggerLives(RuleBasedStateMachine):
         self.open: RetrainRequest | None = None
         self.published: dict[str, int] = {}
         self.requests: list[RetrainRequest] = []
-        self.answers: list[Answer] = []
+        self.answers: list[CommandReply] = []
         self.delivered: list[AnyRecord] = []
 
     # ------------------------------------------------------------ delivery
@@ -72,7 +72,7 @@ class TriggerLives(RuleBasedStateMachine):
         for record in again.records:
             if isinstance(record, RetrainRequest):
                 self._requested(record)
-            elif isinstance(record, Answer):
+            elif isinstance(record, CommandReply):
                 self.answers.append(record)
 
     def _requested(self, request: RetrainRequest) -> None:
@@ -243,7 +243,7 @@ class TriggerLives(RuleBasedStateMachine):
 
     @invariant()
     def stays_bounded(self) -> None:
-        assert len(self.state.windows) <= RULES.most_windows
+        assert len(self.state.windows) <= RULES.max_windows
         assert len(self.state.said) <= 32
 
     @invariant()

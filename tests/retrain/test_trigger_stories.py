@@ -12,8 +12,8 @@ from retrain.handlers import TriggerState, handle, tick
 from retrain.policy import RetrainRules
 from retrain.trigger import consider
 from streaming.contracts.records import (
-    Answer,
     AnyRecord,
+    CommandReply,
     Record,
     RetrainFailure,
     RetrainProgress,
@@ -75,8 +75,8 @@ class Story:
         return [record for record in self.out if isinstance(record, RetrainRequest)]
 
     @property
-    def answers(self) -> list[Answer]:
-        return [record for record in self.out if isinstance(record, Answer)]
+    def answers(self) -> list[CommandReply]:
+        return [record for record in self.out if isinstance(record, CommandReply)]
 
 
 def live() -> Story:
@@ -324,7 +324,7 @@ def test_the_state_stays_small() -> None:
     story = live()
     for number in range(10, 800):
         story.hears(verdict(number, "drifted" if number % 3 else "suspected"))
-    assert len(story.state.windows) <= RULES.most_windows
+    assert len(story.state.windows) <= RULES.max_windows
     assert len(msgspec.json.encode(story.state)) < 40_000
     replayed = verdict(20, "drifted")
     before = story.state

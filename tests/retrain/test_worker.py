@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from msgspec.structs import replace
 
-from retrain.memory import MemoryQueue, MemoryStore, Requests
+from retrain.engines.memory import MemoryQueue, MemoryStore, Requests
 from retrain.ports import (
     ExampleSet,
     OnProgress,
@@ -19,8 +19,8 @@ from retrain.ports import (
 from retrain.worker import Worker
 from streaming.contracts.clock import ManualClock
 from streaming.contracts.codec import decode
-from streaming.contracts.errors import Temporary
-from streaming.contracts.identity import digest
+from streaming.contracts.errors import TemporaryError
+from streaming.contracts.ids import digest
 from streaming.contracts.log import MemoryLog
 from streaming.contracts.model import ModelContract
 from streaming.contracts.records import (
@@ -73,7 +73,7 @@ class FakeExamples:
         return ExampleSet(folder=folder, rows=800, rows_after_shift=500, unlabelled=9, unusable=1)
 
 
-class House:
+class Deployment:
     """A log, a queue and a store, and workers that come and go."""
 
     def __init__(self, scratch: Path) -> None:
@@ -116,20 +116,20 @@ class House:
 
 
 @pytest.fixture
-def house(tmp_path: Path) -> House:
-    return House(tmp_path)
+def deployment(tmp_path: Path) -> Deployment:
+    return Deployment(tmp_path)
 
 
-def test_a_request_becomes_a_version_with_its_progress_told(house: House) -> None:
-    house.requests.put(request())
-    worker, _ = house.worker()
+def test_a_request_becomes_a_version_with_its_progress_told(deployment: Deployment) -> None:
+    deployment.requests.put(request())
+    worker, _ = deployment.worker()
     assert worker.run_once(0.0) == "published"
-    (version,) = house.versions()
+    (version,) = deployment.versions()
     assert (version.version, version.blessed, version.training_rows) == (1, True, 800)
     assert version.caused_by == ("r1",)
     assert version.schema_version == 0
     assert version.artifact.uri.startswith("file:")
-    steps = [(p.component, p.state, p.step, p.steps) for p in house.progress()]
+    steps = [(p.component, p.state, p.step, p.steps) for p in deployment.progress()]
     assert steps == [
         ("Examples", "started", 1, 4),
         ("Examples", "done", 1, 4),
@@ -141,163 +141,171 @@ def test_a_request_becomes_a_version_with_its_progress_told(house: House) -> Non
         ("Publish", "done", 4, 4),
     ]
     assert worker.run_once(0.0) == "nothing"
-    assert list(house.scratch.iterdir()) == []
+    assert list(deployment.scratch.iterdir()) == []
 
 
-def test_the_next_number_is_one_above_the_highest_and_the_champion_is_given(house: House) -> None:
-    house.store.publish(model_version(4, "older"), built(house.scratch.parent / "four"))
-    house.requests.put(request(base_version=4))
-    worker, _ = house.worker()
+def test_the_next_number_is_one_above_the_highest_and_the_champion_is_given(
+    deployment: Deployment,
+) -> None:
+    deployment.store.publish(model_version(4, "older"), built(deployment.scratch.parent / "four"))
+    deployment.requests.put(request(base_version=4))
+    worker, _ = deployment.worker()
     worker.run_once(0.0)
-    assert house.versions()[0].version == 5
-    assert house.trainer.jobs[0].champion == house.store.path(MODEL, 4)
+    assert deployment.versions()[0].version == 5
+    assert deployment.trainer.jobs[0].champion == deployment.store.path(MODEL, 4)
 
 
-def test_an_unblessed_model_is_a_version_too(house: House) -> None:
-    house.trainer.blessed = False
-    house.requests.put(request())
-    assert house.worker()[0].run_once(0.0) == "published"
-    assert not house.versions()[0].blessed
+def test_an_unblessed_model_is_a_version_too(deployment: Deployment) -> None:
+    deployment.trainer.blessed = False
+    deployment.requests.put(request())
+    assert deployment.worker()[0].run_once(0.0) == "published"
+    assert not deployment.versions()[0].blessed
 
 
-def test_a_dead_workers_request_is_taken_over_once_and_then_fails(house: House) -> None:
+def test_a_dead_workers_request_is_taken_over_once_and_then_fails(deployment: Deployment) -> None:
     def die() -> None:
         raise Killed
 
-    house.trainer.before_end = die
-    house.requests.put(request())
+    deployment.trainer.before_end = die
+    deployment.requests.put(request())
     for number in (1, 2):
-        worker, queue = house.worker(f"w{number}")
+        worker, queue = deployment.worker(f"w{number}")
         with pytest.raises(Killed):
             worker.run_once(0.0)
         queue.lose()
-    worker, _ = house.worker("w3")
+    worker, _ = deployment.worker("w3")
     assert worker.run_once(0.0) == "failed"
-    (failure,) = house.failures()
+    (failure,) = deployment.failures()
     assert (failure.component, failure.attempt) == ("Trainer", 2)
     assert "The worker died in Trainer." in failure.reason
-    assert {(p.attempt, p.worker) for p in house.progress()} == {(1, "w1"), (2, "w2")}
-    assert not house.versions()
+    assert {(p.attempt, p.worker) for p in deployment.progress()} == {(1, "w1"), (2, "w2")}
+    assert not deployment.versions()
     assert worker.run_once(0.0) == "nothing"
 
 
-def test_a_takeover_that_works_gives_one_version(house: House) -> None:
+def test_a_takeover_that_works_gives_one_version(deployment: Deployment) -> None:
     deaths = iter([Killed()])
 
     def die_once() -> None:
         for death in deaths:
             raise death
 
-    house.trainer.before_end = die_once
-    house.requests.put(request())
-    first, queue = house.worker("w1")
+    deployment.trainer.before_end = die_once
+    deployment.requests.put(request())
+    first, queue = deployment.worker("w1")
     with pytest.raises(Killed):
         first.run_once(0.0)
     queue.lose()
-    assert house.worker("w2")[0].run_once(0.0) == "published"
-    assert len(house.versions()) == 1
+    assert deployment.worker("w2")[0].run_once(0.0) == "published"
+    assert len(deployment.versions()) == 1
 
 
-def test_a_request_whose_version_is_in_the_store_is_announced_not_trained(house: House) -> None:
-    house.requests.put(request())
-    worker, _ = house.worker()
+def test_a_request_whose_version_is_in_the_store_is_announced_not_trained(
+    deployment: Deployment,
+) -> None:
+    deployment.requests.put(request())
+    worker, _ = deployment.worker()
     worker.run_once(0.0)
-    house.requests.put(request())
+    deployment.requests.put(request())
     assert worker.run_once(0.0) == "known"
-    assert len(house.trainer.jobs) == 1
-    first, second = house.versions()
+    assert len(deployment.trainer.jobs) == 1
+    first, second = deployment.versions()
     assert first == second
 
 
-def test_a_request_that_failed_once_is_not_tried_again(house: House) -> None:
+def test_a_request_that_failed_once_is_not_tried_again(deployment: Deployment) -> None:
     def gate() -> None:
         raise TrainingFailed("Column gone.", component="Gate", advice="Mend it.")
 
-    house.trainer.before_end = gate
-    house.requests.put(request())
-    worker, _ = house.worker()
+    deployment.trainer.before_end = gate
+    deployment.requests.put(request())
+    worker, _ = deployment.worker()
     assert worker.run_once(0.0) == "failed"
-    (failure,) = house.failures()
+    (failure,) = deployment.failures()
     assert (failure.component, failure.reason, failure.advice) == (
         "Gate",
         "Column gone.",
         "Mend it.",
     )
-    assert [p.state for p in house.progress()][-1] == "failed"
-    house.requests.put(request())
+    assert [p.state for p in deployment.progress()][-1] == "failed"
+    deployment.requests.put(request())
     assert worker.run_once(0.0) == "known"
-    assert len(house.failures()) == 1
+    assert len(deployment.failures()) == 1
 
 
-def test_a_passing_trouble_is_tried_again_by_the_same_worker(house: House) -> None:
-    troubles = iter([Temporary("Kafka hiccup.", delay_seconds=7.0)])
+def test_a_passing_trouble_is_tried_again_by_the_same_worker(deployment: Deployment) -> None:
+    troubles = iter([TemporaryError("Kafka hiccup.", delay_seconds=7.0)])
 
     def trouble() -> None:
         for error in troubles:
             raise error
 
-    house.trainer.before_end = trouble
-    house.requests.put(request())
-    assert house.worker()[0].run_once(0.0) == "published"
-    assert [p.attempt for p in house.progress() if p.component == "Publish"] == [2, 2]
-    assert house.clock.now() == 1_007.0
+    deployment.trainer.before_end = trouble
+    deployment.requests.put(request())
+    assert deployment.worker()[0].run_once(0.0) == "published"
+    assert [p.attempt for p in deployment.progress() if p.component == "Publish"] == [2, 2]
+    assert deployment.clock.now() == 1_007.0
 
 
-def test_an_unknown_error_ends_in_a_failure_that_names_it(house: House) -> None:
+def test_an_unknown_error_ends_in_a_failure_that_names_it(deployment: Deployment) -> None:
     def bug() -> None:
         raise ZeroDivisionError("division by zero")
 
-    house.trainer.before_end = bug
-    house.requests.put(request())
-    assert house.worker()[0].run_once(0.0) == "failed"
-    (failure,) = house.failures()
+    deployment.trainer.before_end = bug
+    deployment.requests.put(request())
+    assert deployment.worker()[0].run_once(0.0) == "failed"
+    (failure,) = deployment.failures()
     assert failure.reason == ("2 attempts gave no version. ZeroDivisionError: division by zero")
     assert failure.component == "Trainer"
 
 
-def test_past_its_deadline_a_request_is_refused_before_and_after_training(house: House) -> None:
-    house.requests.put(request("late", deadline=999.0))
-    assert house.worker()[0].run_once(0.0) == "failed"
-    assert "deadline passed 1 s ago" in house.failures()[0].reason
-    assert not house.trainer.jobs
-    house.trainer.before_end = lambda: house.clock.advance(10_000.0)
-    house.requests.put(request("slow"))
-    assert house.worker()[0].run_once(0.0) == "failed"
-    assert house.failures()[1].component == "Publish"
-    assert not house.versions()
+def test_past_its_deadline_a_request_is_refused_before_and_after_training(
+    deployment: Deployment,
+) -> None:
+    deployment.requests.put(request("late", deadline=999.0))
+    assert deployment.worker()[0].run_once(0.0) == "failed"
+    assert "deadline passed 1 s ago" in deployment.failures()[0].reason
+    assert not deployment.trainer.jobs
+    deployment.trainer.before_end = lambda: deployment.clock.advance(10_000.0)
+    deployment.requests.put(request("slow"))
+    assert deployment.worker()[0].run_once(0.0) == "failed"
+    assert deployment.failures()[1].component == "Publish"
+    assert not deployment.versions()
 
 
-def test_an_unknown_model_is_refused_with_the_known_ones(house: House) -> None:
-    worker, _ = house.worker()
+def test_an_unknown_model_is_refused_with_the_known_ones(deployment: Deployment) -> None:
+    worker, _ = deployment.worker()
     worker.contracts = {}
-    house.requests.put(request())
+    deployment.requests.put(request())
     assert worker.run_once(0.0) == "failed"
-    assert house.failures()[0].reason == f"This worker knows no model, not {MODEL}."
+    assert deployment.failures()[0].reason == f"This worker knows no model, not {MODEL}."
 
 
-def test_a_number_that_somebody_took_meanwhile_is_skipped(house: House) -> None:
+def test_a_number_that_somebody_took_meanwhile_is_skipped(deployment: Deployment) -> None:
     def taken() -> None:
-        house.store.publish(model_version(1, "other"), built(house.scratch.parent / "other"))
+        deployment.store.publish(
+            model_version(1, "other"), built(deployment.scratch.parent / "other")
+        )
 
-    house.trainer.before_end = taken
-    house.requests.put(request())
-    assert house.worker()[0].run_once(0.0) == "published"
-    assert house.versions()[0].version == 2
+    deployment.trainer.before_end = taken
+    deployment.requests.put(request())
+    assert deployment.worker()[0].run_once(0.0) == "published"
+    assert deployment.versions()[0].version == 2
 
 
-def test_unreachable_kafka_leaves_the_request_in_the_queue(house: House) -> None:
-    worker, _ = house.worker()
+def test_unreachable_kafka_leaves_the_request_in_the_queue(deployment: Deployment) -> None:
+    worker, _ = deployment.worker()
 
     class DeadLog(MemoryLog):
         def append(self, records: object, *, topic: object = None) -> None:
-            raise Temporary("No Kafka.", delay_seconds=3.0)
+            raise TemporaryError("No Kafka.", delay_seconds=3.0)
 
-    worker.log = DeadLog(clock=house.clock)
-    house.requests.put(request())
+    worker.log = DeadLog(clock=deployment.clock)
+    deployment.requests.put(request())
     turns = iter([True, False])
     worker.run(lambda: next(turns))
-    assert house.clock.now() == 1_003.0
-    worker.log = house.log
+    assert deployment.clock.now() == 1_003.0
+    worker.log = deployment.log
     assert worker.run_once(0.0) == "published"
 
 
@@ -308,27 +316,31 @@ def schema_version(number: int, text: str, sha: str = "") -> SchemaVersion:
     )  # fmt: skip
 
 
-def test_a_retrain_is_held_against_the_newest_schema_and_says_so(house: House) -> None:
-    house.log.append([schema_version(1, "a"), schema_version(2, "b")])
-    house.log.append([replace(schema_version(9, "other"), model="another")])
+def test_a_retrain_is_held_against_the_newest_schema_and_says_so(deployment: Deployment) -> None:
+    deployment.log.append([schema_version(1, "a"), schema_version(2, "b")])
+    deployment.log.append([replace(schema_version(9, "other"), model="another")])
     seen: list[str] = []
-    house.trainer.before_end = lambda: seen.append(
-        (house.trainer.jobs[-1].schema or Path()).read_text()
+    deployment.trainer.before_end = lambda: seen.append(
+        (deployment.trainer.jobs[-1].schema or Path()).read_text()
     )
-    worker, _ = house.worker()
-    house.requests.put(request("r1"))
+    worker, _ = deployment.worker()
+    deployment.requests.put(request("r1"))
     assert worker.run_once(0.0) == "published"
-    (version,) = house.versions()
+    (version,) = deployment.versions()
     assert seen == ["b"]
     assert (version.schema_version, version.schema_digest) == (2, digest(b"b"))
     assert version.caused_by == ("r1", "s2")
 
 
-def test_a_schema_that_is_not_what_was_accepted_is_not_trained_under(house: House) -> None:
-    house.log.append([schema_version(1, "a", sha="0" * 64)])
-    worker, _ = house.worker()
-    house.requests.put(request("r1"))
+def test_a_schema_that_is_not_what_was_accepted_is_not_trained_under(
+    deployment: Deployment,
+) -> None:
+    deployment.log.append([schema_version(1, "a", sha="0" * 64)])
+    worker, _ = deployment.worker()
+    deployment.requests.put(request("r1"))
     assert worker.run_once(0.0) == "failed"
-    assert house.trainer.jobs == []
-    (failure,) = [r for r in house.told(RETRAIN_FAILURES.name) if isinstance(r, RetrainFailure)]
+    assert deployment.trainer.jobs == []
+    (failure,) = [
+        r for r in deployment.told(RETRAIN_FAILURES.name) if isinstance(r, RetrainFailure)
+    ]
     assert failure.component == "Schema"

@@ -13,11 +13,11 @@ from serving.rules import RolloutRules
 from serving.state import RolloutState
 from streaming.contracts.records import (
     Action,
-    Answer,
     AnyRecord,
     Artifact,
     CanaryVerdict,
     Command,
+    CommandReply,
     ModelVersion,
     Promotion,
     Record,
@@ -71,7 +71,7 @@ class Story:
         handlers.perform(step.actions, self.world.ports)
         return self
 
-    def ask(self, action: Action, number: int = 0, digest: str = "") -> Answer:
+    def ask(self, action: Action, number: int = 0, digest: str = "") -> CommandReply:
         self.commands += 1
         command = Command(
             record_id=f"command-{self.commands}",
@@ -85,7 +85,7 @@ class Story:
         )
         self.send(command)
         answer = self.records[-1]
-        assert isinstance(answer, Answer)
+        assert isinstance(answer, CommandReply)
         return answer
 
     def tick(self) -> Story:

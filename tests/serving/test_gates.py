@@ -8,7 +8,7 @@ from serving.gates import graded, judge_gates, judge_startup
 from serving.rules import RolloutRules
 from serving.state import Block
 from serving.verdict import judge
-from streaming.contracts.errors import Misconfigured
+from streaming.contracts.errors import ConfigurationError
 from streaming.contracts.records import GateResult
 
 RULES = RolloutRules()
@@ -130,5 +130,5 @@ def test_startup_is_a_gate_of_its_own() -> None:
     ],
 )
 def test_rules_that_cannot_work_are_refused(wrong: dict[str, object]) -> None:
-    with pytest.raises(Misconfigured):
+    with pytest.raises(ConfigurationError):
         RolloutRules(**wrong)  # type: ignore[arg-type]

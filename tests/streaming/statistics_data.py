@@ -14,9 +14,9 @@ import pyarrow as pa
 from hypothesis import settings
 
 from streaming import summary
+from streaming.baseline.merge import build_reference
 from streaming.contracts.model import FeatureSpec, ModelContract
 from streaming.contracts.records import ReferenceSummary, WindowSummary
-from streaming.reference import build_reference
 
 # A busy machine makes single examples slow; that is no failure.
 settings.register_profile("steady", deadline=None)

@@ -16,8 +16,8 @@ import tensorflow_transform as tft
 from retrain.models.big_tipper import big_tipper_export
 from retrain.models.big_tipper import big_tipper_features as spec
 
-MOST_STEPS = 1000
-MOST_EPOCHS = 6
+MAX_STEPS = 1000
+MAX_EPOCHS = 6
 """More of them learn a small set by heart: log loss doubles after 40."""
 RATE = 0.01
 EMBEDDING = 8
@@ -37,7 +37,7 @@ def run_fn(fn_args: Any) -> None:
     columns, label = _load(fn_args.train_files, transform.raw_feature_spec(), layer)
     model = build_model()
     batch = int((fn_args.custom_config or {}).get("batch", 256))
-    steps = min(fn_args.train_steps or MOST_STEPS, MOST_STEPS)
+    steps = min(fn_args.train_steps or MAX_STEPS, MAX_STEPS)
     _fit(model, columns, label, batch=batch, steps=steps)
     rows = big_tipper_export.first_rows(fn_args.eval_files)
     exporter = big_tipper_export.Exporter(model, layer, transform.raw_feature_spec())
@@ -71,7 +71,7 @@ def build_model() -> Any:
 
 def _fit(model: Any, columns: dict[str, Any], label: Any, *, batch: int, steps: int) -> None:
     in_epoch = max(1, len(label) // batch)
-    epochs = min(MOST_EPOCHS, max(1, steps // in_epoch))
+    epochs = min(MAX_EPOCHS, max(1, steps // in_epoch))
     wanted = min(steps, epochs * in_epoch)
     schedule = keras.optimizers.schedules.CosineDecay(RATE, wanted)
     model.compile(

@@ -15,7 +15,7 @@ from serving.engines.modelserver.library import library
 from serving.engines.modelserver.log import always, say
 from serving.engines.modelserver.policy import read_policy
 from serving.engines.modelserver.service import Service
-from streaming.contracts.errors import Misconfigured
+from streaming.contracts.errors import ConfigurationError
 
 _BEGAN = time.monotonic()
 _FIRST_LOAD_SECONDS = 120.0
@@ -53,7 +53,7 @@ async def _serve(options: argparse.Namespace, service: Service) -> None:
         runner = await rest.serve(service, options.host, options.rest_port, workers=options.workers)
     except OSError as error:
         server.stop(None)
-        raise Misconfigured(f"The REST port cannot be had: {error}.") from error
+        raise ConfigurationError(f"The REST port cannot be had: {error}.") from error
     say("ready", start_seconds=round(time.monotonic() - _BEGAN, 3))
     await stopped.wait()
     say("stopping")
@@ -72,7 +72,7 @@ def main() -> int:
         service = Service(options.model_name, options.base_path, faults=Faults(options.fault_file))
         service.versions.start(policy, wait_seconds=_FIRST_LOAD_SECONDS)
         asyncio.run(_serve(options, service))
-    except Misconfigured as error:
+    except ConfigurationError as error:
         say("refused-to-start", why=str(error))
         return 2
     service.versions.stop()

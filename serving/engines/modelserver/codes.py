@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from enum import IntEnum
 
-from streaming.contracts.errors import Permanent
+from streaming.contracts.errors import PermanentError
 
 
 class Code(IntEnum):
@@ -59,7 +59,7 @@ def http_status(code: Code) -> int:
     return _HTTP.get(code, 500)
 
 
-class Refused(Permanent):
+class Refused(PermanentError):
     """The server answers with this code and text instead of a result."""
 
     def __init__(self, code: Code, message: str) -> None:

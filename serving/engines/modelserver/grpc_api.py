@@ -33,7 +33,7 @@ from serving.engines.modelserver.protos import (
 )
 from serving.engines.modelserver.service import Service, check_filter, signature_of
 from serving.engines.modelserver.tensor_proto import decode, encode
-from streaming.contracts.errors import Misconfigured
+from streaming.contracts.errors import ConfigurationError
 
 _SERVING = b"\x08\x01"  # HealthCheckResponse{status: SERVING}
 _CODES = {code.value[0]: code for code in grpc.StatusCode}
@@ -111,7 +111,7 @@ def serve(service: Service, address: str, *, workers: int) -> grpc.Server:
 
     Raises
     ------
-    Misconfigured
+    ConfigurationError
         When the address cannot be had.
     """
     api = Grpc(service)
@@ -137,9 +137,9 @@ def serve(service: Service, address: str, *, workers: int) -> grpc.Server:
     try:
         bound = server.add_insecure_port(address)
     except RuntimeError as error:
-        raise Misconfigured(f"The address {address} cannot be had: {error}.") from error
+        raise ConfigurationError(f"The address {address} cannot be had: {error}.") from error
     if bound == 0:
-        raise Misconfigured(f"The address {address} is in use; choose another port.")
+        raise ConfigurationError(f"The address {address} is in use; choose another port.")
     server.start()
     return server
 

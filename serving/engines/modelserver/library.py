@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from serving.engines.modelserver.codes import Code, Refused
-from streaming.contracts.errors import Misconfigured
+from streaming.contracts.errors import ConfigurationError
 
 
 class Buffer(c.Structure):
@@ -85,7 +85,7 @@ def _path() -> Path:
         found = Path(folder) / "libtensorflow_cc.so.2"
         if found.exists():
             return found
-    raise Misconfigured(
+    raise ConfigurationError(
         "libtensorflow_cc.so.2 was not found in the package tensorflow; "
         "install the tensorflow wheel for Linux (make setup)."
     )

@@ -6,7 +6,7 @@ from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path
 
-from streaming.contracts.errors import Misconfigured
+from streaming.contracts.errors import ConfigurationError
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -45,14 +45,14 @@ def read_policy(text: str) -> Policy:
 
     Raises
     ------
-    Misconfigured
+    ConfigurationError
         For anything else.
     """
     if text in ("latest", "none"):
         return Policy(latest=int(text == "latest"))
     parts = text.split(",")
     if not all(part.strip().isdecimal() for part in parts):
-        raise Misconfigured(
+        raise ConfigurationError(
             f"--versions says {text!r}; expected latest, none or version numbers such as 3,4."
         )
     return Policy(specific=tuple(int(part) for part in parts))

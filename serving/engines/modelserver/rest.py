@@ -27,7 +27,7 @@ METRICS_PATH = "/monitoring/prometheus/metrics"
 _TARGET = r"/v1/models/([^/:]+)(?:/versions/(\d+)|/labels/([^/:]+))?"
 _ACTION = re.compile(rf"(?i){_TARGET}:(classify|regress|predict)")
 _STATUS = re.compile(rf"(?i){_TARGET}(/metadata)?")
-_MOST_BYTES = 256 << 20
+_MAX_BYTES = 256 << 20
 _SLOW_MS = 2.0
 _JSON = "application/json"
 VERSION_HEADER = "x-model-version"
@@ -139,7 +139,7 @@ def _request(message: Any, payload: Any, protocol: Any, writer: Any, task: Any) 
     """A request that may be larger than aiohttp's one megabyte."""
     loop = asyncio.get_running_loop()
     return web.BaseRequest(
-        message, payload, protocol, writer, task, loop, client_max_size=_MOST_BYTES
+        message, payload, protocol, writer, task, loop, client_max_size=_MAX_BYTES
     )
 
 

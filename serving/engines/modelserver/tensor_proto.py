@@ -31,7 +31,7 @@ _FIELDS = {
     23: "uint64_val",
 }
 _HALF = 19
-_MOST_VALUES = 1 << 27  # a repeated last value must not turn 100 bytes into all our memory
+_MAX_VALUES = 1 << 27  # a repeated last value must not turn 100 bytes into all our memory
 
 
 def decode(name: str, proto: Any) -> NDArray[Any]:
@@ -48,7 +48,7 @@ def decode(name: str, proto: Any) -> NDArray[Any]:
     if proto.tensor_shape.unknown_rank or min(shape, default=0) < 0:
         raise invalid(f"tensor parsing error: {name}")
     count = math.prod(shape)
-    if count > _MOST_VALUES:
+    if count > _MAX_VALUES:
         raise invalid(f"tensor parsing error: {name}")
     if proto.dtype == STRING:
         return strings(_filled(name, list(proto.string_val), count), shape)

@@ -30,7 +30,7 @@ from serving.engines.modelserver.tensor_proto import decode
 from serving.engines.modelserver.tensors import NUMBERS, STRING, strings
 
 FILE = Path("assets.extra") / "tf_serving_warmup_requests"
-_MOST_RECORDS = 1000  # TF Serving's own limit
+_MAX_RECORDS = 1000  # TF Serving's own limit
 _BATCHES = (1, 2, 32)
 
 Arrays = dict[str, NDArray[Any]]
@@ -58,7 +58,7 @@ def warm_up(model: SavedModel) -> int:
 def _replay(model: SavedModel, file: Path) -> tuple[int, dict[str, Arrays]]:
     """Run the file's requests; how many, and the last inputs of each signature."""
     count, seen = 0, dict[str, Arrays]()
-    for record in islice(records(file.read_bytes()), _MOST_RECORDS):
+    for record in islice(records(file.read_bytes()), _MAX_RECORDS):
         log = PredictionLog.FromString(record)
         if not log.HasField("predict_log"):
             continue

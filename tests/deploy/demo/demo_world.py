@@ -12,15 +12,15 @@ from deploy.demo.system import Addresses
 from streaming.contracts import topics
 from streaming.contracts.clock import ManualClock
 from streaming.contracts.codec import decode
-from streaming.contracts.errors import Permanent
-from streaming.contracts.identity import record_id
+from streaming.contracts.errors import PermanentError
+from streaming.contracts.ids import record_id
 from streaming.contracts.log import MemoryLog
 from streaming.contracts.model import ModelContract
 from streaming.contracts.records import (
-    Answer,
     Artifact,
     CanaryVerdict,
     Command,
+    CommandReply,
     DeadLetter,
     DriftVerdict,
     Metric,
@@ -47,7 +47,7 @@ WINDOW = 5.0
 ARTIFACT = Artifact(uri="file:///nowhere", digest="0")
 CONTRACT = ModelContract(
     model=MODEL, module="", events_topic="taxi.trips", labels_topic="taxi.tips", key="trip_id",
-    time="event_time", window_seconds=WINDOW, disorder_seconds=1.0,
+    time="event_time", window_seconds=WINDOW, max_out_of_orderness_seconds=1.0,
 )  # fmt: skip
 
 
@@ -147,7 +147,7 @@ class World:
 
     def status(self) -> TrafficStatus:
         if self.traffic_dies and self.live:
-            raise Permanent("The traffic process has died.")
+            raise PermanentError("The traffic process has died.")
         self._go_on()
         return TrafficStatus(
             at=self.clock.now(), phase=self.phase, phase_since=dict(self.since), sent=self.sent,
@@ -308,7 +308,7 @@ class World:
             return
         if self.refuses:
             self._say(
-                Answer, ("answer", command.record_id), to=command.record_id, accepted=False,
+                CommandReply, ("answer", command.record_id), to=command.record_id, accepted=False,
                 reason="no",
             )  # fmt: skip
         elif command.action == "accept-schema":

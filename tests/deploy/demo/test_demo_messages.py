@@ -11,7 +11,7 @@ import pytest
 from deploy.demo import messages
 from deploy.demo.trips import generate
 from retrain.models.big_tipper.contract import FEATURES
-from streaming.contracts.errors import Unreadable
+from streaming.contracts.errors import DecodeError
 from streaming.contracts.events import decode_event
 from streaming.contracts.model import ModelContract
 
@@ -41,7 +41,7 @@ def test_every_broken_event_is_refused(how: messages.Breakage, reason: str) -> N
     """With the reason that belongs to the breakage."""
     for row in ROWS[:50]:
         data = messages.event(messages.broken(row, how), key=KEY, time=TIME)
-        with pytest.raises(Unreadable) as refused:
+        with pytest.raises(DecodeError) as refused:
             decode_event(data, CONTRACT, now=1001.0)
         assert refused.value.reason == reason
 

@@ -10,7 +10,7 @@ import pytest
 
 from deploy.demo import report as reports
 from deploy.demo.report import Canary, CanaryStep, Events, Moment, Report, Version, Windows
-from streaming.contracts.errors import NotFound, Unreadable
+from streaming.contracts.errors import DecodeError, NotFoundError
 
 REPORT = Report(
     scenario="shift",
@@ -74,11 +74,11 @@ def test_another_form_is_refused(tmp_path: Path, change: dict[str, object]) -> N
     file = tmp_path / "report.json"
     tree = msgspec.json.decode(reports.encode(REPORT)) | change
     file.write_bytes(msgspec.json.encode(tree))
-    with pytest.raises(Unreadable, match="no report of this form"):
+    with pytest.raises(DecodeError, match="no report of this form"):
         reports.read(file)
 
 
 def test_no_report_is_not_found(tmp_path: Path) -> None:
     """The sentence says who writes it."""
-    with pytest.raises(NotFound, match="driftline demo"):
+    with pytest.raises(NotFoundError, match="driftline demo"):
         reports.read(tmp_path / "report.json")

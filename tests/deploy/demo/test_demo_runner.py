@@ -13,7 +13,7 @@ from deploy.demo.report import Report
 from deploy.demo.runner import Pace, run_demo
 from deploy.demo.scenarios import SCENARIOS, scenario_named
 from deploy.demo.view import View
-from streaming.contracts.errors import NotFound
+from streaming.contracts.errors import NotFoundError
 
 
 def _world_module() -> Any:
@@ -162,5 +162,5 @@ def test_the_new_column_becomes_a_version_of_the_schema(tmp_path: Path) -> None:
 def test_an_unknown_scenario_is_not_found() -> None:
     """The sentence lists the known ones."""
     known = "shift, concept, quiet, slow-canary, broken-schema, new-column"
-    with pytest.raises(NotFound, match=known):
+    with pytest.raises(NotFoundError, match=known):
         scenario_named("chaos")

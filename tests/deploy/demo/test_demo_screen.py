@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from rich.console import Console
 
-from deploy.demo import live, pictures
+from deploy.demo import charts, live
 from deploy.demo.runner import Pace, run_demo
 from deploy.demo.scenarios import scenario_named
 from deploy.demo.view import View
@@ -81,7 +81,7 @@ def test_a_terminal_gets_the_live_screen(tmp_path: Path, monkeypatch: pytest.Mon
 def test_pictures_are_drawn(tmp_path: Path) -> None:
     """SVG and PNG of what there is to show."""
     view, report = shown(live.Lines(Console(file=io.StringIO())), tmp_path)
-    names = {file.name for file in pictures.draw(view, report, tmp_path / "pictures")}
+    names = {file.name for file in charts.draw(view, report, tmp_path / "pictures")}
     assert {"rollout.png", "auc.png"} <= names
     for name in names:
         assert (tmp_path / "pictures" / name).read_bytes().startswith(b"\x89PNG")

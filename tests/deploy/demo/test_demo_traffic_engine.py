@@ -14,7 +14,7 @@ import pytest
 from deploy.demo.control import TrafficConfig, TrafficStatus
 from deploy.demo.process import TrafficProcess
 from retrain.models.big_tipper.contract import FEATURES
-from streaming.contracts.errors import Unreadable
+from streaming.contracts.errors import DecodeError
 from streaming.contracts.events import decode_event
 from streaming.contracts.model import ModelContract
 from streaming.contracts.topics import applications_topic
@@ -79,7 +79,7 @@ def wait(
 
 def test_counts_are_exact_and_phases_hold(bootstrap: str, splitter: str, tmp_path: Path) -> None:
     """What the traffic says it sent is what the broker has, and each phase makes its own kind."""
-    from streaming.engines.kafka_log import KafkaLog
+    from streaming.engines.kafka.log import KafkaLog
 
     log = KafkaLog(bootstrap)
     log.ensure([applications_topic(name, partitions=2) for name in ("taxi.trips", "taxi.tips")])
@@ -135,7 +135,7 @@ def test_counts_are_exact_and_phases_hold(bootstrap: str, splitter: str, tmp_pat
             try:
                 decode_event(message.value, CONTRACT, now=time.time())
                 usable += 1
-            except Unreadable as error:
+            except DecodeError as error:
                 reasons.append(error.reason)
         assert of_partition == sorted(of_partition)
         times += of_partition
@@ -154,7 +154,7 @@ def test_counts_are_exact_and_phases_hold(bootstrap: str, splitter: str, tmp_pat
 
 def test_a_dead_process_is_reported(bootstrap: str, tmp_path: Path) -> None:
     """The runner learns of a traffic process that ended by itself."""
-    from streaming.contracts.errors import Permanent
+    from streaming.contracts.errors import PermanentError
 
     traffic = TrafficProcess(tmp_path, tmp_path / "traffic.log")
     config = TrafficConfig(
@@ -162,5 +162,5 @@ def test_a_dead_process_is_reported(bootstrap: str, tmp_path: Path) -> None:
         envoy="http://127.0.0.1:1", folder=str(tmp_path), run="x", data="/does/not/exist.csv",
     )  # fmt: skip
     traffic.start(config)
-    with pytest.raises(Permanent, match="has died"):
+    with pytest.raises(PermanentError, match="has died"):
         wait(traffic, lambda status: status.finished)

@@ -16,7 +16,7 @@ from scipy.stats import norm, rankdata
 from deploy.demo.replay import LEAST_ROWS, Replay, read_trips
 from deploy.demo.shift import shift, turn
 from deploy.demo.trips import INTEGERS, NUMBERS, TEXTS, Trips, generate
-from streaming.contracts.errors import Misconfigured, NotFound
+from streaming.contracts.errors import ConfigurationError, NotFoundError
 
 Numbers = NDArray[np.float64]
 REAL = Path(__file__).resolve().parents[4] / "shared" / "data" / "chicago_taxi.csv"
@@ -161,9 +161,9 @@ def test_a_file_without_the_columns_is_refused(tmp_path: Path) -> None:
     """The sentence names what is missing."""
     file = tmp_path / "trips.csv"
     file.write_text("fare,tips\n3,1\n")
-    with pytest.raises(Misconfigured, match="lacks the columns company"):
+    with pytest.raises(ConfigurationError, match="lacks the columns company"):
         read_trips(file)
-    with pytest.raises(NotFound, match="cannot be read"):
+    with pytest.raises(NotFoundError, match="cannot be read"):
         read_trips(tmp_path / "none.csv")
 
 
@@ -172,7 +172,7 @@ def test_a_file_that_is_too_short_is_refused(tmp_path: Path) -> None:
     names = (*INTEGERS, *NUMBERS, *TEXTS, "tips")
     file = tmp_path / "trips.csv"
     file.write_text(",".join(names) + "\n" + ",".join("1" for _ in names) + "\n")
-    with pytest.raises(Misconfigured, match=f"1 usable rows; at least {LEAST_ROWS}"):
+    with pytest.raises(ConfigurationError, match=f"1 usable rows; at least {LEAST_ROWS}"):
         read_trips(file)
 
 

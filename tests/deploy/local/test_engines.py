@@ -15,15 +15,15 @@ import pytest
 from confluent_kafka import Consumer, Producer
 from confluent_kafka.admin import AdminClient, NewTopic
 
-from deploy.local import flink, specs
+from deploy.config.paths import install_paths
+from deploy.config.port_map import HOST, PortMap
+from deploy.local import flink, processes
 from deploy.local.memory import TaskMemory
-from deploy.local.ports import HOST, Ports
 from deploy.local.stack import Health, Stack
 from deploy.setup import java
-from deploy.setup.places import places
 
 pytestmark = pytest.mark.engine
-PORTS = Ports().shifted(int(os.environ.get("DRIFTLINE_TEST_PORTS", "15000")) + 500)
+PORTS = PortMap().shifted(int(os.environ.get("DRIFTLINE_TEST_PORTS", "15000")) + 500)
 
 
 @pytest.fixture(scope="module")
@@ -32,8 +32,8 @@ def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
     made = Stack(
         home,
         PORTS,
-        specs.engine_specs(home, PORTS, places()),
-        prepare=(lambda: specs.write_engine_configs(home, PORTS),),
+        processes.engine_specs(home, PORTS, install_paths()),
+        prepare=(lambda: processes.write_engine_configs(home, PORTS),),
     )
     made.up()
     yield made
@@ -106,7 +106,7 @@ def test_killed_taskmanager_registers_again(stack: Stack) -> None:
 
 
 def test_memory_flags_are_those_of_flinks_own_helper(stack: Stack, tmp_path: Path) -> None:
-    here = places()
+    here = install_paths()
     folder = flink.write_config(tmp_path, PORTS)
     done = subprocess.run(
         [

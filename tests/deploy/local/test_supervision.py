@@ -14,11 +14,11 @@ from pathlib import Path
 import psutil
 import pytest
 
-from deploy.local import supervise
-from deploy.local.ports import HOST, Ports
-from deploy.local.spec import Alive, ProcessSpec, Tcp
+from deploy.config.port_map import HOST, PortMap
+from deploy.local import supervisor
+from deploy.local.process_spec import Alive, ProcessSpec, Tcp
 from deploy.local.stack import Health, ProcessStatus, Stack
-from streaming.contracts.errors import Misconfigured, Unreachable
+from streaming.contracts.errors import ConfigurationError, UnavailableError
 
 SERVER = (
     "import os, socket, sys, time; s = socket.create_server(('127.0.0.1', int(sys.argv[1])));"
@@ -44,7 +44,7 @@ def make(tmp_path: Path) -> Iterator[Callable[..., Stack]]:
     made: list[Stack] = []
 
     def stack(*specs: ProcessSpec) -> Stack:
-        made.append(Stack(tmp_path, Ports(), specs))
+        made.append(Stack(tmp_path, PortMap(), specs))
         return made[-1]
 
     yield stack
@@ -168,21 +168,21 @@ def test_taken_port_is_refused_before_anything_starts(
 ) -> None:
     with socket.create_server((HOST, 0)) as taken:
         port = taken.getsockname()[1]
-        with pytest.raises(Misconfigured, match=f"Port {port}, which one needs"):
+        with pytest.raises(ConfigurationError, match=f"Port {port}, which one needs"):
             make(server("one", port)).up()
-    assert not supervise.wanted_file(tmp_path).exists()
+    assert not supervisor.wanted_file(tmp_path).exists()
 
 
 def test_process_that_cannot_start_is_explained_by_its_log(make: Callable[..., Stack]) -> None:
     argv = (sys.executable, "-c", "print('no such disk'); raise SystemExit(3)")
     broken = ProcessSpec(name="broken", argv=argv, ready=Tcp(port=free_port()))
-    with pytest.raises(Unreachable, match=r"(?s)broken did not .* status 3.*no such disk"):
+    with pytest.raises(UnavailableError, match=r"(?s)broken did not .* status 3.*no such disk"):
         make(broken).up()
 
 
 def test_unknown_program_is_explained(make: Callable[..., Stack]) -> None:
     missing = ProcessSpec(name="missing", argv=("/no/such/program",), restart=False)
-    with pytest.raises(Unreachable, match="could not start"):
+    with pytest.raises(UnavailableError, match="could not start"):
         make(missing).up()
 
 
@@ -192,7 +192,7 @@ def test_environment_puts_ours_first(make: Callable[..., Stack], tmp_path: Path)
         name="shown", argv=("python", "-c", code), ready=Alive(seconds=0.0), restart=False
     )
     stack = make(shown)
-    with contextlib.suppress(Unreachable):  # it may have ended before it was seen
+    with contextlib.suppress(UnavailableError):  # it may have ended before it was seen
         stack.up()
     log = tmp_path / "log" / "shown.log"
     until(lambda: "bin" in log.read_text())

@@ -8,24 +8,24 @@ from pathlib import Path
 
 import pytest
 
-from deploy.local.ports import HOST
+from deploy.config.paths import InstallPaths
+from deploy.config.port_map import HOST
 from deploy.setup import doctor, prometheus, stamps
-from deploy.setup.places import Places
 
 
 @pytest.fixture
-def empty(tmp_path: Path) -> Places:
-    return Places(opt=tmp_path / "opt", python=tmp_path / "venv" / "bin" / "python")
+def empty(tmp_path: Path) -> InstallPaths:
+    return InstallPaths(opt=tmp_path / "opt", python=tmp_path / "venv" / "bin" / "python")
 
 
-def test_empty_checkout_is_told_to_run_setup(empty: Places, tmp_path: Path) -> None:
+def test_empty_checkout_is_told_to_run_setup(empty: InstallPaths, tmp_path: Path) -> None:
     found = {check.name: check for check in doctor.checks(tmp_path, {}, empty)}
     for name in ("python", "java", "kafka jars", "beam jars", "flink", "envoy", "prometheus"):
         assert not found[name].ok
         assert "make setup" in found[name].advice
 
 
-def test_right_checks_advise_nothing(empty: Places, tmp_path: Path) -> None:
+def test_right_checks_advise_nothing(empty: InstallPaths, tmp_path: Path) -> None:
     assert all(not c.advice for c in doctor.checks(tmp_path, {}, empty) if c.ok)
 
 

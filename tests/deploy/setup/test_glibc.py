@@ -11,8 +11,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from deploy.config.paths import InstallPaths, install_paths
 from deploy.setup import glibc
-from deploy.setup.places import Places, places
 from deploy.setup.screen import SetupFailed
 
 OLD = "ImportError: libc.so.6: version `GLIBC_2.38' not found (required by x.so)"
@@ -54,7 +54,7 @@ def test_load_says_what_is_wrong(tmp_path: Path) -> None:
 
 
 def test_missing_package_names_the_way_out(tmp_path: Path) -> None:
-    nowhere = Places(opt=tmp_path, python=tmp_path / "venv" / "bin" / "python")
+    nowhere = InstallPaths(opt=tmp_path, python=tmp_path / "venv" / "bin" / "python")
     with pytest.raises(SetupFailed, match="make setup"):
         glibc.install(nowhere)
 
@@ -62,7 +62,7 @@ def test_missing_package_names_the_way_out(tmp_path: Path) -> None:
 @pytest.mark.engine
 def test_patched_copy_loads_and_original_is_untouched(tmp_path: Path) -> None:
     """Patching is harmless where it is not needed, and repeated patching changes nothing more."""
-    here = places()
+    here = install_paths()
     for name in glibc.MODULES:
         copy = tmp_path / Path(name).name
         shutil.copy(here.site_packages / name, copy)

@@ -7,15 +7,15 @@ from pathlib import Path
 
 import pytest
 
+from deploy.config.paths import InstallPaths
 from deploy.setup import jars
-from deploy.setup.places import Places
 from deploy.setup.screen import SetupFailed
 
 
 @pytest.fixture
-def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Places:
+def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> InstallPaths:
     monkeypatch.setenv("DRIFTLINE_MAVEN_REPOSITORY", f"file://{tmp_path / 'repository'}/")
-    return Places(opt=tmp_path / "opt", python=tmp_path / "venv" / "bin" / "python")
+    return InstallPaths(opt=tmp_path / "opt", python=tmp_path / "venv" / "bin" / "python")
 
 
 def publish(root: Path, coordinates: str, content: bytes) -> jars.Jar:
@@ -48,20 +48,20 @@ def test_shipped_lock_has_what_starts_the_engines() -> None:
     assert not [name for name in names if "confluent" in name]
 
 
-def test_second_run_fetches_nothing(tmp_path: Path, here: Places) -> None:
+def test_second_run_fetches_nothing(tmp_path: Path, here: InstallPaths) -> None:
     lock = write_lock(tmp_path, publish(tmp_path, "org.x:a:1", b"one"))
     assert "1 fetched" in jars.install("kafka", here.kafka, here, lock)
     assert "0 fetched" in jars.install("kafka", here.kafka, here, lock)
     assert (here.kafka / "a-1.jar").read_bytes() == b"one"
 
 
-def test_new_version_replaces_the_old_jar(tmp_path: Path, here: Places) -> None:
+def test_new_version_replaces_the_old_jar(tmp_path: Path, here: InstallPaths) -> None:
     jars.install("kafka", here.kafka, here, write_lock(tmp_path, publish(tmp_path, "x:a:1", b"1")))
     jars.install("kafka", here.kafka, here, write_lock(tmp_path, publish(tmp_path, "x:a:2", b"2")))
     assert [file.name for file in here.kafka.iterdir()] == ["a-2.jar"]
 
 
-def test_changed_content_is_refused_and_the_rest_stays(tmp_path: Path, here: Places) -> None:
+def test_changed_content_is_refused_and_the_rest_stays(tmp_path: Path, here: InstallPaths) -> None:
     good, bad = publish(tmp_path, "x:good:1", b"good"), publish(tmp_path, "x:bad:1", b"fine")
     (tmp_path / "repository" / bad.path).write_bytes(b"evil")
     with pytest.raises(SetupFailed, match=r"1 of 2 jars .* x:bad:1: .*digest"):
@@ -70,7 +70,7 @@ def test_changed_content_is_refused_and_the_rest_stays(tmp_path: Path, here: Pla
 
 
 def test_address_comes_from_beams_sources(tmp_path: Path) -> None:
-    here = Places(opt=tmp_path, python=tmp_path / "venv" / "bin" / "python")
+    here = InstallPaths(opt=tmp_path, python=tmp_path / "venv" / "bin" / "python")
     source = here.site_packages / "apache_beam" / "utils" / "subprocess_server.py"
     source.parent.mkdir(parents=True)
     source.write_text("class J:\n  MAVEN_CENTRAL_REPOSITORY = 'https://repository.test/m2'\n")
@@ -78,6 +78,6 @@ def test_address_comes_from_beams_sources(tmp_path: Path) -> None:
 
 
 def test_missing_beam_names_the_way_out(tmp_path: Path) -> None:
-    here = Places(opt=tmp_path, python=tmp_path / "venv" / "bin" / "python")
+    here = InstallPaths(opt=tmp_path, python=tmp_path / "venv" / "bin" / "python")
     with pytest.raises(SetupFailed, match="DRIFTLINE_MAVEN_REPOSITORY"):
         jars.repository(here, {})

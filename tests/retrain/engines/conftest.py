@@ -10,9 +10,9 @@ from collections.abc import Iterator
 
 import pytest
 
+from deploy.config.paths import install_paths
+from deploy.config.port_map import PortMap
 from deploy.local.kafka import spec, write_config
-from deploy.local.ports import Ports
-from deploy.setup.places import places
 
 OFFSET = int(os.environ.get("DRIFTLINE_TEST_PORTS", "15000")) + 300
 
@@ -20,11 +20,11 @@ OFFSET = int(os.environ.get("DRIFTLINE_TEST_PORTS", "15000")) + 300
 @pytest.fixture(scope="session")
 def bootstrap(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """``host:port`` of an empty Kafka."""
-    where = places()
+    where = install_paths()
     if not any(where.kafka.glob("*.jar")):
         pytest.skip("Kafka is not installed; run make setup.")
     home = tmp_path_factory.mktemp("kafka-home")
-    ports = Ports(kafka=9092 + OFFSET, kafka_controller=9093 + OFFSET)
+    ports = PortMap(kafka=9092 + OFFSET, kafka_controller=9093 + OFFSET)
     write_config(home, ports)
     process = spec(home, ports, where)
     assert process.once is not None

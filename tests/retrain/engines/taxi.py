@@ -7,7 +7,7 @@ import random
 from collections.abc import Callable, Iterable
 from pathlib import Path
 
-from retrain.engines.tfrecord import RecordWriter, Value, example, feature_encoder
+from retrain.engines.tfx.tfrecord import RecordWriter, Value, example, feature_encoder
 from retrain.models.big_tipper.contract import FEATURES
 from retrain.ports import AFTER_SHIFT, TrainingJob
 from streaming.contracts.model import FeatureSpec, ModelContract

@@ -9,10 +9,10 @@ from pathlib import Path
 import pytest
 from msgspec.structs import replace
 
+from retrain.engines.memory import MemoryStore
 from retrain.engines.model_store import MANIFEST, RECORD, FolderStore, folder_digest
-from retrain.memory import MemoryStore
 from retrain.ports import ModelStore
-from streaming.contracts.errors import Conflict, NotFound, Unreadable
+from streaming.contracts.errors import Conflict, DecodeError, NotFoundError
 from streaming.contracts.records import Artifact, ModelVersion
 
 
@@ -55,7 +55,7 @@ def store(request: pytest.FixtureRequest, tmp_path: Path) -> ModelStore:
 def test_an_empty_store_has_no_versions(store: ModelStore) -> None:
     assert store.versions("taxi") == ()
     assert store.of_request("taxi", "r1") is None
-    with pytest.raises(NotFound):
+    with pytest.raises(NotFoundError):
         store.path("taxi", 1)
 
 
@@ -124,7 +124,7 @@ def test_a_changed_version_is_noticed(tmp_path: Path, built: Path, change: str) 
         file.with_name("more").write_bytes(b"")
     else:
         file.unlink()
-    with pytest.raises(Unreadable, match="were changed"):
+    with pytest.raises(DecodeError, match="were changed"):
         store.verify("taxi", 1)
 
 

@@ -14,7 +14,7 @@ from retrain.models.big_tipper import big_tipper_features as spec
 from retrain.models.big_tipper.contract import CODE, FEATURES
 from retrain.models.code import MISSING, instance, load_code
 from retrain.ports import AFTER_SHIFT
-from streaming.contracts.errors import Misconfigured
+from streaming.contracts.errors import ConfigurationError
 
 TYPES = {
     "integer": schema_pb2.INT,
@@ -78,5 +78,5 @@ def test_a_request_row_has_every_input_and_nothing_else() -> None:
 
 @pytest.mark.parametrize("module", ["retrain.models.nothing", "retrain.models", "json"])
 def test_a_module_without_code_is_refused(module: str) -> None:
-    with pytest.raises(Misconfigured, match="cannot be used"):
+    with pytest.raises(ConfigurationError, match="cannot be used"):
         load_code(module)

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.serving.engines.serving_street import Street, open_street, program
+from tests.serving.engines.serving_stack import Street, open_street, program
 
 
 @pytest.fixture(scope="module")

@@ -11,13 +11,13 @@ from typing import Any
 import grpc
 import pytest
 
-from serving.engines.envoy_config import Endpoint, EnvoyLayout
+from serving.engines.envoy.config import Endpoint, EnvoyLayout
 from serving.engines.memory import MemoryServers, MemorySplitter, MemoryWorld
 from serving.engines.modelserver import protos
 from serving.engines.tfserving import TfServing
 from serving.ports import ALL_STABLE, Metrics, ModelServers, Split, Splitter
 from streaming.contracts.errors import DriftlineError
-from tests.serving.engines.serving_street import free_ports, open_street, program
+from tests.serving.engines.serving_stack import free_ports, open_street, program
 
 
 class ToyModelService:

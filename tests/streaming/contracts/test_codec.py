@@ -9,8 +9,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from streaming.contracts.codec import LARGEST_RECORD_BYTES, decode, decode_as, encode
-from streaming.contracts.errors import Unreadable
-from streaming.contracts.records import Answer, Command, DeadLetter, OffsetRange, RetrainRequest
+from streaming.contracts.errors import DecodeError
+from streaming.contracts.records import (
+    Command,
+    CommandReply,
+    DeadLetter,
+    OffsetRange,
+    RetrainRequest,
+)
 
 TEXT = st.text(max_size=20)
 TIMES = st.floats(min_value=0, max_value=2e9)
@@ -57,12 +63,12 @@ def test_a_record_survives_the_round_trip(record: RetrainRequest | DeadLetter) -
 
 @given(st.binary(max_size=200))
 def test_random_bytes_are_refused(data: bytes) -> None:
-    with pytest.raises(Unreadable):
+    with pytest.raises(DecodeError):
         decode(data)
 
 
-def answer() -> Answer:
-    return Answer(record_id="a", model="m", at=1.0, to="b", accepted=True, reason="fine")
+def answer() -> CommandReply:
+    return CommandReply(record_id="a", model="m", at=1.0, to="b", accepted=True, reason="fine")
 
 
 @pytest.mark.parametrize(
@@ -71,14 +77,14 @@ def answer() -> Answer:
         ({"kind": "horoscope"}, "unreadable"),
         ({"surprise": 1}, "unreadable"),
         ({"accepted": "yes"}, "unreadable"),
-        ({"form": 2}, "form"),
+        ({"format_version": 2}, "format_version"),
     ],
 )
 def test_what_does_not_fit_is_refused_with_its_reason(
     change: dict[str, object], reason: str
 ) -> None:
     fields = json.loads(encode(answer())) | change
-    with pytest.raises(Unreadable) as refused:
+    with pytest.raises(DecodeError) as refused:
         decode(json.dumps(fields).encode())
     assert refused.value.reason == reason
 
@@ -86,22 +92,22 @@ def test_what_does_not_fit_is_refused_with_its_reason(
 def test_a_missing_field_is_refused() -> None:
     fields = json.loads(encode(answer()))
     del fields["to"]
-    with pytest.raises(Unreadable, match="to"):
+    with pytest.raises(DecodeError, match="to"):
         decode(json.dumps(fields).encode())
 
 
 def test_an_oversize_record_is_refused_unparsed() -> None:
-    with pytest.raises(Unreadable) as refused:
+    with pytest.raises(DecodeError) as refused:
         decode(b" " * (LARGEST_RECORD_BYTES + 1))
     assert refused.value.reason == "oversize"
 
 
 def test_deep_nesting_is_refused() -> None:
-    with pytest.raises(Unreadable):
+    with pytest.raises(DecodeError):
         decode(b"[" * 100_000)
 
 
 def test_another_kind_than_the_wanted_one_is_refused() -> None:
-    with pytest.raises(Unreadable, match="Command"):
+    with pytest.raises(DecodeError, match="Command"):
         decode_as(encode(answer()), Command)
-    assert decode_as(encode(answer()), Answer) == answer()
+    assert decode_as(encode(answer()), CommandReply) == answer()

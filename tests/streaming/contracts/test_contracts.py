@@ -7,9 +7,9 @@ from typing import get_args
 
 import pytest
 
-from streaming.contracts import meters, topics
+from streaming.contracts import metrics, topics
 from streaming.contracts.clock import ManualClock
-from streaming.contracts.identity import record_id
+from streaming.contracts.ids import record_id
 from streaming.contracts.records import AnyRecord, ReferenceSummary
 
 
@@ -25,12 +25,12 @@ def test_topic_names_are_unique_and_speakable() -> None:
 
 
 def test_meters_follow_the_naming_rules() -> None:
-    for meter in meters.METERS:
+    for meter in metrics.METRICS:
         assert meter.name.startswith("driftline_")
         assert (meter.kind == "counter") == meter.name.endswith("_total")
-        assert meter.meaning.endswith(".")
+        assert meter.help.endswith(".")
         assert (meter.kind == "histogram") == bool(meter.buckets)
-    assert len({meter.name for meter in meters.METERS}) == len(meters.METERS)
+    assert len({meter.name for meter in metrics.METRICS}) == len(metrics.METRICS)
 
 
 def test_ids_separate_their_parts() -> None:

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from streaming.contracts.errors import Unreadable
+from streaming.contracts.errors import DecodeError
 from streaming.contracts.events import Reason, decode_event
 from streaming.contracts.model import FeatureSpec, ModelContract
 
@@ -69,7 +69,7 @@ def test_an_integer_fits_a_number_and_zero_is_not_missing() -> None:
     ],
 )
 def test_a_bad_event_is_refused_with_its_reason(data: bytes | None, reason: Reason) -> None:
-    with pytest.raises(Unreadable) as refused:
+    with pytest.raises(DecodeError) as refused:
         decode_event(data, CONTRACT, now=NOW)
     assert refused.value.reason == reason.value
 
@@ -89,6 +89,6 @@ def test_any_bytes_give_an_event_or_a_known_reason(data: bytes) -> None:
 def _reason(data: bytes) -> str | None:
     try:
         decode_event(data, CONTRACT, now=NOW)
-    except Unreadable as refused:
+    except DecodeError as refused:
         return refused.reason
     return None

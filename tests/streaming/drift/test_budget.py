@@ -1,138 +1,111 @@
-"""Simulated false alarms against the budget, speed, and the real taxi data."""
+"""How lanes share a feature's budget: nothing is lost, and what coincides is given back."""
 
 from __future__ import annotations
 
-import math
-import time
+from math import sqrt
 
 import numpy as np
 import pytest
+from scipy import special
 
-from streaming import summary
-from streaming.contracts.model import ModelContract
-from streaming.contracts.records import FeatureSummary, NumericGrid, WindowSummary
-from streaming.drift import DriftHistory, DriftRules, judge_drift, prepare_reference
-from tests.streaming.statistics_data import (
-    TAXI,
-    TAXI_CONTRACT,
-    TRIPS,
-    contract,
-    number,
-    reference,
-    taxi,
-    trips,
-    window,
+from streaming.drift.budget import Limits
+from streaming.drift.settings import DriftRules
+from streaming.drift.statistics.statistic import Evidence
+from streaming.drift.thresholds.cusum import Slow, slow_lane
+from streaming.grid import Floats
+
+FEATURES, HOUR, DAY = 20, 3_600.0, 24
+
+
+def limits_of(rules: DriftRules, features: int = FEATURES) -> Limits:
+    return Limits.of(rules, features=features, window_seconds=HOUR)
+
+
+def evidence(name: str, persistence: float = 0.0, n: int = 1_000) -> Evidence:
+    return Evidence(name=name, statistic=0.0, p=1.0, effect=0.0, n=n, persistence=persistence)
+
+
+FLOORS_OFF = DriftRules(suspected_sd=0.0, drifted_sd=0.0, wobble_sd=0.0)
+
+
+def alarms(limits: Limits) -> list[float]:
+    return [
+        limits.sustained.alarms,
+        limits.single.alarms,
+        *(lane.alarms for lane in limits.slow),
+    ]
+
+
+def test_without_a_location_the_slow_lane_leaves_its_budget_to_the_others() -> None:
+    shared = limits_of(FLOORS_OFF).grown([evidence("category")])
+    assert shared.sustained.alarms + shared.single.alarms == pytest.approx(1.0, rel=0.01)
+    assert len(shared.slow) == 1
+
+
+def test_while_nothing_persists_a_second_sum_lives_on_what_the_sustained_lane_spares() -> None:
+    shared = limits_of(FLOORS_OFF).grown([evidence("location")])
+    sustained, single, ramps, steps = alarms(shared)
+    whole = sustained + single + ramps + steps
+    assert [round(one / whole, 2) for one in (sustained, single, ramps, steps)] == [
+        *(0.21, 0.32, 0.26, 0.21)
+    ]
+    assert whole == pytest.approx(1.0 / 0.88, rel=0.01)
+
+
+@pytest.mark.parametrize(
+    ("rules", "persistence"), [(FLOORS_OFF, 0.5), (DriftRules(wobble_sd=0.0), 0.0)]
 )
+def test_what_persists_and_floors_leave_one_sum(rules: DriftRules, persistence: float) -> None:
+    """Both lie above what a quicker sum would tolerate, so it would say the same again."""
+    shared = limits_of(rules).grown([evidence("location", persistence)])
+    assert len(shared.slow) == 1
+    assert shared.sustained.alarms > 2.0 * shared.single.alarms
 
-WINDOWS = 250
+
+@pytest.mark.parametrize(("alarms", "series"), [(3.0, 8_000), (20.0, 4_000)])
+def test_the_lanes_together_raise_what_they_may(alarms: float, series: int) -> None:
+    """The location alone, 1,000 rows a window: days with an alarm over days allowed."""
+    rng, windows, n = np.random.default_rng(4), 20 * DAY, 1_000
+    budget = DriftRules(suspected_sd=0.0, drifted_sd=0.0, wobble_sd=0.0, false_alarms=alarms)
+    shared = limits_of(budget).grown([evidence("location", n=n)])
+    z = rng.standard_normal((series, windows))
+    p = 2.0 * special.ndtr(-np.abs(z))
+    hits = np.pad(np.cumsum(p < shared.sustained.limit(0.0), axis=1), ((0, 0), (5, 0)))
+    alarmed = (hits[:, 5:] - hits[:, :-5] >= 3) | (p < shared.single.limit(0.0))
+    for at, lane in enumerate(shared.slow):
+        alarmed |= beyond(z, n, shared, at)
+        assert lane.alarms > 0.0
+    days = alarmed.reshape(series, -1, DAY).any(axis=2).sum()
+    allowed = series * windows * alarms / (FEATURES * 30 * DAY)
+    assert 0.85 < days / allowed < 1.1
 
 
-@pytest.mark.parametrize("rows", [300, 1_500])
-def test_without_floors_the_hit_rate_stays_at_its_limit_whatever_the_size(rows: int) -> None:
-    """Whatever the tests of a feature are: what they spend together is what they may."""
-    rng = np.random.default_rng(rows)
-    rules = DriftRules(
-        false_alarms=200,
-        period_seconds=5.0 * 20_000,
-        wobble_seconds=500.0,
-        suspected_sd=0.0,
-        drifted_sd=0.0,
-        wobble_sd=0.0,
+def beyond(
+    z: Floats, n: int, shared: Limits, at: int
+) -> np.ndarray[tuple[int, ...], np.dtype[np.bool_]]:
+    """Windows in which the sum of this lane, either way, exceeds the limit that ships."""
+    one = first(n, shared)[at]
+    limit, kappa = one.limit * sqrt(n), one.kappa * sqrt(n)
+    found = np.zeros(z.shape, bool)
+    up: Floats = np.zeros(len(z))
+    down: Floats = np.zeros(len(z))
+    for window in range(z.shape[1]):
+        up = np.clip(up + z[:, window] - kappa, 0.0, limit + 4.0 * kappa)
+        down = np.clip(down - z[:, window] - kappa, 0.0, limit + 4.0 * kappa)
+        found[:, window] = np.maximum(up, down) > limit
+    return found
+
+
+def first(n: int, shared: Limits) -> tuple[Slow, ...]:
+    return slow_lane(
+        (),
+        effect=0.0,
+        n=n,
+        persistence=0.0,
+        daily=0.0,
+        window_start=0.0,
+        oldest=0.0,
+        lanes=shared.slow,
+        floor=0.0,
+        least=0.0,
     )
-    prepared = prepare_reference(reference(trips(rng, 100_000)), TRIPS)
-    history, hits, allowed = DriftHistory(), 0, 0.0
-    for at in range(WINDOWS):
-        verdict, history = judge_drift(
-            window(at, trips(rng, rows)), prepared, "r", history, rules, TRIPS
-        )
-        # a feature with too few values is remembered only when it hits
-        judged = [one for one in verdict.features if one.feature != "mostly_missing"]
-        hits += sum(history.features[one.feature][-1].level > 0 for one in judged)
-        allowed += sum(one.p_limit for one in judged)
-    assert allowed > 80  # so that the rate means something
-    assert 0.75 < hits / allowed < 1.25
-
-
-def test_a_wobble_within_the_rules_raises_no_alarm_and_a_real_shift_does() -> None:
-    rng = np.random.default_rng(3)
-    prepared = prepare_reference(reference(trips(rng, 50_000)), TRIPS)
-    history, found = DriftHistory(), []
-    for at in range(60):
-        offset = 0.05 * rng.normal() if at < 56 else 1.0
-        one = window(at, trips(rng, 5_000, change={"normal": lambda x, _, d=offset: x + d}))  # type: ignore[misc]
-        verdict, history = judge_drift(one, prepared, "r", history, DriftRules(), TRIPS)
-        found.append(verdict.outcome)
-    assert set(found[:56]) == {"stable"}
-    assert found[-1] == "drifted"
-
-
-def _wide(features: int, buckets: int, seed: int) -> tuple[WindowSummary, ModelContract]:
-    rng = np.random.default_rng(seed)
-    made = tuple(
-        FeatureSummary(
-            name=f"f{i}",
-            rows=20_000,
-            missing=0,
-            grid=NumericGrid(
-                pivot=0.0,
-                buckets=tuple(range(64_000, 64_000 + buckets)),
-                counts=tuple(
-                    (rng.multinomial(20_000 - buckets, [1 / buckets] * buckets) + 1).tolist()
-                ),
-            ),
-        )
-        for i in range(features)
-    )
-    of = contract(*(number(f"f{i}") for i in range(features)))
-    empty = window(seed, trips(rng, 1))
-    return WindowSummary(
-        **{name: getattr(empty, name) for name in empty.__struct_fields__}
-        | {"features": made, "accepted": 20_000}
-    ), of
-
-
-def test_twenty_features_of_a_thousand_buckets_are_judged_in_milliseconds() -> None:
-    before, of = _wide(20, 1_000, 0)
-    now, _ = _wide(20, 1_000, 1)
-    from streaming.reference import build_reference
-
-    prepared = prepare_reference(build_reference([before], model="m", version=1, at=0.0), of)
-    best = math.inf
-    for _ in range(5):
-        began = time.process_time()
-        verdict, _ = judge_drift(now, prepared, "r", DriftHistory(), DriftRules(), of)
-        best = min(best, time.process_time() - began)
-    assert verdict.outcome == "stable"
-    assert best < 0.05  # about 6 ms on an idle core
-
-
-@pytest.mark.skipif(not TAXI.exists(), reason="the taxi file is not here")
-def test_random_halves_of_the_taxi_data_do_not_differ() -> None:
-    rows = taxi()
-    rng = np.random.default_rng(1)
-    history = DriftHistory()
-    for at in range(10):
-        order = rng.permutation(rows.num_rows)
-        half = rows.num_rows // 2
-        prepared = prepare_reference(
-            reference(rows.take(order[:half]), TAXI_CONTRACT), TAXI_CONTRACT
-        )
-        verdict, history = judge_drift(
-            window(at, rows.take(order[half:]), TAXI_CONTRACT),
-            prepared,
-            "r",
-            history,
-            DriftRules(),
-            TAXI_CONTRACT,
-        )
-        assert verdict.outcome == "stable", verdict.reason
-        assert {one.outcome for one in verdict.features} == {"stable"}
-
-
-@pytest.mark.skipif(not TAXI.exists(), reason="the taxi file is not here")
-def test_the_pivot_spreads_the_places_of_the_taxi_data_over_buckets() -> None:
-    made = {f.name: f for f in summary.finish(summary.add(summary.start(TAXI_CONTRACT), taxi()))}
-    for name in ("pickup_latitude", "pickup_longitude"):
-        grid = made[name].grid
-        assert grid is not None
-        assert len(grid.buckets) > 50

@@ -155,7 +155,7 @@ class Engines:
 
     def _workers(self) -> tuple[list[str], dict[str, str], Callable[[], bool]]:
         return (
-            [sys.executable, "-m", "streaming.engines.worker_pool", f"--port={BASE + 50}"],
+            [sys.executable, "-m", "streaming.engines.flink.worker_pool", f"--port={BASE + 50}"],
             {"PYTHONPATH": str(REPOSITORY)},
             lambda: listens(BASE + 50),
         )

@@ -9,9 +9,9 @@ from typing import Any
 import pytest
 
 from streaming.contracts.topics import RECORD_TOPICS, applications_topic
-from streaming.engines.flink import Flink, submit
-from streaming.engines.kafka_log import KafkaLog
-from tests.streaming.engines.counted import job_of, small_model
+from streaming.engines.flink.client import Flink, submit
+from streaming.engines.kafka.log import KafkaLog
+from tests.streaming.engines.collector import job_of, small_model
 
 pytestmark = pytest.mark.engine
 

@@ -15,13 +15,13 @@ import pytest
 
 from streaming.contracts.records import WindowSummary
 from streaming.contracts.topics import RECORD_TOPICS, applications_topic
-from streaming.engines.artifacts import ArtifactStore
-from streaming.engines.flink import Flink, submit
-from streaming.engines.kafka_log import KafkaLog
-from tests.promoting import first_promotion
+from streaming.engines.artifact_store import ArtifactStore
+from streaming.engines.flink.client import Flink, submit
+from streaming.engines.kafka.log import KafkaLog
+from tests.promotions import first_promotion
 from tests.streaming.engines.checker import problems
-from tests.streaming.engines.counted import collect, follow, job_of, small_model
-from tests.streaming.engines.paced import Paced
+from tests.streaming.engines.collector import collect, follow, job_of, small_model
+from tests.streaming.engines.producer import Paced
 
 pytestmark = pytest.mark.engine
 

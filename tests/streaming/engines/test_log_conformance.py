@@ -10,11 +10,11 @@ from collections.abc import Iterator
 import pytest
 
 from streaming.contracts.codec import decode
-from streaming.contracts.errors import Misconfigured
+from streaming.contracts.errors import ConfigurationError
 from streaming.contracts.log import MemoryLog, Message, RecordLog
-from streaming.contracts.records import Answer, OffsetRange
-from streaming.contracts.topics import ANSWERS, Topic, applications_topic
-from streaming.engines.kafka_log import KafkaLog
+from streaming.contracts.records import CommandReply, OffsetRange
+from streaming.contracts.topics import COMMAND_REPLIES, Topic, applications_topic
+from streaming.engines.kafka.log import KafkaLog
 
 
 @pytest.fixture(params=["memory", pytest.param("kafka", marks=pytest.mark.engine)])
@@ -35,8 +35,8 @@ def topic(log: RecordLog) -> Topic:
     return fresh
 
 
-def answer(number: int) -> Answer:
-    return Answer(record_id=f"{number}", model="m", at=1.0, to="x", accepted=True, reason="r")
+def answer(number: int) -> CommandReply:
+    return CommandReply(record_id=f"{number}", model="m", at=1.0, to="x", accepted=True, reason="r")
 
 
 def everything(log: RecordLog, topic: str) -> list[bytes]:
@@ -44,7 +44,7 @@ def everything(log: RecordLog, topic: str) -> list[bytes]:
 
 
 def test_what_is_appended_is_read_back_in_order(log: RecordLog) -> None:
-    fresh = Topic(name=f"answers-{uuid.uuid4().hex[:8]}", record=Answer, key="model")
+    fresh = Topic(name=f"answers-{uuid.uuid4().hex[:8]}", record=CommandReply, key="model")
     log.ensure([fresh])
     log.append([answer(1), answer(2)], topic=fresh)
     log.append([answer(3)], topic=fresh)
@@ -56,10 +56,10 @@ def test_what_is_appended_is_read_back_in_order(log: RecordLog) -> None:
 
 
 def test_records_find_their_own_topic(log: RecordLog) -> None:
-    log.ensure([ANSWERS])
-    before = sum(span.stop for span in log.spans("answers"))
+    log.ensure([COMMAND_REPLIES])
+    before = sum(span.stop for span in log.spans("command-replies"))
     log.append([answer(1)])
-    assert sum(span.stop for span in log.spans("answers")) == before + 1
+    assert sum(span.stop for span in log.spans("command-replies")) == before + 1
 
 
 def test_keys_decide_the_partition(log: RecordLog, topic: Topic) -> None:
@@ -138,5 +138,5 @@ def until_quiet(following: Iterator[Message | None]) -> list[Message | None]:
 
 def test_another_partition_count_is_refused(log: RecordLog, topic: Topic) -> None:
     log.ensure([topic])
-    with pytest.raises(Misconfigured, match="partitions"):
+    with pytest.raises(ConfigurationError, match="partitions"):
         log.ensure([applications_topic(topic.name, partitions=3)])

@@ -13,13 +13,13 @@ from typing import Any
 import pytest
 from confluent_kafka.admin import AdminClient, NewPartitions
 
-from deploy.streams import StreamJob
+from deploy.app.stream_jobs import StreamJob
 from streaming.contracts.topics import RECORD_TOPICS, applications_topic
-from streaming.engines.flink import Flink, submit
-from streaming.engines.kafka_log import KafkaLog
+from streaming.engines.flink.client import Flink, submit
+from streaming.engines.kafka.log import KafkaLog
 from tests.streaming.engines.checker import problems
-from tests.streaming.engines.counted import collect, job_of, small_model
-from tests.streaming.engines.paced import Paced
+from tests.streaming.engines.collector import collect, job_of, small_model
+from tests.streaming.engines.producer import Paced
 
 pytestmark = pytest.mark.engine
 

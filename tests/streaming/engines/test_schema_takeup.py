@@ -13,12 +13,12 @@ from msgspec.structs import replace
 from streaming.contracts.codec import decode
 from streaming.contracts.records import SchemaVerdict, SchemaVersion
 from streaming.contracts.topics import RECORD_TOPICS, SCHEMA_VERDICTS, applications_topic
-from streaming.engines import schema_file
-from streaming.engines.flink import Flink, submit
-from streaming.engines.kafka_log import KafkaLog
+from streaming.engines.flink.client import Flink, submit
+from streaming.engines.kafka.log import KafkaLog
+from streaming.engines.tfdv import schema_text
 from streaming.schema import from_file, propose
-from tests.streaming.engines.counted import job_of, small_model
-from tests.streaming.engines.paced import Paced
+from tests.streaming.engines.collector import job_of, small_model
+from tests.streaming.engines.producer import Paced
 
 pytestmark = pytest.mark.engine
 
@@ -62,7 +62,7 @@ def test_an_accepted_schema_holds_from_the_next_window_on(cluster: Any, tmp_path
         (change,) = propose(first)
         assert (change.act, set(change.values)) == ("extend_domain", {"b", "c"})
 
-        second = version(schema_file.changed(SCHEMA, [change]), 2, name)
+        second = version(schema_text.changed(SCHEMA, [change]), 2, name)
         log.append([version(SCHEMA, 1, name), second])
         after = waited(log, name, lambda one: one.schema_version == 2)
         assert after.schema_digest == second.digest

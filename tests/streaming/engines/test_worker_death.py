@@ -15,10 +15,10 @@ import psutil
 import pytest
 
 from streaming.contracts.topics import RECORD_TOPICS, applications_topic
-from streaming.engines.flink import Flink, submit
-from streaming.engines.kafka_log import KafkaLog
+from streaming.engines.flink.client import Flink, submit
+from streaming.engines.kafka.log import KafkaLog
 from tests.background import Background
-from tests.streaming.engines.counted import job_of, small_model
+from tests.streaming.engines.collector import job_of, small_model
 
 pytestmark = pytest.mark.engine
 

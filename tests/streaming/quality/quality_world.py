@@ -71,7 +71,9 @@ class World:
         self.promote(1)
 
     def fresh(self) -> QualityBook:
-        return QualityBook(model="m", window_seconds=WINDOW, disorder_seconds=1.0, rules=self.rules)
+        return QualityBook(
+            model="m", window_seconds=WINDOW, max_out_of_orderness_seconds=1.0, rules=self.rules
+        )
 
     def promote(self, version: int) -> None:
         self.version = version

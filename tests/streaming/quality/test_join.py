@@ -14,7 +14,7 @@ STREAMS = st.lists(PREDICTIONS | LABELS, max_size=60)
 
 
 def joiner(most: int = 1000) -> Joiner:
-    return Joiner(window_seconds=10.0, horizon_seconds=50.0, most_keys=most)
+    return Joiner(window_seconds=10.0, horizon_seconds=50.0, max_keys=most)
 
 
 def feed(made: Joiner, stream: list[tuple[object, ...]]) -> None:

@@ -13,12 +13,12 @@ import pytest
 from streaming.contracts import topics
 from streaming.contracts.clock import Clock, SystemClock
 from streaming.contracts.codec import decode
-from streaming.contracts.errors import Unreachable
+from streaming.contracts.errors import UnavailableError
 from streaming.contracts.log import MemoryLog, RecordLog
 from streaming.contracts.model import ModelContract
 from streaming.contracts.records import DeadLetter, Promotion, QualityVerdict, Record
 from streaming.contracts.topics import Topic, applications_topic
-from streaming.engines.kafka_log import KafkaLog
+from streaming.engines.kafka.log import KafkaLog
 from streaming.quality import QualityRules
 from streaming.quality.service import LabelService
 from tests.streaming.engines.conftest import Engines, broker
@@ -58,7 +58,7 @@ class Site:
         self.contract = ModelContract(
             model=self.name, module="", events_topic=f"{self.name}.e",
             labels_topic=f"{self.name}.l", key="id", time="at", window_seconds=WINDOW,
-            disorder_seconds=1.0,
+            max_out_of_orderness_seconds=1.0,
         )  # fmt: skip
         self.predictions = f"{self.name}.p"
         own = (self.predictions, self.contract.labels_topic)
@@ -191,14 +191,14 @@ def test_what_the_log_did_not_take_is_published_later() -> None:
     site.promote()
     site.window(0, bad=True)
     log.refuses = True
-    with pytest.raises(Unreachable):
+    with pytest.raises(UnavailableError):
         site.service()
     log.refuses = False
     service = site.service()
     log.refuses = True
     site.window(17)
     for _ in range(2):
-        with pytest.raises(Unreachable):
+        with pytest.raises(UnavailableError):
             service.step()
     log.refuses = False
     assert "estimated" in [v.stage for v in step(service, 1)]
@@ -212,7 +212,7 @@ class Refusing(MemoryLog):
 
     def append(self, records: Sequence[Record], *, topic: Topic | None = None) -> None:
         if self.refuses:
-            raise Unreachable("Kafka does not answer.")
+            raise UnavailableError("Kafka does not answer.")
         super().append(records, topic=topic)
 
 

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from streaming.contracts.errors import Misconfigured
+from streaming.contracts.errors import ConfigurationError
 from streaming.contracts.records import (
     Categories,
     FeatureSummary,
@@ -19,7 +19,7 @@ from streaming.contracts.records import (
     SchemaVerdict,
     WindowSummary,
 )
-from streaming.engines import schema_file
+from streaming.engines.tfdv import schema_text
 from streaming.schema import Column, Limits, Schema, propose
 from streaming.schema import check as check_within
 from streaming.schema.limits import OF, SUSTAINED
@@ -166,18 +166,18 @@ def test_a_new_column_is_proposed_with_the_type_that_was_seen(found: str, type: 
     windows = [msgspec.structs.replace(window(i), anomalies=(new,)) for i in range(SUSTAINED)]
     (change,) = propose(check(SCHEMA, windows))
     assert (change.act, change.type, change.safe) == ("add_column", type, bool(type))
-    text = schema_file.changed(TAXI.read_text(), [change])
+    text = schema_text.changed(TAXI.read_text(), [change])
     assert ('name: "tip2"' in text) == bool(type)
 
 
 def test_a_schema_without_serving_cannot_become_a_version() -> None:
-    assert schema_file.usable(TAXI.read_text(), "taxi") == TAXI.read_text()
-    with pytest.raises(Misconfigured, match="default_environment"):
-        schema_file.usable('feature { name: "a" }', "bare")
+    assert schema_text.usable(TAXI.read_text(), "taxi") == TAXI.read_text()
+    with pytest.raises(ConfigurationError, match="default_environment"):
+        schema_text.usable('feature { name: "a" }', "bare")
 
 
 def test_the_taxi_schema_is_read_and_a_written_proposal_ends_the_finding(tmp_path: Path) -> None:
-    schema = schema_file.read(TAXI)
+    schema = schema_text.read(TAXI)
     by_name = {column.name: column for column in schema.columns}
     assert "tips" not in by_name
     assert by_name["payment_type"].domain_mass == pytest.approx(0.99)
@@ -193,8 +193,8 @@ def test_the_taxi_schema_is_read_and_a_written_proposal_ends_the_finding(tmp_pat
     report = check(schema, windows)
     assert {one.kind for one in report.findings} == {"presence_drop", "unseen_value"}
     after = tmp_path / "schema.pbtxt"
-    after.write_text(schema_file.changed(TAXI.read_text(), propose(report)))
-    again = schema_file.read(after)
+    after.write_text(schema_text.changed(TAXI.read_text(), propose(report)))
+    again = schema_text.read(after)
     assert "Crypto" in {column.name: column for column in again.columns}["payment_type"].values
     assert again.digest != schema.digest
     assert check(again, windows).findings == ()

@@ -14,7 +14,7 @@ from serving.engines.modelserver.codes import Code, Refused
 from serving.engines.modelserver.policy import Policy, read_policy
 from serving.engines.modelserver.saved_model import SavedModel
 from serving.engines.modelserver.versions import State, Versions
-from streaming.contracts.errors import Misconfigured
+from streaming.contracts.errors import ConfigurationError
 
 
 class FakeModel:
@@ -152,5 +152,5 @@ def test_no_request_fails_while_versions_change(versions: Versions) -> None:
 def test_the_flag_is_read_or_refused() -> None:
     assert read_policy("latest") == Policy(latest=1)
     assert read_policy("none") == Policy()
-    with pytest.raises(Misconfigured, match="expected latest, none or version numbers"):
+    with pytest.raises(ConfigurationError, match="expected latest, none or version numbers"):
         read_policy("newest")

@@ -1,0 +1,1 @@
+"""The composition root: settings in; rules, contracts, ports and engines out."""

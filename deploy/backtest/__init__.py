@@ -1,0 +1,1 @@
+"""Backtests: logged windows judged again under changed settings."""

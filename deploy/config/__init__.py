@@ -1,0 +1,1 @@
+"""Settings: their schema, units, defaults, and how driftline.yaml is found and read."""

@@ -1,0 +1,1 @@
+"""The control loop: one controller per model, run by Faust."""

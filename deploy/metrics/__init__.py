@@ -1,0 +1,1 @@
+"""Prometheus metrics that the daemon exports, computed from records."""

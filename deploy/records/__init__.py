@@ -1,0 +1,1 @@
+"""Reading records from the log, and sending commands to the daemon."""

@@ -1,0 +1,1 @@
+"""Long-running processes other than the daemon: retrain worker, label service."""

@@ -1,0 +1,1 @@
+"""Tables and charts that the CLI and the demonstration show."""

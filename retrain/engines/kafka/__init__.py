@@ -1,0 +1,1 @@
+"""Kafka: the queue of retrain requests and the replay of examples."""

@@ -1,0 +1,199 @@
+"""A request's offset ranges as training examples: events joined with their labels by key.
+
+Events go through the same row rule as the stream's slow path, at the request's time, so the
+replay finds the rows that were counted. Only the labels in the request's ranges are used: those
+known when the decision was made. Rows without one are left out and counted. The same request
+over the same log gives the same files, byte for byte.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from hashlib import blake2b
+from pathlib import Path
+
+import orjson
+
+from retrain.engines.tfx.tfrecord import RecordWriter, example, feature_encoder
+from retrain.models.code import load_code
+from retrain.ports import AFTER_SHIFT, ExampleSet, TrainingFailed
+from retrain.selection import subtract
+from streaming.contracts.errors import ConfigurationError, DecodeError
+from streaming.contracts.events import decode_event
+from streaming.contracts.log import RecordLog
+from streaming.contracts.model import FeatureKind, FeatureSpec, ModelContract
+from streaming.contracts.records import OffsetRange, RetrainRequest
+
+Columns = Callable[[ModelContract], tuple[FeatureSpec, ...]]
+
+ROWS_PER_SHARD = 50_000
+MAX_SHARDS = 16
+
+
+@dataclass(slots=True)
+class _Rows:
+    """Events by key, each as its encoded features and the slice flag."""
+
+    events: dict[str, tuple[bytes, int]] = field(default_factory=dict)
+    labels: dict[str, bytes] = field(default_factory=dict)
+    unusable: int = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LogExamples:
+    """`ExampleBuilder` on any record log."""
+
+    log: RecordLog
+    label_columns: Columns | None = None
+    """The label fields of a model; None reads them from the model's module and schema."""
+    eval_share: float = 0.2
+    """Share of the keys held back for the evaluation."""
+    least_rows: int = 500
+    """Fewer labelled rows than this make no model."""
+
+    def build(self, request: RetrainRequest, contract: ModelContract, folder: Path) -> ExampleSet:
+        """See `ExampleBuilder.build`."""
+        columns = (self.label_columns or schema_label_columns)(contract)
+        rows = _Rows()
+        rest = subtract(request.events, request.after_shift)
+        for span in rest:
+            self._read_events(span, request, contract, rows, after_shift=False)
+        for span in request.after_shift:
+            self._read_events(span, request, contract, rows, after_shift=True)
+        for span in request.labels:
+            self._read_labels(span, contract, columns, rows)
+        labelled = len(rows.labels)
+        if labelled < self.least_rows:
+            raise TrainingFailed(
+                f"{labelled} of {len(rows.events)} replayed events have a label "
+                f"({rows.unusable} records were unusable); at least {self.least_rows} are needed.",
+                component="Examples",
+                advice=f"See whether labels reach {contract.labels_topic} under the events' "
+                f"{contract.key}, and whether {contract.events_topic} still holds the offsets.",
+            )
+        folder.mkdir(parents=True, exist_ok=True)
+        after = self._write(rows, folder)
+        return ExampleSet(
+            folder=folder,
+            rows=labelled,
+            rows_after_shift=after,
+            unlabelled=len(rows.events) - labelled,
+            unusable=rows.unusable,
+        )
+
+    def _read_events(
+        self,
+        span: OffsetRange,
+        request: RetrainRequest,
+        contract: ModelContract,
+        rows: _Rows,
+        *,
+        after_shift: bool,
+    ) -> None:
+        encoders = [(s.name, feature_encoder(s)) for s in contract.features]
+        events = rows.events
+        for message in self.log.read(span):
+            try:
+                event = decode_event(message.value, contract, now=request.at)
+            except DecodeError:
+                rows.unusable += 1
+                continue
+            if event.key in events:
+                continue  # delivered twice: the first one counts
+            values = event.values
+            # A window's range is a hull; the rows of earlier windows in it are not after the shift.
+            flag = int(after_shift and event.time >= request.window_start)
+            events[event.key] = (b"".join([code(values[name]) for name, code in encoders]), flag)
+
+    def _read_labels(
+        self,
+        span: OffsetRange,
+        contract: ModelContract,
+        columns: tuple[FeatureSpec, ...],
+        rows: _Rows,
+    ) -> None:
+        encoders = [(s, feature_encoder(s)) for s in columns]
+        for message in self.log.read(span):
+            try:
+                fields = orjson.loads(message.value or b"")
+                key = str(fields[contract.key])
+            except (orjson.JSONDecodeError, KeyError, TypeError):
+                rows.unusable += 1
+                continue
+            if key not in rows.events:
+                continue
+            values = [(code, _value(fields.get(s.name), s.kind)) for s, code in encoders]
+            if any(value is None for _, value in values):
+                rows.unusable += 1
+                continue
+            rows.labels[key] = b"".join([code(value) for code, value in values])
+
+    def _write(self, rows: _Rows, folder: Path) -> int:
+        """All shards; the number of rows after the shift.
+
+        Rows are sorted by the hash of their key: evenly mixed, and the same each time.
+        """
+        flag = feature_encoder(FeatureSpec(name=AFTER_SHIFT, kind="integer"))
+        flags = (flag(0), flag(1))
+        keyed = sorted((_hash(key), key) for key in rows.labels)
+        limit = int(self.eval_share * 2**32)
+        sides = {
+            "eval": [key for number, key in keyed if number >> 32 < limit],
+            "train": [key for number, key in keyed if number >> 32 >= limit],
+        }
+        after = 0
+        for side, keys in sides.items():
+            shards = max(1, min(MAX_SHARDS, math.ceil(len(keys) / ROWS_PER_SHARD)))
+            for shard in range(shards):
+                name = f"{side}-{shard:05d}-of-{shards:05d}.tfrecord.gz"
+                with RecordWriter(folder / name) as writer:
+                    for key in keys[shard::shards]:
+                        entries, shifted = rows.events[key]
+                        after += shifted
+                        writer.write(example(entries + rows.labels[key] + flags[shifted]))
+        return after
+
+
+def schema_label_columns(contract: ModelContract) -> tuple[FeatureSpec, ...]:
+    """The label fields that the model's code names, with the kinds that its schema gives.
+
+    Raises
+    ------
+    ConfigurationError
+        When the schema does not describe one of them.
+    """
+    from google.protobuf import text_format
+    from tensorflow_metadata.proto.v0 import schema_pb2
+
+    code = load_code(contract.module)
+    schema = text_format.Parse(code.schema.read_text(), schema_pb2.Schema())
+    types: dict[str, int] = {feature.name: feature.type for feature in schema.feature}
+    kinds: dict[int, FeatureKind] = {
+        schema_pb2.INT: "integer",
+        schema_pb2.FLOAT: "number",
+        schema_pb2.BYTES: "text",
+    }
+    unknown = [name for name in code.label_columns if types.get(name) not in kinds]
+    if unknown:
+        raise ConfigurationError(
+            f"{code.schema} does not give a type to the label field(s) {', '.join(unknown)}; "
+            "describe each as a feature of type INT, FLOAT or BYTES."
+        )
+    return tuple(FeatureSpec(name=name, kind=kinds[types[name]]) for name in code.label_columns)
+
+
+def _hash(key: str) -> int:
+    return int.from_bytes(blake2b(key.encode(), digest_size=8).digest(), "big")
+
+
+def _value(value: object, kind: FeatureKind) -> int | float | str | None:
+    """The label's value in its kind; None where it cannot be used."""
+    if kind == "text":
+        return value if isinstance(value, str) else None
+    if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
+        return None
+    if kind == "number":
+        return float(value)
+    return int(value) if value == int(value) and -(2**63) <= value < 2**63 else None

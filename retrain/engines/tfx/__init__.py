@@ -1,0 +1,1 @@
+"""The TFX pipeline of a retrain run."""

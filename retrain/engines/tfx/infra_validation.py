@@ -1,0 +1,121 @@
+"""A TFX component that serves the trained model for a moment, without Docker.
+
+TFX's own InfraValidator knows Docker and Kubernetes only, and its subclasses do not compile for
+Kubeflow; so this one is a plain component. A model that cannot be served, or answers otherwise
+than its trainer, fails the run. One that is merely slow is reported and not blessed.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict, dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any, ClassVar
+
+import msgspec
+from tfx import types
+from tfx.dsl.components.base import base_component, base_executor, executor_spec
+from tfx.types import artifact_utils, component_spec, standard_artifacts
+from tfx.utils import path_utils
+
+from retrain.engines.tfx.server_check import ServingCheck, check_serving
+from streaming.contracts.model import FeatureSpec
+
+REPORT = "serving_check.json"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ServingLimits:
+    """What a version must hold in a real server."""
+
+    load_seconds: float = 5.0
+    warm_predict_seconds: float = 0.2
+
+
+class _Executor(base_executor.BaseExecutor):  # type: ignore[misc]
+    def Do(self, input_dict: Any, output_dict: Any, exec_properties: Any) -> None:
+        """Write `REPORT` into the blessing, marked with whether the limits were held."""
+        model = artifact_utils.get_single_instance(input_dict["model"])
+        blessing = artifact_utils.get_single_instance(output_dict["blessing"])
+        folder = Path(blessing.uri)
+        folder.mkdir(parents=True, exist_ok=True)
+        limits = ServingLimits(**json.loads(exec_properties["limits"]))
+        measure = partial(
+            check_serving,
+            Path(path_utils.serving_model_path(model.uri)),
+            model=exec_properties["model_name"],
+            version=exec_properties["version"],
+            features=msgspec.json.decode(exec_properties["features"], type=list[FeatureSpec]),
+            log=folder / "server.log",
+        )
+        check = measure()
+        if beyond(check, limits):
+            # A busy machine slows any model down; a slow model is slow twice.
+            again = measure()
+            check = again if not beyond(again, limits) else check
+        (folder / REPORT).write_text(json.dumps(asdict(check)))
+        blessing.set_int_custom_property("blessed", int(not beyond(check, limits)))
+        blessing.set_float_custom_property("load_seconds", check.load_seconds)
+        blessing.set_float_custom_property("warm_predict_seconds", check.warm_predict_seconds)
+
+
+class _Spec(component_spec.ComponentSpec):  # type: ignore[misc]
+    PARAMETERS: ClassVar[dict[str, Any]] = {
+        "model_name": component_spec.ExecutionParameter(type=str),
+        "version": component_spec.ExecutionParameter(type=int),
+        "features": component_spec.ExecutionParameter(type=str),
+        "limits": component_spec.ExecutionParameter(type=str),
+    }
+    INPUTS: ClassVar[dict[str, Any]] = {
+        "model": component_spec.ChannelParameter(type=standard_artifacts.Model)
+    }
+    OUTPUTS: ClassVar[dict[str, Any]] = {
+        "blessing": component_spec.ChannelParameter(type=standard_artifacts.InfraBlessing)
+    }
+
+
+class ServingValidator(base_component.BaseComponent):  # type: ignore[misc]
+    """Serves a model with Driftline's model server and measures it."""
+
+    SPEC_CLASS = _Spec
+    EXECUTOR_SPEC = executor_spec.ExecutorClassSpec(_Executor)
+
+    def __init__(
+        self,
+        model: Any,
+        *,
+        model_name: str,
+        version: int,
+        features: tuple[FeatureSpec, ...],
+        limits: ServingLimits,
+    ) -> None:
+        spec = _Spec(
+            model=model,
+            model_name=model_name,
+            version=version,
+            features=msgspec.json.encode(features).decode(),
+            limits=json.dumps(asdict(limits)),
+            blessing=types.Channel(type=standard_artifacts.InfraBlessing),
+        )
+        super().__init__(spec=spec)
+
+
+def read_report(blessing: Path) -> ServingCheck:
+    """What the component measured."""
+    return ServingCheck(**json.loads((blessing / REPORT).read_text()))
+
+
+def beyond(check: ServingCheck, limits: ServingLimits) -> str:
+    """The limit that a version does not hold, in words; empty when it holds them all."""
+    if check.load_seconds > limits.load_seconds:
+        return (
+            f"it took {check.load_seconds:.1f} s to become available;"
+            f" at most {limits.load_seconds:g} s are allowed"
+        )
+    if check.warm_predict_seconds > limits.warm_predict_seconds:
+        return (
+            f"a warm prediction took {1000 * check.warm_predict_seconds:.0f} ms;"
+            f" at most {1000 * limits.warm_predict_seconds:g} ms are allowed"
+        )
+    return ""

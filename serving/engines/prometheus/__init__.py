@@ -1,0 +1,1 @@
+"""Prometheus: its configuration, queries and samples."""

@@ -1,0 +1,1 @@
+"""Replays logged windows under changed rules and counts alarms."""

@@ -1,0 +1,1 @@
+"""Tests whether the correlations between features have changed."""

@@ -1,0 +1,1 @@
+"""Histograms and distances that are shown to people and never judged."""

@@ -1,0 +1,1 @@
+"""Test statistics: how far a window is from its reference, with p-values."""

@@ -1,0 +1,1 @@
+"""Flink: the REST client and the pool of Beam's Python workers."""

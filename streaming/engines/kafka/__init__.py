@@ -1,0 +1,1 @@
+"""Kafka: the record log and the reader of a shard of partitions."""

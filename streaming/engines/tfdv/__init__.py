@@ -1,0 +1,1 @@
+"""TensorFlow Data Validation: statistics protos, schema text, validation."""

@@ -1,0 +1,91 @@
+"""Drift scores as series: what the verdict says, bounded, and gone with their feature."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from msgspec.structs import replace
+
+from deploy.metrics.exporter import Instruments
+from streaming.contracts.records import DriftVerdict, FeatureVerdict
+from streaming.drift import DriftHistory, DriftRules, judge_drift, prepare_reference
+from streaming.drift.feature_verdict import undecided
+from tests.streaming.statistics_data import TRIPS, reference, trips, window
+
+
+@pytest.fixture(scope="module")
+def verdict() -> DriftVerdict:
+    rng = np.random.default_rng(31)
+    prepared = prepare_reference(reference(trips(rng, 20_000)), TRIPS)
+    moved = trips(rng, 2_000, change={"far": lambda x, _: x + 1.0})
+    return judge_drift(
+        window(0, moved), prepared, "promotion", DriftHistory(), DriftRules(), TRIPS
+    )[0]
+
+
+def series(instruments: Instruments) -> dict[tuple[str, str, str], float]:
+    """(name without prefix, feature, distance) to value, of the drift series."""
+    return {
+        (
+            sample.name.removeprefix("driftline_drift_"),
+            sample.labels.get("feature", ""),
+            sample.labels.get("distance", ""),
+        ): sample.value
+        for family in instruments.registry.collect()
+        for sample in family.samples
+        if sample.name.startswith("driftline_drift_")
+    }
+
+
+def shown(verdict: DriftVerdict, most: int = 50) -> dict[tuple[str, str, str], float]:
+    instruments = Instruments(max_features={verdict.model: most})
+    instruments.on_record(verdict, verdict.at)
+    return series(instruments)
+
+
+def of(verdict: DriftVerdict, feature: str) -> FeatureVerdict:
+    return next(one for one in verdict.features if one.feature == feature)
+
+
+def test_series_are_the_verdicts_numbers(verdict: DriftVerdict) -> None:
+    found, far = shown(verdict), of(verdict, "far")
+    assert found["effect_sd", "far", ""] == far.effect
+    assert found["limit_sd", "far", ""] == far.limit_sd
+    assert found["p_over_limit_ratio", "far", ""] == far.p / far.p_limit < 1.0
+    assert found["hits", "far", ""] == 1.0
+    assert found["outcome", "far", ""] == 1.0  # suspected
+    assert far.distances is not None
+    assert found["distance", "far", "wasserstein"] == far.distances.wasserstein
+    assert ("distance", "payment", "wasserstein") not in found  # a category has no order
+    assert found["features_capped", "", ""] == 0.0
+
+
+def test_the_cap_keeps_the_worst_and_counts_the_rest(verdict: DriftVerdict) -> None:
+    found = shown(verdict, most=3)
+    features = {feature for _, feature, _ in found if feature}
+    assert len(features) == 3
+    assert "far" in features
+    assert found["features_capped", "", ""] == len(verdict.features) - 3
+    assert len(found) <= 3 * 11 + 1
+    assert {feature for _, feature, _ in shown(verdict, most=0)} == {""}
+
+
+def test_a_feature_that_leaves_takes_its_series_along(verdict: DriftVerdict) -> None:
+    instruments = Instruments()
+    instruments.on_record(verdict, verdict.at)
+    kept = tuple(one for one in verdict.features if one.feature != "far")
+    instruments.on_record(replace(verdict, record_id="next", features=kept), verdict.at)
+    features = {feature for _, feature, _ in series(instruments)}
+    assert "far" not in features
+    assert "normal" in features
+
+
+def test_what_was_not_measured_has_an_outcome_and_no_number(verdict: DriftVerdict) -> None:
+    instruments = Instruments()
+    instruments.on_record(verdict, verdict.at)
+    lost = undecided("far", 0, "it is missing", (), DriftRules())
+    features = tuple(lost if one.feature == "far" else one for one in verdict.features)
+    instruments.on_record(replace(verdict, record_id="next", features=features), verdict.at)
+    names = {name for name, feature, _ in series(instruments) if feature == "far"}
+    assert names == {"outcome", "hits"}
+    assert series(instruments)["outcome", "far", ""] == -1.0

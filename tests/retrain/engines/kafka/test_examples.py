@@ -1,0 +1,228 @@
+"""Replay, join and files; the bytes are read back with protobuf's own parser."""
+
+from __future__ import annotations
+
+import gzip
+import json
+import struct
+from pathlib import Path
+from typing import Any
+
+import google_crc32c
+import pytest
+from google.protobuf import descriptor_pb2, descriptor_pool, message_factory
+from hypothesis import given
+from hypothesis import strategies as st
+
+from retrain.engines.kafka.examples import LogExamples, schema_label_columns
+from retrain.engines.tfx.tfrecord import Value, example, feature_encoder
+from retrain.ports import AFTER_SHIFT, TrainingFailed
+from streaming.contracts.clock import ManualClock
+from streaming.contracts.log import MemoryLog
+from streaming.contracts.model import FeatureKind, FeatureSpec
+from streaming.contracts.records import OffsetRange, RetrainRequest
+from streaming.contracts.topics import applications_topic
+from tests.retrain.builders import CONTRACT, EVENTS, LABELS, request
+
+TIPS = (FeatureSpec(name="tips", kind="number"),)
+
+
+def _message_class() -> Any:
+    """tf.Example, declared anew from feature.proto."""
+    file = descriptor_pb2.FileDescriptorProto(name="e.proto", package="t", syntax="proto3")
+
+    def message(name: str) -> Any:
+        return file.message_type.add(name=name)
+
+    def add(
+        to: Any, name: str, number: int, kind: int, of: str = "", repeated: bool = False
+    ) -> None:
+        label = 3 if repeated else 1
+        to.field.add(name=name, number=number, type=kind, label=label, type_name=of or None)
+
+    add(message("BytesList"), "value", 1, 12, repeated=True)
+    add(message("FloatList"), "value", 1, 2, repeated=True)
+    add(message("Int64List"), "value", 1, 3, repeated=True)
+    feature = message("Feature")
+    for number, name in enumerate(("bytes", "float", "int64"), start=1):
+        add(feature, f"{name}_list", number, 11, f".t.{name.capitalize()}List")
+    features = message("Features")
+    entry = features.nested_type.add(name="FeatureEntry")
+    entry.options.map_entry = True
+    add(entry, "key", 1, 9)
+    add(entry, "value", 2, 11, ".t.Feature")
+    add(features, "feature", 1, 11, ".t.Features.FeatureEntry", repeated=True)
+    add(message("Example"), "features", 1, 11, ".t.Features")
+    pool = descriptor_pool.DescriptorPool()
+    pool.Add(file)
+    return message_factory.GetMessageClass(pool.FindMessageTypeByName("t.Example"))
+
+
+Example = _message_class()
+
+
+def parse(data: bytes) -> dict[str, list[Any]]:
+    found = Example.FromString(data)
+    return {
+        name: list(feature.bytes_list.value)
+        + list(feature.float_list.value)
+        + list(feature.int64_list.value)
+        for name, feature in found.features.feature.items()
+    }
+
+
+def read(path: Path) -> list[dict[str, list[Any]]]:
+    rows = []
+    data = gzip.decompress(path.read_bytes())
+    while data:
+        (size,) = struct.unpack("<Q", data[:8])
+        body, (check,) = data[12 : 12 + size], struct.unpack("<I", data[12 + size : 16 + size])
+        crc = google_crc32c.value(body)
+        assert check == ((crc >> 15 | crc << 17) + 0xA282EAD8) & 0xFFFFFFFF
+        rows.append(parse(body))
+        data = data[16 + size :]
+    return rows
+
+
+values = st.one_of(
+    st.tuples(st.just("integer"), st.integers(-(2**63), 2**63 - 1)),
+    st.tuples(st.just("number"), st.floats(width=32, allow_nan=False, allow_infinity=False)),
+    st.tuples(st.just("text"), st.text(max_size=300)),
+)
+
+
+@given(st.dictionaries(st.text(min_size=1, max_size=200), values, max_size=5))
+def test_every_value_comes_back_zeros_and_empty_texts_too(
+    row: dict[str, tuple[FeatureKind, Value]],
+) -> None:
+    entries = b"".join(
+        feature_encoder(FeatureSpec(name=name, kind=kind))(value)
+        for name, (kind, value) in row.items()
+    )
+    expected = {
+        name: [value.encode() if isinstance(value, str) else value]
+        for name, (_, value) in row.items()
+    }
+    assert parse(example(entries)) == expected
+
+
+def test_a_missing_value_is_an_absent_feature_and_a_huge_one_stays_finite() -> None:
+    for kind in ("integer", "number", "text"):
+        assert feature_encoder(FeatureSpec(name="a", kind=kind))(None) == b""
+    huge = feature_encoder(FeatureSpec(name="a", kind="number"))(1e300)
+    assert parse(example(huge))["a"][0] == pytest.approx(3.4028235e38)
+
+
+def event(number: int, time: float = 0.0, **fields: object) -> tuple[bytes, bytes]:
+    key = f"trip-{number}"
+    body = {"trip_id": key, "event_time": time, "fare": float(number), "trip_seconds": 0}
+    return key.encode(), json.dumps(body | fields).encode()
+
+
+def label(number: int, tips: object = 0.0) -> tuple[bytes, bytes]:
+    key = f"trip-{number}"
+    return key.encode(), json.dumps({"trip_id": key, "tips": tips}).encode()
+
+
+def log() -> MemoryLog:
+    made = MemoryLog(clock=ManualClock(0.0))
+    made.ensure(
+        [applications_topic(EVENTS, partitions=2), applications_topic(LABELS, partitions=2)]
+    )
+    return made
+
+
+def everything(of: MemoryLog, **changes: Any) -> RetrainRequest:
+    return request(events=of.spans(EVENTS), labels=of.spans(LABELS), **changes)
+
+
+def builder(of: MemoryLog, **changes: Any) -> LogExamples:
+    return LogExamples(log=of, label_columns=lambda _: TIPS, **({"least_rows": 1} | changes))
+
+
+def all_rows(folder: Path) -> list[dict[str, list[Any]]]:
+    return [row for path in sorted(folder.iterdir()) for row in read(path)]
+
+
+def test_events_are_joined_with_their_labels_and_zeros_stay(tmp_path: Path) -> None:
+    there = log()
+    there.append_raw(EVENTS, [event(n) for n in range(1_000)])
+    there.append_raw(LABELS, [label(n) for n in range(900)])
+    made = builder(there).build(everything(there), CONTRACT, tmp_path / "x")
+    assert (made.rows, made.rows_after_shift, made.unlabelled, made.unusable) == (900, 0, 100, 0)
+    rows = all_rows(made.folder)
+    assert {row["fare"][0] for row in rows} == {float(n) for n in range(900)}
+    assert all(row["tips"] == [0.0] and row["trip_seconds"] == [0] for row in rows)
+    assert all("company" not in row and row[AFTER_SHIFT] == [0] for row in rows)
+    held_back = sum(len(read(path)) for path in made.folder.glob("eval-*"))
+    assert 130 <= held_back <= 230
+
+
+def test_the_same_request_gives_the_same_bytes(tmp_path: Path) -> None:
+    there = log()
+    there.append_raw(EVENTS, [event(n) for n in range(200)])
+    there.append_raw(LABELS, [label(n) for n in range(200)])
+    asked = everything(there)
+    there.append_raw(LABELS, [label(n, 9.0) for n in range(200)])
+    there.append_raw(EVENTS, [event(n) for n in range(200, 400)])
+    folders = [builder(there).build(asked, CONTRACT, tmp_path / name).folder for name in "ab"]
+    first, second = ([p.read_bytes() for p in sorted(folder.iterdir())] for folder in folders)
+    assert first == second
+    assert {row["tips"][0] for row in all_rows(folders[0])} == {0.0}
+
+
+def test_the_same_key_is_always_on_the_same_side(tmp_path: Path) -> None:
+    sides = []
+    for count in (100, 300):
+        there = log()
+        there.append_raw(EVENTS, [event(n) for n in range(count)])
+        there.append_raw(LABELS, [label(n) for n in range(count)])
+        folder = builder(there).build(everything(there), CONTRACT, tmp_path / str(count)).folder
+        found = [row for path in folder.glob("eval-*") for row in read(path)]
+        sides.append({row["fare"][0] for row in found if row["fare"][0] < 100})
+    assert sides[0] == sides[1]
+
+
+def test_rows_after_the_shift_carry_the_flag_by_offset_and_time(tmp_path: Path) -> None:
+    there = log()
+    there.append_raw(EVENTS, [event(n, time=float(n)) for n in range(100)])
+    there.append_raw(LABELS, [label(n) for n in range(100)])
+    late = tuple(
+        OffsetRange(topic=EVENTS, partition=s.partition, start=20, stop=s.stop)
+        for s in there.spans(EVENTS)
+    )
+    asked = everything(there, after_shift=late, window_start=60.0)
+    made = builder(there).build(asked, CONTRACT, tmp_path / "x")
+    flagged = {r["fare"][0] for r in all_rows(made.folder) if r[AFTER_SHIFT] == [1]}
+    assert min(flagged) >= 60
+    assert max(flagged) == 99
+    assert made.rows_after_shift == len(flagged) > 30
+    assert made.rows == 100
+
+
+def test_what_cannot_be_read_is_left_out_and_counted(tmp_path: Path) -> None:
+    there = log()
+    bad: list[tuple[bytes, bytes]] = [
+        (b"a", b"{"),
+        event(900, fare="x"),
+        event(901, time=5_000.0),
+    ]
+    there.append_raw(EVENTS, [event(n) for n in range(50)] + bad + [event(3, fare=77.0)])
+    worse = [label(1, None), label(2, "3"), label(3, float("nan")), (b"", b"[]"), (b"", b"no")]
+    there.append_raw(LABELS, [label(n) for n in range(5, 50)] + worse + [label(950)])
+    made = builder(there).build(everything(there), CONTRACT, tmp_path / "x")
+    assert (made.rows, made.unlabelled, made.unusable) == (45, 5, 8)
+
+
+def test_too_few_labels_say_what_to_look_at(tmp_path: Path) -> None:
+    there = log()
+    there.append_raw(EVENTS, [event(n) for n in range(50)])
+    with pytest.raises(TrainingFailed, match="0 of 50 replayed events have a label") as failed:
+        builder(there, least_rows=10).build(everything(there), CONTRACT, tmp_path / "x")
+    assert failed.value.component == "Examples"
+    assert LABELS in failed.value.advice
+    assert not (tmp_path / "x").exists()
+
+
+def test_the_label_columns_come_from_the_model() -> None:
+    assert schema_label_columns(CONTRACT) == TIPS

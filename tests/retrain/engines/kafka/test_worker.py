@@ -1,0 +1,159 @@
+"""A whole worker on a real broker and a real store; only the training is a stand-in."""
+
+from __future__ import annotations
+
+import json
+import signal
+import subprocess
+import sys
+import time
+import uuid
+from pathlib import Path
+
+import pytest
+
+from retrain.engines.model_store import FolderStore
+from streaming.contracts.codec import decode
+from streaming.contracts.model import ModelContract
+from streaming.contracts.records import ModelVersion, Record, RetrainProgress, RetrainRequest
+from streaming.contracts.topics import (
+    MODEL_VERSIONS,
+    RECORD_TOPICS,
+    RETRAIN_PROGRESS,
+    applications_topic,
+)
+from streaming.engines.kafka.log import KafkaLog
+from tests.retrain.builders import CONTRACT, EVENTS, LABELS, MODEL, request
+
+pytestmark = [
+    pytest.mark.engine,
+    pytest.mark.filterwarnings("ignore::ResourceWarning"),
+    pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning"),
+]
+
+ROOT = Path(__file__).resolve().parents[4]
+
+WORKER = """
+import sys, time
+from pathlib import Path
+from retrain.engines.kafka.examples import LogExamples
+from retrain.engines.kafka.request_queue import KafkaRequests
+from retrain.engines.model_store import FolderStore
+from retrain.ports import Progress, TrainingResult
+from retrain.worker import Worker
+from streaming.contracts.clock import SystemClock
+from streaming.engines.kafka.log import KafkaLog
+from tests.retrain.builders import CONTRACT, MODEL, built
+
+bootstrap, group, root, name, seconds = sys.argv[1:]
+
+class Trainer:
+    steps = 1
+    def train(self, job, on_progress):
+        on_progress(Progress(component="Trainer", state="started", step=1, steps=1))
+        time.sleep(float(seconds))
+        on_progress(Progress(component="Trainer", state="done", step=1, steps=1))
+        return TrainingResult(built=built(job.work_dir / "m"), metrics=(), components=(),
+            load_seconds=0.1, warm_predict_seconds=0.1, blessed=True, reason="Because.")
+
+log = KafkaLog(bootstrap)
+worker = Worker(
+    requests=KafkaRequests(bootstrap, group=group, session_seconds=6.0), log=log,
+    trainer=Trainer(), store=FolderStore(Path(root)), examples=LogExamples(log=log),
+    contracts={MODEL: CONTRACT}, clock=SystemClock(), name=name, scratch=Path(root) / "scratch",
+)
+worker.run(lambda: True)
+"""
+
+
+class Stage:
+    """A broker with events, labels and the topics of records."""
+
+    def __init__(self, bootstrap: str, root: Path) -> None:
+        self.bootstrap, self.root = bootstrap, root
+        self.group = f"workers-{uuid.uuid4().hex[:6]}"
+        self.log = KafkaLog(bootstrap)
+        self.log.ensure(
+            [
+                *RECORD_TOPICS,
+                applications_topic(EVENTS, partitions=2),
+                applications_topic(LABELS, partitions=2),
+            ]
+        )
+        self.store = FolderStore(root)
+
+    def fill(self, contract: ModelContract, rows: int) -> RetrainRequest:
+        keys = [f"trip-{n}" for n in range(rows)]
+        self.log.append_raw(
+            EVENTS,
+            [
+                (
+                    k.encode(),
+                    json.dumps({contract.key: k, contract.time: 1.0, "fare": 9.5}).encode(),
+                )
+                for k in keys
+            ],
+        )
+        self.log.append_raw(
+            LABELS,
+            [(k.encode(), json.dumps({contract.key: k, "tips": 2.0}).encode()) for k in keys],
+        )
+        now = time.time()
+        return request(
+            "real",
+            at=now,
+            deadline=now + 600,
+            events=self.log.spans(EVENTS),
+            labels=self.log.spans(LABELS),
+        )
+
+    def worker(self, name: str, seconds: float) -> subprocess.Popen[bytes]:
+        arguments = [self.bootstrap, self.group, str(self.root), name, str(seconds)]
+        return subprocess.Popen([sys.executable, "-c", WORKER, *arguments], cwd=ROOT)
+
+    def told(self, topic: str) -> list[Record]:
+        return [
+            decode(m.value or b"") for span in self.log.spans(topic) for m in self.log.read(span)
+        ]
+
+    def progress(self) -> list[RetrainProgress]:
+        return [r for r in self.told(RETRAIN_PROGRESS.name) if isinstance(r, RetrainProgress)]
+
+    def versions(self) -> list[ModelVersion]:
+        return [r for r in self.told(MODEL_VERSIONS.name) if isinstance(r, ModelVersion)]
+
+
+def test_a_worker_killed_in_training_is_replaced_and_one_version_comes_out(
+    bootstrap: str, tmp_path: Path
+) -> None:
+    stage = Stage(bootstrap, tmp_path)
+    stage.log.append([stage.fill(CONTRACT, 2_000)])
+    first = stage.worker("w1", 300.0)
+    second = None
+    try:
+        _until(lambda: any(p.component == "Trainer" for p in stage.progress()), 60)
+        second = stage.worker("w2", 0.2)
+        first.send_signal(signal.SIGKILL)
+        _until(lambda: bool(stage.versions()), 60)
+        (version,) = stage.versions()
+        assert (version.version, version.training_rows, version.request_id) == (1, 2_000, "real")
+        assert stage.store.versions(MODEL) == (1,)
+        assert {(p.attempt, p.worker) for p in stage.progress()} == {(1, "w1"), (2, "w2")}
+        assert list((tmp_path / "scratch").iterdir()) == [], "the dead worker's files are gone"
+        stage.log.append([request("real", at=time.time(), deadline=time.time() + 600)])
+        _until(lambda: len(stage.versions()) == 2, 30)
+        assert stage.versions()[0] == stage.versions()[1], "announced again, not trained again"
+    finally:
+        for process in (first, second):
+            if process is not None:
+                process.kill()
+                process.wait()
+        stage.log.close()
+
+
+def _until(condition: object, seconds: float) -> None:
+    assert callable(condition)
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline, f"not within {seconds} s"
+        time.sleep(0.3)

@@ -1,0 +1,1 @@
+"""Seeded simulations of the judgement: what it promises, measured (`python -m tests.simulations`)."""

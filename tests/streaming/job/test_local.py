@@ -1,0 +1,190 @@
+"""The stream job's parts in one process: exact counts, exact accounts, references that change."""
+
+from __future__ import annotations
+
+import itertools
+import json
+from collections import Counter
+from collections.abc import Sequence
+from pathlib import Path
+
+import hypothesis.strategies as st
+import msgspec
+import pytest
+from hypothesis import given, settings
+
+from streaming.contracts.codec import decode, encode
+from streaming.contracts.records import (
+    Artifact,
+    DeadLetter,
+    DriftVerdict,
+    WindowSummary,
+)
+from streaming.drift import DriftRules
+from streaming.engines.artifact_store import ArtifactStore
+from streaming.job.local import DirectJob, Out
+from streaming.windowing.event_reader import Fetch
+from tests.promotions import first_promotion
+from tests.streaming.statistics_data import contract, number, text
+
+pytestmark = pytest.mark.engine  # imports TensorFlow
+
+NOW = 1_000_000.0
+CONTRACT = contract(
+    number("fare", required=True),
+    text("company"),
+    events_topic="events",
+    labels_topic="labels",
+    key="id",
+    time="at",
+    partitions=2,
+    max_out_of_orderness_seconds=1.0,
+)
+
+
+@pytest.fixture(scope="module")
+def store(tmp_path_factory: pytest.TempPathFactory) -> ArtifactStore:
+    return ArtifactStore(tmp_path_factory.mktemp("artifacts"))
+
+
+def event(at: float, fare: object = 1.5, **more: object) -> bytes:
+    return json.dumps({"id": "a", "at": at, "fare": fare, "company": "x", **more}).encode()
+
+
+def fetch(partition: int, start: int, values: Sequence[bytes | None]) -> Fetch:
+    return Fetch(
+        partition=partition,
+        offsets=range(start, start + len(values)),
+        values=values,
+        arrived=lambda number: NOW - 900 + 0.1 * (start + number),
+    )
+
+
+def run(store: ArtifactStore, logs: dict[int, list[bytes]], cuts: Sequence[int]) -> list[Out]:
+    """Read both logs, cut into fetches at `cuts`, then close everything."""
+    job = DirectJob(CONTRACT, DriftRules(), store)
+    out: list[Out] = []
+    for partition, values in logs.items():
+        borders = [0, *sorted({cut for cut in cuts if cut < len(values)} - {0}), len(values)]
+        for low, high in itertools.pairwise(borders):
+            if low < high:
+                out += job.feed(fetch(partition, low, values[low:high]), now=NOW)
+    return out + job.finish()
+
+
+def summaries(out: Sequence[Out]) -> list[WindowSummary]:
+    return [one for one in out if isinstance(one, WindowSummary)]
+
+
+values = st.lists(
+    st.one_of(
+        st.builds(event, st.floats(0, 60)),
+        st.builds(event, st.floats(0, 60), st.sampled_from(["no", None, float("nan")])),
+        st.just(b"{"),
+    ),
+    max_size=30,
+)
+
+
+@settings(max_examples=25, deadline=None)
+@given(values, values, st.lists(st.integers(1, 29), max_size=4))
+def test_accounts_add_up_and_do_not_depend_on_the_fetches(
+    store: ArtifactStore, one: list[bytes], two: list[bytes], cuts: list[int]
+) -> None:
+    logs = {0: one, 1: two}
+    out = run(store, logs, cuts)
+    found = summaries(out)
+    assert sum(s.offsets_read for s in found) == len(one) + len(two)
+    for summary in found:
+        assert summary.accepted + summary.dead_letters + summary.late == summary.offsets_read
+        assert all(feature.rows == summary.accepted for feature in summary.features)
+        assert (summary.sample.rows if summary.sample else 0) == summary.accepted
+    letters = [one for one in out if isinstance(one, DeadLetter)]
+    assert len(letters) == sum(s.dead_letters + s.late for s in found)
+    assert len({letter.record_id for letter in letters}) == len(letters)
+    whole = summaries(run(store, logs, []))
+    assert {s.record_id: counted(s) for s in found} == {s.record_id: counted(s) for s in whole}
+
+
+def counted(s: WindowSummary) -> tuple[object, ...]:
+    """What may not depend on how records were fetched."""
+    return s.accepted, s.dead_letters, s.late, s.offsets, s.features, s.sample, s.statistics
+
+
+def test_paced_events_are_counted_exactly_and_replay_to_equal_bytes(store: ArtifactStore) -> None:
+    logs = {p: [event(10 + number / 50 + p / 1000) for number in range(2000)] for p in (0, 1)}
+    first = run(store, logs, range(300, 2000, 300))
+    counted = Counter({s.window_end: s.accepted for s in summaries(first)})
+    assert counted == Counter(
+        int(json.loads(value)["at"] // 5 * 5 + 5) for log in logs.values() for value in log
+    )
+    again = run(store, logs, range(300, 2000, 300))
+    assert [encode(record) for record in first] == [encode(record) for record in again]
+
+
+def test_statistics_are_those_of_the_rows(store: ArtifactStore) -> None:
+    from tensorflow_metadata.proto.v0 import statistics_pb2
+
+    log = [event(11.0, fare) for fare in [1.0, 3.0, float("inf")] + [2.0] * 2000]
+    log[1] = log[1].replace(b'"x"', b"null")
+    (summary,) = summaries(run(store, {0: log}, [500, 700]))
+    assert summary.statistics is not None
+    proto = statistics_pb2.DatasetFeatureStatisticsList()
+    proto.ParseFromString(store.get(summary.statistics))
+    (dataset,) = proto.datasets
+    assert dataset.num_examples == summary.accepted == 2003
+    features = {feature.path.step[0]: feature for feature in dataset.features}
+    fare, company = features["fare"].num_stats, features["company"].string_stats
+    assert (fare.min, fare.max) == (1.0, 3.0)
+    assert fare.common_stats.num_missing == 1  # the infinity would own the maximum
+    assert company.common_stats.num_missing == 1
+    assert [(f.missing, f.non_finite) for f in summary.features] == [(0, 1), (1, 0)]
+
+
+def test_new_columns_and_schema_violations_are_anomalies(
+    store: ArtifactStore, tmp_path: Path
+) -> None:
+    schema = tmp_path / "schema.pbtxt"
+    schema.write_text(
+        'feature { name: "fare" type: FLOAT presence { min_fraction: 1.0 } }\n'
+        'feature { name: "company" type: BYTES domain: "companies" }\n'
+        'feature { name: "tips" type: FLOAT presence { min_fraction: 1.0 }\n'
+        '  not_in_environment: "SERVING" }\n'
+        'string_domain { name: "companies" value: "y" }\n'
+        'default_environment: "SERVING" default_environment: "TRAINING"\n'
+    )
+    contract = msgspec.structs.replace(CONTRACT, schema_path=str(schema))
+    job = DirectJob(contract, DriftRules(), store)
+    job.feed(fetch(0, 0, [event(1.0, extra=1)] * 50), now=NOW)
+    (summary, *_) = summaries(job.finish())
+    assert {(a.feature, a.code) for a in summary.anomalies} == {
+        ("extra", "SCHEMA_NEW_COLUMN"),
+        ("company", "ENUM_TYPE_UNEXPECTED_STRING_VALUES"),
+    }
+
+
+def test_a_promotion_changes_the_yardstick(store: ArtifactStore) -> None:
+    job = DirectJob(CONTRACT, DriftRules(), store)
+    first = job.feed(fetch(0, 0, [event(1.0 + n / 100, n % 7) for n in range(400)]), now=NOW)
+    first += job.finish()
+    promotion = first_promotion(store, summaries(first), record_id="p1")
+    job.promote(promotion)
+    again = job.feed(fetch(0, 400, [event(6.0 + n / 100, n % 7) for n in range(400)]), now=NOW)
+    again += job.finish()
+    verdicts = [one for one in first + again if isinstance(one, DriftVerdict)]
+    assert [v.outcome for v in verdicts] == ["inconclusive", "stable"]
+    assert [v.reference_id for v in verdicts] == ["", "p1"]
+    lost = Artifact(uri=promotion.artifact.uri, digest="0" * 64)
+    job.promote(msgspec.structs.replace(promotion, record_id="p2", reference=lost))
+    job.feed(fetch(0, 800, [event(11.0 + n / 100, n % 7) for n in range(400)]), now=NOW)
+    *_, last = job.finish()
+    assert isinstance(last, DriftVerdict)
+    assert (last.outcome, last.reference_id) == ("inconclusive", "p2")
+
+
+def test_an_idle_partition_lets_windows_close(store: ArtifactStore) -> None:
+    job = DirectJob(CONTRACT, DriftRules(), store)
+    assert not summaries(job.feed(fetch(0, 0, [event(1.0), event(20.0)]), now=NOW))
+    (summary,) = summaries(job.idle(1, now=30.0))
+    assert (summary.window_end, summary.accepted) == (5.0, 1)
+    assert decode(encode(summary)) == summary

@@ -1,0 +1,96 @@
+"""What must not be forgotten when the job is submitted, and what is said when nobody answers."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+from streaming.contracts.errors import ConfigurationError, UnavailableError
+from streaming.contracts.model import ModelContract
+from streaming.drift import DriftRules
+from streaming.engines.flink.client import Flink, newest_checkpoint, options, submit
+from streaming.job.settings import JobSettings, ModelJob
+
+CONTRACT = ModelContract(
+    model="m", module="", events_topic="e", labels_topic="l", key="id", time="at"
+)
+
+
+def settings(**more: object) -> JobSettings:
+    return JobSettings(
+        models=(ModelJob(contract=CONTRACT, rules=DriftRules()),),
+        bootstrap="127.0.0.1:1",
+        artifact_root="/tmp",
+        job_endpoint="127.0.0.1:1",
+        flink_rest="http://127.0.0.1:1",
+        **more,  # type: ignore[arg-type]
+    )
+
+
+def test_bundles_end_before_checkpoints() -> None:
+    assert "--finish_bundle_before_checkpointing" in options(settings())
+    assert "--checkpointing_interval=5000" in options(settings())
+
+
+def test_operators_are_not_chained_so_that_savepoints_fit_any_parallelism() -> None:
+    assert "--operator_chaining" in options(settings())  # bare, it turns the default off
+
+
+def test_no_more_key_groups_than_workers_can_ever_be() -> None:
+    assert "--max_parallelism=32" in options(settings())
+    with pytest.raises(ConfigurationError, match=r"33 workers .* stream.max_workers: 32"):
+        settings(parallelism=33)
+
+
+def test_a_job_goes_on_from_a_checkpoint_only_when_told() -> None:
+    assert not [o for o in options(settings()) if o.startswith("--savepoint_path")]
+    assert "--savepoint_path=file:///a/chk-3" in options(settings(restore="/a/chk-3"))
+
+
+def test_the_newest_complete_checkpoint_is_found(tmp_path: Path) -> None:
+    assert newest_checkpoint(tmp_path) == ""
+    for age, name in enumerate(["a/chk-9", "b/chk-2", "b/chk-1"]):
+        (tmp_path / name).mkdir(parents=True)
+        (tmp_path / name / "_metadata").touch()
+        os.utime(tmp_path / name / "_metadata", (1000 - age, 1000 - age))
+    (tmp_path / "b/chk-3").mkdir()
+    assert newest_checkpoint(tmp_path) == str(tmp_path / "a/chk-9")
+
+
+def test_silence_is_an_error_with_an_address() -> None:
+    with pytest.raises(UnavailableError, match=r"Flink at http://127\.0\.0\.1:1 "):
+        submit(settings())
+    with pytest.raises(UnavailableError, match="does not answer"):
+        Flink("http://127.0.0.1:1").status("x")
+
+
+@pytest.mark.parametrize(("window", "pause"), [(5.0, 0.25), (1.0, 0.2), (60.0, 1.0)])
+def test_the_pause_between_steps_follows_the_window(window: float, pause: float) -> None:
+    import msgspec
+
+    contract = msgspec.structs.replace(CONTRACT, window_seconds=window)
+    job = ModelJob(contract=contract, rules=DriftRules())
+    chosen = JobSettings(models=(job,), bootstrap="", artifact_root="")
+    assert chosen.pause_seconds == pause
+
+
+class Busy(Flink):
+    """It does not answer the first few times."""
+
+    silent = 2
+
+    def running(self, job_id: str) -> bool:
+        type(self).silent -= 1
+        if self.silent >= 0:
+            raise UnavailableError("timed out")
+        return True
+
+
+def test_a_busy_flink_is_asked_again_until_the_time_is_over() -> None:
+    Busy("http://127.0.0.1:1").wait_running("x", seconds=30.0)
+    assert Busy.silent == -1
+    Busy.silent = 1_000_000
+    with pytest.raises(UnavailableError, match="timed out"):
+        Busy("http://127.0.0.1:1").wait_running("x", seconds=0.3)

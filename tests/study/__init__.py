@@ -1,1 +1,0 @@
-"""Seeded simulations of the judgement: what it promises, measured (`python -m tests.study`)."""
