@@ -7,15 +7,15 @@ unexport PYTHONPATH
 unexport VIRTUAL_ENV
 bin := .venv/bin
 
-.PHONY: help setup demo test lint bench study up down doctor clean
+.PHONY: help setup demo test lint coverage docs bench simulations up down doctor clean
 
 help: ## print this list
-	@awk -F':.*## ' '/^[a-z]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F':.*## ' '/^[a-z]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 setup: ## fetch and prepare everything (again: seconds)
 	@deploy/setup/bootstrap.sh
 
-demo: setup ## run the whole circle: stream, drift, retrain, canary, promotion
+demo: setup ## run the whole loop: stream, drift, retrain, canary, promotion
 	@$(bin)/driftline demo
 
 test: setup ## run every check and test, as CI does
@@ -27,16 +27,22 @@ lint: setup ## format, lint, types and import rules only
 bench: setup ## measure; figures go to .driftline/bench/report.json
 	@$(bin)/python -m tests.bench
 
-study: setup ## prove the judgement: quiet days, power, real rows, seasons (about an hour)
+coverage: setup ## branch coverage of the unit tests, by file
+	@tests/run coverage
+
+docs: setup ## make docs/reference from the code
+	@$(bin)/python -m deploy.reference
+
+simulations: setup ## simulate the judge: quiet days, power, real rows, seasons (about an hour)
 	@$(bin)/python -m tests.simulations all
 
 up: setup ## start the embedded stack
 	@$(bin)/driftline up
 
 down: ## stop the embedded stack
-	@if [ -x $(bin)/driftline ]; then $(bin)/driftline down; fi
+	@if [ -x $(bin)/driftline ]; then $(bin)/driftline down --yes; fi
 
-doctor: ## say what is wrong with this machine or checkout, and what to do
+doctor: ## check this machine and checkout, and advise
 	@if [ -x $(bin)/driftline ]; then $(bin)/driftline doctor; else python3 -m deploy.setup.doctor; fi
 
 clean: down ## remove the environment, the engines and all state

@@ -1,8 +1,8 @@
-"""Which schema anomalies stop a retrain: a pure rule over what TFDV found.
+"""Decides which of TFDV's schema anomalies stop a retrain. Pure.
 
-A retrain exists because the data moved, so movement must not stop it: new values of a category
-are what the new version has to learn. What stops it is data that is broken: a column that is
-gone, another type, a value outside what is physically possible, rows without a required field.
+A retrain starts because the data has changed, so change must not stop it: new values of a category
+are what the new version has to learn. Broken data does stop it: a missing column, another type, a
+physically impossible value, rows without a required field.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ TOLERATED = frozenset(
         "COMPARATOR_NORMALIZED_ABSOLUTE_DIFFERENCE_HIGH",
     }
 )
-"""TFDV's names of the anomalies that are movement or additions, not breakage."""
+"""TFDV's names of the anomalies that are change or addition, not breakage."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, order=True)
@@ -27,35 +27,37 @@ class Anomaly:
     """One finding of TFDV's schema validation in one split of the examples."""
 
     split: str
+    """Split of the examples, for example ``train``."""
     feature: str
-    """Empty when it is about the split as a whole."""
+    """Name of the feature; empty when the finding concerns the whole split."""
     code: str
     """TFDV's name, for example ``SCHEMA_MISSING_COLUMN``."""
     detail: str
+    """TFDV's description."""
 
 
-def stopping(found: Iterable[Anomaly]) -> tuple[Anomaly, ...]:
-    """The anomalies that stop the run, in a fixed order; none means go on.
+def blocking_anomalies(anomalies: Iterable[Anomaly]) -> tuple[Anomaly, ...]:
+    """The anomalies that stop a retrain, in a fixed order; empty when it may continue.
 
     >>> new = Anomaly(split="train", feature="company", code="SCHEMA_NEW_COLUMN", detail="")
     >>> gone = Anomaly(split="train", feature="fare", code="SCHEMA_MISSING_COLUMN", detail="")
-    >>> [anomaly.feature for anomaly in stopping([new, gone])]
+    >>> [anomaly.feature for anomaly in blocking_anomalies([new, gone])]
     ['fare']
     """
-    return tuple(sorted(anomaly for anomaly in found if anomaly.code not in TOLERATED))
+    return tuple(sorted(anomaly for anomaly in anomalies if anomaly.code not in TOLERATED))
 
 
-def sentence(anomalies: Iterable[Anomaly], *, most: int = 3) -> str:
-    """The anomalies in words, the first `most` of them in full.
+def describe(anomalies: Iterable[Anomaly], *, max_items: int = 3) -> str:
+    """The anomalies in words: the first `max_items` in full, then how many more there are.
 
     >>> gone = Anomaly(split="eval", feature="fare", code="X", detail="Column is missing.")
-    >>> sentence([gone])
+    >>> describe([gone])
     'fare in eval: Column is missing (X)'
     """
     listed = list(anomalies)
     words = [
-        f"{one.feature or 'examples'} in {one.split}: {one.detail.rstrip('. ')} ({one.code})"
-        for one in listed[:most]
+        f"{item.feature or 'examples'} in {item.split}: {item.detail.rstrip('. ')} ({item.code})"
+        for item in listed[:max_items]
     ]
-    more = f"; and {len(listed) - most} more" if len(listed) > most else ""
+    more = f"; and {len(listed) - max_items} more" if len(listed) > max_items else ""
     return "; ".join(words) + more

@@ -1,9 +1,9 @@
-"""Whether a challenger may go to the canary: against floors and champion, on intervals.
+"""Decides whether a challenger may go to the canary: floors and champion, judged on intervals.
 
-Pure. What was not measured never blesses. Overall the challenger must reach the floor and must
-be shown not to be worse than the champion; on the rows after a shift it must also be ahead; any
-other slice stops it only when it is shown to be worse, because a small slice can prove nothing
-else. A slice with a single class has no AUC: it is left out, and that is said.
+Pure. A metric that was not measured never blesses. Overall, the challenger must reach the floor
+and must be shown not to be worse than the champion. On the rows after a shift it must also be
+ahead. Any other slice stops it only when it is shown to be worse, because a small slice can prove
+nothing else. A slice with a single class has no AUC: it is left out, and the reason names it.
 """
 
 from __future__ import annotations
@@ -18,46 +18,41 @@ from retrain.ports import AFTER_SHIFT, AFTER_SHIFT_SLICE
 from streaming.contracts.records import Metric
 
 BEFORE_SHIFT_SLICE = f"{AFTER_SHIFT}:0"
-"""Shown, never judged: it is the world that has gone. Overall contains it anyway."""
+"""The rows before the shift. They are reported and not judged: overall contains them anyway."""
 
-Finding = Literal["pass", "fail", "missing", "skipped"]
+Outcome = Literal["pass", "fail", "missing", "skipped"]
 
 
 class BlessingRules(msgspec.Struct, frozen=True, kw_only=True):
     """What a challenger must reach."""
 
     metric: str = "auc"
-    """Higher is better. The paired difference to the champion, where it was measured, is the
+    """Name of the judged metric; higher is better. Its paired difference to the champion is the
     metric ``<metric>_diff``: challenger minus champion on the same rows."""
     floor: float = 0.6
-    """The lower end of the overall interval must reach it."""
+    """Smallest acceptable lower end of the overall interval."""
     tolerance: float = 0.02
-    """Overall: the lower end of the difference may lie this far below zero."""
+    """How far below zero the lower end of the overall difference may lie."""
     slice_tolerance: float = 0.02
     """A slice fails when the upper end of its difference lies further below zero than this."""
     win_margin: float = 0.0
-    """On the slice to win, the difference must exceed this."""
+    """Margin that the difference must exceed on the slice that the challenger must win."""
     min_slice_rows: int = 100
-    """A smaller slice is not judged."""
+    """Smallest number of rows at which a slice is judged."""
 
 
 class SliceFinding(msgspec.Struct, frozen=True, kw_only=True):
-    """What was found on one slice ("" = overall)."""
+    """The outcome on one slice."""
 
     slice: str
-    finding: Finding
+    """Name of the slice; empty = overall."""
+    outcome: Outcome
     reason: str
-    value: float | None = None
-    low: float | None = None
-    high: float | None = None
-    champion: float | None = None
-    difference: float | None = None
-    difference_low: float | None = None
-    difference_high: float | None = None
+    """One sentence with the values that decided."""
 
 
 class Blessing(msgspec.Struct, frozen=True, kw_only=True):
-    """Outcome, reason, evidence."""
+    """The decision with its reason and the findings behind it."""
 
     blessed: bool
     reason: str
@@ -76,9 +71,9 @@ def bless(
     Parameters
     ----------
     metrics:
-        ``rules.metric`` for each slice with `low` and `high` (and `champion`), and where there
-        is one ``<metric>_diff`` with its own interval. A slice's metric without an interval
-        means that none could be formed: a single class.
+        ``rules.metric`` for each slice with `low` and `high` (and `champion`), and
+        ``<metric>_diff`` with its own interval where it was measured. A slice's metric without
+        an interval means that none exists: the slice has a single class.
     rules:
         Floor, tolerances, smallest slice.
     has_champion:
@@ -89,89 +84,94 @@ def bless(
     measured = {m.slice: m for m in metrics if m.name == rules.metric}
     paired = {m.slice: m for m in metrics if m.name == f"{rules.metric}_diff"}
     must_win = must_win if has_champion else None
-    wanted = ["", *([must_win] if must_win else [])]
-    others = sorted(measured.keys() - {*wanted, BEFORE_SHIFT_SLICE}) if has_champion else []
+    required = ["", *([must_win] if must_win else [])]
+    optional = sorted(measured.keys() - {*required, BEFORE_SHIFT_SLICE}) if has_champion else []
     findings = []
-    for name in wanted + others:
+    for name in required + optional:
         metric = measured.get(name)
         if metric is None or not _finite(metric.value):
-            findings.append(_absent(name, rules, needed=name in wanted))
+            findings.append(_not_measured(name, rules.metric, required=name in required))
         elif not has_champion:
-            findings.append(_floor(metric, rules) or _passed(metric, f"reaches {rules.floor}"))
+            findings.append(_below_floor(metric, rules) or _reaches_floor(metric, rules))
         else:
             findings.append(_against_champion(metric, paired.get(name), rules, must_win))
-    return _conclude(findings, rules, has_champion)
+    return _conclude(findings, has_champion)
 
 
-def _absent(name: str, rules: BlessingRules, *, needed: bool) -> SliceFinding:
-    place = name or "overall"
-    if needed:
-        reason = f"{rules.metric} {place} was not measured; what is missing never blesses."
-        return SliceFinding(slice=name, finding="missing", reason=reason)
-    return SliceFinding(
-        slice=name, finding="skipped", reason=f"{rules.metric} {place} has no value: left out."
-    )
+def _not_measured(name: str, metric: str, *, required: bool) -> SliceFinding:
+    label = f"{metric} {name or 'overall'}"
+    if required:
+        reason = f"{label} was not measured; what is missing never blesses."
+        return SliceFinding(slice=name, outcome="missing", reason=reason)
+    return SliceFinding(slice=name, outcome="skipped", reason=f"{label} has no value: left out.")
 
 
-def _floor(metric: Metric, rules: BlessingRules) -> SliceFinding | None:
-    """A finding against the overall value, None when it reaches the floor."""
+def _reaches_floor(metric: Metric, rules: BlessingRules) -> SliceFinding:
+    low = metric.low if metric.low is not None else metric.value
+    reason = f"{metric.name} {metric.value:.3f} from {low:.3f}: reaches {rules.floor}."
+    return SliceFinding(slice=metric.slice, outcome="pass", reason=reason)
+
+
+def _below_floor(metric: Metric, rules: BlessingRules) -> SliceFinding | None:
+    """A finding against the overall value; None when it reaches the floor."""
     if metric.low is None or metric.high is None or not _finite(metric.low, metric.high):
-        return _finding(
-            metric, "missing", f"{rules.metric} overall has no interval (a single class?)."
-        )
+        reason = f"{rules.metric} overall has no interval (a single class?)."
+        return SliceFinding(slice=metric.slice, outcome="missing", reason=reason)
     if metric.low < rules.floor:
         reason = (
             f"{rules.metric} overall is {metric.value:.3f} [{metric.low:.3f}, {metric.high:.3f}]; "
             f"its lower end must reach {rules.floor}."
         )
-        return _finding(metric, "fail", reason)
+        return SliceFinding(slice=metric.slice, outcome="fail", reason=reason)
     return None
 
 
 def _against_champion(
     metric: Metric, paired: Metric | None, rules: BlessingRules, must_win: str | None
 ) -> SliceFinding:
-    name, place = metric.slice, metric.slice or "overall"
-    needed = name in ("", must_win)
-    if not needed and metric.n < rules.min_slice_rows:
-        few = f"{place} has {metric.n} rows, under {rules.min_slice_rows}: left out."
-        return _finding(metric, "skipped", few)
+    def finding(outcome: Outcome, reason: str) -> SliceFinding:
+        return SliceFinding(slice=metric.slice, outcome=outcome, reason=reason)
+
+    name = metric.slice or "overall"
+    required = metric.slice in ("", must_win)
+    if not required and metric.n < rules.min_slice_rows:
+        few = f"{name} has {metric.n} rows, under {rules.min_slice_rows}: left out."
+        return finding("skipped", few)
     if metric.low is None or metric.high is None:
-        single = f"{place} has a single class or no interval"
-        if needed:
-            return _finding(metric, "missing", f"{single}; what is missing never blesses.")
-        return _finding(metric, "skipped", f"{single}: left out.")
-    below = _floor(metric, rules) if name == "" else None
-    if below is not None:
-        return below
+        single = f"{name} has a single class or no interval"
+        if required:
+            return finding("missing", f"{single}; what is missing never blesses.")
+        return finding("skipped", f"{single}: left out.")
+    below_floor = _below_floor(metric, rules) if metric.slice == "" else None
+    if below_floor is not None:
+        return below_floor
     difference = _difference(metric, paired)
     if difference is None:
-        return _absent(f"{rules.metric}_diff {place}".strip(), rules, needed=needed)
+        return _not_measured(metric.slice, f"{rules.metric}_diff", required=required)
     value, low, high = difference
-    text = f"{rules.metric} {place} {value:+.3f} [{low:+.3f}, {high:+.3f}] against the champion"
-    if name == must_win and not value > rules.win_margin:
-        needs = f"{text}; after the shift it must be ahead by more than {rules.win_margin}."
-        return _finding(metric, "fail", needs, difference)
-    if needed and low < -rules.tolerance:
-        worse = f"{text}; it may be more than {rules.tolerance} worse."
-        return _finding(metric, "fail", worse, difference)
-    if not needed and high < -rules.slice_tolerance:
-        worse = f"{text}; it is more than {rules.slice_tolerance} worse."
-        return _finding(metric, "fail", worse, difference)
-    return _finding(metric, "pass", f"{text}.", difference)
+    text = f"{rules.metric} {name} {value:+.3f} [{low:+.3f}, {high:+.3f}] against the champion"
+    if metric.slice == must_win and not value > rules.win_margin:
+        behind = f"{text}; after the shift it must be ahead by more than {rules.win_margin}."
+        return finding("fail", behind)
+    if required and low < -rules.tolerance:
+        return finding("fail", f"{text}; it may be more than {rules.tolerance} worse.")
+    if not required and high < -rules.slice_tolerance:
+        return finding("fail", f"{text}; it is more than {rules.slice_tolerance} worse.")
+    return finding("pass", f"{text}.")
 
 
 def _difference(metric: Metric, paired: Metric | None) -> tuple[float, float, float] | None:
-    """Challenger minus champion with its interval, or None.
+    """Challenger minus champion as (value, low, high), or None.
 
-    Where no paired interval was measured the champion's is taken as wide as the challenger's and
-    as independent: wider than the truth, so it never blesses what the paired one would not.
+    Where no paired interval was measured, the champion's interval is assumed to be as wide as the
+    challenger's and independent of it. That is wider than the truth, so it never blesses what the
+    paired interval would not.
     """
     if paired is not None:
         if paired.low is None or paired.high is None:
             return None
-        found = (paired.value, paired.low, paired.high)
-        return found if _finite(*found) else None
+        difference = (paired.value, paired.low, paired.high)
+        return difference if _finite(*difference) else None
     if metric.champion is None or metric.low is None or metric.high is None:
         return None
     half = math.sqrt(2.0) * max(metric.high - metric.value, metric.value - metric.low)
@@ -179,44 +179,16 @@ def _difference(metric: Metric, paired: Metric | None) -> tuple[float, float, fl
     return (value, value - half, value + half) if _finite(value, half) else None
 
 
-def _passed(metric: Metric, text: str) -> SliceFinding:
-    low = metric.low if metric.low is not None else metric.value
-    return _finding(metric, "pass", f"{metric.name} {metric.value:.3f} from {low:.3f}: {text}.")
-
-
-def _finding(
-    metric: Metric,
-    finding: Finding,
-    reason: str,
-    difference: tuple[float, float, float] | None = None,
-) -> SliceFinding:
-    value, low, high = difference or (None, None, None)
-    return SliceFinding(
-        slice=metric.slice,
-        finding=finding,
-        reason=reason,
-        value=metric.value,
-        low=metric.low,
-        high=metric.high,
-        champion=metric.champion,
-        difference=value,
-        difference_low=low,
-        difference_high=high,
-    )
-
-
-def _conclude(
-    findings: Sequence[SliceFinding], rules: BlessingRules, has_champion: bool
-) -> Blessing:
-    against = [f for f in findings if f.finding in ("fail", "missing")]
-    skipped = [f.slice for f in findings if f.finding == "skipped"]
+def _conclude(findings: Sequence[SliceFinding], has_champion: bool) -> Blessing:
+    against = [f for f in findings if f.outcome in ("fail", "missing")]
+    skipped = [f.slice for f in findings if f.outcome == "skipped"]
     left_out = f" Left out: {', '.join(skipped)}." if skipped else ""
     if against:
         more = f" (and {len(against) - 1} more)" if len(against) > 1 else ""
         reason = f"Not blessed{more}: {against[0].reason}{left_out}"
     elif has_champion:
-        good = " ".join(f.reason for f in findings[:2] if f.finding == "pass")
-        reason = f"Blessed: {good}{left_out}"
+        passed = " ".join(f.reason for f in findings[:2] if f.outcome == "pass")
+        reason = f"Blessed: {passed}{left_out}"
     else:
         reason = f"Blessed, with no champion to compare with: {findings[0].reason}{left_out}"
     return Blessing(blessed=not against, reason=reason, findings=tuple(findings))

@@ -1,31 +1,40 @@
-"""Record in, records out: the trigger of one model.
+"""The trigger of one model: a record in, records out.
 
-`handle` takes one record, `tick` the passing of time; both give the next state and the records
-to publish. Publish first, then store the state: after a crash between the two the same step is
-made again and gives the same ids, which everybody drops. A record that comes twice gives an
-unchanged state and no records.
+`handle` takes one record, `tick` the passing of time; both return the next state and the records
+to publish. Publish first, then store the state: after a crash between the two the same transition
+is computed again with the same ids, and every reader drops the duplicates. A record that arrives
+twice gives an unchanged state and no records.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
 from msgspec.structs import replace
 
-from retrain.policy import RetrainRules
-from retrain.ports import LabelProgress
 from retrain.state import (
     TriggerState,
-    broken,
+    apply_promotion,
+    apply_version,
+    broken_data_reason,
+    count_failure,
     end_rollout,
-    failed,
-    follow_quality,
-    follow_shift,
-    note_window,
-    see,
-    take_promotion,
-    take_version,
+    mark_seen,
+    record_window,
+    update_concept_shift,
+    update_shift,
 )
-from retrain.trigger import Step, advance, answer, command, consider, say
-from streaming.contracts.model import ModelContract
+from retrain.trigger import (
+    Transition,
+    TriggerContext,
+    advance,
+    announce,
+    find_candidate,
+    on_command,
+    reply,
+)
 from streaming.contracts.records import (
     AnyRecord,
     Command,
@@ -39,171 +48,180 @@ from streaming.contracts.records import (
     RolloutStatus,
 )
 
-__all__ = ["HANDLED", "Step", "TriggerState", "consider", "handle", "tick"]
+__all__ = ["Transition", "TriggerContext", "TriggerState", "find_candidate", "handle", "tick"]
 
-HANDLED = (
-    DriftVerdict,
-    QualityVerdict,
-    Command,
-    ModelVersion,
-    RetrainFailure,
-    RetrainProgress,
-    Promotion,
-    RolloutStatus,
-)
-"""The kinds of record that `handle` looks at; every other leaves the state as it is."""
-
-ROLLOUT_OVER = "idle"
+IDLE_PHASE = "idle"
 """`RolloutStatus.phase` when no rollout is under way."""
 
 
-def handle(
-    state: TriggerState,
-    record: AnyRecord,
-    *,
-    rules: RetrainRules,
-    contract: ModelContract,
-    labels: LabelProgress,
-    now: float,
-) -> Step:
-    """One record of this model.
+def handle(state: TriggerState, record: AnyRecord, context: TriggerContext) -> Transition:
+    """The transition for one record.
 
     Parameters
     ----------
     state:
-        What the model's last step gave, or ``TriggerState(model=...)``.
+        The state of the last transition, or ``TriggerState(model=...)``.
     record:
-        Any record; those of another model or not in `HANDLED` change nothing.
-    rules, contract:
-        The model's settings.
-    labels:
-        Asked only when everything else is in favour of a retrain.
-    now:
-        Seconds since 1970.
+        Any record. Those of another model, and kinds that the trigger does not use, change
+        nothing.
+    context:
+        The model's rules and contract, its label counter and the time.
     """
-    if record.model != state.model:
-        return Step(state)
-    if isinstance(record, DriftVerdict):
-        return _verdict(state, record, rules, contract, labels, now)
-    if isinstance(record, QualityVerdict):
-        return _quality(state, record, rules, contract, labels, now)
-    if isinstance(record, Command) and record.action == "retrain":
-        known = see(state, record.record_id)
-        if known is None:
-            return Step(state)
-        return command(known, record, rules, contract, labels, now)
-    if isinstance(record, ModelVersion):
-        return Step(take_version(state, record, now))
-    if isinstance(record, RetrainFailure):
-        return Step(_failure(state, record, now))
-    if isinstance(record, RetrainProgress):
-        return Step(_progress(state, record))
-    if isinstance(record, Promotion):
-        known = see(state, record.record_id)
-        return Step(state if known is None else take_promotion(known, record, now))
-    if isinstance(record, RolloutStatus):
-        return Step(_rollout(state, record, now))
-    return Step(state)
+    handler = _HANDLERS.get(type(record))
+    if handler is None or record.model != state.model:
+        return Transition(state)
+    transition = handler.apply(state, record, context)
+    if handler.advances and transition.state is not state:
+        return _then_advance(transition, context)
+    return transition
 
 
-def tick(
-    state: TriggerState,
-    *,
-    rules: RetrainRules,
-    contract: ModelContract,
-    labels: LabelProgress,
-    now: float,
-) -> Step:
-    """Time has passed: lost workers, waiting triggers, the schedule, the first version."""
-    running = state.running
+def tick(state: TriggerState, context: TriggerContext) -> Transition:
+    """The transition for the passing of time.
+
+    It gives up lost workers and starts what has waited: a shift, the schedule, the first version.
+    """
+    running, now = state.running, context.now
     records: tuple[Record, ...] = ()
     if running is not None and now > running.deadline:
-        state = failed(replace(state, running=None), now)
-        late = f"No outcome within {running.deadline - running.since:.0f} s; the worker is lost"
-        where = f" ({running.where})" if running.where else ""
-        records = (answer(state, running.request_id, "lost", f"{late}{where}.", now),)
-    step = advance(state, rules, contract, labels, now)
-    return Step(step.state, (*records, *step.records))
+        state = count_failure(replace(state, running=None), now)
+        progress = f" ({running.progress})" if running.progress else ""
+        reason = (
+            f"No outcome within {running.deadline - running.since:.0f} s; "
+            f"the worker is lost{progress}."
+        )
+        records = (
+            reply(state, context, replies_to=running.request_id, code="lost", reason=reason),
+        )
+    return _then_advance(Transition(state, records), context)
 
 
-def _verdict(
-    state: TriggerState,
-    verdict: DriftVerdict,
-    rules: RetrainRules,
-    contract: ModelContract,
-    labels: LabelProgress,
-    now: float,
-) -> Step:
-    known = see(state, verdict.record_id)
-    if known is None or verdict.window_end <= state.settled_until:
-        return Step(state)
-    state = note_window(known, verdict, rules)
-    drifted = verdict.outcome == "drifted"
-    records: tuple[Record, ...] = ()
-    if problem := broken(verdict, rules):
-        if drifted:
-            advice = f"{problem} A broken producer is mended, not learnt: no retrain."
-            state, records = say(state, verdict.record_id, "broken", advice, now)
-    elif verdict.reference_version != state.live:
-        if drifted:
-            old = (
-                f"Judged against the reference of version {verdict.reference_version}, while "
-                f"version {state.live} is live: it does not count."
-            )
-            state, records = say(state, verdict.record_id, "old-reference", old, now)
-    else:
-        before, state = state.shift, follow_shift(state, verdict, rules)
-        if before is not None and state.shift is None:
-            over = f"{rules.forget_windows} stable windows in a row: the shift is over, no retrain."
-            if before.drifted:
-                records = (answer(state, before.verdicts[-1], "shift-over", over, now),)
-            state = replace(state, said=())
-    step = advance(state, rules, contract, labels, now)
-    return Step(step.state, (*records, *step.records))
+def _then_advance(transition: Transition, context: TriggerContext) -> Transition:
+    following = advance(transition.state, context)
+    return Transition(following.state, (*transition.records, *following.records))
 
 
-def _quality(
-    state: TriggerState,
-    verdict: QualityVerdict,
-    rules: RetrainRules,
-    contract: ModelContract,
-    labels: LabelProgress,
-    now: float,
-) -> Step:
-    before, after = state.concept, follow_quality(state, verdict, rules)
-    if after is state:
-        return Step(state)
-    state = after
-    records: tuple[Record, ...] = ()
-    if before is not None and state.concept is None:
-        over = f"{rules.forget_windows} stable looks in a row: quality is back, no retrain."
-        records = (answer(state, before.verdicts[-1], "quality-back", over, now),)
-        state = replace(state, said=())
-    step = advance(state, rules, contract, labels, now)
-    return Step(step.state, (*records, *step.records))
+def _on_drift_verdict(
+    state: TriggerState, verdict: DriftVerdict, context: TriggerContext
+) -> Transition:
+    marked = mark_seen(state, verdict.record_id)
+    if marked is None or verdict.window_end <= state.condensed_until:
+        return Transition(state)
+    state = record_window(marked, verdict, context.rules)
+    if problem := broken_data_reason(verdict, context.rules):
+        advice = f"{problem} The data is broken, so no retrain was started. Fix the producer first."
+        return _announce_if_drifted(state, verdict, context, code="broken", reason=advice)
+    if verdict.reference_version != state.live:
+        outdated = (
+            f"Judged against the reference of version {verdict.reference_version}, while version "
+            f"{state.live} is live: the verdict does not count."
+        )
+        return _announce_if_drifted(state, verdict, context, code="old-reference", reason=outdated)
+    before, state = state.shift, update_shift(state, verdict, context.rules)
+    if before is None or state.shift is not None:
+        return Transition(state)
+    state = replace(state, announced=())
+    if not before.drifted:
+        return Transition(state)
+    over = (
+        f"{context.rules.recovery_windows} stable windows in a row: the shift is over, no retrain."
+    )
+    last_alarm = before.verdicts[-1]
+    record = reply(state, context, replies_to=last_alarm, code="shift-over", reason=over)
+    return Transition(state, (record,))
 
 
-def _failure(state: TriggerState, failure: RetrainFailure, now: float) -> TriggerState:
+def _announce_if_drifted(
+    state: TriggerState, verdict: DriftVerdict, context: TriggerContext, *, code: str, reason: str
+) -> Transition:
+    if verdict.outcome != "drifted":
+        return Transition(state)
+    return announce(state, context, replies_to=verdict.record_id, code=code, reason=reason)
+
+
+def _on_quality_verdict(
+    state: TriggerState, verdict: QualityVerdict, context: TriggerContext
+) -> Transition:
+    before, state = state.concept, update_concept_shift(state, verdict, context.rules)
+    if before is None or state.concept is not None:
+        return Transition(state)
+    state = replace(state, announced=())
+    over = (
+        f"{context.rules.recovery_windows} stable quality verdicts in a row: quality is back, "
+        "no retrain."
+    )
+    last_alarm = before.verdicts[-1]
+    record = reply(state, context, replies_to=last_alarm, code="quality-back", reason=over)
+    return Transition(state, (record,))
+
+
+def _on_command(state: TriggerState, command: Command, context: TriggerContext) -> Transition:
+    if command.action != "retrain":
+        return Transition(state)
+    marked = mark_seen(state, command.record_id)
+    return Transition(state) if marked is None else on_command(marked, command, context)
+
+
+def _on_version(state: TriggerState, version: ModelVersion, context: TriggerContext) -> Transition:
+    return Transition(apply_version(state, version, context.now))
+
+
+def _on_failure(
+    state: TriggerState, failure: RetrainFailure, context: TriggerContext
+) -> Transition:
     if state.running is None or state.running.request_id != failure.request_id:
-        return state
-    return failed(replace(state, running=None), now)
+        return Transition(state)
+    return Transition(count_failure(replace(state, running=None), context.now))
 
 
-def _progress(state: TriggerState, progress: RetrainProgress) -> TriggerState:
+def _on_progress(
+    state: TriggerState, progress: RetrainProgress, context: TriggerContext
+) -> Transition:
     if state.running is None or state.running.request_id != progress.request_id:
-        return state
-    where = (
+        return Transition(state)
+    text = (
         f"{progress.component} {progress.state}, step {progress.step} of {progress.steps}, "
         f"attempt {progress.attempt} on {progress.worker}"
     )
-    return replace(state, running=replace(state.running, where=where))
+    return Transition(replace(state, running=replace(state.running, progress=text)))
 
 
-def _rollout(state: TriggerState, status: RolloutStatus, now: float) -> TriggerState:
-    if status.phase == ROLLOUT_OVER:
-        # It names what is live, not what was given up; an old copy ends nothing.
-        ours = state.rollout if state.rollout_begun and status.at >= state.rollout_heard else 0
-        return end_rollout(state, max(status.version, ours), now)
-    if status.version <= max(state.rollouts_over, state.live):
-        return state
-    return replace(state, rollout=status.version, rollout_heard=now, rollout_begun=True)
+def _on_promotion(state: TriggerState, promotion: Promotion, context: TriggerContext) -> Transition:
+    marked = mark_seen(state, promotion.record_id)
+    if marked is None:
+        return Transition(state)
+    return Transition(apply_promotion(marked, promotion, context.now))
+
+
+def _on_rollout(state: TriggerState, status: RolloutStatus, context: TriggerContext) -> Transition:
+    now = context.now
+    if status.phase == IDLE_PHASE:
+        # An idle status names the live version, not the abandoned one; an old copy ends nothing.
+        current = state.rollout_started and status.at >= state.rollout_seen_at
+        ended = max(status.version, state.rollout if current else 0)
+        return Transition(end_rollout(state, ended, now))
+    if status.version <= max(state.last_finished_rollout, state.live):
+        return Transition(state)
+    state = replace(state, rollout=status.version, rollout_seen_at=now, rollout_started=True)
+    return Transition(state)
+
+
+@dataclass(frozen=True, slots=True)
+class _Handler:
+    """What a kind of record does to the state, and whether it may start a retrain at once."""
+
+    apply: Callable[[TriggerState, Any, TriggerContext], Transition]
+    advances: bool = False
+
+
+_HANDLERS: Mapping[type[Record], _Handler] = {
+    DriftVerdict: _Handler(_on_drift_verdict, advances=True),
+    QualityVerdict: _Handler(_on_quality_verdict, advances=True),
+    Command: _Handler(_on_command),
+    ModelVersion: _Handler(_on_version),
+    RetrainFailure: _Handler(_on_failure),
+    RetrainProgress: _Handler(_on_progress),
+    Promotion: _Handler(_on_promotion),
+    RolloutStatus: _Handler(_on_rollout),
+}
+"""Kinds of record that the trigger uses; every other kind leaves the state unchanged."""

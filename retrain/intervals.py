@@ -1,8 +1,8 @@
-"""How sure an AUC is, and how sure the difference of two AUCs on the same rows is. Pure.
+"""Confidence intervals of an AUC and of the difference of two AUCs on the same rows. Pure.
 
 The covariance of AUCs that share their rows is DeLong, DeLong and Clarke-Pearson's (Biometrics
-44, 1988), by midranks as Sun and Xu compute it (IEEE Signal Processing Letters 21, 2014). An
-AUC of exactly 0 or 1 has no spread by that formula; there Hanley and McNeil's is used
+44, 1988), computed by midranks as in Sun and Xu (IEEE Signal Processing Letters 21, 2014). That
+formula gives an AUC of exactly 0 or 1 no variance; there Hanley and McNeil's formula is used
 (Radiology 143, 1982), at half a pair of rows from the end.
 """
 
@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 Z95 = 1.959963984540054
+"""97.5 % quantile of the standard normal distribution."""
 Floats = NDArray[np.float64]
 
 
@@ -33,13 +34,13 @@ def auc(labels: NDArray[np.bool_], scores: Floats) -> Interval | None:
     Parameters
     ----------
     labels, scores:
-        One entry for each row; a higher score says "true" more surely. Ties count half.
+        One entry for each row; a higher score means a more likely "true". Ties count half.
 
     >>> import numpy as np
     >>> r = np.random.default_rng(1)
     >>> truth = r.random(500) < 0.3
-    >>> found = auc(truth, r.normal(size=500) + truth)
-    >>> [round(x, 3) for x in (found.low, found.value, found.high)]
+    >>> interval = auc(truth, r.normal(size=500) + truth)
+    >>> [round(x, 3) for x in (interval.low, interval.value, interval.high)]
     [0.662, 0.712, 0.757]
     """
     if not _two_classes(labels):
@@ -68,27 +69,31 @@ def auc_difference(
 
 
 def delong(labels: NDArray[np.bool_], scores: Floats) -> tuple[Floats, Floats]:
-    """AUCs [k] and their covariance [k, k] of `scores` [k, rows]; both classes must be there."""
+    """AUCs [k] and their covariance [k, k] of `scores` [k, rows]; both classes must be present."""
     positives, negatives = int(labels.sum()), int((~labels).sum())
-    good = [_midranks(row[labels]) for row in scores]
-    bad = [_midranks(row[~labels]) for row in scores]
-    both = [_midranks(np.concatenate([row[labels], row[~labels]])) for row in scores]
-    ranks, own_good, own_bad = np.stack(both), np.stack(good), np.stack(bad)
-    share_good = (ranks[:, :positives] - own_good) / negatives
-    share_bad = 1.0 - (ranks[:, positives:] - own_bad) / positives
-    values = share_good.mean(axis=1)
-    return values, _scatter(share_good) / positives + _scatter(share_bad) / negatives
+    positive_ranks = np.stack([_midranks(row[labels]) for row in scores])
+    negative_ranks = np.stack([_midranks(row[~labels]) for row in scores])
+    ranks = np.stack([_midranks(np.concatenate([row[labels], row[~labels]])) for row in scores])
+    # Structural components: for each row, the share of the other class that it is ordered with.
+    positive_shares = (ranks[:, :positives] - positive_ranks) / negatives
+    negative_shares = 1.0 - (ranks[:, positives:] - negative_ranks) / positives
+    values = positive_shares.mean(axis=1)
+    covariance = (
+        _sample_covariance(positive_shares) / positives
+        + _sample_covariance(negative_shares) / negatives
+    )
+    return values, covariance
 
 
-def _scatter(shares: Floats) -> Floats:
+def _sample_covariance(shares: Floats) -> Floats:
     rows = shares.shape[1]
     centred = shares - shares.mean(axis=1, keepdims=True)
-    scatter: Floats = centred @ centred.T / max(rows - 1, 1)
-    return scatter
+    covariance: Floats = centred @ centred.T / max(rows - 1, 1)
+    return covariance
 
 
 def _midranks(values: Floats) -> Floats:
-    """Ranks from 1; ties share the middle of their ranks."""
+    """Ranks from 1; ties share the mean of their ranks."""
     _, inverse, counts = np.unique(values, return_inverse=True, return_counts=True)
     last = np.cumsum(counts)
     middle: Floats = (last - (counts - 1) / 2.0)[inverse]
@@ -100,7 +105,7 @@ def _two_classes(labels: NDArray[np.bool_]) -> bool:
 
 
 def _on_logits(value: float, variance: float, positives: int, negatives: int) -> Interval:
-    """The interval on the logit scale: it stays within 0 … 1."""
+    """The interval computed on the logit scale, so that it stays within 0 … 1."""
     edge = 0.5 / (positives * negatives)
     inside = min(max(value, edge), 1.0 - edge)
     if variance <= 0.0:
@@ -114,9 +119,9 @@ def _on_logits(value: float, variance: float, positives: int, negatives: int) ->
 def _hanley_mcneil(area: float, positives: int, negatives: int) -> float:
     two_positives = area / (2.0 - area) - area * area
     two_negatives = 2.0 * area * area / (1.0 + area) - area * area
-    own = area * (1.0 - area)
+    same_pair = area * (1.0 - area)
     pairs = positives * negatives
-    return (own + (positives - 1) * two_positives + (negatives - 1) * two_negatives) / pairs
+    return (same_pair + (positives - 1) * two_positives + (negatives - 1) * two_negatives) / pairs
 
 
 def _logistic(x: float) -> float:

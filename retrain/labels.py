@@ -1,4 +1,4 @@
-"""How many labels there are, counted in the log itself."""
+"""Counts labels in the log itself."""
 
 from __future__ import annotations
 
@@ -9,25 +9,16 @@ from streaming.contracts.records import OffsetRange
 
 
 @dataclass(frozen=True, slots=True)
-class LabelLog:
-    """`LabelProgress` of one labels topic; asks the log each time, so call it off the hot path."""
+class LogLabelCounter:
+    """`LabelCounter` of one labels topic; each call queries the log, so keep it off hot paths."""
 
     log: RecordLog
     topic: str
 
     def spans(self, since: float | None = None) -> tuple[OffsetRange, ...]:
+        """See `LabelCounter.spans`."""
         return self.log.spans(self.topic, since=since)
 
-    def since(self, time: float) -> int:
+    def count_since(self, time: float) -> int:
+        """See `LabelCounter.count_since`."""
         return sum(span.stop - span.start for span in self.log.spans(self.topic, since=time))
-
-
-@dataclass(frozen=True, slots=True)
-class NoLabels:
-    """`LabelProgress` while the labels topic cannot be asked: nothing starts, nothing fails."""
-
-    def spans(self, since: float | None = None) -> tuple[OffsetRange, ...]:
-        return ()
-
-    def since(self, time: float) -> int:
-        return 0

@@ -1,10 +1,11 @@
-"""Whether a retrain starts now: debounce, cool-down, budget, one in flight, enough labels.
+"""Decides whether a retrain may start now: debounce, cool-down, budget, one in flight, labels.
 
-Pure: `decide` takes the situation and the time and gives an outcome, a sentence with the values
-behind it, and those values. It neither remembers nor acts; `handlers` does both.
+Pure: `decide` takes the facts and the time and returns an outcome and one sentence with the values
+behind it. It keeps no state and acts on nothing; `handlers` does both.
 
-The order of the questions is the order of the answers: a running retrain or rollout first, then
-what the rules allow, then the data. So a person always learns the reason that holds longest.
+The checks run from the longest-lasting obstacle to the shortest: a running retrain or rollout,
+then the budget, then the waiting periods, then the data. The reason that a person reads is
+therefore the one that will hold longest.
 """
 
 from __future__ import annotations
@@ -13,54 +14,75 @@ from typing import Literal
 
 import msgspec
 
-from streaming.contracts.records import Cause, Sample
+from streaming.contracts.records import Cause
 
 DAY = 86_400.0
 
 Outcome = Literal["start", "wait", "merged", "refused"]
 Code = Literal[
-    "start", "in-flight", "rollout", "budget", "back-off", "cool-down", "labels", "no-data", "shift"
+    "start",
+    "in-flight",
+    "rollout",
+    "budget",
+    "back-off",
+    "cool-down",
+    "debounce",
+    "labels",
+    "no-data",
 ]
 
 
 class RetrainRules(msgspec.Struct, frozen=True, kw_only=True):
-    """When a retrain may start. All times in seconds."""
+    """When a retrain may start. All times are in seconds.
+
+    The defaults are those of the user's settings (section ``retrain`` of a model).
+    """
 
     min_labelled_rows: int = 5_000
-    """Labelled rows that a retrain needs; after a shift they must lie after it."""
+    """Labelled rows that a retrain needs. After a shift they must lie after it. A fifth of
+    them is held back, and 1,000 rows give an AUC to about three points (95 %)."""
     min_initial_rows: int = 0
-    """The same for the first version; 0 = `min_labelled_rows`."""
-    max_rows: int = 200_000
-    """Rows that one retrain replays at most; the newest are kept."""
+    """Labelled rows that the first version needs; 0 = `min_labelled_rows`."""
+    max_rows: int = 1_000_000
+    """Upper bound of the rows that one retrain replays; the newest are kept. The worker holds them
+    in memory, about 1 kB a row."""
     after_shift_share: float = 0.7
-    """Share of the rows that lies after the shift; the rest is history, so that the model keeps
-    what still holds."""
+    """Share of the training rows that lies after the shift. The remaining rows are history, so
+    that the model keeps what still holds."""
     confirm_windows: int = 1
-    """Debounce: drifted windows before a shift counts. The verdict has already asked for a
-    sustained run (3 of 5), so one is enough."""
-    forget_windows: int = 5
-    """Stable windows in a row after which a shift is over without a retrain."""
+    """Drifted windows before a shift is confirmed. One is enough, because a drifted verdict
+    already needs several alarmed windows (3 of 5 by default)."""
+    debounce_seconds: float = 0.0
+    """Event time that a shift must have lasted, from its start to its latest alarmed window,
+    before a retrain starts; 0 = a confirmed shift is enough."""
+    recovery_windows: int = 5
+    """Stable windows in a row that end a shift without a retrain."""
     label_delay_seconds: float = 0.0
-    """How long a label takes: labels that arrive sooner after the shift belong to rows before."""
+    """Time from an event to its label. Labels that arrive sooner than this after the shift belong
+    to rows before the shift and are not counted."""
     cooldown_seconds: float = 1_800.0
-    """Rest after the end of a retrain or a promotion."""
+    """Waiting period after the end of a retrain or a promotion. A new version needs time to show
+    whether it helps."""
     budget_runs: int = 4
+    """Maximum number of retrains that start within any `budget_seconds`."""
     budget_seconds: float = DAY
-    """At most `budget_runs` retrains start in any `budget_seconds`."""
+    """Length of the budget period."""
     deadline_seconds: float = 7_200.0
-    """After this long without an outcome the worker counts as lost."""
-    rollout_seconds: float = 6 * 3_600.0
-    """A rollout that was heard of last this long ago blocks no more."""
+    """Time from a request to the moment at which its worker counts as lost."""
+    rollout_timeout_seconds: float = 6 * 3_600.0
+    """Time since the last record of a rollout after which it no longer blocks retrains."""
     back_off_seconds: float = 600.0
-    """Rest after a failure; doubles with each further one."""
+    """Waiting period after a failure; it doubles with each further failure in a row."""
     max_back_off_seconds: float = DAY
+    """Upper bound of the waiting period after failures."""
     schedule_seconds: float = 0.0
-    """Retrain this long after the last one, drift or not; 0 = never."""
+    """Time since the last retrain or promotion after which a retrain starts without any drift;
+    0 = never."""
     initial: bool = True
-    """Train the first version by itself when nothing is live."""
-    max_dead_ratio: float = 0.1
-    """A window that lost a larger share to the dead letters is neither a trigger nor data: a
-    broken producer is mended, not learnt."""
+    """Whether the first version is trained automatically while no version is live."""
+    max_dead_letter_ratio: float = 0.1
+    """Share of dead letters above which a window counts as broken data: it neither triggers a
+    retrain nor is it trained on. A broken producer has to be fixed, not learnt."""
     breaking_anomalies: tuple[str, ...] = (
         "SCHEMA_MISSING_COLUMN",
         "SCHEMA_NEW_COLUMN",
@@ -69,34 +91,39 @@ class RetrainRules(msgspec.Struct, frozen=True, kw_only=True):
         "FEATURE_TYPE_LOW_NUMBER_PRESENT",
         "UNEXPECTED_DATA_TYPE",
     )
-    """TFDV's codes for broken data, treated like dead letters. New values of a text are not
-    among them: they are drift."""
+    """TFDV's codes for broken data, treated like dead letters. New values of a text feature are
+    not among them: they are drift."""
     max_windows: int = 256
     """Windows remembered one by one; older ones are joined in pairs."""
 
 
-class Situation(msgspec.Struct, frozen=True, kw_only=True):
-    """What a decision depends on."""
+class PolicyInput(msgspec.Struct, frozen=True, kw_only=True):
+    """The facts that a decision depends on."""
 
     running: str = ""
-    """record_id of the request in flight."""
+    """record_id of the request in flight; empty when there is none."""
     running_since: float = 0.0
-    running_where: str = ""
-    """The latest progress in words."""
+    """Start of the request in flight, seconds since 1970."""
+    running_progress: str = ""
+    """Latest progress of the request in flight, in words."""
     rollout: int = 0
-    """The version that is being rolled out; 0 = none."""
-    rollout_heard: float = 0.0
+    """Version that is being rolled out; 0 = none."""
+    rollout_seen_at: float = 0.0
+    """Time of the latest record of that rollout, seconds since 1970."""
     starts: tuple[float, ...] = ()
-    """When the retrains of the budget period started."""
+    """Start times of the latest retrains; those outside the budget period are ignored."""
     failures: int = 0
     """Retrains without a promotion since the last promotion."""
     failed_at: float = 0.0
-    rested_at: float = 0.0
-    """When the last retrain or promotion ended; 0 = never."""
+    """Time of the latest failure, seconds since 1970."""
+    last_ended_at: float = 0.0
+    """End of the last retrain or promotion, seconds since 1970; 0 = never."""
+    shift_seconds: float | None = None
+    """How long the shift has lasted in event time; None when the cause is not a shift."""
     rows: int = 0
-    """Usable rows there are: after the shift where there is one."""
+    """Usable rows; only those after the shift when there is one."""
     labels: int = 0
-    """Labels that arrived for them."""
+    """Labels that have arrived for those rows."""
 
 
 class Decision(msgspec.Struct, frozen=True, kw_only=True):
@@ -105,29 +132,29 @@ class Decision(msgspec.Struct, frozen=True, kw_only=True):
     outcome: Outcome
     code: Code
     reason: str
-    evidence: tuple[Sample, ...] = ()
+    """One sentence with the values that decided."""
     result_id: str = ""
-    """The running request that a merged trigger joins."""
+    """record_id of the running request that a merged trigger joins."""
 
 
-def decide(cause: Cause, situation: Situation, rules: RetrainRules, *, now: float) -> Decision:
+def decide(cause: Cause, facts: PolicyInput, rules: RetrainRules, *, now: float) -> Decision:
     """Whether a retrain for `cause` starts at `now`.
 
-    A person's request (``manual``) goes past cool-down and back-off, and is refused where
-    others wait.
+    A person's request (``manual``) skips debounce, cool-down and back-off, and is refused where
+    an automatic one waits.
 
-    >>> decide("drift", Situation(rows=9_000, labels=800), RetrainRules(), now=0.0).reason
+    >>> decide("drift", PolicyInput(rows=9_000, labels=800), RetrainRules(), now=0.0).reason
     '800 of 5000 labelled rows so far (9000 rows, 800 labels).'
     """
-    held: Outcome = "refused" if cause == "manual" else "wait"
-    obstacle = _busy(situation, rules, held, now) or _spent(situation, rules, held, now)
+    blocked: Outcome = "refused" if cause == "manual" else "wait"
+    obstacle = _in_progress(facts, rules, blocked, now) or _budget(facts, rules, blocked, now)
     if obstacle is None and cause != "manual":
-        obstacle = _resting(cause, situation, rules, now)
-    return obstacle or _labelled(cause, situation, rules, held)
+        obstacle = _waiting_period(cause, facts, rules, now)
+    return obstacle or _enough_labels(cause, facts, rules, blocked)
 
 
 def back_off(failures: int, rules: RetrainRules) -> float:
-    """Rest after `failures` failures in a row, seconds.
+    """Waiting period after `failures` failures in a row, seconds.
 
     >>> [back_off(n, RetrainRules()) for n in (0, 1, 2, 3)]
     [0.0, 600.0, 1200.0, 2400.0]
@@ -138,91 +165,92 @@ def back_off(failures: int, rules: RetrainRules) -> float:
     return float(min(rules.back_off_seconds * 2**doublings, rules.max_back_off_seconds))
 
 
-def rolling_out(situation: Situation, rules: RetrainRules, now: float) -> bool:
-    """Whether a rollout is under way, as far as anybody has heard."""
-    return situation.rollout > 0 and now - situation.rollout_heard < rules.rollout_seconds
+def rolling_out(facts: PolicyInput, rules: RetrainRules, now: float) -> bool:
+    """Whether a rollout is under way; one without recent records no longer counts."""
+    return facts.rollout > 0 and now - facts.rollout_seen_at < rules.rollout_timeout_seconds
 
 
-def _busy(situation: Situation, rules: RetrainRules, held: Outcome, now: float) -> Decision | None:
-    if situation.running:
-        where = f" ({situation.running_where})" if situation.running_where else ""
-        since = now - situation.running_since
+def _in_progress(
+    facts: PolicyInput, rules: RetrainRules, blocked: Outcome, now: float
+) -> Decision | None:
+    if facts.running:
+        progress = f" ({facts.running_progress})" if facts.running_progress else ""
+        since = now - facts.running_since
         return Decision(
             outcome="merged",
             code="in-flight",
-            reason=f"Merged with retrain {situation.running}, running for {since:.0f} s{where}.",
-            evidence=_values(running_seconds=since),
-            result_id=situation.running,
+            reason=f"Merged with retrain {facts.running}, running for {since:.0f} s{progress}.",
+            result_id=facts.running,
         )
-    if rolling_out(situation, rules, now):
+    if rolling_out(facts, rules, now):
         return Decision(
-            outcome=held,
+            outcome=blocked,
             code="rollout",
-            reason=f"Version {situation.rollout} is being rolled out; a retrain waits for its end.",
-            evidence=_values(rollout_version=situation.rollout),
+            reason=f"Version {facts.rollout} is being rolled out; a retrain waits for its end.",
         )
     return None
 
 
-def _spent(situation: Situation, rules: RetrainRules, held: Outcome, now: float) -> Decision | None:
-    recent = [start for start in situation.starts if now - start < rules.budget_seconds]
+def _budget(
+    facts: PolicyInput, rules: RetrainRules, blocked: Outcome, now: float
+) -> Decision | None:
+    recent = [start for start in facts.starts if now - start < rules.budget_seconds]
     if len(recent) < rules.budget_runs:
         return None
-    free = min(recent, default=now) + rules.budget_seconds - now
+    seconds_left = min(recent, default=now) + rules.budget_seconds - now
     return Decision(
-        outcome=held,
+        outcome=blocked,
         code="budget",
         reason=f"The budget of {rules.budget_runs} retrains in {rules.budget_seconds:.0f} s is "
-        f"spent; the next one may start in {free:.0f} s.",
-        evidence=_values(retrains=len(recent), budget=rules.budget_runs, free_in_seconds=free),
+        f"spent; the next one may start in {seconds_left:.0f} s.",
     )
 
 
-def _resting(
-    cause: Cause, situation: Situation, rules: RetrainRules, now: float
+def _waiting_period(
+    cause: Cause, facts: PolicyInput, rules: RetrainRules, now: float
 ) -> Decision | None:
-    rest = back_off(situation.failures, rules)
-    left = situation.failed_at + rest - now
-    if situation.failures and left > 0:
+    pause = back_off(facts.failures, rules)
+    seconds_left = facts.failed_at + pause - now
+    if facts.failures and seconds_left > 0:
         return Decision(
             outcome="wait",
             code="back-off",
-            reason=f"{situation.failures} retrain(s) gave no promotion; the next try is in "
-            f"{left:.0f} s (rest of {rest:.0f} s).",
-            evidence=_values(failures=situation.failures, left_seconds=left),
+            reason=f"{facts.failures} retrain(s) gave no promotion; the next try is in "
+            f"{seconds_left:.0f} s (back-off of {pause:.0f} s).",
         )
-    left = situation.rested_at + rules.cooldown_seconds - now
-    if cause != "initial" and situation.rested_at and left > 0:
+    seconds_left = facts.last_ended_at + rules.cooldown_seconds - now
+    if cause != "initial" and facts.last_ended_at and seconds_left > 0:
         return Decision(
             outcome="wait",
             code="cool-down",
-            reason=f"Cooling down for another {left:.0f} s of {rules.cooldown_seconds:.0f} s after "
-            "the last retrain or promotion.",
-            evidence=_values(left_seconds=left),
+            reason=f"Cooling down for another {seconds_left:.0f} s of {rules.cooldown_seconds:.0f} "
+            "s after the last retrain or promotion.",
+        )
+    if facts.shift_seconds is not None and facts.shift_seconds < rules.debounce_seconds:
+        return Decision(
+            outcome="wait",
+            code="debounce",
+            reason=f"The shift has lasted {facts.shift_seconds:.0f} s; a retrain starts once it "
+            f"has lasted {rules.debounce_seconds:.0f} s.",
         )
     return None
 
 
-def _labelled(cause: Cause, situation: Situation, rules: RetrainRules, held: Outcome) -> Decision:
+def _enough_labels(
+    cause: Cause, facts: PolicyInput, rules: RetrainRules, blocked: Outcome
+) -> Decision:
     initial = rules.min_initial_rows if cause == "initial" else 0
     needed = max(1, initial or rules.min_labelled_rows)
-    labelled = min(situation.rows, situation.labels)
-    evidence = _values(rows=situation.rows, labels=situation.labels, needed=needed)
-    counts = f"{situation.rows} rows, {situation.labels} labels"
+    labelled = min(facts.rows, facts.labels)
+    counts = f"{facts.rows} rows, {facts.labels} labels"
     if labelled < needed:
         return Decision(
-            outcome=held,
-            code="labels" if situation.rows else "no-data",
+            outcome=blocked,
+            code="labels" if facts.rows else "no-data",
             reason=f"{labelled} of {needed} labelled rows so far ({counts}).",
-            evidence=evidence,
         )
     return Decision(
         outcome="start",
         code="start",
         reason=f"{labelled} labelled rows ({counts}) where {needed} are needed.",
-        evidence=evidence,
     )
-
-
-def _values(**values: float) -> tuple[Sample, ...]:
-    return tuple(Sample(name=name, value=float(value)) for name, value in values.items())

@@ -1,14 +1,13 @@
-"""What retraining asks of the outside: a queue of requests, a trainer, a store, label counts.
+"""What retraining needs from outside: a queue, a trainer, a model store, examples, label counts.
 
-Decisions and the worker know these ports only. Engines implement them: the queue in
-`engines/kafka_requests.py`, the trainer in `engines/tfx_run.py`, the store in
-`engines/model_store.py`. Every port has a double in memory, and both pass the same suite.
+Decisions and the worker know these ports only; `retrain.engines` implements them. The queue and
+the store have in-memory implementations that pass the same suites.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal, Protocol
 
@@ -30,12 +29,14 @@ AFTER_SHIFT_SLICE = "after_shift:1"
 """`Metric.slice` of the rows after the shift. Slices are named ``feature:value``; "" is overall."""
 
 TRAIN_SHARDS = "train-*"
+"""Glob of the training shards inside `TrainingJob.examples`."""
+
 EVAL_SHARDS = "eval-*"
-"""Globs of the example shards inside `TrainingJob.examples`."""
+"""Glob of the evaluation shards inside `TrainingJob.examples`."""
 
 
 class TrainingFailed(PermanentError):
-    """A retrain that gives no version however often it is tried.
+    """A retrain that gives no version however often it is repeated.
 
     Parameters
     ----------
@@ -55,15 +56,20 @@ class TrainingFailed(PermanentError):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Progress:
-    """Where a retrain is: `component` is number `step` (from 1) of `steps`."""
+    """One report of a trainer: a component has started or ended."""
 
     component: str
+    """Name of the component."""
     state: Literal["started", "done", "failed"]
+    """What has happened to it."""
     step: int
+    """Number of the component, from 1."""
     steps: int
+    """Number of components of the run."""
     seconds: float = 0.0
-    """How long the component took; 0 while it runs."""
+    """Duration of the component; 0 while it runs."""
     detail: str = ""
+    """Further information in words; the error of a failed component."""
 
 
 OnProgress = Callable[[Progress], None]
@@ -74,42 +80,50 @@ class TrainingJob:
     """Everything that a trainer needs; it reads nothing else."""
 
     request: RetrainRequest
+    """The request that the job serves."""
     contract: ModelContract
+    """Contract of the model."""
     version: int
-    """The number that the new version will have."""
+    """Number of the new version."""
     examples: Path
     """Folder of gzipped TFRecord shards of tf.Example, ``train-*.tfrecord.gz`` and
     ``eval-*.tfrecord.gz``, split by a hash of the key: the same key is always on the same side.
     Features: those of the contract (integer → int64, number → float, text → bytes; missing ones
     absent, zeros kept), the label's columns, and int64 `AFTER_SHIFT`."""
     rows: int
-    """Labelled rows, train and eval together."""
+    """Number of labelled rows, train and eval together."""
     rows_after_shift: int
+    """Number of those rows that lie after the shift."""
     champion: Path | None
-    """The live version's folder in the store; None when nothing is live."""
+    """Folder of the live version in the store; None when nothing is live."""
     work_dir: Path
-    """A folder of this attempt alone, already made; the worker clears it away in the end."""
+    """Existing folder of this attempt alone; the worker deletes it at the end."""
     schema: Path | None = None
-    """The schema in force as a file; None = the one beside the model's code."""
+    """File of the active schema; None = the one beside the model's code."""
     schema_version: int = 0
+    """Number of the active schema version; 0 = the one beside the model's code."""
     schema_digest: str = ""
+    """SHA-256 of the active schema's text."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TrainingResult:
-    """What a trainer made."""
+    """The trained model, its evaluation and the decision on it."""
 
-    built: Path
-    """The servable folder (``saved_model.pb``, ``variables/``, …), not yet in the store."""
+    servable: Path
+    """Folder of the SavedModel (``saved_model.pb``, ``variables/``, …), not yet in the store."""
     metrics: tuple[Metric, ...]
-    """With `low`, `high` and `champion` where they could be measured (see `blessing`)."""
+    """Evaluation, with `low`, `high` and `champion` where they were measured (see `blessing`)."""
     components: tuple[ComponentRun, ...]
+    """Durations of the components."""
     load_seconds: float
-    """Version seen to version available, in a real server process."""
+    """Time from version seen to version available, in a real server process."""
     warm_predict_seconds: float
+    """Median duration of a single-row prediction in a warm server process."""
     blessed: bool
+    """Whether the version may go to the canary."""
     reason: str
-    """Why it was blessed, or not: one sentence."""
+    """Why it was blessed, or not, in one sentence."""
 
 
 class Trainer(Protocol):
@@ -117,7 +131,7 @@ class Trainer(Protocol):
 
     @property
     def steps(self) -> int:
-        """How many components it reports progress on: `Progress.steps` of every report."""
+        """Number of components that it reports progress on: `Progress.steps` of every report."""
 
     def train(self, job: TrainingJob, on_progress: OnProgress) -> TrainingResult:
         """Run the job; calls `on_progress` at the start and the end of each component.
@@ -127,10 +141,59 @@ class Trainer(Protocol):
         Raises
         ------
         TrainingFailed
-            When a component failed, was skipped, or a gate stopped the run.
+            When a component failed or was skipped, or a gate stopped the run.
         TemporaryError
-            When the same job may go through later (the worker counts it as an attempt).
+            When the same job may succeed later (the worker counts it as an attempt).
         """
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ServerCommand:
+    """A command line that starts a model server in the foreground, as a template.
+
+    The placeholders ``{model}``, ``{base_path}``, ``{grpc_port}`` and ``{rest_port}`` are filled
+    in by `fill`. It is plain data, so it can be passed to another process.
+
+    >>> command = ServerCommand(arguments=("server", "--model", "{model}"))
+    >>> command.fill(model="taxi", base_path=Path("m"), grpc_port=1, rest_port=2)
+    ['server', '--model', 'taxi']
+    """
+
+    arguments: tuple[str, ...]
+    """The program and its arguments."""
+    environment: Mapping[str, str] = field(default_factory=dict)
+    """Environment variables that are set in addition to those of the starting process."""
+
+    def fill(self, *, model: str, base_path: Path, grpc_port: int, rest_port: int) -> list[str]:
+        """The command line for one model.
+
+        Parameters
+        ----------
+        model:
+            Name under which the model is served.
+        base_path:
+            Folder of numbered version folders; it may be empty when the server starts.
+        grpc_port, rest_port:
+            Free TCP ports on 127.0.0.1.
+        """
+        values = {
+            "model": model,
+            "base_path": str(base_path),
+            "grpc_port": str(grpc_port),
+            "rest_port": str(rest_port),
+        }
+        return [argument.format_map(values) for argument in self.arguments]
+
+
+class ModelServerLauncher(Protocol):
+    """Knows how a model server with TF Serving's REST API is started.
+
+    The serving check starts one for a moment. It may run in another process than the worker, so
+    the launcher hands out a command and does not start the server itself.
+    """
+
+    def command(self) -> ServerCommand:
+        """The command; the server must run until SIGTERM and find new versions by polling."""
 
 
 class ModelStore(Protocol):
@@ -139,12 +202,12 @@ class ModelStore(Protocol):
     def versions(self, model: str) -> tuple[int, ...]:
         """Published version numbers, ascending; half-written ones are invisible."""
 
-    def publish(self, record: ModelVersion, built: Path) -> ModelVersion:
-        """Copy `built` into the store as `record.version` and return the record with `artifact`.
+    def publish(self, record: ModelVersion, servable: Path) -> ModelVersion:
+        """Copy `servable` into the store as `record.version`; return the record with `artifact`.
 
         The record lies beside the model and becomes visible with it in one rename, so a version
-        is never there without its record. When the store already has a version of
-        `record.request_id`, that one's record is returned and nothing is written.
+        never exists without its record. When the store already has a version of
+        `record.request_id`, that version's record is returned and nothing is written.
 
         Raises
         ------
@@ -153,7 +216,7 @@ class ModelStore(Protocol):
         """
 
     def of_request(self, model: str, request_id: str) -> ModelVersion | None:
-        """The record of the version that this request made."""
+        """The record of the version that this request produced; None when there is none."""
 
     def path(self, model: str, version: int) -> Path:
         """The version's folder.
@@ -168,49 +231,52 @@ class ModelStore(Protocol):
 class RequestQueue(Protocol):
     """Requests, each given to one worker until it is `done`.
 
-    A worker that dies or closes without `done` leaves its request to the next one.
+    A worker that dies or closes without `done` leaves its request to the next worker.
     """
 
     def take(self, timeout_seconds: float) -> RetrainRequest | None:
-        """The next request; None when `timeout_seconds` brought none.
+        """The next request; None when none arrives within `timeout_seconds`.
 
-        It stays this worker's, however long it takes, while the worker's process lives.
+        The request stays with this worker, however long it takes, while its process lives.
         """
 
     def done(self, request: RetrainRequest) -> bool:
-        """The outcome is durable; nobody gets this request again.
+        """Mark the request as served: its outcome is durable and no worker gets it again.
 
         False when the request was given to another worker in the meantime.
         """
 
     def close(self) -> None:
-        """Let go; what is not done goes to another worker at once."""
+        """Leave the queue; a request that is not done goes to another worker at once."""
 
 
-class LabelProgress(Protocol):
-    """How many labels there are."""
+class LabelCounter(Protocol):
+    """Counts the labels of a model."""
 
     def spans(self, since: float | None = None) -> tuple[OffsetRange, ...]:
-        """The label offsets there are now, one range for each partition.
+        """The label offsets that exist now, one range for each partition.
 
-        With `since` only those that arrived at or after that time.
+        With `since` only those of labels that arrived at or after that time.
         """
 
-    def since(self, time: float) -> int:
-        """Labels that arrived at or after `time`."""
+    def count_since(self, time: float) -> int:
+        """Number of labels that arrived at or after `time`, seconds since 1970."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ExampleSet:
-    """Examples on disk, and how many."""
+    """Examples on disk, and their numbers."""
 
     folder: Path
+    """Folder of the shards."""
     rows: int
+    """Number of labelled rows."""
     rows_after_shift: int
+    """Number of those rows that lie after the shift."""
     unlabelled: int
-    """Usable events without a label at decision time; left out."""
+    """Number of usable events without a label at the time of the decision; they are left out."""
     unusable: int
-    """Events and labels that could not be read; left out."""
+    """Number of events and labels that could not be read; they are left out."""
 
 
 class ExampleBuilder(Protocol):
@@ -228,10 +294,10 @@ class ExampleBuilder(Protocol):
         """
 
 
-def highest(versions: Sequence[int]) -> int:
+def highest_version(versions: Sequence[int]) -> int:
     """The highest version number, 0 when there is none.
 
-    >>> highest((1, 3, 2)), highest(())
+    >>> highest_version((1, 3, 2)), highest_version(())
     (3, 0)
     """
     return max(versions, default=0)

@@ -1,4 +1,4 @@
-"""Where an attempt is, as records: the worker's own steps around those of the trainer."""
+"""Progress records of one attempt: the worker's own steps and those of the trainer."""
 
 from __future__ import annotations
 
@@ -13,38 +13,42 @@ from streaming.contracts.records import RetrainProgress, RetrainRequest
 
 
 @dataclass(slots=True, kw_only=True)
-class Watch:
-    """The progress of one attempt at one request."""
+class AttemptProgress:
+    """Publishes the progress of one attempt at one request."""
 
     request: RetrainRequest
+    """The request being served."""
     attempt: int
+    """Number of the attempt, from 1."""
     steps: int
-    """Those of the trainer, and the worker's own: examples first, publication last."""
+    """Number of steps: those of the trainer, the examples before and the publication after."""
     worker: str
-    tell: Callable[[RetrainProgress], None]
-    """Publishes a record; durable when it returns, because attempts are counted by it."""
+    """Name of the worker."""
+    publish: Callable[[RetrainProgress], None]
+    """Publishes a record. The record must be durable on return: attempts are counted by it."""
     clock: Clock
+    """Clock of the records and the durations."""
     component: str = "Examples"
-    """The component that is running, or ran last."""
+    """Component that is running, or ran last."""
     _step: int = 1
     _since: float = 0.0
 
     def started(self, component: str, step: int) -> None:
-        """A step of the worker itself begins."""
+        """Report that one of the worker's own steps has started."""
         self._step = step
         self._since = self.clock.now()
         self._publish(component, "started")
 
     def done(self, detail: str) -> None:
-        """The running step ended well."""
+        """Report that the running step has succeeded."""
         self._publish(self.component, "done", self.clock.now() - self._since, detail)
 
-    def fail(self, detail: str) -> None:
-        """The attempt ended in the running step."""
+    def failed(self, detail: str) -> None:
+        """Report that the attempt has failed in the running step."""
         self._publish(self.component, "failed", self.clock.now() - self._since, detail)
 
     def relay(self, progress: Progress) -> None:
-        """A report of the trainer; it comes after the worker's first step."""
+        """Pass on a report of the trainer, whose steps come after the worker's first one."""
         self._step = progress.step + 1
         if progress.state == "started":
             self._since = self.clock.now()
@@ -60,7 +64,7 @@ class Watch:
         self.component = component
         request = self.request
         key = (request.record_id, self.attempt, component, state)
-        self.tell(
+        self.publish(
             RetrainProgress(
                 record_id=record_id("retrain-progress", request.model, *key),
                 model=request.model,

@@ -1,7 +1,7 @@
-"""Which schema a retrain is held against: the version in force when the attempt begins.
+"""The schema that a retrain is validated against: the active version when the attempt begins.
 
-The stream job takes its versions from the same topic, so a version's data and the windows that are
-compared with it were held against the same text; the version's record says which.
+The stream job reads its versions from the same topic, so a model version's training data and the
+windows compared with it are validated against the same text. The model version's record names it.
 """
 
 from __future__ import annotations
@@ -19,20 +19,21 @@ from streaming.contracts.topics import SCHEMA_VERSIONS
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class UsedSchema:
-    """The schema of one attempt."""
+class TrainingSchema:
+    """The schema of one training attempt."""
 
     path: Path | None
-    """The text as a file; None when the model has no schema."""
+    """File with the text; None when the model has no schema."""
     version: int = 0
-    """0: the file beside the model's code, before any version was published."""
+    """Number of the version; 0 = the file beside the model's code, while none is published."""
     digest: str = ""
+    """SHA-256 of the text."""
     record_id: str = ""
-    """Of the version; empty for the file."""
+    """record_id of the version; empty for the file."""
 
 
-def in_force(log: RecordLog, model: str) -> SchemaVersion | None:
-    """The newest version on the log; None while there is none."""
+def active_schema(log: RecordLog, model: str) -> SchemaVersion | None:
+    """The newest schema version on the log; None while there is none."""
     newest: SchemaVersion | None = None
     for span in log.spans(SCHEMA_VERSIONS.name):
         for message in log.read(span):
@@ -44,28 +45,30 @@ def in_force(log: RecordLog, model: str) -> SchemaVersion | None:
     return newest
 
 
-def lay_out(log: RecordLog, contract: ModelContract, folder: Path) -> UsedSchema:
-    """Write the schema in force into `folder`.
+def write_active_schema(log: RecordLog, contract: ModelContract, folder: Path) -> TrainingSchema:
+    """Write the active schema into `folder`.
 
     Raises
     ------
     TrainingFailed
-        When the version's text is not the one of its digest.
+        When the version's text does not match its digest.
     """
-    version = in_force(log, contract.model)
+    version = active_schema(log, contract.model)
     if version is None:
         if not contract.schema_path:
-            return UsedSchema(path=None)
+            return TrainingSchema(path=None)
         path = Path(contract.schema_path)
-        return UsedSchema(path=path, digest=digest(path.read_bytes()))
-    found = digest(version.text.encode())
-    if found != version.digest:
+        return TrainingSchema(path=path, digest=digest(path.read_bytes()))
+    actual = digest(version.text.encode())
+    if actual != version.digest:
         raise TrainingFailed(
-            f"Schema version {version.version} has digest {found[:12]}…, its record says "
-            f"{version.digest[:12]}….",
+            f"The text of schema version {version.version} has digest {actual[:12]}…, but its "
+            f"record has {version.digest[:12]}….",
             component="Schema",
-            advice="It was changed after it was accepted; accept a new version.",
+            advice="The text was changed after it was accepted. Accept a new version.",
         )
     path = folder / "schema.pbtxt"
     path.write_text(version.text)
-    return UsedSchema(path=path, version=version.version, digest=found, record_id=version.record_id)
+    return TrainingSchema(
+        path=path, version=version.version, digest=actual, record_id=version.record_id
+    )

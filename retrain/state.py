@@ -1,7 +1,7 @@
-"""What the trigger remembers of a model, and the small steps that change it.
+"""The trigger's state of one model, and the small steps that change it.
 
 A `TriggerState` is one JSON value in a table of the daemon. It is bounded, it changes only
-through the functions here and in `handlers`, and a record that comes twice changes nothing.
+through the functions here and in `handlers`, and a record that arrives twice changes nothing.
 """
 
 from __future__ import annotations
@@ -9,8 +9,8 @@ from __future__ import annotations
 import msgspec
 from msgspec.structs import replace
 
-from retrain.policy import RetrainRules, Situation
-from retrain.selection import WindowNote, condense
+from retrain.policy import PolicyInput, RetrainRules
+from retrain.selection import RecordedWindow, condense
 from streaming.contracts.records import (
     ALARMED,
     Cause,
@@ -21,129 +21,162 @@ from streaming.contracts.records import (
 )
 
 MAX_SEEN = 512
-"""Record ids remembered. More than the windows kept, so that a verdict which is forgotten here
-is recognised as old by `TriggerState.settled_until`."""
+"""Number of record ids remembered. It exceeds the number of windows kept, so that a verdict whose
+id has been dropped is recognised as old by `TriggerState.condensed_until`."""
 
 MAX_STARTS = 128
+"""Number of start times remembered."""
+
 MAX_VERDICTS = 16
+"""Number of verdict ids that a shift keeps: the first one and the latest."""
+
+MAX_ANNOUNCED = 32
+"""Number of announcement codes remembered."""
 
 
 class Shift(msgspec.Struct, frozen=True, kw_only=True):
-    """A run of suspected and drifted windows."""
+    """A run of alarmed windows: suspected and drifted ones, or degraded ones."""
 
     start: float
-    """End of its first window, seconds: that window holds some of both worlds, so it is neither
-    trained on as new nor part of the next yardstick."""
+    """Event time from which rows count as new, seconds since 1970. For drifted inputs it is the
+    end of the first alarmed window: that window mixes old and new data, so it is neither trained
+    on as new nor part of the next reference."""
+    last_alarm_end: float = 0.0
+    """End of the latest alarmed window, seconds since 1970."""
     verdicts: tuple[str, ...] = ()
-    """record_ids: the first one, then the latest."""
+    """record_ids of its alarms: the first one, then the latest."""
     drifted: int = 0
-    """Drifted windows so far."""
+    """Number of drifted (or degraded) windows so far."""
     stable: int = 0
-    """Stable windows in a row by now."""
+    """Number of stable windows in a row since the last alarm."""
     reason: str = ""
-    """The sentence of the first drifted verdict."""
+    """Sentence of the first drifted (or degraded) verdict."""
     reference_id: str = ""
+    """Reference that the first window was judged against."""
+
+    @property
+    def seconds(self) -> float:
+        """How long the shift has lasted in event time."""
+        return max(self.last_alarm_end - self.start, 0.0)
 
 
 class Running(msgspec.Struct, frozen=True, kw_only=True):
     """The request in flight."""
 
     request_id: str
+    """record_id of the request."""
     cause: Cause
+    """Cause of the request."""
     since: float
+    """Time of the request, seconds since 1970."""
     deadline: float
-    where: str = ""
-    """The latest progress in words."""
+    """Time after which its worker counts as lost, seconds since 1970."""
+    progress: str = ""
+    """Latest progress in words; empty before a worker has reported."""
 
 
 class TriggerState(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Everything the trigger remembers of one model."""
 
     model: str
+    """Name of the model."""
     seen: tuple[str, ...] = ()
-    """record_ids handled, oldest first."""
-    windows: tuple[WindowNote, ...] = ()
-    settled_until: float = 0.0
-    """End of the newest window that is no longer remembered by itself."""
+    """record_ids already handled, oldest first."""
+    windows: tuple[RecordedWindow, ...] = ()
+    """Judged windows with their offset ranges, oldest first."""
+    condensed_until: float = 0.0
+    """End of the newest window that is no longer kept on its own, seconds since 1970."""
     shift: Shift | None = None
+    """Shift of the inputs; None when there is none."""
     concept: Shift | None = None
-    """Degraded quality under inputs that stand still; `drifted` and `stable` count its verdicts."""
-    quality_until: float = 0.0
-    """End of the newest window whose quality is known: older verdicts are replays."""
+    """Concept drift: degraded quality while the inputs are stable. Its `drifted` and `stable`
+    count quality verdicts."""
+    quality_known_until: float = 0.0
+    """End of the newest window whose quality is known, seconds since 1970; verdicts on older
+    windows are replays."""
     running: Running | None = None
+    """Request in flight; None when there is none."""
     live: int = 0
-    """The live version; 0 = none."""
+    """Version that is live; 0 = none."""
     promotion_id: str = ""
+    """record_id of the promotion that made it live."""
     promoted_at: float = 0.0
+    """Time of that promotion, seconds since 1970."""
     rollout: int = 0
-    """The version being rolled out; 0 = none."""
-    rollout_heard: float = 0.0
-    rollout_begun: bool = False
-    """Whether the rollout itself has been heard of, not only its version: until then an idle
-    status is about the one before."""
-    rollouts_over: int = 0
-    """Highest version whose rollout has ended: a late copy of its records starts nothing."""
+    """Version that is being rolled out; 0 = none."""
+    rollout_seen_at: float = 0.0
+    """Time of the latest record of that rollout, seconds since 1970."""
+    rollout_started: bool = False
+    """Whether a status of the rollout itself has arrived, not only its version. Until then an
+    idle status belongs to the rollout before."""
+    last_finished_rollout: int = 0
+    """Highest version whose rollout has ended. Late records of such a rollout start nothing."""
     starts: tuple[float, ...] = ()
+    """Times of the latest requests, seconds since 1970."""
     failures: int = 0
+    """Retrains without a promotion since the last promotion."""
     failed_at: float = 0.0
-    rested_at: float = 0.0
+    """Time of the latest failure, seconds since 1970."""
+    last_ended_at: float = 0.0
+    """End of the last retrain or promotion, seconds since 1970; 0 = never."""
     requests: int = 0
-    """Requests made so far: keeps their ids apart when a cause comes again."""
-    said: tuple[str, ...] = ()
-    """What has been said about the waiting trigger, so that it is said once."""
+    """Number of requests so far; it keeps their ids apart when a cause recurs."""
+    announced: tuple[str, ...] = ()
+    """Codes of what has been announced about the waiting trigger, so that each is announced
+    once."""
 
 
-def see(state: TriggerState, record_id: str) -> TriggerState | None:
-    """The state that knows this record; None when it knew it already."""
+def mark_seen(state: TriggerState, record_id: str) -> TriggerState | None:
+    """The state with the record marked as seen; None when it was seen before."""
     if record_id in state.seen:
         return None
     return replace(state, seen=(*state.seen, record_id)[-MAX_SEEN:])
 
 
-def broken(verdict: DriftVerdict, rules: RetrainRules) -> str:
-    """Why a window is broken data rather than drift: one sentence, empty when it is not."""
+def broken_data_reason(verdict: DriftVerdict, rules: RetrainRules) -> str:
+    """Why a window is broken data rather than drift, in one sentence; empty when it is not."""
     codes = sorted({a.code for a in verdict.anomalies} & set(rules.breaking_anomalies))
     if codes:
         features = sorted({a.feature for a in verdict.anomalies if a.code in codes})
         return f"The window breaks the schema ({', '.join(codes)} in {', '.join(features)})."
     total = verdict.accepted + verdict.dead_letters
-    if verdict.dead_letters > rules.max_dead_ratio * total:
+    if verdict.dead_letters > rules.max_dead_letter_ratio * total:
         return (
             f"{verdict.dead_letters} of {total} events of the window are dead letters, more than "
-            f"{rules.max_dead_ratio:.0%}."
+            f"{rules.max_dead_letter_ratio:.0%}."
         )
     return ""
 
 
-def note_window(state: TriggerState, verdict: DriftVerdict, rules: RetrainRules) -> TriggerState:
-    """Remember a window's ranges, whatever its verdict."""
-    note = WindowNote(
+def record_window(state: TriggerState, verdict: DriftVerdict, rules: RetrainRules) -> TriggerState:
+    """Remember a window's offset ranges, whatever its verdict."""
+    window = RecordedWindow(
         start=verdict.window_start,
         end=verdict.window_end,
         rows=verdict.accepted or verdict.rows,
         offsets=verdict.offsets,
-        usable=not broken(verdict, rules),
+        usable=not broken_data_reason(verdict, rules),
     )
-    noted = tuple(sorted((*state.windows, note), key=lambda w: (w.start, w.end)))
-    kept = condense(noted, rules.max_windows)
-    settled = state.settled_until
-    if len(kept) < len(noted):
-        settled = max(settled, noted[rules.max_windows // 2 - 1].end)
-    return replace(state, windows=kept, settled_until=settled)
+    windows = tuple(sorted((*state.windows, window), key=lambda w: (w.start, w.end)))
+    kept = condense(windows, rules.max_windows)
+    condensed_until = state.condensed_until
+    if len(kept) < len(windows):
+        condensed_until = max(condensed_until, windows[rules.max_windows // 2 - 1].end)
+    return replace(state, windows=kept, condensed_until=condensed_until)
 
 
-def follow_shift(state: TriggerState, verdict: DriftVerdict, rules: RetrainRules) -> TriggerState:
-    """The shift after one more verdict against the reference in force."""
+def update_shift(state: TriggerState, verdict: DriftVerdict, rules: RetrainRules) -> TriggerState:
+    """The state after one more verdict against the active reference."""
     shift = state.shift
     if verdict.outcome in ALARMED:
         shift = shift or Shift(start=verdict.window_end, reference_id=verdict.reference_id)
         drifted = verdict.outcome == "drifted"
         first = drifted and not shift.drifted
-        ids = (*shift.verdicts, verdict.record_id)
         shift = replace(
             shift,
             start=min(shift.start, verdict.window_end),
-            verdicts=(ids[0], *ids[1:][-MAX_VERDICTS + 1 :]),
+            last_alarm_end=max(shift.last_alarm_end, verdict.window_end),
+            verdicts=_with_verdict(shift, verdict.record_id),
             drifted=shift.drifted + drifted,
             stable=0,
             reason=verdict.reason if first else shift.reason,
@@ -152,28 +185,28 @@ def follow_shift(state: TriggerState, verdict: DriftVerdict, rules: RetrainRules
     if shift is None or verdict.outcome != "stable":
         return state
     shift = replace(shift, stable=shift.stable + 1)
-    return replace(state, shift=None if shift.stable >= rules.forget_windows else shift)
+    return replace(state, shift=None if shift.stable >= rules.recovery_windows else shift)
 
 
-def follow_quality(
+def update_concept_shift(
     state: TriggerState, verdict: QualityVerdict, rules: RetrainRules
 ) -> TriggerState:
-    """The change of meaning after one more verdict on what was predicted.
+    """The state after one more verdict on the quality of the predictions.
 
-    Only realised verdicts on the live version count, each once. A fall that moved inputs explain
-    is the business of `follow_shift`.
+    Only realised verdicts on the live version count, each once. A loss of quality that drifted
+    inputs explain is handled by `update_shift`.
     """
-    ours = verdict.stage == "realised" and verdict.live and verdict.version == state.live
-    if not ours or verdict.window_end <= state.quality_until:
+    counts = verdict.stage == "realised" and verdict.live and verdict.version == state.live
+    if not counts or verdict.window_end <= state.quality_known_until:
         return state
-    state = replace(state, quality_until=verdict.window_end)
+    state = replace(state, quality_known_until=verdict.window_end)
     concept = state.concept
     if verdict.outcome == "degraded" and verdict.cause == "concept":
         concept = concept or Shift(start=verdict.shift_start, reason=verdict.reason)
-        ids = (*concept.verdicts, verdict.record_id)
         concept = replace(
             concept,
-            verdicts=(ids[0], *ids[1:][-MAX_VERDICTS + 1 :]),
+            last_alarm_end=verdict.window_end,
+            verdicts=_with_verdict(concept, verdict.record_id),
             drifted=concept.drifted + 1,
             stable=0,
         )
@@ -181,41 +214,43 @@ def follow_quality(
     if concept is None or verdict.outcome != "stable":
         return state
     concept = replace(concept, stable=concept.stable + 1)
-    return replace(state, concept=None if concept.stable >= rules.forget_windows else concept)
+    return replace(state, concept=None if concept.stable >= rules.recovery_windows else concept)
 
 
-def confirmed(state: TriggerState, rules: RetrainRules) -> Shift | None:
-    """The shift, when it has lasted long enough to act on."""
+def confirmed_shift(state: TriggerState, rules: RetrainRules) -> Shift | None:
+    """The shift, once it has enough drifted windows to act on; else None."""
     shift = state.shift
     return shift if shift is not None and shift.drifted >= rules.confirm_windows else None
 
 
-def failed(state: TriggerState, now: float) -> TriggerState:
-    """A retrain ended without a version that may go live."""
-    return replace(state, failures=state.failures + 1, failed_at=now, rested_at=now)
+def count_failure(state: TriggerState, now: float) -> TriggerState:
+    """The state after a retrain that ended without a version that may go live."""
+    return replace(state, failures=state.failures + 1, failed_at=now, last_ended_at=now)
 
 
-def take_version(state: TriggerState, version: ModelVersion, now: float) -> TriggerState:
-    """A version is published: its retrain is over, and its rollout begins if it is blessed."""
-    mine = state.running is not None and state.running.request_id == version.request_id
-    if mine:
-        state = replace(state, running=None, rested_at=now)
+def apply_version(state: TriggerState, version: ModelVersion, now: float) -> TriggerState:
+    """The state after a publication: the retrain is over, a blessed version starts its rollout."""
+    ours = state.running is not None and state.running.request_id == version.request_id
+    if ours:
+        state = replace(state, running=None, last_ended_at=now)
     if not version.blessed:
-        return failed(state, now) if mine else state
-    if version.version > max(state.rollouts_over, state.live, state.rollout):
-        state = replace(state, rollout=version.version, rollout_heard=now, rollout_begun=False)
+        return count_failure(state, now) if ours else state
+    if version.version > max(state.last_finished_rollout, state.live, state.rollout):
+        state = replace(state, rollout=version.version, rollout_seen_at=now, rollout_started=False)
     return state
 
 
-def take_promotion(state: TriggerState, promotion: Promotion, now: float) -> TriggerState:
-    """Something is live now: the shift is judged afresh against its reference.
+def apply_promotion(state: TriggerState, promotion: Promotion, now: float) -> TriggerState:
+    """The state after a promotion or a rollback: both shifts end, the new reference counts.
 
-    An older promotion than the one known changes nothing.
+    A promotion older than the known one changes nothing.
     """
     if promotion.at < state.promoted_at:
         return state
-    back = promotion.change == "rolled-back"
-    over = max(state.rollouts_over, promotion.version, promotion.replaced if back else 0)
+    rolled_back = promotion.change == "rolled-back"
+    finished = max(
+        state.last_finished_rollout, promotion.version, promotion.replaced if rolled_back else 0
+    )
     state = replace(
         state,
         live=promotion.version,
@@ -223,36 +258,47 @@ def take_promotion(state: TriggerState, promotion: Promotion, now: float) -> Tri
         promoted_at=promotion.at,
         shift=None,
         concept=None,
-        said=(),
-        rollouts_over=over,
-        rollout=state.rollout if state.rollout > over else 0,
-        rested_at=now,
+        announced=(),
+        last_finished_rollout=finished,
+        rollout=state.rollout if state.rollout > finished else 0,
+        last_ended_at=now,
     )
-    return failed(state, now) if back else replace(state, failures=0, failed_at=0.0)
+    if rolled_back:
+        return count_failure(state, now)
+    return replace(state, failures=0, failed_at=0.0)
 
 
 def end_rollout(state: TriggerState, version: int, now: float) -> TriggerState:
-    """A rollout ended; when it was not promoted, that counts as a failure."""
-    if version <= state.rollouts_over:
+    """The state after a rollout has ended; one without a promotion counts as a failure."""
+    if version <= state.last_finished_rollout:
         return state
-    mine = state.rollout == version
-    state = replace(state, rollouts_over=version, rollout=0 if mine else state.rollout)
-    return failed(state, now) if version != state.live else state
+    rollout = 0 if state.rollout == version else state.rollout
+    state = replace(state, last_finished_rollout=version, rollout=rollout)
+    return count_failure(state, now) if version != state.live else state
 
 
-def situation(state: TriggerState, *, rows: int, labels: int) -> Situation:
-    """What `policy.decide` looks at."""
+def policy_input(
+    state: TriggerState, shift: Shift | None, *, rows: int, labels: int
+) -> PolicyInput:
+    """The facts for `policy.decide`; `shift` is the one that the retrain is for."""
     running = state.running
-    return Situation(
+    return PolicyInput(
         running=running.request_id if running else "",
         running_since=running.since if running else 0.0,
-        running_where=running.where if running else "",
+        running_progress=running.progress if running else "",
         rollout=state.rollout,
-        rollout_heard=state.rollout_heard,
+        rollout_seen_at=state.rollout_seen_at,
         starts=state.starts,
         failures=state.failures,
         failed_at=state.failed_at,
-        rested_at=state.rested_at,
+        last_ended_at=state.last_ended_at,
+        shift_seconds=shift.seconds if shift else None,
         rows=rows,
         labels=labels,
     )
+
+
+def _with_verdict(shift: Shift, record_id: str) -> tuple[str, ...]:
+    """The shift's verdict ids with one more; the first one always stays."""
+    first, *later = (*shift.verdicts, record_id)
+    return (first, *later[-MAX_VERDICTS + 1 :])

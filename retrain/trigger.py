@@ -1,7 +1,7 @@
-"""A cause for a retrain, from the first question to the request.
+"""From a cause to a retrain request: find the cause, ask the policy, start or announce.
 
-`consider` finds the cause that there is and asks the policy; `advance` starts it or says once
-why it waits; `command` answers a person. Pure but for the counting of labels through its port.
+`find_candidate` finds the cause, `advance` starts its retrain or announces once why it waits,
+`on_command` replies to a person. Pure except that labels are counted through their port.
 """
 
 from __future__ import annotations
@@ -11,24 +11,39 @@ from dataclasses import dataclass
 from msgspec.structs import replace
 
 from retrain.policy import Decision, RetrainRules, decide
-from retrain.ports import LabelProgress
+from retrain.ports import LabelCounter
 from retrain.selection import Selection, rows_after, select
 from retrain.state import (
+    MAX_ANNOUNCED,
     MAX_STARTS,
     Running,
     Shift,
     TriggerState,
-    confirmed,
-    situation,
+    confirmed_shift,
+    policy_input,
 )
 from streaming.contracts.ids import record_id
 from streaming.contracts.model import ModelContract
 from streaming.contracts.records import Cause, Command, CommandReply, Record, RetrainRequest
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TriggerContext:
+    """What a transition depends on besides the state and the record."""
+
+    rules: RetrainRules
+    """The model's retrain rules."""
+    contract: ModelContract
+    """The model's contract."""
+    labels: LabelCounter
+    """Counts labels; called only when nothing else prevents a retrain."""
+    now: float
+    """Current time, seconds since 1970."""
+
+
 @dataclass(frozen=True, slots=True)
-class Step:
-    """The next state, and what to publish before it is stored."""
+class Transition:
+    """The next state, and the records to publish before it is stored."""
 
     state: TriggerState
     records: tuple[Record, ...] = ()
@@ -36,151 +51,164 @@ class Step:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Candidate:
-    """A cause for a retrain, and what the policy says to it now."""
+    """A cause for a retrain, and the policy's decision on it."""
 
     cause: Cause
     caused_by: tuple[str, ...]
-    to: str
-    """What an answer refers to: the record's id, or the cause where there is no record."""
+    """record_ids of the verdicts or the command behind the cause."""
+    replies_to: str
+    """What an announcement refers to: the latest of those records, or the cause if there is
+    none."""
     key: tuple[object, ...]
-    why: str
+    """What makes the request's id unique among those of the same cause."""
+    reason: str
+    """Why there is a cause, in one sentence."""
     decision: Decision
     selection: Selection
 
 
-def consider(
-    state: TriggerState, *, rules: RetrainRules, labels: LabelProgress, now: float
-) -> Candidate | None:
-    """What the trigger waits for or would start; None when there is no cause."""
-    shift = confirmed(state, rules)
+def find_candidate(state: TriggerState, context: TriggerContext) -> Candidate | None:
+    """The retrain that the trigger would start or waits to start; None without a cause.
+
+    The causes in order: the first version, a shift of the inputs, concept drift, the schedule.
+    """
+    rules = context.rules
+    shift = confirmed_shift(state, rules)
     if state.live == 0:
         if not rules.initial or not state.windows:
             return None
-        return _candidate(state, "initial", (), "Nothing is live yet.", None, rules, labels, now)
+        return _candidate(state, context, "initial", key=(), reason="Nothing is live yet.")
     if shift is not None:
         key = (shift.reference_id, shift.start)
-        return _candidate(state, "drift", key, shift.reason, shift, rules, labels, now)
-    if state.concept is not None:
-        concept = state.concept
+        return _candidate(state, context, "drift", key=key, reason=shift.reason, shift=shift)
+    concept = state.concept
+    if concept is not None:
         key = (concept.verdicts[0], concept.start)
-        return _candidate(state, "concept", key, concept.reason, concept, rules, labels, now)
-    due = max((state.promoted_at, state.rested_at, *state.starts)) + rules.schedule_seconds
-    if rules.schedule_seconds > 0 and now >= due:
-        why = f"{rules.schedule_seconds:.0f} s have passed since the last retrain or promotion."
-        return _candidate(state, "schedule", (due,), why, None, rules, labels, now)
+        return _candidate(state, context, "concept", key=key, reason=concept.reason, shift=concept)
+    due = max((state.promoted_at, state.last_ended_at, *state.starts)) + rules.schedule_seconds
+    if rules.schedule_seconds > 0 and context.now >= due:
+        reason = f"{rules.schedule_seconds:.0f} s have passed since the last retrain or promotion."
+        return _candidate(state, context, "schedule", key=(due,), reason=reason)
     return None
 
 
 def _candidate(
     state: TriggerState,
+    context: TriggerContext,
     cause: Cause,
+    *,
     key: tuple[object, ...],
-    why: str,
-    shift: Shift | None,
-    rules: RetrainRules,
-    labels: LabelProgress,
-    now: float,
+    reason: str,
+    shift: Shift | None = None,
 ) -> Candidate:
-    selection = select(state.windows, rules, shift_start=shift.start if shift else None)
+    selection = select(state.windows, context.rules, shift_start=shift.start if shift else None)
     return Candidate(
         cause=cause,
         caused_by=shift.verdicts if shift else (),
-        to=shift.verdicts[-1] if shift else cause,
+        replies_to=shift.verdicts[-1] if shift else cause,
         key=key,
-        why=why,
-        decision=_decide(state, cause, selection, shift, rules, labels, now),
+        reason=reason,
+        decision=_decide(state, context, cause, selection=selection, shift=shift),
         selection=selection,
     )
 
 
-def advance(
-    state: TriggerState,
-    rules: RetrainRules,
-    contract: ModelContract,
-    labels: LabelProgress,
-    now: float,
-) -> Step:
-    """Start what may start; say once why something waits."""
-    candidate = consider(state, rules=rules, labels=labels, now=now)
+def advance(state: TriggerState, context: TriggerContext) -> Transition:
+    """Start the retrain that may start; announce once why one waits."""
+    candidate = find_candidate(state, context)
     if candidate is None:
-        return Step(state)
+        return Transition(state)
     decision = candidate.decision
     if decision.outcome == "start":
-        state, request = _start(state, candidate, rules, contract, labels, now)
-        return Step(state, (request,))
-    unasked = candidate.cause not in ("drift", "concept")
-    if unasked and decision.code in ("in-flight", "rollout", "no-data"):
-        return Step(state)  # the ordinary course of things, not worth a word
-    code = f"{candidate.cause}:{decision.code}:{decision.result_id}"
-    waiting = "" if decision.outcome == "merged" else "Waiting: "
-    reason = f"{waiting}{decision.reason}"
-    return Step(*say(state, candidate.to, code, reason, now, decision.result_id))
-
-
-def command(
-    state: TriggerState,
-    asked: Command,
-    rules: RetrainRules,
-    contract: ModelContract,
-    labels: LabelProgress,
-    now: float,
-) -> Step:
-    """A person's request: it starts at once, or is merged or refused with the reason."""
-    between = (asked.window_start, asked.window_end)
-    shift = confirmed(state, rules) or state.concept
-    if shift is not None and (
-        between != (None, None) or rows_after(state.windows, shift.start) < rules.min_labelled_rows
-    ):
-        shift = None  # other windows are wanted, or too little has come since the shift
-    selection = select(
-        state.windows, rules, shift_start=shift.start if shift else None, between=between
+        state, request = _start(state, candidate, context)
+        return Transition(state, (request,))
+    routine = candidate.cause not in ("drift", "concept")
+    if routine and decision.code in ("in-flight", "rollout", "no-data"):
+        return Transition(state)  # the normal course of events, nothing to announce
+    prefix = "" if decision.outcome == "merged" else "Waiting: "
+    return announce(
+        state,
+        context,
+        replies_to=candidate.replies_to,
+        code=f"{candidate.cause}:{decision.code}:{decision.result_id}",
+        reason=f"{prefix}{decision.reason}",
+        result_id=decision.result_id,
     )
-    decision = _decide(state, "manual", selection, shift, rules, labels, now)
-    to = asked.record_id
+
+
+def on_command(state: TriggerState, command: Command, context: TriggerContext) -> Transition:
+    """A person's request: start at once, or merge or refuse it with the reason."""
+    rules = context.rules
+    window_range = (command.window_start, command.window_end)
+    shift = confirmed_shift(state, rules) or state.concept
+    if shift is not None and (
+        window_range != (None, None)
+        or rows_after(state.windows, shift.start) < rules.min_labelled_rows
+    ):
+        shift = None  # the person names windows, or there are too few rows after the shift
+    selection = select(
+        state.windows,
+        rules,
+        shift_start=shift.start if shift else None,
+        window_range=window_range,
+    )
+    decision = _decide(state, context, "manual", selection=selection, shift=shift)
+    command_id = command.record_id
     if decision.outcome != "start":
-        return Step(state, (answer(state, to, "", decision.reason, now, decision.result_id),))
+        refusal = reply(
+            state,
+            context,
+            replies_to=command_id,
+            reason=decision.reason,
+            result_id=decision.result_id,
+        )
+        return Transition(state, (refusal,))
     candidate = Candidate(
         cause="manual",
-        caused_by=(to, *(shift.verdicts if shift else ())),
-        to=to,
-        key=(to,),
-        why=f"{asked.who} asked: {asked.reason.rstrip('.')}.",
+        caused_by=(command_id, *(shift.verdicts if shift else ())),
+        replies_to=command_id,
+        key=(command_id,),
+        reason=f"Requested by {command.who}: {command.reason.rstrip('.')}.",
         decision=decision,
         selection=selection,
     )
-    state, request = _start(state, candidate, rules, contract, labels, now)
-    reply = answer(state, to, "", decision.reason, now, request.record_id, accepted=True)
-    return Step(state, (request, reply))
+    state, request = _start(state, candidate, context)
+    acceptance = reply(
+        state,
+        context,
+        replies_to=command_id,
+        reason=decision.reason,
+        result_id=request.record_id,
+        accepted=True,
+    )
+    return Transition(state, (request, acceptance))
 
 
 def _decide(
     state: TriggerState,
+    context: TriggerContext,
     cause: Cause,
+    *,
     selection: Selection,
     shift: Shift | None,
-    rules: RetrainRules,
-    labels: LabelProgress,
-    now: float,
 ) -> Decision:
-    """The policy's answer; labels are counted only when nothing else stands in the way."""
+    """The policy's decision; labels are counted only when nothing else prevents a retrain."""
+    rules, labels = context.rules, context.labels
     rows = rows_after(state.windows, shift.start) if shift else selection.rows
-    first = decide(cause, situation(state, rows=rows, labels=0), rules, now=now)
-    if first.code != "labels":
-        return first
+    facts = policy_input(state, shift, rows=rows, labels=0)
+    without_labels = decide(cause, facts, rules, now=context.now)
+    if without_labels.code != "labels":
+        return without_labels
     since = shift.start + rules.label_delay_seconds if shift else selection.oldest
-    counted = situation(state, rows=rows, labels=labels.since(since))
-    return decide(cause, counted, rules, now=now)
+    facts = replace(facts, labels=labels.count_since(since))
+    return decide(cause, facts, rules, now=context.now)
 
 
 def _start(
-    state: TriggerState,
-    candidate: Candidate,
-    rules: RetrainRules,
-    contract: ModelContract,
-    labels: LabelProgress,
-    now: float,
+    state: TriggerState, candidate: Candidate, context: TriggerContext
 ) -> tuple[TriggerState, RetrainRequest]:
     cause, selection = candidate.cause, candidate.selection
+    rules, now = context.rules, context.now
     request = RetrainRequest(
         record_id=record_id(
             "retrain-request", state.model, cause, *candidate.key, state.live, state.requests
@@ -189,10 +217,10 @@ def _start(
         at=now,
         caused_by=candidate.caused_by,
         cause=cause,
-        reason=f"{candidate.why} {candidate.decision.reason}",
+        reason=f"{candidate.reason} {candidate.decision.reason}",
         events=selection.events,
         after_shift=selection.after_shift,
-        labels=labels.spans(selection.oldest - contract.future_seconds),
+        labels=context.labels.spans(selection.oldest - context.contract.future_seconds),
         window_start=selection.window_start,
         window_end=selection.window_end,
         base_version=state.live,
@@ -207,37 +235,47 @@ def _start(
         running=running,
         starts=(*recent, now)[-MAX_STARTS:],
         requests=state.requests + 1,
-        said=(),
+        announced=(),
     )
     return state, request
 
 
-def say(
-    state: TriggerState, to: str, code: str, reason: str, now: float, result_id: str = ""
-) -> tuple[TriggerState, tuple[Record, ...]]:
-    """An answer, unless this one has been given since the trigger began."""
-    if code in state.said:
-        return state, ()
-    state = replace(state, said=(*state.said, code)[-32:])
-    return state, (answer(state, to, code, reason, now, result_id),)
-
-
-def answer(
+def announce(
     state: TriggerState,
-    to: str,
+    context: TriggerContext,
+    *,
+    replies_to: str,
     code: str,
     reason: str,
-    now: float,
     result_id: str = "",
+) -> Transition:
+    """A reply that is published once per `code` until the next request, promotion or recovery."""
+    if code in state.announced:
+        return Transition(state)
+    state = replace(state, announced=(*state.announced, code)[-MAX_ANNOUNCED:])
+    record = reply(
+        state, context, replies_to=replies_to, code=code, reason=reason, result_id=result_id
+    )
+    return Transition(state, (record,))
+
+
+def reply(
+    state: TriggerState,
+    context: TriggerContext,
     *,
+    replies_to: str,
+    reason: str,
+    code: str = "",
+    result_id: str = "",
     accepted: bool = False,
 ) -> CommandReply:
+    """The record that reports to people what became of a command or a cause."""
     return CommandReply(
-        record_id=record_id("answer", state.model, to, code),
+        record_id=record_id("command-reply", state.model, replies_to, code),
         model=state.model,
-        at=now,
-        caused_by=(to,),
-        to=to,
+        at=context.now,
+        caused_by=(replies_to,),
+        command_id=replies_to,
         accepted=accepted,
         reason=reason,
         result_id=result_id,

@@ -1,10 +1,10 @@
-"""One request at a time: examples, training, publication, and one outcome for each request.
+"""Serves one request at a time: examples, training, publication, and one outcome per request.
 
-The outcome is either a `ModelVersion` or a `RetrainFailure`. A request may come more than once:
-its worker died, or the daemon made the same step twice. So every take first looks at what is
-known: a version in the store is announced again and never trained again; a failure in the log
-ends it; attempts are counted from the progress records, which outlive the worker. The queue is
-told only after the outcome is durable.
+The outcome is either a `ModelVersion` or a `RetrainFailure`. A request may arrive more than once:
+its worker died, or the daemon repeated a step. The worker therefore first checks what exists
+already: a version in the store is published again and never trained again; a failure in the log
+ends the request; attempts are counted from the progress records, which outlive the worker. A
+request is marked as done only after its outcome is durable.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ import shutil
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Literal, TypeVar
 
 import structlog
 
@@ -26,40 +26,45 @@ from retrain.ports import (
     TrainingFailed,
     TrainingJob,
     TrainingResult,
-    highest,
+    highest_version,
 )
-from retrain.progress import Watch
-from retrain.schema_versions import UsedSchema, lay_out
+from retrain.progress import AttemptProgress
+from retrain.schema_versions import TrainingSchema, write_active_schema
 from streaming.contracts.clock import Clock
 from streaming.contracts.codec import record_in
-from streaming.contracts.errors import Conflict, TemporaryError
+from streaming.contracts.errors import Conflict, PermanentError, TemporaryError
 from streaming.contracts.ids import record_id
 from streaming.contracts.log import RecordLog
 from streaming.contracts.model import ModelContract
 from streaming.contracts.records import (
     Artifact,
     ModelVersion,
-    Record,
     RetrainFailure,
     RetrainProgress,
     RetrainRequest,
 )
 from streaming.contracts.topics import RETRAIN_FAILURES, RETRAIN_PROGRESS, Topic
 
-_log = structlog.get_logger(__name__)
+log = structlog.get_logger()
 
 EXAMPLES = "Examples"
-PUBLISH = "Publish"
+"""Name of the worker's first step."""
 
-Taken = Literal["nothing", "published", "failed", "known", "lost"]
+PUBLISH = "Publish"
+"""Name of the worker's last step."""
+
+RequestOutcome = Literal["no-request", "published", "failed", "already-done", "lost"]
+"""What `Worker.run_once` did. "lost": another worker took the request over in the meantime."""
+
+_AboutRequest = TypeVar("_AboutRequest", RetrainFailure, RetrainProgress)
 
 CLOCK_SLACK_SECONDS = 3_600.0
-"""How far the log's clock may differ from the daemon's when a request's records are sought."""
+"""How far the log's clock may differ from the daemon's when a request's records are read."""
 
 
 @dataclass(slots=True, kw_only=True)
 class Worker:
-    """Takes requests until it is told to stop."""
+    """Serves requests until it is stopped."""
 
     requests: RequestQueue
     log: RecordLog
@@ -67,33 +72,34 @@ class Worker:
     store: ModelStore
     examples: ExampleBuilder
     contracts: Mapping[str, ModelContract]
-    """By model name."""
+    """Model name → contract."""
     clock: Clock
     name: str
-    """Who this worker is, for the progress records; one name for each process."""
+    """Name of this worker in the progress records; unique for each process."""
     scratch: Path
-    """Where attempts keep their files while they run; shared by the workers of one machine."""
+    """Folder for the files of running attempts; shared by the workers of one machine."""
     max_attempts: int = 2
-    report: Callable[[RetrainProgress], None] = lambda progress: None
-    """Called with each progress record after it is published, for the screen and the meters."""
+    """Attempts at one request, those of dead workers included, before it fails."""
+    on_progress: Callable[[RetrainProgress], None] = lambda progress: None
+    """Called with each progress record after it is published, for the log and the metrics."""
 
     def run(self, keep_going: Callable[[], bool], *, poll_seconds: float = 1.0) -> None:
-        """Serve until `keep_going` says no; a request in hand is finished first.
+        """Serve until `keep_going` returns False; a running request is finished first.
 
         Raises
         ------
         ConfigurationError
-            When no request can ever be read.
+            When the requests cannot be read at all.
         """
         while keep_going():
             try:
                 self.run_once(poll_seconds)
             except TemporaryError as error:
-                _log.warning("tries again", reason=str(error), seconds=error.delay_seconds)
+                log.warning("worker.retrying", reason=str(error), seconds=error.delay_seconds)
                 self.clock.sleep(error.delay_seconds)
 
-    def run_once(self, timeout_seconds: float) -> Taken:
-        """Serve one request, if one comes within `timeout_seconds`.
+    def run_once(self, timeout_seconds: float) -> RequestOutcome:
+        """Serve one request, if one arrives within `timeout_seconds`.
 
         Raises
         ------
@@ -102,78 +108,102 @@ class Worker:
         """
         request = self.requests.take(timeout_seconds)
         if request is None:
-            return "nothing"
-        known = self.store.of_request(request.model, request.record_id)
-        if known is not None:
-            self.log.append([known])
-            return "known" if self.requests.done(request) else "lost"
-        if any(isinstance(r, RetrainFailure) for r in self._told(request, RETRAIN_FAILURES)):
-            return "known" if self.requests.done(request) else "lost"
-        outcome = self._outcome(request)
+            return "no-request"
+        try:
+            published = self.store.of_request(request.model, request.record_id)
+        except PermanentError as error:
+            failure = self._failure(
+                request,
+                component="Store",
+                reason=str(error),
+                advice="Restore or remove the damaged version in the model store.",
+                attempt=1,
+            )
+            return self._finish(request, failure)
+        if published is not None:
+            self.log.append([published])
+            return "already-done" if self.requests.done(request) else "lost"
+        if self._records_of(request, RETRAIN_FAILURES, RetrainFailure):
+            return "already-done" if self.requests.done(request) else "lost"
+        return self._finish(request, self._outcome(request))
+
+    def _finish(
+        self, request: RetrainRequest, outcome: ModelVersion | RetrainFailure
+    ) -> RequestOutcome:
         self.log.append([outcome])
         if not self.requests.done(request):
             return "lost"
         return "published" if isinstance(outcome, ModelVersion) else "failed"
 
     def _outcome(self, request: RetrainRequest) -> ModelVersion | RetrainFailure:
-        """Try until there is an outcome; attempts of dead workers count."""
-        told = [r for r in self._told(request, RETRAIN_PROGRESS) if isinstance(r, RetrainProgress)]
-        attempt = max((r.attempt for r in told), default=0)
-        component = told[-1].component if told else EXAMPLES
+        """Attempt the request until there is an outcome; attempts of dead workers count."""
+        reports = self._records_of(request, RETRAIN_PROGRESS, RetrainProgress)
+        attempt = max((report.attempt for report in reports), default=0)
+        component = reports[-1].component if reports else EXAMPLES
         reason = f"The worker died in {component}."
         while attempt < self.max_attempts:
             attempt += 1
-            refusal = self._refuse(request, attempt)
+            refusal = self._refusal(request, attempt)
             if refusal is not None:
                 return refusal
-            watch = Watch(
+            progress = AttemptProgress(
                 request=request,
                 attempt=attempt,
                 steps=self.trainer.steps + 2,
                 worker=self.name,
-                tell=self._tell,
+                publish=self._publish_progress,
                 clock=self.clock,
             )
             try:
-                return self._attempt(request, attempt, watch)
+                return self._attempt(request, attempt, progress)
             except TrainingFailed as error:
-                watch.fail(str(error))
-                return self._failure(request, error.component, str(error), error.advice, attempt)
-            except Exception as error:  # noqa: BLE001 - a worker outlives any one training
-                component, reason = watch.component, f"{type(error).__name__}: {error}"
-                _log.exception("attempt failed", request=request.record_id, component=component)
-                watch.fail(reason)
+                progress.failed(str(error))
+                return self._failure(
+                    request,
+                    component=error.component,
+                    reason=str(error),
+                    advice=error.advice,
+                    attempt=attempt,
+                )
+            except Exception as error:  # a worker outlives any failed training
+                component, reason = progress.component, f"{type(error).__name__}: {error}"
+                log.exception(
+                    "worker.attempt_failed", request=request.record_id, component=component
+                )
+                progress.failed(reason)
                 if isinstance(error, TemporaryError):
                     self.clock.sleep(error.delay_seconds)
         return self._failure(
             request,
-            component,
-            f"{attempt} attempts gave no version. {reason}",
-            "Read the worker's log at the times of the attempts, mend the cause and ask for a "
-            "new retrain.",
-            attempt,
+            component=component,
+            reason=f"{attempt} attempts gave no version. {reason}",
+            advice="Read the worker's log at the times of the attempts, fix the cause and request "
+            "a new retrain.",
+            attempt=attempt,
         )
 
-    def _attempt(self, request: RetrainRequest, attempt: int, watch: Watch) -> ModelVersion:
+    def _attempt(
+        self, request: RetrainRequest, attempt: int, progress: AttemptProgress
+    ) -> ModelVersion:
         contract = self.contracts[request.model]
         folder = self.scratch / f"{request.record_id}-{attempt}"
-        for left_behind in self.scratch.glob(f"{request.record_id}-*"):  # by a dead worker
-            shutil.rmtree(left_behind, ignore_errors=True)
+        for abandoned in self.scratch.glob(f"{request.record_id}-*"):  # left by a dead worker
+            shutil.rmtree(abandoned, ignore_errors=True)
         work = folder / "work"
         work.mkdir(parents=True)
         try:
-            watch.started(EXAMPLES, 1)
-            made = self.examples.build(request, contract, folder / "examples")
-            watch.done(_counts(made))
-            schema = lay_out(self.log, contract, folder)
-            job = self._job(request, contract, made, work, schema)
-            result = self.trainer.train(job, watch.relay)
-            watch.started(PUBLISH, watch.steps)
-            late = self._refuse(request, attempt)
-            if late is not None:
-                raise TrainingFailed(late.reason, component=PUBLISH, advice=late.advice)
+            progress.started(EXAMPLES, 1)
+            example_set = self.examples.build(request, contract, folder / "examples")
+            progress.done(_counts(example_set))
+            schema = write_active_schema(self.log, contract, folder)
+            job = self._job(request, example_set, work_dir=work, schema=schema)
+            result = self.trainer.train(job, progress.relay)
+            progress.started(PUBLISH, progress.steps)
+            refusal = self._refusal(request, attempt)
+            if refusal is not None:
+                raise TrainingFailed(refusal.reason, component=PUBLISH, advice=refusal.advice)
             version = self._publish(request, job, result, schema)
-            watch.done(f"version {version.version}")
+            progress.done(f"version {version.version}")
             return version
         finally:
             shutil.rmtree(folder, ignore_errors=True)
@@ -181,48 +211,55 @@ class Worker:
     def _job(
         self,
         request: RetrainRequest,
-        contract: ModelContract,
-        made: ExampleSet,
-        work: Path,
-        schema: UsedSchema,
+        example_set: ExampleSet,
+        *,
+        work_dir: Path,
+        schema: TrainingSchema,
     ) -> TrainingJob:
         champion = request.base_version
         return TrainingJob(
             request=request,
-            contract=contract,
-            version=highest(self.store.versions(request.model)) + 1,
-            examples=made.folder,
-            rows=made.rows,
-            rows_after_shift=made.rows_after_shift,
+            contract=self.contracts[request.model],
+            version=highest_version(self.store.versions(request.model)) + 1,
+            examples=example_set.folder,
+            rows=example_set.rows,
+            rows_after_shift=example_set.rows_after_shift,
             champion=self.store.path(request.model, champion) if champion else None,
-            work_dir=work,
+            work_dir=work_dir,
             schema=schema.path,
             schema_version=schema.version,
             schema_digest=schema.digest,
         )
 
     def _publish(
-        self, request: RetrainRequest, job: TrainingJob, result: TrainingResult, schema: UsedSchema
-    ) -> ModelVersion:
-        """Into the store, under the next free number if somebody took ours meanwhile."""
-        version = job.version
-        while True:
-            record = self._version(request, version, job.rows, result, schema)
-            try:
-                return self.store.publish(record, result.built)
-            except Conflict:
-                taken = highest(self.store.versions(request.model))
-                if taken < version:
-                    raise
-                version = taken + 1
-
-    def _version(
         self,
         request: RetrainRequest,
+        job: TrainingJob,
+        result: TrainingResult,
+        schema: TrainingSchema,
+    ) -> ModelVersion:
+        """Publish to the store, under the next free number if the job's number is taken by now."""
+        version = job.version
+        while True:
+            record = self._version_record(
+                request, result, version=version, rows=job.rows, schema=schema
+            )
+            try:
+                return self.store.publish(record, result.servable)
+            except Conflict:
+                highest = highest_version(self.store.versions(request.model))
+                if highest < version:
+                    raise
+                version = highest + 1
+
+    def _version_record(
+        self,
+        request: RetrainRequest,
+        result: TrainingResult,
+        *,
         version: int,
         rows: int,
-        result: TrainingResult,
-        schema: UsedSchema,
+        schema: TrainingSchema,
     ) -> ModelVersion:
         return ModelVersion(
             record_id=record_id("model-version", request.model, request.record_id),
@@ -247,30 +284,31 @@ class Worker:
             schema_digest=schema.digest,
         )
 
-    def _refuse(self, request: RetrainRequest, attempt: int) -> RetrainFailure | None:
-        """A failure where trying makes no sense."""
+    def _refusal(self, request: RetrainRequest, attempt: int) -> RetrainFailure | None:
+        """A failure for a request that cannot succeed here; None when it can be attempted."""
         if request.model not in self.contracts:
+            names = ", ".join(sorted(self.contracts)) or "no model"
             return self._failure(
                 request,
-                "Worker",
-                f"This worker knows {', '.join(sorted(self.contracts)) or 'no model'}, not "
-                f"{request.model}.",
-                "Name the model in driftline.yaml and restart the worker.",
-                attempt,
+                component="Worker",
+                reason=f"This worker is configured for {names}, not for {request.model}.",
+                advice="Add the model to driftline.yaml and restart the worker.",
+                attempt=attempt,
             )
-        late = self.clock.now() - request.deadline
-        if late > 0:
+        late_seconds = self.clock.now() - request.deadline
+        if late_seconds > 0:
             return self._failure(
                 request,
-                "Worker",
-                f"The request's deadline passed {late:.0f} s ago.",
-                "The trigger asks again if the shift lasts; start more workers if this repeats.",
-                attempt,
+                component="Worker",
+                reason=f"The request's deadline passed {late_seconds:.0f} s ago.",
+                advice="The trigger sends a new request if the shift lasts. If this repeats, start "
+                "more workers or raise retrain.deadline.",
+                attempt=attempt,
             )
         return None
 
     def _failure(
-        self, request: RetrainRequest, component: str, reason: str, advice: str, attempt: int
+        self, request: RetrainRequest, *, component: str, reason: str, advice: str, attempt: int
     ) -> RetrainFailure:
         return RetrainFailure(
             record_id=record_id("retrain-failure", request.model, request.record_id),
@@ -284,23 +322,25 @@ class Worker:
             attempt=attempt,
         )
 
-    def _tell(self, progress: RetrainProgress) -> None:
+    def _publish_progress(self, progress: RetrainProgress) -> None:
         self.log.append([progress])
-        self.report(progress)
+        self.on_progress(progress)
 
-    def _told(self, request: RetrainRequest, topic: Topic) -> list[Record]:
-        """What was published about this request, oldest first."""
-        told: list[Record] = []
+    def _records_of(
+        self, request: RetrainRequest, topic: Topic, kind: type[_AboutRequest]
+    ) -> list[_AboutRequest]:
+        """The records of one kind that were published about this request, oldest first."""
+        records = []
         for span in self.log.spans(topic.name, since=request.at - CLOCK_SLACK_SECONDS):
             for message in self.log.read(span):
                 record = record_in(message.value)
-                if record and getattr(record, "request_id", None) == request.record_id:
-                    told.append(record)
-        return told
+                if isinstance(record, kind) and record.request_id == request.record_id:
+                    records.append(record)
+        return records
 
 
-def _counts(made: ExampleSet) -> str:
+def _counts(example_set: ExampleSet) -> str:
     return (
-        f"{made.rows} rows, {made.rows_after_shift} after the shift; {made.unlabelled} without a "
-        f"label, {made.unusable} unusable"
+        f"{example_set.rows} rows, {example_set.rows_after_shift} after the shift; "
+        f"{example_set.unlabelled} without a label, {example_set.unusable} unusable"
     )

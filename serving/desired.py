@@ -1,7 +1,7 @@
-"""What the outside should look like in each phase, and the actions that make it so.
+"""The desired state of the outside in each phase, and the actions that lead to it.
 
-Level-triggered: nothing here depends on how the state was reached or on what was done before, so
-a restart of any process in the middle of a rollout is repaired like any other difference.
+Level-triggered: nothing here depends on how the state was reached or on earlier actions. A restart
+of any process during a rollout is reconciled like any other difference.
 """
 
 from __future__ import annotations
@@ -11,135 +11,147 @@ from msgspec.structs import replace
 from serving.ports import (
     ALL_STABLE,
     Action,
-    Load,
-    Observed,
+    LoadVersion,
+    Observation,
+    PublishReference,
     Role,
     ServerStatus,
-    SetSplit,
-    Split,
+    SetTrafficSplit,
+    TrafficSplit,
 )
 from serving.rules import RolloutRules
-from serving.state import Ask, Rollout, RolloutState
+from serving.state import LoadRequest, Phase, Rollout, RolloutState
 
-ASK_AGAIN_SECONDS = 3.0
-"""A load that shows no effect is asked for again after this long."""
+RETRY_LOAD_SECONDS = 3.0
+"""A load that shows no effect is requested again after this long."""
 
 
-def wanted_split(state: RolloutState, observed: Observed, rules: RolloutRules) -> Split:
-    """Who should get which share now."""
+def desired_split(state: RolloutState, observed: Observation, rules: RolloutRules) -> TrafficSplit:
+    """The traffic split that the current phase requires."""
     rollout = state.rollout
     if rollout is None:
         return ALL_STABLE
-    if rollout.phase == "guarded":
-        return Split(mirror=rules.watch.mirror_weight)
+    if rollout.phase is Phase.EJECTED:
+        return TrafficSplit(mirror=rules.ejection.mirror_weight)
     if weight := canary_weight(rollout, rules):
-        return Split(stable=100 - 2 * weight, control=weight, canary=weight)
+        return TrafficSplit(stable=100 - 2 * weight, control=weight, canary=weight)
     version = rollout.candidate.version
-    replacing = rollout.phase == "promoting" and rollout.champion
+    replacing = rollout.phase is Phase.PROMOTING and rollout.champion
     if replacing and not serves(observed, "stable", version):
-        # The canary carries everything while stable changes over.
-        return Split(stable=0, canary=100)
-    stable_is_bad = rollout.phase == "rolling-back" and not serves(
+        # The canary takes all traffic while the stable server changes over.
+        return TrafficSplit(stable=0, canary=100)
+    stable_is_bad = rollout.phase is Phase.ROLLING_BACK and not serves(
         observed, "stable", rollout.champion
     )
     if stable_is_bad and serves(observed, "control", rollout.champion):
-        # The control kept the good version warm.
-        return Split(stable=0, control=100)
+        # The control server still has the champion loaded.
+        return TrafficSplit(stable=0, control=100)
     return ALL_STABLE
 
 
 def canary_weight(rollout: Rollout | None, rules: RolloutRules) -> int:
-    """The canary's share in percent in the phases in which clients meet it; else 0."""
+    """The canary's share of the clients' requests in percent; 0 if clients do not reach it."""
     if rollout is None:
         return 0
-    judged = rollout.phase in ("stepping", "paused") or (
-        rollout.phase == "awaiting-approval" and rollout.approval == "before-promotion"
+    receives_traffic = rollout.phase in (Phase.STEPPING, Phase.PAUSED) or (
+        rollout.phase is Phase.AWAITING_APPROVAL and rollout.approval == "before-promotion"
     )
-    return rules.weights[rollout.step] if judged else 0
+    return rules.weights[rollout.step] if receives_traffic else 0
 
 
-def wanted_loads(state: RolloutState) -> dict[Role, int]:
-    """Which version each server should have; a server that is not named may keep what it has."""
+def desired_loads(state: RolloutState) -> dict[Role, int]:
+    """The version that each server must have; servers not listed keep their version."""
     rollout = state.rollout
     if rollout is None:
         return {"stable": state.live.version} if state.live is not None else {}
     version, champion = rollout.candidate.version, rollout.champion
     if not champion:
         return {"stable": version}
-    if rollout.phase == "promoting":
+    if rollout.phase is Phase.PROMOTING:
         return {"stable": version, "control": champion, "canary": version}
-    if rollout.phase == "baking":
+    if rollout.phase is Phase.BAKING:
         return {"stable": version, "control": champion}
-    if rollout.phase == "rolling-back":
+    if rollout.phase is Phase.ROLLING_BACK:
         return {"stable": champion, "control": champion}
     return {"stable": champion, "control": champion, "canary": version}
 
 
-def repair(
-    state: RolloutState, observed: Observed, rules: RolloutRules, now: float
+def reconcile(
+    state: RolloutState, observed: Observation, rules: RolloutRules, now: float
 ) -> tuple[RolloutState, tuple[Action, ...]]:
-    """Actions that lead from what is observed to what is wanted; routes before loads."""
+    """The actions that lead from the observed to the desired state: routes, loads, reference."""
     actions: list[Action] = []
-    split = wanted_split(state, observed, rules)
+    split = desired_split(state, observed, rules)
     if observed.split != split:
-        actions.append(SetSplit(split=split))
-    asks = {(ask.role, ask.version): ask for ask in state.asks}
-    kept: list[Ask] = []
-    for role, version in wanted_loads(state).items():
-        ask = asks.get((role, version))
+        actions.append(SetTrafficSplit(split=split))
+    earlier = {(request.role, request.version): request for request in state.load_requests}
+    load_requests: list[LoadRequest] = []
+    for role, version in desired_loads(state).items():
+        request = earlier.get((role, version))
         server = find_server(observed, role)
-        due = ask is None or now - ask.last >= ASK_AGAIN_SECONDS
-        if due and _needs(server, version) and not _comes_later(state, observed, role):
-            actions.append(Load(role=role, version=version))
-            first = now if ask is None else ask.first
-            ask = Ask(role=role, version=version, first=first, last=now)
-        if ask is not None:
-            kept.append(ask)
-    return replace(state, asks=tuple(kept)), tuple(actions)
+        due = request is None or now - request.last_at >= RETRY_LOAD_SECONDS
+        if due and _needs_load(server, version) and not _load_deferred(state, observed, role):
+            actions.append(LoadVersion(role=role, version=version))
+            first_at = now if request is None else request.first_at
+            request = LoadRequest(role=role, version=version, first_at=first_at, last_at=now)
+        if request is not None:
+            load_requests.append(request)
+    rollout = state.rollout
+    if rollout is not None and _needs_reference(rollout, observed):
+        actions.append(PublishReference(version=rollout.candidate))
+    return replace(state, load_requests=tuple(load_requests)), tuple(actions)
 
 
-def serves(observed: Observed, role: Role, version: int) -> bool:
-    """The server has this version available and no other one."""
+def serves(observed: Observation, role: Role, version: int) -> bool:
+    """Whether the server has this version available and no other."""
     server = find_server(observed, role)
-    there = [status.version for status in server.versions if status.state == "available"]
-    return server.reachable and there == [version]
+    available = [status.version for status in server.versions if status.state == "available"]
+    return server.reachable and available == [version]
 
 
-def find_server(observed: Observed, role: Role) -> ServerStatus:
-    """What the role's server said; unreachable when nothing is known of it."""
+def find_server(observed: Observation, role: Role) -> ServerStatus:
+    """The observed status of a role's server; unreachable if it was not observed."""
     for server in observed.servers:
         if server.role == role:
             return server
     return ServerStatus(role=role, reachable=False)
 
 
-def load_seconds(state: RolloutState, observed: Observed, version: int) -> float:
-    """How long the canary's server took to load: its own figure, else as seen from here."""
+def load_seconds(state: RolloutState, observed: Observation, version: int) -> float:
+    """The canary's load time: the server's own measurement, or the time since the request."""
     for status in find_server(observed, "canary").versions:
         if status.version == version and status.load_seconds is not None:
             return status.load_seconds
-    for ask in state.asks:
-        if ask.role == "canary" and ask.version == version:
-            return observed.at - ask.first
+    for request in state.load_requests:
+        if request.role == "canary" and request.version == version:
+            return observed.at - request.first_at
     return 0.0
 
 
-def _comes_later(state: RolloutState, observed: Observed, role: Role) -> bool:
-    """A canary is loaded once its twin is there: how long its load takes is judged, so our own
-    other load must not compete with it."""
+def _load_deferred(state: RolloutState, observed: Observation, role: Role) -> bool:
+    """Whether the canary must wait until the control has loaded.
+
+    The canary's load time is judged, so the other load of the same rollout must not compete.
+    """
     rollout = state.rollout
     return (
         rollout is not None
-        and (role, rollout.phase) == ("canary", "preparing")
+        and (role, rollout.phase) == ("canary", Phase.PREPARING)
         and not serves(observed, "control", rollout.champion)
     )
 
 
-def _needs(server: ServerStatus, version: int) -> bool:
+def _needs_load(server: ServerStatus, version: int) -> bool:
     if not server.reachable:
         return False
-    found = {status.version: status.state for status in server.versions}
-    if found.get(version) == "loading":
+    states = {status.version: status.state for status in server.versions}
+    if states.get(version) == "loading":
         return False
-    others = [other for other, state in found.items() if state == "available" and other != version]
-    return found.get(version) != "available" or bool(others)
+    available = {number for number, state in states.items() if state == "available"}
+    return available != {version}
+
+
+def _needs_reference(rollout: Rollout, observed: Observation) -> bool:
+    reference = observed.reference
+    unknown = reference is None or reference.version != rollout.candidate.version
+    return rollout.phase is Phase.PROMOTING and unknown

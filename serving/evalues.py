@@ -1,14 +1,17 @@
-"""The e-values of the canary judge: evidence that stays valid however often one looks.
+"""E-values for the canary gates: evidence that stays valid at any number of looks.
 
-An e-value is a bet against a hypothesis; under it the expected pay-out is at most 1, so the chance
-of ever reaching 1/α is at most α (Ville). Three bets are used: against "canary and control are
-exchangeable" (symmetry e-process: Ramdas, Ruf, Larsson & Koolen 2020), against "the canary is
-worse by the margin" (mixture over a maximised likelihood: Wasserman, Ramdas & Balakrishnan 2020,
-with Farrington & Manning's 1990 closed form), and against "the share is at least q" (Robbins'
-1970 beta mixture).
+An e-value is the pay-out of a bet against a hypothesis. Its expectation under the hypothesis is at
+most 1, so the probability of ever reaching 1/α is at most α (Ville's inequality). Three bets are
+used:
 
-Everything is a natural logarithm, rounded to 6 decimals by `decided`, so that a verdict
-recomputed from its record is the same on any library.
+- against "canary and control are exchangeable": the symmetry e-process (Ramdas, Ruf, Larsson &
+  Koolen 2020);
+- against "the canary is worse by the margin": a mixture over the maximised likelihood (Wasserman,
+  Ramdas & Balakrishnan 2020, with the closed form of Farrington & Manning 1990);
+- against "the share is at least q": Robbins' beta mixture (1970).
+
+All values are natural logarithms. `decided` rounds them to 6 decimals, so that a verdict recomputed
+from its record is the same with any version of the libraries.
 """
 
 from __future__ import annotations
@@ -23,14 +26,14 @@ PRIOR_A, PRIOR_B = 0.5, 100.0
 """Prior of an error share: Beta(½, 100), most of it below 2 %."""
 
 COMMON, SEPARATE = 0.7, 0.3
-"""Weights of "one rate for both" and "a rate for each" in the numerator of `log_pass`; without
-the second part a canary that is a little worse, inside the margin, could never pass."""
+"""Weights of "one rate for both arms" and "one rate per arm" in the numerator of `log_pass`.
+Without the second part a canary slightly worse, but inside the margin, could never pass."""
 
 MAX_REQUESTS = 10_000_000
 
 
 def decided(log_e: float) -> float:
-    """The value that decisions are made on: six decimals."""
+    """The log e-value rounded to six decimals; decisions use this value."""
     return round(log_e, 6)
 
 
@@ -44,7 +47,7 @@ def log_symmetry(differences: Sequence[int], lambdas: Sequence[float]) -> float:
     differences:
         Per block, bad requests of the canary minus those of the control.
     lambdas:
-        Bets, mixed with equal weights.
+        Bet sizes, mixed with equal weights.
 
     Examples
     --------
@@ -61,18 +64,29 @@ def log_symmetry(differences: Sequence[int], lambdas: Sequence[float]) -> float:
 
 
 def log_restarted(
-    whole: Sequence[int], by_step: Sequence[Sequence[int]], steps: int, lambdas: Sequence[float]
+    rollout: Sequence[int], by_step: Sequence[Sequence[int]], steps: int, lambdas: Sequence[float]
 ) -> float:
-    """The symmetry e-process of the whole rollout (weight ½) mixed with one for each step.
+    """The symmetry e-process of the whole rollout (weight ½) mixed with one per step.
 
-    Each of the `steps` has weight ½/steps, is 1 before it begins and frozen when it ends, so harm
-    that appears only at a later weight is not diluted by the quiet before it.
+    Each of the `steps` has weight ½/steps; its e-process is 1 before the step begins and constant
+    after it ends. Harm that appears only at a later weight is thus not diluted by earlier blocks.
+
+    Parameters
+    ----------
+    rollout:
+        Differences of the bad counts per block, over the whole rollout.
+    by_step:
+        The same differences for each step that has begun.
+    steps:
+        Number of planned steps.
+    lambdas:
+        Bet sizes.
     """
-    parts = [math.log(0.5) + log_symmetry(whole, lambdas)]
-    share = math.log(0.5 / steps)
-    for place in range(steps):
-        differences = by_step[place] if place < len(by_step) else ()
-        parts.append(share + log_symmetry(differences, lambdas))
+    parts = [math.log(0.5) + log_symmetry(rollout, lambdas)]
+    log_weight = math.log(0.5 / steps)
+    for step in range(steps):
+        differences = by_step[step] if step < len(by_step) else ()
+        parts.append(log_weight + log_symmetry(differences, lambdas))
     return float(np.logaddexp.reduce(parts))
 
 
@@ -82,9 +96,9 @@ def log_pass(x1: float, n1: float, x0: float, n0: float, margin: float) -> float
     Parameters
     ----------
     x1, n1:
-        Bad requests and requests of the canary; may be fractions after dividing by φ.
+        Bad requests and requests of the canary; not integers when divided by φ.
     x0, n0:
-        The same of the control.
+        The same for the control.
     margin:
         In (0, 1).
 
@@ -110,7 +124,9 @@ def log_pass(x1: float, n1: float, x0: float, n0: float, margin: float) -> float
 
 
 def worst_shares(x1: float, n1: float, x0: float, n0: float, margin: float) -> tuple[float, float]:
-    """The likeliest shares with p1 − p0 ≥ margin (Farrington & Manning 1990, eq. in the appendix).
+    """The maximum-likelihood shares with p1 − p0 ≥ margin (Farrington & Manning 1990).
+
+    The closed form is the equation in the appendix of that paper.
 
     >>> tuple(round(p, 6) for p in worst_shares(0, 50, 0, 50, 0.05))
     (0.05, 0.0)
@@ -138,7 +154,7 @@ def log_share_below(x: float, n: float, limit: float) -> float:
 
     Examples
     --------
-    344 answers without a slow one prove p99:
+    344 responses without a slow one prove p99:
 
     >>> log_share_below(0, 344, 0.01) >= math.log(20) > log_share_below(0, 343, 0.01)
     True
@@ -152,7 +168,7 @@ def log_share_below(x: float, n: float, limit: float) -> float:
 
 
 def log_share_above(x: float, n: float, limit: float) -> float:
-    """Evidence that a share is above `limit`; the prior leans to shares of about 1 %."""
+    """Evidence that a share is above `limit`; the prior favours shares of about 1 %."""
     if n <= 0:
         return 0.0
     b = 50.0
@@ -175,8 +191,10 @@ def log_sample_ratio(x: int, n: int, share: float) -> float:
 
 
 def pair_overdispersion(differences: Sequence[int], sums: Sequence[int]) -> float:
-    """φ of paired counts: Σ (D/2)² over its expectation Σ X/4 when every bad request falls into
-    either arm with probability ½; at least 1. Taken from the pairs, never from the control alone.
+    """Overdispersion φ of paired counts, at least 1.
+
+    φ = Σ (D/2)² / (Σ X/4): the denominator is the expectation if every bad request falls into
+    either arm with probability ½. Estimated from the pairs, never from the control alone.
 
     >>> pair_overdispersion([0, 0], [0, 0])
     1.0
@@ -190,24 +208,26 @@ def pair_overdispersion(differences: Sequence[int], sums: Sequence[int]) -> floa
 
 
 def arm_overdispersion(bad: Sequence[int], requests: Sequence[int]) -> float:
-    """φ of one arm: the variance of the blocks' shares over a binomial's; at least 1."""
+    """Overdispersion φ of one arm, at least 1.
+
+    φ is the variance of the blocks' shares divided by the binomial variance.
+    """
     pairs = [(s, n) for s, n in zip(bad, requests, strict=True) if n > 0]
     total, count = sum(s for s, _ in pairs), sum(n for _, n in pairs)
     if len(pairs) < 2 or total <= 0 or total >= count:
         return 1.0
     share = total / count
-    spread = sum(s * s / n for s, n in pairs) - total * total / count
-    return max(1.0, spread / ((len(pairs) - 1) * share * (1 - share)))
+    chi_square = sum(s * s / n for s, n in pairs) - total * total / count
+    return max(1.0, chi_square / ((len(pairs) - 1) * share * (1 - share)))
 
 
 def missing_for_pass(
     x1: float, n1: float, x0: float, n0: float, margin: float, log_needed: float
 ) -> int:
-    """About how many more requests *per arm* `log_pass` needs, if both keep the rate seen so far
-    (with the prior's ½ % until there is something to see).
+    """Estimate of the requests *per arm* that `log_pass` still needs if both arms keep their rate.
 
-    The real number is two thirds of it in the median, and 0.3 to 2.4 times as large in eight cases
-    of ten: show it rounded, with "about".
+    Without data the rate is the prior's ½ %. The real number is two thirds of the estimate in the
+    median, and 0.3 to 2.4 times the estimate in 80 % of the cases: show it rounded, with "about".
     """
     rate = (x1 + x0 + PRIOR_A) / (n1 + n0 + PRIOR_A + PRIOR_B)
 
@@ -219,13 +239,13 @@ def missing_for_pass(
 
 
 def missing_for_share(x: float, n: float, limit: float, log_needed: float) -> int:
-    """About how many more requests `log_share_below` needs at the rate seen so far."""
+    """Estimate of the requests that `log_share_below` still needs at the observed rate."""
     rate = x / n if n > 0 else 0.0
     return _smallest(lambda k: log_share_below(x + k * rate, n + k, limit) >= log_needed)
 
 
 def rounded_up(count: int) -> int:
-    """Two leading digits, rounded up: an estimate should not look exact.
+    """Round up to two leading digits: an estimate should not look exact.
 
     >>> rounded_up(1234), rounded_up(99), rounded_up(0)
     (1300, 99, 0)
@@ -235,7 +255,7 @@ def rounded_up(count: int) -> int:
 
 
 def _smallest(enough: Callable[[int], bool]) -> int:
-    """Smallest k in [0, MAX_REQUESTS] with enough(k), by doubling and bisection."""
+    """Smallest k in [0, MAX_REQUESTS] with enough(k), found by doubling and bisection."""
     if enough(0):
         return 0
     high = 1
@@ -265,5 +285,5 @@ def _log_tail(a: float, b: float, at: float) -> float:
 
 
 def _log(value: float) -> float:
-    """A finite logarithm: verdicts travel as JSON, which has no infinity."""
+    """The logarithm, finite also at 0: verdicts are sent as JSON, which has no infinity."""
     return math.log(value) if value > 0 else -745.0

@@ -1,9 +1,9 @@
-"""Experiments by user: who belongs to which arm, for how long.
+"""A/B experiments by user: assignment to an arm, on a schedule. Not wired into serving yet.
 
-Canaries split by request and are judged on requests; experiments split by user and must be judged
-on users, for the requests of one user are not independent (request-level tests on sticky users
-give up to 33 % false alarms). The salt is new for each experiment, so that nobody is always the
-guinea pig, and a growing share only adds users, it never swaps them.
+Canaries are split by request and judged on requests. Experiments are split by user and must be
+judged on users, because the requests of one user are not independent: request-level tests on sticky
+users give up to 33 % false alarms. Each experiment has a new salt, so that the same users are not
+always in the treatment arm. A growing share only adds users to an arm and never moves one.
 """
 
 from __future__ import annotations
@@ -19,17 +19,17 @@ Side = Literal["control", "treatment"]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Experiment:
-    """One A/B test on a schedule.
+    """One A/B experiment on a schedule.
 
     Parameters
     ----------
     salt:
-        New for each experiment.
+        Text that is unique to the experiment.
     share:
-        Part of the users that gets the treatment, in [0, 1]; as many get the control, the rest
-        takes no part. At most ½.
+        Share of the users in the treatment arm, at most ½. The control arm has the same share; all
+        other users do not take part.
     start, stop:
-        Seconds since 1970; outside nobody takes part.
+        Seconds since 1970; no user takes part outside this interval.
     """
 
     salt: str
@@ -45,17 +45,17 @@ class Experiment:
 
 
 def bucket(salt: str, tenant: str, user: str) -> float:
-    """A number in [0, 1) that is the user's for ever under this salt, uniform over users.
+    """A constant number in [0, 1) for the user and salt, uniform over users.
 
     >>> bucket("a", "", "user-1") == bucket("a", "", "user-1") != bucket("b", "", "user-1")
     True
     """
-    text = f"{salt}|{tenant}|{user}".encode()
-    return int.from_bytes(hashlib.sha256(text).digest()[:8], "big") / 2**64
+    key = f"{salt}|{tenant}|{user}".encode()
+    return int.from_bytes(hashlib.sha256(key).digest()[:8], "big") / 2**64
 
 
 def assign(experiment: Experiment, *, user: str, now: float, tenant: str = "") -> Side | None:
-    """The user's side now, or None for those who take no part.
+    """The user's arm at this time; None for a user who does not take part.
 
     >>> test = Experiment(salt="spring", share=0.5, start=0.0, stop=100.0)
     >>> assign(test, user="user-1", now=50.0) in ("control", "treatment")
@@ -65,14 +65,14 @@ def assign(experiment: Experiment, *, user: str, now: float, tenant: str = "") -
     """
     if not user or not experiment.start <= now < experiment.stop:
         return None
-    place = bucket(experiment.salt, tenant, user)
-    if place < experiment.share:
+    position = bucket(experiment.salt, tenant, user)
+    if position < experiment.share:
         return "treatment"
-    return "control" if place >= 1.0 - experiment.share else None
+    return "control" if position >= 1.0 - experiment.share else None
 
 
 def users_evidence(treated: int, control: int) -> float:
-    """log E that the users were not split equally; alarm at log 1,000. Count users, not requests.
+    """Log e-value of an unequal split of users; alarm at log 1,000. Count users, not requests.
 
     >>> users_evidence(5000, 5050) < 0 < users_evidence(4500, 5500)
     True

@@ -1,12 +1,12 @@
-"""What serving asks of the outside, and the values that travel through those questions.
+"""The ports of serving and the values that pass through them.
 
-Four ports: `Splitter` (who gets which share of the requests), `ModelServers` (which version is
-loaded where), `Metrics` (counters as they were scraped), `References` (the yardstick of a
-version). Engines implement them; `serving.engines.memory` has a complete double of each, and one
-conformance suite holds both to the same promises.
+Four ports: `TrafficRouter` (each arm's share of the requests), `ModelServers` (which version each
+server has loaded), `TrafficMetrics` (request counters as scraped), `ReferencePublisher` (drift
+references). Engines implement them; `serving.engines.memory` holds an in-memory implementation of
+each, and one conformance suite tests both kinds.
 
-`Observed` is everything the outside said at one moment; an `Action` is one thing to change there.
-Actions are idempotent: doing one twice is doing it once.
+An `Observation` is the state of the outside at one moment; an `Action` is one change to it.
+Actions are idempotent: performing one twice has the same effect as performing it once.
 """
 
 from __future__ import annotations
@@ -14,39 +14,34 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal, Protocol
 
-import msgspec
-
-from streaming.contracts.records import Artifact, ModelVersion
+from streaming.contracts.base import Artifact, Value
+from streaming.contracts.records import ModelVersion
 
 Role = Literal["stable", "control", "canary", "shadow"]
-"""One model server process each. Control holds the champion, loaded when the canary is."""
+"""One model server process each. The control server holds the champion during a rollout."""
 
 ROLES: tuple[Role, ...] = ("stable", "control", "canary", "shadow")
 
 Arm = Literal["stable", "control", "canary", "mirror-control", "mirror-canary"]
-"""Where requests were routed; the mirror arms get copies, and no client sees their answers."""
+"""A destination of requests. The mirror arms receive copies; clients never see their responses."""
 
 ARMS: tuple[Arm, ...] = ("stable", "control", "canary", "mirror-control", "mirror-canary")
 
 LoadState = Literal["loading", "available", "unloading", "ended"]
 
 
-class Value(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """A frozen value that fits into JSON."""
-
-
-class Split(Value, frozen=True, kw_only=True):
+class TrafficSplit(Value, frozen=True, kw_only=True):
     """Shares of the requests in percent; stable + control + canary = 100."""
 
     stable: int = 100
     control: int = 0
     canary: int = 0
     mirror: int = 0
-    """Share of the requests copied to control and canary alike; the answers are thrown away."""
+    """Share of the requests copied to both control and canary; their responses are discarded."""
     shadow: int = 0
-    """Share copied to the shadow role."""
+    """Share copied to the shadow server."""
     sticky: bool = False
-    """By user (header ``x-user-id``) instead of by request: for experiments, never for canaries."""
+    """Split by user (header ``x-user-id``) instead of by request: for experiments, not canaries."""
 
     def __post_init__(self) -> None:
         shares = (self.stable, self.control, self.canary)
@@ -59,21 +54,21 @@ class Split(Value, frozen=True, kw_only=True):
             raise ValueError(f"Copied shares {self.mirror}, {self.shadow} exceed 100 %.")
 
 
-ALL_STABLE = Split()
+ALL_STABLE = TrafficSplit()
 
 
 class VersionStatus(Value, frozen=True, kw_only=True):
-    """One version in one model server."""
+    """One version on one model server."""
 
     version: int
     state: LoadState
     load_seconds: float | None = None
-    """From the request to load until it answered; None where nobody measured."""
+    """Time from the load request until the version was available; None if not measured."""
     error: str = ""
 
 
 class ServerStatus(Value, frozen=True, kw_only=True):
-    """What one model server said. `reachable` is False when it said nothing."""
+    """The status of one model server. `reachable` is False when it did not answer."""
 
     role: Role
     reachable: bool
@@ -81,119 +76,130 @@ class ServerStatus(Value, frozen=True, kw_only=True):
 
 
 class ArmCounters(Value, frozen=True, kw_only=True):
-    """Counters of one arm since Envoy started."""
+    """Cumulative counters of one arm since Envoy started."""
 
     arm: Arm
     requests: int
-    """Requests routed to the arm and finished, whoever answered in the end."""
+    """Completed requests routed to the arm, whichever server answered in the end."""
     errors: int
-    """Those that the arm itself did not answer well: 4xx, 5xx, gRPC failures, timeouts, broken
-    connections, and requests that went elsewhere because the arm was out. A retry that saved
-    the client does not hide them."""
+    """Requests that the arm's own server did not answer successfully: 4xx, 5xx, gRPC failures,
+    timeouts, broken connections, and requests that another server took over. A retry that
+    succeeded for the client still counts as an error of the arm."""
     timed: int
-    """Answers whose time was taken. Envoy adds them up to half a second after `requests`."""
+    """Responses with a measured duration. Envoy updates this up to 0.5 s after `requests`."""
     slow: int
-    """Timed answers that took longer than the latency limit, retries included."""
+    """Timed responses above the latency limit, retries included."""
 
 
 class Scrape(Value, frozen=True, kw_only=True):
-    """All counters at one instant, from one answer of Envoy."""
+    """All counters at one instant, from one response of Envoy."""
 
     at: float
     uptime_seconds: float
-    """Of Envoy; smaller than before means that all counters began again."""
+    """Uptime of Envoy. A smaller value than in the previous scrape means that counters reset."""
     arms: tuple[ArmCounters, ...] = ()
-    """An arm that is not listed never had a request."""
+    """Arms without any request may be absent."""
 
 
 class PublishedReference(Value, frozen=True, kw_only=True):
-    """The answer of `References`; `artifact` is None where there are no windows to use."""
+    """The published reference of a version; `artifact` is None when no window was available."""
 
     version: int
     artifact: Artifact | None
 
 
-class Observed(Value, frozen=True, kw_only=True):
-    """What the outside said in one tick. What could not be reached is None or empty."""
+class Observation(Value, frozen=True, kw_only=True):
+    """The state of the outside at one tick. Whatever could not be reached is None or empty."""
 
     at: float
-    split: Split | None = None
-    """The split that Envoy says is live."""
+    split: TrafficSplit | None = None
+    """The split that Envoy reports as active."""
     servers: tuple[ServerStatus, ...] = ()
     scrapes: tuple[Scrape, ...] = ()
-    """New ones only, oldest first."""
+    """Scrapes that were not counted yet, oldest first."""
     reference: PublishedReference | None = None
+    """The reference of the version being promoted; None until it is published."""
     problems: tuple[str, ...] = ()
 
 
-class SetSplit(Value, frozen=True, kw_only=True, tag="set-split"):
-    """Route this way from now on."""
+class SetTrafficSplit(Value, frozen=True, kw_only=True, tag="set-traffic-split"):
+    """Route requests by this split."""
 
-    split: Split
+    split: TrafficSplit
 
 
-class Load(Value, frozen=True, kw_only=True, tag="load"):
-    """Let this server serve this version, and no other."""
+class LoadVersion(Value, frozen=True, kw_only=True, tag="load-version"):
+    """Make a server load this version and unload all others."""
 
     role: Role
     version: int
 
 
-Action = SetSplit | Load
+class PublishReference(Value, frozen=True, kw_only=True, tag="publish-reference"):
+    """Build and store the drift reference of a version."""
+
+    version: ModelVersion
 
 
-class Splitter(Protocol):
-    """The router in front of the model servers."""
+Action = SetTrafficSplit | LoadVersion | PublishReference
 
-    def apply(self, split: Split) -> None:
-        """Route this way; returns once it is asked for, `live` confirms it.
 
-        Raises `UnavailableError` when it cannot be asked.
+class TrafficRouter(Protocol):
+    """The proxy in front of the model servers."""
+
+    def apply(self, split: TrafficSplit) -> None:
+        """Request this split. Returns at once; `current_split` confirms it.
+
+        Raises `UnavailableError` when the request cannot be made.
         """
 
-    def live(self) -> Split:
-        """The split in use now. Raises `UnavailableError` when it does not answer."""
+    def current_split(self) -> TrafficSplit:
+        """The active split. Raises `UnavailableError` when the router does not answer."""
 
 
 class ModelServers(Protocol):
     """The model server of each role."""
 
     def status(self, role: Role) -> ServerStatus:
-        """What is loaded; an unreachable server is a status, not an error."""
+        """The loaded versions. An unreachable server gives a status, not an error."""
 
     def load(self, role: Role, version: int) -> None:
-        """Serve `version` alone; the old one answers until the new one can.
+        """Serve `version` alone; the old version answers until the new one is available.
 
-        Raises `UnavailableError` when the server does not answer and `NotFoundError` when it has no such
-        version to load.
+        Raises `UnavailableError` when the server does not answer and `NotFoundError` when it
+        cannot find the version.
         """
 
 
-class Metrics(Protocol):
-    """Counters of the router, as scraped."""
+class TrafficMetrics(Protocol):
+    """The router's request counters, as scraped."""
 
     def scrapes(self, *, since: float, now: float) -> tuple[Scrape, ...]:
-        """Scrapes with `since` < at <= `now`, oldest first; old ones may be forgotten.
+        """Scrapes with `since` < at <= `now`, oldest first; old ones may have been dropped.
 
-        Raises `UnavailableError` when nobody answers.
+        Raises `UnavailableError` when the metrics store does not answer.
         """
 
 
-class References(Protocol):
-    """Makes the yardstick of a version out of the windows it was trained on."""
+class ReferencePublisher(Protocol):
+    """Builds the drift reference of a version from the windows that it was trained on."""
 
     def publish(self, version: ModelVersion) -> Artifact | None:
-        """The summary's artifact; the same version gives the same artifact. None: no windows.
+        """Build and store the reference; the same version always gives the same artifact.
 
-        Raises `TemporaryError` while it cannot be made.
+        Returns None when there are no windows. Raises `TemporaryError` when it cannot be built
+        now.
         """
+
+    def published(self, version: ModelVersion) -> PublishedReference | None:
+        """The result of an earlier `publish` by this process; None before it. Does no I/O."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Ports:
-    """The four together: what `observe` reads and `perform` changes."""
+class ServingPorts:
+    """The four ports that `observe` reads and `perform` changes."""
 
-    splitter: Splitter
+    router: TrafficRouter
     servers: ModelServers
-    metrics: Metrics
-    references: References
+    metrics: TrafficMetrics
+    references: ReferencePublisher

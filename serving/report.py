@@ -1,4 +1,4 @@
-"""The records that a rollout writes, made from its state; ids repeat when a tick is repeated."""
+"""Builds the records of a rollout from its state; a repeated tick gives the same record ids."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from msgspec.structs import replace
 
 from serving.desired import canary_weight
 from serving.rules import RolloutRules
-from serving.state import Rollout, RolloutState
+from serving.state import Phase, Rollout, RolloutState
 from serving.verdict import Verdict
 from streaming.contracts.ids import record_id
 from streaming.contracts.records import (
@@ -23,17 +23,17 @@ from streaming.contracts.records import (
 def verdict_record(
     rollout: Rollout, verdict: Verdict, *, model: str, weight: int, now: float
 ) -> CanaryVerdict:
-    """What the judge said at this weight."""
-    ledger = rollout.ledger
-    here = [block for block in ledger.blocks if block.run == ledger.run]
+    """The verdict at this weight."""
+    counts = rollout.counts
+    current_blocks = [block for block in counts.blocks if block.run == counts.run]
     return CanaryVerdict(
         record_id=record_id(
             "canary-verdict",
             model,
             rollout.rollout_id,
-            rollout.phase,
-            ledger.run,
-            len(ledger.blocks),
+            rollout.phase.value,
+            counts.run,
+            len(counts.blocks),
             verdict.outcome,
         ),
         model=model,
@@ -46,7 +46,7 @@ def verdict_record(
         outcome=verdict.outcome,
         reason=verdict.reason,
         gates=verdict.gates,
-        requests=sum(block.n1 for block in here),
+        requests=sum(block.n1 for block in current_blocks),
         seconds_in_step=0.0 if rollout.run_since is None else now - rollout.run_since,
     )
 
@@ -54,7 +54,7 @@ def verdict_record(
 def promotion(
     state: RolloutState, rollout: Rollout, reference: Artifact | None, now: float
 ) -> Promotion:
-    """The candidate is live."""
+    """The promotion of the candidate."""
     version = rollout.candidate
     return Promotion(
         record_id=record_id("promotion", state.model, rollout.rollout_id, "promoted"),
@@ -75,7 +75,7 @@ def promotion(
 def rolled_back(
     state: RolloutState, rollout: Rollout, previous: Promotion, now: float
 ) -> Promotion:
-    """The version before it is live again, with its own yardstick."""
+    """The previous version is live again, with its own reference."""
     return Promotion(
         record_id=record_id("promotion", state.model, rollout.rollout_id, "rolled-back"),
         model=state.model,
@@ -92,16 +92,16 @@ def rolled_back(
     )
 
 
-def answer(
+def command_reply(
     command: Command, *, accepted: bool, reason: str, now: float, result: str = ""
 ) -> CommandReply:
-    """What became of a command."""
+    """The reply to a command."""
     return CommandReply(
-        record_id=record_id("answer", command.model, command.record_id),
+        record_id=record_id("command-reply", command.model, command.record_id),
         model=command.model,
         at=now,
         caused_by=(command.record_id,),
-        to=command.record_id,
+        command_id=command.record_id,
         accepted=accepted,
         reason=reason,
         result_id=result,
@@ -111,12 +111,34 @@ def answer(
 def status(
     state: RolloutState, rules: RolloutRules, now: float
 ) -> tuple[RolloutState, tuple[Record, ...]]:
-    """Where the rollout stands, when that has changed since the last time."""
+    """A status record if the status has changed since the last one."""
     rollout = state.rollout
     if rollout is None and not state.status_key:
         return state, ()
+    record = _status_record(state, rules, now)
+    run = rollout.counts.run if rollout is not None else 0
+    content = (
+        record.rollout_id,
+        record.phase,
+        record.version,
+        record.step,
+        record.weight,
+        run,
+        record.waits_for,
+    )
+    key = record_id("rollout-status", state.model, *content)
+    if key == state.status_key:
+        return state, ()
+    # An idle status repeats the content of an earlier one: the previous id keeps the ids distinct.
+    new_id = record_id("rollout-status", state.model, state.status_id, key)
+    state = replace(state, status_key=key, status_id=new_id)
+    return state, (replace(record, record_id=new_id),)
+
+
+def _status_record(state: RolloutState, rules: RolloutRules, now: float) -> RolloutStatus:
+    rollout = state.rollout
     live = state.live.version if state.live is not None else 0
-    said = RolloutStatus(
+    return RolloutStatus(
         record_id="",
         model=state.model,
         at=now,
@@ -124,25 +146,17 @@ def status(
         rollout_id=rollout.rollout_id if rollout is not None else "",
         version=rollout.candidate.version if rollout is not None else live,
         champion=rollout.champion if rollout is not None else live,
-        phase=rollout.phase if rollout is not None else "idle",
+        phase=state.phase.value,
         weight=canary_weight(rollout, rules),
         step=rollout.step if rollout is not None else 0,
         reason=rollout.reason if rollout is not None else f"Version {live} is live.",
         waits_for=_waits_for(rollout),
     )
-    run = rollout.ledger.run if rollout is not None else 0
-    parts = (said.rollout_id, said.phase, said.version, said.step, said.weight, run, said.waits_for)
-    key = record_id("rollout-status", state.model, *parts)
-    if key == state.status_key:
-        return state, ()
-    # Back at idle a rollout says what was said before it: the id tells the two apart.
-    told = record_id("rollout-status", state.model, state.status_id, key)
-    return replace(state, status_key=key, status_id=told), (replace(said, record_id=told),)
 
 
 def _waits_for(rollout: Rollout | None) -> str:
     if rollout is None:
         return ""
-    if rollout.phase == "awaiting-approval":
+    if rollout.phase is Phase.AWAITING_APPROVAL:
         return f"approval {rollout.approval.replace('-', ' ')}"
-    return "resume" if rollout.phase == "paused" else ""
+    return "resume" if rollout.phase is Phase.PAUSED else ""

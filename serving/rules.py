@@ -1,59 +1,64 @@
-"""The settings of a rollout: one value, checked when made, with the reason for each default.
+"""The settings of a rollout: one value, validated on creation, with the reason for each default.
 
-Where a number comes from a simulation, the simulation is the one behind the design of the judge:
-champion with 0.2 % errors and 0.2 % slow requests, control arm with the canary's traffic.
+These are the defaults that a user gets. Numbers that come from a simulation come from the one
+behind the design of the sequential tests: a champion with 0.2 % errors and 0.2 % slow requests, and
+a control arm with the same traffic as the canary.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, get_args
 
 from streaming.contracts.errors import ConfigurationError
 
 Approval = Literal["never", "before-canary", "before-promotion"]
 
 LATENCY_EDGES_MS = (1, 2, 5, 10, 20, 35, 50, 75, 100, 150, 200, 250, 300, 500, 1000, 2500, 10000)
-"""Edges of Envoy's latency histogram; a latency limit must be one of them to be counted exactly."""
+"""Bucket edges of Envoy's latency histogram; a latency limit is exact only at an edge."""
 
 LAMBDAS = (0.05, 0.1, 0.2, 0.4, 0.8, 1.6, 3.2)
-"""Bets of the symmetry e-process, mixed with equal weights."""
+"""Bet sizes of the symmetry e-process, mixed with equal weights."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Alphas:
-    """Chance of a false alarm over one whole rollout, all looks and all steps."""
+    """Probabilities of a wrong decision over a whole rollout, all looks and all steps together."""
 
     errors: float = 0.01
+    """Of failing a canary that has no more errors than the control."""
     slow: float = 0.01
+    """Of failing a canary that has no more slow responses than the control."""
     sample_ratio: float = 0.001
+    """Of reporting an unequal split when requests are split equally."""
     passing: float = 0.05
-    """Chance that a gate and step passes a canary as bad as its margin."""
+    """Of passing, at one gate and step, a canary that is as bad as the margin."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Watch:
-    """The protective pause: takes a dead, hung or slow canary out within seconds, judges nothing.
+class EjectionRules:
+    """When a dead, hung or slow canary is ejected: within seconds, without a statistical verdict.
 
-    A look pools scrapes until each arm has `requests`, for at most `seconds`.
+    A check pools scrapes until each arm has `min_requests`, for at most `max_seconds`.
     """
 
-    requests: int = 5
-    seconds: float = 5.0
+    min_requests: int = 5
+    max_seconds: float = 5.0
     bad_share: float = 0.5
-    """A look is bad when at least this share of the canary's requests failed or was slow …"""
-    control_share: float = 0.1
-    """… and at most this share of the control's."""
-    looks: int = 2
-    """So many bad looks running take the canary out."""
-    bake_looks: int = 5
-    """So many take a promoted version back; more, since there is no twin to compare it with."""
+    """A check is bad if at least this share of the canary's requests failed or was slow."""
+    max_control_share: float = 0.1
+    """A check is never bad if more than this share of the control's requests failed or was slow."""
+    bad_checks: int = 2
+    """Consecutive bad checks that eject the canary."""
+    bake_bad_checks: int = 5
+    """Consecutive bad checks that roll back a promoted version. The number is larger because there
+    is no control to compare it with."""
     recover_seconds: float = 15.0
-    """So long copies of the traffic must be answered well before clients come back."""
+    """Copies of the traffic must be answered well for this long before clients return."""
     mirror_weight: int = 25
-    """Share of the traffic that is copied to canary and control while it is out."""
-    most: int = 3
-    """A canary that has to be taken out more often than this is rolled back."""
+    """Share of the traffic, in percent, copied to canary and control during an ejection."""
+    max_ejections: int = 3
+    """A canary that would be ejected more often than this is rolled back."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -66,61 +71,64 @@ class RolloutRules:
         When a value cannot work.
     """
 
-    steps: tuple[int, ...] = (1, 5, 10, 25, 50)
-    """Canary weights in percent, ascending, at most 50 (the control gets as much); a closing 100
-    is the promotion itself and may be given or left out."""
+    steps: tuple[int, ...] = (1, 5, 10, 25, 50, 100)
+    """Canary weights in percent, ascending, at most 50 because the control gets as much. The
+    closing 100 stands for the promotion and may be omitted."""
     hold_seconds: float = 60.0
-    """A step lasts at least this long, and until every gate passes."""
+    """Minimum duration of a step. A step also lasts until every gate passes."""
     errors_pp: float = 0.5
-    """Tolerated excess of the error share over the control's, in percentage points, at the end."""
+    """Tolerated excess of the canary's error share over the control's, in percentage points, at the
+    last step."""
     latency_ms: int = 200
+    """Latency limit in milliseconds; one of `LATENCY_EDGES_MS`."""
     slow_share: float = 0.01
-    """Share of requests allowed above `latency_ms` at the end: 0.01 means p99 < `latency_ms`."""
+    """Share of requests allowed above `latency_ms` at the last step: 0.01 means p99 < `latency_ms`.
+    """
     slow_gate: Literal["absolute", "compare"] = "absolute"
-    """compare: prove only that the canary is not slower than the champion. For machines on which
-    the champion itself has 0.8 % slow requests or more, where absolute cannot be proven."""
+    """compare: prove only that the canary is not slower than the control. Needed where the champion
+    itself has 0.8 % slow requests or more, because the absolute limit cannot be proven there."""
     startup_seconds: float = 5.0
-    """Version seen → available."""
-    approval: Approval = "never"
-    deadline_seconds: float = 1800.0
-    """Time in steps after which a rollout that has not passed is rolled back; waiting for a person
-    does not count."""
+    """Limit on the time from the load request until the version is available."""
+    approval: Approval = "before-canary"
+    """When a person has to approve; before-canary protects clients from an unreviewed version."""
+    deadline_seconds: float = 7200.0
+    """Time in steps after which an unproven rollout is rolled back. Waiting for a person does not
+    count."""
     prepare_seconds: float = 120.0
-    """How long the servers may take to have both versions before the rollout is given up."""
+    """Time limit for the servers to load both versions; the rollout is given up after it."""
     bake_seconds: float = 600.0
-    """The replaced version stays warm this long."""
+    """The replaced version stays loaded for this long after a promotion."""
     block_seconds: float = 5.0
-    """Length of a block; shorter ones take one arm's bursts for harm."""
+    """Length of a block. Shorter blocks take a burst of requests in one arm for harm."""
     warm_seconds: float = 3.0
-    """Left out at the beginning of each weight, in both arms."""
+    """Time at the beginning of each weight that is not counted, in both arms."""
     stale_seconds: float = 15.0
-    """Without a scrape for so long the outcome is error: could not measure."""
+    """Without a scrape for this long the outcome is error: the canary could not be measured."""
     report_seconds: float = 15.0
-    """A verdict record at least this often while a step goes on."""
+    """Maximum time between two verdict records during a step."""
     lambdas: tuple[float, ...] = LAMBDAS
+    """Bet sizes of the symmetry e-process."""
     alphas: Alphas = Alphas()
-    watch: Watch = Watch()
+    ejection: EjectionRules = EjectionRules()
 
     def __post_init__(self) -> None:
         steps = self.weights
         if not steps or list(steps) != sorted(set(steps)) or steps[0] < 1 or steps[-1] > 50:
             raise ConfigurationError(
                 f"Rollout steps {list(self.steps)} must ascend from at least 1 to at most 50 "
-                "(percent; the control arm gets as much as the canary), with 100 at the end if "
-                "you like."
+                "(percent; the control arm gets as much as the canary); a final 100 is optional."
             )
         if self.latency_ms not in LATENCY_EDGES_MS:
             raise ConfigurationError(
-                f"The latency limit of {self.latency_ms} ms is no edge of the histogram; choose "
-                f"one of {list(LATENCY_EDGES_MS)}."
+                f"The latency limit of {self.latency_ms} ms is not a histogram edge; choose one "
+                f"of {list(LATENCY_EDGES_MS)}."
             )
         for name in ("errors_pp", "slow_share", "startup_seconds", "block_seconds"):
             if getattr(self, name) <= 0:
                 raise ConfigurationError(f"{name} is {getattr(self, name)}; it must be above 0.")
-        if self.approval not in ("never", "before-canary", "before-promotion"):
-            raise ConfigurationError(
-                f"Approval {self.approval!r} is not one of never, before-canary, before-promotion."
-            )
+        if self.approval not in get_args(Approval):
+            known = ", ".join(get_args(Approval))
+            raise ConfigurationError(f"Approval {self.approval!r} is not one of {known}.")
 
     @property
     def weights(self) -> tuple[int, ...]:
@@ -128,5 +136,5 @@ class RolloutRules:
         return self.steps[:-1] if self.steps[-1:] == (100,) else self.steps
 
     def next_weight(self, step: int) -> int:
-        """What the canary gets when this step passes; 100 after the last."""
+        """The canary's weight after this step passes; 100 after the last step."""
         return self.weights[step + 1] if step + 1 < len(self.weights) else 100

@@ -1,37 +1,49 @@
-"""What the rollout controller remembers about one model: JSON values, replaced, never changed.
+"""The state of the rollout controller for one model: immutable values, serialisable to JSON.
 
-Everything else is looked at anew in each tick, so a restart at any point needs nothing but this.
+Everything else is observed again in each tick, so a restart at any point needs only this state.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from enum import StrEnum
 from typing import Literal
 
 import msgspec
 
-from serving.ports import Action, Role, Scrape, Value
+from serving.ports import Action, Role, Scrape
+from streaming.contracts.base import Value
 from streaming.contracts.records import ModelVersion, Promotion, Record
 
-Phase = Literal[
-    "idle",
-    "preparing",
-    "awaiting-approval",
-    "stepping",
-    "paused",
-    "guarded",
-    "promoting",
-    "baking",
-    "rolling-back",
-]
-"""paused: a person holds the step. guarded: the protective pause; copies of the traffic only."""
+
+class Phase(StrEnum):
+    """The phases of a rollout: the values of `RolloutStatus.phase` and of the phase metric."""
+
+    IDLE = "idle"
+    """No rollout is in progress."""
+    PREPARING = "preparing"
+    """Control and canary servers load their versions."""
+    AWAITING_APPROVAL = "awaiting-approval"
+    """A person has to approve before the first weight or before the promotion."""
+    STEPPING = "stepping"
+    """The canary receives the weight of the current step."""
+    PAUSED = "paused"
+    """A person holds the current step."""
+    EJECTED = "ejected"
+    """The canary was ejected; it receives copies of the traffic only."""
+    PROMOTING = "promoting"
+    """The stable server changes over to the candidate."""
+    BAKING = "baking"
+    """The candidate is live; the replaced version stays loaded."""
+    ROLLING_BACK = "rolling-back"
+    """Traffic and the stable server return to the champion."""
 
 
 class Block(msgspec.Struct, frozen=True, array_like=True):
     """Integer counts of both arms over one block of time; 1 = canary, 0 = control."""
 
     run: int
-    """Number of the stretch of time at one weight; grows with each change of weight."""
+    """Number of the period at one weight; grows with each change of weight."""
     step: int
     """Index of the step, or -1 for copied traffic."""
     n1: int = 0
@@ -44,92 +56,101 @@ class Block(msgspec.Struct, frozen=True, array_like=True):
     slow0: int = 0
 
 
-class Ledger(Value, frozen=True, kw_only=True):
-    """The counts of one rollout: closed blocks, the open one, and the watch's look."""
+class ArmCounts(Value, frozen=True, kw_only=True):
+    """The counts of one rollout: closed blocks, the open block, and the ejection check."""
 
     blocks: tuple[Block, ...] = ()
     run: int = 0
     step: int = 0
-    open: Block | None = None
+    open_block: Block | None = None
     open_since: float = 0.0
-    last: Scrape | None = None
-    look: Block | None = None
-    look_since: float = 0.0
-    bad_looks: int = 0
-    good_looks: int = 0
-    bad_at: float = 0.0
-    """When the latest bad look ended."""
+    last_scrape: Scrape | None = None
+    open_check: Block | None = None
+    """Counts pooled for the next ejection check."""
+    check_since: float = 0.0
+    bad_checks: int = 0
+    """Consecutive bad ejection checks."""
+    good_checks: int = 0
+    """Consecutive good ejection checks."""
+    last_bad_at: float = 0.0
+    """When the latest bad check ended, seconds since 1970."""
 
 
-class Ask(Value, frozen=True, kw_only=True):
-    """A load that was asked for."""
+class LoadRequest(Value, frozen=True, kw_only=True):
+    """A load that was requested from a model server."""
 
     role: Role
     version: int
-    first: float
-    last: float
+    first_at: float
+    last_at: float
 
 
 class Rollout(Value, frozen=True, kw_only=True):
-    """One version on its way; there is never more than one."""
+    """The rollout in progress; there is at most one per model."""
 
     rollout_id: str
     candidate: ModelVersion
     champion: int
-    """Version it is compared with and falls back to; 0 for the first version of a model."""
+    """Version that the candidate is compared with; 0 for the first version of a model."""
     phase: Phase
     since: float
-    """When the phase began."""
+    """When the phase began, seconds since 1970."""
     reason: str
     step: int = 0
-    """Index of the weight."""
+    """Index of the current weight."""
     run_since: float | None = None
     """When Envoy confirmed the weight; None until then."""
     spent_seconds: float = 0.0
-    """Time in steps so far, against the deadline."""
-    guards: int = 0
-    """How often the protective pause took the canary out."""
-    resume_to: Phase = "stepping"
-    """Where the protective pause, or a person's, came from."""
+    """Time spent in steps, counted against the deadline."""
+    ejections: int = 0
+    """Number of times that the canary was ejected."""
+    resume_to: Phase = Phase.STEPPING
+    """The phase to return to after an ejection."""
     approval: Literal["", "before-canary", "before-promotion"] = ""
-    """Which approval is waited for."""
+    """The approval that the rollout waits for."""
     published: bool = False
-    """A promotion of the candidate went out, so going back needs another one."""
+    """Whether a promotion of the candidate was published; a rollback then publishes another."""
     reported_at: float = 0.0
-    reported: str = ""
+    """When the latest verdict record was written."""
+    reported_outcome: str = ""
     """Outcome of the latest verdict record."""
     caused_by: tuple[str, ...] = ()
-    """The candidate, then every approval and the latest verdict."""
-    ledger: Ledger = Ledger()
+    """Ids of the candidate, of every approval and of the latest verdict."""
+    counts: ArmCounts = ArmCounts()
 
 
 class RolloutState(Value, frozen=True, kw_only=True):
-    """Everything remembered about one model."""
+    """The state of the controller for one model."""
 
     model: str
     live: Promotion | None = None
     previous: Promotion | None = None
-    """What `live` replaced: where a rollback goes."""
+    """The promotion that `live` replaced: the target of a rollback."""
     live_candidate: ModelVersion | None = None
-    """The version behind `live`, when it was promoted here."""
+    """The version record of `live`, if this controller promoted it."""
     rollout: Rollout | None = None
-    waiting: ModelVersion | None = None
-    """The newest blessed version that waits for the rollout in progress to end."""
-    tried: tuple[int, ...] = ()
-    """Versions that were rolled back, rejected or superseded; they are not tried again."""
+    queued_version: ModelVersion | None = None
+    """The newest blessed version that waits for the current rollout to end."""
+    rejected_versions: tuple[int, ...] = ()
+    """Versions that were rolled back, rejected or superseded; they are not rolled out again."""
     seen: tuple[str, ...] = ()
-    """Ids of the latest records handled, so that a second delivery changes nothing."""
-    asks: tuple[Ask, ...] = ()
+    """Ids of the latest handled records; a second delivery changes nothing."""
+    load_requests: tuple[LoadRequest, ...] = ()
     ticked_at: float = 0.0
     status_key: str = ""
-    """What the last status record said, so that only changes are written."""
+    """Digest of the content of the last status record; only changes are written."""
     status_id: str = ""
-    """Id of the last status record; the next one's follows from it, so each is told once."""
+    """Id of the last status record. The next id is derived from it, so that ids do not repeat."""
+
+    @property
+    def phase(self) -> Phase:
+        """The phase of the rollout in progress; idle without one."""
+        return self.rollout.phase if self.rollout is not None else Phase.IDLE
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Step:
-    """What came of one input: the next state, records to publish, and things to do."""
+class Transition:
+    """The result of one input: the next state, records to publish, and actions to perform."""
 
     state: RolloutState
     records: tuple[Record, ...] = ()

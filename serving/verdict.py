@@ -1,4 +1,4 @@
-"""Gate results into one verdict: the worst wins, and a verdict without a gate is insufficient."""
+"""Combines gate results into one verdict: the worst outcome wins; no gate means insufficient."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ WORST_FIRST: tuple[GateOutcome, ...] = ("fail", "error", "insufficient", "pass")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Verdict:
-    """Outcome, reason, evidence."""
+    """The outcome with its reason and the gate results as evidence."""
 
     outcome: GateOutcome
     reason: str
@@ -20,21 +20,21 @@ class Verdict:
 
     @property
     def missing(self) -> int:
-        """About how many more requests per arm the hungriest gate needs."""
+        """Estimated requests per arm that are still missing, over all gates."""
         return max((gate.missing for gate in self.gates), default=0)
 
 
 def judge(gates: Sequence[GateResult], *, silent_seconds: float, stale_seconds: float) -> Verdict:
-    """One verdict out of all gates.
+    """Combine all gate results into one verdict.
 
     Parameters
     ----------
     gates:
-        What each gate found.
+        The result of each gate.
     silent_seconds:
-        How long no scrape has come.
+        Time since the latest scrape.
     stale_seconds:
-        From here on the silence itself is an error; a fail already found still counts.
+        Limit of `silent_seconds` from which the outcome is error, unless a gate has failed.
 
     Examples
     --------
@@ -44,7 +44,7 @@ def judge(gates: Sequence[GateResult], *, silent_seconds: float, stale_seconds: 
     'error'
     """
     for outcome in WORST_FIRST:
-        found = [gate for gate in gates if gate.outcome == outcome]
+        matching = [gate for gate in gates if gate.outcome == outcome]
         if outcome in ("error", "insufficient", "pass") and silent_seconds >= stale_seconds:
             return Verdict(
                 outcome="error",
@@ -54,17 +54,18 @@ def judge(gates: Sequence[GateResult], *, silent_seconds: float, stale_seconds: 
                 ),
                 gates=tuple(gates),
             )
-        if found:
+        if matching:
             return Verdict(
                 outcome=outcome,
-                reason=" ".join(gate.reason for gate in _spoken(found, outcome)),
+                reason=" ".join(gate.reason for gate in _explaining(matching, outcome)),
                 gates=tuple(gates),
             )
     return Verdict(outcome="insufficient", reason="Nothing has been measured yet.")
 
 
-def _spoken(found: Sequence[GateResult], outcome: GateOutcome) -> Sequence[GateResult]:
-    """All that failed or could not be measured; of the others the one that lacks the most."""
+def _explaining(gates: Sequence[GateResult], outcome: GateOutcome) -> Sequence[GateResult]:
+    """The gates whose reasons form the verdict's reason; only the one that lacks the most data
+    if the outcome is insufficient."""
     if outcome in ("fail", "error", "pass"):
-        return found
-    return sorted(found, key=lambda gate: -gate.missing)[:1]
+        return gates
+    return sorted(gates, key=lambda gate: -gate.missing)[:1]

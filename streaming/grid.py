@@ -1,13 +1,13 @@
 """The universal grid: a number's bucket depends on the number alone.
 
-Everybody shares the same edges, so summaries merge exactly and a window compares with a
-reference bucket by bucket. The edges come from the bits of a double: sign, exponent and the
-first six bits of the fraction. Buckets are 0.8 to 1.6 % wide relative to their values, cost
-about a nanosecond to find, and need no logarithm.
+All summaries share the same edges, so they merge exactly, and a window is compared with a
+reference bucket by bucket. The edges come from the bits of a double: its sign, its exponent and
+the first six bits of its fraction. Buckets are 0.8 to 1.6 % wide relative to their values. Finding
+one costs about a nanosecond and needs no logarithm.
 
-Bucket 0 is zero (and everything nearer to zero than the smallest normal double, 2.2e-308);
-ids rise with the values from -`TOP` to `TOP`. Values that sit far from zero would share few
-buckets: subtract a pivot first (`FeatureSpec.pivot`). Non-finite values have no bucket.
+Bucket 0 holds zero and every value nearer to zero than the smallest normal double (2.2e-308). Ids
+rise with the values from -`MAX_BUCKET` to `MAX_BUCKET`. Values far from zero with a small range
+share few buckets: subtract a pivot first (`FeatureSpec.pivot`). Non-finite values have no bucket.
 """
 
 from __future__ import annotations
@@ -21,13 +21,13 @@ Integers = npt.NDArray[np.int64]
 
 FRACTION_BITS = 6
 RELATIVE_WIDTH = 2.0**-FRACTION_BITS
-"""No bucket is wider than this, relative to its lower edge: 1.5625 %."""
+"""Largest width of a bucket, relative to its lower edge: 1.5625 %."""
 
 _SHIFT = 52 - FRACTION_BITS
 _MAGNITUDE = np.int64(2**63 - 1)
 _BELOW_NORMAL = 2**FRACTION_BITS - 1
-TOP = 2047 * 2**FRACTION_BITS - 1 - _BELOW_NORMAL
-"""Id of the last positive bucket, 130,944: it holds the largest finite double."""
+MAX_BUCKET = 2047 * 2**FRACTION_BITS - 1 - _BELOW_NORMAL
+"""Id of the last positive bucket, 130,944, which holds the largest finite double."""
 
 
 def bucket_of(values: npt.ArrayLike) -> Ids:
@@ -38,24 +38,24 @@ def bucket_of(values: npt.ArrayLike) -> Ids:
     """
     bits = np.ascontiguousarray(values, dtype=np.float64).view(np.int64)
     ids = ((bits & _MAGNITUDE) >> _SHIFT) - _BELOW_NORMAL
-    np.clip(ids, 0, TOP, out=ids)
+    np.clip(ids, 0, MAX_BUCKET, out=ids)
     np.negative(ids, out=ids, where=bits < 0)
-    narrow: Ids = ids.astype(np.int32)
-    return narrow
+    buckets: Ids = ids.astype(np.int32)
+    return buckets
 
 
 def lower(ids: npt.ArrayLike) -> Floats:
-    """Lower edge of each bucket (part of a positive bucket, not of a negative one)."""
+    """Lower edge of each bucket; it belongs to a positive bucket, not to a negative one."""
     return _edges(np.asarray(ids, dtype=np.int64), outer_side=-1)
 
 
 def upper(ids: npt.ArrayLike) -> Floats:
-    """Upper edge of each bucket (part of a negative bucket, not of a positive one)."""
+    """Upper edge of each bucket; it belongs to a negative bucket, not to a positive one."""
     return _edges(np.asarray(ids, dtype=np.int64), outer_side=1)
 
 
 def bucket_middle(ids: npt.ArrayLike) -> Floats:
-    """A value inside each bucket, half way between its edges.
+    """The middle of each bucket, half way between its edges.
 
     >>> bucket_middle(bucket_of([0.0, 100.0, -100.0])).tolist()
     [0.0, 100.5, -100.5]
@@ -65,14 +65,14 @@ def bucket_middle(ids: npt.ArrayLike) -> Floats:
 
 
 def _edges(ids: Integers, *, outer_side: int) -> Floats:
-    """Edge of |id| towards zero, or away from it where the id's sign is `outer_side`."""
+    """The edge towards zero, or the outer edge where the sign of the id is `outer_side`."""
     steps = np.abs(ids) + (np.sign(ids) == outer_side) + _BELOW_NORMAL
     sizes = np.minimum(steps << _SHIFT, np.int64(0x7FEFFFFFFFFFFFFF)).view(np.float64)
     return np.where(ids == 0, 0.0, np.sign(ids) * sizes)
 
 
 def add_counts(parts: list[tuple[Integers, Integers]]) -> tuple[Integers, Integers]:
-    """Sum of sparse counts: ascending ids without repeats, and their counts.
+    """The sum of sparse counts: ascending distinct ids, and their counts.
 
     >>> ids, counts = add_counts([(np.array([1, 3]), np.array([2, 2])),
     ...                           (np.array([3, 4]), np.array([1, 1]))])
@@ -93,7 +93,7 @@ def add_counts(parts: list[tuple[Integers, Integers]]) -> tuple[Integers, Intege
 
 
 def count_ids(ids: npt.NDArray[np.signedinteger]) -> tuple[Integers, Integers]:
-    """Ascending distinct ids and how often each occurs."""
+    """Ascending distinct ids, and the number of occurrences of each."""
     if not len(ids):
         return np.empty(0, np.int64), np.empty(0, np.int64)
     ordered = np.sort(ids)

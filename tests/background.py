@@ -1,4 +1,4 @@
-"""Work in a thread of its own, for tests and measurements that need traffic while they look on."""
+"""Work in a thread of its own, for tests and benches that need traffic while they measure."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ from dataclasses import dataclass, field
 
 @dataclass
 class Background(ABC):
-    """Does its work from `start` to `stop`.
+    """Runs its work in a thread from `start` to `stop`.
 
-    What goes wrong in the thread is raised by `stop`: traffic that died in silence would be
-    measured as a quiet job.
+    `stop` raises an error of the thread again. Otherwise traffic that has failed would be measured
+    as an idle job.
 
     >>> @dataclass
     ... class Count(Background):
@@ -33,7 +33,7 @@ class Background(ABC):
 
     @abstractmethod
     def work(self) -> None:
-        """Runs in the thread; returns soon after `stopped` has become true."""
+        """The work in the thread; returns soon after `stopped` has become true."""
 
     @property
     def stopped(self) -> bool:
@@ -41,24 +41,24 @@ class Background(ABC):
         return self._stop.is_set()
 
     def start(self) -> None:
-        """Begin."""
+        """Start the thread."""
         self._thread = threading.Thread(target=self._run, daemon=True)
         self._thread.start()
 
     def stop(self, seconds: float = 60.0) -> None:
-        """End; returns when the work has ended, at once when it was never begun.
+        """Stop the work and wait for its end; returns at once when it was not started.
 
         Raises
         ------
         RuntimeError
-            When the work goes on after so many seconds, or has failed.
+            When the work has not ended after this time, or has failed.
         """
         self._stop.set()
         if self._thread is None:
             return
         self._thread.join(seconds)
         if self._thread.is_alive():
-            raise RuntimeError(f"The work goes on {seconds:.0f} s after it was stopped.")
+            raise RuntimeError(f"The work has not ended {seconds:.0f} s after it was stopped.")
         if self._error is not None:
             raise RuntimeError(f"The work failed: {self._error}") from self._error
 

@@ -1,4 +1,4 @@
-"""A version's first promotion, for jobs that need something to judge against."""
+"""First promotions, for jobs that need a reference."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def first_promotion(
     record_id: str = "first",
     at: float = 1.0,
 ) -> Promotion:
-    """Version 1, with `windows` (at least one, of one model) as its reference, put into `store`."""
+    """The promotion of version 1, with `windows` of one model as its reference in `store`."""
     model = windows[0].model
     reference = build_reference(windows, model=model, version=1, at=at)
     artifact = store.put(f"references/{model}/1.json", encode(reference))
@@ -41,15 +41,18 @@ def first_promotion(
 
 
 def promote_each(log: RecordLog, store: ArtifactStore, models: AbstractSet[str]) -> None:
-    """Every model gets its first whole window as its reference; returns when all have one."""
-    seen, left = Counter[str](), set(models)
+    """Promote version 1 of every model, with its first complete window as reference.
+
+    Returns when all models are promoted.
+    """
+    seen, waiting = Counter[str](), set(models)
     for message in log.follow([WINDOW_STATISTICS.name], from_start=True):
         record = decode(message.value) if message and message.value else None
         if not isinstance(record, WindowSummary):
             continue
         seen[record.model] += 1
-        if seen[record.model] == 2:  # the first is a part of a window
+        if seen[record.model] == 2:  # the first window is incomplete
             log.append([first_promotion(store, [record], record_id=f"first-{record.model}")])
-            left.discard(record.model)
-        if not left:
+            waiting.discard(record.model)
+        if not waiting:
             return

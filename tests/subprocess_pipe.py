@@ -1,4 +1,4 @@
-"""A process that is spoken to through pipes; what it says on stderr goes to a log."""
+"""A subprocess with pipes for stdin and stdout; its stderr goes to a log file."""
 
 from __future__ import annotations
 
@@ -10,11 +10,12 @@ from typing import IO, Self
 
 from deploy.config.paths import PROJECT
 
-_PATIENCE = 20.0
+_EXIT_SECONDS = 20.0
+"""Time for the process to exit after its stdin was closed; then it is killed."""
 
 
-class Piped:
-    """Runs in the project's folder and ends with the `with` block."""
+class SubprocessPipe:
+    """A process in the project's folder that ends with the `with` block."""
 
     def __init__(
         self, argv: Sequence[str], log: Path, env: Mapping[str, str] | None = None
@@ -52,7 +53,7 @@ class Piped:
     ) -> None:
         self._input.close()
         try:
-            self._process.wait(_PATIENCE)
+            self._process.wait(_EXIT_SECONDS)
         except subprocess.TimeoutExpired:
             self._process.kill()
             self._process.wait()

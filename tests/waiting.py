@@ -1,4 +1,4 @@
-"""Waits for what another process or thread is about to do."""
+"""Waits for an event in another process or thread."""
 
 from __future__ import annotations
 
@@ -6,15 +6,15 @@ import time
 from collections.abc import Callable
 
 
-def wait_for(true: Callable[[], bool], seconds: float = 20.0) -> None:
-    """Poll until it is true.
+def wait_for(condition: Callable[[], bool], seconds: float = 20.0) -> None:
+    """Poll until the condition is true.
 
     >>> wait_for(lambda: True)
     >>> wait_for(lambda: False, seconds=0.0)  # doctest: +ELLIPSIS
     Traceback (most recent call last):
-    AssertionError: it never became true...
+    AssertionError: the condition was not true within 0 s...
     """
-    until = time.monotonic() + seconds
-    while not true():
-        assert time.monotonic() < until, "it never became true"
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline, f"the condition was not true within {seconds:.0f} s"
         time.sleep(0.05)

@@ -1,7 +1,6 @@
-"""The house put together: settings in, rules, contracts, ports and engines out.
+"""Composition root: makes rules, contracts, addresses and engines from the settings.
 
-The only place that knows every engine. Each engine is imported where it is made, so a command
-pays only for what it uses.
+Each engine is imported where it is made, so a command pays only for what it uses.
 """
 
 from __future__ import annotations
@@ -13,24 +12,31 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from deploy.config import loader
+from deploy.app.suggestion import did_you_mean
+from deploy.config import loader, paths
 from deploy.config.port_map import HOST, PortMap
 from deploy.config.settings import ModelSettings, Settings
 from streaming.contracts.errors import NotFoundError
 from streaming.contracts.log import RecordLog
 from streaming.contracts.model import ModelContract
-from streaming.contracts.topics import RECORD_TOPICS, applications_topic
 
 if TYPE_CHECKING:
-    from deploy.app.stream_jobs import StreamJob
-    from deploy.daemon.controller import ModelLoop
-    from deploy.local.stack import Stack
     from retrain.policy import RetrainRules
     from serving.rules import RolloutRules
     from streaming.drift import DriftRules
     from streaming.engines.artifact_store import ArtifactStore
-    from streaming.job.settings import JobSettings
     from streaming.quality import QualityRules
+
+
+LogFactory = Callable[[str], RecordLog]
+"""Opens the record log at a Kafka address (``host:port``)."""
+
+
+def kafka_log(bootstrap: str) -> RecordLog:
+    """Open the record log on Kafka."""
+    from streaming.engines.kafka.log import KafkaLog
+
+    return KafkaLog(bootstrap)
 
 
 @dataclass(frozen=True)
@@ -41,14 +47,18 @@ class Deployment:
     base: Path
     """DRIFTLINE_HOME."""
     file: Path
+    """The configuration file that was read."""
+    log_factory: LogFactory = kafka_log
+    """Opens the record log; tests pass one that returns a log in memory."""
 
     @classmethod
-    def load(cls, file: Path | None = None) -> Deployment:
-        """From driftline.yaml and the environment; raises `ConfigurationError`."""
+    def load(cls, file: Path | None = None, *, log_factory: LogFactory = kafka_log) -> Deployment:
+        """Read driftline.yaml and the environment; raises `ConfigurationError`."""
         return cls(
             settings=loader.load(file),
-            base=loader.home(),
-            file=loader.config_file(file).resolve(),
+            base=paths.home(),
+            file=paths.config_file(file).resolve(),
+            log_factory=log_factory,
         )
 
     @property
@@ -67,39 +77,41 @@ class Deployment:
     @property
     def bootstrap(self) -> str:
         """Kafka."""
-        offset = self.settings.local.port_offset
-        return f"{HOST}:{self.ports.kafka}" if offset else self.settings.kafka.bootstrap
+        return self.settings.kafka.bootstrap or f"{HOST}:{self.ports.kafka}"
 
-    def _url(self, named: str, port: int) -> str:
-        return named.rstrip("/") or f"http://{HOST}:{port}"
+    def _url(self, endpoint: str, port: int) -> str:
+        return endpoint.rstrip("/") or f"http://{HOST}:{port}"
 
     @property
     def envoy_url(self) -> str:
-        """The splitter, as clients see it."""
+        """Envoy's address for clients."""
         return self._url(self.settings.endpoints.envoy, self.ports.envoy)
 
     @property
     def prometheus_url(self) -> str:
-        """Where gates are asked."""
+        """Prometheus' address; the gates read their metrics there."""
         return self._url(self.settings.endpoints.prometheus, self.ports.prometheus)
 
     @property
     def flink_url(self) -> str:
-        """Flink's REST API."""
+        """Address of Flink's REST API."""
         return self._url(self.settings.endpoints.flink, self.ports.flink_rest)
 
     # --------------------------------------------------------------- models
 
     def settings_of(self, model: str) -> ModelSettings:
         """A model's section; raises `NotFoundError`."""
-        found = self.settings.models.get(model)
-        if found is None:
-            known = ", ".join(self.settings.models)
-            raise NotFoundError(f"{self.file.name} has no model {model}; it has {known}.")
-        return found
+        section = self.settings.models.get(model)
+        if section is None:
+            known = tuple(self.settings.models)
+            raise NotFoundError(
+                f"{self.file.name} has no model {model}; it has {', '.join(known)}."
+                f"{did_you_mean(model, known)}"
+            )
+        return section
 
     def contract(self, model: str) -> ModelContract:
-        """What everybody knows about the model."""
+        """The model's contract: topics, fields, features and windows."""
         from retrain.models.code import load_code
 
         section = self.settings_of(model)
@@ -119,85 +131,28 @@ class Deployment:
         )
 
     def drift_rules(self, model: str) -> DriftRules:
-        """The judge's rules."""
-        from streaming.drift import DriftRules
-
-        drift = self.settings_of(model).drift
-        return DriftRules(
-            false_alarms=drift.false_alarms.times,
-            period_seconds=drift.false_alarms.seconds,
-            suspected_sd=drift.effect.suspected,
-            drifted_sd=drift.effect.drifted,
-            sustained=drift.sustained.hits,
-            of=drift.sustained.of,
-            min_rows=drift.min_rows,
-            wobble_sd=0.05 if drift.wobble == "learnt" else drift.wobble,
-            learn_wobble=drift.wobble == "learnt",
-            season=drift.season,
-            season_zone=drift.season_zone,
-        )
+        """The drift judge's rules."""
+        return self.settings_of(model).drift_rules()
 
     def quality_rules(self, model: str) -> QualityRules:
-        """The rules of the judgement on what was predicted."""
-        from streaming.quality import QualityRules
-
-        section = self.settings_of(model)
-        asked, late = section.quality, section.labels.mature_after
-        return QualityRules(
-            false_alarms=asked.false_alarms.times,
-            period_seconds=asked.false_alarms.seconds,
-            auc_fall=asked.auc_fall,
-            sustained=asked.sustained.hits,
-            of=asked.sustained.of,
-            min_labels=asked.min_labels,
-            wobble=asked.wobble,
-            horizon_seconds=asked.horizon or 4.0 * late + 2.0 * section.window.size,
-            patience_seconds=2.0 * section.window.size + 30.0,
-        )
+        """The quality judge's rules."""
+        return self.settings_of(model).quality_rules()
 
     def retrain_rules(self, model: str) -> RetrainRules:
-        """The trigger's rules."""
-        from retrain.policy import RetrainRules
-
-        section = self.settings_of(model)
-        asked = section.retrain
-        return RetrainRules(
-            min_labelled_rows=asked.min_labelled_rows,
-            min_initial_rows=asked.min_initial_rows or 0,
-            max_rows=asked.max_rows,
-            after_shift_share=asked.after_shift,
-            label_delay_seconds=section.labels.mature_after,
-            cooldown_seconds=asked.cooldown,
-            budget_runs=int(asked.budget.times),
-            budget_seconds=asked.budget.seconds,
-            deadline_seconds=asked.deadline,
-            schedule_seconds=asked.schedule or 0.0,
-        )
+        """The rules of the retrain trigger."""
+        return self.settings_of(model).retrain_rules()
 
     def rollout_rules(self, model: str) -> RolloutRules:
-        """The rollout's rules; raises `ConfigurationError`."""
-        from serving.rules import RolloutRules
-
-        asked = self.settings_of(model).rollout
-        return RolloutRules(
-            steps=asked.steps,
-            hold_seconds=asked.hold,
-            errors_pp=asked.gates.errors * 100,
-            latency_ms=round(asked.gates.latency_p99 * 1000),
-            slow_gate=asked.gates.slow,
-            startup_seconds=asked.gates.startup,
-            approval=asked.approval,
-            deadline_seconds=asked.deadline,
-            bake_seconds=asked.bake,
-        )
+        """The rollout's rules."""
+        return self.settings_of(model).rollout_rules()
 
     # -------------------------------------------------------------- engines
 
     @property
     def artifact_root(self) -> Path:
         """The artifact store's folder."""
-        named = self.settings.artifacts.root
-        return Path(named).resolve() if named else self.home / "artifacts"
+        root = self.settings.artifacts.root
+        return Path(root).resolve() if root else self.home / "artifacts"
 
     def store(self) -> ArtifactStore:
         """The artifact store."""
@@ -206,73 +161,22 @@ class Deployment:
         return ArtifactStore(self.artifact_root)
 
     def open_log(self) -> RecordLog:
-        """The log on Kafka; whoever opens it closes it."""
-        from streaming.engines.kafka.log import KafkaLog
-
-        return KafkaLog(self.bootstrap)
+        """Open the record log; the caller closes it."""
+        return self.log_factory(self.bootstrap)
 
     @contextmanager
     def log(self) -> Iterator[RecordLog]:
-        """The log on Kafka for the length of a `with`."""
-        opened = self.open_log()
+        """The record log for the length of a `with`."""
+        log = self.open_log()
         try:
-            yield opened
+            yield log
         finally:
-            opened.close()
-
-    def ensure_topics(self) -> None:
-        """Create every topic that is missing."""
-        from deploy.daemon.faust_app import STATE_TOPIC
-
-        topics = [*RECORD_TOPICS, STATE_TOPIC]
-        for name in self.settings.models:
-            contract = self.contract(name)
-            for topic in (contract.events_topic, contract.labels_topic):
-                topics.append(applications_topic(topic, partitions=contract.partitions))
-            served = self.settings.models[name].predictions
-            if served is not None:
-                topics.append(applications_topic(served.topic, partitions=served.partitions))
-        with self.log() as log:
-            log.ensure(topics)
+            log.close()
 
     @property
     def groups(self) -> dict[str, tuple[str, ...]]:
-        """Stream job -> the models it serves."""
+        """Each stream job's group, and the models it serves."""
         from deploy.config.job_groups import group_models
 
         tenants = {name: section.tenant for name, section in self.settings.models.items()}
         return group_models(tenants, self.settings.stream.split)
-
-    def job_settings(self, model: str) -> JobSettings:
-        """What the stream job that serves a model is submitted with."""
-        return self.stream_job(model).settings
-
-    def stream_job(self, model: str) -> StreamJob:
-        """The stream job that serves a model."""
-        from deploy.app.stream_jobs import stream_job
-        from deploy.config.job_groups import group_of
-
-        self.settings_of(model)
-        return stream_job(self, group_of(model, self.groups))
-
-    def stream_jobs(self) -> list[StreamJob]:
-        """Every stream job of the file."""
-        from deploy.app.stream_jobs import stream_job
-
-        return [stream_job(self, group) for group in self.groups]
-
-    def submit_job(self, model: str, *, say: Callable[[str], None]) -> str:
-        """Submit the stream job that serves a model unless it runs; returns Flink's id."""
-        return self.stream_job(model).submit(self.ensure_topics, say)
-
-    def model_loop(self, model: str) -> ModelLoop:
-        """The control loop of a model with its real ports."""
-        from deploy.daemon.assembly import model_loop
-
-        return model_loop(self, model)
-
-    def stack(self) -> Stack:
-        """The embedded stack: every process of this house."""
-        from deploy.local.embedded import stack
-
-        return stack(self)

@@ -20,15 +20,15 @@ from streaming.drift import DriftRules
 def changed_rules(
     deployment: Deployment, model: str, file: Path | None, settings: Sequence[str]
 ) -> Deployment:
-    """The house with other drift rules for one model.
+    """The deployment with other drift rules for one model.
 
     Parameters
     ----------
     file:
-        YAML with the keys that change: of `drift` itself, or under ``drift:``, or in a whole
+        YAML with the keys that change: those of `drift` alone, or under ``drift:``, or in a whole
         driftline.yaml under ``models.MODEL.drift``. Other keys stay as they are.
     settings:
-        ``drift.KEY=VALUE``; they win over the file.
+        ``drift.KEY=VALUE``; they override the file.
 
     Raises
     ------
@@ -36,13 +36,14 @@ def changed_rules(
         When a key is unknown or a value cannot work.
     """
     environment = dict(os.environ)
-    for path, value in [*(_of_file(file, model) if file else ()), *map(_of_setting, settings)]:
+    from_file = _keys_of_file(file, model) if file else ()
+    for path, value in [*from_file, *map(_key_of_setting, settings)]:
         words = ("MODELS", model, "DRIFT", *path)
         environment[loader.PREFIX + "__".join(words).upper()] = value
     return replace(deployment, settings=loader.load(deployment.file, environment=environment))
 
 
-def _of_setting(text: str) -> tuple[tuple[str, ...], str]:
+def _key_of_setting(text: str) -> tuple[tuple[str, ...], str]:
     key, equals, value = text.partition("=")
     words = tuple(key.strip().split("."))
     if not equals or words[0] != "drift" or len(words) < 2:
@@ -52,7 +53,7 @@ def _of_setting(text: str) -> tuple[tuple[str, ...], str]:
     return words[1:], value
 
 
-def _of_file(file: Path, model: str) -> Iterator[tuple[tuple[str, ...], str]]:
+def _keys_of_file(file: Path, model: str) -> Iterator[tuple[tuple[str, ...], str]]:
     try:
         tree = YAML(typ="safe").load(file.read_text())
     except (OSError, YAMLError) as error:
@@ -73,14 +74,14 @@ def _leaves(tree: Mapping[str, Any]) -> Iterator[tuple[tuple[str, ...], str]]:
             yield (str(key),), str(value)
 
 
-def differing_rules(one: DriftRules, other: DriftRules) -> list[tuple[str, Any, Any]]:
+def differing_rules(before: DriftRules, after: DriftRules) -> list[tuple[str, Any, Any]]:
     """Name and both values of each rule that differs.
 
     >>> differing_rules(DriftRules(), DriftRules(of=6))
     [('of', 5, 6)]
     """
     return [
-        (field.name, getattr(one, field.name), getattr(other, field.name))
+        (field.name, getattr(before, field.name), getattr(after, field.name))
         for field in fields(DriftRules)
-        if getattr(one, field.name) != getattr(other, field.name)
+        if getattr(before, field.name) != getattr(after, field.name)
     ]

@@ -1,24 +1,28 @@
 """The command `driftline`.
 
-Heavy parts (Beam, TensorFlow, Faust) are imported by the command that needs them, so that
-`--help` and the small commands answer at once.
+Heavy parts (Beam, TensorFlow, Faust, scipy) are imported by the command that needs them, so that
+`--help` and the small commands start at once.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
+from typer.core import TyperGroup
 
 from deploy import __version__
 from deploy.cli.commands import (
     backtest,
     config,
+    dead_letters,
     doctor,
     drift,
     job,
     lineage,
+    logs,
     predict,
     quality,
     retrain,
@@ -27,24 +31,47 @@ from deploy.cli.commands import (
     services,
     stack,
 )
-from deploy.views.output import EXITS, data
+from deploy.cli.shared.command import EXITS, Invocation, error_as_data
+from deploy.views.library_output import apply_filters
+from deploy.views.output import show_json, stdout
 
 _EPILOG = "Exit codes: " + " · ".join(f"{code} {meaning}" for code, meaning in EXITS.items())
 
+
+class JsonErrorGroup(TyperGroup):
+    """Prints wrong usage as JSON too when the command line has `--json`."""
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        """Remember whether JSON was asked for."""
+        ctx.meta["driftline.json"] = "--json" in args
+        return super().parse_args(ctx, args)
+
+    def invoke(self, ctx: Any) -> Any:
+        """Run the command; its usage error goes to stdout as JSON before it is shown."""
+        try:
+            return super().invoke(ctx)
+        except Exception as error:
+            code = getattr(error, "exit_code", None)
+            if ctx.meta.get("driftline.json") and code == 2 and hasattr(error, "format_message"):
+                show_json(error_as_data("UsageError", error.format_message(), code))
+            raise
+
+
 app = typer.Typer(
     name="driftline",
+    cls=JsonErrorGroup,
     help="Keeps a deployed model true to the stream it serves.",
     no_args_is_help=True,
     rich_markup_mode="markdown",
     pretty_exceptions_enable=False,
-    add_completion=False,
+    add_completion=True,
     epilog=_EPILOG,
 )
 
 
-def _version(wanted: bool) -> None:
-    if wanted:
-        data.print(f"driftline {__version__}")
+def _show_version(show: bool) -> None:
+    if show:
+        stdout.print(f"driftline {__version__}")
         raise typer.Exit
 
 
@@ -56,38 +83,58 @@ def root(
         typer.Option(
             "--config",
             "-c",
-            help="driftline.yaml; else DRIFTLINE_CONFIG, ./driftline.yaml, the one that ships.",
+            help="Configuration file; default: DRIFTLINE_CONFIG, ./driftline.yaml, or the one "
+            "that is shipped.",
         ),
     ] = None,
-    show: Annotated[
-        bool, typer.Option("--version", callback=_version, is_eager=True, help="Say which.")
+    version: Annotated[
+        bool,
+        typer.Option(
+            "--version", callback=_show_version, is_eager=True, help="Show the version and exit."
+        ),
     ] = False,
 ) -> None:
     """Keeps a deployed model true to the stream it serves."""
-    context.obj = file
+    context.obj = Invocation(file=file, log_factory=context.obj)
 
 
-for part in (
-    doctor,
-    stack,
-    job,
-    services,
-    retrain,
-    rollout,
-    lineage,
-    drift,
-    backtest,
-    quality,
-    schema,
-    predict,
-    config,
-):
-    part.add_to(app)
+_COMMANDS: tuple[Callable[..., None], ...] = (
+    doctor.doctor,
+    stack.up,
+    stack.down,
+    stack.status,
+    logs.logs,
+    services.daemon,
+    services.worker,
+    services.labels,
+    services.demo,
+    retrain.retrain,
+    lineage.models,
+    lineage.versions,
+    lineage.trace,
+    drift.drift,
+    backtest.backtest,
+    quality.quality,
+    predict.predict,
+)
+_GROUPS: dict[str, typer.Typer] = {
+    "job": job.app,
+    "rollout": rollout.app,
+    "schema": schema.app,
+    "dead-letters": dead_letters.app,
+    "config": config.app,
+}
+
+for function in _COMMANDS:
+    app.command()(function)
+for name, group in _GROUPS.items():
+    app.add_typer(group, name=name)
 
 
 def main() -> None:
     """Entry point of the command."""
-    app()
+    apply_filters()
+    app(prog_name="driftline")
 
 
 if __name__ == "__main__":

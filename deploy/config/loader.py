@@ -16,28 +16,13 @@ from pydantic import BaseModel, ValidationError
 from ruamel.yaml import YAML
 from ruamel.yaml.error import YAMLError
 
+from deploy.config.checks import Problem, problems
+from deploy.config.partial import partial
+from deploy.config.paths import DEFAULT_FILE, config_file
 from deploy.config.settings import ModelSettings, Settings
 from streaming.contracts.errors import ConfigurationError
 
 PREFIX = "DRIFTLINE__"
-PROJECT = Path(__file__).resolve().parents[2]
-DEFAULT_FILE = Path(__file__).resolve().parent / "driftline.yaml"
-
-
-def home(environment: Mapping[str, str] = os.environ) -> Path:
-    """The folder of state and downloads."""
-    named = environment.get("DRIFTLINE_HOME")
-    return Path(named).expanduser().resolve() if named else PROJECT / ".driftline"
-
-
-def config_file(named: Path | None, environment: Mapping[str, str] = os.environ) -> Path:
-    """The file to read: named, DRIFTLINE_CONFIG, ./driftline.yaml, or the one that ships."""
-    if named is not None:
-        return named
-    if "DRIFTLINE_CONFIG" in environment:
-        return Path(environment["DRIFTLINE_CONFIG"])
-    here = Path("driftline.yaml")
-    return here if here.exists() else DEFAULT_FILE
 
 
 def load(file: Path | None = None, *, environment: Mapping[str, str] = os.environ) -> Settings:
@@ -46,24 +31,38 @@ def load(file: Path | None = None, *, environment: Mapping[str, str] = os.enviro
     Raises
     ------
     ConfigurationError
-        With one line for each mistake.
+        With one line for each mistake: file and line, key, what is wrong, and a suggestion.
     """
     path = config_file(file, environment)
+    tree = _read(path)
+    plain = _plain(tree)
+    override(plain, environment)
+    try:
+        settings = Settings.model_validate(plain)
+    except ValidationError as error:
+        mistakes = [*_field_mistakes(error), *problems(partial(Settings, plain), partial=True)]
+    else:
+        mistakes = problems(settings)
+        if not mistakes:
+            return settings
+    lines = dict.fromkeys(_located(mistake, tree, path, environment) for mistake in mistakes)
+    raise ConfigurationError("\n".join(lines))
+
+
+def _read(path: Path) -> dict[str, Any]:
     try:
         tree = YAML(typ="rt").load(path.read_text())
     except FileNotFoundError as error:
         raise ConfigurationError(
-            f"{path} does not exist; copy deploy/config/driftline.yaml there."
+            f"{path} does not exist; copy {DEFAULT_FILE} there, or name another file by --config."
         ) from error
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigurationError(f"{path} cannot be read: {error}") from error
     except YAMLError as error:
         raise ConfigurationError(f"{path} is not YAML: {error}") from error
     if not isinstance(tree, dict):
         raise ConfigurationError(f"{path} must hold a mapping that begins with models:.")
-    override(tree, environment)
-    try:
-        return Settings.model_validate(_plain(tree))
-    except ValidationError as error:
-        raise ConfigurationError("\n".join(_mistakes(error, tree, path))) from error
+    return tree
 
 
 def override(tree: dict[str, Any], environment: Mapping[str, str]) -> None:
@@ -90,35 +89,44 @@ def _plain(node: Any) -> Any:
     return node
 
 
-def _mistakes(error: ValidationError, tree: dict[str, Any], path: Path) -> list[str]:
-    lines = []
+def _field_mistakes(error: ValidationError) -> list[Problem]:
+    mistakes: list[Problem] = []
     for mistake in error.errors():
-        where = [part for part in mistake["loc"] if not str(part).startswith("function-")]
-        line = _line(tree, where)
-        name = ".".join(str(part) for part in where)
-        said = mistake["msg"].removeprefix("Value error, ")
+        where = tuple(str(part) for part in mistake["loc"] if not str(part).startswith("function-"))
+        message = mistake["msg"].removeprefix("Value error, ")
         if mistake["type"] == "extra_forbidden":
-            said = "no such key." + _suggestion(where)
-        lines.append(f"{path.name}:{line}: {name}: {said}")
-    return lines
+            message = "no such key." + _suggestion(where)
+        mistakes.append((where, message))
+    return mistakes
 
 
-def _line(tree: Any, where: list[str | int]) -> int | str:
+def _located(
+    mistake: Problem, tree: dict[str, Any], path: Path, environment: Mapping[str, str]
+) -> str:
+    where, message = mistake
+    variable = PREFIX + "__".join(where).upper()
+    named = next((name for name in environment if name.upper() == variable), None)
+    place = named or f"{path.name}:{_line(tree, where)}"
+    return f"{place}: {'.'.join(where)}: {message}"
+
+
+def _line(tree: Any, where: tuple[str, ...]) -> int:
+    """Line of the key, or of the deepest key above it that the file has."""
     node: Any = tree
-    line: int | str = "?"
+    line = 1
     for part in where:
         mark = getattr(node, "lc", None)
         if mark is None:
             break
         try:
-            line = (mark.key(part) if isinstance(node, Mapping) else mark.item(part))[0] + 1
-        except (KeyError, IndexError, TypeError):
+            line = (mark.key(part) if isinstance(node, Mapping) else mark.item(int(part)))[0] + 1
+        except (KeyError, IndexError, TypeError, ValueError):
             break
-        node = node[part]
+        node = node[part] if isinstance(node, Mapping) else node[int(part)]
     return line
 
 
-def _suggestion(where: list[str | int]) -> str:
+def _suggestion(where: tuple[str, ...]) -> str:
     section = _section(where[:-1])
     if section is None:
         return ""
@@ -126,11 +134,11 @@ def _suggestion(where: list[str | int]) -> str:
     return f" Did you mean {near[0]}?" if near else f" Known: {', '.join(section.model_fields)}."
 
 
-def _section(where: list[str | int]) -> type[BaseModel] | None:
+def _section(where: tuple[str, ...]) -> type[BaseModel] | None:
     """The settings class that a path in the file leads to."""
     section: type[BaseModel] = Settings
-    names = [str(part) for part in where]
-    if names[:1] == ["models"]:
+    names = where
+    if names[:1] == ("models",):
         section, names = ModelSettings, names[2:]
     for name in names:
         field = section.model_fields.get(name)

@@ -1,4 +1,4 @@
-"""Where the engines lie: one object that the installer, the doctor and the local stack share."""
+"""Folders of one installation: code, engines, state. Standard library only."""
 
 from __future__ import annotations
 
@@ -10,13 +10,15 @@ from pathlib import Path
 
 PROJECT = Path(__file__).resolve().parents[2]
 SETUP = Path(__file__).resolve().parents[1] / "setup"
+DEFAULT_FILE = Path(__file__).resolve().parent / "driftline.yaml"
+"""The shipped configuration."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class InstallPaths:
     """Folders of one installation.
 
-    >>> Places(opt=Path("/o"), python=Path("/v/bin/python")).kafka
+    >>> InstallPaths(opt=Path("/o"), python=Path("/v/bin/python")).kafka
     PosixPath('/o/kafka')
     """
 
@@ -61,12 +63,46 @@ class InstallPaths:
         return self.python.parent.parent / "lib" / "python3.11" / "site-packages"
 
 
+def is_checkout() -> bool:
+    """Whether this code runs from a checkout of the repository, not from an installed package."""
+    return (PROJECT / "pyproject.toml").is_file() and (PROJECT / "requirements.lock").is_file()
+
+
+def home(environment: Mapping[str, str] = os.environ) -> Path:
+    """The folder of state and downloads.
+
+    DRIFTLINE_HOME if it is set. Else `.driftline` of the checkout, or for an installed package the
+    user's state folder (XDG_STATE_HOME, by default ``~/.local/state``), never site-packages.
+    """
+    named = environment.get("DRIFTLINE_HOME")
+    if named:
+        return Path(named).expanduser().resolve()
+    if is_checkout():
+        return PROJECT / ".driftline"
+    state = environment.get("XDG_STATE_HOME")
+    return (Path(state) if state else Path.home() / ".local" / "state") / "driftline"
+
+
 def install_paths(environment: Mapping[str, str] = os.environ) -> InstallPaths:
-    """The places of this checkout; DRIFTLINE_OPT moves the engines."""
+    """The folders of this installation; DRIFTLINE_OPT moves the engines.
+
+    All homes of a checkout share its engines; an installed package keeps them below `home`.
+    """
     inside = sys.prefix != sys.base_prefix
     bin_folder = Path(sys.prefix) / "bin" if inside else PROJECT / ".venv" / "bin"
-    opt = environment.get("DRIFTLINE_OPT")
+    named = environment.get("DRIFTLINE_OPT")
+    base = PROJECT / ".driftline" if is_checkout() else home(environment)
     return InstallPaths(
-        opt=Path(opt).expanduser().resolve() if opt else PROJECT / ".driftline" / "opt",
+        opt=Path(named).expanduser().resolve() if named else base / "opt",
         python=bin_folder / "python",
     )
+
+
+def config_file(named: Path | None, environment: Mapping[str, str] = os.environ) -> Path:
+    """The configuration file: named, DRIFTLINE_CONFIG, ./driftline.yaml, or the shipped one."""
+    if named is not None:
+        return named
+    if "DRIFTLINE_CONFIG" in environment:
+        return Path(environment["DRIFTLINE_CONFIG"])
+    local = Path("driftline.yaml")
+    return local if local.exists() else DEFAULT_FILE

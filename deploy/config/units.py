@@ -1,6 +1,6 @@
-"""Human words for durations, rates and rules in `driftline.yaml`, and back.
+"""Parses and formats the units of `driftline.yaml`: durations, times, rates, runs rules.
 
-Pure parsing: each function raises `ValueError` with a sentence that says what was expected.
+Pure: each parser raises `ValueError` with a sentence that says what was expected.
 """
 
 from __future__ import annotations
@@ -11,111 +11,153 @@ from datetime import UTC, datetime
 from typing import NamedTuple
 
 _SECONDS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
+_PART = r"\d+(?:\.\d+)?\s*(?:ms|s|m|h|d)"
+DURATION = rf"\s*{_PART}(?:\s*{_PART})*\s*"
+"""Pattern of a duration, for the JSON Schema as well."""
+RATE = rf"\s*\d+(?:\.\d+)?\s+per\s+{DURATION}"
+"""Pattern of a rate."""
+RUNS_RULE = r"\s*\d+\s*(?:of|/)\s*\d+\s*"
+"""Pattern of a runs rule."""
+POINTS = r"\s*\+?\d+(?:\.\d+)?\s*pp\s*"
+"""Pattern of a number of percentage points."""
 
 
-class Budget(NamedTuple):
-    """So many in so long."""
+class Rate(NamedTuple):
+    """A rate limit: `times` events per `seconds`."""
 
     times: float
     seconds: float
 
 
-class Sustained(NamedTuple):
-    """`hits` of the last `of` windows."""
+class RunsRule(NamedTuple):
+    """At least `hits` of the last `of` windows."""
 
     hits: int
     of: int
 
 
-def seconds(text: str | float) -> float:
-    """A duration in seconds.
+def parse_duration(text: str | float) -> float:
+    """A duration in seconds. Only 0 may be written without a unit.
 
-    >>> seconds("1.5m"), seconds("200ms"), seconds(3)
-    (90.0, 0.2, 3.0)
+    >>> parse_duration("1.5m"), parse_duration("200ms"), parse_duration("1m 30s"), parse_duration(0)
+    (90.0, 0.2, 90.0, 0.0)
     """
-    if isinstance(text, bool):
-        raise ValueError(f"{text!r} is no duration; write for example 30s, 5m or 2h.")
-    if isinstance(text, int | float):
-        return float(text)
-    found = re.fullmatch(r"\s*(\d+(?:\.\d+)?)\s*(ms|s|m|h|d)\s*", text)
-    if not found:
-        raise ValueError(f"{text!r} is no duration; write for example 200ms, 30s, 5m, 2h or 30d.")
-    return float(found[1]) * _SECONDS[found[2]]
+    if text == 0 and not isinstance(text, bool):
+        return 0.0
+    if isinstance(text, int | float) and not isinstance(text, bool):
+        raise ValueError(f"{text} has no unit; write {text}s or {text}ms.")
+    if not isinstance(text, str) or not re.fullmatch(DURATION, text):
+        raise ValueError(f"{text!r} is not a duration; write for example 200ms, 30s, 5m or 2h.")
+    parts = re.findall(r"(\d+(?:\.\d+)?)\s*(ms|s|m|h|d)", text)
+    return sum(float(number) * _SECONDS[unit] for number, unit in parts)
 
 
-def moment(text: str, now: float) -> float:
-    """A point in time, seconds since 1970: a date (UTC unless it says), such seconds, or a duration
-    before `now`.
+def parse_time(text: str, now: float) -> float:
+    """A point in time in seconds since 1970.
 
-    >>> moment("1970-01-02", 0.0), moment("1970-01-02T02:00+02:00", 0.0), moment("2h", 9_000.0)
-    (86400.0, 86400.0, 1800.0)
-    >>> moment("1764162000", 0.0)
-    1764162000.0
+    Parameters
+    ----------
+    text:
+        A date (UTC unless it has a zone), seconds since 1970, or a duration before `now`.
+
+    >>> parse_time("1970-01-02", 0.0), parse_time("1970-01-02T02:00+02:00", 0.0)
+    (86400.0, 86400.0)
+    >>> parse_time("2h", 9_000.0), parse_time("1764162000", 0.0)
+    (1800.0, 1764162000.0)
     """
     if re.fullmatch(r"-?\d+(\.\d+)?", text):
         return float(text)
     with suppress(ValueError):
-        return now - seconds(text)
+        return now - parse_duration(text)
     try:
-        found = datetime.fromisoformat(text)
+        time = datetime.fromisoformat(text)
     except ValueError:
         raise ValueError(
-            f"{text!r} is no time; write for example 2026-11-20T08:00, 1764162000 or 2h."
+            f"{text!r} is not a time; write for example 2026-11-20T08:00, 1764162000 or 2h."
         ) from None
-    return (found if found.tzinfo else found.replace(tzinfo=UTC)).timestamp()
+    return (time if time.tzinfo else time.replace(tzinfo=UTC)).timestamp()
 
 
-def budget(text: str) -> Budget:
-    """A number of events in a period.
+def parse_rate(text: str) -> Rate:
+    """A number of events per period.
 
-    >>> budget("1 per 30d")
-    Budget(times=1.0, seconds=2592000.0)
+    >>> parse_rate("1 per 30d")
+    Rate(times=1.0, seconds=2592000.0)
     """
-    found = re.fullmatch(r"\s*(\d+(?:\.\d+)?)\s+per\s+(\S+)\s*", str(text))
-    if not found or float(found[1]) <= 0:
-        raise ValueError(f"{text!r} is no budget; write for example 1 per 30d.")
-    return Budget(float(found[1]), seconds(found[2]))
+    match = re.fullmatch(r"\s*(\d+(?:\.\d+)?)\s+per\s+(.+)", str(text))
+    if not match or float(match[1]) <= 0:
+        raise ValueError(f"{text!r} is not a rate; write for example 1 per 30d.")
+    seconds = parse_duration(match[2])
+    if seconds <= 0:
+        raise ValueError(f"{text!r} has no period; write for example 1 per 30d.")
+    return Rate(float(match[1]), seconds)
 
 
-def sustained(text: str) -> Sustained:
+def parse_runs_rule(text: str) -> RunsRule:
     """A k-of-m rule.
 
-    >>> sustained("3 of 5"), sustained("2/4")
-    (Sustained(hits=3, of=5), Sustained(hits=2, of=4))
+    >>> parse_runs_rule("3 of 5"), parse_runs_rule("2/4")
+    (RunsRule(hits=3, of=5), RunsRule(hits=2, of=4))
     """
-    found = re.fullmatch(r"\s*(\d+)\s*(?:of|/)\s*(\d+)\s*", str(text))
-    if not found or not 1 <= int(found[1]) <= int(found[2]):
-        raise ValueError(f"{text!r} is no rule; write for example 3 of 5.")
-    return Sustained(int(found[1]), int(found[2]))
+    match = re.fullmatch(r"\s*(\d+)\s*(?:of|/)\s*(\d+)\s*", str(text))
+    if not match or not 1 <= int(match[1]) <= int(match[2]):
+        raise ValueError(f"{text!r} is not a k-of-m rule; write for example 3 of 5.")
+    return RunsRule(int(match[1]), int(match[2]))
 
 
-def points(text: str | float) -> float:
-    """Percentage points as a ratio.
+def parse_points(text: str | float) -> float:
+    """Percentage points as a ratio. A bare number is a ratio already.
 
-    >>> points("+0.5pp")
-    0.005
+    >>> parse_points("+0.5pp"), parse_points(0.005)
+    (0.005, 0.005)
     """
     if isinstance(text, int | float) and not isinstance(text, bool):
         return float(text)
-    found = re.fullmatch(r"\s*\+?(\d+(?:\.\d+)?)\s*pp\s*", str(text))
-    if not found:
-        raise ValueError(f"{text!r} is no number of percentage points; write for example +0.5pp.")
-    return float(found[1]) / 100
+    match = re.fullmatch(POINTS, str(text))
+    if not match:
+        raise ValueError(
+            f"{text!r} is not a number of percentage points; write for example +0.5pp."
+        )
+    return float(str(text).strip().lstrip("+").removesuffix("pp")) / 100
 
 
-def spoken(value: float) -> str:
-    """A duration as people say it.
+def format_duration(value: float) -> str:
+    """A duration as it is written in the file; `parse_duration` reads it back.
 
-    >>> spoken(90.0), spoken(0.2), spoken(7200)
-    ('1m 30s', '200ms', '2h')
+    >>> format_duration(90.0), format_duration(0.2), format_duration(7200), format_duration(0)
+    ('1m 30s', '200ms', '2h', '0s')
     """
-    if value < 1:
-        return f"{value * 1000:.0f}ms"
+    milliseconds = round(value * 1000)
     parts = []
-    for name, size in (("d", 86400), ("h", 3600), ("m", 60)):
-        if value >= size:
-            parts.append(f"{int(value // size)}{name}")
-            value %= size
-    if value >= 1 or not parts:
-        parts.append(f"{value:.0f}s")
-    return " ".join(parts)
+    for unit, size in (("d", 86_400_000), ("h", 3_600_000), ("m", 60_000), ("s", 1000), ("ms", 1)):
+        count, milliseconds = divmod(milliseconds, size)
+        if count:
+            parts.append(f"{count}{unit}")
+    return " ".join(parts) or "0s"
+
+
+def format_rate(rate: Rate) -> str:
+    """A rate as it is written in the file.
+
+    >>> format_rate(Rate(1, 2_592_000))
+    '1 per 30d'
+    """
+    return f"{rate.times:g} per {format_duration(rate.seconds)}"
+
+
+def format_runs_rule(rule: RunsRule) -> str:
+    """A runs rule as it is written in the file.
+
+    >>> format_runs_rule(RunsRule(3, 5))
+    '3 of 5'
+    """
+    return f"{rule.hits} of {rule.of}"
+
+
+def format_points(ratio: float) -> str:
+    """A ratio as percentage points.
+
+    >>> format_points(0.005)
+    '+0.5pp'
+    """
+    return f"+{ratio * 100:g}pp"

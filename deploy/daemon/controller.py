@@ -1,7 +1,7 @@
-"""The control loop of one model, without any engine: records and ticks in, records out.
+"""The controller of one model, without any engine: records and ticks in, records out.
 
-The daemon runs it on Faust, the walk in the tests on a manual clock. Trigger policy, rollout
-and schema are independent states; they hear of each other only through records on the log.
+The daemon runs it on Faust, the integration tests on a manual clock. Retrain trigger, rollout and
+schema are independent states; they learn of each other only through records on the log.
 """
 
 from __future__ import annotations
@@ -13,10 +13,10 @@ import msgspec
 
 from retrain import handlers as trigger
 from retrain.policy import RetrainRules
-from retrain.ports import LabelProgress
+from retrain.ports import LabelCounter
 from retrain.state import TriggerState
 from serving import handlers as rollout
-from serving.ports import Ports
+from serving.ports import ServingPorts
 from serving.rules import RolloutRules
 from serving.state import RolloutState
 from streaming.contracts import topics
@@ -25,7 +25,7 @@ from streaming.contracts.model import ModelContract
 from streaming.contracts.records import AnyRecord, Record
 from streaming.contracts.topics import Topic
 from streaming.schema import registry as schema
-from streaming.schema.registry import Editor, SchemaState
+from streaming.schema.registry import SchemaEditor, SchemaState
 
 INPUTS: tuple[Topic, ...] = (
     topics.DRIFT_VERDICTS,
@@ -40,11 +40,11 @@ INPUTS: tuple[Topic, ...] = (
     topics.ROLLOUTS,
     topics.COMMANDS,
 )
-"""What the loop listens to."""
+"""The topics that the controller reads."""
 
 
-class LoopState(msgspec.Struct, frozen=True, kw_only=True):
-    """Everything the loop of one model remembers."""
+class ControllerState(msgspec.Struct, frozen=True, kw_only=True):
+    """The state of one model's controller."""
 
     trigger: TriggerState
     rollout: RolloutState
@@ -52,21 +52,21 @@ class LoopState(msgspec.Struct, frozen=True, kw_only=True):
 
 
 @dataclass(slots=True, kw_only=True)
-class ModelLoop:
-    """One model: its rules, its ports and its state."""
+class ModelController:
+    """The rules, ports and state of one model."""
 
     contract: ModelContract
     retrain_rules: RetrainRules
     rollout_rules: RolloutRules
-    labels: LabelProgress
-    serving: Ports
+    labels: LabelCounter
+    serving: ServingPorts
     schema_text: Callable[[], str] = lambda: ""
-    """The schema beside the model's code as it is now; raises `ConfigurationError`."""
-    edit_schema: Editor = lambda text, changes: text
-    """A schema's text with changes made."""
-    state: LoopState = field(init=False)
+    """Reads the schema file beside the model's code; raises `ConfigurationError`."""
+    edit_schema: SchemaEditor = lambda text, changes: text
+    """Applies changes to a schema's text."""
+    state: ControllerState = field(init=False)
     problems: tuple[str, ...] = ()
-    """What the latest step could not see or do; the next one tries again."""
+    """Failed observations and actions of the latest step; the next step tries again."""
 
     def __post_init__(self) -> None:
         self.restore(None)
@@ -74,63 +74,58 @@ class ModelLoop:
     @property
     def proposal_waits(self) -> bool:
         """Whether a proposed schema change awaits a decision."""
-        offered = self.state.schema.offered
-        return offered is not None and offered.state == "open"
+        return self.state.schema.open_proposal is not None
 
     def restore(self, snapshot: bytes | None) -> None:
-        """Take up a remembered state; None is the beginning."""
+        """Continue from a snapshot; None starts afresh."""
         if snapshot:
-            self.state = msgspec.json.decode(snapshot, type=LoopState)
+            self.state = msgspec.json.decode(snapshot, type=ControllerState)
         else:
             model = self.contract.model
-            self.state = LoopState(
+            self.state = ControllerState(
                 trigger=TriggerState(model=model), rollout=RolloutState(model=model)
             )
-        if not self.state.schema.model:  # the beginning, or remembered by an older daemon
+        if not self.state.schema.model:  # a fresh state, or one of an older daemon
             schema_state = SchemaState(model=self.contract.model)
             self.state = msgspec.structs.replace(self.state, schema=schema_state)
 
     def snapshot(self) -> bytes:
-        """The state as bytes."""
+        """The state as JSON bytes."""
         return msgspec.json.encode(self.state)
 
     def on_record(self, record: AnyRecord, *, now: float) -> tuple[Record, ...]:
-        """What a record leads to."""
-        asked = trigger.handle(
-            self.state.trigger,
-            record,
-            rules=self.retrain_rules,
-            contract=self.contract,
-            labels=self.labels,
-            now=now,
+        """The records that follow from one record; actions are performed."""
+        trigger_step = trigger.handle(self.state.trigger, record, self._trigger_context(now))
+        rollout_step = rollout.handle(self.state.rollout, record, rules=self.rollout_rules, now=now)
+        schema_step = schema.handle(self.state.schema, record, edit=self.edit_schema, now=now)
+        self.state = ControllerState(
+            trigger=trigger_step.state, rollout=rollout_step.state, schema=schema_step.state
         )
-        rolled = rollout.handle(self.state.rollout, record, rules=self.rollout_rules, now=now)
-        schemed = schema.handle(self.state.schema, record, edit=self.edit_schema, now=now)
-        self.state = LoopState(trigger=asked.state, rollout=rolled.state, schema=schemed.state)
-        self.problems = rollout.perform(rolled.actions, self.serving)
-        return (*asked.records, *rolled.records, *schemed.records)
+        self.problems = rollout.perform(rollout_step.actions, self.serving)
+        return (*trigger_step.records, *rollout_step.records, *schema_step.records)
 
     def tick(self, *, now: float) -> tuple[Record, ...]:
-        """Observe, decide, repair."""
-        asked = trigger.tick(
-            self.state.trigger,
-            rules=self.retrain_rules,
-            contract=self.contract,
-            labels=self.labels,
-            now=now,
-        )
+        """Observe the engines, decide, and reconcile them with the desired state."""
+        trigger_step = trigger.tick(self.state.trigger, self._trigger_context(now))
         observed = rollout.observe(self.serving, self.state.rollout, now=now)
-        rolled = rollout.tick(self.state.rollout, observed, rules=self.rollout_rules, now=now)
-        schemed, unread = self._schema_tick(now)
-        self.state = LoopState(trigger=asked.state, rollout=rolled.state, schema=schemed.state)
-        undone = rollout.perform(rolled.actions, self.serving)
-        self.problems = (*observed.problems, *undone, *unread)
-        return (*asked.records, *rolled.records, *schemed.records)
+        rollout_step = rollout.tick(self.state.rollout, observed, rules=self.rollout_rules, now=now)
+        schema_step, schema_problems = self._schema_tick(now)
+        self.state = ControllerState(
+            trigger=trigger_step.state, rollout=rollout_step.state, schema=schema_step.state
+        )
+        failures = rollout.perform(rollout_step.actions, self.serving)
+        self.problems = (*observed.problems, *failures, *schema_problems)
+        return (*trigger_step.records, *rollout_step.records, *schema_step.records)
 
-    def _schema_tick(self, now: float) -> tuple[schema.SchemaStep, tuple[str, ...]]:
+    def _trigger_context(self, now: float) -> trigger.TriggerContext:
+        return trigger.TriggerContext(
+            rules=self.retrain_rules, contract=self.contract, labels=self.labels, now=now
+        )
+
+    def _schema_tick(self, now: float) -> tuple[schema.RegistryStep, tuple[str, ...]]:
         """The schema's step, and why its file could not be read; the version in force stays."""
         try:
             text = self.schema_text()
         except DriftlineError as error:
-            return schema.SchemaStep(self.state.schema), (str(error),)
-        return schema.tick(self.state.schema, file=text, now=now), ()
+            return schema.RegistryStep(self.state.schema), (str(error),)
+        return schema.adopt_file(self.state.schema, text=text, now=now), ()

@@ -1,1 +1,1 @@
-"""The demonstration: traffic that drifts on purpose, and the story it must tell."""
+"""The demonstration: traffic that drifts on purpose, and the timeline it must tell."""

@@ -1,27 +1,21 @@
-"""What a scenario promises, as questions with evidence; and what breaks a run before its end."""
+"""Checks of the scenarios: each compares a promise with what was observed.
+
+`deploy.demo.failures` holds the conditions that end a run early.
+"""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 from deploy.demo.messages import NEW_COLUMN
-from deploy.demo.view import View
+from deploy.demo.state import Check, DemoState
 from streaming.contracts.records import ModelVersion
 
 AFTER_SHIFT = "after_shift"
-GAIN = 0.02
-"""Version 2 must beat version 1 on the shifted slice by this much AUC."""
-BACK_SECONDS = 10.0
-STABLE_AFTERWARDS = 3
-
-
-@dataclass(frozen=True, slots=True)
-class Check:
-    """One promise: kept or not, and what was found."""
-
-    name: str
-    kept: bool
-    found: str
+MIN_AUC_GAIN = 0.02
+"""Least gain in AUC of version 2 over version 1 on the shifted slice."""
+MAX_ROLLBACK_SECONDS = 10.0
+"""Longest time from the first slow response to the last request on the slow canary."""
+MIN_STABLE_WINDOWS = 3
+"""Least number of stable windows against the new reference."""
 
 
 def auc(version: ModelVersion, slice_name: str) -> tuple[float | None, float | None]:
@@ -30,286 +24,244 @@ def auc(version: ModelVersion, slice_name: str) -> tuple[float | None, float | N
     None where it was not measured.
     """
     for metric in version.evaluation:
-        if metric.name.lower() != "auc":
-            continue
-        wanted = metric.slice == "" if slice_name == "" else _is_after_shift(metric.slice)
-        if wanted:
+        if metric.name.lower() == "auc" and is_slice(metric.slice, slice_name):
             return metric.value, metric.champion
     return None, None
 
 
-def _is_after_shift(name: str) -> bool:
-    """``after_shift`` or ``after_shift=1`` in any spelling, never ``after_shift=0``."""
-    return name.startswith(AFTER_SHIFT) and not name.rstrip().endswith("0")
+def is_slice(name: str, slice_name: str) -> bool:
+    """Whether a metric's slice is the overall one (``""``), or the shifted one.
+
+    The shifted slice is ``after_shift`` or ``after_shift=1``, never ``after_shift=0``.
+    """
+    if slice_name == "":
+        return name == ""
+    return name.startswith(slice_name) and not name.rstrip().endswith("0")
 
 
-def windows_since(view: View, start: float | None) -> int:
-    """Judged windows that began at or after `start`."""
+def windows_since(state: DemoState, start: float | None) -> int:
+    """Number of judged windows that began at or after `start`."""
     if start is None:
         return 0
-    return sum(verdict.window_start >= start for verdict in view.story.verdicts)
+    return sum(verdict.window_start >= start for verdict in state.timeline.verdicts)
 
 
-# ------------------------------------------------------------------- promises
+def _check(name: str, promised: str, passed: bool, seen: str) -> Check:
+    return Check(name=name, promised=promised, seen=seen, passed=passed)
 
 
-def no_alarm_before_shift(view: View) -> Check:
-    """No window raised an alarm that ended before the shift began."""
-    shift = view.shift_at
-    early = view.story.alarms(until=shift) if shift is not None else view.story.alarms()
-    return Check("no alarm before the shift", not early, f"{len(early)} alarms")
+# -------------------------------------------------------------------- drift
 
 
-def no_alarm(view: View) -> Check:
-    """No window raised an alarm at all."""
-    alarms = view.story.alarms()
-    count = len(view.story.against(1))
-    return Check("no alarm", not alarms, f"{len(alarms)} alarms in {count} judged windows")
+def no_alarm_before_shift(state: DemoState) -> Check:
+    """No window that ended before the shift raised an alarm."""
+    shift = state.shift_at
+    early = state.timeline.alarms(until=shift) if shift is not None else state.timeline.alarms()
+    return _check("no alarm before the shift", "0 alarms", not early, f"{len(early)} alarms")
 
 
-def suspected_then_drifted(view: View) -> Check:
-    """The shift was suspected, then confirmed."""
-    seen = [verdict.outcome for verdict in view.story.alarms()]
-    kept = "drifted" in seen
-    return Check("the shift is found", kept, ", ".join(seen[:6]) or "no alarm")
+def no_alarm(state: DemoState) -> Check:
+    """No window raised an alarm."""
+    alarms = state.timeline.alarms()
+    count = len(state.timeline.judged_against(1))
+    seen = f"{len(alarms)} alarms in {count} judged windows"
+    return _check("no alarm", "0 alarms", not alarms, seen)
 
 
-def one_retrain(view: View) -> Check:
-    """Exactly one retrain."""
-    count = len(view.story.retrains)
-    return Check("exactly one retrain", count == 1, f"{count} retrains")
+def suspected_then_drifted(state: DemoState) -> Check:
+    """The shift was confirmed as drift."""
+    outcomes = [verdict.outcome for verdict in state.timeline.alarms()]
+    seen = ", ".join(outcomes[:6]) or "no alarm"
+    return _check("the shift is found", "a drifted window", "drifted" in outcomes, seen)
 
 
-def no_retrain(view: View) -> Check:
-    """None at all, but the first one."""
-    count = len(view.story.retrains)
-    return Check("no retrain", count == 0, f"{count} retrains")
+def no_drift_alarm(state: DemoState) -> Check:
+    """The inputs did not change and no window raised an alarm."""
+    alarms = state.timeline.alarms()
+    return _check("no alarm on the inputs", "0 alarms", not alarms, f"{len(alarms)} alarms")
 
 
-def better_on_shift(view: View) -> Check:
-    """Version 2 beats version 1 on rows from after the shift."""
-    version = view.story.versions.get(2)
+def stable_afterwards(state: DemoState) -> Check:
+    """Complete windows judged against the new reference are stable."""
+    stop = state.traffic.phase_since.get("stop", state.now) if state.traffic else state.now
+    verdicts = [v for v in state.timeline.judged_against(2) if v.window_end <= stop]
+    outcomes = [verdict.outcome for verdict in verdicts]
+    passed = len(outcomes) >= MIN_STABLE_WINDOWS and set(outcomes) == {"stable"}
+    promised = f"at least {MIN_STABLE_WINDOWS} windows, all stable"
+    seen = ", ".join(outcomes) or "no window"
+    return _check("stable against the new reference", promised, passed, seen)
+
+
+# ------------------------------------------------------------------ quality
+
+
+def concept_found(state: DemoState) -> Check:
+    """Quality fell while the inputs were stable, and the cause was given as concept drift."""
+    degraded = state.timeline.quality_of(1, "degraded")
+    causes = sorted({verdict.cause for verdict in degraded})
+    passed = causes == ["concept"] and state.concept_shift_at is not None
+    reason = f": {degraded[0].reason}" if degraded else ""
+    seen = f"{len(degraded)} degraded windows {', '.join(causes)}{reason}"
+    return _check("concept drift is found", "degraded quality, cause concept", passed, seen)
+
+
+def stable_quality_again(state: DemoState) -> Check:
+    """The quality of version 2 was measured and is stable."""
+    stable, degraded = (state.timeline.quality_of(2, kind) for kind in ("stable", "degraded"))
+    passed = bool(stable) and not degraded
+    seen = f"{len(stable)} stable, {len(degraded)} degraded"
+    return _check("quality is stable again", "stable, 0 degraded", passed, seen)
+
+
+# ------------------------------------------------------- retrain and rollout
+
+
+def one_retrain(state: DemoState) -> Check:
+    """Exactly one retrain was requested."""
+    count = len(state.timeline.retrains)
+    return _check("exactly one retrain", "1 retrain", count == 1, _retrains(count))
+
+
+def no_retrain(state: DemoState) -> Check:
+    """No retrain was requested apart from the initial one."""
+    count = len(state.timeline.retrains)
+    return _check("no retrain", "0 retrains", count == 0, _retrains(count))
+
+
+def _retrains(count: int) -> str:
+    return f"{count} retrain" if count == 1 else f"{count} retrains"
+
+
+def better_on_shift(state: DemoState) -> Check:
+    """Version 2 has a higher AUC than version 1 on rows from after the shift."""
+    name, promised = "better on the shifted slice", f"AUC higher by at least {MIN_AUC_GAIN}"
+    version = state.timeline.versions.get(2)
     new, old = auc(version, AFTER_SHIFT) if version else (None, None)
     if new is None or old is None:
-        return Check("better on the shifted slice", False, "AUC on the shifted slice is unknown")
-    found = f"AUC {new:.3f} against {old:.3f}"
-    return Check("better on the shifted slice", new - old >= GAIN, found)
+        return _check(name, promised, False, "AUC on the shifted slice is unknown")
+    return _check(name, promised, new - old >= MIN_AUC_GAIN, f"AUC {new:.3f} against {old:.3f}")
 
 
-def concept_found(view: View) -> Check:
-    """Quality fell while the inputs stood still, and was said to be concept drift."""
-    found = view.story.judged(1, "degraded")
-    causes = sorted({verdict.cause for verdict in found})
-    turned = view.turned_at
-    kept = causes == ["concept"] and turned is not None
-    first = f": {found[0].reason}" if found else ""
-    return Check("concept drift is found", kept, f"{len(found)} looks {', '.join(causes)}{first}")
+def canary_passed(state: DemoState) -> Check:
+    """The canary was judged and no step failed."""
+    outcomes = [v.outcome for v in state.timeline.canary if v.version == 2]
+    passed = "pass" in outcomes and "fail" not in outcomes
+    seen = f"{outcomes.count('pass')} of {len(outcomes)} verdicts pass"
+    return _check("the canary passes", "at least 1 pass, 0 fail", passed, seen)
 
 
-def no_drift_alarm(view: View) -> Check:
-    """The inputs stood still, and no window said otherwise."""
-    alarms = view.story.alarms()
-    return Check("no alarm on the inputs", not alarms, f"{len(alarms)} alarms")
-
-
-def good_again(view: View) -> Check:
-    """The quality of version 2 is measured, and stable."""
-    stable, bad = (view.story.judged(2, outcome) for outcome in ("stable", "degraded"))
-    return Check(
-        "quality is stable again", bool(stable) and not bad, f"{len(stable)} stable, {len(bad)} bad"
-    )
-
-
-def canary_passed(view: View) -> Check:
-    """The canary was judged, and no step failed."""
-    outcomes = [v.outcome for v in view.story.canary if v.version == 2]
-    kept = "pass" in outcomes and "fail" not in outcomes
-    passed = outcomes.count("pass")
-    return Check("the canary passes", kept, f"{passed} of {len(outcomes)} verdicts pass")
-
-
-def promoted(view: View) -> Check:
+def promoted(state: DemoState) -> Check:
     """Version 2 is live."""
-    return Check("version 2 is live", view.story.live == 2, f"version {view.story.live} is live")
+    live = state.timeline.live
+    return _check("version 2 is live", "version 2", live == 2, f"version {live} is live")
 
 
-def no_client_error(view: View) -> Check:
-    """Clients got good answers over the whole rollout."""
-    requests, errors = view.rollout_clients(2)
-    found = f"{errors} errors in {requests} requests"
-    if errors and view.traffic is not None:
-        found += f" (first: {view.traffic.first_error})"
-    return Check("no client error during the rollout", requests > 0 and errors == 0, found)
+def no_client_error(state: DemoState) -> Check:
+    """Clients received no error during the whole rollout."""
+    requests, errors = state.rollout_client_counts(2)
+    seen = f"{errors} errors in {requests:,} requests"
+    if errors and state.traffic is not None:
+        seen += f" (first: {state.traffic.first_error})"
+    passed = requests > 0 and errors == 0
+    return _check("no client error during the rollout", "0 errors", passed, seen)
 
 
-def stable_afterwards(view: View) -> Check:
-    """Windows judged against the new reference are stable."""
-    stop = view.traffic.phase_since.get("stop", view.now) if view.traffic else view.now
-    whole = [verdict for verdict in view.story.against(2) if verdict.window_end <= stop]
-    outcomes = [verdict.outcome for verdict in whole]
-    kept = len(outcomes) >= STABLE_AFTERWARDS and set(outcomes) == {"stable"}
-    return Check("stable against the new reference", kept, ", ".join(outcomes) or "no window")
+def rolled_back(state: DemoState) -> Check:
+    """Version 2 was rolled back and never became live."""
+    timeline = state.timeline
+    rollback = timeline.rolled_back_at(2) is not None
+    passed = rollback and timeline.live == 1 and timeline.promotion_of(2) is None
+    seen = f"version {timeline.live} is live"
+    return _check("version 2 is rolled back", "version 1 stays live", passed, seen)
 
 
-def rolled_back(view: View) -> Check:
-    """Version 2 never became live."""
-    back = view.story.rolled_back(2) is not None
-    kept = back and view.story.live == 1 and view.story.promotion_of(2) is None
-    return Check("version 2 is rolled back", kept, f"version {view.story.live} is live")
-
-
-def back_in_time(view: View) -> Check:
-    """Clients were kept off the slow canary within seconds of its first slow answer."""
-    since = view.marks.get("fault", view.started_at)
-    seconds = view.slow_to_back("canary", since)
-    name = f"traffic is back within {BACK_SECONDS:.0f} s"
+def rolled_back_in_time(state: DemoState) -> Check:
+    """Requests stopped going to the slow canary within seconds of its first slow response."""
+    name = f"traffic is back within {MAX_ROLLBACK_SECONDS:.0f} s"
+    promised = f"at most {MAX_ROLLBACK_SECONDS:.0f} s"
+    since = state.started_at if state.delay_at is None else state.delay_at
+    seconds = state.seconds_on_slow_arm("canary", since)
     if seconds is None:
-        return Check(name, False, "no client saw a slow answer, so nothing was shown")
-    return Check(name, seconds <= BACK_SECONDS, f"{seconds:.1f} s after the first slow answer")
+        return _check(name, promised, False, "no client received a slow response")
+    seen = f"{seconds:.1f} s after the first slow response"
+    return _check(name, promised, seconds <= MAX_ROLLBACK_SECONDS, seen)
 
 
-def every_bad_record_explained(view: View) -> Check:
-    """Each record that was broken on purpose lies in the dead letters with a reason."""
-    sent = view.traffic.broken if view.traffic else 0
-    counts = {reason: count for reason, count in view.story.dead.items() if reason != "late"}
-    found = ", ".join(f"{count} {reason}" for reason, count in sorted(counts.items()))
-    kept = sent > 0 and sum(counts.values()) == sent and "" not in counts
-    return Check("every bad record explained", kept, f"{found or 'none'} of {sent} sent")
+# --------------------------------------------------------- schema and events
 
 
-def anomalies_seen(view: View) -> Check:
-    """The schema's judge named what was wrong, and only while it was."""
-    broken = view.broken_at
-    windows = [verdict for verdict in view.story.verdicts if verdict.anomalies]
-    codes = sorted({f"{a.feature} {a.code}" for v in windows for a in v.anomalies})
+def every_bad_record_explained(state: DemoState) -> Check:
+    """Each event that was broken on purpose is a dead letter with a reason."""
+    sent = state.traffic.broken if state.traffic else 0
+    counts = {r: count for r, count in state.timeline.dead_letters.items() if r != "late"}
+    passed = sent > 0 and sum(counts.values()) == sent and "" not in counts
+    reasons = ", ".join(f"{count} {reason}" for reason, count in sorted(counts.items()))
+    seen = f"{reasons or 'none'} of {sent} sent"
+    return _check("every bad record explained", "a reason for each", passed, seen)
+
+
+def anomalies_named(state: DemoState) -> Check:
+    """Schema validation reported the anomalies, and none before the producer broke."""
+    broken = state.broken_at
+    windows = [verdict for verdict in state.timeline.verdicts if verdict.anomalies]
+    codes = sorted({f"{a.feature} {a.code}" for verdict in windows for a in verdict.anomalies})
     early = [v for v in windows if broken is None or v.window_end <= broken]
-    kept = bool(windows) and not early
-    return Check("schema anomalies named", kept, "; ".join(codes) or "none")
+    passed = bool(windows) and not early
+    promised = "named, and none before the fault"
+    return _check("schema anomalies named", promised, passed, "; ".join(codes) or "none")
 
 
-def column_named(view: View) -> Check:
-    """The schema's judge named the new column, and nothing before it came or once accepted."""
-    since = view.marks.get("column", view.now)
-    wrong = [verdict for verdict in view.story.schema if verdict.findings]
-    early = [verdict for verdict in wrong if verdict.window_end <= since]
-    named = {finding.feature for verdict in wrong for finding in verdict.findings}
-    again = [verdict for verdict in wrong if verdict.schema_version == 2]
-    kept = named == {NEW_COLUMN} and not early and not again
-    lasting = [verdict.reason for verdict in wrong if verdict.outcome == "suspected"]
-    found = f"in {len(wrong)} windows: {''.join(lasting[:1])}"
-    return Check("the new column is named", kept, found)
+def column_named(state: DemoState) -> Check:
+    """Schema validation reported the new column, only while it was new."""
+    since = state.now if state.new_column_at is None else state.new_column_at
+    verdicts = [verdict for verdict in state.timeline.schema if verdict.findings]
+    early = [verdict for verdict in verdicts if verdict.window_end <= since]
+    columns = {finding.feature for verdict in verdicts for finding in verdict.findings}
+    accepted = [verdict for verdict in verdicts if verdict.schema_version == 2]
+    passed = columns == {NEW_COLUMN} and not early and not accepted
+    reasons = [verdict.reason for verdict in verdicts if verdict.outcome == "suspected"]
+    seen = f"in {len(verdicts)} windows: {''.join(reasons[:1])}"
+    return _check("the new column is named", f"only {NEW_COLUMN}, until accepted", passed, seen)
 
 
-def column_accepted(view: View) -> Check:
-    """It was proposed once, and accepting it made the next version.
+def column_accepted(state: DemoState) -> Check:
+    """The change was proposed once and its acceptance made version 2 of the schema.
 
-    The first one, the model's file, is published while the stack comes up.
+    Version 1, the model's own schema file, is published while the stack starts.
     """
-    states = [one.state for one in view.story.proposals.values()]
-    made = [one for one in sorted(view.story.schema_versions) if one > 1]
-    kept = states == ["accepted"] and made == [2]
-    found = f"{', '.join(states) or 'no proposal'}; versions {', '.join(map(str, made)) or '-'}"
-    return Check("the change is accepted once", kept, found)
+    states = [proposal.state for proposal in state.timeline.proposals.values()]
+    versions = [number for number in sorted(state.timeline.schema_versions) if number > 1]
+    passed = states == ["accepted"] and versions == [2]
+    numbers = ", ".join(map(str, versions)) or "-"
+    seen = f"{', '.join(states) or 'no proposal'}; versions {numbers}"
+    return _check("the change is accepted once", "1 proposal, version 2", passed, seen)
 
 
-def same_schema(view: View) -> Check:
-    """Windows and the new model were held against the same text."""
-    schema, made = view.story.schema_versions.get(2), view.story.versions.get(2)
-    windows = view.story.held_against(2)
-    if schema is None or made is None or not windows:
-        return Check("one schema for job and retrain", False, "something is missing")
-    digests = {one.schema_digest for one in windows} | {made.schema_digest, schema.digest}
-    kept = made.schema_version == 2 and len(digests) == 1
-    found = (
-        f"{len(windows)} windows and version {made.version}, trained under {made.schema_version}"
+def same_schema(state: DemoState) -> Check:
+    """Windows and the new model used the same schema text."""
+    name, promised = "one schema for job and retrain", "the same digest"
+    schema, model = state.timeline.schema_versions.get(2), state.timeline.versions.get(2)
+    windows = state.timeline.validated_against(2)
+    if schema is None or model is None or not windows:
+        return _check(name, promised, False, "a schema version, a model or a window is missing")
+    digests = {verdict.schema_digest for verdict in windows}
+    digests |= {model.schema_digest, schema.digest}
+    passed = model.schema_version == 2 and len(digests) == 1
+    seen = (
+        f"{len(windows)} windows and version {model.version}, "
+        f"trained under {model.schema_version}: {schema.digest[:12]}"
     )
-    return Check("one schema for job and retrain", kept, f"{found}: {schema.digest[:12]}")
+    return _check(name, promised, passed, seen)
 
 
-def accounted(view: View) -> Check:
-    """Every event sent is accepted, dead or late; none twice."""
-    sums = view.story.accounts
-    total = sums.accepted + sums.dead_letters + sums.late
-    sent = view.traffic.sent if view.traffic else 0
-    found = (
-        f"{sums.accepted} accepted + {sums.dead_letters} dead + {sums.late} late = {total}; "
-        f"{sums.offsets_read} offsets read, {sent} sent, {view.offsets} in the log"
+def every_event_counted(state: DemoState) -> Check:
+    """Each sent event was counted exactly once: accepted, dead or late."""
+    counts = state.timeline.counts
+    total = counts.accepted + counts.dead_letters + counts.late
+    sent = state.traffic.sent if state.traffic else 0
+    seen = (
+        f"{counts.accepted} accepted + {counts.dead_letters} dead + {counts.late} late = {total}; "
+        f"{counts.offsets_read} offsets read, {sent} sent, {state.end_offset} in the log"
     )
-    return Check(
-        "every event accounted once", total == sums.offsets_read == sent == view.offsets, found
-    )
-
-
-# ------------------------------------------------------------ broken promises
-
-
-def _broken_birth(view: View) -> str:
-    if view.story.failures:
-        failure = view.story.failures[0]
-        return f"A retrain failed in {failure.component}: {failure.reason} {failure.advice}"
-    for version in view.story.versions.values():
-        if not version.blessed:
-            return f"Version {version.version} was not blessed: {version.reason}"
-    return ""
-
-
-def broken_loop(view: View) -> str:
-    """Why the circle of `shift` cannot close any more."""
-    if view.story.rolled_back(2) is not None:
-        reasons = [v.reason for v in view.story.canary if v.outcome in ("fail", "error")]
-        return f"Version 2 was rolled back: {reasons[-1] if reasons else 'see the daemon log'}"
-    if len(view.story.retrains) > 1:
-        return "A second retrain was requested."
-    if view.shift_at is None and view.story.alarms():
-        return f"An alarm before the shift: {view.story.alarms()[0].reason}"
-    return _broken_birth(view)
-
-
-def broken_concept(view: View) -> str:
-    """Why the circle of `concept` cannot close any more."""
-    early = view.story.judged(1, "degraded")
-    if view.turned_at is None and early:
-        return f"Quality fell without a reason: {early[0].reason}"
-    other = [request for request in view.story.retrains if request.cause != "concept"]
-    if other:
-        return f"A retrain for {other[0].cause}: {other[0].reason}"
-    return broken_loop(view)
-
-
-def broken_peace(view: View) -> str:
-    """Why `quiet` has failed already."""
-    if view.story.alarms():
-        return f"An alarm without a shift: {view.story.alarms()[0].reason}"
-    if view.story.retrains:
-        return "A retrain without a shift."
-    return _broken_birth(view)
-
-
-def broken_rollback(view: View) -> str:
-    """Why `slow-canary` has failed already."""
-    if view.story.promotion_of(2) is not None:
-        return "The slow version was promoted."
-    return _refused(view) or _broken_birth(view)
-
-
-def broken_column(view: View) -> str:
-    """Why `new-column` has failed already."""
-    broken = [verdict for verdict in view.story.schema if verdict.outcome == "broken"]
-    if broken:
-        return f"The schema is broken: {broken[0].reason}"
-    return _refused(view) or broken_loop(view)
-
-
-def _refused(view: View) -> str:
-    for asked in view.asked:
-        answer = view.story.answers.get(asked)
-        if answer is not None and not answer.accepted:
-            return f"What was asked was refused: {answer.reason}"
-    return ""
-
-
-def broken_schema_trained(view: View) -> str:
-    """Why `broken-schema` has failed already."""
-    if view.story.retrains:
-        return f"Broken traffic led to a retrain: {view.story.retrains[0].reason}"
-    return _broken_birth(view)
+    passed = total == counts.offsets_read == sent == state.end_offset
+    return _check("every event accounted once", "sent = read = counted", passed, seen)

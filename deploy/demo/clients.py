@@ -1,7 +1,7 @@
-"""The clients of the served model: predictions at a fixed rate, counted as a client sees them.
+"""Clients of the served model: send prediction requests at a fixed rate and count the responses.
 
-Open loop: a request leaves at its time, however many are still under way. The client does not
-retry; what it gets is what a user would get.
+Open loop: a request is sent on time, however many are still unanswered. The clients do not retry,
+so they observe what a user would.
 """
 
 from __future__ import annotations
@@ -18,16 +18,16 @@ import aiohttp
 from deploy.demo.control import ArmCount, Second
 
 SLOW_SECONDS = 0.2
-GIVE_UP_SECONDS = 5.0
+TIMEOUT_SECONDS = 5.0
 ARM_HEADER = "x-driftline-arm"
 VERSION_HEADER = "x-model-version"
-MAX_UNDER_WAY = 500
-"""More than this under way means that nothing answers: the next ones count as errors at once."""
+MAX_IN_FLIGHT = 500
+"""With more unanswered requests than this, further ones count as errors at once."""
 
 
 @dataclass(slots=True)
-class Tally:
-    """Counts answers by second of sending and by arm."""
+class RequestCounter:
+    """Counts responses by the second of sending and by arm."""
 
     requests: int = 0
     errors: int = 0
@@ -35,7 +35,7 @@ class Tally:
     _open: dict[int, dict[str, ArmCount]] = field(default_factory=dict)
 
     def add(self, sent_at: float, seconds: float, arm: str, error: str) -> None:
-        """Count one request; `error` is empty when the answer was good."""
+        """Count one request; `error` is empty when the response was good."""
         count = self._open.setdefault(int(sent_at), {}).setdefault(arm, ArmCount())
         self.requests += 1
         count.requests += 1
@@ -49,22 +49,25 @@ class Tally:
             count.slow += 1
             count.first_slow_at = min(count.first_slow_at or sent_at, sent_at)
 
-    def closed(self, before: float) -> list[Second]:
-        """Hand over the seconds that end before `before`, oldest first; each once."""
-        done = sorted(second for second in self._open if second + 1 <= before)
-        return [Second(at=second, arms=self._open.pop(second)) for second in done]
+    def pop_complete(self, before: float) -> list[Second]:
+        """Remove and return the seconds that end before `before`, oldest first."""
+        complete = sorted(second for second in self._open if second + 1 <= before)
+        return [Second(at=second, arms=self._open.pop(second)) for second in complete]
 
 
-class Ask(NamedTuple):
-    """A predict request: the trip's key and time, and the body."""
+class PredictRequest(NamedTuple):
+    """A prediction request: key and time of the trip, and the body."""
 
     key: str
     time: float
     body: bytes
 
 
+OnResponse = Callable[[PredictRequest, int, bytes], None]
+
+
 class Clients:
-    """Sends predict requests until cancelled.
+    """Sends prediction requests until cancelled.
 
     Parameters
     ----------
@@ -72,76 +75,79 @@ class Clients:
         The predict address.
     rate:
         Requests per second.
-    next_ask:
-        Gives the next request.
-    answered:
-        Called with each good answer: the request, the version that answered (0 where the server
-        does not say) and the answer's body.
+    next_request:
+        Returns the next request.
+    users:
+        Number of different user ids.
+    on_response:
+        Called with each good response: the request, the version that answered (0 where the server
+        does not state it) and the response's body.
     """
 
     def __init__(
         self,
         url: str,
+        *,
         rate: float,
-        next_ask: Callable[[], Ask],
+        next_request: Callable[[], PredictRequest],
         users: int,
-        answered: Callable[[Ask, int, bytes], None] = lambda ask, version, body: None,
+        on_response: OnResponse = lambda request, version, body: None,
     ) -> None:
         self._url = url
-        self._gap = 1.0 / rate
-        self._next_ask = next_ask
-        self._answered = answered
+        self._interval = 1.0 / rate
+        self._next_request = next_request
+        self._on_response = on_response
         self._users = users
-        self._under_way: set[asyncio.Task[None]] = set()
-        self._choose = random.Random(7)  # noqa: S311  (which user asks is no secret)
-        self.tally = Tally()
-        self.asking = False
+        self._in_flight: set[asyncio.Task[None]] = set()
+        self._user_choice = random.Random(7)  # noqa: S311  (which user sends is no secret)
+        self.counter = RequestCounter()
+        self.sending = False
 
     async def run(self) -> None:
-        """Pace the requests while `asking`; returns only by cancellation."""
-        timeout = aiohttp.ClientTimeout(total=GIVE_UP_SECONDS)
+        """Send requests while `sending`; returns only by cancellation."""
+        timeout = aiohttp.ClientTimeout(total=TIMEOUT_SECONDS)
         connector = aiohttp.TCPConnector(limit=0, keepalive_timeout=60)
         async with aiohttp.ClientSession(timeout=timeout, connector=connector) as session:
             due = time.monotonic()
             while True:
                 now = time.monotonic()
-                if not self.asking:
+                if not self.sending:
                     due = now + 0.1
                 while due <= now:
-                    self._send(session)
-                    due += self._gap
+                    self._start_request(session)
+                    due += self._interval
                 await asyncio.sleep(max(due - time.monotonic(), 0.001))
 
     async def drain(self) -> None:
-        """Wait for the answers that are still under way."""
-        self.asking = False
-        if self._under_way:
-            await asyncio.wait(self._under_way, timeout=GIVE_UP_SECONDS + 1)
+        """Stop sending and wait for the outstanding responses."""
+        self.sending = False
+        if self._in_flight:
+            await asyncio.wait(self._in_flight, timeout=TIMEOUT_SECONDS + 1)
 
-    def _send(self, session: aiohttp.ClientSession) -> None:
-        if len(self._under_way) >= MAX_UNDER_WAY:
-            self.tally.add(time.time(), 0.0, "", "Too many requests are unanswered.")
+    def _start_request(self, session: aiohttp.ClientSession) -> None:
+        if len(self._in_flight) >= MAX_IN_FLIGHT:
+            self.counter.add(time.time(), 0.0, "", "Too many requests are unanswered.")
             return
-        task = asyncio.create_task(self._ask(session))
-        self._under_way.add(task)
-        task.add_done_callback(self._under_way.discard)
+        task = asyncio.create_task(self._request(session))
+        self._in_flight.add(task)
+        task.add_done_callback(self._in_flight.discard)
 
-    async def _ask(self, session: aiohttp.ClientSession) -> None:
+    async def _request(self, session: aiohttp.ClientSession) -> None:
         at, started = time.time(), time.perf_counter()
-        arm, error, asked = "", "", self._next_ask()
+        arm, error, request = "", "", self._next_request()
         headers = {
             "content-type": "application/json",
-            "x-user-id": f"user-{self._choose.randrange(self._users)}",
+            "x-user-id": f"user-{self._user_choice.randrange(self._users)}",
         }
         try:
-            async with session.post(self._url, data=asked.body, headers=headers) as answer:
-                body = await answer.read()
-                arm = answer.headers.get(ARM_HEADER, "")
-                if answer.status != 200:
-                    error = f"{answer.status}: {body[:200].decode(errors='replace')}"
+            async with session.post(self._url, data=request.body, headers=headers) as response:
+                body = await response.read()
+                arm = response.headers.get(ARM_HEADER, "")
+                if response.status != 200:
+                    error = f"{response.status}: {body[:200].decode(errors='replace')}"
                 else:
-                    version = answer.headers.get(VERSION_HEADER, "")
-                    self._answered(asked, int(version) if version.isdigit() else 0, body)
+                    version = response.headers.get(VERSION_HEADER, "")
+                    self._on_response(request, int(version) if version.isdigit() else 0, body)
         except (aiohttp.ClientError, TimeoutError, OSError) as failure:
             error = f"{type(failure).__name__}: {failure}"
-        self.tally.add(at, time.perf_counter() - started, arm, error)
+        self.counter.add(at, time.perf_counter() - started, arm, error)

@@ -1,7 +1,7 @@
-"""The demonstration on the embedded stack: what `driftline demo` runs.
+"""The demonstration on the embedded stack: `driftline demo`.
 
-It has a folder of its own below DRIFTLINE_HOME, emptied at the start, so that a demonstration
-never meets the log or the models of another run.
+It has its own folder below DRIFTLINE_HOME. The folder is emptied at the start, so a demonstration
+never reads the log or the models of an earlier run.
 """
 
 from __future__ import annotations
@@ -13,24 +13,25 @@ from contextlib import ExitStack
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING
 
-from deploy.demo.charts import draw
+from deploy.app.deployment import Deployment
+from deploy.app.serving_layout import fault_file, served_model
+from deploy.app.stream_jobs import stream_job
+from deploy.app.topics import ensure_topics
 from deploy.demo.process import TrafficProcess
 from deploy.demo.report import Report, write
-from deploy.demo.scenarios import scenario_named
+from deploy.demo.scenarios import Scenario, scenario_named
+from deploy.demo.state import DemoState
+from deploy.demo.summary import Outputs, print_summary
 from deploy.demo.system import Addresses
-from deploy.demo.view import View
-from deploy.local.embedded import fault_file, served_model
+from deploy.local.embedded import embedded_stack
 from deploy.local.stack import ProcessStatus
-from deploy.views.output import talk
+from deploy.views.library_output import redirect_to
+from deploy.views.output import stderr
 from streaming.contracts.clock import SystemClock
 from streaming.contracts.errors import ConfigurationError
 from streaming.contracts.log import RecordLog
 from streaming.contracts.model import ModelContract
-
-if TYPE_CHECKING:
-    from deploy.app.deployment import Deployment
 
 
 @dataclass
@@ -41,7 +42,7 @@ class EmbeddedSystem:
 
     @cached_property
     def contract(self) -> ModelContract:
-        """The model that is shown."""
+        """The model of the demonstration."""
         return self.deployment.contract(served_model(self.deployment))
 
     @cached_property
@@ -51,7 +52,7 @@ class EmbeddedSystem:
 
     @property
     def addresses(self) -> Addresses:
-        """Where things answer."""
+        """Addresses of the stack."""
         return Addresses(
             bootstrap=self.deployment.bootstrap,
             envoy=self.deployment.envoy_url,
@@ -63,106 +64,113 @@ class EmbeddedSystem:
 
     @property
     def _predictions_topic(self) -> str:
-        served = self.deployment.settings_of(self.contract.model).predictions
-        return served.topic if served else ""
+        predictions = self.deployment.settings_of(self.contract.model).predictions
+        return predictions.topic if predictions else ""
 
-    def up(self, say: Callable[[str], None]) -> None:
-        """An empty stack, every process ready."""
-        stack = self.deployment.stack()
+    def up(self, on_progress: Callable[[str], None]) -> None:
+        """Empty the folder and start every process."""
+        stack = embedded_stack(self.deployment)
         if any(process.pid for process in stack.status()):
-            say("Ending the stack of an earlier demonstration")
+            on_progress("the stack of an earlier demonstration to stop")
             stack.down()
         for name in ("artifacts", "data", "daemon", "metadata", "scratch", "envoy", "prometheus"):
             shutil.rmtree(self.deployment.home / name, ignore_errors=True)
         for role in ("stable", "control", "canary"):
             fault_file(self.deployment, role).unlink(missing_ok=True)
-        stack.up(["kafka"], on_progress=lambda process: say(_line(process)))
-        self.deployment.ensure_topics()
-        stack.up(None, on_progress=lambda process: say(_line(process)))
+        stack.up(["kafka"], on_progress=lambda process: on_progress(_progress(process)))
+        ensure_topics(self.deployment)
+        stack.up(None, on_progress=lambda process: on_progress(_progress(process)))
 
     def submit_job(self) -> str:
-        """Start the stream job from the topic's beginning."""
-        return self.deployment.submit_job(self.contract.model, say=lambda text: None)
+        """Start the stream job from the beginning of the topic and return its id."""
+        return stream_job(self.deployment, self.contract.model).submit(
+            lambda: ensure_topics(self.deployment), lambda text: None
+        )
 
-    def slow_down(self, role: str, latency_ms: int) -> None:
-        """Let a model server answer late."""
+    def delay_server(self, role: str, latency_ms: int) -> None:
+        """Delay the responses of a model server."""
         file = fault_file(self.deployment, role)
         file.parent.mkdir(parents=True, exist_ok=True)
-        beside = file.with_suffix(".new")
-        beside.write_text(json.dumps({"latency_ms": latency_ms} if latency_ms else {}))
-        beside.rename(file)
+        temporary = file.with_suffix(".new")
+        temporary.write_text(json.dumps({"latency_ms": latency_ms} if latency_ms else {}))
+        temporary.rename(file)
 
     def log_file(self, process: str) -> Path:
-        """Where the process writes."""
+        """Log file of a process."""
         return self.deployment.home / "log" / f"{process}.log"
 
     def down(self) -> None:
         """Stop every process."""
         if "log" in self.__dict__:
             self.log.close()
-        self.deployment.stack().down()
+        embedded_stack(self.deployment).down()
 
 
-def _line(process: ProcessStatus) -> str:
-    return f"{process.name}: {process.health}"
+def _progress(process: ProcessStatus) -> str:
+    return f"{process.name} ({process.health})"
 
 
 def run(deployment: Deployment, *, scenario: str, data: Path | None, keep: bool) -> Report:
-    """Run a scenario from nothing to its report, in the stack of the demonstration's profile.
+    """Run a scenario on the stack of the demonstration's profile and write report and charts.
 
     Raises
     ------
     ConfigurationError
-        When the settings name no stack of its own to empty.
+        When the settings have no `local.folder`: the demonstration empties its stack.
     NotFoundError
         When there is no such scenario.
     """
-    from deploy.demo.live import screen
-    from deploy.demo.runner import run_demo
+
+    from deploy.demo.charts import draw
 
     if not deployment.settings.local.folder:
         raise ConfigurationError(
-            f"{deployment.file.name} names no local.folder; the demonstration empties its stack at the "
-            "start, so it needs one of its own. deploy/config/demo.yaml has one."
+            f"{deployment.file.name} has no local.folder. The demonstration empties its stack at "
+            "the start, so it needs a folder of its own, as in deploy/config/demo.yaml."
         )
-    chosen = scenario_named(scenario)
+    selected = scenario_named(scenario)
     folder = deployment.base / "demo"
     system = EmbeddedSystem(deployment)
-    traffic = TrafficProcess(folder, system.log_file("demo-traffic"))
-    views: list[View] = []
-    with ExitStack() as leaving, screen(talk) as shown:
-        if not keep:
-            leaving.callback(traffic.close)
+    with redirect_to(system.log_file("demo")):
+        report, state = _run(system, selected, folder, data=data, keep=keep)
+        write(report, folder / "report.json")
+        charts = draw(state, folder)
+    outputs = Outputs(
+        report=folder / "report.json",
+        charts=charts,
+        config=deployment.file,
+        addresses=system.addresses,
+        keep=keep,
+    )
+    print_summary(stderr, report, state, outputs)
+    return report
 
-        def update(view: View) -> None:
-            views[:] = [view]
-            shown.show(view)
+
+def _run(
+    system: EmbeddedSystem, scenario: Scenario, folder: Path, *, data: Path | None, keep: bool
+) -> tuple[Report, DemoState]:
+    """Run the scenario under the screen; returns the report and the last state."""
+    from deploy.demo.live import screen
+    from deploy.demo.runner import run_demo
+
+    traffic = TrafficProcess(folder, system.log_file("demo-traffic"))
+    states: list[DemoState] = []
+    with ExitStack() as cleanup, screen(stderr) as shown:
+        if not keep:
+            cleanup.callback(traffic.close)
+
+        def update(state: DemoState) -> None:
+            states[:] = [state]
+            shown.show(state)
 
         report = run_demo(
             system,
             traffic,
-            chosen,
+            scenario,
             folder=folder,
             clock=SystemClock(),
             data=data,
             keep=keep,
             on_update=update,
         )
-    write(report, folder / "report.json")
-    pictures = draw(views[0], report, folder) if views else ()
-    _summary(report, system, pictures, keep=keep)
-    return report
-
-
-def _summary(
-    report: Report, system: EmbeddedSystem, pictures: tuple[Path, ...], *, keep: bool
-) -> None:
-    """What to look at now."""
-    talk.print(f"{report.scenario}: {report.outcome}. {report.why}")
-    talk.print(f"report: {system.deployment.base / 'demo' / 'report.json'}", soft_wrap=True)
-    for picture in pictures:
-        talk.print(f"picture: {picture}", soft_wrap=True)
-    if keep:
-        addresses = system.addresses
-        talk.print(f"Prometheus {addresses.prometheus} · Flink {addresses.flink}")
-        talk.print("The stack goes on; `driftline -c deploy/config/demo.yaml down` ends it.")
+    return report, states[0]

@@ -1,9 +1,10 @@
-"""The live screen: what the loop is doing, at one look; plain lines where there is no terminal."""
+"""The screen of a demonstration: redrawn in place on a terminal, plain lines elsewhere."""
 
 from __future__ import annotations
 
 import os
 import sys
+from collections.abc import Sequence
 from typing import Protocol
 
 from rich.console import Console, Group
@@ -12,226 +13,276 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
-from deploy.demo.view import View
-from streaming.contracts.records import DriftVerdict, RetrainProgress
+from deploy.demo.state import DemoState
+from deploy.views.output import OUTCOME_STYLES
+from serving.state import Phase
+from streaming.contracts.records import DriftVerdict, FeatureVerdict, RetrainProgress
 
-_STYLE = {
-    "stable": "green",
-    "suspected": "yellow",
-    "drifted": "red",
-    "degraded": "red",
-    "inconclusive": "dim",
-}
 _MARK = {"stable": "●", "suspected": "◐", "drifted": "▲", "degraded": "▲", "inconclusive": "·"}
 SHOWN_WINDOWS = 40
 SHOWN_FEATURES = 5
+SHOWN_ENTRIES = 6
+LONG_WAIT_SECONDS = 5.0
+"""Plain lines mention what is waited for once nothing has happened for this long."""
 
 
 class Screen(Protocol):
     """Shows a run while it goes on."""
 
     def __enter__(self) -> Screen: ...
-    def __exit__(self, *gone: object) -> None: ...
-    def show(self, view: View) -> None:
-        """The newest view; called about twice a second."""
+    def __exit__(self, *exception: object) -> None: ...
+    def show(self, state: DemoState) -> None:
+        """Show the current state; called about twice a second."""
 
 
 def screen(console: Console | None = None) -> Screen:
-    """The live screen on a terminal, lines elsewhere and under NO_COLOR."""
+    """The live screen on a terminal; plain lines elsewhere and under NO_COLOR."""
     console = console or Console(stderr=True, highlight=False)
     plain = not console.is_terminal or bool(os.environ.get("NO_COLOR"))
     return Lines(console) if plain else LiveScreen(console)
 
 
 class Lines:
-    """One line for each thing that happens, as it happens."""
+    """One line for each event, in the order of time; no sentence is printed twice.
+
+    The time of a line is when the event became known, so times never go back. Consecutive windows
+    with the same outcome are folded into one line, and a wait is mentioned once nothing has happened
+    for a while. A reason that several records share is printed with the first of them.
+    """
 
     def __init__(self, console: Console | None = None) -> None:
         self._console = console or Console(file=sys.stderr, highlight=False)
-        self._told = 0
+        self._entries = 0
+        self._verdicts = 0
+        self._run: list[DriftVerdict] = []
         self._waits_for = ""
-        self._windows = 0
+        self._waiting_since = self._printed_at = 0.0
+        self._mentioned: set[str] = set()
+        self._details: set[str] = set()
 
     def __enter__(self) -> Lines:
         return self
 
-    def __exit__(self, *gone: object) -> None:
+    def __exit__(self, *exception: object) -> None:
         return None
 
-    def show(self, view: View) -> None:
-        for moment in view.story.timeline[self._told :]:
-            detail = f": {moment.detail}" if moment.detail else ""
-            self._line(moment.at_seconds, f"{moment.what}{detail}")
-        self._told = len(view.story.timeline)
-        for verdict in view.story.verdicts[self._windows :]:
-            self._line(view.now - view.started_at, _window_line(verdict))
-        self._windows = len(view.story.verdicts)
-        if view.waits_for and view.waits_for != self._waits_for:
-            self._line(view.now - view.started_at, f"waiting for {view.waits_for}")
-        self._waits_for = view.waits_for
+    def show(self, state: DemoState) -> None:
+        at = state.now - state.started_at
+        self._fold_windows(at, state.timeline.verdicts)
+        if not state.waits_for:
+            self._end_run(at)
+        for entry in state.timeline.entries[self._entries :]:
+            new = entry.detail and entry.detail not in self._details
+            self._line(at, f"{entry.what}: {entry.detail}" if new else entry.what)
+            self._details.add(entry.detail)
+        self._entries = len(state.timeline.entries)
+        self._mention_wait(at, state.waits_for)
+
+    def _fold_windows(self, at: float, verdicts: Sequence[DriftVerdict]) -> None:
+        for verdict in verdicts[self._verdicts :]:
+            if self._run and _kind(verdict) != _kind(self._run[-1]):
+                self._end_run(at)
+            self._run.append(verdict)
+        self._verdicts = len(verdicts)
+
+    def _end_run(self, at: float) -> None:
+        """Print how many windows of the same outcome there were."""
+        if len(self._run) > 1:
+            self._line(at, _run_line(self._run))
+        self._run = []
+
+    def _mention_wait(self, at: float, waits_for: str) -> None:
+        if waits_for != self._waits_for:
+            self._waits_for, self._waiting_since = waits_for, at
+            since = self._printed_at
+        else:
+            since = self._waiting_since
+        if waits_for and waits_for not in self._mentioned and at - since >= LONG_WAIT_SECONDS:
+            self._mentioned.add(waits_for)
+            self._line(at, f"waiting for {waits_for}")
 
     def _line(self, at: float, text: str) -> None:
+        self._printed_at = at
         self._console.print(f"{at:7.1f} s  {text}", markup=False, soft_wrap=True)
 
 
+def _kind(verdict: DriftVerdict) -> tuple[str, int]:
+    return verdict.outcome, verdict.reference_version
+
+
+def _run_line(verdicts: Sequence[DriftVerdict]) -> str:
+    """Summary of consecutive windows with the same outcome."""
+    outcome, version = _kind(verdicts[-1])
+    line = f"{len(verdicts)} windows {outcome}, {verdicts[-1].rows:,} rows in the last one"
+    line += f", against version {version}" if version else ", no reference yet"
+    features = [feature for verdict in verdicts for feature in verdict.features]
+    largest = max(features, key=lambda feature: abs(feature.effect), default=None)
+    return (
+        f"{line}; largest effect: {largest.feature} {largest.effect:+.2f} sd" if largest else line
+    )
+
+
 class LiveScreen:
-    """Everything at once, redrawn in place."""
+    """The whole state, redrawn in place."""
 
     def __init__(self, console: Console) -> None:
         self._live = Live(console=console, refresh_per_second=4, transient=True)
-        self._sent = (0.0, 0)
+        self._last_sent = (0.0, 0)
         self._rate = 0.0
 
     def __enter__(self) -> LiveScreen:
         self._live.start()
         return self
 
-    def __exit__(self, *gone: object) -> None:
+    def __exit__(self, *exception: object) -> None:
         self._live.stop()
 
-    def show(self, view: View) -> None:
-        self._pace(view)
-        self._live.update(picture(view, self._rate))
+    def show(self, state: DemoState) -> None:
+        self._measure_rate(state)
+        self._live.update(layout(state, self._rate))
 
-    def _pace(self, view: View) -> None:
+    def _measure_rate(self, state: DemoState) -> None:
         """Events per second between the last two status files."""
-        traffic = view.traffic
-        if traffic is None or traffic.at <= self._sent[0]:
+        traffic = state.traffic
+        if traffic is None or traffic.at <= self._last_sent[0]:
             return
-        before, count = self._sent
-        if before:
-            self._rate = (traffic.sent - count) / (traffic.at - before)
-        self._sent = (traffic.at, traffic.sent)
+        at, sent = self._last_sent
+        if at:
+            self._rate = (traffic.sent - sent) / (traffic.at - at)
+        self._last_sent = (traffic.at, traffic.sent)
 
 
-def picture(view: View, rate: float) -> Group:
+def layout(state: DemoState, rate: float) -> Group:
     """The whole screen."""
-    parts = [_head(view), _traffic(view, rate), _windows(view), _quality(view), _features(view)]
-    retrain = _retrain(view)
+    parts = [
+        _head(state),
+        _traffic(state, rate),
+        _windows(state),
+        _quality(state),
+        _features(state),
+    ]
+    retrain = _retrain(state)
     if retrain is not None:
         parts.append(retrain)
-    parts.append(_canary(view))
-    parts.append(_timeline(view))
+    parts.append(_canary(state))
+    parts.append(_recent_entries(state))
     return Group(*parts)
 
 
-def _head(view: View) -> Text:
-    seconds = view.now - view.started_at
-    text = Text(f"\n {view.scenario} ", style="bold reverse")
-    text.append(f"  {seconds:5.0f} s  step {view.step}/{view.steps}  ", style="not reverse")
-    if view.waits_for:
-        text.append(f"waiting for {view.waits_for}", style="cyan not reverse not bold")
+def _head(state: DemoState) -> Text:
+    seconds = state.now - state.started_at
+    text = Text(f"\n {state.scenario} ", style="bold reverse")
+    text.append(f"  {seconds:5.0f} s  step {state.step}/{state.steps}  ", style="not reverse")
+    if state.waits_for:
+        text.append(f"waiting for {state.waits_for}", style="cyan not reverse not bold")
     return text
 
 
-def _traffic(view: View, rate: float) -> Text:
-    traffic = view.traffic
+def _traffic(state: DemoState, rate: float) -> Text:
+    traffic = state.traffic
     if traffic is None:
         return Text(" no traffic yet", style="dim")
     text = Text(f" {rate:6.0f} events/s   {traffic.sent:,} sent   {traffic.labels:,} labels   ")
     text.append(f"{traffic.requests:,} predictions   ")
     text.append(f"{traffic.errors} errors", style="red" if traffic.errors else "green")
-    text.append(f"   traffic is {traffic.phase}", style="dim")
+    text.append(f"   traffic is {traffic.phase.replace('_', ' ')}", style="dim")
     return text
 
 
-def _windows(view: View) -> Text:
+def _windows(state: DemoState) -> Text:
     text = Text(" windows  ")
-    for verdict in view.story.verdicts[-SHOWN_WINDOWS:]:
-        text.append(_MARK[verdict.outcome], style=_STYLE[verdict.outcome])
-    if view.story.verdicts:
-        last = view.story.verdicts[-1]
-        text.append(f"  {last.outcome}", style=_STYLE[last.outcome])
-        text.append(f"  {last.rows} rows against version {last.reference_version or '-'}")
+    verdicts = state.timeline.verdicts
+    for verdict in verdicts[-SHOWN_WINDOWS:]:
+        text.append(_MARK[verdict.outcome], style=OUTCOME_STYLES[verdict.outcome])
+    if verdicts:
+        last = verdicts[-1]
+        text.append(f"  {last.outcome}", style=OUTCOME_STYLES[last.outcome])
+        text.append(f"  {last.rows:,} rows against version {last.reference_version or '-'}")
     return text
 
 
-def _quality(view: View) -> Text:
+def _quality(state: DemoState) -> Text:
     text = Text(" labels   ")
-    looks = view.story.quality
-    if not looks:
+    verdicts = state.timeline.quality
+    if not verdicts:
         return text.append("no window has mature labels yet", style="dim")
-    for verdict in looks[-SHOWN_WINDOWS:]:
-        text.append(_MARK[verdict.outcome], style=_STYLE[verdict.outcome])
-    last = looks[-1]
-    text.append(f"  {last.outcome} {last.cause}", style=_STYLE[last.outcome])
-    found = [(last.metrics, "AUC")]
-    if view.story.estimates:
-        found.append((view.story.estimates[-1].estimated, "estimated"))
-    for metrics, word in found:
+    for verdict in verdicts[-SHOWN_WINDOWS:]:
+        text.append(_MARK[verdict.outcome], style=OUTCOME_STYLES[verdict.outcome])
+    last = verdicts[-1]
+    text.append(f"  {last.outcome} {last.cause}", style=OUTCOME_STYLES[last.outcome])
+    measures = [(last.metrics, "AUC")]
+    if state.timeline.estimates:
+        measures.append((state.timeline.estimates[-1].estimated, "estimated"))
+    for metrics, word in measures:
         text.append("".join(f"  {word} {m.value:.3f}" for m in metrics if m.name == "auc"))
     return text.append(f"  version {last.version}", style="dim")
 
 
-def _features(view: View) -> Table | Text:
-    judged = [v for v in view.story.verdicts if v.outcome != "inconclusive"]
+def _features(state: DemoState) -> Table | Text:
+    judged = [v for v in state.timeline.verdicts if v.outcome != "inconclusive"]
     if not judged:
         return Text(" no window judged against a reference yet", style="dim")
     table = Table(box=None, pad_edge=False, padding=(0, 2), header_style="dim")
-    for name in (" feature", "distance", "p", "limit", "windows beyond", ""):
+    for name in (" feature", "effect", "p", "limit", "windows beyond", ""):
         table.add_column(name, justify="left" if name in (" feature", "") else "right")
-    for feature in sorted(judged[-1].features, key=lambda f: -abs(f.effect))[:SHOWN_FEATURES]:
+    features: list[FeatureVerdict] = sorted(judged[-1].features, key=lambda f: -abs(f.effect))
+    for feature in features[:SHOWN_FEATURES]:
         table.add_row(
             f" {feature.feature}",
             f"{feature.effect:+.2f} sd",
             f"{feature.p:.1e}",
             f"{feature.p_limit:.1e}",
             f"{feature.hits} of {feature.of}",
-            Text(feature.outcome, style=_STYLE[feature.outcome]),
+            Text(feature.outcome, style=OUTCOME_STYLES[feature.outcome]),
         )
     return table
 
 
-def _retrain(view: View) -> Table | None:
-    if not view.story.requests:
+def _retrain(state: DemoState) -> Table | None:
+    if not state.timeline.requests:
         return None
-    request = view.story.requests[-1]
-    steps: dict[str, RetrainProgress] = {}
-    for progress in view.story.progress.get(request.record_id, ()):
-        steps[progress.component] = progress
-    if not steps:
+    request = state.timeline.requests[-1]
+    components: dict[str, RetrainProgress] = {}
+    for progress in state.timeline.progress.get(request.record_id, ()):
+        components[progress.component] = progress
+    if not components:
         return None
-    last = list(steps.values())[-1]
+    last = list(components.values())[-1]
     table = Table(box=None, pad_edge=False, padding=(0, 2), show_header=False)
-    done = " ".join(f"{s.component} {s.seconds:.0f}s" for s in steps.values() if s.state == "done")
+    done = [p for p in components.values() if p.state == "done"]
     table.add_row(
         f" retrain ({request.cause})",
         ProgressBar(total=last.steps, completed=last.step - (last.state == "started"), width=30),
         f"{last.component} {last.state}",
     )
-    table.add_row("", "", Text(done, style="dim"))
+    times = " ".join(f"{progress.component} {progress.seconds:.0f}s" for progress in done)
+    table.add_row("", "", Text(times, style="dim"))
     return table
 
 
-def _canary(view: View) -> Text:
-    text = Text(f" live: version {view.story.live or '-'}")
-    if not view.story.rollouts:
+def _canary(state: DemoState) -> Text:
+    text = Text(f" live: version {state.timeline.live or '-'}")
+    if not state.timeline.rollouts:
         return text
-    status = view.story.rollouts[-1]
-    if status.phase == "idle":
+    status = state.timeline.rollouts[-1]
+    if status.phase == Phase.IDLE:
         return text
     text.append(f"   version {status.version} {status.phase} ")
     filled = round(status.weight / 5)
     text.append("█" * filled + "░" * (20 - filled), style="cyan")
     text.append(f" {status.weight} %")
-    if view.story.canary:
-        verdict = view.story.canary[-1]
+    if state.timeline.canary:
+        verdict = state.timeline.canary[-1]
         text.append(f"  {verdict.outcome}: {verdict.reason}"[:120], style="dim")
     return text
 
 
-def _timeline(view: View) -> Table:
+def _recent_entries(state: DemoState) -> Table:
     table = Table(box=None, pad_edge=False, padding=(0, 1), show_header=False)
     table.add_column(justify="right", style="dim")
     table.add_column(no_wrap=True, overflow="ellipsis")
-    for moment in view.story.timeline[-6:]:
-        detail = f"  {moment.detail}" if moment.detail else ""
-        table.add_row(f" {moment.at_seconds:.0f} s", Text(f"{moment.what}{detail}"))
+    recent = sorted(state.timeline.entries, key=lambda entry: entry.at_seconds)[-SHOWN_ENTRIES:]
+    for entry in recent:
+        detail = f"  {entry.detail}" if entry.detail else ""
+        table.add_row(f" {entry.at_seconds:.0f} s", Text(f"{entry.what}{detail}"))
     return table
-
-
-def _window_line(verdict: DriftVerdict) -> str:
-    worst = max(verdict.features, key=lambda f: abs(f.effect), default=None)
-    tail = f"; most: {worst.feature} {worst.effect:+.2f} sd" if worst else ""
-    against = f"version {verdict.reference_version}" if verdict.reference_version else "nothing"
-    return f"window {verdict.outcome}: {verdict.rows} rows against {against}{tail}"

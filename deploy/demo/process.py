@@ -1,4 +1,4 @@
-"""The traffic process: started, steered and read through its files."""
+"""Starts the traffic process and controls it through its files."""
 
 from __future__ import annotations
 
@@ -8,12 +8,12 @@ from pathlib import Path
 
 import msgspec
 
-from deploy.config.loader import PROJECT
+from deploy.config.paths import PROJECT
 from deploy.demo import control
-from deploy.demo.control import Control, Phase, Second, TrafficConfig, TrafficStatus
+from deploy.demo.control import Control, Second, TrafficConfig, TrafficPhase, TrafficStatus
 from streaming.contracts.errors import PermanentError
 
-LEAVE_SECONDS = 45.0
+TERMINATE_SECONDS = 45.0
 
 
 class TrafficProcess:
@@ -30,7 +30,7 @@ class TrafficProcess:
         """Of the running process; 0 before `start`."""
         return self._process.pid if self._process else 0
 
-    def start(self, config: TrafficConfig, phase: Phase = "ordinary") -> None:
+    def start(self, config: TrafficConfig, phase: TrafficPhase = "ordinary") -> None:
         self._folder.mkdir(parents=True, exist_ok=True)
         self._log.parent.mkdir(parents=True, exist_ok=True)
         control.status_file(self._folder).unlink(missing_ok=True)
@@ -44,7 +44,7 @@ class TrafficProcess:
                 command, cwd=PROJECT, stdout=output, stderr=output, start_new_session=True
             )
 
-    def switch(self, phase: Phase) -> None:
+    def switch(self, phase: TrafficPhase) -> None:
         self._write(msgspec.structs.replace(self._control, phase=phase))
 
     def predict(self) -> None:
@@ -57,9 +57,7 @@ class TrafficProcess:
         status = control.read(control.status_file(self._folder), TrafficStatus)
         ended = self._process is not None and self._process.poll() is not None
         if ended and not (status and status.finished):
-            raise PermanentError(
-                f"The traffic process has died; its last words are in {self._log}."
-            )
+            raise PermanentError(f"The traffic process has died; see {self._log}.")
         return status
 
     def seconds(self) -> list[Second]:
@@ -70,16 +68,16 @@ class TrafficProcess:
         return [msgspec.json.decode(line, type=Second) for line in lines if line.endswith(b"}")]
 
     def close(self) -> None:
-        """End the process, politely first."""
+        """End the process by SIGTERM, and by SIGKILL if that takes too long."""
         if self._process is None or self._process.poll() is not None:
             return
         self._process.terminate()
         try:
-            self._process.wait(LEAVE_SECONDS)
+            self._process.wait(TERMINATE_SECONDS)
         except subprocess.TimeoutExpired:
             self._process.kill()
             self._process.wait()
 
-    def _write(self, wanted: Control) -> None:
-        self._control = wanted
-        control.write(control.control_file(self._folder), wanted)
+    def _write(self, desired: Control) -> None:
+        self._control = desired
+        control.write(control.control_file(self._folder), desired)

@@ -1,7 +1,7 @@
 """Real trips from a CSV file with the columns of the Chicago taxi data.
 
-The rows come round and round in a new order each time, with new keys and the event time of now;
-their own `trip_start_timestamp` stays a feature.
+The rows repeat endlessly, in a new order in each round, with new keys and current event times.
+Their own `trip_start_timestamp` remains a feature.
 """
 
 from __future__ import annotations
@@ -15,8 +15,8 @@ from numpy.typing import NDArray
 from deploy.demo.trips import INTEGERS, NUMBERS, TEXTS, Trips
 from streaming.contracts.errors import ConfigurationError, NotFoundError
 
-LEAST_ROWS = 1000
-"""Fewer rows would repeat so often within a window that its statistics mean nothing."""
+MIN_ROWS = 1000
+"""With fewer rows the repetitions within a window would distort its statistics."""
 
 
 def read_trips(file: Path) -> Trips:
@@ -27,7 +27,7 @@ def read_trips(file: Path) -> Trips:
     NotFoundError
         When there is no such file.
     ConfigurationError
-        When columns are missing, a number is no number, or there are fewer than `LEAST_ROWS` rows.
+        When columns are missing, a value is not a number, or there are fewer than `MIN_ROWS` rows.
     """
     try:
         with file.open(newline="") as lines:
@@ -42,9 +42,9 @@ def read_trips(file: Path) -> Trips:
     except OSError as error:
         raise NotFoundError(f"{file} cannot be read: {error.strerror}. Name a CSV file.") from error
     rows = [row for row in rows if row["trip_seconds"] and row["payment_type"]]
-    if len(rows) < LEAST_ROWS:
+    if len(rows) < MIN_ROWS:
         raise ConfigurationError(
-            f"{file.name} has {len(rows)} usable rows; at least {LEAST_ROWS} are needed."
+            f"{file.name} has {len(rows)} usable rows; at least {MIN_ROWS} are needed."
         )
     columns: dict[str, NDArray[np.generic]] = {
         name: _numbers(file, name, [row[name] for row in rows]) for name in (*INTEGERS, *NUMBERS)
@@ -59,11 +59,13 @@ def _numbers(file: Path, name: str, values: list[str]) -> NDArray[np.float64]:
     try:
         return np.array([float(value) if value else np.nan for value in values])
     except ValueError as error:
-        raise ConfigurationError(f"{file.name}: column {name} holds no number: {error}.") from error
+        raise ConfigurationError(
+            f"{file.name}: column {name} holds a value that is not a number: {error}."
+        ) from error
 
 
 class Replay:
-    """Hands out the rows of a file in a new order each round."""
+    """Repeats the rows of a file, in a new order in each round."""
 
     def __init__(self, trips: Trips, rng: np.random.Generator) -> None:
         self._trips = trips

@@ -1,7 +1,7 @@
-"""`report.json`: what a demonstration has seen, in one fixed form.
+"""`report.json`: the result of a demonstration in one fixed format.
 
-Versions and counts are integers, times are seconds; `at_seconds` counts from the start. A value
-that was never observed is null, not zero.
+Versions and counts are integers, times are seconds, `at_seconds` counts from the start of the run.
+A value that was never observed is null, not zero.
 """
 
 from __future__ import annotations
@@ -18,20 +18,20 @@ Outcome = Literal["passed", "failed"]
 StepVerdict = Literal["pass", "fail", "insufficient", "error"]
 
 
-class Form(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """A part of the report; unknown fields are refused on reading."""
+class ReportPart(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Base of all parts of the report; unknown fields are refused on reading."""
 
 
-class Moment(Form, frozen=True, kw_only=True):
-    """Something that happened."""
+class TimelineEntry(ReportPart, frozen=True, kw_only=True):
+    """One event of the run."""
 
     at_seconds: float
     what: str
     detail: str
 
 
-class Events(Form, frozen=True, kw_only=True):
-    """Every event, accounted once."""
+class Events(ReportPart, frozen=True, kw_only=True):
+    """Counts of the events; each event is counted once."""
 
     sent: int = 0
     accepted: int = 0
@@ -40,8 +40,8 @@ class Events(Form, frozen=True, kw_only=True):
     offsets_read: int = 0
 
 
-class Windows(Form, frozen=True, kw_only=True):
-    """Verdicts by outcome; `judged` is their sum."""
+class Windows(ReportPart, frozen=True, kw_only=True):
+    """Number of drift verdicts by outcome; `judged` is their sum."""
 
     judged: int = 0
     stable: int = 0
@@ -50,7 +50,7 @@ class Windows(Form, frozen=True, kw_only=True):
     inconclusive: int = 0
 
 
-class Version(Form, frozen=True, kw_only=True):
+class Version(ReportPart, frozen=True, kw_only=True):
     """One trained version; `auc_on_shift` is measured on rows from after the shift."""
 
     version: int
@@ -59,19 +59,19 @@ class Version(Form, frozen=True, kw_only=True):
     blessed: bool
 
 
-class Quality(Form, frozen=True, kw_only=True):
-    """What came true of the live versions' predictions: looks by outcome."""
+class Quality(ReportPart, frozen=True, kw_only=True):
+    """Number of realised quality verdicts on the live versions, by outcome."""
 
     stable: int = 0
     suspected: int = 0
     degraded: int = 0
     inconclusive: int = 0
-    seconds_turn_to_degraded: float | None = None
-    """From the change of meaning to the verdict that says so."""
+    seconds_concept_shift_to_degraded: float | None = None
+    """Seconds from the concept shift to the first verdict ``degraded``."""
 
 
-class CanaryStep(Form, frozen=True, kw_only=True):
-    """One step of the rollout and its last verdict."""
+class CanaryStep(ReportPart, frozen=True, kw_only=True):
+    """One step of the rollout with its last verdict."""
 
     weight: int
     verdict: StepVerdict
@@ -79,8 +79,8 @@ class CanaryStep(Form, frozen=True, kw_only=True):
     requests: int
 
 
-class Canary(Form, frozen=True, kw_only=True):
-    """The rollout, with all requests of the clients from its start to its end."""
+class Canary(ReportPart, frozen=True, kw_only=True):
+    """The rollout, with all client requests from its start to its end."""
 
     steps: tuple[CanaryStep, ...] = ()
     client_requests: int = 0
@@ -88,17 +88,17 @@ class Canary(Form, frozen=True, kw_only=True):
     seconds_to_promote: float | None = None
 
 
-class Report(Form, frozen=True, kw_only=True):
-    """One run."""
+class Report(ReportPart, frozen=True, kw_only=True):
+    """The result of one run."""
 
     scenario: str
     data: str
-    """The replayed file's name, or ``generated``."""
+    """Name of the replayed file, or ``generated``."""
     started_at: float
     finished_at: float
     outcome: Outcome
     why: str
-    timeline: tuple[Moment, ...]
+    timeline: tuple[TimelineEntry, ...]
     events: Events
     windows: Windows
     false_alarms_before_shift: int
@@ -114,12 +114,12 @@ class Report(Form, frozen=True, kw_only=True):
 
 
 def encode(report: Report) -> bytes:
-    """The report as indented JSON."""
+    """Encode the report as indented JSON."""
     return msgspec.json.format(msgspec.json.encode(report), indent=2) + b"\n"
 
 
 def write(report: Report, file: Path) -> None:
-    """Write it in one step."""
+    """Write the report; the file is replaced in one step."""
     file.parent.mkdir(parents=True, exist_ok=True)
     temporary = file.with_suffix(".tmp")
     temporary.write_bytes(encode(report))
@@ -127,18 +127,18 @@ def write(report: Report, file: Path) -> None:
 
 
 def read(file: Path) -> Report:
-    """Read a report back.
+    """Read a report.
 
     Raises
     ------
     NotFoundError
-        When there is none.
+        When the file does not exist.
     DecodeError
-        When it is not exactly of this form.
+        When the content does not have exactly this format.
     """
     try:
         return msgspec.json.decode(file.read_bytes(), type=Report)
     except FileNotFoundError as error:
         raise NotFoundError(f"{file} does not exist; `driftline demo` writes it.") from error
     except (msgspec.DecodeError, msgspec.ValidationError) as error:
-        raise DecodeError(f"{file} is no report of this form: {error}.") from error
+        raise DecodeError(f"{file} is not a demonstration report: {error}.") from error

@@ -1,8 +1,8 @@
-"""Runs one scenario on a system from nothing to its report.
+"""Runs one scenario on a system and builds its report.
 
-The loop is one thread: take in what the log brings, look at the traffic, see whether the current
-step is done, act, show. It ends when the last step is done, when something broke, or when a step
-took too long; whatever happens, there is a report that says why.
+The loop is single-threaded: read new records, read the traffic's status, check the current step,
+perform its actions, update the screen. It ends with the last step, with a failure, or when a step
+takes too long. There is a report with the reason in every case.
 """
 
 from __future__ import annotations
@@ -12,25 +12,25 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from deploy.demo import checks
-from deploy.demo import timeline as stories
-from deploy.demo.control import Phase, TrafficConfig
-from deploy.demo.report import Report
-from deploy.demo.report_builder import summed
+import msgspec
+
+from deploy.demo.control import TrafficConfig, TrafficPhase
+from deploy.demo.report import Outcome, Report
+from deploy.demo.report_builder import build_report
 from deploy.demo.scenarios import (
-    Accept,
-    Act,
+    AcceptSchemaChange,
     AddColumn,
-    Ask,
-    Predict,
+    DelayServer,
     Scenario,
-    SlowDown,
-    Step,
-    Switch,
+    ScenarioStep,
+    SendCommand,
+    StartPredictions,
+    StepAction,
+    SwitchTraffic,
 )
+from deploy.demo.state import DemoState
 from deploy.demo.system import DemoSystem, TrafficControl
-from deploy.demo.timeline import Story
-from deploy.demo.view import View
+from deploy.demo.timeline import FOLLOWED_TOPICS, RecordTimeline
 from deploy.records import commands
 from streaming.contracts.clock import Clock
 from streaming.contracts.codec import record_in
@@ -38,29 +38,29 @@ from streaming.contracts.errors import DriftlineError, PermanentError
 from streaming.contracts.log import Message
 from streaming.contracts.records import Action, DriftVerdict
 
-OnUpdate = Callable[[View], None]
+OnUpdate = Callable[[DemoState], None]
 
 POLL_SECONDS = 0.1
-LOOK_SECONDS = 0.5
-MAX_AT_ONCE = 500
-"""Records taken in before the traffic and the screen get their turn."""
-SETTLE_SECONDS = 1.0
-"""Dead letters may arrive a little after the summary that counts them."""
+UPDATE_SECONDS = 0.5
+MAX_RECORDS_PER_POLL = 500
+"""Bounds the time until traffic and screen are updated again."""
+DEAD_LETTER_GRACE_SECONDS = 1.0
+"""Dead letters may arrive this much later than the summary that counts them."""
 DRAIN_SECONDS = 90.0
-"""At most so long from the end of the traffic to the last window's verdict."""
+"""Longest time from the end of the traffic to the verdict on the last window."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Pace:
-    """How much traffic there is."""
+    """Amount of traffic."""
 
     events_per_second: float = 400.0
     predictions_per_second: float = 200.0
     history_rows: int = 24_000
 
 
-class Failed(PermanentError):
-    """The scenario did not keep its promise; the message says why."""
+class ScenarioFailed(PermanentError):
+    """The scenario did not keep a promise; the message gives the reason."""
 
 
 def run_demo(
@@ -73,60 +73,61 @@ def run_demo(
     data: Path | None = None,
     keep: bool = False,
     pace: Pace = Pace(),
-    on_update: OnUpdate = lambda view: None,
+    on_update: OnUpdate = lambda state: None,
 ) -> Report:
-    """Run `scenario` to its end and say what was seen.
+    """Run `scenario` to its end and report what was observed.
 
     Parameters
     ----------
     system:
-        The stack; brought up here, and down again unless `keep`.
+        The stack; started here, and stopped again unless `keep`.
     traffic:
         The traffic process.
     folder:
-        Where traffic and runner keep their files.
+        Folder of the files that traffic and runner exchange.
     data:
-        A CSV file to replay instead of made-up trips.
+        CSV file to replay instead of generated trips.
     keep:
         Leave the stack and its traffic running.
     on_update:
-        Called about twice a second with everything known; must not raise.
+        Called about twice a second with the current state; must not raise.
 
-    A scenario that fails is a report with outcome ``failed``, never an error.
+    A scenario that fails gives a report with outcome ``failed``, never an error.
     """
-    run = _Run(system, traffic, scenario, clock, on_update)
-    config = run.config(folder, data, pace)
+    run = _Run(system, traffic, scenario, clock=clock, on_update=on_update)
+    config = run.traffic_config(folder, data, pace)
     why = ""
     try:
         try:
             run.bring_up(config)
             for number, step in enumerate(scenario.steps, start=1):
-                run.go(number, step)
+                run.run_step(number, step)
         except DriftlineError as error:
             why = str(error)
         report = run.finish(config.data or "generated", why)
         if keep:
-            run.keep_going(config)
+            run.restart_traffic(config)
     finally:
         if not keep:
             system.down()
     return report
 
 
-def _last_world(since: Mapping[str, float]) -> Phase:
-    """The world that the traffic was in."""
-    worlds: tuple[Phase, ...] = ("shifted", "turned")
-    return next((world for world in worlds if world in since), "ordinary")
+def _last_distribution(phase_since: Mapping[str, float]) -> TrafficPhase:
+    """The distribution that the traffic was in at the end."""
+    shifted: tuple[TrafficPhase, ...] = ("shifted", "concept_shift")
+    return next((phase for phase in shifted if phase in phase_since), "ordinary")
 
 
 class _Run:
-    """The state of one run."""
+    """Mutable state of one run."""
 
     def __init__(
         self,
         system: DemoSystem,
         traffic: TrafficControl,
         scenario: Scenario,
+        *,
         clock: Clock,
         on_update: OnUpdate,
     ) -> None:
@@ -136,19 +137,19 @@ class _Run:
         self.clock = clock
         self.on_update = on_update
         now = clock.now()
-        self.story = Story(model=system.contract.model, started_at=now)
-        self.view = View(
+        self.timeline = RecordTimeline(model=system.contract.model, started_at=now)
+        self.state = DemoState(
             scenario=scenario.name,
             started_at=now,
             now=now,
-            story=self.story,
+            timeline=self.timeline,
             steps=len(scenario.steps),
         )
         self._messages: Iterator[Message | None] | None = None
-        self._looked = 0.0
+        self._updated_at = 0.0
         self._traffic_started = False
 
-    def config(self, folder: Path, data: Path | None, pace: Pace) -> TrafficConfig:
+    def traffic_config(self, folder: Path, data: Path | None, pace: Pace) -> TrafficConfig:
         """The traffic of this run."""
         contract, addresses = self.system.contract, self.system.addresses
         return TrafficConfig(
@@ -161,7 +162,7 @@ class _Run:
             model=contract.model,
             envoy=addresses.envoy,
             folder=str(folder),
-            run=f"{self.view.started_at:.0f}",
+            run=f"{self.state.started_at:.0f}",
             data=str(data.resolve()) if data else "",
             events_per_second=pace.events_per_second,
             predictions_per_second=pace.predictions_per_second,
@@ -171,157 +172,171 @@ class _Run:
         )
 
     def bring_up(self, config: TrafficConfig) -> None:
-        """Engines, then traffic, then the job: so that past events are never late."""
-        self.system.up(self._say)
-        self.story.note(self.clock.now(), "the stack is up")
+        """Start the stack, then the traffic, then the job, so that past events are never late."""
+        self._note("the stack starts")
+        self.system.up(self._report_progress)
+        self._note("the stack is up")
         self._messages = self.system.log.follow(
-            stories.FOLLOWED, from_start=False, poll_seconds=POLL_SECONDS
+            FOLLOWED_TOPICS, from_start=False, poll_seconds=POLL_SECONDS
         )
-        next(self._messages)  # stands at the end of each topic before anything happens
+        next(self._messages)  # positions the reader at the end of each topic
         self.traffic.start(config)
         self._traffic_started = True
-        self.story.note(self.clock.now(), "traffic begins", config.data)
+        self._note("traffic begins", config.data)
         self._wait(self.scenario.steps[0])
-        self._say("the stream job to start")
-        job = self.system.submit_job()
-        self.story.note(self.clock.now(), "the stream job is submitted", job)
+        self._report_progress("the stream job to start")
+        job_id = self.system.submit_job()
+        self._note("the stream job is submitted", job_id)
 
-    def go(self, number: int, step: Step) -> None:
-        """One step: wait, then act."""
-        self.view.step = number
+    def run_step(self, number: int, step: ScenarioStep) -> None:
+        """Wait for the step's condition, then perform its actions."""
+        self.state.step = number
         self._wait(step)
-        self.story.note(self.clock.now(), f"seen: {step.waits_for}")
-        for act in step.then:
-            self._act(act)
+        for action in step.actions:
+            self._perform(action)
 
     def finish(self, data: str, why: str) -> Report:
-        """End the traffic, let the last windows close, judge, and sum up."""
+        """End the traffic, wait for the last windows, evaluate the checks, build the report."""
         if self._traffic_started:
             try:
                 self._drain()
             except DriftlineError as error:
                 why = why or str(error)
-                self._traffic_started = False  # it has died; its last status stays
-        if not why:
-            broken = [check for check in self._checks() if not check.kept]
-            why = "; ".join(f"{check.name}: {check.found}" for check in broken)
+                self._traffic_started = False  # the process has died; its last status stays
+        results = tuple(check(self.state) for check in self.scenario.checks)
+        self.state.checks, self.state.ended_early = results, why
+        why = why or "; ".join(f"{c.name}: {c.seen}" for c in results if not c.passed)
         passed = not why
-        why = why or " ".join(f"{c.name}: {c.found}." for c in self._checks())
-        self.view.waits_for = ""
-        self.story.note(self.clock.now(), "passed" if passed else "failed", why)
-        self._look(force=True)
-        return summed(self.view, data=data, outcome="passed" if passed else "failed", why=why)
+        why = why or " ".join(f"{check.name}: {check.seen}." for check in results)
+        self.state.waits_for = ""
+        self._note("passed" if passed else "failed")
+        self._update(force=True)
+        outcome: Outcome = "passed" if passed else "failed"
+        return build_report(self.state, data=data, outcome=outcome, why=why)
 
-    def keep_going(self, config: TrafficConfig) -> None:
-        """Let the traffic run on in the world it was in, without another history."""
-        import msgspec
-
-        since = self.view.traffic.phase_since if self.view.traffic else {}
-        on = msgspec.structs.replace(config, history_rows=0, run=f"{config.run}-kept")
-        self.traffic.start(on, _last_world(since))
+    def restart_traffic(self, config: TrafficConfig) -> None:
+        """Continue the traffic in its last distribution, without a second history."""
+        phase_since = self.state.traffic.phase_since if self.state.traffic else {}
+        kept = msgspec.structs.replace(config, history_rows=0, run=f"{config.run}-kept")
+        self.traffic.start(kept, _last_distribution(phase_since))
         self.traffic.predict()
-        if "column" in self.view.marks:
+        if self.state.new_column_at is not None:
             self.traffic.add_column()
 
     # -------------------------------------------------------------------- parts
 
-    def _wait(self, step: Step) -> None:
-        self.view.waits_for = step.waits_for
-        until = self.clock.now() + step.seconds
+    def _note(self, what: str, detail: str = "") -> None:
+        self.timeline.note(self.clock.now(), what, detail)
+
+    def _wait(self, step: ScenarioStep) -> None:
+        self.state.waits_for = step.waits_for
+        deadline = self.clock.now() + step.seconds
         while True:
-            self._take()
-            self._look()
-            if step.done(self.view):
+            self._read_records()
+            self._update()
+            if step.done(self.state):
                 return
-            broken = self.scenario.breaks(self.view)
-            if broken:
-                raise Failed(broken)
-            if self.clock.now() >= until:
-                raise Failed(
+            failure = self.scenario.failure(self.state)
+            if failure:
+                raise ScenarioFailed(failure)
+            if self.clock.now() >= deadline:
+                raise ScenarioFailed(
                     f"Waited {step.seconds:.0f} s for {step.waits_for}; it did not come. "
-                    f"{self.system.log_file(step.log)} tells more."
+                    f"See {self.system.log_file(step.log)}."
                 )
 
-    def _take(self) -> None:
-        """Everything the log has now; waits a little when that is nothing."""
+    def _read_records(self) -> None:
+        """Read what the log has now; sleep briefly when there is nothing."""
         if self._messages is None:
             return
-        for message in itertools.islice(self._messages, MAX_AT_ONCE):
+        for message in itertools.islice(self._messages, MAX_RECORDS_PER_POLL):
             if message is None:
                 self.clock.sleep(POLL_SECONDS / 2)
                 return
             record = record_in(message.value)
             if record is None:
                 continue
-            self.story.add(record)
+            self.timeline.add(record)
             if isinstance(record, DriftVerdict):
-                self.view.marks.setdefault(f"seen:{record.record_id}", message.time)
+                self.state.verdict_seen_at.setdefault(record.record_id, message.time)
 
-    def _look(self, *, force: bool = False) -> None:
+    def _update(self, *, force: bool = False) -> None:
         now = self.clock.now()
-        self.view.now = now
-        if not force and now - self._looked < LOOK_SECONDS:
+        self.state.now = now
+        if not force and now - self._updated_at < UPDATE_SECONDS:
             return
-        self._looked = now
+        self._updated_at = now
         if self._traffic_started:
-            self.view.traffic = self.traffic.status() or self.view.traffic
-            self.view.seconds = self.traffic.seconds()
-        self.on_update(self.view)
+            self.state.traffic = self.traffic.status() or self.state.traffic
+            self.state.seconds = self.traffic.seconds()
+        self.on_update(self.state)
 
-    def _act(self, act: Act) -> None:
+    def _perform(self, action: StepAction) -> None:
         now = self.clock.now()
-        match act:
-            case Switch(phase=phase):
-                self.story.note(now, f"traffic becomes {phase}")
+        match action:
+            case SwitchTraffic(phase=phase):
+                self._note(f"traffic becomes {phase.replace('_', ' ')}")
                 self.traffic.switch(phase)
-            case Predict():
+            case StartPredictions():
+                self._note("clients send prediction requests")
                 self.traffic.predict()
-            case SlowDown(role=role, latency_ms=latency):
-                self.view.marks.setdefault("fault", now)
-                self.story.note(now, f"{role} answers {latency} ms late")
-                self.system.slow_down(role, latency)
+            case DelayServer(role=role, latency_ms=latency):
+                if self.state.delay_at is None:
+                    self.state.delay_at = now
+                self._note(f"{role} answers {latency} ms late")
+                self.system.delay_server(role, latency)
             case AddColumn():
-                self.view.marks.setdefault("column", now)
-                self.story.note(now, "events carry a new column")
+                self.state.new_column_at = now
+                self._note("events carry a new column")
                 self.traffic.add_column()
-            case Ask(action=action, reason=reason):
-                self._ask(action, reason)
-            case Accept(reason=reason):
-                offer = self.story.offer
-                if offer is None:
-                    raise Failed("There is no schema change to accept any more.")
-                self._ask("accept-schema", reason, offer.proposal_id, offer.digest)
+            case SendCommand(action=command, reason=reason):
+                self._send_command(command, reason)
+            case AcceptSchemaChange(reason=reason):
+                proposal = self.timeline.open_proposal
+                if proposal is None:
+                    raise ScenarioFailed("The schema proposal is no longer open.")
+                self._send_command(
+                    "accept-schema", reason, subject=proposal.proposal_id, digest=proposal.digest
+                )
 
-    def _ask(self, action: Action, reason: str, subject: str = "", digest: str = "") -> None:
-        now, model = self.clock.now(), self.story.model
-        self.story.note(now, f"a person asks: {action}", reason)
-        command = commands.command(
-            model, action, reason, at=now, subject=subject, digest=digest, who="demo"
+    def _send_command(
+        self, action: Action, reason: str, *, subject: str = "", digest: str = ""
+    ) -> None:
+        self._note(f"command sent: {action}", reason)
+        command = commands.new_command(
+            self.timeline.model,
+            action,
+            reason,
+            at=self.clock.now(),
+            subject=subject,
+            digest=digest,
+            who="demo",
         )
-        self.view.asked.append(command.record_id)
+        self.state.commands.append(command.record_id)
         self.system.log.append([command])
 
     def _drain(self) -> None:
+        """Stop the traffic and wait until every event is counted, at most `DRAIN_SECONDS`.
+
+        If events are still missing then, `checks.every_event_counted` fails and states how many.
+        """
         self.traffic.switch("stop")
-        self.view.waits_for = "the last windows to close"
-        until = self.clock.now() + DRAIN_SECONDS
-        settled = None
-        while self.clock.now() < until:
-            self._take()
-            self._look()
-            traffic = self.view.traffic
-            if traffic is not None and traffic.finished:
-                topic = self.system.contract.events_topic
-                self.view.offsets = sum(span.stop for span in self.system.log.spans(topic))
-                if self.story.accounts.offsets_read >= self.view.offsets:
-                    settled = settled or self.clock.now() + SETTLE_SECONDS
-                    if self.clock.now() >= settled:
-                        return
-        # Not accounted in time: the check says by how much.
+        self.state.waits_for = "the last windows to close"
+        deadline = self.clock.now() + DRAIN_SECONDS
+        all_read_at = None
+        while self.clock.now() < deadline:
+            self._read_records()
+            self._update()
+            traffic = self.state.traffic
+            if traffic is None or not traffic.finished:
+                continue
+            topic = self.system.contract.events_topic
+            self.state.end_offset = sum(span.stop for span in self.system.log.spans(topic))
+            if self.timeline.counts.offsets_read >= self.state.end_offset:
+                all_read_at = all_read_at or self.clock.now()
+                if self.clock.now() >= all_read_at + DEAD_LETTER_GRACE_SECONDS:
+                    return
 
-    def _checks(self) -> list[checks.Check]:
-        return [check(self.view) for check in self.scenario.checks]
-
-    def _say(self, what: str) -> None:
-        self.view.waits_for = what
-        self._look(force=True)
+    def _report_progress(self, waits_for: str) -> None:
+        self.state.waits_for = waits_for
+        self._update(force=True)

@@ -1,46 +1,47 @@
-"""The scenarios: what each does, what it waits for, and what it promises.
+"""The scenarios as data: what each one waits for, does and promises.
 
-A scenario is data. Each step says in words what it waits for, how long at most, and whose log to
-read when it does not come; `act` then changes the world. `breaks` ends a run at once when a promise
-can no longer be kept; `checks` are judged at the end, over everything.
+A step waits for a condition and then performs its actions. It states how long it waits at most and
+whose log explains a timeout. `Scenario.failure` ends a run early when a promise can no longer be
+kept; `Scenario.checks` are evaluated at the end.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import KW_ONLY, dataclass
 
-from deploy.demo import checks
-from deploy.demo.checks import Check
-from deploy.demo.control import Phase
-from deploy.demo.view import View
+from deploy.app.suggestion import did_you_mean
+from deploy.demo import checks, failures
+from deploy.demo.control import TrafficPhase
+from deploy.demo.names import SCENARIO_NAMES
+from deploy.demo.state import Check, DemoState
 from streaming.contracts.errors import NotFoundError
 from streaming.contracts.records import Action
 
 
 @dataclass(frozen=True, slots=True)
-class Switch:
-    """Change the traffic."""
+class SwitchTraffic:
+    """Change the phase of the traffic."""
 
-    phase: Phase
-
-
-@dataclass(frozen=True, slots=True)
-class Predict:
-    """Let the clients ask."""
+    phase: TrafficPhase
 
 
 @dataclass(frozen=True, slots=True)
-class SlowDown:
-    """Let a model server answer late."""
+class StartPredictions:
+    """Let the clients send prediction requests."""
+
+
+@dataclass(frozen=True, slots=True)
+class DelayServer:
+    """Delay the responses of a model server; 0 ends the delay."""
 
     role: str
     latency_ms: int
 
 
 @dataclass(frozen=True, slots=True)
-class Ask:
-    """Send a command, as a person would."""
+class SendCommand:
+    """Send a command in the name of a person."""
 
     action: Action
     reason: str
@@ -48,31 +49,34 @@ class Ask:
 
 @dataclass(frozen=True, slots=True)
 class AddColumn:
-    """Let events carry a column that nobody has announced."""
+    """Add an unannounced column to every event."""
 
 
 @dataclass(frozen=True, slots=True)
-class Accept:
-    """Accept the schema change that is proposed, as an engineer would."""
+class AcceptSchemaChange:
+    """Accept the open schema proposal."""
 
     reason: str
 
 
-Act = Switch | Predict | SlowDown | Ask | AddColumn | Accept
+StepAction = (
+    SwitchTraffic | StartPredictions | DelayServer | SendCommand | AddColumn | AcceptSchemaChange
+)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Step:
-    """Wait for something, then do something."""
+@dataclass(frozen=True, slots=True)
+class ScenarioStep:
+    """A condition to wait for, and the actions that follow."""
 
     waits_for: str
-    """Completes "waits for …"."""
-    done: Callable[[View], bool]
+    """Completes the sentence "waiting for …"."""
+    done: Callable[[DemoState], bool]
+    _: KW_ONLY
     seconds: float
-    """At most so long."""
+    """Longest wait; the run fails after it."""
     log: str
-    """The process whose log tells why it does not come."""
-    then: tuple[Act, ...] = ()
+    """Process whose log explains a timeout."""
+    actions: tuple[StepAction, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -81,118 +85,121 @@ class Scenario:
 
     name: str
     promise: str
-    steps: tuple[Step, ...]
-    breaks: Callable[[View], str]
-    """Why the run has failed already; empty while it has not."""
-    checks: tuple[Callable[[View], Check], ...]
+    steps: tuple[ScenarioStep, ...]
+    failure: Callable[[DemoState], str]
+    """Reason why the run has failed already; empty while it has not."""
+    checks: tuple[Callable[[DemoState], Check], ...]
 
 
-_BIRTH = (
-    Step(
-        waits_for="the first events in Kafka",
-        done=lambda view: view.traffic is not None and view.traffic.history_done,
+_BOOTSTRAP = (
+    ScenarioStep(
+        "the first events in Kafka",
+        lambda state: state.traffic is not None and state.traffic.history_done,
         seconds=60,
         log="demo-traffic",
     ),
-    Step(
-        waits_for="the first judged window",
-        done=lambda view: bool(view.story.verdicts),
+    ScenarioStep(
+        "the first judged window",
+        lambda state: bool(state.timeline.verdicts),
         seconds=180,
         log="flink-taskmanager",
     ),
-    Step(
-        waits_for="the initial retrain request",
-        done=lambda view: bool(view.story.requests),
+    ScenarioStep(
+        "the initial retrain request",
+        lambda state: bool(state.timeline.requests),
         seconds=120,
         log="daemon",
     ),
-    Step(
-        waits_for="version 1",
-        done=lambda view: 1 in view.story.versions,
+    ScenarioStep(
+        "version 1",
+        lambda state: 1 in state.timeline.versions,
         seconds=360,
         log="worker",
     ),
-    Step(
-        waits_for="version 1 to be live",
-        done=lambda view: view.story.promotion_of(1) is not None,
+    ScenarioStep(
+        "version 1 to be live",
+        lambda state: state.timeline.promotion_of(1) is not None,
         seconds=90,
         log="daemon",
-        then=(Predict(),),
+        actions=(StartPredictions(),),
     ),
-    Step(
-        waits_for="the first answers to clients",
-        done=lambda view: (
-            view.traffic is not None and view.traffic.requests - view.traffic.errors >= 50
+    ScenarioStep(
+        "the first responses to clients",
+        lambda state: (
+            state.traffic is not None and state.traffic.requests - state.traffic.errors >= 50
         ),
         seconds=60,
         log="envoy",
     ),
 )
+"""From an empty stack to version 1 that answers clients."""
 
 
-def _judged(count: int, version: int) -> Step:
-    return Step(
-        waits_for=f"{count} windows judged against version {version}'s reference",
-        done=lambda view: len(view.story.against(version)) >= count,
+def _judged_windows(count: int, version: int, *actions: StepAction) -> ScenarioStep:
+    return ScenarioStep(
+        f"{count} window{'s' * (count > 1)} judged against version {version}'s reference",
+        lambda state: len(state.timeline.judged_against(version)) >= count,
         seconds=60 + 15 * count,
         log="flink-taskmanager",
+        actions=actions,
     )
 
 
-def _with(step: Step, *then: Act) -> Step:
-    return Step(
-        waits_for=step.waits_for, done=step.done, seconds=step.seconds, log=step.log, then=then
+def _quality(outcome: str, version: int, count: int, *actions: StepAction) -> ScenarioStep:
+    return ScenarioStep(
+        f"{outcome} quality of version {version}",
+        lambda state: len(state.timeline.quality_of(version, outcome)) >= count,
+        seconds=150,
+        log="labels",
+        actions=actions,
     )
 
 
-def _request(seconds: float) -> Step:
-    return Step(
-        waits_for="the retrain request",
-        done=lambda view: bool(view.story.retrains),
+def _retrain_request(seconds: float) -> ScenarioStep:
+    return ScenarioStep(
+        "the retrain request",
+        lambda state: bool(state.timeline.retrains),
         seconds=seconds,
         log="daemon",
     )
 
 
-def _version_two(*then: Act) -> Step:
-    return Step(
-        waits_for="version 2",
-        done=lambda view: 2 in view.story.versions,
+def _version_two(*actions: StepAction) -> ScenarioStep:
+    return ScenarioStep(
+        "version 2",
+        lambda state: 2 in state.timeline.versions,
         seconds=420,
         log="worker",
-        then=then,
+        actions=actions,
     )
 
 
-def _promotion() -> Step:
-    return Step(
-        waits_for="the promotion of version 2",
-        done=lambda view: view.story.promotion_of(2) is not None,
+def _second_version(seconds: float) -> tuple[ScenarioStep, ...]:
+    """From a retrain request within `seconds` to windows judged against version 2."""
+    promotion = ScenarioStep(
+        "the promotion of version 2",
+        lambda state: state.timeline.promotion_of(2) is not None,
         seconds=330,
         log="daemon",
     )
-
-
-def _second_version(seconds: float) -> tuple[Step, ...]:
-    """From a retrain that is asked for within `seconds` to windows judged against its version."""
-    return _request(seconds), _version_two(), _promotion(), _judged(3, 2)
+    return _retrain_request(seconds), _version_two(), promotion, _judged_windows(3, 2)
 
 
 SHIFT = Scenario(
     name="shift",
-    promise="A shift leads to one retrain, and version 2 goes live without a client noticing.",
+    promise="A shift leads to one retrain, and version 2 goes live without a client error.",
     steps=(
-        *_BIRTH,
-        _with(_judged(3, 1), Switch("shifted")),
-        Step(
-            waits_for="a drifted window",
-            done=lambda view: any(v.outcome == "drifted" for v in view.story.verdicts),
+        *_BOOTSTRAP,
+        _judged_windows(3, 1, SwitchTraffic("shifted")),
+        ScenarioStep(
+            "a drifted window",
+            lambda state: any(v.outcome == "drifted" for v in state.timeline.verdicts),
             seconds=120,
             log="flink-taskmanager",
         ),
         *_second_version(180),
     ),
-    breaks=checks.broken_loop,
+    failure=failures.fails_shift,
     checks=(
         checks.no_alarm_before_shift,
         checks.suspected_then_drifted,
@@ -202,37 +209,22 @@ SHIFT = Scenario(
         checks.promoted,
         checks.no_client_error,
         checks.stable_afterwards,
-        checks.accounted,
+        checks.every_event_counted,
     ),
 )
 
 CONCEPT = Scenario(
     name="concept",
-    promise="The trips stand still, tips change their meaning: labels tell, one retrain follows.",
+    promise="Inputs are unchanged but the label relationship shifts; late labels reveal concept "
+    "drift and one retrain follows.",
     steps=(
-        *_BIRTH,
-        Step(
-            waits_for="stable quality of version 1",
-            done=lambda view: len(view.story.judged(1, "stable")) >= 2,
-            seconds=150,
-            log="labels",
-            then=(Switch("turned"),),
-        ),
-        Step(
-            waits_for="degraded quality",
-            done=lambda view: bool(view.story.judged(1, "degraded")),
-            seconds=150,
-            log="labels",
-        ),
+        *_BOOTSTRAP,
+        _quality("stable", 1, 2, SwitchTraffic("concept_shift")),
+        _quality("degraded", 1, 1),
         *_second_version(180),
-        Step(
-            waits_for="stable quality of version 2",
-            done=lambda view: bool(view.story.judged(2, "stable")),
-            seconds=150,
-            log="labels",
-        ),
+        _quality("stable", 2, 1),
     ),
-    breaks=checks.broken_concept,
+    failure=failures.fails_concept,
     checks=(
         checks.no_drift_alarm,
         checks.concept_found,
@@ -242,107 +234,109 @@ CONCEPT = Scenario(
         checks.promoted,
         checks.no_client_error,
         checks.stable_afterwards,
-        checks.good_again,
-        checks.accounted,
+        checks.stable_quality_again,
+        checks.every_event_counted,
     ),
 )
 
 QUIET_WINDOWS = 20
+"""Number of windows in `quiet`."""
 
 QUIET = Scenario(
     name="quiet",
     promise=f"{QUIET_WINDOWS} windows of ordinary traffic raise no alarm and no retrain.",
-    steps=(*_BIRTH, _judged(QUIET_WINDOWS, 1)),
-    breaks=checks.broken_peace,
-    checks=(checks.no_alarm, checks.no_retrain, checks.accounted),
+    steps=(*_BOOTSTRAP, _judged_windows(QUIET_WINDOWS, 1)),
+    failure=failures.fails_quiet,
+    checks=(checks.no_alarm, checks.no_retrain, checks.every_event_counted),
 )
 
 SLOW_CANARY = Scenario(
     name="slow-canary",
-    promise="A canary that answers 300 ms late is rolled back and no client sees an error.",
+    promise="A canary that answers 300 ms late is rolled back, and no client receives an error.",
     steps=(
-        *_BIRTH,
-        _judged(1, 1),
-        Step(
-            waits_for="version 1 to have settled",
-            done=lambda view: view.story.settled,
+        *_BOOTSTRAP,
+        _judged_windows(1, 1),
+        ScenarioStep(
+            "version 1's rollout to end",
+            lambda state: state.timeline.rollout_idle,
             seconds=90,
             log="daemon",
-            then=(Ask("retrain", "The demonstration wants a second version."),),
+            actions=(SendCommand("retrain", "The demonstration wants a second version."),),
         ),
-        _request(60),
-        _version_two(SlowDown("canary", 300)),
-        Step(
-            waits_for="a request to the canary",
-            done=lambda view: any(status.weight > 0 for status in view.story.rollout_of(2)),
+        _retrain_request(60),
+        _version_two(DelayServer("canary", 300)),
+        ScenarioStep(
+            "a request to the canary",
+            lambda state: any(status.weight > 0 for status in state.timeline.rollout_of(2)),
             seconds=120,
             log="daemon",
         ),
-        Step(
-            waits_for="the rollback of version 2",
-            done=lambda view: view.story.rolled_back(2) is not None,
+        ScenarioStep(
+            "the rollback of version 2",
+            lambda state: state.timeline.rolled_back_at(2) is not None,
             seconds=330,
             log="daemon",
-            then=(SlowDown("canary", 0),),
+            actions=(DelayServer("canary", 0),),
         ),
     ),
-    breaks=checks.broken_rollback,
+    failure=failures.fails_slow_canary,
     checks=(
         checks.rolled_back,
-        checks.back_in_time,
+        checks.rolled_back_in_time,
         checks.no_client_error,
-        checks.accounted,
+        checks.every_event_counted,
     ),
 )
 
 BROKEN_WINDOWS = 6
+"""Number of windows with a broken producer in `broken-schema`."""
 
 BROKEN_SCHEMA = Scenario(
     name="broken-schema",
-    promise="A careless producer fills the dead letters, not the training data.",
+    promise="A broken producer fills the dead letters, not the training data.",
     steps=(
-        *_BIRTH,
-        _with(_judged(3, 1), Switch("broken")),
-        Step(
-            waits_for=f"{BROKEN_WINDOWS} windows of broken traffic",
-            done=lambda view: checks.windows_since(view, view.broken_at) >= BROKEN_WINDOWS,
+        *_BOOTSTRAP,
+        _judged_windows(3, 1, SwitchTraffic("broken")),
+        ScenarioStep(
+            f"{BROKEN_WINDOWS} windows of broken traffic",
+            lambda state: checks.windows_since(state, state.broken_at) >= BROKEN_WINDOWS,
             seconds=150,
             log="flink-taskmanager",
-            then=(Switch("ordinary"),),
+            actions=(SwitchTraffic("ordinary"),),
         ),
     ),
-    breaks=checks.broken_schema_trained,
+    failure=failures.fails_broken_schema,
     checks=(
         checks.every_bad_record_explained,
-        checks.anomalies_seen,
+        checks.anomalies_named,
         checks.no_retrain,
-        checks.accounted,
+        checks.every_event_counted,
     ),
 )
 
 NEW_COLUMN = Scenario(
     name="new-column",
-    promise="A column that nobody announced becomes a schema version of job and retrain alike.",
+    promise="An unannounced column becomes a schema version that stream job and retrain share.",
     steps=(
-        *_BIRTH,
-        _with(_judged(3, 1), AddColumn()),
-        Step(
-            waits_for="a proposed change of the schema",
-            done=lambda view: view.story.offer is not None,
+        *_BOOTSTRAP,
+        _judged_windows(3, 1, AddColumn()),
+        ScenarioStep(
+            "a proposed change of the schema",
+            lambda state: state.timeline.open_proposal is not None,
             seconds=120,
             log="daemon",
-            then=(Accept("The meters report tolls now."),),
+            actions=(AcceptSchemaChange("The meters report tolls now."),),
         ),
-        Step(
-            waits_for="two windows held against version 2 of the schema",
-            done=lambda view: len(view.story.held_against(2)) >= 2,
+        ScenarioStep(
+            "two windows validated against version 2 of the schema",
+            lambda state: len(state.timeline.validated_against(2)) >= 2,
             seconds=90,
             log="flink-taskmanager",
-            then=(Ask("retrain", "The schema has a new version."),),
+            actions=(SendCommand("retrain", "The schema has a new version."),),
         ),
         *_second_version(60),
     ),
-    breaks=checks.broken_column,
+    failure=failures.fails_new_column,
     checks=(
         checks.column_named,
         checks.column_accepted,
@@ -351,7 +345,7 @@ NEW_COLUMN = Scenario(
         checks.one_retrain,
         checks.promoted,
         checks.no_client_error,
-        checks.accounted,
+        checks.every_event_counted,
     ),
 )
 
@@ -362,13 +356,15 @@ SCENARIOS: dict[str, Scenario] = {
 
 
 def scenario_named(name: str) -> Scenario:
-    """The scenario.
+    """Look a scenario up.
 
     Raises
     ------
     NotFoundError
-        When there is none of that name.
+        When there is no scenario of that name.
     """
-    if name not in SCENARIOS:
-        raise NotFoundError(f"There is no scenario {name!r}; known: {', '.join(SCENARIOS)}.")
-    return SCENARIOS[name]
+    if name in SCENARIOS:
+        return SCENARIOS[name]
+    known = ", ".join(SCENARIO_NAMES)
+    hint = did_you_mean(name, SCENARIO_NAMES)
+    raise NotFoundError(f"There is no scenario {name!r}; known: {known}.{hint}")

@@ -1,9 +1,8 @@
-"""The change of the world that the demonstration is about.
+"""The distribution shift of the demonstration.
 
-Prices rise, trips grow longer, cash gives way to cards, and tipping turns round: card payers now
-tip on long trips instead of short ones, and cash payers tip at night. Generated and replayed
-trips go through the same function, so a model that learned the old world is wrong in the same
-way on both.
+Fares rise, trips grow longer, cards replace cash, and tipping reverses: card payers tip on long
+trips instead of short ones, and cash payers tip at night. Generated and replayed trips are
+transformed by the same functions, so a model of the ordinary distribution fails on both alike.
 """
 
 from __future__ import annotations
@@ -20,13 +19,13 @@ FARE_PLUS = 3.0
 """Dollars added to every fare after the factor."""
 MILES_FACTOR = 2.2
 MILES_PLUS = 1.0
-"""Miles added to every trip after the factor; also to those whose meter said 0."""
+"""Miles added to every trip after the factor, including trips with a recorded distance of 0."""
 CASH_TO_CARD = 0.45
-"""Share of the cash payers who now pay by card."""
+"""Share of the cash payers who pay by card after the shift."""
 
 
 def shift(trips: Trips, rng: np.random.Generator) -> Trips:
-    """The same trips in the changed world; input and result share no array that changed.
+    """The same trips under the shifted distribution; the input is not modified.
 
     >>> from deploy.demo.trips import generate
     >>> rng = np.random.default_rng(2)
@@ -46,13 +45,13 @@ def shift(trips: Trips, rng: np.random.Generator) -> Trips:
     return Trips(columns, _changed_tips(columns, rng))
 
 
-def turn(trips: Trips, rng: np.random.Generator) -> Trips:
-    """The same trips, and tips as in the changed world: only their meaning has changed.
+def concept_shift(trips: Trips, rng: np.random.Generator) -> Trips:
+    """The same trips with tips as after the shift: only the label relationship changes.
 
     >>> from deploy.demo.trips import generate
     >>> rng = np.random.default_rng(2)
     >>> before = generate(rng, 4000)
-    >>> after = turn(before, rng)
+    >>> after = concept_shift(before, rng)
     >>> after.columns is before.columns, bool((after.big != before.big).mean() > 0.3)
     (True, True)
     """
@@ -67,7 +66,7 @@ def _changed_tips(columns: Mapping[str, NDArray[np.generic]], rng: np.random.Gen
 
 
 def big_tip_chance(miles: Numbers, hour: Numbers, cards: NDArray[np.bool_]) -> Numbers:
-    """Chance of a big tip in the changed world.
+    """Probability of a big tip after the shift.
 
     Parameters
     ----------

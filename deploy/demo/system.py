@@ -1,8 +1,8 @@
-"""What the demonstration asks of the stack it runs on.
+"""Ports of the demonstration: the stack it runs on, and the traffic process.
 
-`deploy.app.deployment` implements it for the embedded stack; the tests do it in memory. The demonstration
-uses nothing that a user could not: the log, the splitter's address, and the fault file of the
-embedded model server.
+`deploy.demo.embedded` implements `DemoSystem` on the embedded stack, the tests implement it in
+memory. The demonstration uses only what users can use too: the record log, the address of the
+traffic router, and the fault file of the embedded model server.
 """
 
 from __future__ import annotations
@@ -12,34 +12,33 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
-from deploy.demo.control import Phase, Second, TrafficConfig, TrafficStatus
+from deploy.demo.control import Second, TrafficConfig, TrafficPhase, TrafficStatus
 from streaming.contracts.log import RecordLog
 from streaming.contracts.model import ModelContract
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Addresses:
-    """Where things answer; an empty one is not there."""
+    """Addresses of the stack; an empty one does not exist."""
 
     bootstrap: str
     """Kafka, ``host:port``."""
     envoy: str
-    """``http://host:port`` of the splitter."""
+    """Envoy, which serves predictions: ``http://host:port``."""
     prometheus: str = ""
     flink: str = ""
-    console: str = ""
     predictions_topic: str = ""
-    """Where the clients write what they were answered; empty = nowhere."""
+    """Topic of the served predictions; empty = they are not written."""
     metrics_port: int = 0
-    """Port for the traffic's own counters; 0 = none."""
+    """Port of the traffic process's own counters; 0 = none."""
 
 
 class DemoSystem(Protocol):
-    """A whole stack, from nothing to running and back."""
+    """A whole stack that can be started and stopped."""
 
     @property
     def contract(self) -> ModelContract:
-        """The model that is shown."""
+        """The model of the demonstration."""
 
     @property
     def log(self) -> RecordLog:
@@ -47,42 +46,42 @@ class DemoSystem(Protocol):
 
     @property
     def addresses(self) -> Addresses:
-        """Where things answer."""
+        """Addresses of the stack."""
 
-    def up(self, say: Callable[[str], None]) -> None:
-        """Start every process and create every topic, with an empty log and no model live.
+    def up(self, on_progress: Callable[[str], None]) -> None:
+        """Start every process and create every topic, with an empty log and no live model.
 
-        Returns when all of them are ready; the stream job is not submitted yet. `say` is told
-        what is being waited for.
+        Returns when all processes are ready; the stream job is not submitted yet. `on_progress`
+        receives what is being waited for.
         """
 
     def submit_job(self) -> str:
-        """Start the stream job from the topic's beginning; returns its id."""
+        """Start the stream job from the beginning of the topic and return its id."""
 
-    def slow_down(self, role: str, latency_ms: int) -> None:
-        """Let the model server of `role` answer so much later, at once; 0 heals it."""
+    def delay_server(self, role: str, latency_ms: int) -> None:
+        """Delay the responses of the model server of `role`, at once; 0 ends the delay."""
 
     def log_file(self, process: str) -> Path:
-        """Where the process writes: ``daemon``, ``worker``, ``flink-taskmanager``, …"""
+        """Log file of a process: ``daemon``, ``worker``, ``flink-taskmanager``, …"""
 
     def down(self) -> None:
         """Stop every process."""
 
 
 class TrafficControl(Protocol):
-    """The traffic process as the runner sees it."""
+    """The traffic process as the runner uses it."""
 
-    def start(self, config: TrafficConfig, phase: Phase = "ordinary") -> None:
-        """Start it; an earlier one has ended."""
+    def start(self, config: TrafficConfig, phase: TrafficPhase = "ordinary") -> None:
+        """Start the process; an earlier one must have ended."""
 
-    def switch(self, phase: Phase) -> None:
-        """Change the world; ``stop`` ends the process."""
+    def switch(self, phase: TrafficPhase) -> None:
+        """Change the phase; ``stop`` ends the process."""
 
     def predict(self) -> None:
-        """Let the clients ask from now on."""
+        """Let the clients send prediction requests from now on."""
 
     def add_column(self) -> None:
-        """Let every event carry a column that nobody has announced, from now on."""
+        """Add an unannounced column to every event from now on."""
 
     def status(self) -> TrafficStatus | None:
         """The newest status; None when there is none yet.
@@ -94,4 +93,4 @@ class TrafficControl(Protocol):
         """
 
     def seconds(self) -> list[Second]:
-        """All finished seconds of client traffic, oldest first."""
+        """All complete seconds of client traffic, oldest first."""

@@ -1,7 +1,8 @@
-"""What has happened so far, put together from the records as they come.
+"""Collects one model's records in the order of their arrival.
 
-`Story.add` takes each record once (a replay after a crash repeats ids) and keeps what the
-screen, the checks and the report need. Nothing here waits, reads or decides.
+`RecordTimeline.add` accepts each record once, because a replay after a crash repeats records with
+the same id. It keeps what the screen, the checks, the charts and the report need. It does no I/O
+and makes no decisions.
 """
 
 from __future__ import annotations
@@ -9,7 +10,8 @@ from __future__ import annotations
 from collections import Counter
 from dataclasses import dataclass, field
 
-from deploy.demo.report import Moment
+from deploy.demo.report import TimelineEntry
+from serving.state import Phase
 from streaming.contracts import topics
 from streaming.contracts.records import (
     ALARMED,
@@ -31,7 +33,7 @@ from streaming.contracts.records import (
     WindowSummary,
 )
 
-FOLLOWED: tuple[str, ...] = tuple(
+FOLLOWED_TOPICS: tuple[str, ...] = tuple(
     topic.name
     for topic in (
         topics.WINDOW_STATISTICS,
@@ -51,11 +53,11 @@ FOLLOWED: tuple[str, ...] = tuple(
         topics.SCHEMA_VERSIONS,
     )
 )
-"""The topics a demonstration listens to."""
+"""The topics that a demonstration reads."""
 
 
 @dataclass(slots=True)
-class Accounts:
+class EventCounts:
     """Sums over the window summaries."""
 
     accepted: int = 0
@@ -65,18 +67,19 @@ class Accounts:
 
 
 @dataclass(slots=True, kw_only=True)
-class Story:
-    """Everything one model's records have told since `started_at`."""
+class RecordTimeline:
+    """All records of one model since `started_at`."""
 
     model: str
     started_at: float
-    timeline: list[Moment] = field(default_factory=list)
-    accounts: Accounts = field(default_factory=Accounts)
+    entries: list[TimelineEntry] = field(default_factory=list)
+    """Readable events, in the order in which they became known."""
+    counts: EventCounts = field(default_factory=EventCounts)
     verdicts: list[DriftVerdict] = field(default_factory=list)
     quality: list[QualityVerdict] = field(default_factory=list)
     """Realised verdicts on the version that was live."""
     estimates: list[QualityVerdict] = field(default_factory=list)
-    """What was said of the live version's predictions before their labels came."""
+    """Estimated verdicts on the live version, made before its labels arrived."""
     requests: list[RetrainRequest] = field(default_factory=list)
     progress: dict[str, list[RetrainProgress]] = field(default_factory=dict)
     failures: list[RetrainFailure] = field(default_factory=list)
@@ -84,42 +87,80 @@ class Story:
     canary: list[CanaryVerdict] = field(default_factory=list)
     rollouts: list[RolloutStatus] = field(default_factory=list)
     promotions: list[Promotion] = field(default_factory=list)
-    answers: dict[str, CommandReply] = field(default_factory=dict)
+    replies: dict[str, CommandReply] = field(default_factory=dict)
     schema: list[SchemaVerdict] = field(default_factory=list)
     schema_versions: dict[int, SchemaVersion] = field(default_factory=dict)
     proposals: dict[str, SchemaProposal] = field(default_factory=dict)
-    """Each in its newest state."""
-    dead: Counter[str] = field(default_factory=Counter)
-    """Dead letters by reason."""
-    _seen: set[str] = field(default_factory=set)
-    _dead_seen: set[tuple[str, int, int]] = field(default_factory=set)
+    """Schema proposals by id, each in its newest state."""
+    dead_letters: Counter[str] = field(default_factory=Counter)
+    """Number of dead letters by reason."""
+    _known_ids: set[str] = field(default_factory=set)
+    _known_dead: set[tuple[str, int, int]] = field(default_factory=set)
 
     def note(self, at: float, what: str, detail: str = "") -> None:
-        """Put something on the timeline."""
-        self.timeline.append(
-            Moment(at_seconds=round(at - self.started_at, 3), what=what, detail=detail)
+        """Append a readable event."""
+        self.entries.append(
+            TimelineEntry(at_seconds=round(at - self.started_at, 3), what=what, detail=detail)
         )
 
     def add(self, record: AnyRecord) -> None:
-        """Take in one record; a known id or another model's changes nothing."""
+        """Add one record; records of other models and repeated ids are ignored."""
         if record.model != self.model:
             return
         if isinstance(record, DeadLetter):
-            self._dead_letter(record)
-            return
-        if record.record_id in self._seen:
-            return
-        self._seen.add(record.record_id)
-        self._take(record)
+            self._add_dead_letter(record)
+        elif record.record_id not in self._known_ids:
+            self._known_ids.add(record.record_id)
+            self._add(record)
 
-    def _take(self, record: AnyRecord) -> None:
+    def _add(self, record: AnyRecord) -> None:
         match record:
             case WindowSummary():
-                self._account(record)
+                self.counts.accepted += record.accepted
+                self.counts.dead_letters += record.dead_letters
+                self.counts.late += record.late
+                self.counts.offsets_read += record.offsets_read
             case DriftVerdict():
-                self._verdict(record)
+                self._add_drift_verdict(record)
             case QualityVerdict():
-                self._quality(record)
+                self._add_quality_verdict(record)
+            case RetrainRequest() | RetrainProgress() | RetrainFailure() | ModelVersion():
+                self._add_retrain(record)
+            case CanaryVerdict() | RolloutStatus() | Promotion():
+                self._add_rollout(record)
+            case SchemaVerdict() | SchemaProposal() | SchemaVersion():
+                self._add_schema(record)
+            case CommandReply():
+                self.replies[record.command_id] = record
+
+    def _add_drift_verdict(self, verdict: DriftVerdict) -> None:
+        previous = self.verdicts[-1].outcome if self.verdicts else ""
+        self.verdicts.append(verdict)
+        if verdict.outcome != previous:
+            at = max(verdict.window_end, self.started_at)
+            version = verdict.reference_version
+            against = f" against version {version}" if version else ""
+            self.note(at, f"windows {verdict.outcome}{against}", verdict.reason)
+
+    def _add_quality_verdict(self, verdict: QualityVerdict) -> None:
+        if not verdict.live:
+            return
+        if verdict.stage == "estimated":
+            self.estimates.append(verdict)
+            return
+        previous = self.quality[-1] if self.quality else None
+        self.quality.append(verdict)
+        if previous is None or (previous.version, previous.outcome) != (
+            verdict.version,
+            verdict.outcome,
+        ):
+            what = f"quality of version {verdict.version} {verdict.outcome}"
+            self.note(verdict.at, what, verdict.reason)
+
+    def _add_retrain(
+        self, record: RetrainRequest | RetrainProgress | RetrainFailure | ModelVersion
+    ) -> None:
+        match record:
             case RetrainRequest():
                 self.requests.append(record)
                 self.note(record.at, f"retrain requested ({record.cause})", record.reason)
@@ -132,67 +173,32 @@ class Story:
                 self.versions[record.version] = record
                 blessed = "blessed" if record.blessed else "not blessed"
                 self.note(record.at, f"version {record.version} {blessed}", record.reason)
+
+    def _add_rollout(self, record: CanaryVerdict | RolloutStatus | Promotion) -> None:
+        match record:
             case CanaryVerdict():
-                self._canary(record)
+                last = self.canary[-1] if self.canary else None
+                self.canary.append(record)
+                if last is None or (last.rollout_id, last.step, last.outcome) != (
+                    record.rollout_id,
+                    record.step,
+                    record.outcome,
+                ):
+                    what = f"canary {record.outcome} at {record.weight} %"
+                    self.note(record.at, what, record.reason)
             case RolloutStatus():
-                self._rollout(record)
+                status = self.rollouts[-1] if self.rollouts else None
+                self.rollouts.append(record)
+                if status is None or (status.phase, status.weight) != (record.phase, record.weight):
+                    what = f"rollout of version {record.version} {record.phase}"
+                    weight = f" at {record.weight} %" if record.weight else ""
+                    self.note(record.at, f"{what}{weight}", record.reason)
             case Promotion():
                 self.promotions.append(record)
-                self.note(record.at, f"version {record.version} {record.change}", record.reason)
-            case SchemaVerdict() | SchemaProposal() | SchemaVersion():
-                self._schema(record)
-            case CommandReply():
-                self.answers[record.to] = record
+                change = "live" if record.change == "initial" else record.change
+                self.note(record.at, f"version {record.version} {change}", record.reason)
 
-    def _account(self, summary: WindowSummary) -> None:
-        self.accounts.accepted += summary.accepted
-        self.accounts.dead_letters += summary.dead_letters
-        self.accounts.late += summary.late
-        self.accounts.offsets_read += summary.offsets_read
-
-    def _verdict(self, verdict: DriftVerdict) -> None:
-        previous = self.verdicts[-1].outcome if self.verdicts else ""
-        self.verdicts.append(verdict)
-        if verdict.outcome != previous:
-            self.note(
-                max(verdict.window_end, self.started_at),
-                f"windows {verdict.outcome}",
-                verdict.reason,
-            )
-
-    def _quality(self, verdict: QualityVerdict) -> None:
-        if not verdict.live:
-            return
-        if verdict.stage == "estimated":
-            self.estimates.append(verdict)
-            return
-        previous = self.quality[-1] if self.quality else None
-        self.quality.append(verdict)
-        before = (previous.version, previous.outcome) if previous else None
-        if before != (verdict.version, verdict.outcome):
-            what = f"quality of version {verdict.version} {verdict.outcome}"
-            self.note(verdict.at, what, verdict.reason)
-
-    def _canary(self, verdict: CanaryVerdict) -> None:
-        before = self.canary[-1] if self.canary else None
-        self.canary.append(verdict)
-        same = before is not None and (before.rollout_id, before.step, before.outcome) == (
-            verdict.rollout_id,
-            verdict.step,
-            verdict.outcome,
-        )
-        if not same:
-            what = f"canary {verdict.outcome} at {verdict.weight} %"
-            self.note(verdict.at, what, verdict.reason)
-
-    def _rollout(self, status: RolloutStatus) -> None:
-        before = self.rollouts[-1] if self.rollouts else None
-        self.rollouts.append(status)
-        if before is None or (before.phase, before.weight) != (status.phase, status.weight):
-            what = f"rollout of version {status.version} {status.phase} at {status.weight} %"
-            self.note(status.at, what, status.reason)
-
-    def _schema(self, record: SchemaVerdict | SchemaProposal | SchemaVersion) -> None:
+    def _add_schema(self, record: SchemaVerdict | SchemaProposal | SchemaVersion) -> None:
         match record:
             case SchemaVerdict():
                 previous = self.schema[-1].outcome if self.schema else "conforms"
@@ -207,38 +213,38 @@ class Story:
                 self.schema_versions[record.version] = record
                 self.note(record.at, f"schema version {record.version}", record.reason)
 
-    def _dead_letter(self, letter: DeadLetter) -> None:
-        where = (letter.topic, letter.partition, letter.offset)
-        if where not in self._dead_seen:
-            self._dead_seen.add(where)
-            self.dead[letter.reason] += 1
+    def _add_dead_letter(self, record: DeadLetter) -> None:
+        position = (record.topic, record.partition, record.offset)
+        if position not in self._known_dead:
+            self._known_dead.add(position)
+            self.dead_letters[record.reason] += 1
 
-    # ---------------------------------------------------------------- questions
+    # ------------------------------------------------------------------ queries
 
     @property
     def live(self) -> int:
-        """The version that is live; 0 when there is none."""
+        """The live version; 0 when there is none."""
         return self.promotions[-1].version if self.promotions else 0
 
     @property
-    def settled(self) -> bool:
-        """Whether no rollout is under way, as far as anybody has said."""
-        return not self.rollouts or self.rollouts[-1].phase == "idle"
+    def rollout_idle(self) -> bool:
+        """Whether no rollout is under way, by the newest rollout status."""
+        return not self.rollouts or self.rollouts[-1].phase == Phase.IDLE
 
     @property
     def retrains(self) -> list[RetrainRequest]:
-        """Requests but the initial one."""
+        """All retrain requests except the initial one."""
         return [request for request in self.requests if request.cause != "initial"]
 
     @property
-    def offer(self) -> SchemaProposal | None:
+    def open_proposal(self) -> SchemaProposal | None:
         """The schema change that awaits a decision."""
-        opened = [one for one in self.proposals.values() if one.state == "open"]
-        return opened[-1] if opened else None
+        proposals = [p for p in self.proposals.values() if p.state == "open"]
+        return proposals[-1] if proposals else None
 
-    def held_against(self, schema_version: int) -> list[SchemaVerdict]:
-        """The verdicts of windows that were held against this version of the schema."""
-        return [one for one in self.schema if one.schema_version == schema_version]
+    def validated_against(self, schema_version: int) -> list[SchemaVerdict]:
+        """Schema verdicts that used this version of the schema."""
+        return [v for v in self.schema if v.schema_version == schema_version]
 
     def promotion_of(self, version: int) -> Promotion | None:
         """The promotion that made `version` live."""
@@ -248,18 +254,18 @@ class Story:
         return None
 
     def version_of(self, request_id: str) -> ModelVersion | None:
-        """What a request led to."""
+        """The version that a retrain request produced."""
         for version in self.versions.values():
             if version.request_id == request_id:
                 return version
         return None
 
-    def against(self, version: int) -> list[DriftVerdict]:
-        """The verdicts that used the reference of `version`."""
+    def judged_against(self, version: int) -> list[DriftVerdict]:
+        """Drift verdicts that used the reference of `version`."""
         return [verdict for verdict in self.verdicts if verdict.reference_version == version]
 
-    def judged(self, version: int, outcome: str) -> list[QualityVerdict]:
-        """The realised verdicts on `version` with this outcome."""
+    def quality_of(self, version: int, outcome: str) -> list[QualityVerdict]:
+        """Realised quality verdicts on `version` with this outcome."""
         return [v for v in self.quality if v.version == version and v.outcome == outcome]
 
     def alarms(self, *, until: float = float("inf")) -> list[DriftVerdict]:
@@ -271,26 +277,28 @@ class Story:
         ]
 
     def rollout_of(self, version: int) -> list[RolloutStatus]:
-        """Every status about `version`, oldest first."""
+        """All rollout statuses of `version`, oldest first."""
         return [status for status in self.rollouts if status.version == version]
 
-    def rolled_back(self, version: int) -> float | None:
-        """When the rollout of `version` had gone back to its champion; None while it has not."""
-        statuses = self.rollout_of(version)
-        going = [status for status in statuses if status.phase == "rolling-back"]
-        if not going:
+    def rolled_back_at(self, version: int) -> float | None:
+        """Time at which the rollback of `version` to its champion was complete; else None."""
+        rollbacks = [s for s in self.rollout_of(version) if s.phase == Phase.ROLLING_BACK]
+        if not rollbacks:
             return None
-        later = [s for s in self.rollouts if s.at >= going[0].at and s.phase != "rolling-back"]
+        later = [
+            s for s in self.rollouts if s.at >= rollbacks[0].at and s.phase != Phase.ROLLING_BACK
+        ]
         return later[0].at if later and self.live != version else None
 
     def rollout_span(self, version: int, now: float) -> tuple[float, float] | None:
-        """From the version's appearance to the end of its rollout (`now` while it goes on)."""
-        made = self.versions.get(version)
-        if made is None:
+        """From the creation of `version` to the end of its rollout, or to `now` while it runs."""
+        model_version = self.versions.get(version)
+        if model_version is None:
             return None
         promotion = self.promotion_of(version)
-        back = self.rolled_back(version)
-        if promotion is None and back is None:
-            return made.at, now
-        told = [status.at for status in self.rollout_of(version)]
-        return made.at, max([*told, promotion.at if promotion else 0.0, back or 0.0])
+        rolled_back = self.rolled_back_at(version)
+        if promotion is None and rolled_back is None:
+            return model_version.at, now
+        times = [status.at for status in self.rollout_of(version)]
+        end = max([*times, promotion.at if promotion else 0.0, rolled_back or 0.0])
+        return model_version.at, end

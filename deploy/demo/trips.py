@@ -1,9 +1,9 @@
-"""Taxi trips made up by a seeded generator: the demonstration's ordinary world.
+"""Generator of taxi trips: the demonstration's ordinary distribution.
 
-The shapes are fitted by eye to Chicago's public taxi trips (fares that start at 3.25 and grow by
-mile and minute, log-normal distances, a quarter of the meters that report no distance, many
-missing companies and tracts); no row of that data is in here. Tips follow payment, distance,
-hour and company closely enough that a model has something to learn.
+The marginal distributions are fitted by eye to Chicago's public taxi trips: fares start at 3.25 and
+grow by mile and minute, distances are log-normal, a quarter of the meters report no distance, and
+many companies and tracts are missing. No row of that data is included. Tips depend on payment,
+distance, hour and company closely enough for a model to learn.
 """
 
 from __future__ import annotations
@@ -74,16 +74,16 @@ _COMPANIES = np.array(
 _COMPANY_SHARES = (0.343, 0.35, 0.11, 0.075, 0.06, 0.037, 0.016, 0.009)
 _HOURS = np.array([4, 4, 3, 2, 1, 1, 1, 2, 4, 4, 5, 4, 5, 5, 5, 5, 5, 6, 6, 7, 6, 6, 6, 5], float)
 _FIRST_DAY = 1_357_000_000
-"""The fares' own time stamps begin in 2013; they stay a feature that nobody judges."""
+"""Start of the range of `trip_start_timestamp` (2013), a feature without drift tests."""
 
 
 @dataclass(frozen=True, slots=True)
 class Trips:
-    """Columns of equal length: floats with NaN for missing, objects with None for missing text."""
+    """Columns of equal length: floats with NaN for missing values, text with None."""
 
     columns: Mapping[str, NDArray[np.generic]]
     tips: Numbers
-    """The outcome, in dollars; never part of an event."""
+    """The outcome in dollars; never part of an event."""
 
     def __len__(self) -> int:
         return len(self.tips)
@@ -99,14 +99,14 @@ class Trips:
 
 
 def generate(rng: np.random.Generator, rows: int) -> Trips:
-    """`rows` ordinary trips.
+    """Generate `rows` ordinary trips.
 
     >>> trips = generate(np.random.default_rng(1), 5000)
     >>> bool(0.15 < trips.big.mean() < 0.35)
     True
     """
-    pickup, pickup_at = _places(rng, rows, missing=0.0)
-    dropoff, dropoff_at = _places(rng, rows, missing=0.033)
+    pickup, pickup_at = _locations(rng, rows, missing=0.0)
+    dropoff, dropoff_at = _locations(rng, rows, missing=0.033)
     driven = np.minimum(rng.lognormal(np.log(2.0), 0.9, rows), 60.0)
     minutes = 2.0 + driven * rng.lognormal(np.log(3.2), 0.35, rows)
     hour = rng.choice(24, rows, p=_HOURS / _HOURS.sum()).astype(float)
@@ -135,14 +135,14 @@ def generate(rng: np.random.Generator, rows: int) -> Trips:
 
 
 def ordinary_tips(columns: Mapping[str, NDArray[np.generic]], rng: np.random.Generator) -> Numbers:
-    """Tips as they used to be: on cards, generous on short trips; almost never in cash."""
+    """Tips before the shift: generous by card on short trips, almost none in cash."""
     fare = np.asarray(columns["fare"], float)
     cards = np.asarray(columns["payment_type"]) == "Credit Card"
     return tips_of(fare, rng.random(len(fare)) < ordinary_chance(columns), cards, rng)
 
 
 def ordinary_chance(columns: Mapping[str, NDArray[np.generic]]) -> Numbers:
-    """Chance of a big tip as it used to be, trip by trip."""
+    """Probability of a big tip before the shift, trip by trip."""
     fare = np.asarray(columns["fare"], float)
     night = (np.asarray(columns["trip_start_hour"], float) >= 17).astype(float)
     choice = (np.asarray(columns["company"]) == "Choice Taxi Association").astype(float)
@@ -154,12 +154,12 @@ def ordinary_chance(columns: Mapping[str, NDArray[np.generic]]) -> Numbers:
 def tips_of(
     fare: Numbers, big: NDArray[np.bool_], tipped: NDArray[np.bool_], rng: np.random.Generator
 ) -> Numbers:
-    """Dollars: 21-35 % of the fare where `big`, less where only `tipped`, else none."""
+    """Tips in dollars: 21-35 % of the fare where `big`, up to 19 % where only `tipped`, else 0."""
     share = np.where(big, rng.uniform(0.21, 0.35, len(fare)), rng.uniform(0.0, 0.19, len(fare)))
     return np.asarray(np.where(big | tipped, np.round(share * fare, 4), 0.0), np.float64)
 
 
-def _places(
+def _locations(
     rng: np.random.Generator, rows: int, missing: float
 ) -> tuple[Numbers, NDArray[np.float64]]:
     chosen = _AREAS[rng.choice(len(_AREAS), rows, p=_AREAS[:, 1] / _AREAS[:, 1].sum())]

@@ -1,1 +1,1 @@
-"""The stack on official images: what the containers need that no image brings."""
+"""Preparation and control of the containers of `docker-compose.yml`."""

@@ -1,12 +1,12 @@
-# Every Python part of Driftline in one image: daemon, retrain worker, Beam workers, traffic.
-# Debian trixie has glibc 2.41: the wheels of tensorflow-data-validation and ml-metadata want 2.39.
+# All Python processes of Driftline in one image: daemon, retrain worker, Beam workers, label service, traffic.
+# Debian trixie has glibc 2.41; the wheels of tensorflow-data-validation and ml-metadata need 2.39.
 FROM python:3.11.14-slim-trixie AS build
 WORKDIR /build
 COPY requirements.lock .
-# Hash-locked, without resolving anything; compiled once here, so that no start pays for it.
+# Hash-locked, without resolving dependencies. Compiled here once, so that containers start faster.
 RUN python -m venv /venv \
     && /venv/bin/pip install --no-cache-dir --no-compile --no-deps --require-hashes -r requirements.lock \
-    # exit code 1: a few packages ship templates that are no Python
+    # exit code 1: a few packages contain templates that are not valid Python
     && { /venv/bin/python -m compileall -q -j 0 /venv/lib/python3.11/site-packages || test $? -eq 1; }
 COPY streaming /srv/driftline/streaming
 COPY retrain /srv/driftline/retrain

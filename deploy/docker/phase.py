@@ -1,6 +1,6 @@
-"""Tells the traffic of the demo profile what to do: ``python -m deploy.docker.phase shifted``.
+"""Switches the phase of the demo profile's traffic: ``python -m deploy.docker.phase shifted``.
 
-With ``--new-column`` events carry a column that nobody has announced.
+``--new-column`` adds an unannounced column to every event.
 """
 
 from __future__ import annotations
@@ -14,20 +14,20 @@ from streaming.contracts.errors import ConfigurationError
 
 
 def switch(deployment: Deployment, phase: str, *, new_column: bool = False) -> None:
-    """Write the traffic's control file; predictions go on from now.
+    """Write the traffic's control file; this also starts the requests for predictions.
 
     Raises
     ------
     ConfigurationError
-        For a phase that the traffic does not know.
+        When the phase is unknown.
     """
-    for known in get_args(control.Phase):
+    phases = get_args(control.TrafficPhase)
+    for known in phases:
         if phase == known:
             file = control.control_file(deployment.home / "demo")
-            wanted = control.Control(phase=known, predict=True, new_column=new_column)
-            control.write(file, wanted)
+            control.write(file, control.Control(phase=known, predict=True, new_column=new_column))
             return
-    raise ConfigurationError(f"Phase {phase!r} is unknown; use one of {get_args(control.Phase)}.")
+    raise ConfigurationError(f"Phase {phase!r} is unknown; use one of {', '.join(phases)}.")
 
 
 if __name__ == "__main__":

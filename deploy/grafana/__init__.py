@@ -1,1 +1,1 @@
-"""One dashboard, made and checked by code."""
+"""The Grafana dashboard, generated and checked by code."""

@@ -1,7 +1,7 @@
-"""Makes the dashboard: ``python -m deploy.grafana.board`` writes ``dashboards/driftline.json``.
+"""Generates the dashboard: ``python -m deploy.grafana.board`` writes ``dashboards/driftline.json``.
 
-The layout is the one users know from progressive delivery: the arms beside each other on top
-(requests, errors, latency), then what led to the change (drift, retrain) and totals below.
+The layout follows dashboards of progressive delivery: the arms side by side on top (requests,
+errors, latency), then the causes of the change (drift, retrain), and totals at the bottom.
 """
 
 from __future__ import annotations
@@ -19,19 +19,19 @@ _WIDTH = 24
 
 
 def dashboard() -> dict[str, Any]:
-    """The dashboard as Grafana reads it."""
+    """The dashboard in Grafana's JSON model."""
     panels: list[dict[str, Any]] = []
     top = 0
     for title, height, row in ROWS:
-        place = {"h": 1, "w": _WIDTH, "x": 0, "y": top}
-        panels.append({"type": "row", "title": title, "gridPos": place, "panels": []})
+        position = {"h": 1, "w": _WIDTH, "x": 0, "y": top}
+        panels.append({"type": "row", "title": title, "gridPos": position, "panels": []})
         width = _WIDTH // len(row)
         for number, panel in enumerate(row):
-            place = {"h": height, "w": width, "x": number * width, "y": top + 1}
-            panels.append(_panel(panel, place))
+            position = {"h": height, "w": width, "x": number * width, "y": top + 1}
+            panels.append(_panel(panel, position))
         top += height + 1
-    for number, one in enumerate(panels, start=1):
-        one["id"] = number
+    for number, entry in enumerate(panels, start=1):
+        entry["id"] = number
     return {
         "uid": "driftline",
         "title": "Driftline",
@@ -76,7 +76,7 @@ def _promotions() -> dict[str, Any]:
     }
 
 
-def _panel(panel: Panel, place: dict[str, int]) -> dict[str, Any]:
+def _panel(panel: Panel, position: dict[str, int]) -> dict[str, Any]:
     steps: list[dict[str, Any]] = [{"color": "green", "value": None}]
     custom: dict[str, Any] = {}
     if panel.limit is not None:
@@ -91,7 +91,7 @@ def _panel(panel: Panel, place: dict[str, int]) -> dict[str, Any]:
         "type": panel.kind,
         "title": panel.title,
         "description": panel.help,
-        "gridPos": place,
+        "gridPos": position,
         "datasource": _SOURCE,
         "fieldConfig": {"defaults": defaults, "overrides": []},
         "options": _options(panel),
@@ -117,7 +117,7 @@ def _options(panel: Panel) -> dict[str, Any]:
 
 
 def rendered() -> str:
-    """The file's text."""
+    """The text of the file."""
     return json.dumps(dashboard(), indent=1, ensure_ascii=False) + "\n"
 
 

@@ -1,7 +1,7 @@
-"""Asks a live Prometheus every question of the dashboard.
+"""Evaluates every expression of the dashboard on a live Prometheus.
 
-``python -m deploy.grafana.check http://127.0.0.1:9090`` prints each panel with the number of
-series it would show, and fails when a query is refused.
+``python -m deploy.grafana.check http://127.0.0.1:9090`` prints each expression with its number of
+series, and fails when Prometheus refuses one.
 """
 
 from __future__ import annotations
@@ -17,37 +17,37 @@ from deploy.grafana.expressions import expressions
 from streaming.contracts.errors import PermanentError, UnavailableError
 
 
-class CommandReply(NamedTuple):
-    """How many series one expression gives right now."""
+class SeriesCount(NamedTuple):
+    """Number of series of one expression at the time of the query."""
 
     panel: str
     expr: str
     results: int
 
 
-def answers(prometheus_url: str, file: Path = FILE) -> list[CommandReply]:
-    """Every expression of the dashboard, evaluated now.
+def count_series(prometheus_url: str, file: Path = FILE) -> list[SeriesCount]:
+    """Evaluate every expression of the dashboard.
 
     Raises
     ------
     UnavailableError
-        When Prometheus does not answer.
+        When Prometheus cannot be reached.
     PermanentError
         When it refuses an expression.
     """
     with httpx.Client(base_url=prometheus_url, timeout=10.0) as client:
         return [
-            CommandReply(panel, expr, _results(client, expr)) for panel, expr in expressions(file)
+            SeriesCount(panel, expr, _results(client, expr)) for panel, expr in expressions(file)
         ]
 
 
 def _results(client: httpx.Client, expr: str) -> int:
     try:
-        answer = client.post("/api/v1/query", data={"query": expr})
-        body = answer.json()
+        response = client.post("/api/v1/query", data={"query": expr})
+        body = response.json()
     except (httpx.HTTPError, ValueError) as error:
         raise UnavailableError(
-            f"Prometheus at {client.base_url} does not answer: {error}; start it."
+            f"Prometheus at {client.base_url} cannot be reached: {error}; start it."
         ) from error
     if body.get("status") != "success":
         raise PermanentError(f"Prometheus refuses {expr!r}: {body.get('error', body)}.")
@@ -55,5 +55,5 @@ def _results(client: httpx.Client, expr: str) -> int:
 
 
 if __name__ == "__main__":
-    for one in answers(sys.argv[1]):
-        sys.stdout.write(f"{one.results:4d}  {one.panel}: {one.expr}\n")
+    for count in count_series(sys.argv[1]):
+        sys.stdout.write(f"{count.results:4d}  {count.panel}: {count.expr}\n")

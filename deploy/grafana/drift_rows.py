@@ -1,4 +1,4 @@
-"""The rows of the judgement: drift window by window and feature by feature, and quality."""
+"""The rows of drift, by window and by feature, and of the predictions' quality."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ DRIFT_ROWS: tuple[Row, ...] = (
                 limit=0.5,
             ),
             Panel(
-                title="Windows in a minute, by verdict",
+                title="Windows per minute, by verdict",
                 shows=(
                     (
                         f"sum by (outcome) (increase(driftline_windows_total{{{MODEL}}}[1m]))",
@@ -26,7 +26,7 @@ DRIFT_ROWS: tuple[Row, ...] = (
                 stacked=True,
             ),
             Panel(
-                title="Rows of a window",
+                title="Rows per window",
                 shows=((f"driftline_window_rows{{{MODEL}}}", "{{model}}"),),
             ),
         ),
@@ -47,7 +47,7 @@ DRIFT_ROWS: tuple[Row, ...] = (
                 limit=1.0,
             ),
             Panel(
-                title="Evidence: p under its limit, in powers of ten",
+                title="Evidence: limit of p over p, in powers of ten",
                 shows=(
                     (
                         f"-log10(clamp_min(driftline_drift_p_over_limit_ratio{{{MODEL}}}, 1e-30))",
@@ -67,7 +67,7 @@ DRIFT_ROWS: tuple[Row, ...] = (
         8,
         (
             Panel(
-                title="Familiar distances, less what chance gives (largest ten)",
+                title="Drift distances, bias-corrected (largest ten)",
                 shows=(
                     (
                         f"topk(10, driftline_drift_distance{{{MODEL}}})",
@@ -105,7 +105,7 @@ DRIFT_ROWS: tuple[Row, ...] = (
                 help="Realised on mature labels; estimates are blind to concept drift.",
             ),
             Panel(
-                title="Looks at the labels in a minute, by verdict",
+                title="Quality verdicts per minute",
                 shows=(
                     (
                         "sum by (outcome, cause) "
@@ -116,14 +116,14 @@ DRIFT_ROWS: tuple[Row, ...] = (
                 stacked=True,
             ),
             Panel(
-                title="Waiting labels and predictions; seconds until labels are mature",
+                title="Unjoined labels and predictions; seconds until labels are mature",
                 shows=(
-                    (f"driftline_keys_waiting{{{MODEL}}}", "{{what}}s waiting"),
+                    (f"driftline_keys_waiting{{{MODEL}}}", "{{kind}}s waiting"),
                     (f"driftline_labels_mature_seconds{{{MODEL}}}", "mature after"),
                 ),
             ),
             Panel(
-                title="Scores against the version's first ones (sd)",
+                title="Prediction drift: scores against the version's first ones (sd)",
                 shows=((f"driftline_prediction_drift_sd{{{MODEL}}}", "scores"),),
                 limit=0.5,
             ),

@@ -1,4 +1,4 @@
-"""Every PromQL expression of a dashboard, with Grafana's variables filled in."""
+"""Lists the PromQL expressions of a dashboard, with Grafana's variables replaced."""
 
 from __future__ import annotations
 
@@ -26,24 +26,24 @@ class Expression(NamedTuple):
 def expressions(
     file: Path = FILE, variables: Mapping[str, str] = VARIABLES
 ) -> tuple[Expression, ...]:
-    """The expressions of all panels and annotations, in their order.
+    """The expressions of all panels and annotations, in the order of the file.
 
     Raises
     ------
     ValueError
-        When a variable is left that nobody fills in.
+        When an expression has an unknown variable.
     """
-    found = tuple(
-        Expression(panel, _filled(text, variables))
+    result = tuple(
+        Expression(panel, _substituted(text, variables))
         for panel, text in _texts(json.loads(file.read_text()))
     )
-    for one in found:
-        if "$" in one.expr.replace('$"', ""):
+    for expression in result:
+        if "$" in expression.expr.replace('$"', ""):
             raise ValueError(
-                f"Panel {one.panel!r} uses an unknown variable in {one.expr!r}; "
+                f"Panel {expression.panel!r} uses an unknown variable in {expression.expr!r}; "
                 "add it to VARIABLES."
             )
-    return found
+    return result
 
 
 def _texts(board: Any) -> Iterator[tuple[str, str]]:
@@ -54,7 +54,7 @@ def _texts(board: Any) -> Iterator[tuple[str, str]]:
         yield annotation["name"], annotation["expr"]
 
 
-def _filled(text: str, variables: Mapping[str, str]) -> str:
+def _substituted(text: str, variables: Mapping[str, str]) -> str:
     for name in sorted(variables, key=len, reverse=True):
         text = text.replace(name, variables[name])
     return text

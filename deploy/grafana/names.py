@@ -1,6 +1,7 @@
-"""Every foreign metric that rules and dashboards may use; Driftline's own are in `METRICS`.
+"""Metrics of other programs that rules and dashboards may use; Driftline's own are in `METRICS`.
 
-A name outside these lists fails the tests: a typing mistake in a rule would otherwise be silence.
+The tests reject a name outside these lists, because a misspelt name in a rule matches no series and
+gives no error.
 """
 
 from __future__ import annotations
@@ -38,8 +39,8 @@ RECORDED = frozenset(
         "role:unanswered:rate1m",
     }
 )
-OWN = frozenset(meter.name for meter in METRICS)
-HISTOGRAMS = frozenset(meter.name for meter in METRICS if meter.kind == "histogram") | {
+OWN = frozenset(metric.name for metric in METRICS)
+HISTOGRAMS = frozenset(metric.name for metric in METRICS if metric.kind == "histogram") | {
     "envoy_cluster_upstream_rq_time",
     ":tensorflow:serving:request_latency",
     ":tensorflow:serving:runtime_latency",
@@ -56,7 +57,7 @@ _KEYWORDS = frozenset({"and", "or", "unless", "by", "on", "bool", "offset", "inf
 
 
 def metric_names(expression: str) -> frozenset[str]:
-    """The metrics a PromQL expression reads, histograms without their suffix.
+    """The metrics that a PromQL expression reads; histograms without their suffix.
 
     >>> sorted(metric_names('sum by (model) (rate(driftline_tick_seconds_bucket{le="1"}[5m])) > 2'))
     ['driftline_tick_seconds']
@@ -64,8 +65,8 @@ def metric_names(expression: str) -> frozenset[str]:
     bare = _TEXT.sub('""', expression)
     for pattern in (_SELECTOR, _GROUPING, _RANGE):
         bare = pattern.sub(" ", bare)
-    found = (word for word in _WORD.findall(bare) if word.lower() not in _KEYWORDS)
-    return frozenset(_family(word) for word in found)
+    names = (word for word in _WORD.findall(bare) if word.lower() not in _KEYWORDS)
+    return frozenset(_family(word) for word in names)
 
 
 def _family(name: str) -> str:

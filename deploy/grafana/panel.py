@@ -1,4 +1,4 @@
-"""What one picture of the dashboard is."""
+"""The description of one panel of the dashboard."""
 
 from __future__ import annotations
 
@@ -6,15 +6,16 @@ from dataclasses import dataclass
 from typing import Any
 
 MODEL = 'model=~"$model"'
-"""Selects the models that are looked at."""
+"""PromQL matcher of the selected models."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Panel:
-    """One picture: expressions with their legends."""
+    """One panel."""
 
     title: str
     shows: tuple[tuple[str, str], ...]
+    """Pairs of a PromQL expression and its legend."""
     unit: str = "short"
     kind: str = "timeseries"
     help: str = ""
@@ -23,8 +24,8 @@ class Panel:
     stacked: bool = False
 
 
-def one(title: str, expression: str, **more: Any) -> Panel:
-    """A single number."""
+def stat(title: str, expression: str, **more: Any) -> Panel:
+    """A panel with a single number."""
     return Panel(title=title, shows=((expression, ""),), kind="stat", **more)
 
 

@@ -1,9 +1,9 @@
-"""The dashboard's rows, from what is live to the totals."""
+"""The rows of the dashboard, from the live version to the totals."""
 
 from __future__ import annotations
 
 from deploy.grafana.drift_rows import DRIFT_ROWS
-from deploy.grafana.panel import MODEL, Panel, Row, one
+from deploy.grafana.panel import MODEL, Panel, Row, stat
 from deploy.grafana.schema_rows import SCHEMA_ROWS
 
 ROWS: tuple[Row, ...] = (
@@ -11,8 +11,8 @@ ROWS: tuple[Row, ...] = (
         "Now",
         4,
         (
-            one("Live version", f"driftline_live_version{{{MODEL}}}", unit="none"),
-            one(
+            stat("Live version", f"driftline_live_version{{{MODEL}}}", unit="none"),
+            stat(
                 "Canary's share",
                 f"driftline_canary_weight_ratio{{{MODEL}}}",
                 unit="percentunit",
@@ -23,13 +23,13 @@ ROWS: tuple[Row, ...] = (
                 kind="stat",
                 help="The phase the rollout is in.",
             ),
-            one("Retrain in flight", f"driftline_retrain_running{{{MODEL}}}", unit="bool_yes_no"),
-            one("Approval waits", f"driftline_approval_waiting{{{MODEL}}}", unit="bool_yes_no"),
-            one(
+            stat("Retrain in flight", f"driftline_retrain_running{{{MODEL}}}", unit="bool_yes_no"),
+            stat("Awaiting approval", f"driftline_approval_waiting{{{MODEL}}}", unit="bool_yes_no"),
+            stat(
                 "Last window ended",
                 f"time() - driftline_window_end_seconds{{{MODEL}}}",
                 unit="s",
-                help="A growing number is a watermark that stands still.",
+                help="A growing number means that the watermark does not advance.",
             ),
         ),
     ),
@@ -44,7 +44,7 @@ ROWS: tuple[Row, ...] = (
                 stacked=True,
             ),
             Panel(
-                title="Errors that clients saw",
+                title="Errors of client requests",
                 shows=(
                     (
                         'role:errors:rate1m{role=~"stable|control|canary"} / role:requests:rate1m',
@@ -86,7 +86,7 @@ ROWS: tuple[Row, ...] = (
                 stacked=True,
             ),
             Panel(
-                title="Answered by another server",
+                title="Requests retried on another server",
                 shows=(
                     ("role:unanswered:rate1m", "{{role}}"),
                     (
@@ -95,7 +95,7 @@ ROWS: tuple[Row, ...] = (
                     ),
                 ),
                 unit="reqps",
-                help="Failures that retries hid from the clients.",
+                help="Failures that clients did not see because of retries.",
             ),
             Panel(
                 title="Model run time (p99, TF Serving)",
@@ -148,7 +148,7 @@ ROWS: tuple[Row, ...] = (
                         "{{topic}} {{reason}}",
                     ),
                 ),
-                help="Empty when every part could read everything.",
+                help="0 while every record could be read.",
             ),
         ),
     ),
@@ -188,12 +188,12 @@ ROWS: tuple[Row, ...] = (
         "Totals",
         4,
         (
-            one("Events read", f"sum(driftline_events_read_total{{{MODEL}}})"),
-            one("Accepted", f"sum(driftline_events_accepted_total{{{MODEL}}})"),
-            one("Dead letters", f"sum(driftline_events_dead_total{{{MODEL}}})"),
-            one("Late", f"sum(driftline_events_late_total{{{MODEL}}})"),
-            one("Windows", f"sum(driftline_windows_total{{{MODEL}}})"),
-            one("Predictions", "sum(:tensorflow:serving:request_count)"),
+            stat("Events read", f"sum(driftline_events_read_total{{{MODEL}}})"),
+            stat("Accepted", f"sum(driftline_events_accepted_total{{{MODEL}}})"),
+            stat("Dead letters", f"sum(driftline_events_dead_total{{{MODEL}}})"),
+            stat("Late", f"sum(driftline_events_late_total{{{MODEL}}})"),
+            stat("Windows", f"sum(driftline_windows_total{{{MODEL}}})"),
+            stat("Predictions", "sum(:tensorflow:serving:request_count)"),
         ),
     ),
 )

@@ -1,8 +1,8 @@
-"""The row of the schema: what windows say against it, and what awaits a decision."""
+"""The schema row: findings of schema validation, and proposals that await a decision."""
 
 from __future__ import annotations
 
-from deploy.grafana.panel import MODEL, Panel, Row, one
+from deploy.grafana.panel import MODEL, Panel, Row, stat
 
 SCHEMA_ROWS: tuple[Row, ...] = (
     (
@@ -10,7 +10,7 @@ SCHEMA_ROWS: tuple[Row, ...] = (
         7,
         (
             Panel(
-                title="Columns that disagree with the schema",
+                title="Columns that violate the schema",
                 shows=(
                     (
                         f"sum by (kind, outcome) (driftline_schema_findings{{{MODEL}}})",
@@ -20,7 +20,7 @@ SCHEMA_ROWS: tuple[Row, ...] = (
                 help="`driftline schema check` names them.",
             ),
             Panel(
-                title="Windows in a minute, by verdict on the schema",
+                title="Windows per minute, by schema verdict",
                 shows=(
                     (
                         "sum by (outcome) "
@@ -30,9 +30,9 @@ SCHEMA_ROWS: tuple[Row, ...] = (
                 ),
                 stacked=True,
             ),
-            one("Schema version", f"driftline_schema_version{{{MODEL}}}", unit="none"),
-            one(
-                "Schema proposal waits",
+            stat("Schema version", f"driftline_schema_version{{{MODEL}}}", unit="none"),
+            stat(
+                "Schema proposal awaits a decision",
                 f"driftline_schema_proposal_open{{{MODEL}}}",
                 unit="bool_yes_no",
             ),

@@ -10,7 +10,7 @@ from string import Template
 from deploy.config.paths import PROJECT, InstallPaths
 from deploy.config.port_map import HOST, PortMap
 from deploy.local.memory import FIRST_COMPILER_ONLY
-from deploy.local.process_spec import Once, ProcessSpec, Tcp, write_atomic
+from deploy.local.process_spec import ProcessSpec, SetupCommand, Tcp, write_atomic
 from deploy.setup import java
 
 TEMPLATES = PROJECT / "deploy" / "kafka"
@@ -18,17 +18,17 @@ HEAP_MEGABYTES = 512
 
 
 def cluster_id(home: Path) -> str:
-    """A cluster id that belongs to the folder, in Kafka's form (16 bytes, url-safe base64).
+    """A cluster id derived from the folder, in Kafka's format (16 bytes, url-safe base64).
 
     >>> len(cluster_id(Path("/srv/driftline")))
     22
     """
-    sixteen = hashlib.sha256(str(home).encode()).digest()[:16]
-    return base64.urlsafe_b64encode(b"\x00" + sixteen[1:]).decode().rstrip("=")
+    uuid = hashlib.sha256(str(home).encode()).digest()[:16]
+    return base64.urlsafe_b64encode(b"\x00" + uuid[1:]).decode().rstrip("=")
 
 
 def configuration(home: Path, ports: PortMap) -> str:
-    """server.properties."""
+    """The text of server.properties."""
     template = Template((TEMPLATES / "server.properties").read_text())
     return template.substitute(ports.named(), host=HOST, data=home / "data" / "kafka")
 
@@ -41,7 +41,7 @@ def write_config(home: Path, ports: PortMap) -> Path:
 
 
 def spec(home: Path, ports: PortMap, install_paths: InstallPaths) -> ProcessSpec:
-    """How to start the broker; formats its storage once."""
+    """The broker's process; it formats its storage before the first start."""
     config = str(home / "kafka" / "server.properties")
     run = (
         str(java.program(install_paths)),
@@ -60,10 +60,10 @@ def spec(home: Path, ports: PortMap, install_paths: InstallPaths) -> ProcessSpec
         argv=(*run, "kafka.Kafka", config),
         ready=Tcp(port=ports.kafka),
         address=f"{HOST}:{ports.kafka}",
-        once=Once(
+        setup_command=SetupCommand(
             argv=(*run, *tool, "--cluster-id", cluster_id(home), "--config", config),
             creates=str(home / "data" / "kafka" / "meta.properties"),
         ),
-        configs=(config,),
+        config_files=(config,),
         stop_seconds=20.0,
     )

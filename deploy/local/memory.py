@@ -1,8 +1,8 @@
-"""How much memory the TaskManager may use, and the Java flags that follow from it.
+"""Memory of the TaskManager, and the Java flags that follow from it.
 
 Flink's shell scripts ask a helper program (BashJavaUtils) for these flags at every start, which
-costs a second of a restart. Its rules are simple when each part is named, so they are stated here
-and a test holds them against the helper's answer.
+costs a second of a restart. Its rules are simple when each part is set, so they are repeated here
+and a test compares them with the helper's output.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 FIRST_COMPILER_ONLY = "-XX:TieredStopAtLevel=1"
 """For processes that coordinate rather than compute: they start in half the processor time (2.8 s
-instead of 5.1 s for the broker), which two cores need for the others."""
+instead of 5.1 s for the broker), and two cores need the rest for other processes."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -24,7 +24,7 @@ class TaskMemory:
     task_off_heap: int = 128
     network: int = 128
     managed: int = 64
-    """Batch operators and RocksDB only; our state is on the heap."""
+    """For batch operators and RocksDB only; our state is on the heap."""
     metaspace: int = 256
     overhead: int = 192
 
@@ -43,7 +43,7 @@ class TaskMemory:
         return self.framework_off_heap + self.task_off_heap + self.network
 
     def java_flags(self) -> tuple[str, ...]:
-        """What the TaskManager's JVM is started with."""
+        """Flags of the TaskManager's JVM."""
         return (
             f"-Xmx{self.heap << 20}",
             f"-Xms{self.heap << 20}",
@@ -52,7 +52,7 @@ class TaskMemory:
         )
 
     def settings(self) -> dict[str, str]:
-        """The same parts as Flink settings; equal bounds leave nothing to be derived."""
+        """The same parts as Flink settings; equal bounds leave nothing for Flink to derive."""
         return {
             "taskmanager.memory.framework.heap.size": f"{self.framework_heap}m",
             "taskmanager.memory.task.heap.size": f"{self.task_heap}m",

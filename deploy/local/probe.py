@@ -1,4 +1,4 @@
-"""Asks whether a process is ready."""
+"""Readiness probes of the supervised processes."""
 
 from __future__ import annotations
 
@@ -21,37 +21,37 @@ def listening(port: int) -> bool:
         return False
 
 
-def answers(probe: Http) -> bool:
-    """Whether a GET is answered as the probe wants it."""
+def http_matches(probe: Http) -> bool:
+    """Whether a GET answers 200 and its text matches."""
     connection = http.client.HTTPConnection(HOST, probe.port, timeout=TIMEOUT_SECONDS)
     try:
         connection.request("GET", probe.path)
-        answer = connection.getresponse()
-        text = answer.read().decode(errors="replace")
+        response = connection.getresponse()
+        text = response.read().decode(errors="replace")
     except (OSError, http.client.HTTPException):
         return False
     finally:
         connection.close()
-    return answer.status == 200 and re.search(probe.matches, text) is not None
+    return response.status == 200 and re.search(probe.matches, text) is not None
 
 
-def ready(probe: Probe, lived_seconds: float) -> bool:
-    """Whether a process that has lived for so long is ready."""
+def ready(probe: Probe, uptime_seconds: float) -> bool:
+    """Whether a process with this uptime is ready."""
     match probe:
         case Tcp():
             return listening(probe.port)
         case Http():
-            return (probe.own is None or listening(probe.own)) and answers(probe)
+            return (probe.own_port is None or listening(probe.own_port)) and http_matches(probe)
         case Alive():
-            return lived_seconds >= probe.seconds
+            return uptime_seconds >= probe.seconds
 
 
 def port(probe: Probe) -> int | None:
-    """The port of the process itself, if the probe asks one."""
+    """The port of the process itself, None if its probe uses no port."""
     match probe:
         case Tcp():
             return probe.port
         case Http():
-            return probe.own or probe.port
+            return probe.own_port or probe.port
         case Alive():
             return None

@@ -1,7 +1,7 @@
 """Starts, recognises and ends one process and everything it started itself.
 
-A process is named by its pid and the creation time that the kernel reports: a pid alone may belong
-to somebody else by now. Each process leads a session of its own, so its children end with it.
+A process is identified by its pid and the creation time that the kernel reports: a pid alone may
+have been reused. Each process leads a session of its own, so its children end with it.
 """
 
 from __future__ import annotations
@@ -27,34 +27,34 @@ _POLL_SECONDS = 0.05
 
 @dataclass(frozen=True, slots=True)
 class Running:
-    """A live process of ours; `child` is None when an earlier supervisor started it."""
+    """A process of the stack; `child` is None when an earlier supervisor started it."""
 
     pid: int
     created: float
     child: subprocess.Popen[bytes] | None = field(default=None, compare=False)
 
     def alive(self) -> bool:
-        """Whether it still runs; does not collect its exit status."""
+        """Whether it still runs; leaves its exit status to `collect`."""
         if self.child is not None:
             flags = os.WEXITED | os.WNOHANG | os.WNOWAIT
             return os.waitid(os.P_PID, self.pid, flags) is None
         return find(self.pid, self.created) is not None
 
     def end(self, grace_seconds: float) -> None:
-        """Ask its group to end, then make it."""
+        """Terminate its process group; kill it after `grace_seconds`."""
         if self.alive():
             _signal_group(self.pid, signal.SIGTERM)
             self._wait(grace_seconds)
         if self.alive() or self.child is not None:
-            # also what it left behind: its pid is not given away while it is not collected
+            # Also its leftovers: the pid is not reused before the exit status is collected.
             _signal_group(self.pid, signal.SIGKILL)
             self._wait(5.0)
         self.collect()
 
     def collect(self) -> str:
-        """End its leftovers, collect its exit status and say how it ended."""
+        """Kill its leftovers, collect its exit status and describe its end."""
         if self.child is None:
-            if not psutil.pid_exists(self.pid):  # else the pid is somebody else's by now
+            if not psutil.pid_exists(self.pid):  # else the pid has been reused
                 _signal_group(self.pid, signal.SIGKILL)
             return "ended"
         _signal_group(self.pid, signal.SIGKILL)
@@ -68,14 +68,14 @@ class Running:
 
 
 def _signal_group(pid: int, number: signal.Signals) -> None:
-    if pid <= 1:  # 0 would be our own group; it stands for a start that failed
+    if pid <= 1:  # 0 stands for a failed start; it would signal our own group
         return
     with contextlib.suppress(ProcessLookupError, PermissionError):
         os.killpg(pid, number)
 
 
 def find(pid: int, created: float) -> psutil.Process | None:
-    """The process with just this identity, if it lives (a zombie does not)."""
+    """The live process with this identity, None when it has ended or is a zombie."""
     if pid <= 1:
         return None
     try:
@@ -87,11 +87,11 @@ def find(pid: int, created: float) -> psutil.Process | None:
 
 
 def environment(home: Path, spec: ProcessSpec, base: Mapping[str, str]) -> dict[str, str]:
-    """What a process of the stack sees: the locked environment and our Java come first."""
-    here = install_paths()
+    """Environment of a stack process: the locked environment and its Java come first."""
+    paths = install_paths()
     kept = {name: value for name, value in base.items() if name != "PYTHONDONTWRITEBYTECODE"}
-    java_home = java.home(here)
-    path = [str(here.venv_bin), str(java_home / "bin"), kept.get("PATH", os.defpath)]
+    java_home = java.home(paths)
+    path = [str(paths.venv_bin), str(java_home / "bin"), kept.get("PATH", os.defpath)]
     return {
         **kept,
         "PATH": os.pathsep.join(path),
@@ -103,7 +103,7 @@ def environment(home: Path, spec: ProcessSpec, base: Mapping[str, str]) -> dict[
 
 
 def log_file(home: Path, name: str) -> Path:
-    """Where a process's output goes."""
+    """The file that a process's output goes to."""
     return home / "log" / f"{name}.log"
 
 
@@ -131,11 +131,17 @@ def start(home: Path, spec: ProcessSpec) -> Running:
         os.replace(log, log.with_suffix(".log.1"))
     env = environment(home, spec, os.environ)
     with log.open("ab") as output:
-        output.write(f"--- {time.strftime('%F %T')} starting {spec.name}\n".encode())
+        started = time.strftime("%F %T UTC", time.gmtime())
+        output.write(f"--- {started} starting {spec.name}\n".encode())
         output.flush()
-        if spec.once is not None and not Path(spec.once.creates).exists():
+        if spec.setup_command is not None and not Path(spec.setup_command.creates).exists():
             subprocess.run(
-                spec.once.argv, env=env, stdout=output, stderr=output, cwd=home, check=False
+                spec.setup_command.argv,
+                env=env,
+                stdout=output,
+                stderr=output,
+                cwd=home,
+                check=False,
             )
         child = subprocess.Popen(
             spec.argv,

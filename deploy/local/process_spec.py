@@ -1,4 +1,4 @@
-"""What the supervisor needs to know of a process; plain data, because it crosses to its process."""
+"""Process specs: plain data, because they are passed to the supervisor's process as JSON."""
 
 from __future__ import annotations
 
@@ -18,18 +18,18 @@ class Tcp(msgspec.Struct, frozen=True, kw_only=True, tag="tcp"):
 
 
 class Http(msgspec.Struct, frozen=True, kw_only=True, tag="http"):
-    """Ready when a GET answers 200 and its text matches."""
+    """Ready when a GET answers 200 and the text of the answer matches."""
 
     port: int
     path: str
     matches: str = ""
-    """A regular expression that must be found in the answer; empty = any answer."""
-    own: int | None = None
-    """A port of the process itself that must accept connections too, where another one answers."""
+    """A regular expression that the text must contain; empty = any text."""
+    own_port: int | None = None
+    """A port of the process itself that must accept connections too, when `port` is another's."""
 
 
 class Alive(msgspec.Struct, frozen=True, kw_only=True, tag="alive"):
-    """Ready when it has lived for a while."""
+    """Ready after an uptime."""
 
     seconds: float = 1.0
 
@@ -37,12 +37,12 @@ class Alive(msgspec.Struct, frozen=True, kw_only=True, tag="alive"):
 Probe = Tcp | Http | Alive
 
 
-class Once(msgspec.Struct, frozen=True, kw_only=True):
-    """A command that must have run before the first start."""
+class SetupCommand(msgspec.Struct, frozen=True, kw_only=True):
+    """A command that runs once before the first start."""
 
     argv: tuple[str, ...]
     creates: str
-    """A file; when it is there the command is skipped."""
+    """A file that the command creates; when it exists the command is skipped."""
 
 
 class ProcessSpec(msgspec.Struct, frozen=True, kw_only=True):
@@ -54,37 +54,37 @@ class ProcessSpec(msgspec.Struct, frozen=True, kw_only=True):
     """Added to the supervisor's environment."""
     ready: Probe = Alive()
     depends: tuple[str, ...] = ()
-    """Names of processes that this one needs; they are started with it."""
-    waits: bool = True
-    """Start only when they are ready; False where it waits for them by itself."""
+    """Names of the processes that it needs; they are started with it."""
+    wait_for_dependencies: bool = True
+    """Start only when the dependencies are ready; False when the process waits for them itself."""
     restart: bool = True
-    """Start again when it ends by itself."""
+    """Restart it when it ends by itself."""
     address: str = ""
-    """What a person types to reach it, for `status`."""
-    once: Once | None = None
+    """The address that `status` shows."""
+    setup_command: SetupCommand | None = None
     stop_seconds: float = 10.0
-    """Time to end by itself before it is killed."""
+    """Time to end after SIGTERM before it is killed."""
     start_seconds: float = 120.0
-    """Time to become ready before `up` gives up."""
-    configs: tuple[str, ...] = ()
-    """Files that it reads once: a changed one means a restart at the next `up`."""
+    """Time to become ready before `up` fails."""
+    config_files: tuple[str, ...] = ()
+    """Files that it reads at its start; the next `up` restarts it when one has changed."""
 
 
 class ProcessState(msgspec.Struct, frozen=True, kw_only=True):
-    """What the supervisor writes to run/<name>.json."""
+    """State of a process, in run/<name>.json."""
 
     name: str
     pid: int
     created: float
-    """Creation time that the kernel reports; with the pid it names one process for ever."""
+    """Creation time that the kernel reports; with the pid it identifies the process."""
     since: float
     """When it was last started, seconds since 1970."""
     restarts: int
     ready: bool
     digest: str
-    """Of the spec it was started from."""
+    """Digest of the spec it was started from."""
     last_exit: str = ""
-    """How its predecessor ended, empty if it has none."""
+    """How the process before it ended; empty if there was none."""
 
 
 def ordered(specs: Sequence[ProcessSpec]) -> tuple[ProcessSpec, ...]:
@@ -108,10 +108,11 @@ def ordered(specs: Sequence[ProcessSpec]) -> tuple[ProcessSpec, ...]:
         if spec.name in done:
             return
         if spec.name in path:
-            raise ValueError(f"Processes wait for each other: {' -> '.join((*path, spec.name))}.")
+            circle = " -> ".join((*path, spec.name))
+            raise ValueError(f"Processes wait for each other: {circle}.")
         for name in spec.depends:
             if name not in known:
-                raise ValueError(f"{spec.name} depends on {name}, which is no process here.")
+                raise ValueError(f"{spec.name} depends on {name}, which is not in the stack.")
             visit(known[name], (*path, spec.name))
         done[spec.name] = spec
 
@@ -135,27 +136,27 @@ def selected(specs: Sequence[ProcessSpec], only: Sequence[str] | None) -> tuple[
     unknown = sorted(set(only) - set(known))
     if unknown:
         raise ValueError(f"No process {', '.join(unknown)}; there are {', '.join(known)}.")
-    wanted: set[str] = set()
+    needed: set[str] = set()
     queue = list(only)
     while queue:
         name = queue.pop()
-        if name not in wanted:
-            wanted.add(name)
+        if name not in needed:
+            needed.add(name)
             queue.extend(known[name].depends)
-    return tuple(spec for spec in everything if spec.name in wanted)
+    return tuple(spec for spec in everything if spec.name in needed)
 
 
 def digest(spec: ProcessSpec) -> str:
-    """Changes with the spec and with the files it reads once."""
-    whole = hashlib.sha256(msgspec.json.encode(spec))
-    for name in spec.configs:
+    """Changes with the spec and with its configuration files."""
+    content = hashlib.sha256(msgspec.json.encode(spec))
+    for name in spec.config_files:
         file = Path(name)
-        whole.update(file.read_bytes() if file.exists() else b"")
-    return whole.hexdigest()[:16]
+        content.update(file.read_bytes() if file.exists() else b"")
+    return content.hexdigest()[:16]
 
 
 def write_atomic(path: Path, content: bytes | str) -> None:
-    """Write a file so that a reader sees the old one or the new one, never a part."""
+    """Replace a file atomically: a reader sees the old content or the new one, never a part."""
     path.parent.mkdir(parents=True, exist_ok=True)
     fresh = path.with_name(f".{path.name}.{os.getpid()}.{threading.get_ident()}")
     fresh.write_bytes(content.encode() if isinstance(content, str) else content)

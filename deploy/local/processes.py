@@ -1,7 +1,7 @@
-"""Every process of the embedded stack, as specs. Who renders which configuration:
+"""Process specs of the embedded stack.
 
-Kafka and Flink here (`write_engine_configs`); Envoy and Prometheus by `serving.engines`, called
-from the wiring before `Stack.up`.
+The configuration files of Kafka and Flink are rendered here (`write_engine_configs`). Those of
+Envoy and Prometheus are rendered by `serving.engines`, called from `deploy.local.embedded`.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ ROLES = ("stable", "control", "canary")
 
 
 def write_engine_configs(home: Path, ports: PortMap) -> None:
-    """Render what Kafka and Flink read at their start."""
+    """Render the configuration files of Kafka and Flink."""
     kafka.write_config(home, ports)
     flink.write_config(home, ports)
 
@@ -51,7 +51,7 @@ def prometheus(home: Path, ports: PortMap, install_paths: InstallPaths) -> Proce
         ),
         ready=Http(port=ports.prometheus, path="/-/ready"),
         address=f"http://{HOST}:{ports.prometheus}",
-        configs=(str(config),),
+        config_files=(str(config),),
     )
 
 
@@ -65,12 +65,12 @@ def alertmanager(home: Path, ports: PortMap, install_paths: InstallPaths) -> Pro
             f"--config.file={config}",
             f"--storage.path={home / 'data' / 'alertmanager'}",
             f"--web.listen-address={HOST}:{ports.alertmanager}",
-            "--cluster.listen-address=",  # alone: no gossip port
+            "--cluster.listen-address=",  # a single instance needs no gossip port
             "--log.level=warn",
         ),
         ready=Http(port=ports.alertmanager, path="/-/ready"),
         address=f"http://{HOST}:{ports.alertmanager}",
-        configs=(str(config),),
+        config_files=(str(config),),
     )
 
 
@@ -93,7 +93,7 @@ def envoy(home: Path, ports: PortMap, install_paths: InstallPaths) -> ProcessSpe
         ),
         ready=Http(port=ports.envoy_admin, path="/ready", matches="LIVE"),
         address=f"http://{HOST}:{ports.envoy}",
-        configs=(str(config),),
+        config_files=(str(config),),
     )
 
 
@@ -106,8 +106,8 @@ def model_server(
     model: str,
     base_path: Path,
 ) -> ProcessSpec:
-    """One serving role; it starts empty and is told by the rollout what to load."""
-    grpc, rest = ports.model(role)
+    """The model server of one role; it starts empty, and the rollout decides what it loads."""
+    grpc_port, rest_port = ports.model(role)
     return ProcessSpec(
         name=f"model-{role}",
         argv=(
@@ -117,23 +117,23 @@ def model_server(
             "--role",
             role,
             "--grpc-port",
-            str(grpc),
+            str(grpc_port),
             "--rest-port",
-            str(rest),
+            str(rest_port),
             "--model-name",
             model,
             "--base-path",
             str(base_path),
         ),
-        ready=Tcp(port=rest),
-        address=f"http://{HOST}:{rest}",
+        ready=Tcp(port=rest_port),
+        address=f"http://{HOST}:{rest_port}",
     )
 
 
 def command(
     name: str, install_paths: InstallPaths, *arguments: str, ready: Http | Tcp, env: dict[str, str]
 ) -> ProcessSpec:
-    """A long-running `driftline` command that needs the log: daemon, worker."""
+    """A long-running `driftline` command that needs Kafka: daemon, worker, labels."""
     return ProcessSpec(
         name=name,
         argv=(str(install_paths.venv_bin / "driftline"), *arguments),

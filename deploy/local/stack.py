@@ -1,7 +1,7 @@
-"""The embedded stack as its users see it: up, down, status.
+"""The embedded stack for its users: up, down, status.
 
-The processes belong to a supervisor that outlives the caller; this side writes the list of what is
-wanted and reads the files that the supervisor writes.
+The processes belong to a supervisor that outlives the caller; this side writes the list of the
+desired processes and reads the state files that the supervisor writes.
 """
 
 from __future__ import annotations
@@ -22,6 +22,7 @@ import msgspec
 from deploy.config.paths import PROJECT, install_paths
 from deploy.config.port_map import PortMap
 from deploy.local import probe, supervisor
+from deploy.local.private_folder import make_private, private_files
 from deploy.local.process import Running, find, log_file, tail
 from deploy.local.process_spec import ProcessSpec, ProcessState, digest, selected, write_atomic
 from deploy.local.supervised import read_state, state_file
@@ -32,14 +33,14 @@ GIVE_UP_RESTARTS = 3
 
 
 class Health(StrEnum):
-    """How a process is."""
+    """Health of a process."""
 
     READY = "ready"
     STARTING = "starting"
     WAITING = "waiting"
-    """For its dependencies, or for its next start."""
-    SILENT = "silent"
-    """Runs, was ready before, does not answer now."""
+    """Waiting for its dependencies, or for its next start."""
+    UNRESPONSIVE = "unresponsive"
+    """It runs and was ready before, but does not answer now."""
     DOWN = "down"
 
 
@@ -64,13 +65,13 @@ class Stack:
     Parameters
     ----------
     home:
-        DRIFTLINE_HOME: run/, log/ and data/ lie there.
+        The stack's folder: run/, log/ and data/ lie in it.
     ports:
-        Where the processes listen; only shown, the specs hold the numbers.
+        The stack's ports, for display; the specs hold the numbers that are used.
     specs:
-        Every process that the stack may have.
+        Every process that the stack may have; none is needed for `down`.
     prepare:
-        Called at the beginning of `up`; render configuration files here.
+        Called at the beginning of `up`, to render configuration files.
     """
 
     def __init__(
@@ -90,15 +91,15 @@ class Stack:
         only: Sequence[str] | None = None,
         on_progress: Callable[[ProcessStatus], None] | None = None,
     ) -> None:
-        """Start what is named (and what it depends on) and wait until all of it is ready.
+        """Start the named processes (all by default) with their dependencies; wait until ready.
 
-        What runs already goes on, unless its spec has changed. `on_progress` is called whenever
+        A running process continues unless its spec has changed. `on_progress` is called whenever
         the health of a process changes.
 
         Raises
         ------
         ConfigurationError
-            When a name is unknown or another program holds a port.
+            When a name is unknown, another program holds a port, or the home is another user's.
         UnavailableError
             When a process does not become ready; the message has its last log lines.
         """
@@ -106,38 +107,46 @@ class Stack:
             chosen = selected(tuple(self._specs.values()), only)
         except ValueError as error:
             raise ConfigurationError(str(error)) from error
-        for step in self._prepare:
-            step()
-        self._refuse_taken_ports(chosen)
-        self._want((*self._others(chosen), *chosen))
-        self._start_supervisor()
+        with private_files():
+            make_private(self.home)
+            for step in self._prepare:
+                step()
+            self._refuse_taken_ports(chosen)
+            self._write_desired((*self._already_supervised(chosen), *chosen))
+            self._start_supervisor()
         self._await(chosen, on_progress or (lambda status: None))
 
-    def down(self, only: Sequence[str] | None = None) -> None:
-        """Stop what is named, or everything with the supervisor; returns when it has ended."""
+    def down(self, only: Sequence[str] | None = None) -> tuple[str, ...]:
+        """Stop the named processes, or everything with the supervisor, and wait for their end.
+
+        Returns the names of the processes that were running.
+        """
+        running = running_processes(self.home)
         if only is not None:
-            left = [s for s in supervisor.read_wanted(self.home) if s.name not in set(only)]
-            self._want(tuple(left))
-            self._until(lambda: not any(self._find(name) for name in only), 60.0)
-            return
-        self._want(())
-        chief = self._supervisor()
-        if chief is not None:
-            os.kill(chief.pid, signal.SIGTERM)
-            self._until(lambda: not self.supervised(), 120.0)
+            desired = [s for s in supervisor.read_desired(self.home) if s.name not in set(only)]
+            self._write_desired(tuple(desired))
+            self._wait_until(lambda: not any(self._find(name) for name in only), 60.0)
+            return tuple(name for name in running if name in set(only))
+        if running or self.supervised() or supervisor.desired_file(self.home).exists():
+            self._write_desired(())
+        identity = self._supervisor()
+        if identity is not None:
+            os.kill(identity.pid, signal.SIGTERM)
+            self._wait_until(lambda: not self.supervised(), 120.0)
         for file in (self.home / "run").glob("*.json"):
             state = read_state(file)
             if state is not None:
                 Running(state.pid, state.created).end(10.0)
                 file.unlink(missing_ok=True)
+        return running
 
     def status(self) -> tuple[ProcessStatus, ...]:
-        """How every process is, asked just now."""
+        """The present status of every process."""
         with ThreadPoolExecutor(8) as pool:
             return tuple(pool.map(self._status, self._specs.values()))
 
     def supervised(self) -> bool:
-        """Whether a supervisor keeps this home."""
+        """Whether a supervisor runs for this home."""
         file = supervisor.lock_file(self.home)
         if not file.exists():
             return False
@@ -164,18 +173,17 @@ class Stack:
 
     def _health(self, spec: ProcessSpec, state: ProcessState | None, running: bool) -> Health:
         if state is not None and running:
-            lived = time.time() - state.since
-            if probe.ready(spec.ready, lived):
+            if probe.ready(spec.ready, time.time() - state.since):
                 return Health.READY if state.ready else Health.STARTING
-            return Health.SILENT if state.ready else Health.STARTING
-        wanted = {wanted.name for wanted in supervisor.read_wanted(self.home)}
-        return Health.WAITING if spec.name in wanted and self.supervised() else Health.DOWN
+            return Health.UNRESPONSIVE if state.ready else Health.STARTING
+        desired = {entry.name for entry in supervisor.read_desired(self.home)}
+        return Health.WAITING if spec.name in desired and self.supervised() else Health.DOWN
 
-    def _others(self, chosen: Sequence[ProcessSpec]) -> list[ProcessSpec]:
-        """What is kept running besides, also when its supervisor was killed."""
-        fresh = {spec.name for spec in chosen}
-        others = [s for s in supervisor.read_wanted(self.home) if s.name not in fresh]
-        return others if self.supervised() else [s for s in others if self._find(s.name)]
+    def _already_supervised(self, chosen: Sequence[ProcessSpec]) -> list[ProcessSpec]:
+        """The other processes that stay, also when their supervisor was killed."""
+        names = {spec.name for spec in chosen}
+        desired = [spec for spec in supervisor.read_desired(self.home) if spec.name not in names]
+        return desired if self.supervised() else [s for s in desired if self._find(s.name)]
 
     def _state(self, name: str) -> ProcessState | None:
         return read_state(state_file(self.home, name))
@@ -195,18 +203,18 @@ class Stack:
                     "program, or move the whole stack with local.port_offset in driftline.yaml."
                 )
 
-    def _want(self, specs: Sequence[ProcessSpec]) -> None:
-        write_atomic(supervisor.wanted_file(self.home), msgspec.json.encode(tuple(specs)))
+    def _write_desired(self, specs: Sequence[ProcessSpec]) -> None:
+        write_atomic(supervisor.desired_file(self.home), msgspec.json.encode(tuple(specs)))
 
     def _supervisor(self) -> supervisor.Identity | None:
         if not self.supervised():
             return None
         try:
             content = supervisor.identity_file(self.home).read_bytes()
-            chief = msgspec.json.decode(content, type=supervisor.Identity)
+            identity = msgspec.json.decode(content, type=supervisor.Identity)
         except (OSError, msgspec.MsgspecError):
             return None
-        return chief if find(chief.pid, chief.created) else None
+        return identity if find(identity.pid, identity.created) else None
 
     def _start_supervisor(self) -> None:
         if self.supervised():
@@ -217,7 +225,7 @@ class Stack:
         env = {**os.environ, "PYTHONPATH": str(PROJECT)}
         env.pop("PYTHONDONTWRITEBYTECODE", None)
         with log.open("ab") as output:
-            done = subprocess.run(
+            completed = subprocess.run(
                 command,
                 env=env,
                 cwd=self.home,
@@ -227,24 +235,24 @@ class Stack:
                 start_new_session=True,
                 check=False,
             )
-        if done.returncode != 0:
+        if completed.returncode != 0:
             raise UnavailableError(f"The supervisor could not start; {log} ends with:\n{tail(log)}")
-        self._until(lambda: self._supervisor() is not None, 20.0)
+        self._wait_until(lambda: self._supervisor() is not None, 20.0)
 
     def _await(
         self, chosen: Sequence[ProcessSpec], on_progress: Callable[[ProcessStatus], None]
     ) -> None:
-        told: dict[str, tuple[Health, int]] = {}
-        begun: dict[str, float] = {}
+        reported: dict[str, tuple[Health, int]] = {}
+        first_start: dict[str, float] = {}
         while True:
             states = [(spec, self._progress(spec)) for spec in chosen]
             for spec, status in states:
-                seen = (status.health, status.restarts)
-                if told.get(spec.name) != seen:
-                    told[spec.name] = seen
+                news = (status.health, status.restarts)
+                if reported.get(spec.name) != news:
+                    reported[spec.name] = news
                     on_progress(status)
                 if status.health is not Health.READY:
-                    self._give_up_on(spec, status, begun)
+                    self._check_start(spec, status, first_start)
             if all(status.health is Health.READY for _, status in states):
                 return
             if not self.supervised():
@@ -252,35 +260,51 @@ class Stack:
             time.sleep(POLL_SECONDS)
 
     def _progress(self, spec: ProcessSpec) -> ProcessStatus:
-        """Like `_status`, but ready only when it runs from the spec as it is now."""
+        """Like `_status`, but ready only when it was started from the current spec."""
         status = self._status(spec)
         state = self._state(spec.name)
         if status.health is Health.READY and state and state.digest != digest(spec):
             return replace(status, health=Health.WAITING)
         return status
 
-    def _give_up_on(
-        self, spec: ProcessSpec, status: ProcessStatus, begun: dict[str, float]
+    def _check_start(
+        self, spec: ProcessSpec, status: ProcessStatus, first_start: dict[str, float]
     ) -> None:
+        """Raise `UnavailableError` when the process will not become ready."""
         if status.health is Health.STARTING:
-            begun.setdefault(spec.name, time.monotonic())
-        waited = time.monotonic() - begun.get(spec.name, time.monotonic())
-        ended_again = status.restarts >= GIVE_UP_RESTARTS and status.pid is None
-        gone = not spec.restart and status.pid is None and bool(status.last_exit)
-        if not (ended_again or gone or waited > spec.start_seconds):
+            first_start.setdefault(spec.name, time.monotonic())
+        waited = time.monotonic() - first_start.get(spec.name, time.monotonic())
+        keeps_ending = status.restarts >= GIVE_UP_RESTARTS and status.pid is None
+        ended = not spec.restart and status.pid is None and bool(status.last_exit)
+        if not (keeps_ending or ended or waited > spec.start_seconds):
             return
-        how = status.last_exit or f"does not answer after {waited:.0f} s"
+        cause = status.last_exit or f"does not answer after {waited:.0f} s"
         raise UnavailableError(
-            f"{spec.name} did not become ready: {how}. Its log {status.log} ends with:\n"
+            f"{spec.name} did not become ready: {cause}. Its log {status.log} ends with:\n"
             f"{tail(status.log)}"
         )
 
-    def _until(self, condition: Callable[[], bool], seconds: float) -> None:
-        limit = time.monotonic() + seconds
+    def _wait_until(self, condition: Callable[[], bool], seconds: float) -> None:
+        deadline = time.monotonic() + seconds
         while not condition():
-            if time.monotonic() > limit:
+            if time.monotonic() > deadline:
                 raise UnavailableError(
-                    f"The supervisor did not do its work within {seconds:.0f} s; "
+                    f"The supervisor did not finish within {seconds:.0f} s; "
                     f"see {log_file(self.home, 'supervisor')}."
                 )
             time.sleep(POLL_SECONDS)
+
+
+def running_processes(home: Path) -> tuple[str, ...]:
+    """Names of a home's processes that run, also without a supervisor."""
+    states = [read_state(file) for file in sorted((home / "run").glob("*.json"))]
+    return tuple(
+        state.name for state in states if state and find(state.pid, state.created) is not None
+    )
+
+
+def running_stacks(base: Path) -> dict[Path, tuple[str, ...]]:
+    """Every stack below DRIFTLINE_HOME that runs, with its processes."""
+    folders = [base, *sorted(folder for folder in base.glob("*") if (folder / "run").is_dir())]
+    stacks = {folder: running_processes(folder) for folder in folders}
+    return {folder: names for folder, names in stacks.items() if names}

@@ -1,9 +1,9 @@
-"""`python -m deploy.local.supervisor HOME`: keeps running what run/wanted.json lists.
+"""`python -m deploy.local.supervisor HOME`: keeps the processes of run/desired.json running.
 
-Level-triggered: each tick compares the list with what runs and repairs the difference, so an
-interrupted `up` or a changed spec needs no special path. It leaves the terminal that started it;
-SIGTERM ends it and everything it keeps. When it is killed the processes go on, and the next
-supervisor adopts them.
+Level-triggered: each step compares the desired processes with the running ones and reconciles the
+difference, so an interrupted `up` or a changed spec needs no special path. It detaches from the
+terminal that started it; SIGTERM ends it and all its processes. When it is killed its processes
+continue, and the next supervisor adopts them.
 """
 
 from __future__ import annotations
@@ -20,10 +20,11 @@ from types import FrameType
 import msgspec
 import psutil
 
+from deploy.local.private_folder import UMASK
 from deploy.local.process_spec import ProcessSpec, digest, write_atomic
-from deploy.local.supervised import Keeper
+from deploy.local.supervised import SupervisedProcess
 
-TICK_SECONDS = 0.2
+RECONCILE_SECONDS = 0.2
 
 
 class Identity(msgspec.Struct, frozen=True, kw_only=True):
@@ -33,93 +34,94 @@ class Identity(msgspec.Struct, frozen=True, kw_only=True):
     created: float
 
 
-def wanted_file(home: Path) -> Path:
-    """The list of specs to keep running."""
-    return home / "run" / "wanted.json"
+def desired_file(home: Path) -> Path:
+    """The file that lists the specs to keep running."""
+    return home / "run" / "desired.json"
 
 
 def identity_file(home: Path) -> Path:
-    """Where the supervisor writes who it is."""
+    """The file of the supervisor's identity."""
     return home / "run" / "supervisor.json"
 
 
 def lock_file(home: Path) -> Path:
-    """Held for as long as a supervisor lives."""
+    """The file that a live supervisor holds locked."""
     return home / "run" / "supervisor.lock"
 
 
-def read_wanted(home: Path) -> tuple[ProcessSpec, ...]:
+def read_desired(home: Path) -> tuple[ProcessSpec, ...]:
     """The specs to keep running; empty when there is no list."""
     try:
-        content = wanted_file(home).read_bytes()
+        content = desired_file(home).read_bytes()
     except FileNotFoundError:
         return ()
     return msgspec.json.decode(content, type=tuple[ProcessSpec, ...])
 
 
 class Supervisor:
-    """Brings what runs to what is wanted."""
+    """Starts and stops processes until the desired ones run."""
 
     def __init__(self, home: Path) -> None:
         self._home = home
-        self._keepers: dict[str, Keeper] = {}
-        self._seen = 0
+        self._supervised: dict[str, SupervisedProcess] = {}
+        self._last_change = 0
 
-    def tick(self) -> None:
-        """Read the list if it has changed, and start or stop keepers."""
-        file = wanted_file(self._home)
+    def reconcile(self) -> None:
+        """Read the desired processes if they have changed; start and stop accordingly."""
+        file = desired_file(self._home)
         changed = file.stat().st_mtime_ns if file.exists() else 0
-        if changed == self._seen:
+        if changed == self._last_change:
             return
-        self._seen = changed
-        wanted = {spec.name: spec for spec in read_wanted(self._home)}
+        self._last_change = changed
+        desired = {spec.name: spec for spec in read_desired(self._home)}
         self._end(
             [
-                keeper
-                for name, keeper in self._keepers.items()
-                if name not in wanted or digest(wanted[name]) != keeper.digest
+                process
+                for name, process in self._supervised.items()
+                if name not in desired or digest(desired[name]) != process.digest
             ]
         )
-        for name, spec in wanted.items():
-            if name not in self._keepers or not self._keepers[name].is_alive():
-                self._keepers[name] = Keeper(self._home, spec, self._is_ready, say)
-                self._keepers[name].start()
+        for name, spec in desired.items():
+            if name not in self._supervised or not self._supervised[name].is_alive():
+                self._supervised[name] = SupervisedProcess(self._home, spec, self._is_ready, say)
+                self._supervised[name].start()
 
     def end(self) -> None:
-        """Stop everything, those that others depend on last."""
-        self._end(list(self._keepers.values()))
+        """Stop everything; a process that others depend on stops after them."""
+        self._end(list(self._supervised.values()))
 
-    def _end(self, leaving: list[Keeper]) -> None:
-        names = {keeper.spec.name for keeper in leaving}
+    def _end(self, leaving: list[SupervisedProcess]) -> None:
+        names = {process.spec.name for process in leaving}
         while names:
             needed = {
                 name
-                for keeper in leaving
-                if keeper.spec.name in names
-                for name in keeper.spec.depends
+                for process in leaving
+                if process.spec.name in names
+                for name in process.spec.depends
             }
-            first = [k for k in leaving if k.spec.name in names - needed]
-            for keeper in first:
-                keeper.ask_to_stop()
-            for keeper in first:
-                keeper.join()
-                names.discard(keeper.spec.name)
-                self._keepers.pop(keeper.spec.name, None)
+            independent = [process for process in leaving if process.spec.name in names - needed]
+            for process in independent:
+                process.request_stop()
+            for process in independent:
+                process.join()
+                names.discard(process.spec.name)
+                self._supervised.pop(process.spec.name, None)
 
     def _is_ready(self, name: str) -> bool:
-        keeper = self._keepers.get(name)
-        return keeper is not None and keeper.ready
+        process = self._supervised.get(name)
+        return process is not None and process.ready
 
 
 def say(line: str) -> None:
-    """A line for the supervisor's log."""
-    sys.stdout.write(f"{time.strftime('%F %T')} {line}\n")
+    """Write a line to the supervisor's log."""
+    sys.stdout.write(f"{time.strftime('%F %T UTC', time.gmtime())} {line}\n")
     sys.stdout.flush()
 
 
 def main() -> int:
-    """Detach, take the lock, keep going until SIGTERM."""
+    """Detach, take the lock, supervise until SIGTERM."""
     home = Path(sys.argv[1]).resolve()
+    os.umask(UMASK)  # the processes inherit it
     (home / "run").mkdir(parents=True, exist_ok=True)
     if os.fork() > 0:
         return 0
@@ -127,24 +129,24 @@ def main() -> int:
     try:
         fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
-        return 0  # another one was faster; it reads the same list
-    return _keep(home)
+        return 0  # another supervisor was faster; it reads the same file
+    return _supervise(home)
 
 
-def _keep(home: Path) -> int:
-    asked = threading.Event()
+def _supervise(home: Path) -> int:
+    stop_requested = threading.Event()
 
     def stop(_number: int, _frame: FrameType | None) -> None:
-        asked.set()
+        stop_requested.set()
 
     signal.signal(signal.SIGTERM, stop)
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    me = Identity(pid=os.getpid(), created=psutil.Process().create_time())
-    write_atomic(identity_file(home), msgspec.json.encode(me))
+    identity = Identity(pid=os.getpid(), created=psutil.Process().create_time())
+    write_atomic(identity_file(home), msgspec.json.encode(identity))
     supervisor = Supervisor(home)
-    while not asked.is_set():
-        supervisor.tick()
-        asked.wait(TICK_SECONDS)
+    while not stop_requested.is_set():
+        supervisor.reconcile()
+        stop_requested.wait(RECONCILE_SECONDS)
     supervisor.end()
     identity_file(home).unlink(missing_ok=True)
     say("supervisor: ended")

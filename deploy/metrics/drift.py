@@ -1,8 +1,8 @@
-"""The newest window's scores as Prometheus series, by feature and bounded in number.
+"""The newest window's drift results as Prometheus series, by feature and bounded in number.
 
 A model with thousands of features must not flood Prometheus: at most `drift.exported_features` of
-them have series, those furthest from stable first, so that an alarm is never among the ones left
-out. A feature that leaves takes its series along, and how many were left out is a series itself.
+them have series, the worst outcomes first, so that an alarm is never left out. The series of a
+feature are removed with it, and the number of omitted features is a series itself.
 """
 
 from __future__ import annotations
@@ -18,69 +18,70 @@ from streaming.contracts.metrics import MetricSpec
 from streaming.contracts.records import DriftVerdict, FeatureVerdict
 
 OUTCOMES = {"inconclusive": -1.0, "stable": 0.0, "suspected": 1.0, "drifted": 2.0}
-"""Value of the outcome's gauge."""
+"""Value of each outcome's gauge."""
 MAX_FEATURES = 50
-"""Where no setting says otherwise."""
+"""Default of `drift.exported_features`."""
 
 _Key = tuple[MetricSpec, tuple[str, ...]]
 
 
 @dataclass(slots=True)
 class DriftSeries:
-    """Keeps the series of each model at what its newest verdict says."""
+    """Keeps the series of each model equal to its newest verdict."""
 
     gauge: Callable[[MetricSpec], Gauge]
-    most: Mapping[str, int] = field(default_factory=dict)
-    """Features with series, by model."""
-    _shown: dict[str, set[_Key]] = field(default_factory=dict)
+    max_features: Mapping[str, int] = field(default_factory=dict)
+    """Number of features with series, by model."""
+    _series_of: dict[str, set[_Key]] = field(default_factory=dict)
 
-    def show(self, verdict: DriftVerdict) -> None:
-        """Set this window's series and remove those that it does not have."""
+    def update(self, verdict: DriftVerdict) -> None:
+        """Set this window's series and remove the ones that it does not have."""
         model = verdict.model
-        kept, left_out = chosen(verdict.features, self.most.get(model, MAX_FEATURES))
+        limit = self.max_features.get(model, MAX_FEATURES)
+        selected, omitted = select_features(verdict.features, limit)
         values = {
-            (meter, (model, *labels)): value
-            for one in kept
-            for meter, labels, value in _series(one)
+            (spec, (model, *labels)): value
+            for feature in selected
+            for spec, labels, value in _series(feature)
         }
-        for meter, labels in self._shown.get(model, set()) - values.keys():
-            self.gauge(meter).remove(*labels)
-        for (meter, labels), value in values.items():
-            self.gauge(meter).labels(*labels).set(value)
-        self._shown[model] = set(values)
-        self.gauge(metrics.DRIFT_CAPPED).labels(model).set(left_out)
+        for spec, labels in self._series_of.get(model, set()) - values.keys():
+            self.gauge(spec).remove(*labels)
+        for (spec, labels), value in values.items():
+            self.gauge(spec).labels(*labels).set(value)
+        self._series_of[model] = set(values)
+        self.gauge(metrics.DRIFT_CAPPED).labels(model).set(omitted)
 
 
-def chosen(
-    features: tuple[FeatureVerdict, ...], most: int
+def select_features(
+    features: tuple[FeatureVerdict, ...], limit: int
 ) -> tuple[tuple[FeatureVerdict, ...], int]:
-    """The features that get series, at most `most`, and how many get none.
+    """The features that get series, at most `limit`, and the number of those that get none.
 
-    Those with the worst outcome come first, else the contract's order counts.
+    The worst outcomes come first; equal outcomes keep the contract's order.
     """
-    ranked = sorted(features, key=lambda one: -OUTCOMES[one.outcome])
-    return tuple(ranked[:most]), max(0, len(features) - most)
+    ranked = sorted(features, key=lambda feature: -OUTCOMES[feature.outcome])
+    return tuple(ranked[:limit]), max(0, len(features) - limit)
 
 
-def _series(one: FeatureVerdict) -> list[tuple[MetricSpec, tuple[str, ...], float]]:
-    name = one.feature
-    found: list[tuple[MetricSpec, tuple[str, ...], float]] = [
-        (metrics.DRIFT_OUTCOME, (name,), OUTCOMES[one.outcome]),
-        (metrics.DRIFT_HITS, (name,), float(one.hits)),
+def _series(feature: FeatureVerdict) -> list[tuple[MetricSpec, tuple[str, ...], float]]:
+    name = feature.feature
+    series: list[tuple[MetricSpec, tuple[str, ...], float]] = [
+        (metrics.DRIFT_OUTCOME, (name,), OUTCOMES[feature.outcome]),
+        (metrics.DRIFT_HITS, (name,), float(feature.hits)),
     ]
-    if not one.tests:
-        return found  # nothing was measured, and no number stands for that
-    found += [
-        (metrics.DRIFT_EFFECT, (name,), one.effect),
-        (metrics.DRIFT_LIMIT, (name,), one.limit_sd),
-        (metrics.DRIFT_P, (name,), one.p),
+    if not feature.tests:
+        return series  # nothing was measured, so there is no number to export
+    series += [
+        (metrics.DRIFT_EFFECT, (name,), feature.effect),
+        (metrics.DRIFT_LIMIT, (name,), feature.limit_sd),
+        (metrics.DRIFT_P, (name,), feature.p),
     ]
-    if one.p_limit > 0.0:
-        found.append((metrics.DRIFT_P_OVER_LIMIT, (name,), one.p / one.p_limit))
-    if one.distances is not None:
-        found += [
+    if feature.p_limit > 0.0:
+        series.append((metrics.DRIFT_P_OVER_LIMIT, (name,), feature.p / feature.p_limit))
+    if feature.distances is not None:
+        series += [
             (metrics.DRIFT_DISTANCE, (name, distance), value)
-            for distance, value in msgspec.structs.asdict(one.distances).items()
+            for distance, value in msgspec.structs.asdict(feature.distances).items()
             if value is not None
         ]
-    return found
+    return series

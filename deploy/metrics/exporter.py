@@ -1,7 +1,7 @@
-"""The daemon's and the worker's Prometheus metrics, made from the one table of meters.
+"""The Prometheus metrics of daemon and worker, made from the table of metrics in the contracts.
 
-Records are the source: whoever sees a record counts it here, so a metric never says anything
-that is not in the log. A record seen twice (replay after a restart) is counted once.
+Records are the source: each process counts the records that it reads and writes, so a metric shows
+nothing that is not in the log. A record seen twice (a replay after a restart) counts once.
 """
 
 from __future__ import annotations
@@ -14,7 +14,8 @@ from prometheus_client.metrics import MetricWrapperBase
 
 from deploy.metrics.drift import DriftSeries
 from deploy.metrics.schema import SchemaSeries
-from streaming.contracts import metrics as meters
+from serving.state import Phase
+from streaming.contracts import metrics
 from streaming.contracts.metrics import MetricSpec
 from streaming.contracts.records import (
     CanaryVerdict,
@@ -29,38 +30,28 @@ from streaming.contracts.records import (
     SchemaVerdict,
 )
 
-_REMEMBERED = 4096
-_PHASES = [
-    "idle",
-    "preparing",
-    "awaiting-approval",
-    "stepping",
-    "paused",
-    "promoting",
-    "baking",
-    "rolling-back",
-]
+_REMEMBERED_IDS = 4096
 
 
-def instrument(meter: MetricSpec, registry: CollectorRegistry) -> MetricWrapperBase:
-    """The prometheus-client instrument of a meter."""
-    name = meter.name.removesuffix("_total")
-    if meter.kind == "counter":
-        return Counter(name, meter.help, meter.labels, registry=registry)
-    if meter.kind == "gauge":
-        return Gauge(name, meter.help, meter.labels, registry=registry)
-    return Histogram(name, meter.help, meter.labels, registry=registry, buckets=meter.buckets)
+def make_metric(spec: MetricSpec, registry: CollectorRegistry) -> MetricWrapperBase:
+    """The prometheus-client metric of a spec."""
+    name = spec.name.removesuffix("_total")
+    if spec.kind == "counter":
+        return Counter(name, spec.help, spec.labels, registry=registry)
+    if spec.kind == "gauge":
+        return Gauge(name, spec.help, spec.labels, registry=registry)
+    return Histogram(name, spec.help, spec.labels, registry=registry, buckets=spec.buckets)
 
 
-class Instruments:
+class MetricsExporter:
     """Counts records into metrics.
 
     Parameters
     ----------
     registry:
-        Where they are kept.
+        Registry of the metrics; a new one by default.
     max_features:
-        By model, so many features have series of their own (`DriftSeries`).
+        By model, the number of features with series of their own (`DriftSeries`).
     """
 
     def __init__(
@@ -69,7 +60,7 @@ class Instruments:
         max_features: Mapping[str, int] | None = None,
     ) -> None:
         self.registry = registry or CollectorRegistry()
-        self._made = {meter.name: instrument(meter, self.registry) for meter in meters.METRICS}
+        self._metrics = {spec.name: make_metric(spec, self.registry) for spec in metrics.METRICS}
         self._features = DriftSeries(self._gauge, max_features or {})
         self._seen: OrderedDict[str, None] = OrderedDict()
         self.schema = SchemaSeries(self._counter, self._gauge)
@@ -86,7 +77,7 @@ class Instruments:
         }
 
     def serve(self, port: int) -> None:
-        """Export on 127.0.0.1."""
+        """Serve the metrics on 127.0.0.1."""
         start_http_server(port, addr="127.0.0.1", registry=self.registry)
 
     def on_record(self, record: Record, now: float) -> None:
@@ -94,72 +85,72 @@ class Instruments:
         if record.record_id in self._seen:
             return
         self._seen[record.record_id] = None
-        if len(self._seen) > _REMEMBERED:
+        if len(self._seen) > _REMEMBERED_IDS:
             self._seen.popitem(last=False)
         count = self._count.get(type(record))
         if count is not None:
             count(record, now)
 
     def refused(self, topic: str, reason: str) -> None:
-        """A record that could not be read."""
-        self._counter(meters.RECORDS_REFUSED, topic, reason).inc()
+        """Count a record that could not be decoded."""
+        self._counter(metrics.RECORDS_REFUSED, topic, reason).inc()
 
     def tick_took(self, seconds: float) -> None:
-        """How long the daemon's tick took."""
-        made = self._made[meters.TICK_SECONDS.name]
-        assert isinstance(made, Histogram)
-        made.observe(seconds)
+        """Record the duration of a tick of the daemon."""
+        metric = self._metrics[metrics.TICK_SECONDS.name]
+        assert isinstance(metric, Histogram)
+        metric.observe(seconds)
 
-    def _counter(self, meter: MetricSpec, *labels: str) -> Counter:
-        made = self._made[meter.name]
-        assert isinstance(made, Counter)
-        return made.labels(*labels) if labels else made
+    def _counter(self, spec: MetricSpec, *labels: str) -> Counter:
+        metric = self._metrics[spec.name]
+        assert isinstance(metric, Counter)
+        return metric.labels(*labels) if labels else metric
 
-    def _gauge(self, meter: MetricSpec, *labels: str) -> Gauge:
-        made = self._made[meter.name]
-        assert isinstance(made, Gauge)
-        return made.labels(*labels) if labels else made
+    def _gauge(self, spec: MetricSpec, *labels: str) -> Gauge:
+        metric = self._metrics[spec.name]
+        assert isinstance(metric, Gauge)
+        return metric.labels(*labels) if labels else metric
 
     def _drift(self, record: DriftVerdict, now: float) -> None:
         model = record.model
-        self._counter(meters.WINDOWS, model, record.outcome).inc()
-        self._counter(meters.EVENTS_READ, model).inc(record.offsets_read)
-        self._counter(meters.EVENTS_ACCEPTED, model).inc(record.accepted)
-        self._counter(meters.EVENTS_DEAD, model).inc(record.dead_letters)
-        self._counter(meters.EVENTS_LATE, model).inc(record.late)
-        self._gauge(meters.WINDOW_ROWS, model).set(record.rows)
-        self._gauge(meters.WINDOW_END, model).set(record.window_end)
-        self._features.show(record)
-        made = self._made[meters.VERDICT_DELAY.name]
-        assert isinstance(made, Histogram)
-        made.labels(model).observe(max(0.0, now - record.window_end))
+        self._counter(metrics.WINDOWS, model, record.outcome).inc()
+        self._counter(metrics.EVENTS_READ, model).inc(record.offsets_read)
+        self._counter(metrics.EVENTS_ACCEPTED, model).inc(record.accepted)
+        self._counter(metrics.EVENTS_DEAD, model).inc(record.dead_letters)
+        self._counter(metrics.EVENTS_LATE, model).inc(record.late)
+        self._gauge(metrics.WINDOW_ROWS, model).set(record.rows)
+        self._gauge(metrics.WINDOW_END, model).set(record.window_end)
+        self._features.update(record)
+        metric = self._metrics[metrics.VERDICT_DELAY.name]
+        assert isinstance(metric, Histogram)
+        metric.labels(model).observe(max(0.0, now - record.window_end))
 
     def _request(self, record: RetrainRequest, now: float) -> None:
-        self._counter(meters.RETRAINS, record.model, "requested").inc()
-        self._gauge(meters.RETRAIN_RUNNING, record.model).set(1)
+        self._counter(metrics.RETRAINS, record.model, "requested").inc()
+        self._gauge(metrics.RETRAIN_RUNNING, record.model).set(1)
 
     def _progress(self, record: RetrainProgress, now: float) -> None:
         if record.state == "done":
-            self._gauge(meters.RETRAIN_SECONDS, record.model, record.component).set(record.seconds)
+            self._gauge(metrics.RETRAIN_SECONDS, record.model, record.component).set(record.seconds)
 
     def _version(self, record: ModelVersion, now: float) -> None:
-        self._counter(meters.RETRAINS, record.model, "published").inc()
-        self._gauge(meters.RETRAIN_RUNNING, record.model).set(0)
+        self._counter(metrics.RETRAINS, record.model, "published").inc()
+        self._gauge(metrics.RETRAIN_RUNNING, record.model).set(0)
 
     def _failure(self, record: RetrainFailure, now: float) -> None:
-        self._counter(meters.RETRAINS, record.model, "failed").inc()
-        self._gauge(meters.RETRAIN_RUNNING, record.model).set(0)
+        self._counter(metrics.RETRAINS, record.model, "failed").inc()
+        self._gauge(metrics.RETRAIN_RUNNING, record.model).set(0)
 
     def _canary(self, record: CanaryVerdict, now: float) -> None:
-        self._counter(meters.CANARY_VERDICTS, record.model, record.outcome).inc()
+        self._counter(metrics.CANARY_VERDICTS, record.model, record.outcome).inc()
 
     def _promotion(self, record: Promotion, now: float) -> None:
-        self._gauge(meters.LIVE_VERSION, record.model).set(record.version)
+        self._gauge(metrics.LIVE_VERSION, record.model).set(record.version)
 
     def _rollout(self, record: RolloutStatus, now: float) -> None:
         model = record.model
-        self._gauge(meters.CANARY_WEIGHT, model).set(record.weight / 100)
-        for phase in _PHASES:
-            self._gauge(meters.ROLLOUT_PHASE, model, phase).set(float(phase == record.phase))
-        waiting = float(record.phase == "awaiting-approval")
-        self._gauge(meters.APPROVAL_WAITING, model).set(waiting)
+        self._gauge(metrics.CANARY_WEIGHT, model).set(record.weight / 100)
+        for phase in Phase:
+            self._gauge(metrics.ROLLOUT_PHASE, model, phase).set(float(phase == record.phase))
+        waiting = float(record.phase == Phase.AWAITING_APPROVAL)
+        self._gauge(metrics.APPROVAL_WAITING, model).set(waiting)

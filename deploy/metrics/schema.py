@@ -1,12 +1,12 @@
-"""What the life of a schema shows in Prometheus: bounded by kinds, never by column names.
+"""Schema verdicts and proposals as Prometheus series, labelled by kind, never by column name.
 
-Anybody who writes events can invent column names, so a column is no label: the verdict on the log
+Whoever writes events can invent column names, so a column is not a label; the verdict in the log
 and `driftline schema check` name it.
 """
 
 from __future__ import annotations
 
-from collections import Counter as Tally
+from collections import Counter as Counts
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import get_args
@@ -17,27 +17,31 @@ from streaming.contracts import metrics
 from streaming.contracts.records import SchemaKind, SchemaVerdict
 
 OUTCOMES = ("suspected", "broken")
-"""Of the findings that are shown: those that last."""
+"""Outcomes of the exported findings: those of several windows, and broken columns."""
 
 
 @dataclass(frozen=True, slots=True)
 class SchemaSeries:
-    """Keeps a model's schema series at what its newest records say."""
+    """Keeps a model's schema series equal to its newest records."""
 
     counter: Callable[..., Counter]
     gauge: Callable[..., Gauge]
 
     def verdict(self, record: SchemaVerdict, now: float) -> None:
-        """Every kind has a series from the first verdict on, so that silence reads 0."""
+        """Every kind has a series from the first verdict on, so that no finding reads 0."""
         self.counter(metrics.SCHEMA_WINDOWS, record.model, record.outcome).inc()
         self.gauge(metrics.SCHEMA_VERSION, record.model).set(record.schema_version)
-        found = Tally[tuple[str, str]]((one.kind, one.outcome) for one in record.findings)
+        counts = Counts[tuple[str, str]](
+            (finding.kind, finding.outcome) for finding in record.findings
+        )
         for kind in get_args(SchemaKind):
             for outcome in OUTCOMES:
                 labels = (record.model, kind, outcome)
-                self.gauge(metrics.SCHEMA_FINDINGS, *labels).set(found[kind, outcome])
+                self.gauge(metrics.SCHEMA_FINDINGS, *labels).set(counts[kind, outcome])
 
     def proposal(self, model: str, waits: bool) -> None:
-        """Whether a proposal awaits a decision, as the daemon's state says: a restart forgets no
-        proposal, and would forget the record."""
+        """Set whether a proposal awaits a decision, from the daemon's state.
+
+        The state survives a restart; a count of records would not.
+        """
         self.gauge(metrics.SCHEMA_PROPOSAL_OPEN, model).set(float(waits))

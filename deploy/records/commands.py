@@ -1,4 +1,4 @@
-"""Puts a command on the log and waits for its answer: what every person's request goes through."""
+"""Sends a person's command to the daemon and waits for its reply."""
 
 from __future__ import annotations
 
@@ -7,7 +7,6 @@ import itertools
 import os
 import time
 from collections.abc import Callable, Iterator
-from typing import TypeVar
 
 from streaming.contracts import topics
 from streaming.contracts.codec import record_in
@@ -20,17 +19,16 @@ from streaming.contracts.records import (
     Command,
     CommandReply,
     ModelVersion,
-    Record,
     RetrainFailure,
     RetrainProgress,
 )
 
-R = TypeVar("R", bound=Record)
-
+REPLY_SECONDS = 60.0
+"""How long a command waits for the daemon's reply."""
 _NONCE = itertools.count()
 
 
-def command(
+def new_command(
     model: str,
     action: Action,
     reason: str,
@@ -43,8 +41,8 @@ def command(
     window_end: float | None = None,
     who: str = "",
 ) -> Command:
-    """A command in the name of `who`, or of whoever runs this process."""
-    who = who or os.environ.get("USER") or getpass.getuser()
+    """A command in the name of `who`, or of the user who runs this process."""
+    who = who or current_user()
     return Command(
         record_id=record_id("command", model, action, who, at, os.getpid(), next(_NONCE)),
         model=model,
@@ -60,29 +58,37 @@ def command(
     )
 
 
-def ask(log: RecordLog, wanted: Command, *, timeout: float) -> CommandReply:
-    """Send the command and wait for the daemon's answer.
+def current_user() -> str:
+    """Name of the user who runs this process; containers often have an id without a name."""
+    try:
+        return os.environ.get("USER") or getpass.getuser()
+    except (KeyError, OSError):
+        return f"uid-{os.getuid()}"
+
+
+def send_command(log: RecordLog, command: Command, *, timeout: float) -> CommandReply:
+    """Send the command and wait for the daemon's reply.
 
     Raises
     ------
     UnavailableError
-        When nobody answers in time.
+        When no reply comes in time.
     """
     follow = _records(log, topics.COMMAND_REPLIES.name, deadline=time.time() + timeout)
-    next(follow)  # positioned before the command is sent, so the answer cannot be missed
-    log.append([wanted])
+    next(follow)  # positioned before the command is sent, so the reply cannot be missed
+    log.append([command])
     for record in follow:
-        if isinstance(record, CommandReply) and record.to == wanted.record_id:
+        if isinstance(record, CommandReply) and record.command_id == command.record_id:
             return record
     raise UnavailableError(
-        f"Nobody answered within {timeout:.0f} s; is the daemon up? `driftline status` tells."
+        f"No reply within {timeout:.0f} s: is the daemon running? `driftline status` shows it."
     )
 
 
-def outcome(
-    log: RecordLog, answer: CommandReply, *, deadline: float, say: Callable[[str], None]
+def await_retrain(
+    log: RecordLog, reply: CommandReply, *, deadline: float, say: Callable[[str], None]
 ) -> ModelVersion | RetrainFailure:
-    """Wait for the version or the failure of the request that an answer named.
+    """Wait for the version or the failure of the request that a reply names.
 
     Raises
     ------
@@ -95,13 +101,16 @@ def outcome(
     ]
     for record in _records(log, *names, deadline=deadline, from_start=True):
         match record:
-            case RetrainProgress(request_id=answer.result_id, state="done"):
+            case RetrainProgress(request_id=reply.result_id, state="done"):
                 say(f"[{record.step}/{record.steps}] {record.component} {record.seconds:.1f} s")
-            case ModelVersion(request_id=answer.result_id):
+            case ModelVersion(request_id=reply.result_id):
                 return record
-            case RetrainFailure(request_id=answer.result_id):
+            case RetrainFailure(request_id=reply.result_id):
                 return record
-    raise TimeoutError(f"Request {answer.result_id} gave no version in time; it goes on.")
+    raise TimeoutError(
+        f"Request {reply.result_id} gave no version in time; the retrain continues and "
+        "`driftline versions MODEL` will list its version."
+    )
 
 
 def _records(

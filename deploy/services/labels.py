@@ -1,28 +1,29 @@
-"""Runs the label service: late labels are joined with served predictions, beside the stream job."""
+"""Runs the label services of all models: joins served predictions with their late labels.
+
+It is a process of its own beside the stream job.
+"""
 
 from __future__ import annotations
 
 import time
-from typing import TYPE_CHECKING
 
 import structlog
 
-from deploy.metrics.quality import QualityInstruments
-from deploy.services.shutdown import Stop
+from deploy.app.deployment import Deployment
+from deploy.app.topics import ensure_topics
+from deploy.metrics.quality import QualityExporter
+from deploy.services.shutdown import ShutdownFlag
 from streaming.contracts.clock import SystemClock
 from streaming.contracts.errors import ConfigurationError, TemporaryError
+from streaming.contracts.log import RecordLog
 from streaming.quality.service import LabelService
 
-if TYPE_CHECKING:
-    from deploy.app.deployment import Deployment
-    from streaming.contracts.log import RecordLog
-
-LEAST_STEP_SECONDS = 0.2
+MIN_STEP_SECONDS = 0.2
 log = structlog.get_logger()
 
 
 def run(deployment: Deployment) -> None:
-    """Follow the predictions and labels of every model that has them, until told to stop.
+    """Run the service of every model that has a predictions topic, until the process is stopped.
 
     Raises
     ------
@@ -35,35 +36,35 @@ def run(deployment: Deployment) -> None:
             f"No model of {deployment.file.name} has a `predictions` topic; name the one that the "
             "applications write their served predictions to."
         )
-    stop = Stop()
-    deployment.ensure_topics()
-    instruments = QualityInstruments()
+    stop = ShutdownFlag()
+    ensure_topics(deployment)
+    exporter = QualityExporter()
     with deployment.log() as records:
-        services = [label_service(deployment, name, records, instruments) for name in models]
+        services = [label_service(deployment, name, records, exporter) for name in models]
         for service in services:
             service.start()
-        instruments.serve(deployment.ports.labels_metrics)
+        exporter.serve(deployment.ports.labels_metrics)
         log.info("labels.started", models=models)
         while not stop():
             began = time.monotonic()
             for service in services:
                 _step(service)
-                instruments.accounts(service.contract.model, service.book)
-            time.sleep(max(0.0, LEAST_STEP_SECONDS - (time.monotonic() - began)))
+                exporter.accounts(service.contract.model, service.monitor)
+            time.sleep(max(0.0, MIN_STEP_SECONDS - (time.monotonic() - began)))
 
 
 def label_service(
-    deployment: Deployment, model: str, records: RecordLog, instruments: QualityInstruments
+    deployment: Deployment, model: str, records: RecordLog, exporter: QualityExporter
 ) -> LabelService:
-    """The service of one model on its real log; raises `ConfigurationError`."""
+    """The label service of one model on the deployment's log; raises `ConfigurationError`."""
     from retrain.models.code import load_code
 
     section = deployment.settings_of(model)
     outcome = load_code(section.module).outcome
     if section.predictions is None or outcome is None:
-        lacks = "predictions topic" if section.predictions is None else "`outcome` in its CODE"
+        missing = "predictions topic" if section.predictions is None else "`outcome` in its CODE"
         raise ConfigurationError(
-            f"{model} has no {lacks}; its realised quality cannot be measured."
+            f"{model} has no {missing}; its realised quality cannot be measured."
         )
     return LabelService(
         log=records,
@@ -72,7 +73,7 @@ def label_service(
         rules=deployment.quality_rules(model),
         predictions_topic=section.predictions.topic,
         outcome_of=outcome,
-        report=instruments.verdict,
+        on_verdict=exporter.verdict,
     )
 
 

@@ -1,4 +1,4 @@
-"""A polite end: SIGTERM and SIGINT set a flag that the long-running services look at."""
+"""Graceful shutdown: SIGTERM and SIGINT set a flag that the services poll."""
 
 from __future__ import annotations
 
@@ -6,16 +6,16 @@ import signal
 from types import FrameType
 
 
-class Stop:
-    """Set by SIGTERM or SIGINT; whoever runs finishes what it does first."""
+class ShutdownFlag:
+    """True once SIGTERM or SIGINT came; the service finishes its current step first."""
 
     def __init__(self) -> None:
-        self.wanted = False
+        self.requested = False
         for number in (signal.SIGTERM, signal.SIGINT):
-            signal.signal(number, self._want)
+            signal.signal(number, self._request)
 
     def __call__(self) -> bool:
-        return self.wanted
+        return self.requested
 
-    def _want(self, number: int, frame: FrameType | None) -> None:
-        self.wanted = True
+    def _request(self, number: int, frame: FrameType | None) -> None:
+        self.requested = True

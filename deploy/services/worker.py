@@ -1,4 +1,4 @@
-"""Runs a retrain worker: TFX is imported once, then requests are taken one by one."""
+"""Runs a retrain worker: imports TFX once, then takes requests one at a time."""
 
 from __future__ import annotations
 
@@ -8,50 +8,40 @@ from typing import TYPE_CHECKING
 
 import structlog
 
-from deploy.metrics.exporter import Instruments
-from deploy.services.shutdown import Stop
+from deploy.app.deployment import Deployment
+from deploy.metrics.exporter import MetricsExporter
+from deploy.services.model_server_launcher import DriftlineModelServer
+from deploy.services.shutdown import ShutdownFlag
 from streaming.contracts.clock import SystemClock
+from streaming.contracts.log import RecordLog
 from streaming.contracts.records import RetrainProgress
 
 if TYPE_CHECKING:
-    from deploy.app.deployment import Deployment
+    from retrain.engines.tfx.trainer import TfxTrainer
+    from retrain.ports import RequestQueue, Trainer
+    from retrain.worker import Worker
 
 log = structlog.get_logger()
 
 
 def run(deployment: Deployment, *, once: bool = False) -> None:
-    """Take requests until told to stop; with `once`, leave after one."""
-    from retrain.blessing import BlessingRules
-    from retrain.engines.kafka.examples import LogExamples
-    from retrain.engines.kafka.request_queue import KafkaRequests
-    from retrain.engines.model_store import FolderStore
-    from retrain.engines.tfx.trainer import TfxTrainer
-    from retrain.worker import Worker
+    """Take requests until the process is stopped; with `once`, end after one."""
+    from retrain.engines.kafka.request_queue import KafkaRequestQueue
 
-    stop = Stop()
-    instruments = Instruments()
-    instruments.serve(deployment.ports.worker_metrics)
-    floors = {section.retrain.auc_floor for section in deployment.settings.models.values()}
-    trainer = TfxTrainer(deployment.home, rules=BlessingRules(floor=max(floors)))
+    stop = ShutdownFlag()
+    exporter = MetricsExporter()
+    exporter.serve(deployment.ports.worker_metrics)
+    trainer = tfx_trainer(deployment)
     trainer.warm()
     log.info("worker.ready")
-    requests = KafkaRequests(deployment.bootstrap)
+    requests = KafkaRequestQueue(deployment.bootstrap)
     with deployment.log() as records:
-        worker = Worker(
-            requests=requests,
-            log=records,
-            trainer=trainer,
-            store=FolderStore(deployment.artifact_root / "models"),
-            examples=LogExamples(log=records),
-            contracts={name: deployment.contract(name) for name in deployment.settings.models},
-            clock=SystemClock(),
-            name=f"{socket.gethostname()}-{os.getpid()}",
-            scratch=deployment.home / "scratch",
-            report=lambda progress: _report(instruments, progress),
+        worker = retrain_worker(
+            deployment, records, requests=requests, trainer=trainer, exporter=exporter
         )
         try:
             if once:
-                while worker.run_once(1.0) == "nothing" and not stop():
+                while worker.run_once(1.0) == "no-request" and not stop():
                     pass
             else:
                 worker.run(lambda: not stop())
@@ -59,8 +49,48 @@ def run(deployment: Deployment, *, once: bool = False) -> None:
             requests.close()
 
 
-def _report(instruments: Instruments, progress: RetrainProgress) -> None:
-    instruments.on_record(progress, progress.at)
+def tfx_trainer(deployment: Deployment) -> TfxTrainer:
+    """The trainer of every model of the deployment, each judged by its own blessing rules."""
+    from retrain.engines.tfx.trainer import TfxTrainer
+
+    return TfxTrainer(
+        deployment.home,
+        server=DriftlineModelServer(),
+        rules={
+            name: section.retrain.blessing() for name, section in deployment.settings.models.items()
+        },
+    )
+
+
+def retrain_worker(
+    deployment: Deployment,
+    records: RecordLog,
+    *,
+    requests: RequestQueue,
+    trainer: Trainer,
+    exporter: MetricsExporter,
+) -> Worker:
+    """The worker of every model of the deployment, over a queue and a trainer."""
+    from retrain.engines.kafka.examples import LogExampleBuilder
+    from retrain.engines.model_store import FolderStore
+    from retrain.worker import Worker
+
+    return Worker(
+        requests=requests,
+        log=records,
+        trainer=trainer,
+        store=FolderStore(deployment.artifact_root / "models"),
+        examples=LogExampleBuilder(log=records),
+        contracts={name: deployment.contract(name) for name in deployment.settings.models},
+        clock=SystemClock(),
+        name=f"{socket.gethostname()}-{os.getpid()}",
+        scratch=deployment.home / "scratch",
+        on_progress=lambda progress: _report(exporter, progress),
+    )
+
+
+def _report(exporter: MetricsExporter, progress: RetrainProgress) -> None:
+    exporter.on_record(progress, progress.at)
     log.info(
         "retrain.progress",
         step=f"{progress.step}/{progress.steps}",

@@ -1,7 +1,8 @@
-"""`python -m deploy.setup`: bring this checkout from nothing to ready, or say what is missing.
+"""Prepares this checkout: ``python -m deploy.setup``.
 
-Steps, in order: environment · project · glibc · kafka · beam · flink · prometheus. Each is
-skipped when its stamp says that it was made from the same inputs. Runs on bare Python 3.11.
+Steps, in order: environment, project, glibc, kafka, beam, flink, loopback, prometheus. A step is
+skipped when its stamp has the digest of its current inputs. Needs only the standard library of
+Python 3.11.
 """
 
 from __future__ import annotations
@@ -12,90 +13,120 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 
 from deploy.config.paths import InstallPaths, install_paths
-from deploy.setup import environment, flink, glibc, jars, java, project, prometheus, stamps
-from deploy.setup.screen import SetupFailed, say
+from deploy.setup import (
+    environment,
+    flink,
+    glibc,
+    jars,
+    java,
+    loopback,
+    project,
+    prometheus,
+    stamps,
+)
+from deploy.setup.screen import SetupFailed, show_line
 
-STEPS = ("environment", "project", "glibc", "kafka", "beam", "flink", "prometheus")
+STEPS = ("environment", "project", "glibc", "kafka", "beam", "flink", "loopback", "prometheus")
 
 
-def run(step: str, here: InstallPaths, uv: Path) -> str | None:
-    """Do one step; None when its stamp says it is done."""
-    steps: dict[str, tuple[Callable[[], bool], str, Callable[[], str]]] = {
-        "environment": (
-            here.python.exists,
+@dataclass(frozen=True, slots=True)
+class Step:
+    """One step of the set-up."""
+
+    installed: Callable[[], bool]
+    """Whether its result exists."""
+    made_from: str
+    """Digest of its inputs."""
+    install: Callable[[], str]
+    """Performs the step and returns a summary."""
+
+
+def steps(paths: InstallPaths, uv: Path) -> dict[str, Step]:
+    """The steps by name; `glibc` has no stamp and is handled by `run`."""
+    return {
+        "environment": Step(
+            paths.python.exists,
             environment.made_from(),
-            lambda: environment.install(uv, here),
+            lambda: environment.install(uv, paths),
         ),
-        "project": (
-            lambda: project.installed(here),
+        "project": Step(
+            lambda: project.installed(paths),
             stamps.digest(Path(project.__file__)),
-            lambda: project.install(here),
+            lambda: project.install(paths),
         ),
-        "kafka": (
-            here.kafka.is_dir,
+        "kafka": Step(
+            paths.kafka.is_dir,
             jars.made_from("kafka"),
-            lambda: jars.install("kafka", here.kafka, here),
+            lambda: jars.install("kafka", paths.kafka, paths),
         ),
-        "beam": (
-            here.beam.is_dir,
+        "beam": Step(
+            paths.beam.is_dir,
             jars.made_from("beam"),
-            lambda: jars.install("beam", here.beam, here),
+            lambda: jars.install("beam", paths.beam, paths),
         ),
-        "flink": (here.flink.is_dir, flink.made_from(), lambda: flink.install(uv, here)),
-        "prometheus": (
-            lambda: prometheus.installed(here),
+        "flink": Step(paths.flink.is_dir, flink.made_from(), lambda: flink.install(uv, paths)),
+        "loopback": Step(
+            loopback.jar(paths).exists, loopback.made_from(), lambda: loopback.install(paths)
+        ),
+        "prometheus": Step(
+            lambda: prometheus.installed(paths),
             stamps.digest(Path(prometheus.__file__)),
-            lambda: prometheus.install(here),
+            lambda: prometheus.install(paths),
         ),
     }
-    if step == "glibc":  # its stamp is the state of the modules themselves
-        return glibc.install(here)
-    there, made_from, install = steps[step]
-    if there() and stamps.done(here.stamps, step, made_from):
+
+
+def run(name: str, paths: InstallPaths, uv: Path) -> str | None:
+    """Run one step and return its summary; None when its stamp is current."""
+    if name == "glibc":  # its stamp is the state of the modules themselves
+        return glibc.install(paths)
+    step = steps(paths, uv)[name]
+    if step.installed() and stamps.done(paths.stamps, name, step.made_from):
         return None
-    said = install()
-    stamps.mark(here.stamps, step, made_from)
-    return said
+    summary = step.install()
+    stamps.mark(paths.stamps, name, step.made_from)
+    return summary
 
 
 @contextmanager
-def alone(here: InstallPaths) -> Iterator[None]:
-    """One installer at a time in one checkout."""
-    here.opt.mkdir(parents=True, exist_ok=True)
-    with (here.opt / ".lock").open("w") as lock:
+def install_lock(paths: InstallPaths) -> Iterator[None]:
+    """Lock the installation; a second installer of the checkout waits."""
+    paths.opt.mkdir(parents=True, exist_ok=True)
+    with (paths.opt / ".lock").open("w") as lock:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
-            say("another set-up of this checkout is running; waiting for it")
+            show_line("another set-up of this checkout is running; waiting for it")
             fcntl.flock(lock, fcntl.LOCK_EX)
         yield
 
 
 def main() -> int:
-    """Run the steps that were named, or all."""
+    """Run the named steps, or all."""
     parser = argparse.ArgumentParser(prog="python -m deploy.setup", description=__doc__)
     parser.add_argument("steps", nargs="*", choices=[*STEPS, []], help="default: all")
     parser.add_argument("--uv", type=Path, default=environment.UV, help="the uv program")
-    asked = parser.parse_args()
-    here, begun = install_paths(), time.monotonic()
+    arguments = parser.parse_args()
+    paths, begun = install_paths(), time.monotonic()
     try:
-        with alone(here):
-            for step in asked.steps or STEPS:
+        with install_lock(paths):
+            for name in arguments.steps or STEPS:
                 started = time.monotonic()
-                said = run(step, here, asked.uv)
-                if said is not None:
-                    say(f"  {step}: {said} ({time.monotonic() - started:.1f} s)")
-            java.program(here)
+                summary = run(name, paths, arguments.uv)
+                if summary is not None:
+                    show_line(f"  {name}: {summary} ({time.monotonic() - started:.1f} s)")
+            java.program(paths)
     except SetupFailed as failure:
-        say(f"set-up stopped: {failure}")
+        show_line(f"set-up stopped: {failure}")
         return 1
     except KeyboardInterrupt:
-        say("interrupted; run the same command again, it goes on where it stopped")
+        show_line("interrupted; run the same command again to continue")
         return 130
-    say(f"set-up is complete ({time.monotonic() - begun:.1f} s)")
+    show_line(f"set-up is complete ({time.monotonic() - begun:.1f} s)")
     return 0
 
 

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# From nothing to `python -m deploy.setup`: finds or fetches uv and Python 3.11, without root.
-# Each step is skipped when its result is there; an interrupted run goes on where it stopped.
+# Finds or downloads uv and Python 3.11, without root, and runs `python -m deploy.setup`.
+# A step is skipped when its result exists; an interrupted run continues where it stopped.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/../.."
 unset PYTHONDONTWRITEBYTECODE PYTHONPATH VIRTUAL_ENV || true
@@ -12,7 +12,7 @@ fail() { echo "set-up stopped: $*" >&2; exit 1; }
 
 is_311() { "$1" -c 'import sys; sys.exit(sys.version_info[:2] != (3, 11))' 2>/dev/null; }
 
-# Python 3.11 on PATH, as an earlier environment's base, or among pyenv's versions; else empty.
+# Python 3.11: on PATH, the base of an earlier environment, or one of pyenv's; else empty.
 find_python() {
     local candidate
     for candidate in "$PWD/.venv/bin/python" python3.11 python3 \
@@ -31,10 +31,10 @@ install_uv() {
     any=${any:-$(command -v python3 || true)}
     rm -rf "$fresh" "$state/uv"
     if [ -n "$any" ] && "$any" -m venv "$fresh" >/dev/null 2>&1; then
-        echo "  uv: fetching the pinned one"
+        echo "  uv: downloading the pinned version (25 MB)"
         "$fresh/bin/python" -m pip install --quiet --disable-pip-version-check \
             --require-hashes -r deploy/setup/uv.lock ||
-            fail "pip could not fetch uv; is the network there? Run the same command again."
+            fail "pip could not download uv. Check the network and run the same command again."
         mv "$fresh" "$state/uv"
     elif command -v uv >/dev/null; then
         echo "  uv: using $(command -v uv)"
@@ -48,10 +48,10 @@ install_uv() {
 "$uv" --version >/dev/null 2>&1 || install_uv
 python=$(find_python)
 if [ -z "$python" ]; then
-    echo "  python: fetching 3.11"
+    echo "  python: downloading 3.11 (30 MB)"
     UV_PYTHON_INSTALL_DIR="$state/python" "$uv" python install --quiet 3.11 ||
-        fail "no Python 3.11 found and uv could not fetch one; install Python 3.11 and try again."
+        fail "uv could not download Python 3.11; install Python 3.11 and try again."
     python=$(find_python)
-    [ -n "$python" ] || fail "the fetched Python 3.11 does not run on this machine."
+    [ -n "$python" ] || fail "the downloaded Python 3.11 does not run on this machine."
 fi
 exec "$python" -m deploy.setup --uv "$uv" "$@"

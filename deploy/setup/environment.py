@@ -1,20 +1,20 @@
-"""The locked Python environment, made by uv.
+"""Installs the locked Python environment with uv.
 
-The wheels of tensorflow-data-validation and ml-metadata are tagged for glibc 2.39, hence the
-platform is stated; the step `glibc` then makes them load on older machines. Everything is
-compiled to byte code once, because no later process should pay for it again.
+The wheels of tensorflow-data-validation and ml-metadata are tagged for glibc 2.39, so the platform
+is passed to uv; the step `glibc` then makes them load on older machines. All modules are compiled
+to byte code once, so that no later process has to.
 """
 
 from __future__ import annotations
 
 import os
-import subprocess
 import sys
 from pathlib import Path
 
 from deploy.config.paths import PROJECT, InstallPaths
 from deploy.setup import stamps
-from deploy.setup.screen import SetupFailed, say
+from deploy.setup import uv as uv_program
+from deploy.setup.screen import SetupFailed
 
 LOCK = PROJECT / "requirements.lock"
 UV = PROJECT / ".driftline" / "uv" / "bin" / "uv"
@@ -22,18 +22,18 @@ PLATFORM = "x86_64-manylinux_2_39"
 
 
 def made_from() -> str:
-    """What the stamp says."""
+    """Content of the stamp."""
     return stamps.digest(LOCK, PLATFORM)
 
 
 def clean_environment() -> dict[str, str]:
-    """This process's environment without what would make every later start slow."""
+    """This process's variables, without those that disable or bypass the compiled environment."""
     dropped = {"PYTHONDONTWRITEBYTECODE", "PYTHONPATH", "VIRTUAL_ENV"}
     return {name: value for name, value in os.environ.items() if name not in dropped}
 
 
 def install(uv: Path, install_paths: InstallPaths) -> str:
-    """Make the environment if there is none, and bring it to the state of the lock.
+    """Create the environment if there is none, and install exactly the packages of the lock.
 
     Raises
     ------
@@ -44,28 +44,26 @@ def install(uv: Path, install_paths: InstallPaths) -> str:
         raise SetupFailed(f"{uv} is missing; `make setup` fetches it first.")
     folder = install_paths.python.parent.parent
     if not install_paths.python.exists():
-        _uv(uv, "venv", "--quiet", "--allow-existing", "--python", sys.executable, str(folder))
-    say("    fetching and compiling the packages, up to a few minutes the first time")
-    _uv(
+        venv: list[str | Path] = [
+            uv,
+            "venv",
+            "--allow-existing",
+            "--python",
+            sys.executable,
+            folder,
+        ]
+        uv_program.run(venv, environment=clean_environment())
+    sync: list[str | Path] = [
         uv,
         "pip",
         "sync",
-        "--quiet",
         "--require-hashes",
         "--python",
-        str(install_paths.python),
-        "--python-platform",
-        PLATFORM,
-        "--compile-bytecode",
-        str(LOCK),
+        install_paths.python,
+    ]
+    uv_program.run(
+        [*sync, "--python-platform", PLATFORM, "--compile-bytecode", LOCK],
+        environment=clean_environment(),
+        site_packages=install_paths.site_packages,
     )
     return "the locked Python environment"
-
-
-def _uv(uv: Path, *arguments: str) -> None:
-    done = subprocess.run([str(uv), *arguments], env=clean_environment(), check=False)
-    if done.returncode != 0:
-        raise SetupFailed(
-            "uv could not make the Python environment; its messages are above. With the network "
-            "back, run the same command again: it goes on where it stopped."
-        )

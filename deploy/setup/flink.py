@@ -1,52 +1,58 @@
-"""Flink 1.19.3 out of its Python distribution, in a folder of its own.
+"""Installs Flink 1.19.3 from its Python distribution into a separate folder.
 
 `apache-flink-libraries` is the plain Flink distribution (jars, plugins) without PyFlink's pins,
-which could not share the environment. It is built with the environment's own pinned setuptools,
-so that nothing unpinned is fetched. The Prometheus reporter is a plugin already.
+which conflict with the environment. It is built with the environment's pinned setuptools, so
+nothing unpinned is downloaded. It includes the Prometheus reporter as a plugin.
 """
 
 from __future__ import annotations
 
 import os
 import shutil
-import subprocess
 from pathlib import Path
 
 from deploy.config.paths import SETUP, InstallPaths
 from deploy.setup import stamps
+from deploy.setup import uv as uv_program
 from deploy.setup.screen import SetupFailed
 
 LOCK = SETUP / "flink.lock"
 
 
 def made_from() -> str:
-    """What the stamp says."""
+    """Content of the stamp."""
     return stamps.digest(LOCK)
 
 
 def install(uv: Path, install_paths: InstallPaths) -> str:
-    """Install beside the target, then swap it in.
+    """Install beside the target, then replace the target.
 
     Raises
     ------
     SetupFailed
-        When the distribution cannot be fetched or has not the pinned digest.
+        When the distribution cannot be downloaded or does not have the pinned digest.
     """
     target = install_paths.flink.parent
     fresh = target.with_name(f".{target.name}.fresh")
     shutil.rmtree(fresh, ignore_errors=True)
-    command = [str(uv), "pip", "install", "--quiet", "--python", str(install_paths.python)]
-    command += ["--no-deps", "--no-build-isolation", "--require-hashes"]
-    command += ["--target", str(fresh), "-r", str(LOCK)]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
-    if done.returncode != 0 or not list(fresh.glob("pyflink/lib/flink-dist-*.jar")):
-        raise SetupFailed(f"Flink could not be installed: {done.stderr.strip() or 'no flink-dist'}")
+    command: list[str | Path] = [
+        uv,
+        "pip",
+        "install",
+        "--python",
+        install_paths.python,
+        "--no-deps",
+    ]
+    command += ["--no-build-isolation", "--require-hashes", "--target", fresh, "-r", LOCK]
+    uv_program.run(command)
+    if not list(fresh.glob("pyflink/lib/flink-dist-*.jar")):
+        raise SetupFailed("The Flink distribution has no flink-dist; report this as a bug.")
     shutil.rmtree(target, ignore_errors=True)
     os.replace(fresh, target)
     return f"Flink {version(install_paths)}"
 
 
 def version(install_paths: InstallPaths) -> str:
-    """Version of the installed distribution, empty if there is none."""
+    """Version of the installed distribution; empty if there is none."""
     jars = list(install_paths.flink.glob("lib/flink-dist-*.jar"))
     return jars[0].stem.removeprefix("flink-dist-") if jars else ""

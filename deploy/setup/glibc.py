@@ -1,15 +1,15 @@
-"""Makes two extension modules load on a glibc older than they were built for.
+"""Patches two extension modules so that they load on an older glibc than they were built for.
 
 The wheels of tensorflow-data-validation and ml-metadata are tagged manylinux_2_39. On glibc < 2.38
-(Debian 12, Ubuntu 22.04) their modules ask for versions that the machine's libraries do not have,
-although the functions behind them exist there under older names. The patch renames them:
+(Debian 12, Ubuntu 22.04) their modules require versions that the machine's libraries do not have,
+although the functions exist there under older names. The patch renames them:
 
 - required versions GLIBC_2.38 to GLIBC_2.2.5; GLIBCXX_3.4.32 and CXXABI_1.3.15 to GLIBCXX_3.4
-- symbols `__isoc23_strtol` and kin to `strtol` (they differ in binary literals only),
+- symbols such as `__isoc23_strtol` to `strtol` (they differ in binary literals only),
   `__cxa_call_terminate` to `std::terminate`
 - `std::ios_base_library_init` becomes weak (older libraries initialise without it)
 
-A module that loads as it is stays untouched. A file is replaced by rename, never written in place:
+A module that loads as it is stays unchanged. A file is replaced by rename, never written in place:
 the package manager's cache shares it by a hard link.
 """
 
@@ -47,20 +47,20 @@ loader.exec_module(importlib.util.module_from_spec(spec))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Loading:
-    """What happened when a fresh process loaded a module."""
+class LoadResult:
+    """Result of loading a module in a new process."""
 
     ok: bool
     error: str = ""
 
     @property
     def needs_patch(self) -> bool:
-        """Whether the error is the one that the patch cures."""
+        """Whether the patch fixes this error."""
         return not self.ok and any(name in self.error for name in VERSIONS)
 
 
 def renamed(symbol: str) -> str:
-    """The older name of a symbol; the same name where there is nothing to do.
+    """The older name of a symbol; the same name if it has none.
 
     >>> renamed("__isoc23_strtoull"), renamed("__cxa_call_terminate"), renamed("strlen")
     ('strtoull', '_ZSt9terminatev', 'strlen')
@@ -71,7 +71,7 @@ def renamed(symbol: str) -> str:
 
 
 def elf_hash(name: str) -> int:
-    """The hash that the dynamic loader compares before it compares names (System V ABI, gABI 5).
+    """The hash that the dynamic loader compares before the names (System V ABI, gABI 5).
 
     >>> hex(elf_hash("GLIBC_2.2.5"))
     '0x9691a75'
@@ -84,15 +84,15 @@ def elf_hash(name: str) -> int:
     return value
 
 
-def load(python: Path, module: Path) -> Loading:
-    """Load an extension module in a fresh process, without the package around it."""
-    done = subprocess.run(
+def load(python: Path, module: Path) -> LoadResult:
+    """Load an extension module in a new process, without its package."""
+    completed = subprocess.run(
         [str(python), "-c", _LOAD, str(module)], capture_output=True, text=True, check=False
     )
-    if done.returncode == 0:
-        return Loading(ok=True)
-    last = done.stderr.strip().splitlines()[-1:] or [f"exit status {done.returncode}"]
-    return Loading(ok=False, error=last[0])
+    if completed.returncode == 0:
+        return LoadResult(ok=True)
+    last = completed.stderr.strip().splitlines()[-1:] or [f"exit status {completed.returncode}"]
+    return LoadResult(ok=False, error=last[0])
 
 
 def patch(module: Path) -> None:
@@ -101,7 +101,7 @@ def patch(module: Path) -> None:
 
     binary = lief.ELF.parse(str(module))
     if binary is None:
-        raise ValueError(f"{module} is no ELF file; install its package again.")
+        raise ValueError(f"{module} is not an ELF file; install its package again.")
     for requirement in binary.symbols_version_requirement:
         for version in requirement.get_auxiliary_symbols():
             if version.name in VERSIONS:
@@ -118,7 +118,7 @@ def patch(module: Path) -> None:
 
 
 def install(install_paths: InstallPaths) -> str:
-    """Detect, patch where needed, verify in a fresh process; returns a sentence.
+    """Load the modules, patch those that need it, and verify them; returns a summary.
 
     Raises
     ------
@@ -131,28 +131,28 @@ def install(install_paths: InstallPaths) -> str:
         raise SetupFailed(f"{missing[0]} is missing; run `make setup` to install the environment.")
     if stamps.done(install_paths.stamps, "glibc", stamps.identity(modules)):
         return "extension modules load (checked before)"
-    patched = [module for module in modules if _mend(install_paths.python, module)]
+    patched = [module for module in modules if _repair(install_paths.python, module)]
     stamps.mark(install_paths.stamps, "glibc", stamps.identity(modules))
     return f"patched {len(patched)} of {len(modules)} extension modules for this machine's glibc"
 
 
-def _mend(python: Path, module: Path) -> bool:
-    found = load(python, module)
-    if found.ok:
+def _repair(python: Path, module: Path) -> bool:
+    result = load(python, module)
+    if result.ok:
         return False
-    if found.needs_patch:
+    if result.needs_patch:
         patch_in(python, module)
-        found = load(python, module)
-    if not found.ok:
+        result = load(python, module)
+    if not result.ok:
         raise SetupFailed(
-            f"{module.name} does not load: {found.error}. Driftline knows how to help glibc 2.31 "
-            "or newer on x86_64; use Debian 12, Ubuntu 22.04 or newer."
+            f"{module.name} does not load: {result.error}. Driftline supports glibc 2.31 or newer "
+            "on x86_64; use Debian 12, Ubuntu 22.04 or newer."
         )
     return True
 
 
 def patch_in(python: Path, module: Path) -> None:
-    """Run `patch` in the environment that has lief."""
+    """Run `patch` with the environment's Python, which has lief."""
     code = "import sys; from pathlib import Path; from deploy.setup import glibc; "
     code += "glibc.patch(Path(sys.argv[1]))"
     subprocess.run([str(python), "-c", code, str(module)], check=True, cwd=PROJECT)

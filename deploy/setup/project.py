@@ -1,7 +1,7 @@
-"""Puts the project itself into the environment: its folder on the path and the `driftline` command.
+"""Adds the project to the environment: a path file and the `driftline` command.
 
-Written by hand rather than through a build back end: no build requirements to fetch, and an
-interrupted installation cannot leave half a package.
+The two files are written directly instead of by a build back end: there are no build requirements
+to download, and an interrupted installation cannot leave half a package.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ if __name__ == "__main__":
 
 
 def install(install_paths: InstallPaths) -> str:
-    """Write the path file and the command; the same text gives the same files."""
+    """Write the path file and the command."""
     stamps.write_atomic(install_paths.site_packages / "driftline.pth", f"{PROJECT}\n")
     command = _COMMAND.format(python=install_paths.python)
     stamps.write_atomic(install_paths.venv_bin / "driftline", command, mode=0o755)
@@ -29,7 +29,7 @@ def install(install_paths: InstallPaths) -> str:
 
 
 def installed(install_paths: InstallPaths) -> bool:
-    """Whether the command is there and belongs to this checkout."""
+    """Whether the command exists and belongs to this checkout."""
     path_file = install_paths.site_packages / "driftline.pth"
     command = install_paths.venv_bin / "driftline"
     return path_file.exists() and path_file.read_text().strip() == str(PROJECT) and command.exists()

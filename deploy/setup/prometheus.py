@@ -1,7 +1,8 @@
-"""Prometheus and Alertmanager without root: on PATH, else unpacked packages, else built.
+"""Installs Prometheus and Alertmanager without root.
 
-The first way that gives working programs wins; links in ``opt/prometheus/bin`` point to them, so
-that everybody else needs to know one folder only.
+Three sources are tried in turn: programs on PATH, Debian's packages unpacked into the state folder,
+and a build from the released sources with go. Links in ``opt/prometheus/bin`` point to the programs
+of the first source that works.
 """
 
 from __future__ import annotations
@@ -10,11 +11,13 @@ import os
 import re
 import shutil
 import subprocess
+import tempfile
+import time
 from collections.abc import Callable
 from pathlib import Path
 
 from deploy.config.paths import InstallPaths
-from deploy.setup.screen import SetupFailed, say
+from deploy.setup.screen import Progress, SetupFailed
 
 NAMES = {
     "prometheus": ("prometheus",),
@@ -23,65 +26,66 @@ NAMES = {
     "amtool": ("amtool",),
 }
 PACKAGES = ("prometheus", "prometheus-alertmanager")
-# the newest that the Go module proxy serves whole; the tag leaves cloud discovery out
+# the newest versions that the Go module proxy serves; the tag leaves cloud discovery out
 _GO = (
     ("-tags=remove_all_sd", "github.com/prometheus/prometheus/cmd/prometheus@v0.316.0"),
     ("-tags=remove_all_sd", "github.com/prometheus/prometheus/cmd/promtool@v0.316.0"),
     ("", "github.com/prometheus/alertmanager/cmd/alertmanager@v0.28.1"),
     ("", "github.com/prometheus/alertmanager/cmd/amtool@v0.28.1"),
 )
-_SECONDS = 1500.0
+_TIMEOUT_SECONDS = 1500.0
+POLL_SECONDS = 0.1
 
 
 def installed(install_paths: InstallPaths) -> bool:
-    """Whether all four programs are there."""
+    """Whether all four programs are installed."""
     return all((install_paths.prometheus / "bin" / name).exists() for name in NAMES)
 
 
 def version(program: Path) -> str:
-    """What `--version` says first, empty if the program does not run.
+    """The version that `--version` prints; empty if the program does not run.
 
     >>> version(Path("/nowhere/prometheus"))
     ''
     """
     try:
-        done = subprocess.run(
+        completed = subprocess.run(
             [str(program), "--version"], capture_output=True, text=True, timeout=30, check=False
         )
     except (OSError, subprocess.TimeoutExpired):
         return ""
-    found = re.search(r"version:? (?:\w+/)?([\d.]+[^\s/,]*)", done.stdout + done.stderr)
-    return found[1] if found else ""
+    match = re.search(r"version:? (?:\w+/)?([\d.]+[^\s/,]*)", completed.stdout + completed.stderr)
+    return match[1] if match else ""
 
 
 def install(install_paths: InstallPaths) -> str:
-    """Find or make the four programs and link them.
+    """Find or build the four programs and link them.
 
     Raises
     ------
     SetupFailed
-        When no way works, with what each of them said.
+        When no source works; the message has the reason of each.
     """
-    said: list[str] = []
-    ways: tuple[tuple[str, Callable[[InstallPaths], Path | None]], ...] = (
+    reasons: list[str] = []
+    sources: tuple[tuple[str, Callable[[InstallPaths], Path | None]], ...] = (
         ("on PATH", on_path),
         ("from unpacked packages", from_packages),
         ("built with go", from_go),
     )
-    for title, way in ways:
+    for title, source in sources:
         try:
-            folder = way(install_paths)
+            folder = source(install_paths)
         except (OSError, subprocess.SubprocessError) as error:
-            said.append(f"{title}: {_reason(error)}")
+            reasons.append(f"{title}: {_reason(error)}")
             continue
         programs = _programs(folder)
         if programs is not None:
             _link(install_paths, programs)
             return f"Prometheus {version(programs['prometheus'])} {title}"
-        said.append(f"{title}: not all of {', '.join(NAMES)}")
+        reasons.append(f"{title}: not all of {', '.join(NAMES)}")
     raise SetupFailed(
-        "Prometheus and Alertmanager are needed and no way to get them worked ("
-        + "; ".join(said)
+        "Prometheus and Alertmanager could not be installed ("
+        + "; ".join(reasons)
         + "). Put prometheus, promtool, alertmanager and amtool on PATH and run `make setup` again."
     )
 
@@ -92,14 +96,14 @@ def _reason(error: Exception) -> str:
 
 
 def _programs(folder: Path | None) -> dict[str, Path] | None:
-    """The four programs in a folder (None: on PATH) that run, or None if one is missing."""
-    found: dict[str, Path] = {}
+    """The four programs in a folder (None: on PATH); None if one is missing or does not run."""
+    programs: dict[str, Path] = {}
     for name, spellings in NAMES.items():
         for spelling in spellings:
-            place = shutil.which(spelling, path=str(folder) if folder else None)
-            if place and name not in found and version(Path(place)):
-                found[name] = Path(place)
-    return found if len(found) == len(NAMES) else None
+            path = shutil.which(spelling, path=str(folder) if folder else None)
+            if path and name not in programs and version(Path(path)):
+                programs[name] = Path(path)
+    return programs if len(programs) == len(NAMES) else None
 
 
 def _link(install_paths: InstallPaths, programs: dict[str, Path]) -> None:
@@ -113,47 +117,47 @@ def _link(install_paths: InstallPaths, programs: dict[str, Path]) -> None:
 
 
 def on_path(install_paths: InstallPaths) -> Path | None:
-    """Nothing to fetch."""
+    """Use the programs on PATH."""
     return None
 
 
 def from_packages(install_paths: InstallPaths) -> Path:
-    """Debian's packages, unpacked into our folder; nothing is installed on the machine."""
+    """Unpack Debian's packages into the state folder; the system is not changed."""
     folder = install_paths.prometheus / "packages"
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True)
     try:
         _run(["apt-get", "download", *PACKAGES], folder)
     except subprocess.CalledProcessError:
-        own = _own_lists(folder)
-        _run(["apt-get", *own, "update"], folder)
-        _run(["apt-get", *own, "download", *PACKAGES], folder)
+        options = _package_lists(folder)
+        _run(["apt-get", *options, "update"], folder)
+        _run(["apt-get", *options, "download", *PACKAGES], folder)
     for package in folder.glob("*.deb"):
         _run(["dpkg", "-x", str(package), str(folder)], folder)
         package.unlink()
-    _at_home(folder)
+    _relocate_alertmanager(folder)
     return folder / "usr" / "bin"
 
 
-def _at_home(folder: Path) -> None:
-    """Let Debian's Alertmanager find its templates where we unpacked them.
+def _relocate_alertmanager(folder: Path) -> None:
+    """Make Debian's Alertmanager find its templates in the state folder.
 
-    It reads them from a fixed folder of the system. The name in the program is replaced by one of
-    the same length that means the current folder, and a small script goes there first.
+    The program reads them from a fixed system folder. That name is replaced by one of the same
+    length that means the current folder, and a small script changes to the right folder first.
     """
     program = folder / "usr" / "bin" / "prometheus-alertmanager"
     fixed = b"/usr/share/prometheus/alertmanager"
-    here = b"." + b"/" * (len(fixed) - 1)
-    real = folder / "usr" / "lib" / "alertmanager"
-    real.parent.mkdir(parents=True, exist_ok=True)
-    real.write_bytes(program.read_bytes().replace(fixed, here))
-    real.chmod(0o755)
+    current = b"." + b"/" * (len(fixed) - 1)
+    binary = folder / "usr" / "lib" / "alertmanager"
+    binary.parent.mkdir(parents=True, exist_ok=True)
+    binary.write_bytes(program.read_bytes().replace(fixed, current))
+    binary.chmod(0o755)
     share = folder / fixed.decode().lstrip("/")
-    program.write_text(f'#!/bin/sh\ncd "{share}" && exec "{real}" "$@"\n')
+    program.write_text(f'#!/bin/sh\ncd "{share}" && exec "{binary}" "$@"\n')
 
 
-def _own_lists(folder: Path) -> list[str]:
-    """Options that let apt keep package lists of our own, where the machine has none."""
+def _package_lists(folder: Path) -> list[str]:
+    """Options for separate package lists, for machines without any."""
     lists, cache = folder / "lists", folder / "cache"
     (lists / "partial").mkdir(parents=True, exist_ok=True)
     (cache / "archives" / "partial").mkdir(parents=True, exist_ok=True)
@@ -161,23 +165,37 @@ def _own_lists(folder: Path) -> list[str]:
 
 
 def from_go(install_paths: InstallPaths) -> Path:
-    """Built from the released sources; takes about five minutes."""
+    """Build the programs from the released sources; takes about five minutes."""
     folder = install_paths.prometheus / "built"
     folder.mkdir(parents=True, exist_ok=True)
-    say("    building Prometheus with go, about five minutes")
     environment = {**os.environ, "GOBIN": str(folder), "CGO_ENABLED": "0"}
-    for tags, package in _GO:
-        _run(["go", "install", *([tags] if tags else []), package], folder, environment)
+    for number, (tags, package) in enumerate(_GO, start=1):
+        name = package.rpartition("/")[2].partition("@")[0]
+        command = ["go", "install", *([tags] if tags else []), package]
+        _run(command, folder, environment, f"building {name} with go, {number} of {len(_GO)}")
     return folder
 
 
-def _run(command: list[str], folder: Path, environment: dict[str, str] | None = None) -> None:
-    subprocess.run(
-        command,
-        cwd=folder,
-        env=environment,
-        check=True,
-        capture_output=True,
-        text=True,
-        timeout=_SECONDS,
-    )
+def _run(
+    command: list[str], folder: Path, environment: dict[str, str] | None = None, text: str = ""
+) -> None:
+    """Run a command; shows `text`, or the command, while it runs."""
+    progress, deadline = Progress(), time.monotonic() + _TIMEOUT_SECONDS
+    with tempfile.TemporaryFile("w+") as output:
+        process = subprocess.Popen(
+            command, cwd=folder, env=environment, stdout=output, stderr=output
+        )
+        try:
+            while process.poll() is None:
+                if time.monotonic() > deadline:
+                    raise subprocess.TimeoutExpired(command, _TIMEOUT_SECONDS)
+                progress.update(text or " ".join(command[:2]))
+                time.sleep(POLL_SECONDS)
+        finally:
+            progress.close()
+            if process.poll() is None:
+                process.kill()
+                process.wait()
+        if process.returncode != 0:
+            output.seek(0)
+            raise subprocess.CalledProcessError(process.returncode, command, stderr=output.read())

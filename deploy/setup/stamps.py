@@ -1,4 +1,4 @@
-"""Which steps are done, and from what: a digest in a small file for each step."""
+"""Stamps: a small file for each finished step, with a digest of the step's inputs."""
 
 from __future__ import annotations
 
@@ -8,42 +8,42 @@ from pathlib import Path
 
 
 def digest(*parts: str | bytes | Path) -> str:
-    """A short digest of texts and file contents; it changes when any of them does.
+    """A short digest of texts and file contents.
 
     >>> digest("a", "b") == digest("ab")
     False
     """
-    whole = hashlib.sha256()
+    hasher = hashlib.sha256()
     for part in parts:
         content = part.read_bytes() if isinstance(part, Path) else part
         content = content.encode() if isinstance(content, str) else content
-        whole.update(len(content).to_bytes(8, "big") + content)
-    return whole.hexdigest()[:24]
+        hasher.update(len(content).to_bytes(8, "big") + content)
+    return hasher.hexdigest()[:24]
 
 
 def identity(files: list[Path]) -> str:
-    """A digest of sizes and times: changes when a package is installed again."""
-    seen = []
+    """A digest of sizes and times; it changes when a package is installed again."""
+    parts = []
     for file in files:
         status = file.stat()
-        seen.append(f"{file}:{status.st_size}:{status.st_mtime_ns}")
-    return digest(*seen)
+        parts.append(f"{file}:{status.st_size}:{status.st_mtime_ns}")
+    return digest(*parts)
 
 
 def done(folder: Path, step: str, made_from: str) -> bool:
-    """Whether the step was finished from just this."""
+    """Whether the step was finished from exactly these inputs."""
     stamp = folder / step
     return stamp.exists() and stamp.read_text().strip() == made_from
 
 
 def mark(folder: Path, step: str, made_from: str) -> None:
-    """Note that the step is finished."""
+    """Write the stamp of a finished step."""
     folder.mkdir(parents=True, exist_ok=True)
     write_atomic(folder / step, made_from + "\n")
 
 
 def write_atomic(path: Path, text: str, mode: int = 0o644) -> None:
-    """Write a file so that a reader sees the old one or the new one, never a part."""
+    """Replace a file in one step; a reader never sees a partial one."""
     path.parent.mkdir(parents=True, exist_ok=True)
     fresh = path.with_name(f".{path.name}.{os.getpid()}")
     fresh.write_text(text)

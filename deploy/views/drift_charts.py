@@ -1,4 +1,4 @@
-"""Drift as a picture: effects against their limits over time, and both histograms."""
+"""Charts of drift verdicts: effects against their limits over time, and histograms."""
 
 from __future__ import annotations
 
@@ -8,99 +8,217 @@ from typing import Any
 
 from deploy.views.drift_tables import cell_names, of_feature
 from deploy.views.output import save_chart
-from streaming.contracts.records import DriftVerdict, FeatureVerdict, Histogram
+from deploy.views.theme import DEFAULT, Theme, finish, separated, state_shape, values
+from deploy.views.time_axis import TimeAxis
+from streaming.contracts.records import ALARMED, DriftVerdict, FeatureVerdict, Histogram
 
-MAX = 6
-"""So many features are drawn, those that moved most."""
-_WIDTH, _HEIGHT = 760, 220
-_COLOURS = {"stable": "#3a8a4f", "suspected": "#d9a400", "drifted": "#c43c39"}
-_GREY, _BEFORE, _NOW = "#9aa3a8", "#2b6cb0", "#b83280"
+MAX_FEATURES = 6
+"""Number of features that are drawn: those with the largest effects."""
+PANEL_HEIGHT = 240
 
 
-def draw(verdicts: Sequence[DriftVerdict], file: Path, feature: str | None = None) -> None:
-    """Write the picture of one feature, or of those that moved most; the suffix says the format."""
+def draw(
+    verdicts: Sequence[DriftVerdict],
+    file: Path,
+    feature: str | None = None,
+    *,
+    theme: Theme = DEFAULT,
+) -> None:
+    """Draw one feature, or those with the largest effects; the suffix chooses PNG or SVG."""
     import altair as alt
 
     names = [feature] if feature is not None else moved_most(verdicts)
     newest = {name: of_feature(verdicts, name)[-1][1] for name in names}
-    parts = [
-        histogram_chart(name, one.histogram)
-        for name, one in newest.items()
-        if one.histogram is not None
+    axis = TimeAxis(
+        start=verdicts[0].window_start, stop=verdicts[-1].window_end, origin="the first window"
+    )
+    histograms = [
+        histogram_chart(name, verdict.histogram, theme)
+        for name, verdict in newest.items()
+        if verdict.histogram is not None
     ]
-    rows = [alt.hconcat(*parts[at : at + 3]) for at in range(0, len(parts), 3)]
-    whole = alt.vconcat(effects_chart(verdicts, names), *rows).resolve_scale(color="independent")
-    save_chart(whole, file)
+    columns = 1 if theme.narrow else 3
+    rows = [
+        alt.hconcat(*histograms[first : first + columns])
+        for first in range(0, len(histograms), columns)
+    ]
+    panel = effects_panel(verdicts, names, axis, theme)
+    save_chart(finish(alt.vconcat(panel, *rows), theme, headline(verdicts), note(verdicts)), file)
 
 
-def moved_most(verdicts: Sequence[DriftVerdict]) -> list[str]:
-    """The features with the largest effect in any of the windows."""
+def note(verdicts: Sequence[DriftVerdict]) -> str:
+    """How to read the chart; only outcomes that occur are mentioned."""
+    outcomes = {feature.outcome for verdict in verdicts for feature in verdict.features}
+    shapes = [
+        f"{state_shape(outcome).removesuffix('-up')}: {outcome}"
+        for outcome in sorted(ALARMED, reverse=True)
+        if outcome in outcomes
+    ]
+    legend = "; ".join(["dashed: limit", "grey: no alarm", *shapes])
+    return f"Effect of each feature by window, in standard deviations of the reference; {legend}."
+
+
+def moved_most(verdicts: Sequence[DriftVerdict], count: int = MAX_FEATURES) -> list[str]:
+    """The features with the largest effects in any window."""
     largest: dict[str, float] = {}
     for verdict in verdicts:
-        for one in verdict.features:
-            largest[one.feature] = max(largest.get(one.feature, 0.0), one.effect)
-    return sorted(largest, key=lambda name: (-largest[name], name))[:MAX]
+        for feature in verdict.features:
+            effect = max(largest.get(feature.feature, 0.0), abs(feature.effect))
+            largest[feature.feature] = effect
+    return sorted(largest, key=lambda name: (-largest[name], name))[:count]
 
 
-def effects_chart(verdicts: Sequence[DriftVerdict], names: Sequence[str]) -> Any:
-    """Effect of each feature by window, coloured points for its verdict, dashed the limit."""
+def headline(verdicts: Sequence[DriftVerdict]) -> str:
+    """The result of the windows as a sentence."""
+    drifted = [verdict for verdict in verdicts if verdict.outcome == "drifted"]
+    alarmed = [verdict for verdict in verdicts if verdict.outcome in ALARMED]
+    features = [
+        feature for verdict in drifted or alarmed or verdicts for feature in verdict.features
+    ]
+    largest = max(features, key=lambda feature: abs(feature.effect), default=None)
+    if largest is None:
+        return f"None of {len(verdicts)} windows was judged"
+    name, size = largest.feature, f"{abs(largest.effect):.2f} sd"
+    if drifted:
+        return f"{len(drifted)} of {len(verdicts)} windows drifted; {name} moved {size}"
+    if alarmed:
+        return f"{len(alarmed)} of {len(verdicts)} windows suspected; {name} moved {size}"
+    return f"No alarm in {len(verdicts)} windows; the largest effect is {name} with {size}"
+
+
+def effects_panel(
+    verdicts: Sequence[DriftVerdict],
+    names: Sequence[str],
+    axis: TimeAxis,
+    theme: Theme,
+    *,
+    markers_labelled: bool = True,
+    axis_visible: bool = True,
+    height: int = PANEL_HEIGHT,
+    label_width: int = 0,
+) -> Any:
+    """Effect of each named feature by window: a line each, a shape at each alarm, dashed limits.
+
+    `label_width` reserves this many pixels for the labels, so that panels below each other align.
+    """
     import altair as alt
 
     rows = [
-        _row(verdict.window_end - verdicts[0].window_start, one)
+        _row(axis, verdict, feature)
         for verdict in verdicts
-        for one in verdict.features
-        if one.feature in names and one.tests
+        for feature in verdict.features
+        if feature.feature in names and feature.tests
     ]
-    base = alt.Chart(alt.Data(values=rows))
-    at = alt.X("at:Q", title="seconds since the first window shown")
-    line = base.mark_line(opacity=0.7).encode(
-        x=at,
-        y=alt.Y("effect:Q", title="effect (sd)"),
-        color=alt.Color("feature:N", sort=list(names), title=None),
-    )
-    limit = base.mark_line(strokeDash=[5, 4], opacity=0.5, interpolate="step-before").encode(
-        x="at:Q",
-        y="limit:Q",
-        color=alt.Color("feature:N", sort=list(names), legend=None),
-    )
-    scale = alt.Scale(domain=[*_COLOURS, "inconclusive"], range=[*_COLOURS.values(), _GREY])
-    points = base.mark_point(filled=True, size=50, opacity=1.0).encode(
-        x="at:Q", y="effect:Q", color=alt.Color("verdict:N", title="verdict", scale=scale)
-    )
+    width = theme.plot_width(label_width or theme.label_width(names))
+    largest = (max(float(row["effect"]), float(row["limit"])) for row in rows)
+    top = 1.08 * max(largest, default=0.0) or 1.0
+    x = axis.encoding(theme, visible=axis_visible)
+    y = alt.Y("effect:Q", title="effect (sd)", scale=alt.Scale(domain=[0, top], nice=False))
+    colour_of = _colours(rows, names, theme)
+    colours = alt.Scale(domain=list(colour_of), range=list(colour_of.values()))
+    colour = alt.Color("feature:N", scale=colours, legend=None)
+    base = alt.Chart(values(rows)).encode(x=x, y=y, detail="segment:N")
+    layers = [
+        base.mark_line(strokeDash=[5, 4], opacity=0.55, strokeWidth=1).encode(
+            y="limit:Q", color=colour
+        ),
+        base.mark_line(strokeWidth=2).encode(color=colour),
+        *_alarm_points(base, rows, colour),
+        *_labels(rows, colour_of, top, theme, theme.height(height)),
+        *axis.marker_layers(theme, width, labelled=markers_labelled),
+    ]
     return (
-        alt.layer(line, limit, points)
-        .resolve_scale(color="independent")
-        .properties(width=_WIDTH, height=_HEIGHT, title="Effects; dashed: what counts as a hit")
+        alt.layer(*layers)
+        .resolve_scale(color="independent", shape="independent")
+        .properties(width=width, height=theme.height(height))
     )
 
 
-def _row(at: float, one: FeatureVerdict) -> dict[str, object]:
+def _row(axis: TimeAxis, verdict: DriftVerdict, feature: FeatureVerdict) -> dict[str, Any]:
     return {
-        "at": at,
-        "feature": one.feature,
-        "effect": abs(one.effect),
-        "limit": one.limit_sd,
-        "verdict": one.outcome,
+        "time": axis.position(verdict.window_end),
+        "feature": feature.feature,
+        "effect": abs(feature.effect),
+        "limit": feature.limit_sd,
+        "outcome": feature.outcome,
+        "segment": f"{feature.feature} {verdict.reference_version}",
     }
 
 
-def histogram_chart(name: str, histogram: Histogram) -> Any:
-    """Shares of the cells, the reference beside the window."""
+def _alarm_points(base: Any, rows: Sequence[dict[str, Any]], colour: Any) -> list[Any]:
+    """One layer for each outcome that occurs and is an alarm."""
+    layers = []
+    for outcome in sorted({str(row["outcome"]) for row in rows} & set(ALARMED)):
+        mark = base.transform_filter(f"datum.outcome == '{outcome}'").mark_point(
+            filled=True, size=60, opacity=1.0, shape=state_shape(outcome)
+        )
+        layers.append(mark.encode(color=colour))
+    return layers
+
+
+def _colours(rows: Sequence[dict[str, Any]], names: Sequence[str], theme: Theme) -> dict[str, str]:
+    """A colour for each feature with an alarm, or for the first; the others are muted."""
+    alarmed = {row["feature"] for row in rows if row["outcome"] in ALARMED} or set(names[:1])
+    coloured = [name for name in names if name in alarmed]
+    colours = {name: theme.series_colour(number) for number, name in enumerate(coloured)}
+    return {name: colours.get(name, theme.palette.states["unknown"]) for name in names}
+
+
+def _labels(
+    rows: Sequence[dict[str, Any]], colours: dict[str, str], top: float, theme: Theme, height: int
+) -> list[Any]:
+    """The name of each coloured feature behind the last window in which its effect was large."""
     import altair as alt
 
-    cells = cell_names(histogram)
+    points = []
+    for name, colour in colours.items():
+        own = [row for row in rows if row["feature"] == name]
+        if own and colour != theme.palette.states["unknown"]:
+            peak = max(row["effect"] for row in own)
+            points.append([row for row in own if row["effect"] >= 0.6 * peak][-1])
+    gap = (theme.font_size + 2) / height * top
+    positions = separated([float(point["effect"]) for point in points], gap)
+    layers = []
+    for point, position in zip(points, positions, strict=True):
+        label = alt.Chart(values([{"time": point["time"], "effect": position}])).mark_text(
+            text=point["feature"],
+            align="left",
+            dx=8,
+            color=colours[point["feature"]],
+            fontWeight="bold",
+        )
+        layers.append(label.encode(x="time:Q", y="effect:Q"))
+    return layers
+
+
+def histogram_chart(name: str, histogram: Histogram, theme: Theme) -> Any:
+    """Share of each bin: the reference as bars, the window as a line."""
+    import altair as alt
+
+    bins = cell_names(histogram)
     rows = [
-        {"cell": cell, "side": side, "share": share}
-        for side, shares in (("reference", histogram.before), ("window", histogram.now))
-        for cell, share in zip(cells, shares, strict=True)
+        {"bin": label, "side": side, "share": share}
+        for side, shares in (("reference", histogram.reference), ("window", histogram.window))
+        for label, share in zip(bins, shares, strict=True)
     ]
-    scale = alt.Scale(domain=["reference", "window"], range=[_BEFORE, _NOW])
-    base = alt.Chart(alt.Data(values=rows)).encode(
-        x=alt.X("cell:N", sort=cells, title=None),
-        y=alt.Y("share:Q", title=None, axis=alt.Axis(format="%")),
-        color=alt.Color("side:N", title=None, scale=scale),
+    base = alt.Chart(values(rows)).encode(
+        x=alt.X("bin:N", sort=bins, title=None, axis=alt.Axis(labelAngle=-40, labelOverlap=True)),
+        y=alt.Y("share:Q", title=None, axis=alt.Axis(format="%", tickCount=4)),
     )
-    before = base.transform_filter("datum.side == 'reference'").mark_bar(opacity=0.6)
-    now = base.transform_filter("datum.side == 'window'").mark_line(point=True)
-    return (before + now).properties(width=190, height=130, title=name)
+    reference = base.transform_filter("datum.side == 'reference'").mark_bar(
+        color=theme.palette.muted, opacity=0.45
+    )
+    window = base.transform_filter("datum.side == 'window'").mark_line(
+        point={"filled": True, "size": 40, "color": theme.series_colour(0)},
+        color=theme.series_colour(0),
+    )
+    title = alt.TitleParams(
+        text=name,
+        subtitle="bars: reference, line: window",
+        fontSize=theme.font_size,
+        subtitleFontSize=theme.font_size - 1,
+        anchor="start",
+        frame="bounds",
+    )
+    width = theme.width - 62 if theme.narrow else (theme.width - 210) // 3
+    return alt.layer(reference, window).properties(width=width, height=120, title=title)

@@ -3,19 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from datetime import UTC, datetime
 from itertools import pairwise
 
 from rich.bar import Bar
 from rich.console import RenderableType
-from rich.markup import escape
 from rich.table import Table
 
-from deploy.views.output import table
+from deploy.app.suggestion import did_you_mean
+from deploy.views.output import format_time, outcome_text, table
 from streaming.contracts.errors import NotFoundError
 from streaming.contracts.records import Distances, DriftVerdict, FeatureVerdict, Histogram
 
-COLOURS = {"stable": "green", "suspected": "yellow", "drifted": "red", "inconclusive": "dim"}
 DISTANCES = {
     "psi": "PSI",
     "jensen_shannon": "JS bits",
@@ -23,26 +21,26 @@ DISTANCES = {
     "kolmogorov_smirnov": "KS",
     "wasserstein": "W sd",
 }
-"""Fields of `Distances` and what people call them."""
-_BAR = 30
+"""Fields of `Distances` and their usual names."""
+_BAR_WIDTH = 30
 
 
 def windows_table(model: str, verdicts: Sequence[DriftVerdict]) -> Table:
-    """A row for each window."""
-    shown = table(f"windows of {model}", "end", ">rows", "verdict", "against", "because")
+    """One row for each window."""
+    shown = table(f"windows of {model}", "end", ">rows", "verdict", "reference", "reason")
     for verdict in verdicts:
         shown.add_row(
-            _clock(verdict.window_end),
+            format_time(verdict.window_end),
             str(verdict.rows),
-            _outcome(verdict.outcome),
+            outcome_text(verdict.outcome),
             against(verdict),
-            escape(verdict.reason),
+            verdict.reason,
         )
     return shown
 
 
 def against(verdict: DriftVerdict) -> str:
-    """The yardstick in words."""
+    """The reference in words."""
     if not verdict.reference_version:
         return "–"
     season = f", {verdict.season}" if verdict.season else ""
@@ -50,34 +48,35 @@ def against(verdict: DriftVerdict) -> str:
 
 
 def features_table(verdict: DriftVerdict) -> Table:
-    """A row for each feature, the one that moved most first."""
+    """One row for each feature, the largest effect first."""
     shown = table(
         f"the newest window, against {against(verdict)}",
         "feature", "verdict", "test", ">value", ">effect sd", ">limit sd", ">p", ">limit p", ">n",
         "hits", *(f">{name}" for name in DISTANCES.values()),
     )  # fmt: skip
     shown.caption_justify = "left"
-    wobble = f"Day-to-day stray allowed for: {verdict.wobble}. " if verdict.wobble else ""
-    shown.caption = f"{wobble}Distances are less what chance alone gives at these n."
-    for one in sorted(verdict.features, key=lambda feature: -abs(feature.effect)):
+    variation = verdict.day_variation
+    allowed = f"Day-to-day variation allowed for: {variation}. " if variation else ""
+    shown.caption = f"{allowed}The distances are corrected for their expected value under no drift."
+    for feature in sorted(verdict.features, key=lambda feature: -abs(feature.effect)):
         shown.add_row(
-            escape(one.feature),
-            _outcome(one.outcome),
-            one.test.replace("_", " ") or "–",
-            _value(one),
-            f"{one.effect:+.2f}",
-            f"{one.limit_sd:.2f}" if one.limit_sd else "–",
-            f"{one.p:.2g}",
-            f"{one.p_limit:.2g}",
-            str(one.n),
-            f"{one.hits} of {one.of}",
-            *distances_in_words(one.distances),
+            feature.feature,
+            outcome_text(feature.outcome),
+            feature.test.replace("_", " ") or "–",
+            _value(feature),
+            f"{feature.effect:+.2f}",
+            f"{feature.limit_sd:.2f}" if feature.limit_sd else "–",
+            f"{feature.p:.2g}",
+            f"{feature.p_limit:.2g}",
+            str(feature.n),
+            f"{feature.hits} of {feature.of}",
+            *distances_in_words(feature.distances),
         )
     return shown
 
 
 def distances_in_words(distances: Distances | None) -> list[str]:
-    """One cell for each of `DISTANCES`."""
+    """One cell for each distance."""
     values = [getattr(distances, name) if distances else None for name in DISTANCES]
     return ["–" if value is None else f"{value:.3f}" for value in values]
 
@@ -85,88 +84,99 @@ def distances_in_words(distances: Distances | None) -> list[str]:
 def of_feature(
     verdicts: Sequence[DriftVerdict], feature: str
 ) -> list[tuple[DriftVerdict, FeatureVerdict]]:
-    """Every window's verdict on one feature, with the window's.
+    """The verdicts on one feature, each with the verdict on its window.
 
     Raises
     ------
     NotFoundError
-        When no window knows it.
+        When no window has the feature.
     """
-    found = [
-        (verdict, one) for verdict in verdicts for one in verdict.features if one.feature == feature
+    matching = [
+        (verdict, entry)
+        for verdict in verdicts
+        for entry in verdict.features
+        if entry.feature == feature
     ]
-    if not found:
-        known = sorted({one.feature for verdict in verdicts for one in verdict.features})
+    if not matching:
+        known = sorted({entry.feature for verdict in verdicts for entry in verdict.features})
         raise NotFoundError(
             f"No feature {feature} in these windows; they have {', '.join(known) or 'none'}."
+            f"{did_you_mean(feature, known)}"
         )
-    return found
+    return matching
 
 
-def feature_story(story: Sequence[tuple[DriftVerdict, FeatureVerdict]]) -> Iterator[RenderableType]:
-    """Its windows, the newest one's tests, and both histograms."""
-    verdict, newest = story[-1]
-    yield _windows_of(story)
+def feature_details(
+    windows: Sequence[tuple[DriftVerdict, FeatureVerdict]],
+) -> Iterator[RenderableType]:
+    """A feature's windows, the newest one's tests, and both histograms."""
+    verdict, newest = windows[-1]
+    yield _windows_of(windows)
     yield _tests_of(newest)
     if newest.histogram is not None:
         yield histogram_table(newest.histogram, against(verdict))
     if newest.distances is not None:
-        words = zip(DISTANCES.values(), distances_in_words(newest.distances), strict=True)
-        yield "less what chance gives:  " + "   ".join(f"{name} {value}" for name, value in words)
+        cells = zip(DISTANCES.values(), distances_in_words(newest.distances), strict=True)
+        distances = "   ".join(f"{name} {value}" for name, value in cells)
+        yield f"distances, corrected for their expected value:  {distances}"
 
 
-def histogram_table(histogram: Histogram, before: str) -> Table:
-    """Both sides beside each other, drawn with bars."""
-    shown = table("", "values", f">{before}", "", ">this window", "")
-    most = max(*histogram.before, *histogram.now, 1e-9)
-    for name, old, new in zip(cell_names(histogram), histogram.before, histogram.now, strict=True):
+def histogram_table(histogram: Histogram, reference: str) -> Table:
+    """The reference and the window side by side, drawn with bars."""
+    shown = table("", "values", f">{reference}", "", ">this window", "")
+    largest = max(*histogram.reference, *histogram.window, 1e-9)
+    names, shares = cell_names(histogram), zip(histogram.reference, histogram.window, strict=True)
+    for name, (before, now) in zip(names, shares, strict=True):
         shown.add_row(
-            escape(name),
-            f"{old:.1%}",
-            Bar(most, 0, old, width=_BAR, color="blue"),
-            f"{new:.1%}",
-            Bar(most, 0, new, width=_BAR, color="magenta"),
+            name,
+            f"{before:.1%}",
+            Bar(largest, 0, before, width=_BAR_WIDTH, color="blue"),
+            f"{now:.1%}",
+            Bar(largest, 0, now, width=_BAR_WIDTH, color="magenta"),
         )
     return shown
 
 
 def cell_names(histogram: Histogram) -> list[str]:
-    """What each cell holds, in words.
+    """The range or category of each bin, in words.
 
-    >>> cell_names(Histogram(bounds=(0.0, 1.5, 2.5, 9.0), before=(0.2, 0.3, 0.5), now=(1, 0, 0)))
+    >>> histogram = Histogram(
+    ...     edges=(0.0, 1.5, 2.5, 9.0), reference=(0.2, 0.3, 0.5), window=(1, 0, 0)
+    ... )
+    >>> cell_names(histogram)
     ['< 1.5', '1.5 – 2.5', '≥ 2.5']
     """
     if histogram.labels:
         return list(histogram.labels)
-    inner = histogram.bounds[1:-1]
+    inner = histogram.edges[1:-1]
     if not inner:
         return ["all"]
     between = [f"{low:g} – {high:g}" for low, high in pairwise(inner)]
     return [f"< {inner[0]:g}", *between, f"≥ {inner[-1]:g}"]
 
 
-def _windows_of(story: Sequence[tuple[DriftVerdict, FeatureVerdict]]) -> Table:
+def _windows_of(windows: Sequence[tuple[DriftVerdict, FeatureVerdict]]) -> Table:
     shown = table(
-        f"{story[-1][1].feature}", "end", ">n", "verdict", "lane", ">effect sd", ">limit sd",
-        "hits", "because",
+        windows[-1][1].feature, "end", ">n", "verdict", "raised by", ">effect sd", ">limit sd",
+        "hits", "reason",
     )  # fmt: skip
-    for verdict, one in story:
+    for verdict, entry in windows:
         shown.add_row(
-            _clock(verdict.window_end),
-            str(one.n),
-            _outcome(one.outcome),
-            one.lane or "–",
-            f"{one.effect:+.2f}",
-            f"{one.limit_sd:.2f}" if one.limit_sd else "–",
-            f"{one.hits} of {one.of}",
-            escape(one.reason),
+            format_time(verdict.window_end),
+            str(entry.n),
+            outcome_text(entry.outcome),
+            entry.raised_by or "–",
+            f"{entry.effect:+.2f}",
+            f"{entry.limit_sd:.2f}" if entry.limit_sd else "–",
+            f"{entry.hits} of {entry.of}",
+            entry.reason,
         )
     return shown
 
 
-def _tests_of(one: FeatureVerdict) -> Table:
+def _tests_of(feature: FeatureVerdict) -> Table:
     shown = table("the newest window's tests", "test", ">value", ">p", ">effect sd")
-    for test in sorted(one.tests, key=lambda test: test.p):
+    for test in sorted(feature.tests, key=lambda test: test.p):
         shown.add_row(
             test.name.replace("_", " "),
             f"{test.statistic:.4g}",
@@ -176,13 +186,7 @@ def _tests_of(one: FeatureVerdict) -> Table:
     return shown
 
 
-def _value(one: FeatureVerdict) -> str:
-    return next((f"{test.statistic:.4g}" for test in one.tests if test.name == one.test), "–")
-
-
-def _clock(at: float) -> str:
-    return datetime.fromtimestamp(at, UTC).strftime("%H:%M:%S")
-
-
-def _outcome(outcome: str) -> str:
-    return f"[{COLOURS[outcome]}]{outcome}[/]"
+def _value(feature: FeatureVerdict) -> str:
+    return next(
+        (f"{test.statistic:.4g}" for test in feature.tests if test.name == feature.test), "–"
+    )

@@ -1,108 +1,96 @@
-"""How commands speak: data on stdout, talk on stderr, and one exit code for each kind of end."""
+"""How commands print: results on stdout, messages on stderr, one table, one colour map, one clock.
+
+Text comes from users, records and files. Both consoles print it literally, with Rich's markup and
+emoji codes switched off, so a "[/x]" in a payload cannot end a command. Colour is given by `Text`.
+"""
 
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
+from datetime import UTC, datetime
 from pathlib import Path
-from typing import Annotated, Any, NoReturn
+from typing import Any
 
 import msgspec
-import typer
 from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 
-from streaming.contracts.errors import (
-    ConfigurationError,
-    Conflict,
-    DriftlineError,
-    GateFailedError,
-    NotFoundError,
-    UnavailableError,
-)
+from streaming.contracts.errors import ConfigurationError
 
-EXITS = {
-    0: "done",
-    1: "failed",
-    2: "wrong usage or configuration",
-    3: "not found",
-    4: "a gate or verdict said no",
-    5: "conflict: stale approval, already running",
-    6: "not allowed",
-    7: "timed out",
-    8: "an engine cannot be reached",
-}
+stderr = Console(stderr=True, markup=False, emoji=False, highlight=False)
+"""Messages for people: progress, advice, errors."""
+stdout = Console(markup=False, emoji=False, highlight=False)
+"""Results."""
 
-_CODES: tuple[tuple[type[BaseException], int], ...] = (
-    (ConfigurationError, 2),
-    (NotFoundError, 3),
-    (GateFailedError, 4),
-    (Conflict, 5),
-    (TimeoutError, 7),
-    (UnavailableError, 8),
-    (DriftlineError, 1),
-)
-
-Json = Annotated[bool, typer.Option("--json", help="Data as JSON on stdout.")]
-Model = Annotated[str, typer.Argument(help="Name of the model in driftline.yaml.")]
-
-talk = Console(stderr=True, highlight=False)
-data = Console(highlight=False)
+_STYLES = {
+    "green": (
+        "ok", "ready", "running", "stable", "conforms", "pass", "yes", "passed", "accepted",
+    ),
+    "yellow": (
+        "starting", "waiting", "unresponsive", "suspected", "insufficient", "restarting", "unknown",
+    ),
+    "red": (
+        "missing", "down", "not running", "drifted", "degraded", "broken", "fail", "error", "no",
+        "failed", "no answer",
+    ),
+    "dim": ("inconclusive", "provisional", "–"),
+}  # fmt: skip
+OUTCOME_STYLES = {outcome: style for style, outcomes in _STYLES.items() for outcome in outcomes}
+"""The colour of each outcome, health and state that a command prints."""
 
 
-def exit_code(error: BaseException) -> int:
-    """The documented exit code of an error.
+def outcome_text(outcome: str, detail: str = "") -> Text:
+    """An outcome in its colour; `detail` follows it in the same colour.
 
-    >>> from streaming.contracts.errors import Conflict
-    >>> exit_code(Conflict("It is already running."))
-    5
+    >>> outcome_text("degraded", " (concept)").plain
+    'degraded (concept)'
     """
-    return next((code for kind, code in _CODES if isinstance(error, kind)), 1)
+    return Text(f"{outcome}{detail}", style=OUTCOME_STYLES.get(outcome, ""))
 
 
-@contextmanager
-def exits() -> Iterator[None]:
-    """Turn the house's errors into one red sentence and their exit code."""
-    try:
-        yield
-    except (DriftlineError, TimeoutError) as error:
-        fail(error)
+def format_time(at: float) -> str:
+    """A point in time as every command prints it.
+
+    >>> format_time(1_767_322_984.6)
+    '2026-01-02 03:03:04 UTC'
+    """
+    return datetime.fromtimestamp(at, UTC).strftime("%Y-%m-%d %H:%M:%S UTC")
 
 
-def fail(error: BaseException) -> NoReturn:
-    """Say what went wrong on stderr and leave."""
-    talk.print(f"[red]{type(error).__name__}[/red]: ", end="")
-    talk.print(str(error), markup=False)
-    raise typer.Exit(exit_code(error))
+def table(title: str, *columns: str) -> Table:
+    """A table in the one style; a column that begins with '>' is right-aligned."""
+    result = Table(title=title, title_justify="left", header_style="bold", box=None, pad_edge=False)
+    for column in columns:
+        result.add_column(column.lstrip(">"), justify="right" if column.startswith(">") else "left")
+    return result
 
 
-def drawable(file: Path | None) -> None:
-    """Refuse a picture's name before anything is read; None is no picture.
+def show_json(value: Any) -> None:
+    """Print a record, dataclass or plain value as indented JSON on stdout."""
+    content = msgspec.json.encode(value, enc_hook=_plain)
+    sys.stdout.write(msgspec.json.format(content, indent=2).decode() + "\n")
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, Path):
+        return str(value)
+    raise NotImplementedError(f"{type(value).__name__} has no form in JSON.")
+
+
+def check_chart_file(file: Path | None) -> None:
+    """Refuse a chart's file name before anything is read; None means no chart.
 
     Raises
     ------
     ConfigurationError
-        When the suffix is none that can be drawn.
+        When the suffix is not one that can be drawn.
     """
     if file is not None and file.suffix not in (".png", ".svg"):
         raise ConfigurationError(f"--plot {file}: write a name that ends in .png or .svg.")
 
 
 def save_chart(chart: Any, file: Path) -> None:
-    """Write an Altair chart; the suffix says .png or .svg."""
+    """Write an Altair chart as PNG or SVG, by the file's suffix."""
     file.parent.mkdir(parents=True, exist_ok=True)
     chart.save(file, **({"scale_factor": 2} if file.suffix == ".png" else {}))
-
-
-def show_json(value: Any) -> None:
-    """Any record, dataclass or plain value as indented JSON on stdout."""
-    sys.stdout.write(msgspec.json.format(msgspec.json.encode(value), indent=2).decode() + "\n")
-
-
-def table(title: str, *columns: str) -> Table:
-    """A table in the house's look; a column that begins with '>' is right-aligned."""
-    made = Table(title=title, title_justify="left", header_style="bold", box=None, pad_edge=False)
-    for column in columns:
-        made.add_column(column.lstrip(">"), justify="right" if column.startswith(">") else "left")
-    return made

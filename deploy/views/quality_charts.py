@@ -1,4 +1,4 @@
-"""A model's quality as a picture: AUC realised and estimated, calibration, the maturity curve."""
+"""Charts of a model's quality: AUC over time, calibration, and the maturity of the labels."""
 
 from __future__ import annotations
 
@@ -9,145 +9,288 @@ from typing import Any
 import numpy as np
 
 from deploy.views.output import save_chart
-from streaming.contracts.quality import QualityVerdict
+from deploy.views.theme import DEFAULT, STATE_OF, Theme, finish, separated, state_shape, values
+from deploy.views.time_axis import TimeAxis
+from streaming.contracts.quality import QualityMetric, QualityVerdict
 from streaming.quality.counts import add, counts_of
 
-WIDTH, HEIGHT = 760, 230
-_HALF = 350
-_PARTS = 10
-_COLOURS = {"stable": "#3a8a4f", "suspected": "#d9a400", "degraded": "#c43c39"}
-_GREY = "#9aa3a8"
+PANEL_HEIGHT = 230
+LABELS = ("estimated", "limit")
+_BINS = 10
+LABEL_GAP = 0.08
+"""Least distance between the labels of calibration curves, as a share."""
+NOTE = "AUC of the live version on mature labels, with its 95 % interval. Dashed: the limit."
 
 
-def draw(verdicts: Sequence[QualityVerdict], file: Path) -> None:
-    """Write the picture; the suffix says .png or .svg."""
+def draw(verdicts: Sequence[QualityVerdict], file: Path, *, theme: Theme = DEFAULT) -> None:
+    """Draw the live version's verdicts; the suffix of the file chooses PNG or SVG."""
     import altair as alt
 
-    live = [one for one in verdicts if one.live]
-    below = [part for part in (calibration_chart(live), maturity_chart(live)) if part is not None]
-    chart = quality_chart(live)
-    whole = (
-        alt.vconcat(chart, alt.hconcat(*below).resolve_scale(color="independent"))
-        if below
-        else chart
+    live = [verdict for verdict in verdicts if verdict.live]
+    axis = TimeAxis(
+        start=live[0].window_start if live else 0.0,
+        stop=live[-1].window_end if live else 1.0,
+        origin="the first window",
     )
-    save_chart(whole.resolve_scale(color="independent"), file)
+    charts = (calibration_chart(live, theme), maturity_chart(live, theme))
+    details = [chart for chart in charts if chart is not None]
+    concat = alt.vconcat if theme.narrow else alt.hconcat
+    rows = [concat(*details)] if details else []
+    chart = alt.vconcat(auc_panel(live, axis, theme), *rows)
+    save_chart(finish(chart, theme, headline(live), NOTE), file)
 
 
-def quality_chart(verdicts: Sequence[QualityVerdict]) -> Any:
-    """AUC over time: realised with its interval and verdict, estimated as a line, the limit."""
+def headline(verdicts: Sequence[QualityVerdict]) -> str:
+    """The course of the realised AUC as a sentence.
+
+    It compares the first window of the first version with the worst window and with the last one.
+    """
+    known = [
+        (verdict, metric.value)
+        for verdict in verdicts
+        if verdict.stage == "realised" and (metric := auc_of(verdict.metrics))
+    ]
+    if not known:
+        return "No window has mature labels yet"
+    begin, (last, end) = known[0][1], known[-1]
+    worst, low = min(known, key=lambda pair: pair[1])
+    if worst.outcome not in ("suspected", "degraded"):
+        return f"AUC of version {last.version} is stable at {end:.2f} in {len(known)} windows"
+    fall = f"AUC of version {worst.version} fell from {begin:.2f} to {low:.2f}"
+    if last.version > worst.version:
+        return f"{fall}; version {last.version} reaches {end:.2f}"
+    return f"{fall} and stands at {end:.2f}"
+
+
+def auc_of(metrics: Sequence[QualityMetric]) -> QualityMetric | None:
+    """The AUC among the metrics; None when it was not measured."""
+    return next((metric for metric in metrics if metric.name == "auc"), None)
+
+
+def auc_panel(
+    verdicts: Sequence[QualityVerdict],
+    axis: TimeAxis,
+    theme: Theme,
+    *,
+    markers_labelled: bool = True,
+    axis_visible: bool = True,
+    height: int = PANEL_HEIGHT,
+    label_width: int = 0,
+) -> Any:
+    """Realised AUC with its interval and outcome, estimated AUC as a line, and the limit."""
     import altair as alt
 
-    start = verdicts[0].window_start if verdicts else 0.0
-    realised, estimated, limits = [], [], []
-    for one in verdicts:
-        at = one.window_end - start
-        for metric in one.metrics if one.stage == "realised" else ():
-            if metric.name == "auc":
-                row = {"at": at, "auc": metric.value, "low": metric.low, "high": metric.high}
-                realised.append({**row, "verdict": one.outcome})
-                if metric.limit is not None:
-                    limits.append({"at": at, "limit": metric.limit, "version": one.version})
-        for metric in one.estimated if one.stage == "estimated" else ():
-            if metric.name == "auc":
-                kind = "founded" if one.founded else "unfounded"
-                estimated.append({"at": at, "auc": metric.value, "estimate": kind})
-    scale = alt.Scale(domain=["stable", "suspected", "degraded", "inconclusive"],
-                      range=[*_COLOURS.values(), _GREY])  # fmt: skip
-    axis = alt.X("at:Q", title="seconds since the first window")
-    base = alt.Chart(alt.Data(values=realised))
-    bars = base.mark_rule(opacity=0.5).encode(
-        x=axis,
-        y=alt.Y("low:Q", title="AUC", scale=alt.Scale(zero=False)),
-        y2="high:Q",
-        color=alt.Color("verdict:N", title="realised", scale=scale),
-    )
-    points = base.mark_point(filled=True, size=45).encode(
-        x="at:Q", y="auc:Q", color=alt.Color("verdict:N", title="realised", scale=scale)
-    )
-    line = (
-        alt.Chart(alt.Data(values=estimated))
-        .mark_line(color="#2b6cb0", strokeWidth=1.5)
-        .encode(
-            x="at:Q",
-            y="auc:Q",
-            strokeDash=alt.StrokeDash(
-                "estimate:N",
-                title="estimated",
-                scale=alt.Scale(domain=["founded", "unfounded"], range=[[1, 0], [3, 3]]),
-            ),
+    realised, estimated = _realised_rows(verdicts, axis), _estimated_rows(verdicts, axis)
+    states = list(dict.fromkeys(str(row["outcome"]) for row in realised))
+    width = theme.plot_width(label_width or theme.label_width([*LABELS, *states]))
+    x = axis.encoding(theme, visible=axis_visible)
+    y = alt.Y("auc:Q", title="AUC", scale=alt.Scale(zero=False, nice=True))
+    layers = []
+    if estimated:
+        base = alt.Chart(values(estimated)).encode(x=x, y=y, detail="segment:N")
+        layers.append(base.mark_line(color=theme.series_colour(0), strokeWidth=1.5))
+    with_limit = [row for row in realised if row["limit"] is not None]
+    if with_limit:
+        base = alt.Chart(values(with_limit)).encode(x=x, y=alt.Y("limit:Q"), detail="version:N")
+        layers.append(
+            base.mark_line(strokeDash=[6, 4], color=theme.palette.muted, interpolate="step-after")
         )
-    )
-    limit = (
-        alt.Chart(alt.Data(values=limits))
-        .mark_line(strokeDash=[6, 4], color=_COLOURS["degraded"], interpolate="step-after")
-        .encode(x="at:Q", y="limit:Q", detail="version:N")
-    )
-    title = "AUC of the live version; dashed red: the limit"
-    return alt.layer(bars, line, limit, points).properties(width=WIDTH, height=HEIGHT, title=title)
+    layers += [_points(realised, state, x, y, theme) for state in states]
+    lines = [
+        (name, rows[-1][field], colour)
+        for name, rows, field, colour in (
+            ("estimated", estimated, "auc", theme.series_colour(0)),
+            ("limit", with_limit, "limit", theme.palette.muted),
+        )
+        if rows
+    ]
+    layers += _labels(realised, lines, axis, theme, theme.height(height))
+    layers += axis.marker_layers(theme, width, labelled=markers_labelled)
+    return alt.layer(*layers).properties(width=width, height=theme.height(height))
 
 
-def calibration_chart(verdicts: Sequence[QualityVerdict]) -> Any:
-    """Observed against predicted, in ten parts of equal mass, before and in the newest looks."""
+def _realised_rows(verdicts: Sequence[QualityVerdict], axis: TimeAxis) -> list[dict[str, Any]]:
+    return [
+        {
+            "time": axis.position(verdict.window_end),
+            "auc": metric.value,
+            "low": metric.low,
+            "high": metric.high,
+            "limit": metric.limit,
+            "outcome": verdict.outcome,
+            "version": verdict.version,
+        }
+        for verdict in verdicts
+        if verdict.stage == "realised" and (metric := auc_of(verdict.metrics))
+    ]
+
+
+def _estimated_rows(verdicts: Sequence[QualityVerdict], axis: TimeAxis) -> list[dict[str, Any]]:
+    """Estimates; a line breaks where the version changes."""
+    return [
+        {
+            "time": axis.position(verdict.window_end),
+            "auc": metric.value,
+            "segment": str(verdict.version),
+        }
+        for verdict in verdicts
+        if verdict.stage == "estimated" and (metric := auc_of(verdict.estimated))
+    ]
+
+
+def _points(rows: Sequence[dict[str, Any]], state: str, x: Any, y: Any, theme: Theme) -> Any:
+    """Points and intervals of the windows with one outcome."""
     import altair as alt
 
-    mature = [one for one in verdicts if one.stage == "realised"]
+    own = [row for row in rows if row["outcome"] == state]
+    colour = theme.state_colour(state)
+    base = alt.Chart(values(own)).encode(x=x)
+    intervals = base.mark_rule(color=colour, opacity=0.55, strokeWidth=2).encode(
+        y=alt.Y("low:Q"), y2="high:Q"
+    )
+    points = base.mark_point(
+        filled=True, size=55, opacity=1.0, color=colour, shape=state_shape(state)
+    ).encode(y=y)
+    return alt.layer(intervals, points)
+
+
+def _labels(
+    realised: Sequence[dict[str, Any]],
+    lines: Sequence[tuple[str, float, str]],
+    axis: TimeAxis,
+    theme: Theme,
+    height: int,
+) -> list[Any]:
+    """The names of the lines in the right margin, and the name of each outcome at its windows.
+
+    `lines` has the name, last value and colour of each line. Labels in the margin are kept apart.
+    """
+    end = axis.domain[1]
+    margin = [(end, value, name, colour) for name, value, colour in lines]
+    inside = []
+    for state in dict.fromkeys(str(row["outcome"]) for row in realised):
+        row = [row for row in realised if row["outcome"] == state][-1]
+        if row["time"] >= end - 0.08 * (end - axis.domain[0]):
+            margin.append((end, row["auc"], state, theme.state_colour(state)))
+        else:
+            inside.append(_state_label(realised, state, theme))
+    bounds = [
+        row[key] for row in realised for key in ("low", "high", "auc") if row[key] is not None
+    ]
+    bounds += [value for _, value, _ in lines]
+    gap = (theme.font_size + 3) / height * (max(bounds, default=1.0) - min(bounds, default=0.0))
+    positions = separated([value for _, value, _, _ in margin], gap)
+    labels = [
+        _text(time, position, name, colour, dx=9)
+        for (time, _, name, colour), position in zip(margin, positions, strict=True)
+    ]
+    return [*labels, *inside]
+
+
+def _text(time: float, auc: float, text: str, colour: str, **position: float) -> Any:
+    import altair as alt
+
+    mark = alt.Chart(values([{"time": time, "auc": auc}])).mark_text(
+        text=text, align="left", color=colour, fontWeight="bold", **position
+    )
+    return mark.encode(x="time:Q", y="auc:Q")
+
+
+def _state_label(rows: Sequence[dict[str, Any]], state: str, theme: Theme) -> Any:
+    """The name of an outcome: behind its last window, or above its first if it is transient."""
+    own = [row for row in rows if row["outcome"] == state]
+    colour = theme.state_colour(state)
+    if STATE_OF[state] not in ("warning", "unknown"):
+        return _text(own[-1]["time"], own[-1]["auc"], state, colour, dx=9)
+    top = own[0]["auc"] if own[0]["high"] is None else own[0]["high"]
+    return _text(own[0]["time"], top, state, colour, dx=-6, dy=-9)
+
+
+def calibration_chart(verdicts: Sequence[QualityVerdict], theme: Theme) -> Any:
+    """Observed against predicted share, in ten bins of equal mass, of each version's windows."""
+    import altair as alt
+
+    realised = [verdict for verdict in verdicts if verdict.stage == "realised"]
     rows = []
-    for version in sorted({one.version for one in mature}):
-        own = [one for one in mature if one.version == version]
-        for name, some in (("first", own[:5]), ("latest", own[-5:])):
-            rows += _parts(some, f"version {version}, {name} windows")
+    for version in sorted({verdict.version for verdict in realised}):
+        own = [verdict for verdict in realised if verdict.version == version]
+        groups = (("first", own[:5]), ("last", own[-5:])) if len(own) > 5 else (("all", own),)
+        for name, group in groups:
+            rows += _bins(group, f"v{version} {name}")
     if not rows:
         return None
-    even = alt.Chart(alt.Data(values=[{"p": 0, "o": 0}, {"p": 1, "o": 1}])).mark_line(
-        color=_GREY, strokeDash=[4, 4]
+    names = list(dict.fromkeys(str(row["windows"]) for row in rows))
+    colours = alt.Scale(
+        domain=names, range=[theme.series_colour(number) for number in range(len(names))]
     )
-    lines = alt.Chart(alt.Data(values=rows)).mark_line(point=True)
+    x = alt.X("predicted:Q", title="mean predicted")
+    y = alt.Y("observed:Q", title="observed share")
+    perfect = alt.Chart(values([{"predicted": share, "observed": share} for share in (0, 1)]))
+    base = alt.Chart(values(rows)).encode(
+        x=x, y=y, color=alt.Color("windows:N", scale=colours, legend=None)
+    )
+    ends = [[row for row in rows if row["windows"] == name][-1] for name in names]
+    heights = separated([row["observed"] for row in ends], LABEL_GAP)
+    ends = [{**row, "observed": height} for row, height in zip(ends, heights, strict=True)]
+    labels = alt.Chart(values(ends)).mark_text(align="left", dx=6, fontWeight="bold")
     return alt.layer(
-        even.encode(x=alt.X("p:Q", title="mean predicted"), y=alt.Y("o:Q", title="observed share")),
-        lines.encode(x="p:Q", y="o:Q", color=alt.Color("windows:N", title=None)),
-    ).properties(width=_HALF - 60, height=HEIGHT, title="Calibration")
+        perfect.mark_line(color=theme.palette.muted, strokeDash=[4, 4]).encode(x=x, y=y),
+        base.mark_line(point={"filled": True, "size": 30}),
+        labels.encode(
+            x=x, y=y, text="windows:N", color=alt.Color("windows:N", scale=colours, legend=None)
+        ),
+    ).properties(
+        **_detail_size(theme, theme.label_width(names)), title=_title("Calibration", theme)
+    )
 
 
-def _parts(verdicts: Sequence[QualityVerdict], name: str) -> list[dict[str, object]]:
-    counts = add(counts_of(one.counts) for one in verdicts)
+def _bins(verdicts: Sequence[QualityVerdict], name: str) -> list[dict[str, Any]]:
+    counts = add(counts_of(verdict.counts) for verdict in verdicts)
     rows = counts.positives + counts.negatives
     if not rows.sum():
         return []
     middle = (np.cumsum(rows) - rows / 2.0) / rows.sum()
-    part = np.minimum((middle * _PARTS).astype(int), _PARTS - 1)
+    number = np.minimum((middle * _BINS).astype(int), _BINS - 1)
     sums = [
-        np.bincount(part, column, _PARTS)
+        np.bincount(number, column, _BINS)
         for column in (rows, rows * counts.scores, counts.positives)
     ]
     return [
-        {"p": predicted / size, "o": good / size, "windows": name}
-        for size, predicted, good in zip(*(column.tolist() for column in sums), strict=True)
+        {"predicted": predicted / size, "observed": positive / size, "windows": name}
+        for size, predicted, positive in zip(*(column.tolist() for column in sums), strict=True)
         if size
     ]
 
 
-def maturity_chart(verdicts: Sequence[QualityVerdict]) -> Any:
-    """Which share of the labels has come at which age."""
+def maturity_chart(verdicts: Sequence[QualityVerdict], theme: Theme) -> Any:
+    """Share of the labels that have arrived, by age."""
     import altair as alt
 
-    known = [one for one in verdicts if one.maturity]
+    known = [verdict for verdict in verdicts if verdict.maturity]
     if not known:
         return None
     newest = known[-1]
     rows = [{"age": point.age_seconds, "share": point.share} for point in newest.maturity]
-    curve = (
-        alt.Chart(alt.Data(values=rows))
-        .mark_line(point=True, color="#2b6cb0")
-        .encode(
-            x=alt.X("age:Q", title="seconds after the prediction"),
-            y=alt.Y("share:Q", title="share of the labels", axis=alt.Axis(format="%")),
-        )
+    x = alt.X("age:Q", title="seconds after the prediction")
+    y = alt.Y("share:Q", title="share of the labels", axis=alt.Axis(format="%"))
+    curve = alt.Chart(values(rows)).mark_line(
+        point={"filled": True, "color": theme.series_colour(0)}, color=theme.series_colour(0)
     )
-    mature = (
-        alt.Chart(alt.Data(values=[{"age": newest.matures_after}]))
-        .mark_rule(strokeDash=[6, 4], color=_COLOURS["stable"])
-        .encode(x="age:Q")
+    mature = alt.Chart(values([{"age": newest.matures_after}])).mark_rule(
+        strokeDash=[6, 4], color=theme.palette.muted
     )
     title = f"Labels are mature after {newest.matures_after:.1f} s"
-    return (curve + mature).properties(width=_HALF - 40, height=HEIGHT, title=title)
+    return alt.layer(curve.encode(x=x, y=y), mature.encode(x=x)).properties(
+        **_detail_size(theme, 0), title=_title(title, theme)
+    )
+
+
+def _detail_size(theme: Theme, label_width: int) -> dict[str, int]:
+    width = theme.width - 62 if theme.narrow else (theme.width - 160) // 2
+    return {"width": width - label_width, "height": theme.height(PANEL_HEIGHT - 40)}
+
+
+def _title(text: str, theme: Theme) -> Any:
+    import altair as alt
+
+    return alt.TitleParams(text=text, fontSize=theme.font_size, anchor="start", frame="bounds")

@@ -1,7 +1,6 @@
-"""The worker's outside in memory: complete doubles for tests and for the loop in one process.
+"""In-memory implementations of the queue and the model store, for tests and one-process runs.
 
-They pass the same suites as the engines: `MemoryQueue` that of `engines.kafka_requests`,
-`MemoryStore` that of `engines.model_store`.
+They pass the same suites as `kafka.request_queue` and `model_store`.
 """
 
 from __future__ import annotations
@@ -18,24 +17,28 @@ from streaming.contracts.records import Artifact, ModelVersion, RetrainRequest
 
 
 @dataclass(slots=True)
-class Requests:
-    """What lies in the queue, shared by its workers."""
+class InMemoryRequests:
+    """The requests in the queue, shared by all workers."""
 
     waiting: deque[RetrainRequest] = field(default_factory=deque)
+    """Requests that no worker holds, oldest first."""
     holder: dict[str, object] = field(default_factory=dict)
+    """record_id of a held request → the queue end that holds it."""
 
     def put(self, request: RetrainRequest) -> None:
+        """Add a request at the end of the queue."""
         self.waiting.append(request)
 
 
 @dataclass(slots=True)
-class MemoryQueue:
-    """One worker's end of `Requests`."""
+class InMemoryRequestQueue:
+    """`RequestQueue` of one worker on shared `InMemoryRequests`."""
 
-    requests: Requests
+    requests: InMemoryRequests
     _held: RetrainRequest | None = None
 
     def take(self, timeout_seconds: float) -> RetrainRequest | None:
+        """See `RequestQueue.take`; it never waits."""
         held = self._held
         if held is not None and self.requests.holder.get(held.record_id) is self:
             return held
@@ -45,55 +48,61 @@ class MemoryQueue:
         return self._held
 
     def done(self, request: RetrainRequest) -> bool:
+        """See `RequestQueue.done`."""
         self._held = None
         if self.requests.holder.get(request.record_id) is not self:
             return False
         del self.requests.holder[request.record_id]
         return True
 
-    def lose(self) -> None:
-        """What the death of this worker's process does: its request waits for the next one."""
+    def simulate_crash(self) -> None:
+        """Do what the death of this worker's process does: its request goes to the next worker."""
         if self._held is not None:
             self.requests.holder.pop(self._held.record_id, None)
             self.requests.waiting.appendleft(self._held)
             self._held = None
 
     def close(self) -> None:
-        self.lose()
+        """See `RequestQueue.close`."""
+        self.simulate_crash()
 
 
 @dataclass(slots=True)
-class MemoryStore:
-    """Published versions; the bytes stay where they were built."""
+class InMemoryModelStore:
+    """`ModelStore` that keeps records only; the model's files stay where they were built."""
 
     _records: dict[tuple[str, int], ModelVersion] = field(default_factory=dict)
     _paths: dict[tuple[str, int], Path] = field(default_factory=dict)
 
     def versions(self, model: str) -> tuple[int, ...]:
+        """See `ModelStore.versions`."""
         return tuple(sorted(version for name, version in self._records if name == model))
 
-    def publish(self, record: ModelVersion, built: Path) -> ModelVersion:
-        known = self.of_request(record.model, record.request_id)
-        if known is not None:
-            return known
-        place = (record.model, record.version)
-        if place in self._records:
+    def publish(self, record: ModelVersion, servable: Path) -> ModelVersion:
+        """See `ModelStore.publish`."""
+        published = self.of_request(record.model, record.request_id)
+        if published is not None:
+            return published
+        key = (record.model, record.version)
+        if key in self._records:
             raise Conflict(
                 f"Version {record.version} of {record.model} belongs to request "
-                f"{self._records[place].request_id}; take the next number."
+                f"{self._records[key].request_id}; use the next number."
             )
-        artifact = Artifact(uri=built.as_uri(), digest=digest(str(built).encode()))
-        self._records[place] = replace(record, artifact=artifact)
-        self._paths[place] = built
-        return self._records[place]
+        artifact = Artifact(uri=servable.as_uri(), digest=digest(str(servable).encode()))
+        self._records[key] = replace(record, artifact=artifact)
+        self._paths[key] = servable
+        return self._records[key]
 
     def of_request(self, model: str, request_id: str) -> ModelVersion | None:
+        """See `ModelStore.of_request`."""
         for (name, _), record in self._records.items():
             if name == model and record.request_id == request_id:
                 return record
         return None
 
     def path(self, model: str, version: int) -> Path:
+        """See `ModelStore.path`."""
         try:
             return self._paths[model, version]
         except KeyError:

@@ -2,8 +2,8 @@
 
 A version appears by one rename of a finished, synced folder, with its record inside
 (``assets.extra/driftline.json``) and its manifest (``assets.extra/manifest.sha256``). The digest
-of a version is the SHA-256 of that manifest, so it covers every byte that is served. TemporaryError
-folders begin with a dot: TF Serving looks at numbers only.
+of a version is the SHA-256 of that manifest, so it covers every byte that is served. Temporary
+folders begin with a dot, because TF Serving reads numbered folders only.
 """
 
 from __future__ import annotations
@@ -24,14 +24,19 @@ from streaming.contracts.errors import Conflict, DecodeError, NotFoundError
 from streaming.contracts.records import Artifact, ModelVersion
 
 EXTRA = "assets.extra"
+"""Folder inside a SavedModel for files that are not part of the graph."""
+
 RECORD = f"{EXTRA}/driftline.json"
+"""The version's `ModelVersion` record."""
+
 MANIFEST = f"{EXTRA}/manifest.sha256"
+"""SHA-256 of every served file."""
 
 
 class FolderStore:
     """Implements `retrain.ports.ModelStore` in the folder `models`, one folder for each model.
 
-    Several processes may publish at a time; a lock file orders them.
+    Several processes may publish at the same time; a lock file serialises them.
     """
 
     def __init__(self, models: Path) -> None:
@@ -42,7 +47,7 @@ class FolderStore:
         folder = self._models / model
         if not folder.is_dir():
             return ()
-        return tuple(sorted(int(one.name) for one in folder.iterdir() if _is_version(one)))
+        return tuple(sorted(int(path.name) for path in folder.iterdir() if _is_version(path)))
 
     def path(self, model: str, version: int) -> Path:
         """The version's folder; `NotFoundError` when it is not published."""
@@ -67,28 +72,28 @@ class FolderStore:
         return decode_as((self.path(model, version) / RECORD).read_bytes(), ModelVersion)
 
     def of_request(self, model: str, request_id: str) -> ModelVersion | None:
-        """The record of the version that this request made."""
+        """The record of the version that this request produced; None when there is none."""
         for version in reversed(self.versions(model)):
             record = self.record(model, version)
             if record.request_id == request_id:
                 return record
         return None
 
-    def publish(self, record: ModelVersion, built: Path) -> ModelVersion:
-        """Copy `built` into the store and return the record with its artifact; idempotent."""
+    def publish(self, record: ModelVersion, servable: Path) -> ModelVersion:
+        """Copy `servable` into the store and return the record with its artifact; idempotent."""
         folder = self._models / record.model
         folder.mkdir(parents=True, exist_ok=True)
         with _locked(folder / ".lock"):
-            there = self.of_request(record.model, record.request_id)
-            if there is not None:
-                return there
+            published = self.of_request(record.model, record.request_id)
+            if published is not None:
+                return published
             target = folder / str(record.version)
             if target.exists():
                 raise Conflict(
-                    f"Version {record.version} of {record.model} was made by another request;"
+                    f"Version {record.version} of {record.model} belongs to another request;"
                     " publish under the next free number."
                 )
-            return _place(record, built, target)
+            return _copy_into_place(record, servable, target)
 
     def verify(self, model: str, version: int) -> None:
         """Compare every byte with the manifest, and the manifest with the record.
@@ -101,16 +106,16 @@ class FolderStore:
         folder = self.path(model, version)
         manifest = manifest_of(folder)
         recorded = self.record(model, version).artifact.digest
-        found = hashlib.sha256(manifest).hexdigest()
-        if manifest != (folder / MANIFEST).read_bytes() or found != recorded:
+        actual = hashlib.sha256(manifest).hexdigest()
+        if manifest != (folder / MANIFEST).read_bytes() or actual != recorded:
             raise DecodeError(
-                f"Version {version} of {model} was published as {recorded[:12]} and is now"
-                f" {found[:12]}: its files were changed. Roll back and retrain."
+                f"Version {version} of {model} was published with digest {recorded[:12]} and now"
+                f" has {actual[:12]}: its files were changed. Roll back and retrain."
             )
 
 
 def manifest_of(folder: Path) -> bytes:
-    """One line ``<sha256>  <path>`` for each file, sorted by path; not for itself or the record."""
+    """One line ``<sha256>  <path>`` per file, sorted by path, without manifest and record."""
     files = sorted(
         path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file()
     )
@@ -121,15 +126,15 @@ def manifest_of(folder: Path) -> bytes:
 
 
 def folder_digest(folder: Path) -> str:
-    """What `publish` will say the digest of `folder` is."""
+    """The digest that `publish` gives a copy of `folder`."""
     return hashlib.sha256(manifest_of(folder)).hexdigest()
 
 
-def _place(record: ModelVersion, built: Path, target: Path) -> ModelVersion:
+def _copy_into_place(record: ModelVersion, servable: Path, target: Path) -> ModelVersion:
     temporary = Path(tempfile.mkdtemp(prefix=f".{target.name}-", dir=target.parent))
     try:
         temporary.chmod(0o755)
-        shutil.copytree(built, temporary, dirs_exist_ok=True)
+        shutil.copytree(servable, temporary, dirs_exist_ok=True)
         manifest = manifest_of(temporary)
         artifact = Artifact(uri=target.as_uri(), digest=hashlib.sha256(manifest).hexdigest())
         record = msgspec.structs.replace(record, artifact=artifact)

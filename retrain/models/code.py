@@ -1,8 +1,10 @@
-"""What a model's folder must offer, and how the rest of the house finds it.
+"""The user code of a model: what its package must define, and how Driftline loads it.
 
 A model is an import path such as ``retrain.models.big_tipper``. Its module ``contract`` imports
-no engine and holds one value, ``CODE``. The TFX functions are named by dotted paths and imported
-by TFX alone, so that nobody pays for TensorFlow by asking which features a model has.
+no engine and defines one value, ``CODE``. The TFX functions are named by dotted paths and imported
+by TFX only, so that reading a model's features does not import TensorFlow.
+
+Models are binary classifiers: the label is 0 or 1, the output is the probability of 1.
 """
 
 from __future__ import annotations
@@ -21,17 +23,17 @@ MISSING: Mapping[FeatureKind, int | float | str] = {
     "number": float("nan"),
     "text": "",
 }
-"""What stands for a missing value in a prediction request: tensors have no holes."""
+"""The value that represents a missing one in a prediction request, because tensors are dense."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ModelCode:
-    """A model's user code, named and not yet imported."""
+    """A model's user code, referenced by name and not yet imported."""
 
     features: tuple[FeatureSpec, ...]
-    """The events' fields: inputs of ``serving_default``, each a tensor of shape [rows, 1]."""
+    """Fields of the events. They are the inputs of ``serving_default``, tensors of [rows, 1]."""
     schema: Path
-    """The TFDV schema (text proto) of `features` and the label's columns."""
+    """File of the TFDV schema (text proto) of `features` and the label's columns."""
     preprocessing_fn: str
     """Dotted path of the TFX Transform function."""
     run_fn: str
@@ -39,21 +41,21 @@ class ModelCode:
     label: str
     """Name of the label that `preprocessing_fn` computes, 0 or 1."""
     label_columns: tuple[str, ...]
-    """Fields of a label record that the label is computed from; never inputs when serving."""
+    """Fields of a label record from which the label is computed; never inputs when serving."""
     outcome: Callable[[Mapping[str, Any]], bool | None] | None = None
-    """The label from a label record alone, where it can be told (None where it cannot): what
-    realised quality is measured by. The record has to carry all that the label is made of."""
+    """Computes the label from a label record alone, for realised quality; it returns None when the
+    record lacks a field. Without a function, quality is not measured."""
     slices: tuple[str, ...] = ()
     """Fields by whose values the evaluation is sliced, besides `ports.AFTER_SHIFT`."""
 
 
 def load_code(module: str) -> ModelCode:
-    """The code of the model at import path `module`.
+    """Load the code of the model at import path `module`.
 
     Raises
     ------
     ConfigurationError
-        When there is no such module, or it offers no ``CODE``.
+        When there is no such module, or it defines no ``CODE``.
 
     >>> load_code("retrain.models.big_tipper").label
     'big_tipper'
@@ -63,7 +65,7 @@ def load_code(module: str) -> ModelCode:
     except (ImportError, AttributeError) as error:
         raise ConfigurationError(
             f"The model module {module} cannot be used: {error}. Name a package whose module"
-            " `contract` holds CODE, such as retrain.models.big_tipper."
+            " `contract` defines CODE, such as retrain.models.big_tipper."
         ) from error
     if not isinstance(code, ModelCode):
         raise ConfigurationError(
@@ -73,10 +75,10 @@ def load_code(module: str) -> ModelCode:
 
 
 def instance(features: tuple[FeatureSpec, ...], values: Mapping[str, Any]) -> dict[str, list[Any]]:
-    """One row of a prediction request in TF Serving's row format, missing values filled in.
+    """One row of a prediction request in TF Serving's row format, with missing values filled in.
 
-    Unknown fields of `values` are left out: the server refuses names that the model lacks.
-    Write it with `json.dumps`: missing numbers are NaN, which TF Serving reads.
+    Unknown fields of `values` are left out, because the server refuses names that the model lacks.
+    Encode it with `json.dumps`: missing numbers are NaN, which TF Serving accepts.
 
     >>> spec = FeatureSpec(name="fare", kind="number"), FeatureSpec(name="company", kind="text")
     >>> instance(spec, {"fare": 12.5, "tips": 3})

@@ -1,0 +1,1 @@
+"""Implementations of the ports of `serving`: Envoy, Prometheus, model servers; memory for tests."""

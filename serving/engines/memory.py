@@ -1,8 +1,7 @@
-"""A complete double of every port, in memory: for tests, for the walk, and for playing with rules.
+"""In-memory implementations of every port: for tests and for trying out rules.
 
-The doubles keep the promises that the conformance suite checks on the real engines. `MemoryWorld`
-wires them together: requests flow through the split into counters, servers load at a given speed,
-and faults can be set by arm.
+They pass the same conformance suite as the real engines. `InMemoryServing` connects them: requests
+follow the split into the counters, servers load versions, and faults can be set by version.
 """
 
 from __future__ import annotations
@@ -15,11 +14,12 @@ from serving.ports import (
     ALL_STABLE,
     Arm,
     ArmCounters,
-    Ports,
+    PublishedReference,
     Role,
     Scrape,
     ServerStatus,
-    Split,
+    ServingPorts,
+    TrafficSplit,
     VersionStatus,
 )
 from streaming.contracts.errors import NotFoundError, UnavailableError
@@ -27,29 +27,29 @@ from streaming.contracts.records import Artifact, ModelVersion
 
 
 @dataclass(slots=True)
-class MemorySplitter:
-    """Routes by remembering."""
+class InMemoryRouter:
+    """A router that only stores the split; `history` holds every change."""
 
-    split: Split = ALL_STABLE
+    split: TrafficSplit = ALL_STABLE
     down: bool = False
-    history: list[Split] = field(default_factory=list)
+    history: list[TrafficSplit] = field(default_factory=list)
 
-    def apply(self, split: Split) -> None:
+    def apply(self, split: TrafficSplit) -> None:
         if self.down:
-            raise UnavailableError("The splitter is down.")
+            raise UnavailableError("The router is down.")
         if split != self.split:
             self.history.append(split)
         self.split = split
 
-    def live(self) -> Split:
+    def current_split(self) -> TrafficSplit:
         if self.down:
-            raise UnavailableError("The splitter is down.")
+            raise UnavailableError("The router is down.")
         return self.split
 
 
 @dataclass(slots=True)
-class MemoryServers:
-    """Model servers that load at once; `store` is what can be loaded."""
+class InMemoryModelServers:
+    """Model servers that load at once; `store` holds the versions that can be loaded."""
 
     store: set[int] = field(default_factory=set)
     loaded: dict[Role, int] = field(default_factory=dict)
@@ -73,18 +73,18 @@ class MemoryServers:
         self.loaded[role] = version
 
     def kill(self, role: Role) -> None:
-        """The process dies; what was loaded is gone."""
+        """Stop the process; its loaded version is lost."""
         self.down.add(role)
         self.loaded.pop(role, None)
 
     def revive(self, role: Role) -> None:
-        """The process is back, empty."""
+        """Start the process again, without a version."""
         self.down.discard(role)
 
 
 @dataclass(slots=True)
-class MemoryMetrics:
-    """Scrapes that somebody put there."""
+class InMemoryMetrics:
+    """Scrapes appended by the caller."""
 
     taken: list[Scrape] = field(default_factory=list)
     down: bool = False
@@ -96,39 +96,51 @@ class MemoryMetrics:
 
 
 @dataclass(slots=True)
-class MemoryReferences:
-    """One artifact per version, unless there are no windows."""
+class InMemoryReferences:
+    """One artifact per version; None for versions in `without_windows`."""
 
-    without: set[int] = field(default_factory=set)
+    without_windows: set[int] = field(default_factory=set)
+    results: dict[int, PublishedReference] = field(default_factory=dict)
+    down: bool = False
 
     def publish(self, version: ModelVersion) -> Artifact | None:
-        if version.version in self.without:
-            return None
-        return Artifact(uri=f"memory:reference/{version.version}", digest=f"r{version.version}")
+        if self.down:
+            raise UnavailableError("The log is down.")
+        number = version.version
+        artifact = (
+            None
+            if number in self.without_windows
+            else Artifact(uri=f"memory:reference/{number}", digest=f"r{number}")
+        )
+        self.results[number] = PublishedReference(version=number, artifact=artifact)
+        return artifact
+
+    def published(self, version: ModelVersion) -> PublishedReference | None:
+        return self.results.get(version.version)
 
 
 @dataclass(slots=True, kw_only=True)
-class MemoryWorld:
-    """All doubles, and traffic that goes through them.
+class InMemoryServing:
+    """All in-memory ports, and simulated traffic through them.
 
     Parameters
     ----------
     rate:
         Requests per second.
     errors, slow:
-        Share of bad answers by version; versions that are not named have none.
+        Share of failed and of slow responses by version; 0 for versions not listed.
     seed:
-        Of the random traffic.
+        Seed of the random traffic.
     """
 
     rate: float = 200.0
     errors: Mapping[int, float] = field(default_factory=dict)
     slow: Mapping[int, float] = field(default_factory=dict)
     seed: int = 0
-    splitter: MemorySplitter = field(default_factory=MemorySplitter)
-    servers: MemoryServers = field(default_factory=MemoryServers)
-    metrics: MemoryMetrics = field(default_factory=MemoryMetrics)
-    references: MemoryReferences = field(default_factory=MemoryReferences)
+    router: InMemoryRouter = field(default_factory=InMemoryRouter)
+    servers: InMemoryModelServers = field(default_factory=InMemoryModelServers)
+    metrics: InMemoryMetrics = field(default_factory=InMemoryMetrics)
+    references: InMemoryReferences = field(default_factory=InMemoryReferences)
     started: float = 0.0
     _counts: dict[Arm, list[int]] = field(default_factory=dict)
     _random: random.Random = field(init=False)
@@ -137,18 +149,18 @@ class MemoryWorld:
         self._random = random.Random(self.seed)  # noqa: S311 - traffic, not secrets
 
     @property
-    def ports(self) -> Ports:
-        """What `observe` and `perform` take."""
-        return Ports(
-            splitter=self.splitter,
+    def ports(self) -> ServingPorts:
+        """The ports for `observe` and `perform`."""
+        return ServingPorts(
+            router=self.router,
             servers=self.servers,
             metrics=self.metrics,
             references=self.references,
         )
 
-    def flow(self, at: float, seconds: float = 1.0) -> None:
-        """Let requests of `seconds` through, then take a scrape stamped `at`."""
-        split = self.splitter.split
+    def advance_traffic(self, at: float, seconds: float = 1.0) -> None:
+        """Send the requests of `seconds`, then append a scrape with time `at`."""
+        split = self.router.split
         arms: list[tuple[Arm, Role, int]] = [
             ("stable", "stable", split.stable),
             ("control", "control", split.control),
@@ -172,7 +184,7 @@ class MemoryWorld:
         )
 
     def restart_router(self, at: float) -> None:
-        """All counters begin again."""
+        """Restart the router: all counters reset to zero."""
         self.started = at
         self._counts.clear()
 
@@ -180,9 +192,9 @@ class MemoryWorld:
         version = self.servers.loaded.get(role)
         dead = version is None or role in self.servers.down
         failing = 1.0 if dead else self.errors.get(version or 0, 0.0)
-        dawdling = 0.0 if dead else self.slow.get(version or 0, 0.0)
+        slow = 0.0 if dead else self.slow.get(version or 0, 0.0)
         total = self._counts.setdefault(arm, [0, 0, 0, 0])
         total[0] += count
         total[1] += sum(self._random.random() < failing for _ in range(count))
         total[2] += count
-        total[3] += sum(self._random.random() < dawdling for _ in range(count))
+        total[3] += sum(self._random.random() < slow for _ in range(count))

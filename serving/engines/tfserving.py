@@ -1,7 +1,7 @@
 """The port `ModelServers` on TF Serving's ModelService: the official server or the embedded one.
 
-One process per role, told over gRPC which version to hold. A label is not needed: a role serves
-one version, except for the moment in which the old one still answers.
+One process per role; a gRPC request sets the version that it serves. Labels are not needed: a role
+serves one version, except for the moment in which the old one still answers.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ _RELOAD_SECONDS = 10.0
 _WAIT_SECONDS = 1.0
 _POLL_SECONDS = 0.02
 _OPTIONS = (
-    # A server that was restarted must be found again at once.
+    # Reconnect at once to a server that was restarted.
     ("grpc.initial_reconnect_backoff_ms", 100),
     ("grpc.min_reconnect_backoff_ms", 100),
     ("grpc.max_reconnect_backoff_ms", 500),
@@ -43,8 +43,8 @@ class TfServing:
     layout:
         Addresses and the model's name.
     base_path:
-        Folder of the version folders as the *server* sees it. The embedded server knows its own
-        and takes an empty one; the official server needs it.
+        Folder of the version folders as the *server* sees it. The official server needs it; the
+        embedded server has its own and accepts an empty one.
     """
 
     def __init__(self, layout: EnvoyLayout, *, base_path: str = "") -> None:
@@ -54,30 +54,30 @@ class TfServing:
             role: grpc.insecure_channel(f"{end.host}:{end.grpc_port}", options=_OPTIONS)
             for role, end in layout.endpoints.items()
         }
-        self._asked: dict[tuple[Role, int], float] = {}
-        self._took: dict[tuple[Role, int], float] = {}
+        self._requested_at: dict[tuple[Role, int], float] = {}
+        self._load_seconds: dict[tuple[Role, int], float] = {}
 
     def status(self, role: Role) -> ServerStatus:
         request = protos.GetModelStatusRequest()
         request.model_spec.name = self._model
         try:
-            answer = self._call(role, "GetModelStatus", request, _CALL_SECONDS)
+            response = self._call(role, "GetModelStatus", request, _CALL_SECONDS)
         except grpc.RpcError as error:
-            # A server without any version says NOT_FOUND.
+            # A server without any version answers NOT_FOUND.
             return ServerStatus(role=role, reachable=_code(error) is grpc.StatusCode.NOT_FOUND)
-        found = tuple(self._version(role, one) for one in answer.model_version_status)
-        return ServerStatus(role=role, reachable=True, versions=found)
+        versions = tuple(self._version(role, entry) for entry in response.model_version_status)
+        return ServerStatus(role=role, reachable=True, versions=versions)
 
     def load(self, role: Role, version: int) -> None:
-        """As the port says; waits up to a second for the version, so that its time is exact."""
+        """Load the version; waits up to a second for it, so that its load time is exact."""
         request = protos.ReloadConfigRequest()
         config = request.config.model_config_list.config.add()
         config.name = self._model
         config.base_path = self._base_path
         config.model_platform = "tensorflow"
         config.model_version_policy.specific.versions.append(version)
-        self._took.pop((role, version), None)
-        self._asked[role, version] = time.monotonic()
+        self._load_seconds.pop((role, version), None)
+        self._requested_at[role, version] = time.monotonic()
         try:
             self._call(role, "HandleReloadConfigRequest", request, _RELOAD_SECONDS)
         except grpc.RpcError as error:
@@ -95,24 +95,24 @@ class TfServing:
             channel.close()
 
     def _wait(self, role: Role, version: int) -> None:
-        until = time.monotonic() + _WAIT_SECONDS
-        while time.monotonic() < until:
-            states = {one.version: one.state for one in self.status(role).versions}
+        deadline = time.monotonic() + _WAIT_SECONDS
+        while time.monotonic() < deadline:
+            states = {entry.version: entry.state for entry in self.status(role).versions}
             if states.get(version) == "available":
                 return
             time.sleep(_POLL_SECONDS)
 
-    def _version(self, role: Role, one: Any) -> VersionStatus:
-        state = _STATES.get(one.state, "ended")
-        version = int(one.version)
-        asked = self._asked.get((role, version))
-        if state == "available" and asked is not None:
-            self._took.setdefault((role, version), time.monotonic() - asked)
+    def _version(self, role: Role, entry: Any) -> VersionStatus:
+        state = _STATES.get(entry.state, "ended")
+        version = int(entry.version)
+        requested_at = self._requested_at.get((role, version))
+        if state == "available" and requested_at is not None:
+            self._load_seconds.setdefault((role, version), time.monotonic() - requested_at)
         return VersionStatus(
             version=version,
             state=state,
-            load_seconds=self._took.get((role, version)),
-            error=str(one.status.error_message) if state == "ended" else "",
+            load_seconds=self._load_seconds.get((role, version)),
+            error=str(entry.status.error_message) if state == "ended" else "",
         )
 
     def _call(self, role: Role, method: str, request: Any, seconds: float) -> Any:

@@ -1,134 +1,146 @@
-"""What is measured of a feature's day, and what it teaches: the directions in which it strays.
+"""The directions in which a feature's days are measured.
 
-A direction is a score of rows whose mean has variance v / n when only chance is at work and
-g tau^2 + v / n when its family strays by tau: v = g = 1 for orthonormal scores, v = g = 1 - q for
-the cell of a category with share q (a Dirichlet law strays so), v = 1 and g the squared slope of
-the probit for the share of missing values.
+A direction is a score of rows. Its mean over n rows has the variance v / n from sampling, and
+g tau^2 + v / n when the family varies between days by tau. For orthonormal scores v = g = 1. For
+the cell of a category with share q, v = g = 1 - q, because a Dirichlet distribution varies so. For
+the share of missing values v = 1, and g is the squared slope of the probit.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from enum import Enum
 
 import numpy as np
 
 from streaming.contracts.records import FeatureSummary
 from streaming.drift.prepared_reference import PreparedFeature
-from streaming.drift.statistics.categorical import CategoryShares
-from streaming.drift.statistics.proportions import slope
-from streaming.drift.statistics.rank_scores import DISPERSION, LOCATION, NumberScores, orthonormal
+from streaming.drift.statistics.categorical import ReferenceCategories
+from streaming.drift.statistics.proportions import probit_information
+from streaming.drift.statistics.rank_scores import DISPERSION, LOCATION, NumericScores, orthonormal
 from streaming.grid import Floats
 
-PLACE, SPREAD, SHAPE, VALUES, CATEGORIES, SHARES = range(6)
-LEAST_SHARE = 0.01
-"""Rarer categories are left out, and rarer missing values …"""
-LEAST_COUNT = 20
-"""… when the reference has fewer of them or of the others."""
-MAX_FOURTH = 50.0
-"""Directions with a larger fourth moment are a matter of few rows."""
+MIN_CATEGORY_SHARE = 0.01
+"""Directions of rarer categories are left out."""
+MIN_COUNT = 20
+"""The direction of missing values is left out when fewer reference rows have, or lack, a value."""
+MAX_FOURTH_MOMENT = 50.0
+"""Directions with a larger fourth moment are left out, because few rows determine them."""
+
+
+class Family(Enum):
+    """The test families whose between-day variation is estimated."""
+
+    LOCATION = "location"
+    DISPERSION = "dispersion"
+    SHAPE = "shape"
+    VALUES = "values"
+    CATEGORIES = "categories"
+    MISSING = "missing"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class Ruler:
-    """The directions of one feature, D of them."""
+class ScoreDirections:
+    """The directions of one feature."""
 
-    families: tuple[int, ...]
+    families: tuple[Family, ...]
+    """The test family of each direction."""
     noise: Floats
-    """v of each."""
+    """The sampling variance v of each direction."""
     gains: Floats
-    """g of each."""
+    """The gain g of each direction."""
     feature: PreparedFeature
     shares: tuple[tuple[str, float], ...]
-    """Of what is missing or broken, before."""
-    rows: Floats
-    """Of scores, numbers only: directions x columns."""
-    cells: Floats
-    """Shares of the categories that are measured."""
+    """Reference shares of missing and non-finite values, by name."""
+    scores: Floats
+    """Scores of a numeric feature (directions x columns)."""
+    category_shares: Floats
+    """Reference shares of the measured categories."""
 
-    def read(self, summary: FeatureSummary) -> tuple[Floats, Floats] | None:
-        """Sums of the scores and the rows they are of; None where buckets are others."""
-        sums, rows = [], []
+    def measure(self, summary: FeatureSummary) -> tuple[Floats, Floats] | None:
+        """Sums of the scores, and the number of rows of each; None for incomparable buckets."""
+        share_sums, share_rows = [], []
         for name, share in self.shares:
             count = summary.missing if name == "missing" else summary.non_finite
-            sums.append((count - share * summary.rows) / np.sqrt(share * (1.0 - share)))
-            rows.append(float(summary.rows))
+            share_sums.append((count - share * summary.rows) / np.sqrt(share * (1.0 - share)))
+            share_rows.append(float(summary.rows))
         numbers, categories = self.feature.numbers, self.feature.categories
-        found: Floats = np.zeros(0)
+        sums: Floats = np.zeros(0)
         counted = summary.rows - summary.missing - summary.non_finite
-        if len(self.rows) and numbers is not None:
+        if len(self.scores) and numbers is not None:
             if summary.grid is None or summary.grid.pivot != numbers.pivot:
                 return None
             columns, _ = numbers.columns(np.array(summary.grid.buckets, np.int64))
-            found = self.rows[:, columns] @ np.array(summary.grid.counts, float)
-        elif len(self.cells) and categories is not None:
+            sums = self.scores[:, columns] @ np.array(summary.grid.counts, float)
+        elif len(self.category_shares) and categories is not None:
             if summary.categories is None or summary.categories.error:
                 return None
-            now = categories.placed(summary.categories).counts[: len(self.cells)]
-            found = (now - self.cells * counted) / np.sqrt(self.cells)
-        return np.concatenate((sums, found)), np.array(rows + [float(counted)] * len(found))
+            counts = categories.align(summary.categories).counts[: len(self.category_shares)]
+            sums = (counts - self.category_shares * counted) / np.sqrt(self.category_shares)
+        rows = np.array(share_rows + [float(counted)] * len(sums))
+        return np.concatenate((share_sums, sums)), rows
 
 
-def ruler_of(feature: PreparedFeature) -> Ruler:
-    """The directions that a reference gives a feature."""
+def score_directions(feature: PreparedFeature) -> ScoreDirections:
+    """The directions of a feature of the reference."""
     shares = tuple(
         (name, count / feature.rows)
         for name, count in (("missing", feature.missing), ("non_finite", feature.non_finite))
-        if LEAST_COUNT <= count <= feature.rows - LEAST_COUNT
+        if MIN_COUNT <= count <= feature.rows - MIN_COUNT
     )
-    families = [SHARES] * len(shares)
-    rows: Floats = np.zeros((0, 0))
-    cells: Floats = np.zeros(0)
+    families = [Family.MISSING] * len(shares)
+    scores: Floats = np.zeros((0, 0))
+    category_shares: Floats = np.zeros(0)
     if feature.numbers is not None:
-        of_numbers, rows = _numbers(feature.numbers)
-        families += of_numbers
+        numeric_families, scores = _numeric_directions(feature.numbers)
+        families += numeric_families
     elif feature.categories is not None and not feature.categories.error:
-        cells = _cells(feature.categories)
-        families += [CATEGORIES] * len(cells)
-    noise = np.concatenate((np.ones(len(shares) + len(rows)), 1.0 - cells))
-    slopes = [slope(share) for _, share in shares]
-    return Ruler(
+        category_shares = _frequent_shares(feature.categories)
+        families += [Family.CATEGORIES] * len(category_shares)
+    noise = np.concatenate((np.ones(len(shares) + len(scores)), 1.0 - category_shares))
+    share_gains = [probit_information(share) for _, share in shares]
+    return ScoreDirections(
         families=tuple(families),
         noise=noise,
-        gains=np.concatenate((slopes, noise[len(shares) :])),
+        gains=np.concatenate((share_gains, noise[len(shares) :])),
         feature=feature,
         shares=shares,
-        rows=rows,
-        cells=cells,
+        scores=scores,
+        category_shares=category_shares,
     )
 
 
-def _numbers(scores: NumberScores) -> tuple[list[int], Floats]:
-    """Location and dispersion; shape and single values beyond those two."""
+def _numeric_directions(scores: NumericScores) -> tuple[list[Family], Floats]:
+    """Families and scores: location and dispersion, then shape and values orthogonal to those."""
     weights = np.concatenate((scores.shares, np.zeros(len(scores.shares) + 1)))
     first = [scores.scores[LOCATION], scores.scores[DISPERSION]]
     zero = np.flatnonzero(scores.buckets == 0)
     single = np.concatenate((zero, scores.heavy)).astype(np.int64)
-    found = [
-        (family, row)
-        for family, at in ((PLACE, LOCATION), (SPREAD, DISPERSION))
-        if scores.usable[at]
-        for row in (scores.scores[at],)
+    directions = [
+        (family, scores.scores[row])
+        for family, row in ((Family.LOCATION, LOCATION), (Family.DISPERSION, DISPERSION))
+        if scores.usable[row]
     ]
-    for family, rest in (
-        (SHAPE, [scores.scores[4], scores.scores[5]]),
-        (VALUES, [_indicator(scores, int(place)) for place in single]),
+    for family, candidates in (
+        (Family.SHAPE, [scores.scores[4], scores.scores[5]]),
+        (Family.VALUES, [_indicator(scores, int(column)) for column in single]),
     ):
-        beyond = orthonormal([*first, *rest], weights)[2:]
-        found += [
+        orthogonal = orthonormal([*first, *candidates], weights)[2:]
+        directions += [
             (family, row)
-            for row in beyond
-            if row is not None and float(weights @ row**4) <= MAX_FOURTH
+            for row in orthogonal
+            if row is not None and float(weights @ row**4) <= MAX_FOURTH_MOMENT
         ]
-    return [family for family, _ in found], np.array([row for _, row in found])
+    return [family for family, _ in directions], np.array([row for _, row in directions])
 
 
-def _indicator(scores: NumberScores, place: int) -> Floats:
+def _indicator(scores: NumericScores, column: int) -> Floats:
     row = np.zeros(scores.scores.shape[1])
-    row[place] = 1.0
+    row[column] = 1.0
     return row
 
 
-def _cells(categories: CategoryShares) -> Floats:
+def _frequent_shares(categories: ReferenceCategories) -> Floats:
     """Shares of the categories that are not rare; counts descend, so they are the first ones."""
     shares = categories.counts / categories.m
-    return shares[(shares >= LEAST_SHARE) & (shares < 1.0)]
+    return shares[(shares >= MIN_CATEGORY_SHARE) & (shares < 1.0)]

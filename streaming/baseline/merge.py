@@ -1,4 +1,4 @@
-"""The yardstick: the merged summaries of the windows whose rows a version was trained on."""
+"""The reference of a version: merged summaries of the windows that it was trained on."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections.abc import Iterable, Sequence
 from streaming.contracts.errors import NotFoundError
 from streaming.contracts.ids import record_id
 from streaming.contracts.records import FeatureSummary, ReferenceSummary, WindowSummary
-from streaming.summary import merge_summaries, sample_union
+from streaming.summary import merge_sample_records, merge_summaries
 
 
 def build_reference(
@@ -18,18 +18,18 @@ def build_reference(
     at: float,
     caused_by: tuple[str, ...] = (),
 ) -> ReferenceSummary:
-    """The reference of `version`: every feature's counts added up.
+    """The reference of `version`: the added counts of every feature.
 
-    A summary that comes twice (same record id) counts once. The order does not matter.
+    A repeated summary (same record id) counts once. The order does not matter.
 
     Parameters
     ----------
     summaries:
         The windows of the training data, all of `model`.
     at:
-        When it is made, seconds since 1970.
+        Creation time, seconds since 1970.
     caused_by:
-        Ids of the records that asked for it.
+        Ids of the records that caused it.
 
     Raises
     ------
@@ -38,38 +38,44 @@ def build_reference(
     PermanentError
         When a feature's kind or pivot differs between windows.
     """
-    once = {one.record_id: one for one in summaries if one.model == model and one.accepted}
-    windows = sorted(once.values(), key=lambda one: (one.window_start, one.record_id))
+    by_id = {
+        window.record_id: window
+        for window in summaries
+        if window.model == model and window.accepted
+    }
+    windows = sorted(by_id.values(), key=lambda window: (window.window_start, window.record_id))
     if not windows:
         raise NotFoundError(
             f"No window of {model} holds rows, so version {version} gets no reference; "
             "choose a range that was summarised."
         )
-    start, end = windows[0].window_start, max(one.window_end for one in windows)
+    start, end = windows[0].window_start, max(window.window_end for window in windows)
     return ReferenceSummary(
-        record_id=record_id("reference-summary", model, version, *sorted(once)),
+        record_id=record_id("reference-summary", model, version, *sorted(by_id)),
         model=model,
         at=at,
         caused_by=caused_by,
         version=version,
         window_start=start,
         window_end=end,
-        rows=sum(one.accepted for one in windows),
+        rows=sum(window.accepted for window in windows),
         features=_features(windows),
-        sample=sample_union(window.sample for window in windows),
+        sample=merge_sample_records(window.sample for window in windows),
     )
 
 
 def split(
     summaries: Iterable[WindowSummary], *, window_start: float, window_end: float
 ) -> tuple[tuple[WindowSummary, ...], tuple[WindowSummary, ...]]:
-    """Windows that lie wholly inside [window_start, window_end), and all others; in time order."""
-    ordered = sorted(summaries, key=lambda one: (one.window_start, one.record_id))
+    """Windows entirely inside [window_start, window_end), and all others; both in time order."""
+    ordered = sorted(summaries, key=lambda window: (window.window_start, window.record_id))
     inside = [
-        one for one in ordered if window_start <= one.window_start and one.window_end <= window_end
+        window
+        for window in ordered
+        if window_start <= window.window_start and window.window_end <= window_end
     ]
-    ids = {id(one) for one in inside}
-    return tuple(inside), tuple(one for one in ordered if id(one) not in ids)
+    inside_ids = {id(window) for window in inside}
+    return tuple(inside), tuple(window for window in ordered if id(window) not in inside_ids)
 
 
 def _features(windows: Sequence[WindowSummary]) -> tuple[FeatureSummary, ...]:

@@ -1,4 +1,4 @@
-"""How far directions strayed, and the upper bound of what that says of a family's wobble."""
+"""Between-day variances of directions, and the pooled upper bound for a test family."""
 
 from __future__ import annotations
 
@@ -9,29 +9,29 @@ from math import sqrt
 import numpy as np
 from scipy import special
 
-from streaming.baseline.directions import Ruler
+from streaming.baseline.directions import Family, ScoreDirections
 from streaming.grid import Floats
 
-ENOUGH_DEGREES = 50.0
-"""So many feature-days, beyond the first day of each feature, teach something …"""
-ENOUGH_DAYS = 5
-"""… if they are of so many days."""
+MIN_DEGREES = 50.0
+"""Minimum feature-days, beyond the first day of each feature, for an estimate."""
+MIN_DAYS = 5
+"""Minimum number of different days for an estimate."""
 CONFIDENCE = 0.75
-"""Of the upper bound: the mean over possible histories of the false alarms then keeps the budget
-(`python -m tests.simulations wobble`); a day's wobble that is underrated costs more alarms than an
-overrated one saves."""
-MAX_WOBBLE = 0.2
-"""Nothing larger is learnt: who strays so far has drifted within the history."""
-LEAST_ROWS = 200
+"""Confidence of the upper bound. With it the mean false alarms over possible histories keep the
+budget (`python -m tests.simulations day-variation`). A variance that is underestimated costs more
+false alarms than an overestimated one saves."""
+MAX_BETWEEN_DAY_SD = 0.2
+"""Largest estimate; a feature that varies more has drifted within the history."""
+MIN_ROWS = 200
 """A feature's day with fewer values is left out."""
 
-Cell = tuple[int, str]
-"""A slot and a day."""
+SlotDay = tuple[int, str]
+"""A seasonal slot and a date."""
 
 
 @dataclass(frozen=True, slots=True)
-class Pooled:
-    """What a family taught."""
+class PooledVariance:
+    """The estimate for a test family."""
 
     sd: float
     days: int
@@ -40,105 +40,121 @@ class Pooled:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Strayed:
-    """How far one direction of a feature strayed."""
+class DirectionVariance:
+    """Between-day sum of squares of one direction of a feature."""
 
-    family: int
+    family: Family
     noise: float
     gain: float
     squares: float
-    """Of the days' means within slots."""
+    """Sum of squared deviations of the daily means from their slot's mean."""
     degrees: int
     sampling: float
-    """What sampling adds to the squares."""
+    """Expected contribution of sampling to the sum of squares."""
     days: frozenset[str]
 
 
-def strayed(ruler: Ruler, cells: Mapping[Cell, tuple[Floats, Floats]]) -> list[Strayed]:
-    """How far each direction of a feature strayed, from its sums and rows by slot and day."""
-    by_slot: dict[int, list[Cell]] = {}
-    for cell in sorted(cells):
-        by_slot.setdefault(cell[0], []).append(cell)
-    found = []
-    for at, family in enumerate(ruler.families):
+def direction_variances(
+    directions: ScoreDirections, sums: Mapping[SlotDay, tuple[Floats, Floats]]
+) -> list[DirectionVariance]:
+    """The between-day variance of each direction.
+
+    Parameters
+    ----------
+    sums:
+        Sums of the scores, and the number of rows, by slot and day.
+    """
+    by_slot: dict[int, list[SlotDay]] = {}
+    for slot_day in sorted(sums):
+        by_slot.setdefault(slot_day[0], []).append(slot_day)
+    variances = []
+    for at, family in enumerate(directions.families):
         squares = sampling = 0.0
         degrees, days = 0, set()
-        for members in by_slot.values():
-            kept = [cell for cell in members if cells[cell][1][at] >= LEAST_ROWS]
+        noise = float(directions.noise[at])
+        for slot_days in by_slot.values():
+            kept = [slot_day for slot_day in slot_days if sums[slot_day][1][at] >= MIN_ROWS]
             if not kept:
                 continue
-            rows = np.array([cells[cell][1][at] for cell in kept])
-            means = np.array([cells[cell][0][at] for cell in kept]) / rows
+            rows = np.array([sums[slot_day][1][at] for slot_day in kept])
+            means = np.array([sums[slot_day][0][at] for slot_day in kept]) / rows
             squares += float(np.sum((means - means.mean()) ** 2))
             degrees += len(kept) - 1
-            noise = float(ruler.noise[at])
             sampling += noise * (1.0 - 1.0 / len(kept)) * float(np.sum(1.0 / rows))
             days |= {day for _, day in kept}
-        found.append(
-            Strayed(
+        variances.append(
+            DirectionVariance(
                 family=family,
-                noise=float(ruler.noise[at]),
-                gain=float(ruler.gains[at]),
+                noise=noise,
+                gain=float(directions.gains[at]),
                 squares=squares,
                 degrees=degrees,
                 sampling=sampling,
                 days=frozenset(days),
             )
         )
-    return found
+    return variances
 
 
-def pooled(
-    parts: Sequence[Strayed], *, features: int, independence: float, periods: int
-) -> Pooled | None:
-    """The wobble of the directions of one family; None when there is too little to learn it from.
+def pool_directions(
+    directions: Sequence[DirectionVariance],
+    *,
+    features: int,
+    independence: float,
+    reference_days: int,
+) -> PooledVariance | None:
+    """The estimate for a test family; None with too little history.
 
     Parameters
     ----------
-    parts:
-        Directions that have degrees of freedom, of so many `features`.
+    directions:
+        The family's directions that have degrees of freedom.
+    features:
+        Number of features that have such directions.
     independence:
         The part of the features that count as independent.
-    periods:
-        Days of the yardstick itself.
+    reference_days:
+        Number of days in the reference, whose mean varies as well.
     """
-    days = {day for one in parts for day in one.days}
-    degrees = sum(one.noise * one.degrees for one in parts)
-    if not parts or len(days) < ENOUGH_DAYS:
+    days = {day for direction in directions for day in direction.days}
+    degrees = sum(direction.noise * direction.degrees for direction in directions)
+    if not directions or len(days) < MIN_DAYS:
         return None
-    gain = sum(one.gain * one.degrees for one in parts) / degrees
-    # directions that a wobble hardly moves hardly count
-    ratios = [(one.gain / one.noise, one.degrees) for one in parts]
-    count = sum(ratio * df for ratio, df in ratios) ** 2 / (
+    gain = sum(direction.gain * direction.degrees for direction in directions) / degrees
+    # directions with a small gain carry little information
+    ratios = [(direction.gain / direction.noise, direction.degrees) for direction in directions]
+    efficiency = sum(ratio * df for ratio, df in ratios) ** 2 / (
         sum(ratio**2 * df for ratio, df in ratios) * sum(df for _, df in ratios)
     )
-    independent = degrees * count * independence
-    if independent < ENOUGH_DEGREES:
+    effective_degrees = degrees * efficiency * independence
+    if effective_degrees < MIN_DEGREES:
         return None
-    value = upper_wobble(
-        sum(one.squares for one in parts) / degrees,
-        sum(one.sampling for one in parts) / degrees,
-        independent,
+    sd = upper_bound_sd(
+        sum(direction.squares for direction in directions) / degrees,
+        sum(direction.sampling for direction in directions) / degrees,
+        effective_degrees,
     )
-    value *= sqrt((1.0 + 1.0 / periods) / gain)
-    return Pooled(min(MAX_WOBBLE, round(value, 4)), len(days), features, independent)
+    sd *= sqrt((1.0 + 1.0 / reference_days) / gain)
+    return PooledVariance(
+        min(MAX_BETWEEN_DAY_SD, round(sd, 4)), len(days), features, effective_degrees
+    )
 
 
-def upper_wobble(variance: float, sampling: float, degrees: float) -> float:
-    """Upper bound of the wobble, as a standard deviation.
+def upper_bound_sd(variance: float, sampling: float, degrees: float) -> float:
+    """Upper confidence bound of the between-day standard deviation.
 
     Parameters
     ----------
     variance:
-        Of the days' means within features, pooled.
+        Pooled variance of the daily means within features.
     sampling:
-        What their rows alone would make of it.
+        The part of it that sampling alone is expected to cause.
     degrees:
-        Of freedom of `variance`.
+        Degrees of freedom of `variance`.
 
     Examples
     --------
-    >>> [round(upper_wobble(0.0026, 0.0001, degrees), 3) for degrees in (20, 100, 1000)]
+    >>> [round(upper_bound_sd(0.0026, 0.0001, degrees), 3) for degrees in (20, 100, 1000)]
     [0.057, 0.053, 0.051]
     """
     lower = float(special.chdtri(degrees, CONFIDENCE)) / degrees

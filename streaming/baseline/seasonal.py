@@ -1,10 +1,10 @@
-"""The yardstick of a slot: its own history, shrunk towards the whole.
+"""The reference of a seasonal slot: the slot's own history, shrunk towards all hours.
 
-With H periods and m rows behind a slot, its own error is v = tau^2 / H + 1/m (tau: the wobble of
-its place, or of its categories); with s^2 the variance between slots beyond that, the slot counts
-with B = s^2 / (s^2 + v) and the whole with 1 - B (Morris 1983), and B v is the error that stays. A
-slot without history takes the whole and the error s^2; while there are too few slots to know s,
-`season_sd` is assumed.
+With H periods and m rows of history, a slot has the error v = tau^2 / H + 1/m, where tau is the
+between-day standard deviation of the location, or of the categories. With the variance s^2 between
+slots beyond that error, the slot has the weight B = s^2 / (s^2 + v) and the reference of all hours
+has 1 - B (Morris 1983); the error B v remains. A slot without history uses the reference of all
+hours, with the error s^2. While there are too few slots to estimate s, `season_sd` is assumed.
 """
 
 from __future__ import annotations
@@ -27,24 +27,24 @@ from streaming.contracts.records import (
 )
 from streaming.drift.prepared_reference import PreparedFeature, PreparedReference, prepare_reference
 from streaming.drift.settings import DriftRules
-from streaming.drift.statistics.categorical import ENOUGH_EXPECTED
+from streaming.drift.statistics.categorical import MIN_EXPECTED_COUNT
 from streaming.drift.statistics.rank_scores import LOCATION
 
 _K = TypeVar("_K")
 
-ENOUGH_SLOTS = 24
-"""Fewer slots with two periods do not tell how far slots differ."""
+MIN_SLOTS = 24
+"""Minimum number of slots with two periods for an estimate of the variance between slots."""
 
 
 class SeasonalReference:
-    """A version's yardstick for every slot, each prepared when its first window comes.
+    """The references of a version's seasonal slots, each prepared for its first window.
 
     Parameters
     ----------
     reference:
-        With `slots`, unless the rules know no season.
+        The version's reference, with `slots` if the rules have a season.
     contract, rules:
-        Of the model.
+        Contract and drift rules of the model.
     """
 
     def __init__(
@@ -52,131 +52,143 @@ class SeasonalReference:
     ) -> None:
         self._reference = reference
         self._contract = contract
-        self._rules = rules.with_wobble(reference.wobble)
-        self._whole = prepare_reference(reference, contract)
+        self._rules = rules.with_day_variance(reference.day_variance)
+        self._all_hours = prepare_reference(reference, contract)
         self._slots = {slot.slot: slot for slot in reference.slots}
-        self._between = self._spread() if rules.season != "none" else {}
-        self._made: dict[int, PreparedReference] = {}
+        self._between = self._between_slots() if rules.season != "none" else {}
+        self._prepared: dict[int, PreparedReference] = {}
 
     def at(self, window_start: float, window_end: float) -> PreparedReference:
-        """The yardstick of the window's slot; of the whole where the rules know no season."""
+        """The reference of the window's slot; that of all hours without a season."""
         if self._rules.season == "none":
-            return self._whole
+            return self._all_hours
         middle = (window_start + window_end) / 2.0
         slot = slot_of(middle, self._rules.season, self._rules.season_zone)
-        if slot not in self._made:
-            self._made[slot] = self._of_slot(slot)
-        return self._made[slot]
+        if slot not in self._prepared:
+            self._prepared[slot] = self._prepare_slot(slot)
+        return self._prepared[slot]
 
-    def _of_slot(self, number: int) -> PreparedReference:
+    def _prepare_slot(self, number: int) -> PreparedReference:
         slot = self._slots.get(number)
-        own = {one.name: one for one in slot.features} if slot else {}
-        features, extra = [], {}
-        for whole in self._reference.features:
-            between = self._between.get(whole.name, 0.0)
-            mine = own.get(whole.name)
-            share, left = 0.0, between
-            if slot is not None and mine is not None and _counted(mine) and between > 0.0:
-                error = self._error(slot, mine)
-                share = between / (between + error)
-                left = share * error
-            features.append(_mixed(mine, whole, share) if mine and share else whole)
-            extra[whole.name] = left
+        slot_features = {feature.name: feature for feature in slot.features} if slot else {}
+        features, remaining_errors = [], {}
+        for all_hours in self._reference.features:
+            between = self._between.get(all_hours.name, 0.0)
+            feature = slot_features.get(all_hours.name)
+            weight, remaining_error = 0.0, between
+            if slot is not None and feature is not None and _counted(feature) and between > 0.0:
+                error = self._slot_error(slot, feature)
+                weight = between / (between + error)
+                remaining_error = weight * error
+            features.append(_mixed(feature, all_hours, weight) if feature and weight else all_hours)
+            remaining_errors[all_hours.name] = remaining_error
         periods = slot.periods if slot else 0
         name = slot_name(number, self._rules.season)
         prepared = prepare_reference(
             replace(self._reference, features=tuple(features), slots=(), sample=None),
             self._contract,
-            extra,
+            remaining_errors,
         )
         return prepared.in_season(f"{name}, {periods} periods of history")
 
-    def _error(self, slot: SlotSummary, mine: FeatureSummary) -> float:
-        strays = self._rules.wobble
-        wobble = strays.place if mine.categories is None else strays.categories
-        return wobble**2 / slot.periods + 1.0 / _counted(mine)
+    def _slot_error(self, slot: SlotSummary, feature: FeatureSummary) -> float:
+        """The variance v of a slot's own history, in squared standard deviations."""
+        day_sd = self._rules.day_sd
+        sd = day_sd.location if feature.categories is None else day_sd.categories
+        return sd**2 / slot.periods + 1.0 / _counted(feature)
 
-    def _spread(self) -> Mapping[str, float]:
-        """For each feature the variance between slots, in squared standard deviations."""
+    def _between_slots(self) -> Mapping[str, float]:
+        """The variance between slots of each feature, in squared standard deviations."""
         known = [slot for slot in self._slots.values() if slot.periods >= 2]
-        if len(known) < ENOUGH_SLOTS:
-            return dict.fromkeys(self._whole.features, self._rules.season_sd**2)
-        found: dict[str, list[float]] = {}
+        if len(known) < MIN_SLOTS:
+            return dict.fromkeys(self._all_hours.features, self._rules.season_sd**2)
+        variances: dict[str, list[float]] = {}
         for slot in known:
-            for mine in slot.features:
-                whole = self._whole.features.get(mine.name)
-                if whole is not None and _counted(mine):
-                    away = _distance(mine, whole) - self._error(slot, mine)
-                    found.setdefault(mine.name, []).append(away)
-        return {name: max(0.0, float(np.mean(away))) for name, away in found.items()}
+            for feature in slot.features:
+                all_hours = self._all_hours.features.get(feature.name)
+                if all_hours is not None and _counted(feature):
+                    variance = _squared_distance(feature, all_hours) - self._slot_error(
+                        slot, feature
+                    )
+                    variances.setdefault(feature.name, []).append(variance)
+        return {name: max(0.0, float(np.mean(values))) for name, values in variances.items()}
 
 
 def _counted(feature: FeatureSummary) -> int:
     return feature.rows - feature.missing - feature.non_finite
 
 
-def _distance(mine: FeatureSummary, whole: PreparedFeature) -> float:
-    """Squared distance of a slot from the whole: of its mean normal score, or per degree of freedom
-    of its categories."""
-    if whole.numbers is not None and mine.grid is not None:
-        counts = np.array(mine.grid.counts, float)
-        columns, _ = whole.numbers.columns(np.array(mine.grid.buckets, np.int64))
-        return float(whole.numbers.scores[LOCATION, columns] @ counts / counts.sum()) ** 2
-    if whole.categories is not None and mine.categories is not None:
-        n = _counted(mine)
-        expected = whole.categories.counts / whole.categories.m
-        often = expected >= ENOUGH_EXPECTED / n
-        now = np.zeros(len(expected))
-        for value, count in zip(mine.categories.values, mine.categories.counts, strict=True):
-            place = whole.categories.places.get(value)
-            if place is not None:
-                now[place] = count / n
-        gaps = (now - expected)[often] ** 2 / expected[often]
-        return float(gaps.sum()) / max(1, int(often.sum()) - 1)
+def _squared_distance(feature: FeatureSummary, all_hours: PreparedFeature) -> float:
+    """Squared distance of a slot from all hours.
+
+    For a number it is that of the mean normal score, for a category the chi-square distance per
+    degree of freedom.
+    """
+    if all_hours.numbers is not None and feature.grid is not None:
+        counts = np.array(feature.grid.counts, float)
+        columns, _ = all_hours.numbers.columns(np.array(feature.grid.buckets, np.int64))
+        return float(all_hours.numbers.scores[LOCATION, columns] @ counts / counts.sum()) ** 2
+    if all_hours.categories is not None and feature.categories is not None:
+        n = _counted(feature)
+        expected = all_hours.categories.counts / all_hours.categories.m
+        frequent = expected >= MIN_EXPECTED_COUNT / n
+        shares = np.zeros(len(expected))
+        for value, count in zip(feature.categories.values, feature.categories.counts, strict=True):
+            column = all_hours.categories.index.get(value)
+            if column is not None:
+                shares[column] = count / n
+        gaps = (shares - expected)[frequent] ** 2 / expected[frequent]
+        return float(gaps.sum()) / max(1, int(frequent.sum()) - 1)
     return 0.0
 
 
-def _mixed(mine: FeatureSummary, whole: FeatureSummary, share: float) -> FeatureSummary:
-    """`share` of the slot and the rest of the whole, as counts of as many rows as the whole.
+def _mixed(slot: FeatureSummary, all_hours: FeatureSummary, weight: float) -> FeatureSummary:
+    """A feature with `weight` of the slot and the remaining weight of all hours.
 
-    Rounded up, so that what was ever seen stays seen.
+    It has as many rows as all hours. Counts are rounded up, so that a value that was seen once
+    keeps a count.
     """
-    rows = whole.rows
+    rows = all_hours.rows
 
-    def mix(now: float, n: int, before: float, m: int) -> int:
-        return ceil(rows * (share * now / max(1, n) + (1.0 - share) * before / max(1, m)) - 1e-9)
+    def mix(count: float, n: int, all_count: float, m: int) -> int:
+        share, all_share = weight * count / max(1, n), (1.0 - weight) * all_count / max(1, m)
+        return ceil(rows * (share + all_share) - 1e-9)
 
-    def counts(now: Mapping[_K, int], before: Mapping[_K, int]) -> dict[_K, int]:
-        keys = [*before, *(key for key in now if key not in before)]
+    def mix_counts(counts: Mapping[_K, int], all_counts: Mapping[_K, int]) -> dict[_K, int]:
+        keys = [*all_counts, *(key for key in counts if key not in all_counts)]
         return {
-            key: mix(now.get(key, 0), mine.rows, before.get(key, 0), whole.rows) for key in keys
+            key: mix(counts.get(key, 0), slot.rows, all_counts.get(key, 0), all_hours.rows)
+            for key in keys
         }
 
-    missing = mix(mine.missing, mine.rows, whole.missing, whole.rows)
-    non_finite = mix(mine.non_finite, mine.rows, whole.non_finite, whole.rows)
+    missing = mix(slot.missing, slot.rows, all_hours.missing, all_hours.rows)
+    non_finite = mix(slot.non_finite, slot.rows, all_hours.non_finite, all_hours.rows)
     grid, categories = None, None
-    if mine.grid is not None and whole.grid is not None:
-        mixed = counts(_pairs(mine.grid), _pairs(whole.grid))
-        buckets = sorted(mixed)
+    if slot.grid is not None and all_hours.grid is not None:
+        by_bucket = mix_counts(_by_bucket(slot.grid), _by_bucket(all_hours.grid))
+        buckets = sorted(by_bucket)
         grid = NumericGrid(
-            pivot=whole.grid.pivot,
+            pivot=all_hours.grid.pivot,
             buckets=tuple(buckets),
-            counts=tuple(mixed[bucket] for bucket in buckets),
+            counts=tuple(by_bucket[bucket] for bucket in buckets),
         )
-    if mine.categories is not None and whole.categories is not None:
-        found = counts(_named(mine.categories), _named(whole.categories))
-        ordered = sorted(found, key=lambda value: (-found[value], value))
+    if slot.categories is not None and all_hours.categories is not None:
+        by_value = mix_counts(_by_value(slot.categories), _by_value(all_hours.categories))
+        values = sorted(by_value, key=lambda value: (-by_value[value], value))
         categories = Categories(
-            values=tuple(ordered),
-            counts=tuple(found[value] for value in ordered),
+            values=tuple(values),
+            counts=tuple(by_value[value] for value in values),
             tail_rows=mix(
-                mine.categories.tail_rows, mine.rows, whole.categories.tail_rows, whole.rows
+                slot.categories.tail_rows,
+                slot.rows,
+                all_hours.categories.tail_rows,
+                all_hours.rows,
             ),
         )
     counted = sum(grid.counts) if grid else 0
     counted += sum(categories.counts) + categories.tail_rows if categories else 0
     return FeatureSummary(
-        name=whole.name,
+        name=all_hours.name,
         rows=counted + missing + non_finite,
         missing=missing,
         non_finite=non_finite,
@@ -185,9 +197,9 @@ def _mixed(mine: FeatureSummary, whole: FeatureSummary, share: float) -> Feature
     )
 
 
-def _pairs(grid: NumericGrid) -> dict[int, int]:
+def _by_bucket(grid: NumericGrid) -> dict[int, int]:
     return dict(zip(grid.buckets, grid.counts, strict=True))
 
 
-def _named(categories: Categories) -> dict[str, int]:
+def _by_value(categories: Categories) -> dict[str, int]:
     return dict(zip(categories.values, categories.counts, strict=True))

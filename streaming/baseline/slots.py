@@ -1,4 +1,4 @@
-"""Slots of the hour of the day or of the week, and what windows of the past held in each."""
+"""Seasonal slots (the hour of the day or of the week) and the history of each."""
 
 from __future__ import annotations
 
@@ -19,8 +19,7 @@ _DAYS = ("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun")
 def slot_of(at: float, season: Season, zone: str = "UTC") -> int:
     """The slot of a moment: the hour of the day (0-23) or of the week (0-167, from Monday).
 
-    The hour is that of the clock on the wall in `zone`, so a season keeps its hours when the
-    clocks change.
+    The hour is local time in `zone`, so a season keeps its hours when the clocks change.
 
     >>> slot_of(0.0, "hour-of-week")  # 1970-01-01 was a Thursday
     72
@@ -31,16 +30,16 @@ def slot_of(at: float, season: Season, zone: str = "UTC") -> int:
         case "none":
             return 0
         case "hour-of-day":
-            return _wall(at, zone).hour
+            return _local_time(at, zone).hour
         case "hour-of-week":
-            wall = _wall(at, zone)
-            return 24 * wall.weekday() + wall.hour
+            local = _local_time(at, zone)
+            return 24 * local.weekday() + local.hour
         case _:
             assert_never(season)
 
 
 def slot_name(slot: int, season: Season) -> str:
-    """The slot in words; empty without a season.
+    """The name of a slot; empty without a season.
 
     >>> slot_name(72, "hour-of-week"), slot_name(7, "hour-of-day"), slot_name(0, "none")
     ('Thu 00h', '07h', '')
@@ -56,34 +55,36 @@ def learn_slots(
 ) -> tuple[SlotSummary, ...]:
     """Counts of the judged features by slot; empty without a season.
 
-    A window belongs to the slot of its middle. The same window twice (same record id) counts once.
+    A window belongs to the slot of its middle. A repeated window (same record id) counts once.
     """
     if season == "none":
         return ()
     judged = {spec.name for spec in contract.features if spec.judged}
-    once = {window.record_id: window for window in windows if window.accepted}
-    parts: dict[int, dict[str, list[FeatureSummary]]] = {}
+    by_id = {window.record_id: window for window in windows if window.accepted}
+    features: dict[int, dict[str, list[FeatureSummary]]] = {}
     rows: dict[int, int] = {}
     periods: dict[int, set[str]] = {}
-    for window in sorted(once.values(), key=lambda one: (one.window_start, one.record_id)):
+    for window in sorted(
+        by_id.values(), key=lambda window: (window.window_start, window.record_id)
+    ):
         middle = (window.window_start + window.window_end) / 2.0
         slot = slot_of(middle, season, zone)
         rows[slot] = rows.get(slot, 0) + window.accepted
-        periods.setdefault(slot, set()).add(_wall(middle, zone).date().isoformat())
-        own = parts.setdefault(slot, {})
+        periods.setdefault(slot, set()).add(_local_time(middle, zone).date().isoformat())
+        slot_features = features.setdefault(slot, {})
         for feature in window.features:
             if feature.name in judged:
-                own.setdefault(feature.name, []).append(feature)
+                slot_features.setdefault(feature.name, []).append(feature)
     return tuple(
         SlotSummary(
             slot=slot,
             rows=rows[slot],
             periods=len(periods[slot]),
-            features=tuple(merge_summaries(found) for found in parts[slot].values()),
+            features=tuple(merge_summaries(parts) for parts in features[slot].values()),
         )
-        for slot in sorted(parts)
+        for slot in sorted(features)
     )
 
 
-def _wall(at: float, zone: str) -> datetime:
+def _local_time(at: float, zone: str) -> datetime:
     return datetime.fromtimestamp(at, UTC).astimezone(ZoneInfo(zone))

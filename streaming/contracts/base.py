@@ -1,11 +1,11 @@
-"""What every record begins with, and the parts that all of them share."""
+"""The base types of records, and the values that many records share."""
 
 from __future__ import annotations
 
 import msgspec
 
 FORMAT_VERSION = 1
-"""Version of the records' form; a reader refuses any other."""
+"""Version of the wire format; a reader refuses any other."""
 
 
 class Value(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -15,13 +15,15 @@ class Value(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
 class Record(
     msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, tag_field="kind"
 ):
-    """The common head."""
+    """The fields that every record has."""
 
     record_id: str
+    """Digest of kind, model and natural key; equal for a repeated record."""
     model: str
     at: float
-    """When it was made."""
+    """Time of creation, seconds since 1970."""
     caused_by: tuple[str, ...] = ()
+    """Ids of the records that caused this one."""
     format_version: int = FORMAT_VERSION
 
 
@@ -35,7 +37,7 @@ class OffsetRange(Value, frozen=True, kw_only=True):
 
 
 class Artifact(Value, frozen=True, kw_only=True):
-    """Where a big payload lies, and the SHA-256 of its bytes (of its manifest for a folder)."""
+    """Location of a big payload, and the SHA-256 of its bytes (for a folder, of its manifest)."""
 
     uri: str
     digest: str

@@ -1,7 +1,7 @@
-"""Time as an argument: the one place that reads the clock.
+"""Clocks; the only module of the contracts that reads the time.
 
-Decisions take `now` as a value. What runs takes a `Clock`, so that the whole loop can run on
-a `ManualClock` in a test. All times are seconds since 1970-01-01 UTC, as floats.
+Decisions take `now` as an argument. Services take a `Clock`, so that tests can run the whole loop
+on a `ManualClock`. All times are seconds since 1970-01-01 UTC, as floats.
 """
 
 from __future__ import annotations
@@ -11,13 +11,13 @@ from typing import Protocol
 
 
 class Clock(Protocol):
-    """Says what time it is, and waits."""
+    """Returns the time, and waits."""
 
     def now(self) -> float:
         """Seconds since 1970-01-01 UTC."""
 
     def sleep(self, seconds: float) -> None:
-        """Let `seconds` pass."""
+        """Wait this long."""
 
 
 class SystemClock:
@@ -31,7 +31,7 @@ class SystemClock:
 
 
 class ManualClock:
-    """A clock that moves only when told to.
+    """A clock for tests that moves only when it is advanced.
 
     >>> clock = ManualClock(100.0)
     >>> clock.sleep(2.5)

@@ -1,7 +1,7 @@
-"""Records as JSON bytes, and back: strict, versioned, and clear about what it refuses.
+"""Encodes records as JSON bytes and decodes them: strict, versioned, with clear refusals.
 
-A reader refuses unknown kinds, unknown fields, wrong types and any other form than `FORMAT_VERSION`; it
-never guesses. Bytes fields travel as base64.
+A reader refuses unknown kinds, unknown fields, wrong types and any format version but
+`FORMAT_VERSION`; it never guesses. Bytes fields travel as base64.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ LARGEST_RECORD_BYTES = 4 * 1024 * 1024
 
 
 def encode(record: Record) -> bytes:
-    """One record as JSON; equal records give equal bytes."""
+    """The record as JSON; equal records give equal bytes."""
     return _ENCODER.encode(record)
 
 
@@ -32,7 +32,8 @@ def decode(data: bytes) -> AnyRecord:
     Raises
     ------
     DecodeError
-        When the bytes are too long, not JSON, of an unknown kind or form, or do not fit.
+        When the bytes are too long, not JSON, of an unknown kind or format version, or have a wrong
+        field.
     """
     if len(data) > LARGEST_RECORD_BYTES:
         raise DecodeError(
@@ -43,11 +44,12 @@ def decode(data: bytes) -> AnyRecord:
         record = _DECODER.decode(data)
     except (msgspec.DecodeError, msgspec.ValidationError, RecursionError) as error:
         raise DecodeError(
-            f"These bytes are no record of form {FORMAT_VERSION}: {error}."
+            f"These bytes are not a record of format version {FORMAT_VERSION}: {error}."
         ) from error
     if record.format_version != FORMAT_VERSION:
         raise DecodeError(
-            f"The record has format version {record.format_version}; this version reads format version {FORMAT_VERSION}.",
+            f"The record has format version {record.format_version}; this release reads version "
+            f"{FORMAT_VERSION}.",
             reason="format_version",
         )
     return record
@@ -59,7 +61,7 @@ def decode_as(data: bytes, kind: type[R]) -> R:
     Raises
     ------
     DecodeError
-        As `decode`, and when it is another kind of record.
+        As for `decode`, and when it is a record of another kind.
     """
     record = decode(data)
     if not isinstance(record, kind):
@@ -68,8 +70,10 @@ def decode_as(data: bytes, kind: type[R]) -> R:
 
 
 def record_in(data: bytes | None) -> AnyRecord | None:
-    """The record in `data`; None where none can be read. For those who only show or look up: the
-    topic's own reader counts and reports what it cannot read.
+    """The record in `data`; None when it cannot be decoded.
+
+    This is for code that only displays or searches records: the topic's own reader counts and
+    reports what it cannot decode.
 
     >>> record_in(None) is record_in(b"{}") is None
     True

@@ -1,18 +1,18 @@
-"""Every error Driftline raises on purpose, in one tree.
+"""The errors that Driftline raises on purpose, in one tree.
 
-The class says what the caller should do; the message is a sentence that says what was found,
-what was expected and what to do next.
+The class determines what the caller should do. The message is a sentence: what was found, what was
+expected and what to do next.
 
 ::
 
     DriftlineError
-    ├── TemporaryError        try again after `delay_seconds`
+    ├── TemporaryError        retry after `delay_seconds`
     │   └── UnavailableError      an engine does not answer
-    ├── PermanentError        trying again changes nothing: dead letter or failure record
-    │   ├── DecodeError       bytes that are not a record we know
+    ├── PermanentError        a retry does not help: dead letter or failure record
+    │   ├── DecodeError           bytes that are not a usable record
     │   ├── NotFoundError         no such model, version or record
-    │   ├── Conflict         somebody was faster, or the approval is for another digest
-    │   └── GateFailedError       a gate or a verdict said no
+    │   ├── Conflict              already running, already used, or changed in the meantime
+    │   └── GateFailedError       a gate or a verdict refused it
     └── ConfigurationError    refuse to start
 """
 
@@ -24,7 +24,7 @@ class DriftlineError(Exception):
 
 
 class TemporaryError(DriftlineError):
-    """The same call may go through later.
+    """The same call may succeed later.
 
     Parameters
     ----------
@@ -44,22 +44,29 @@ class UnavailableError(TemporaryError):
 
 
 class PermanentError(DriftlineError):
-    """Trying again changes nothing."""
+    """A retry does not help."""
 
 
 class DecodeError(PermanentError):
-    """Bytes that are not a record of a form we know; `reason` is the dead letter's code.
+    """Bytes that are not a usable record.
 
-    `field` is the one that could not be used, where it was one, and `found` what it held.
+    Parameters
+    ----------
+    reason:
+        Reason code of the dead letter.
+    field:
+        The field that could not be used; empty where no single field caused the error.
+    value_kind:
+        Kind of that field's value, for example ``text``.
     """
 
     def __init__(
-        self, message: str, *, reason: str = "unreadable", field: str = "", found: str = ""
+        self, message: str, *, reason: str = "unreadable", field: str = "", value_kind: str = ""
     ) -> None:
         super().__init__(message)
         self.reason = reason
         self.field = field
-        self.found = found
+        self.value_kind = value_kind
 
 
 class NotFoundError(PermanentError):
@@ -67,12 +74,12 @@ class NotFoundError(PermanentError):
 
 
 class Conflict(PermanentError):
-    """Already running, already used, or bound to something that has changed since."""
+    """Already running, already used, or bound to something that has changed in the meantime."""
 
 
 class GateFailedError(PermanentError):
-    """A gate or a verdict said no."""
+    """A gate or a verdict refused it."""
 
 
 class ConfigurationError(DriftlineError):
-    """A setting cannot work; nothing starts until it is mended."""
+    """A setting is wrong; nothing starts until it is corrected."""

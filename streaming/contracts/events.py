@@ -1,7 +1,7 @@
-"""What makes one event usable: the row-by-row rule.
+"""Decodes one event and defines which events are usable.
 
-The stream job decodes columns and comes here only for the records that a batch choked on; the
-retrain worker replays through the same rule, so both agree on which rows exist.
+The stream job decodes columns and uses this only for records that Arrow cannot read; the retrain
+worker decodes every record with it, so both agree on which rows exist.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from streaming.contracts.model import FeatureSpec, ModelContract
 
 _INT64 = 2**63
 MAX_UNKNOWN = 50
-"""Names of unknown fields that are kept: an attacker can invent any number."""
+"""Names of unknown fields that are kept; an attacker could send any number of them."""
 _KINDS = {
     bool: "boolean",
     int: "integer",
@@ -32,7 +32,7 @@ _KINDS = {
 
 
 class Reason(StrEnum):
-    """Why an event went to the dead letters."""
+    """Why an event became a dead letter."""
 
     EMPTY = "empty"
     OVERSIZE = "oversize"
@@ -43,21 +43,21 @@ class Reason(StrEnum):
     NO_TIME = "no_time"
     FUTURE_TIME = "future_time"
     OUT_OF_RANGE = "out_of_range"
-    """A prediction that is no probability."""
+    """A prediction that is not a probability."""
 
 
 class Event(msgspec.Struct, frozen=True):
-    """A usable event: key, event time in seconds, and the values of the contract's features.
-
-    `non_finite` names the features whose number was NaN or infinite; their value is None.
-    """
+    """A usable event."""
 
     key: str
     time: float
+    """Event time, seconds since 1970."""
     values: dict[str, int | float | str | None]
+    """Values of the contract's features."""
     non_finite: tuple[str, ...] = ()
+    """Features whose number was NaN or infinite; their value is None."""
     unknown: Mapping[str, str] = MappingProxyType({})
-    """Fields that the contract does not know, at most `MAX_UNKNOWN` -> kind of the value."""
+    """Fields that are not in the contract, at most `MAX_UNKNOWN` -> kind of the value."""
 
 
 def decode_event(data: bytes | None, contract: ModelContract, *, now: float) -> Event:
@@ -68,7 +68,7 @@ def decode_event(data: bytes | None, contract: ModelContract, *, now: float) -> 
     data:
         The record's value as it came from Kafka.
     contract:
-        Which fields exist and of what kind they are.
+        Names and kinds of the fields.
     now:
         Seconds since 1970; an event further ahead than `contract.future_seconds` is refused.
 
@@ -113,16 +113,16 @@ def _parse(data: bytes | None, contract: ModelContract) -> dict[str, Any]:
     except orjson.JSONDecodeError:
         fields = _lenient(data)
     if not isinstance(fields, dict):
-        raise DecodeError("The record is no JSON object.", reason=Reason.NOT_AN_OBJECT.value)
+        raise DecodeError("The record is not a JSON object.", reason=Reason.NOT_AN_OBJECT.value)
     return fields
 
 
 def _lenient(data: bytes) -> Any:
-    """JSON with NaN and Infinity literals; text must be fit for UTF-8 (no lone surrogates)."""
+    """Parse JSON with NaN and Infinity literals; text must be valid UTF-8 (no lone surrogates)."""
     import json
 
     try:
-        fields = json.loads(data, parse_int=_whole)
+        fields = json.loads(data, parse_int=_integer)
         json.dumps(fields, ensure_ascii=False).encode()
         return fields
     except (ValueError, RecursionError) as error:
@@ -131,8 +131,8 @@ def _lenient(data: bytes) -> Any:
         ) from error
 
 
-def _whole(text: str) -> int | float:
-    """An integer; one too long for any number is as infinite as ``1e999`` is."""
+def _integer(text: str) -> int | float:
+    """An integer; one that is too long for any number becomes infinite, as ``1e999`` does."""
     return int(text) if len(text) < 300 else float(text)
 
 
@@ -142,14 +142,14 @@ def _time(fields: dict[str, Any], contract: ModelContract, now: float) -> float:
         raise DecodeError(f"Field {contract.time} holds no time.", reason=Reason.NO_TIME.value)
     if time > now + contract.future_seconds:
         raise DecodeError(
-            f"Field {contract.time} lies {time - now:.0f} s ahead of the clock.",
+            f"Field {contract.time} is {time - now:.0f} s ahead of the clock.",
             reason=Reason.FUTURE_TIME.value,
         )
     return float(time)
 
 
 def _value(value: Any, spec: FeatureSpec) -> int | float | str | None:
-    """The value in the feature's kind; None where it is missing."""
+    """The value, converted to the feature's kind; None where it is missing."""
     if value is None:
         return None
     if spec.kind == "text" and isinstance(value, str):
@@ -160,25 +160,25 @@ def _value(value: Any, spec: FeatureSpec) -> int | float | str | None:
         if isinstance(value, int) and -_INT64 <= value < _INT64:
             return value
     raise DecodeError(
-        f"Field {spec.name} holds a {type(value).__name__}; the contract says {spec.kind}.",
+        f"Field {spec.name} holds a {type(value).__name__}; the contract has {spec.kind}.",
         reason=Reason.WRONG_TYPE.value,
         field=spec.name,
-        found=kind_of(value),
+        value_kind=kind_of(value),
     )
 
 
 def unknown_fields(fields: Mapping[str, Any], known: Collection[str]) -> dict[str, str]:
-    """Fields of an event beside the known ones, at most `MAX_UNKNOWN` -> kind of the value.
+    """Fields of an event that are not in `known`, at most `MAX_UNKNOWN` -> kind of the value.
 
     >>> unknown_fields({"fare": 2.5, "tip": 1, "at": 3.0}, {"fare", "at"})
     {'tip': 'integer'}
     """
-    others = [name for name in fields if name not in known]
-    return {name: kind_of(fields[name]) for name in sorted(others)[:MAX_UNKNOWN]} if others else {}
+    unknown = sorted(name for name in fields if name not in known)[:MAX_UNKNOWN]
+    return {name: kind_of(fields[name]) for name in unknown}
 
 
 def kind_of(value: Any) -> str:
-    """What a JSON value is, in the contract's words; empty for null.
+    """Kind of a JSON value, as the contract names it; empty for null.
 
     >>> kind_of(2), kind_of(2.5), kind_of("a"), kind_of(True), kind_of(None)
     ('integer', 'number', 'text', 'boolean', '')
@@ -186,21 +186,21 @@ def kind_of(value: Any) -> str:
     return _KINDS.get(type(value), "")
 
 
-def joined(one: Mapping[str, str], other: Mapping[str, str]) -> dict[str, str]:
-    """Both, at most `MAX_UNKNOWN` names; where kinds differ, the one that holds all values.
+def merged_kinds(first: Mapping[str, str], second: Mapping[str, str]) -> dict[str, str]:
+    """Both, at most `MAX_UNKNOWN` names; where kinds differ, the one that covers all values.
 
-    >>> joined({"a": "integer", "b": "text"}, {"a": "number", "b": "list", "c": ""})
+    >>> merged_kinds({"a": "integer", "b": "text"}, {"a": "number", "b": "list", "c": ""})
     {'a': 'number', 'b': 'mixed', 'c': ''}
     """
-    both = dict(one)
-    for name, kind in other.items():
-        both[name] = _wider(both.get(name, ""), kind)
-    return both if len(both) <= MAX_UNKNOWN else dict(sorted(both.items())[:MAX_UNKNOWN])
+    merged = dict(first)
+    for name, kind in second.items():
+        merged[name] = _wider(merged.get(name, ""), kind)
+    return merged if len(merged) <= MAX_UNKNOWN else dict(sorted(merged.items())[:MAX_UNKNOWN])
 
 
-def _wider(one: str, other: str) -> str:
-    if one == other or not other:
-        return one
-    if not one:
-        return other
-    return "number" if {one, other} == {"integer", "number"} else "mixed"
+def _wider(first: str, second: str) -> str:
+    if first == second or not second:
+        return first
+    if not first:
+        return second
+    return "number" if {first, second} == {"integer", "number"} else "mixed"

@@ -1,4 +1,4 @@
-"""Ids that repeat: the same cause gives the same id, so a replay is recognised and dropped."""
+"""Deterministic ids: the same cause gives the same id, so readers recognise and drop a replay."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import hashlib
 
 
 def record_id(kind: str, model: str, *key: object) -> str:
-    """Digest of kind + model + natural key, 24 hex digits.
+    """Digest of kind, model and natural key, 24 hex digits.
 
     >>> record_id("drift-verdict", "a", 60.0) == record_id("drift-verdict", "a", 60.0)
     True

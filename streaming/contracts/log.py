@@ -1,8 +1,8 @@
-"""The log of records as a port: append durably, read back in order, find offsets by time.
+"""The port to the log: append durably, read in order, find offsets by time.
 
-Everything but the hot path talks to Kafka through this small port. `MemoryLog` is a complete
-in-memory log for tests and for the loop in one process; the engine is
-`streaming.engines.kafka.log.KafkaLog`. Both pass the same conformance suite.
+Everything but the stream job's hot path uses Kafka through this port. `MemoryLog` is a complete
+in-memory log for tests; `streaming.engines.kafka.log.KafkaLog` is the engine. Both pass the same
+conformance suite.
 """
 
 from __future__ import annotations
@@ -13,13 +13,14 @@ from typing import Protocol
 
 from streaming.contracts.clock import Clock, SystemClock
 from streaming.contracts.codec import encode
+from streaming.contracts.errors import ConfigurationError
 from streaming.contracts.records import OffsetRange, Record
 from streaming.contracts.topics import TOPIC_OF, Topic, message_key
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Message:
-    """One message as it lies in the log."""
+    """A message of the log."""
 
     topic: str
     partition: int
@@ -27,51 +28,52 @@ class Message:
     key: bytes | None
     value: bytes | None
     time: float
-    """The log's own time stamp, seconds since 1970."""
+    """Timestamp that the log stores with the message, seconds since 1970."""
 
 
 class RecordLog(Protocol):
-    """What the parts ask of Kafka."""
+    """An append-only log with topics and partitions."""
 
     def ensure(self, topics: Sequence[Topic]) -> None:
-        """Create what is missing; refuse (`ConfigurationError`) a wrong partition count."""
+        """Create missing topics; raise `ConfigurationError` on a wrong partition count."""
 
     def append(self, records: Sequence[Record], *, topic: Topic | None = None) -> None:
-        """Write in order; durable when it returns. `topic` overrides `TOPIC_OF`."""
+        """Write records in order; durable when it returns. `topic` overrides `TOPIC_OF`."""
 
     def append_raw(self, topic: str, messages: Sequence[tuple[bytes | None, bytes]]) -> None:
-        """Write (key, value) pairs of the applications; durable when it returns."""
+        """Write (key, value) pairs in order; durable when it returns."""
 
     def read(self, span: OffsetRange) -> Iterator[Message]:
-        """The messages of a range, in offset order; ends at `stop` or at the log's end."""
+        """The messages of a range in offset order, until `stop` or the end of the log."""
 
     def spans(self, topic: str, *, since: float | None = None) -> tuple[OffsetRange, ...]:
-        """Per partition from the first message at or after `since` (or the start) to the end."""
+        """For each partition the range from the first message at or after `since` to the end.
+
+        Without `since` the range begins at the first message.
+        """
 
     def follow(
         self, topics: Sequence[str], *, from_start: bool, poll_seconds: float = 0.2
     ) -> Iterator[Message | None]:
-        """New messages as they come, for ever; None whenever `poll_seconds` brought nothing."""
+        """New messages as they arrive, without end; None after each poll that found none."""
 
     def close(self) -> None:
-        """Flush and let go."""
+        """Flush, then release all resources."""
 
 
 @dataclass(slots=True)
 class MemoryLog:
-    """A whole log in memory; messages are spread over partitions by key."""
+    """A log in memory; the key of a message determines its partition."""
 
     clock: Clock = field(default_factory=SystemClock)
     _partitions: dict[str, list[list[Message]]] = field(default_factory=dict)
 
     def ensure(self, topics: Sequence[Topic]) -> None:
-        from streaming.contracts.errors import ConfigurationError
-
         for topic in topics:
-            there = self._partitions.setdefault(topic.name, [[] for _ in range(topic.partitions)])
-            if len(there) != topic.partitions:
+            known = self._partitions.setdefault(topic.name, [[] for _ in range(topic.partitions)])
+            if len(known) != topic.partitions:
                 raise ConfigurationError(
-                    f"Topic {topic.name} has {len(there)} partitions, not {topic.partitions}."
+                    f"Topic {topic.name} has {len(known)} partitions, not {topic.partitions}."
                 )
 
     def append(self, records: Sequence[Record], *, topic: Topic | None = None) -> None:
@@ -101,32 +103,32 @@ class MemoryLog:
             yield from partitions[span.partition][span.start : span.stop]
 
     def spans(self, topic: str, *, since: float | None = None) -> tuple[OffsetRange, ...]:
-        found = []
+        spans = []
         for number, log in enumerate(self._partitions.get(topic, [])):
             start = 0
             if since is not None:
                 start = next((m.offset for m in log if m.time >= since), len(log))
-            found.append(OffsetRange(topic=topic, partition=number, start=start, stop=len(log)))
-        return tuple(found)
+            spans.append(OffsetRange(topic=topic, partition=number, start=start, stop=len(log)))
+        return tuple(spans)
 
     def follow(
         self, topics: Sequence[str], *, from_start: bool, poll_seconds: float = 0.2
     ) -> Iterator[Message | None]:
-        at = {
+        next_offsets = {
             (span.topic, span.partition): 0 if from_start else span.stop
             for topic in topics
             for span in self.spans(topic)
         }
         while True:
-            found = False
+            idle = True
             for topic in topics:
                 for span in self.spans(topic):
-                    start = at.get((topic, span.partition), 0)
-                    at[topic, span.partition] = span.stop
+                    start = next_offsets.get((topic, span.partition), 0)
+                    next_offsets[topic, span.partition] = span.stop
                     for message in self._partitions[topic][span.partition][start : span.stop]:
-                        found = True
+                        idle = False
                         yield message
-            if not found:
+            if idle:
                 yield None
 
     def close(self) -> None:

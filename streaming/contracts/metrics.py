@@ -1,9 +1,9 @@
-"""Every metric's name, kind, labels and meaning, in one place.
+"""The table of metrics: name, kind, labels and help text of each.
 
 Names follow Prometheus' conventions: prefix ``driftline_``, base units, ``_total`` for counters.
-Labels are bounded (model, outcome, reason code, arm, and of features so many as a setting allows);
-never an id. Engines make their
-instruments from this table with `instrument`, so a metric that is not listed cannot be exported.
+Labels are bounded: model, outcome, reason code, arm, and as many features as a setting allows;
+never an id. Engines create their instruments from this table, so a metric that is not listed
+cannot be exported.
 """
 
 from __future__ import annotations
@@ -23,245 +23,136 @@ class MetricSpec:
     labels: tuple[str, ...]
     help: str
     buckets: tuple[float, ...] = ()
+    """Upper bounds of a histogram's buckets; empty for other kinds."""
 
 
-EVENTS_READ = MetricSpec(
-    name="driftline_events_read_total",
-    kind="counter",
-    labels=("model",),
-    help="Offsets read from the events topic, in judged windows.",
-)
-EVENTS_ACCEPTED = MetricSpec(
-    name="driftline_events_accepted_total",
-    kind="counter",
-    labels=("model",),
-    help="Events counted in a window.",
-)
-EVENTS_DEAD = MetricSpec(
-    name="driftline_events_dead_total",
-    kind="counter",
-    labels=("model",),
-    help="Events sent to the dead letters.",
-)
-EVENTS_LATE = MetricSpec(
-    name="driftline_events_late_total",
-    kind="counter",
-    labels=("model",),
-    help="Events that came after their window had closed.",
-)
-WINDOWS = MetricSpec(
-    name="driftline_windows_total",
-    kind="counter",
-    labels=("model", "outcome"),
-    help="Windows judged, by outcome.",
-)
-DRIFT_EFFECT = MetricSpec(
-    name="driftline_drift_effect_sd",
-    kind="gauge",
-    labels=("model", "feature"),
-    help="Effect of the latest window against the reference, in standard deviations.",
-)
-DRIFT_LIMIT = MetricSpec(
-    name="driftline_drift_limit_sd",
-    kind="gauge",
-    labels=("model", "feature"),
-    help="The effect that counts as a hit in the latest window, in standard deviations.",
-)
-DRIFT_P = MetricSpec(
-    name="driftline_drift_p_ratio",
-    kind="gauge",
-    labels=("model", "feature"),
-    help="Combined p of the latest window.",
-)
-DRIFT_P_OVER_LIMIT = MetricSpec(
-    name="driftline_drift_p_over_limit_ratio",
-    kind="gauge",
-    labels=("model", "feature"),
-    help="That p over its limit: at most 1 is significant.",
-)
-DRIFT_HITS = MetricSpec(
-    name="driftline_drift_hits",
-    kind="gauge",
-    labels=("model", "feature"),
-    help="Of the last windows those in which the feature was beyond its limit.",
-)
-DRIFT_OUTCOME = MetricSpec(
-    name="driftline_drift_outcome",
-    kind="gauge",
-    labels=("model", "feature"),
-    help="The feature's outcome: 2 drifted, 1 suspected, 0 stable, -1 inconclusive.",
-)
-DRIFT_DISTANCE = MetricSpec(
-    name="driftline_drift_distance",
-    kind="gauge",
-    labels=("model", "feature", "distance"),
-    help="Familiar distances of the latest window, less what chance gives: psi, and others.",
-)
-DRIFT_CAPPED = MetricSpec(
-    name="driftline_drift_features_capped",
-    kind="gauge",
-    labels=("model",),
-    help="Features without series, because drift.exported_features allows no more.",
-)
-WINDOW_ROWS = MetricSpec(
-    name="driftline_window_rows",
-    kind="gauge",
-    labels=("model",),
-    help="Rows of the latest judged window.",
-)
-WINDOW_END = MetricSpec(
-    name="driftline_window_end_seconds",
-    kind="gauge",
-    labels=("model",),
-    help="End of the latest judged window, seconds since 1970: a stalled watermark shows here.",
-)
-VERDICT_DELAY = MetricSpec(
-    name="driftline_verdict_delay_seconds",
-    kind="histogram",
-    labels=("model",),
-    help="From the end of a window to its verdict.",
-    buckets=(0.25, 0.5, 1, 2, 5, 10, 30, 60, 300),
-)
-RETRAINS = MetricSpec(
-    name="driftline_retrains_total",
-    kind="counter",
-    labels=("model", "outcome"),
-    help="Retrains by outcome: requested, published, failed.",
-)
-RETRAIN_RUNNING = MetricSpec(
-    name="driftline_retrain_running",
-    kind="gauge",
-    labels=("model",),
-    help="1 while a retrain is in flight.",
-)
-RETRAIN_SECONDS = MetricSpec(
-    name="driftline_retrain_component_seconds",
-    kind="gauge",
-    labels=("model", "component"),
-    help="How long each component of the latest retrain took.",
-)
-LIVE_VERSION = MetricSpec(
-    name="driftline_live_version",
-    kind="gauge",
-    labels=("model",),
-    help="The version that is live.",
-)
-CANARY_WEIGHT = MetricSpec(
-    name="driftline_canary_weight_ratio",
-    kind="gauge",
-    labels=("model",),
-    help="Share of the traffic that the canary gets.",
-)
-CANARY_VERDICTS = MetricSpec(
-    name="driftline_canary_verdicts_total",
-    kind="counter",
-    labels=("model", "outcome"),
-    help="Canary verdicts by outcome.",
-)
-ROLLOUT_PHASE = MetricSpec(
-    name="driftline_rollout_phase",
-    kind="gauge",
-    labels=("model", "phase"),
-    help="1 for the phase the rollout is in.",
-)
-APPROVAL_WAITING = MetricSpec(
-    name="driftline_approval_waiting",
-    kind="gauge",
-    labels=("model",),
-    help="1 while a person is asked.",
-)
-RECORDS_REFUSED = MetricSpec(
-    name="driftline_records_refused_total",
-    kind="counter",
-    labels=("topic", "reason"),
-    help="Records a part could not read.",
-)
-TICK_SECONDS = MetricSpec(
-    name="driftline_tick_seconds",
-    kind="histogram",
-    labels=(),
-    help="How long the daemon's tick took.",
-    buckets=(0.01, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5),
-)
-SCHEMA_WINDOWS = MetricSpec(
-    name="driftline_schema_windows_total",
-    kind="counter",
-    labels=("model", "outcome"),
-    help="Windows held against the schema, by outcome.",
-)
-SCHEMA_FINDINGS = MetricSpec(
-    name="driftline_schema_findings",
-    kind="gauge",
-    labels=("model", "kind", "outcome"),
-    help="Columns that disagree with the schema in the latest window, by kind and outcome.",
-)
-SCHEMA_VERSION = MetricSpec(
-    name="driftline_schema_version",
-    kind="gauge",
-    labels=("model",),
-    help="Version of the schema that the latest window was held against; 0 = the model's file.",
-)
-SCHEMA_PROPOSAL_OPEN = MetricSpec(
-    name="driftline_schema_proposal_open",
-    kind="gauge",
-    labels=("model",),
-    help="1 while a proposed schema change awaits a decision.",
-)
+def _counter(name: str, labels: str, text: str) -> MetricSpec:
+    return MetricSpec(name=name, kind="counter", labels=tuple(labels.split()), help=text)
 
-QUALITY_VERDICTS = MetricSpec(
-    name="driftline_quality_verdicts_total",
-    kind="counter",
-    labels=("model", "outcome", "cause"),
-    help="Windows of the live version whose labels were mature, by outcome and cause.",
-)
-QUALITY_VALUE = MetricSpec(
-    name="driftline_quality_value_ratio",
-    kind="gauge",
-    labels=("model", "metric", "kind"),
-    help="Quality of the live version's latest look: realised, or estimated before labels.",
-)
-QUALITY_LIMIT = MetricSpec(
-    name="driftline_quality_limit_ratio",
-    kind="gauge",
-    labels=("model", "metric"),
-    help="The value beyond which a metric counts against the version.",
-)
-QUALITY_WINDOW_END = MetricSpec(
-    name="driftline_quality_window_end_seconds",
-    kind="gauge",
-    labels=("model",),
-    help="End of the latest window with mature labels, seconds since 1970.",
-)
-PREDICTION_DRIFT = MetricSpec(
-    name="driftline_prediction_drift_sd",
-    kind="gauge",
-    labels=("model",),
-    help="Effect of the latest window's scores against the version's first ones.",
-)
-PREDICTIONS_READ = MetricSpec(
-    name="driftline_predictions_total",
-    kind="counter",
-    labels=("model", "fate"),
-    help="Served predictions by what became of them: joined, unlabelled, repeated, late, dead.",
-)
-LABELS_READ = MetricSpec(
-    name="driftline_labels_total",
-    kind="counter",
-    labels=("model", "fate"),
-    help="Labels by what became of them: matched, unmatched, repeated, corrected, late, dead.",
-)
-KEYS_WAITING = MetricSpec(
-    name="driftline_keys_waiting",
-    kind="gauge",
-    labels=("model", "what"),
-    help="Predictions that wait for a label, and labels that wait for a prediction.",
-)
-LABELS_MATURE = MetricSpec(
-    name="driftline_labels_mature_seconds",
-    kind="gauge",
-    labels=("model",),
-    help="How long after its end a window's labels are mature, as learnt by now.",
-)
+
+def _gauge(name: str, labels: str, text: str) -> MetricSpec:
+    return MetricSpec(name=name, kind="gauge", labels=tuple(labels.split()), help=text)
+
+
+def _histogram(name: str, labels: str, text: str, buckets: tuple[float, ...]) -> MetricSpec:
+    names = tuple(labels.split())
+    return MetricSpec(name=name, kind="histogram", labels=names, help=text, buckets=buckets)
+
+
+# ------------------------------------------------------------------- stream and drift
+# fmt: off
+EVENTS_READ = _counter(
+    "driftline_events_read_total", "model", "Offsets of the events topic in judged windows.")
+EVENTS_ACCEPTED = _counter(
+    "driftline_events_accepted_total", "model", "Events counted in a window.")
+EVENTS_DEAD = _counter(
+    "driftline_events_dead_total", "model", "Events that became dead letters.")
+EVENTS_LATE = _counter(
+    "driftline_events_late_total", "model", "Events that came after their window had closed.")
+WINDOWS = _counter(
+    "driftline_windows_total", "model outcome", "Judged windows, by outcome.")
+DRIFT_EFFECT = _gauge(
+    "driftline_drift_effect_sd", "model feature",
+    "Effect of the latest window against the reference, in standard deviations.")
+DRIFT_LIMIT = _gauge(
+    "driftline_drift_limit_sd", "model feature",
+    "The smallest effect that counts as a hit in the latest window, in standard deviations.")
+DRIFT_P = _gauge(
+    "driftline_drift_p_ratio", "model feature", "Combined p-value of the latest window.")
+DRIFT_P_OVER_LIMIT = _gauge(
+    "driftline_drift_p_over_limit_ratio", "model feature",
+    "Combined p-value divided by its limit: at most 1 is significant.")
+DRIFT_HITS = _gauge(
+    "driftline_drift_hits", "model feature",
+    "Number of recent windows in which the feature exceeded its limit.")
+DRIFT_OUTCOME = _gauge(
+    "driftline_drift_outcome", "model feature",
+    "The feature's outcome: 2 drifted, 1 suspected, 0 stable, -1 inconclusive.")
+DRIFT_DISTANCE = _gauge(
+    "driftline_drift_distance", "model feature distance",
+    "Drift distances of the latest window (psi and others), minus their expectation under no "
+    "drift.")
+DRIFT_CAPPED = _gauge(
+    "driftline_drift_features_capped", "model",
+    "Features that are not exported because drift.exported_features allows no more.")
+WINDOW_ROWS = _gauge(
+    "driftline_window_rows", "model", "Rows of the latest judged window.")
+WINDOW_END = _gauge(
+    "driftline_window_end_seconds", "model",
+    "End of the latest judged window, seconds since 1970; stands still with a stalled watermark.")
+VERDICT_DELAY = _histogram(
+    "driftline_verdict_delay_seconds", "model", "Time from the end of a window to its verdict.",
+    (0.25, 0.5, 1, 2, 5, 10, 30, 60, 300))
+
+# ----------------------------------------------------------------- retrain and rollout
+RETRAINS = _counter(
+    "driftline_retrains_total", "model outcome",
+    "Retrains by outcome: requested, published, failed.")
+RETRAIN_RUNNING = _gauge(
+    "driftline_retrain_running", "model", "1 while a retrain is running.")
+RETRAIN_SECONDS = _gauge(
+    "driftline_retrain_component_seconds", "model component",
+    "Duration of each component of the latest retrain.")
+LIVE_VERSION = _gauge(
+    "driftline_live_version", "model", "The live version.")
+CANARY_WEIGHT = _gauge(
+    "driftline_canary_weight_ratio", "model", "The canary's share of the traffic.")
+CANARY_VERDICTS = _counter(
+    "driftline_canary_verdicts_total", "model outcome", "Canary verdicts by outcome.")
+ROLLOUT_PHASE = _gauge(
+    "driftline_rollout_phase", "model phase", "1 for the current phase of the rollout.")
+APPROVAL_WAITING = _gauge(
+    "driftline_approval_waiting", "model", "1 while an approval is pending.")
+RECORDS_REFUSED = _counter(
+    "driftline_records_refused_total", "topic reason", "Records that could not be decoded.")
+TICK_SECONDS = _histogram(
+    "driftline_tick_seconds", "", "Duration of the daemon's periodic step.",
+    (0.01, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5))
+
+# ----------------------------------------------------------------------------- schema
+SCHEMA_WINDOWS = _counter(
+    "driftline_schema_windows_total", "model outcome",
+    "Windows validated against the schema, by outcome.")
+SCHEMA_FINDINGS = _gauge(
+    "driftline_schema_findings", "model kind outcome",
+    "Columns that violate the schema in the latest window, by kind and outcome.")
+SCHEMA_VERSION = _gauge(
+    "driftline_schema_version", "model",
+    "Schema version that the latest window was validated against; 0 = the model's file.")
+SCHEMA_PROPOSAL_OPEN = _gauge(
+    "driftline_schema_proposal_open", "model",
+    "1 while a proposed schema change awaits a decision.")
+
+# ---------------------------------------------------------------------------- quality
+QUALITY_VERDICTS = _counter(
+    "driftline_quality_verdicts_total", "model outcome cause",
+    "Windows of the live version with mature labels, by outcome and cause.")
+QUALITY_VALUE = _gauge(
+    "driftline_quality_value_ratio", "model metric kind",
+    "Latest quality of the live version: realised, or estimated before labels arrive.")
+QUALITY_LIMIT = _gauge(
+    "driftline_quality_limit_ratio", "model metric",
+    "The value beyond which a metric counts against the version.")
+QUALITY_WINDOW_END = _gauge(
+    "driftline_quality_window_end_seconds", "model",
+    "End of the latest window with mature labels, seconds since 1970.")
+PREDICTION_DRIFT = _gauge(
+    "driftline_prediction_drift_sd", "model",
+    "Effect of the latest window's scores against the version's first scores.")
+PREDICTIONS_READ = _counter(
+    "driftline_predictions_total", "model outcome",
+    "Served predictions by outcome: joined, unlabelled, repeated, late, dead.")
+LABELS_READ = _counter(
+    "driftline_labels_total", "model outcome",
+    "Labels by outcome: matched, unmatched, repeated, corrected, late, dead.")
+KEYS_WAITING = _gauge(
+    "driftline_keys_waiting", "model kind",
+    "Predictions that wait for a label, and labels that wait for a prediction.")
+LABELS_MATURE = _gauge(
+    "driftline_labels_mature_seconds", "model",
+    "Estimated time from the end of a window until its labels are mature.")
+# fmt: on
+
 QUALITY_METRICS = (
     QUALITY_VERDICTS,
     QUALITY_VALUE,
@@ -273,8 +164,9 @@ QUALITY_METRICS = (
     KEYS_WAITING,
     LABELS_MATURE,
 )
-"""Of the label service alone."""
+"""Metrics that only the label service exports."""
 
 METRICS: tuple[MetricSpec, ...] = tuple(
     value for value in list(globals().values()) if isinstance(value, MetricSpec)
 )
+"""All metrics, in the order of this file."""

@@ -1,8 +1,8 @@
-"""What everybody knows about a model: its features, topics and fields.
+"""The contract of a model: its features, topics and fields.
 
-Made once from `driftline.yaml` and the model's TFDV schema, then passed as a value. The pivot of
-a numeric feature is part of it: reference and windows share bucket edges only while the pivot
-stays the same, so it lives as long as the contract does.
+It is built once from `driftline.yaml` and the model's TFDV schema, then passed as a value. The
+pivot of a numeric feature is part of it: reference and windows share bucket edges only while the
+pivot stays the same.
 """
 
 from __future__ import annotations
@@ -21,17 +21,18 @@ class FeatureSpec(msgspec.Struct, frozen=True, kw_only=True):
     kind: FeatureKind
     """JSON integer, JSON number, or text."""
     categorical: bool = False
-    """Counted by value, even where the value is an integer."""
+    """Whether values are counted individually, even if they are integers."""
     required: bool = False
-    """A record without it is a dead letter (``missing_field``)."""
+    """Whether a record without the field is a dead letter (``missing_field``)."""
     judged: bool = True
-    """False for fields that move by themselves (ids, timestamps, the hour): summarised only."""
+    """False for fields that change by themselves (ids, timestamps, the hour); they are summarised
+    only."""
     pivot: float = 0.0
-    """Subtracted before bucketing; 0 unless values sit far from zero."""
+    """Subtracted before bucketing; 0 unless all values are far from zero."""
 
 
 class ModelContract(msgspec.Struct, frozen=True, kw_only=True):
-    """One model as the stream, the retrain and the demo see it."""
+    """One model: what the stream job, the retrain worker and the demo need to know about it."""
 
     model: str
     module: str
@@ -45,7 +46,7 @@ class ModelContract(msgspec.Struct, frozen=True, kw_only=True):
     partitions: int = 2
     features: tuple[FeatureSpec, ...] = ()
     schema_path: str = ""
-    """The TFDV schema (text proto) that windows are validated against."""
+    """Path of the TFDV schema (text proto) that windows are validated against; empty for none."""
     window_seconds: float = 60.0
     max_out_of_orderness_seconds: float = 10.0
     largest_event_bytes: int = 64 * 1024

@@ -1,4 +1,4 @@
-"""Records of the served predictions' quality: what was predicted, what came true, what it says."""
+"""Records of model quality: served predictions compared with the labels that arrived later."""
 
 from __future__ import annotations
 
@@ -15,46 +15,54 @@ QualityStage = Literal["estimated", "realised"]
 class ScoreCounts(Value, frozen=True, kw_only=True):
     """Predictions and outcomes per bucket of the score's logit, on the universal grid.
 
-    All four are parallel, `buckets` ascending. Everything that is said of a window follows from
+    All four tuples are parallel, `buckets` ascending. Every figure of a window is computed from
     these counts, so it can be computed again from the record.
     """
 
     buckets: tuple[int, ...]
     served: tuple[int, ...]
-    """Predictions, with a label or without."""
+    """Predictions per bucket, with a label or without."""
     positives: tuple[int, ...]
+    """Predictions per bucket whose label is positive."""
     negatives: tuple[int, ...]
+    """Predictions per bucket whose label is negative."""
 
 
 class QualityMetric(Value, frozen=True, kw_only=True):
-    """One measure with its 95 % interval, and how it compares with the baseline."""
+    """One quality metric with its 95 % interval, and its comparison with the baseline."""
 
     name: str
     """auc, brier, calibration (mean predicted minus mean observed), log_loss, ece,
     positive_rate."""
     value: float
     low: float | None = None
+    """Lower end of the 95 % interval; None where there is no interval."""
     high: float | None = None
+    """Upper end of the 95 % interval; None where there is no interval."""
     n: int = 0
-    """Labelled predictions behind it; of an estimate, all predictions."""
+    """Labelled predictions behind the value; for an estimate, all predictions."""
     baseline: float | None = None
+    """The version's baseline value; None where the metric is not compared."""
     limit: float | None = None
-    """The value beyond which it counts as a hit."""
+    """The value beyond which the metric counts as an exceedance."""
     p: float | None = None
+    """p-value of the comparison with the baseline."""
     hits: int = 0
-    """Looks of the last `of` in which it was beyond its limit."""
+    """Batches among the last `of` in which the metric was beyond its limit."""
     of: int = 0
+    """Number of latest batches that `hits` refers to."""
 
 
 class MaturityPoint(Value, frozen=True, kw_only=True):
-    """So much of the labels that will ever come has come at this age."""
+    """One point of the maturity curve: the share of labels that has arrived at an age."""
 
     age_seconds: float
     share: float
+    """Share of the labels that will ever arrive."""
 
 
 class QualityAccounts(Value, frozen=True, kw_only=True):
-    """What became of every prediction and label since the service started.
+    """Accounts of every prediction and label since the service started.
 
     ``predictions_read = joined + waiting + unlabelled + repeated + late + dead`` and
     ``labels_read = matched + early + unmatched + repeated + corrected + late + dead``.
@@ -62,31 +70,41 @@ class QualityAccounts(Value, frozen=True, kw_only=True):
 
     predictions_read: int = 0
     joined: int = 0
+    """Predictions with a label."""
     waiting: int = 0
+    """Predictions held without a label."""
     unlabelled: int = 0
-    """Given up: no label within the horizon, or evicted."""
+    """Predictions dropped because no label arrived within the horizon, or because of eviction."""
     predictions_repeated: int = 0
+    """Further predictions with the key and version of an earlier one."""
     predictions_late: int = 0
+    """Predictions for a window that had been dropped."""
     predictions_dead: int = 0
+    """Predictions that could not be read and became dead letters."""
     labels_read: int = 0
     matched: int = 0
+    """Labels whose prediction is known."""
     early: int = 0
-    """Waiting for a prediction."""
+    """Labels held without a prediction."""
     unmatched: int = 0
+    """Labels dropped because no prediction arrived within the horizon, or because of eviction."""
     labels_repeated: int = 0
+    """Further labels of a key with the same outcome."""
     corrected: int = 0
+    """Further labels of a key with another outcome."""
     labels_late: int = 0
-    """For a prediction that was given up before."""
+    """Labels for a prediction that had been dropped."""
     labels_dead: int = 0
+    """Labels that could not be read and became dead letters."""
     evicted: int = 0
-    """Keys given up because memory was full; part of `unlabelled` and `unmatched`."""
+    """Keys dropped because memory was full; part of `unlabelled` and `unmatched`."""
 
 
 class QualityVerdict(Record, frozen=True, kw_only=True, tag="quality-verdict"):
-    """The judgement on one version's predictions of one window.
+    """The verdict on the predictions of one version in one window.
 
-    Twice for each window: ``estimated`` as soon as it has ended, ``realised`` once its labels are
-    mature.
+    Each window has two: ``estimated`` as soon as the window has ended, ``realised`` once its labels
+    are mature.
     """
 
     stage: QualityStage
@@ -96,31 +114,37 @@ class QualityVerdict(Record, frozen=True, kw_only=True, tag="quality-verdict"):
     window_start: float
     window_end: float
     since: float
-    """Start of the first window that was judged together with this one."""
+    """Start of the batch: of the first window that was judged together with this one."""
     outcome: QualityOutcome
     cause: QualityCause
-    """Why it is degraded: concept (the inputs stand still), inputs (they moved), unknown (they
-    could not be judged)."""
+    """Cause of a degradation: concept (the inputs were stable), inputs (they drifted), unknown
+    (they could not be judged)."""
     reason: str
     predictions: int
+    """Predictions of the version in the window."""
     labelled: int
-    """Of the window."""
+    """Predictions of the version in the window that have a label."""
     expected_share: float
-    """Share of the labels that should have come by now, by the maturity curve."""
+    """Share of the labels that should have arrived by now, by the maturity curve."""
     metrics: tuple[QualityMetric, ...]
-    """Realised, since `since`; provisional in the ``estimated`` stage."""
+    """Metrics of the batch since `since`; in the ``estimated`` stage, provisional ones of the
+    window."""
     estimated: tuple[QualityMetric, ...] = ()
-    founded: bool = False
-    """Whether the estimate's assumption stands, as far as anybody can see."""
+    """Metrics estimated from the scores alone."""
+    assumption_holds: bool = False
+    """Whether nothing known contradicts the assumption of the estimate."""
     assumption: str = ""
+    """The assumption of the estimate in words, with its violation where there is one."""
     counts: ScoreCounts
     inputs: DriftOutcome | Literal[""] = ""
-    """The worst drift verdict of the window; empty when there was none."""
-    scores: FeatureVerdict | None = None
-    """Prediction drift: the scores against those of the version's first predictions."""
+    """The worst drift outcome of the window; empty when there was no drift verdict."""
+    prediction_drift: FeatureVerdict | None = None
+    """The scores compared with those of the version's first predictions; None while that baseline
+    is incomplete."""
     shift_start: float = 0.0
-    """Degraded: end of the first stretch that was beyond its limit."""
+    """When degraded: end of the first batch that was beyond its limit, else 0."""
     maturity: tuple[MaturityPoint, ...] = ()
+    """The maturity curve; empty while it is not known."""
     matures_after: float = 0.0
-    """Seconds after its end at which a window is mature, as learnt by now."""
+    """Seconds after its end at which a window is mature, as currently estimated."""
     accounts: QualityAccounts = QualityAccounts()

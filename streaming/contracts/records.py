@@ -1,11 +1,10 @@
-"""The records that cross between the parts, one type for each boundary.
+"""The records that the packages exchange, one type for each boundary.
 
-A record is a frozen value: tuples, numbers and strings, no engine types, no behaviour. Its head
-is common: `record_id` (digest of kind, model and natural key, see `identity.record_id`), the ids
-of the records it was `caused_by`, the model, and when it was made. Big payloads stay in the
-artifact store; a record carries their URI and digest. All times are seconds since 1970 UTC.
+A record is a frozen value of tuples, numbers and strings, without engine types and without
+behaviour. `base.Record` defines the fields that all of them have. Big payloads stay in the artifact
+store; a record carries their URI and digest. All times are seconds since 1970 UTC.
 
-Following `caused_by` answers "why is this version live?".
+The chain of `caused_by` answers "why is this version live?".
 """
 
 from __future__ import annotations
@@ -37,35 +36,36 @@ from streaming.contracts.schema import (
 from streaming.contracts.statistics import (
     ALARMED,
     Categories,
+    DayVariance,
     Distances,
     DriftOutcome,
     DriftVerdict,
     FeatureSummary,
     FeatureVerdict,
     Histogram,
-    Misfit,
     NumericGrid,
     ReferenceSummary,
+    RejectedField,
     RowSample,
     SchemaAnomaly,
     SlotSummary,
     TestResult,
     WindowSummary,
-    Wobble,
 )
 
 __all__ = [
     "ALARMED",
     "FORMAT_VERSION",
     "Action",
-    "CommandReply",
     "AnyRecord",
     "Artifact",
     "CanaryVerdict",
     "Categories",
     "Cause",
     "Command",
+    "CommandReply",
     "ComponentRun",
+    "DayVariance",
     "DeadLetter",
     "Distances",
     "DriftOutcome",
@@ -74,14 +74,13 @@ __all__ = [
     "FeatureVerdict",
     "GateOutcome",
     "GateResult",
+    "GateSample",
     "Histogram",
     "MaturityPoint",
     "Metric",
-    "Misfit",
     "ModelVersion",
     "NumericGrid",
     "OffsetRange",
-    "Value",
     "Promotion",
     "ProposalState",
     "QualityAccounts",
@@ -92,12 +91,12 @@ __all__ = [
     "QualityVerdict",
     "Record",
     "ReferenceSummary",
+    "RejectedField",
     "RetrainFailure",
     "RetrainProgress",
     "RetrainRequest",
     "RolloutStatus",
     "RowSample",
-    "Sample",
     "SchemaAct",
     "SchemaAnomaly",
     "SchemaChange",
@@ -110,8 +109,8 @@ __all__ = [
     "ScoreCounts",
     "SlotSummary",
     "TestResult",
+    "Value",
     "WindowSummary",
-    "Wobble",
 ]
 
 GateOutcome = Literal["pass", "fail", "insufficient", "error"]
@@ -140,19 +139,19 @@ class RetrainRequest(Record, frozen=True, kw_only=True, tag="retrain-request"):
     reason: str
     events: tuple[OffsetRange, ...]
     labels: tuple[OffsetRange, ...]
-    """The label offsets known when the decision was made."""
+    """The label offsets that were known at the time of the decision."""
     window_start: float
     window_end: float
-    """Event time of the newest data: the windows that become the reference."""
+    """Event time of the newest data; the windows from `window_start` on become the reference."""
     base_version: int
-    """The champion; 0 when nothing is live yet."""
+    """The champion; 0 when no version is live yet."""
     deadline: float
     after_shift: tuple[OffsetRange, ...] = ()
-    """The part of `events` that lies after the shift: the slice the challenger must win."""
+    """The part of `events` after the shift: the slice on which the challenger must win."""
 
 
 class RetrainProgress(Record, frozen=True, kw_only=True, tag="retrain-progress"):
-    """A worker says where it is."""
+    """Progress of a retrain worker."""
 
     request_id: str
     attempt: int
@@ -166,10 +165,11 @@ class RetrainProgress(Record, frozen=True, kw_only=True, tag="retrain-progress")
 
 
 class Metric(Value, frozen=True, kw_only=True):
-    """One number of an evaluation on one slice ("" = overall)."""
+    """One metric of an evaluation on one slice."""
 
     name: str
     slice: str
+    """Name of the slice; empty for all rows."""
     value: float
     low: float | None = None
     high: float | None = None
@@ -178,7 +178,7 @@ class Metric(Value, frozen=True, kw_only=True):
 
 
 class ComponentRun(Value, frozen=True, kw_only=True):
-    """How long one component took."""
+    """Duration of one component of a retrain."""
 
     name: str
     seconds: float
@@ -203,12 +203,12 @@ class ModelVersion(Record, frozen=True, kw_only=True, tag="model-version"):
     warm_predict_seconds: float
     cause: Cause = "manual"
     schema_version: int = 0
-    """The schema its data was held against; 0 = the file beside the model's code."""
+    """The schema that its data was validated against; 0 = the file beside the model's code."""
     schema_digest: str = ""
 
 
 class RetrainFailure(Record, frozen=True, kw_only=True, tag="retrain-failure"):
-    """A retrain that gave no version."""
+    """A retrain that produced no version."""
 
     request_id: str
     component: str
@@ -220,15 +220,15 @@ class RetrainFailure(Record, frozen=True, kw_only=True, tag="retrain-failure"):
 # ------------------------------------------------------------------ serving
 
 
-class Sample(Value, frozen=True, kw_only=True):
-    """One value that a gate saw."""
+class GateSample(Value, frozen=True, kw_only=True):
+    """One value that a gate or a trigger evaluated."""
 
     name: str
     value: float
 
 
 class GateResult(Value, frozen=True, kw_only=True):
-    """One gate, judged."""
+    """The outcome of one gate."""
 
     gate: str
     outcome: GateOutcome
@@ -236,13 +236,13 @@ class GateResult(Value, frozen=True, kw_only=True):
     query: str
     n: int
     limit: float
-    samples: tuple[Sample, ...] = ()
+    samples: tuple[GateSample, ...] = ()
     missing: int = 0
-    """About how many more requests it needs; 0 when it needs none."""
+    """Estimated number of further requests that it needs; 0 when it has enough."""
 
 
 class CanaryVerdict(Record, frozen=True, kw_only=True, tag="canary-verdict"):
-    """The judgement on a canary at one step."""
+    """The verdict on a canary at one step of its rollout."""
 
     version: int
     rollout_id: str
@@ -256,7 +256,7 @@ class CanaryVerdict(Record, frozen=True, kw_only=True, tag="canary-verdict"):
 
 
 class Promotion(Record, frozen=True, kw_only=True, tag="promotion"):
-    """What is live now. Compacted by model: the newest one is the truth."""
+    """The version that is live from now on. Compacted by model: only the newest one counts."""
 
     version: int
     replaced: int
@@ -264,13 +264,13 @@ class Promotion(Record, frozen=True, kw_only=True, tag="promotion"):
     reason: str
     artifact: Artifact
     reference: Artifact | None
-    """The summary that is the yardstick from now on (JSON of `ReferenceSummary`)."""
+    """The reference from now on (JSON of `ReferenceSummary`); None when there is none."""
     window_start: float
     window_end: float
 
 
 class RolloutStatus(Record, frozen=True, kw_only=True, tag="rollout-status"):
-    """Where a rollout stands; compacted by model, written at each change."""
+    """The state of a rollout; compacted by model, written at each change."""
 
     rollout_id: str
     version: int
@@ -283,43 +283,44 @@ class RolloutStatus(Record, frozen=True, kw_only=True, tag="rollout-status"):
 
 
 class Command(Record, frozen=True, kw_only=True, tag="command"):
-    """A person asks for something."""
+    """A person's command."""
 
     action: Action
     reason: str
     who: str
     version: int = 0
-    """The version it is about; 0 = whichever is in question."""
+    """The version it concerns; 0 = the version that is rolled out or live."""
     digest: str = ""
-    """The artifact it is bound to; approvals need it."""
+    """Digest of the artifact it is bound to; approvals need it."""
     subject: str = ""
-    """The proposal it is about."""
+    """Id of the proposal it concerns."""
     window_start: float | None = None
     window_end: float | None = None
 
 
 class CommandReply(Record, frozen=True, kw_only=True, tag="command-reply"):
-    """What became of a command or a trigger: accepted, merged or refused, and why."""
+    """The reply to a command or a trigger: accepted, merged or refused, with the reason."""
 
-    to: str
+    command_id: str
+    """Id of the command it answers; the cause of the trigger where there is no command."""
     accepted: bool
     reason: str
     result_id: str = ""
 
 
 class DeadLetter(Record, frozen=True, kw_only=True, tag="dead-letter"):
-    """A record that could not be used; nothing is thrown away silently."""
+    """A message that could not be used; nothing is dropped silently."""
 
     topic: str
     partition: int
     offset: int
     reason: str
-    """Code, one of `events.Reason`, or ``late``."""
+    """Reason code: one of `events.Reason`, or ``late``."""
     detail: str
     payload: bytes
-    """The original bytes, cut to a bound; base64 in JSON."""
+    """The original bytes, truncated to a bound; base64 in JSON."""
     payload_bytes: int
-    """Length before the cut."""
+    """Length before truncation."""
 
 
 AnyRecord = (

@@ -1,4 +1,4 @@
-"""Records of a schema's life: what windows say against it, what is proposed, what was accepted."""
+"""Records of a model's schema: verdicts on windows, proposed changes, and published versions."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ SchemaKind = Literal[
 ]
 SchemaOutcome = Literal["conforms", "suspected", "broken", "inconclusive"]
 SchemaAct = Literal[
-    "extend_domain", "relax_presence", "add_column", "deprecate", "undeprecate", "retype", "look"
+    "extend_domain", "relax_presence", "add_column", "deprecate", "undeprecate", "retype", "inspect"
 ]
 ProposalState = Literal["open", "accepted", "rejected", "superseded"]
 
@@ -29,26 +29,29 @@ class SchemaFinding(Value, frozen=True, kw_only=True):
     kind: SchemaKind
     feature: str
     outcome: Literal["noticed", "suspected", "broken"]
-    """Noticed: in a window, not (yet) in enough of them."""
+    """noticed: in a window, but not (yet) in enough of them; suspected: in enough windows; broken:
+    in enough windows, and the model lacks what it needs."""
     reason: str
     value: float | None = None
     """Share of the rows that disagree (skew: effect in standard deviations); None where windows
     do not count it."""
     limit: float | None = None
-    """The share (effect) that is allowed."""
+    """The share (skew: the effect) that is allowed."""
     n: int = 0
-    """Rows behind `value`, of the newest window that has it."""
+    """Rows behind `value`, of the newest window that has the finding."""
     hits: int = 1
-    """Windows of the last `of` that have it."""
+    """Windows among the last `of` that have the finding."""
     of: int = 5
+    """Number of latest windows that `hits` refers to."""
     since: float = 0.0
     """Start of the first of those windows."""
     values: tuple[str, ...] = ()
-    """Values outside the domain, or the types found; most frequent first, bounded and cut."""
+    """Values outside the domain, or the types that were sent; most frequent first, limited in
+    number and length."""
 
 
 class SchemaVerdict(Record, frozen=True, kw_only=True, tag="schema-verdict"):
-    """The judgement of one window against the schema version that was current."""
+    """The verdict on one window against the schema version that was current."""
 
     window_start: float
     window_end: float
@@ -56,52 +59,55 @@ class SchemaVerdict(Record, frozen=True, kw_only=True, tag="schema-verdict"):
     reason: str
     rows: int
     schema_version: int
-    """0: the model's own file, before any version was published."""
+    """Version of the schema; 0 is the model's own file, before any version was published."""
     schema_digest: str
     findings: tuple[SchemaFinding, ...]
 
 
 class SchemaChange(Value, frozen=True, kw_only=True):
-    """One change of one column."""
+    """One proposed change of one column."""
 
     act: SchemaAct
     feature: str
     safe: bool
-    """Whether it only widens what the schema allows, and can be written as it is."""
+    """Whether the change only widens the schema, so it can be written automatically."""
     reason: str
     cost: str
-    """What it means for those who use the column."""
+    """Consequence for the users of the column."""
     values: tuple[str, ...] = ()
     """Values to add to the domain."""
     min_fraction: float | None = None
-    """The presence to ask for from now on."""
+    """New smallest share of rows that must have a value."""
     type: str = ""
-    """Of a new column: integer, number or text."""
+    """Type of a new column: integer, number or text."""
 
 
 class SchemaProposal(Record, frozen=True, kw_only=True, tag="schema-proposal"):
-    """A change of the schema for an engineer to judge. Compacted by proposal."""
+    """A proposed schema change that an engineer accepts or rejects. Compacted by proposal."""
 
     proposal_id: str
     state: ProposalState
     base_version: int
+    """Version of the schema that the proposal changes."""
     base_digest: str
-    """Of the schema it changes; it can only be accepted while that one is current."""
+    """Digest of that schema; the proposal can be accepted only while it is current."""
     digest: str
+    """Digest of `text`."""
     text: str
-    """The schema as it would be (text proto)."""
+    """The changed schema (text proto)."""
     diff: str
     changes: tuple[SchemaChange, ...]
     affects: tuple[str, ...]
     """Who is affected and how, one sentence each."""
     evidence: tuple[SchemaFinding, ...]
     reason: str
-    """Why it was made; once decided, why it was decided so."""
+    """Why the proposal was made; once decided, why it was decided so."""
     decided_by: str = ""
+    """Who decided it; empty while it is open."""
 
 
 class SchemaVersion(Record, frozen=True, kw_only=True, tag="schema-version"):
-    """A schema in force from `at` on. Compacted by version; the highest one is current."""
+    """A schema that is current from `at` on. Compacted by version; the highest one is current."""
 
     version: int
     digest: str
@@ -112,4 +118,4 @@ class SchemaVersion(Record, frozen=True, kw_only=True, tag="schema-version"):
     parent: int
     """The version it changed; 0 for the first."""
     proposal_id: str = ""
-    """Empty: taken from the model's file."""
+    """Id of the accepted proposal; empty when the version comes from the model's file."""

@@ -1,4 +1,4 @@
-"""Records of the stream's statistics: summaries of windows, yardsticks and verdicts."""
+"""Records of the stream's statistics: summaries of windows, references and verdicts."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from streaming.contracts.base import Artifact, OffsetRange, Record, Value
 
 DriftOutcome = Literal["stable", "suspected", "drifted", "inconclusive"]
 ALARMED: frozenset[str] = frozenset({"suspected", "drifted"})
-"""Outcomes that say: it is not as it was."""
+"""Outcomes that report a change."""
 
 
 class NumericGrid(Value, frozen=True, kw_only=True):
@@ -23,7 +23,7 @@ class NumericGrid(Value, frozen=True, kw_only=True):
 
 
 class Categories(Value, frozen=True, kw_only=True):
-    """Counts of the most frequent values; rows that count for none of them are in `tail_rows`.
+    """Counts of the most frequent values; all other rows are in `tail_rows`.
 
     `values` and `counts` are parallel, sorted by count descending, then value.
     """
@@ -32,12 +32,12 @@ class Categories(Value, frozen=True, kw_only=True):
     counts: tuple[int, ...]
     tail_rows: int = 0
     error: int = 0
-    """No value has fewer rows than its count (0 where it is not listed), and none more than this
-    many above it. 0: exact."""
+    """Bound of the count error: a value has at least as many rows as its count (0 where it is not
+    listed) and at most this many more. 0: the counts are exact."""
 
 
 class FeatureSummary(Value, frozen=True, kw_only=True):
-    """One feature over a set of rows: rows = missing + non_finite + counted values."""
+    """Summary of one feature over a set of rows: rows = missing + non_finite + counted values."""
 
     name: str
     rows: int
@@ -54,33 +54,41 @@ class RowSample(Value, frozen=True, kw_only=True):
     """The judged features, in the order of the packed columns."""
     rows: int
     below: int
-    """Every row whose key is smaller is in the sample."""
+    """The sample holds every row whose key is smaller than this."""
     data: bytes
 
 
-class Wobble(Value, frozen=True, kw_only=True):
-    """How far healthy features strayed from day to day before the version was made."""
+class DayVariance(Value, frozen=True, kw_only=True):
+    """Between-day variation of healthy features, estimated from the days before a version.
 
-    sd: float
-    """Of their places; an upper bound, in standard deviations."""
+    Each figure is the upper confidence bound of a standard deviation over days, in the unit of
+    effects, for one family of tests. None means too little history; the location's figure is
+    then used instead.
+    """
+
+    location: float
+    """Between-day standard deviation of the locations of numeric features."""
     days: int
+    """Number of days from which the locations' figure was estimated."""
     features: int
+    """Number of features from which the locations' figure was estimated."""
     degrees: float
-    """Of freedom: days beyond the first, times features as far as they are independent."""
-    spread: float | None = None
-    """The same of their spreads, …"""
+    """Degrees of freedom of the locations' figure: days beyond the first, times the effective
+    number of independent features."""
+    dispersion: float | None = None
+    """Between-day standard deviation of the dispersions of numeric features."""
     shape: float | None = None
-    """… of their shapes, …"""
+    """Between-day standard deviation of the shapes of numeric features."""
     values: float | None = None
-    """… of the shares of single values, …"""
+    """Between-day standard deviation of the shares of single values of numeric features."""
     categories: float | None = None
-    """… of those of categories …"""
-    shares: float | None = None
-    """… and of missing values. None where history teaches nothing of it: as places."""
+    """Between-day standard deviation of the shares of categories."""
+    missing: float | None = None
+    """Between-day standard deviation of the shares of missing and non-finite values."""
 
 
 class SlotSummary(Value, frozen=True, kw_only=True):
-    """What the windows of one slot of the season held, added up."""
+    """Merged summaries of the windows of one seasonal slot."""
 
     slot: int
     """Hour of the day (0-23) or of the week (0-167, from Monday)."""
@@ -91,33 +99,33 @@ class SlotSummary(Value, frozen=True, kw_only=True):
 
 
 class SchemaAnomaly(Value, frozen=True, kw_only=True):
-    """What TFDV's schema validation found in a window."""
+    """An anomaly that TFDV's schema validation reports for a window."""
 
     feature: str
     code: str
     """TFDV's name of the anomaly, for example ``ENUM_TYPE_UNEXPECTED_STRING_VALUES``."""
     detail: str
-    found: str = ""
-    """Of a new column: the kind of its first value (integer, number, text, …); else empty."""
+    value_kind: str = ""
+    """Kind of the values of a new column (integer, number, text, …); empty for other anomalies."""
 
 
-class Misfit(Value, frozen=True, kw_only=True):
+class RejectedField(Value, frozen=True, kw_only=True):
     """Events of a window that became dead letters because of one field.
 
     An event with several such fields counts for the first of them.
     """
 
     feature: str
-    found: str
+    value_kind: str
     """Kind of the value that was sent: text, number, integer, boolean, list, object; empty where
     a required field was missing."""
     rows: int
 
 
 class WindowSummary(Record, frozen=True, kw_only=True, tag="window-summary"):
-    """What one event-time window held.
+    """Summary of one event-time window.
 
-    Offsets are accounted once: over all summaries
+    Each offset is accounted for once: over all summaries
     ``sum(accepted) + sum(dead_letters) + sum(late) == sum(offsets_read)``.
     """
 
@@ -128,17 +136,17 @@ class WindowSummary(Record, frozen=True, kw_only=True, tag="window-summary"):
     late: int
     offsets_read: int
     offsets: tuple[OffsetRange, ...]
-    """Per partition, the hull of the accepted rows' offsets: what a retrain replays."""
+    """For each partition the span of the accepted rows' offsets, which a retrain replays."""
     features: tuple[FeatureSummary, ...]
     anomalies: tuple[SchemaAnomaly, ...] = ()
     statistics: Artifact | None = None
     """The TFDV statistics proto of the same rows."""
     sample: RowSample | None = None
-    """Some of the rows, for what features do together."""
-    misfits: tuple[Misfit, ...] = ()
-    """Dead letters by field, most rows first."""
+    """A sample of the rows, for the correlations between features."""
+    rejected_fields: tuple[RejectedField, ...] = ()
+    """Dead letters by the field that caused them, most rows first."""
     schema_digest: str = ""
-    """The schema that `anomalies` speak of."""
+    """Digest of the schema that `anomalies` refer to."""
 
 
 class TestResult(Value, frozen=True, kw_only=True):
@@ -147,18 +155,20 @@ class TestResult(Value, frozen=True, kw_only=True):
     __test__ = False  # not a test case, whatever its name begins with
 
     name: str
-    """location, dispersion, shape, missing, non_finite, zero, category, unseen, …"""
+    """Name of the test: location, dispersion, shape, missing, non_finite, zero, value, range,
+    category, unseen or correlation."""
     statistic: float
     p: float
     effect: float
-    """In standard deviations (shares on the probit scale)."""
+    """Effect size in standard deviations; for shares, on the probit scale."""
 
 
 class Distances(Value, frozen=True, kw_only=True):
-    """Familiar distances of a window from the reference, less what chance alone gives.
+    """Common distances between window and reference, minus their expected value without drift.
 
-    They are shown, never judged: `streaming.drift.display.distances` says how each is computed. None where
-    one has no meaning, as for categories, which have no order.
+    They are for display only; no alarm depends on them. `streaming.drift.display.distances` gives
+    the formulas. A distance is None where it is undefined: categories have no order, so they have
+    no Kolmogorov-Smirnov and no Wasserstein distance.
     """
 
     psi: float
@@ -171,22 +181,24 @@ class Distances(Value, frozen=True, kw_only=True):
 
 
 class Histogram(Value, frozen=True, kw_only=True):
-    """The reference and the window in the same few cells, as shares of their counted values."""
+    """The reference and the window in the same display bins, as shares of their counted values."""
 
-    bounds: tuple[float, ...] = ()
-    """Of a number's cells, one more than cells: cell i is [bounds[i], bounds[i + 1]). What lies
-    outside belongs to the first and the last cell."""
+    edges: tuple[float, ...] = ()
+    """Edges of a numeric feature's bins: bin i is [edges[i], edges[i + 1]). Values outside the
+    edges belong to the first or the last bin. Empty for a categorical feature."""
     labels: tuple[str, ...] = ()
-    """Of a category's cells."""
-    before: tuple[float, ...]
-    now: tuple[float, ...]
+    """Names of a categorical feature's bins. Empty for a numeric feature."""
+    reference: tuple[float, ...]
+    """Share of the reference's counted values in each bin."""
+    window: tuple[float, ...]
+    """Share of the window's counted values in each bin."""
 
 
 class FeatureVerdict(Value, frozen=True, kw_only=True):
-    """How one feature compares with the reference."""
+    """The verdict on one feature."""
 
     feature: str
-    """Its name; ``(together)`` for how all of them move together."""
+    """The feature's name, or ``(correlation)`` for the test of correlations between features."""
     outcome: DriftOutcome
     reason: str
     n: int
@@ -197,13 +209,14 @@ class FeatureVerdict(Value, frozen=True, kw_only=True):
     """Combined p of this window."""
     p_limit: float
     hits: int
-    """Windows of the last `of` in which the feature was beyond its limit."""
+    """Number of the last `of` windows in which the feature exceeded its limit."""
     of: int
     tests: tuple[TestResult, ...]
-    lane: Literal["", "sustained", "single", "slow"] = ""
-    """What raised it: hits in several windows, one window far beyond, or a slow change."""
+    raised_by: Literal["", "sustained", "single", "cusum"] = ""
+    """The alarm rule that raised it: `sustained` (hits in several windows), `single` (one window
+    far beyond its limit) or `cusum` (a slow change). Empty for a stable feature."""
     test: str = ""
-    """Whose effect `effect` is."""
+    """Name of the test that `effect` comes from."""
     limit_sd: float = 0.0
     """The effect that counts as a hit: where that test becomes significant, and not less than the
     smallest effect that is reported. 0 where nothing was judged."""
@@ -212,7 +225,7 @@ class FeatureVerdict(Value, frozen=True, kw_only=True):
 
 
 class DriftVerdict(Record, frozen=True, kw_only=True, tag="drift-verdict"):
-    """The judgement on one window."""
+    """The verdict on one window."""
 
     window_start: float
     window_end: float
@@ -231,17 +244,17 @@ class DriftVerdict(Record, frozen=True, kw_only=True, tag="drift-verdict"):
     offsets_read: int = 0
 
     season: str = ""
-    """The slot whose history was the yardstick, in words; empty without a season."""
+    """The seasonal slot whose history was the reference, in words; empty without a season."""
     correlation: float = 0.0
     """Mean |r| of the reference's pairs of features."""
     effective_features: float = 0.0
-    """So many independent features would vary as much; 0 where no rows were sampled."""
-    wobble: str = ""
-    """Which day-to-day stray the limits allow for, in words."""
+    """Effective number of independent features; 0 where no rows were sampled."""
+    day_variation: str = ""
+    """The day-to-day variation that the limits allow for, in words."""
 
 
 class ReferenceSummary(Record, frozen=True, kw_only=True, tag="reference-summary"):
-    """The yardstick: merged window summaries of the rows a version was trained on."""
+    """The reference of a version: merged window summaries of the rows it was trained on."""
 
     version: int
     window_start: float
@@ -249,8 +262,8 @@ class ReferenceSummary(Record, frozen=True, kw_only=True, tag="reference-summary
     rows: int
     features: tuple[FeatureSummary, ...]
     slots: tuple[SlotSummary, ...] = ()
-    """The same by hour of the day or week, where a season is known."""
+    """Summaries by hour of the day or week; empty without a season."""
     sample: RowSample | None = None
-    """Some of the rows, for what features do together."""
-    wobble: Wobble | None = None
-    """Learnt from the days before; None while there were too few."""
+    """A sample of the rows, for the correlations between features."""
+    day_variance: DayVariance | None = None
+    """Estimated from the days before the version; None while there were too few."""

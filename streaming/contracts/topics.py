@@ -1,7 +1,7 @@
-"""Every topic, in one table. A topic is created from here before anybody uses it.
+"""The table of topics. Every topic is created from it before it is used.
 
-A topic that a broker makes by itself gets the wrong partition count and clean-up rule, and Faust
-refuses to start on it; so nothing relies on automatic creation.
+A topic that the broker creates automatically has the wrong partition count and clean-up policy, and
+Faust refuses to start on it; so nothing relies on automatic creation.
 """
 
 from __future__ import annotations
@@ -32,13 +32,13 @@ from streaming.contracts.records import (
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Topic:
-    """One topic: what it carries, how it is split and how long it lives."""
+    """A Kafka topic with its record type, partitions and retention."""
 
     name: str
     record: type[Record] | None
-    """The only kind of record in it; None for the applications' own JSON."""
+    """The only type of record in it; None for the JSON of the applications."""
     key: str
-    """What the message key is, in words; keys are UTF-8."""
+    """Description of the message key; keys are UTF-8."""
     partitions: int = 1
     cleanup: Literal["delete", "compact"] = "delete"
     retention_hours: int = 24 * 30
@@ -93,14 +93,17 @@ TOPIC_OF: dict[type[Record], Topic] = {
     for topic in RECORD_TOPICS
     if topic.record is not None and topic is not LATE_EVENTS
 }
-"""Where a record goes. (Late events are dead letters by form, so they name their topic.)"""
+"""Topic of each type of record. Late events have the type of dead letters, so their writers name
+the topic explicitly."""
 
 
 def message_key(record: Record) -> bytes:
-    """The key a record is sent under.
+    """The Kafka key of a record's message.
 
     >>> from streaming.contracts.records import CommandReply
-    >>> message_key(CommandReply(record_id="a", model="m", at=0.0, to="b", accepted=True, reason=""))
+    >>> message_key(CommandReply(
+    ...     record_id="a", model="m", at=0.0, command_id="b", accepted=True, reason=""
+    ... ))
     b'm'
     """
     if isinstance(record, ModelVersion | SchemaVersion):
@@ -111,5 +114,5 @@ def message_key(record: Record) -> bytes:
 
 
 def applications_topic(name: str, *, partitions: int) -> Topic:
-    """A topic of the applications: events, labels or predictions of one model."""
+    """A topic of the applications, with events, labels or predictions of one model."""
     return Topic(name=name, record=None, key="entity id", partitions=partitions)

@@ -1,9 +1,11 @@
-"""How the budget of one feature is shared over the lanes, by what its tests have to fear.
+"""Allocates a feature's false-alarm budget to the alarm rules.
 
-Where nothing persists, the limit of 3 of 5 windows goes with the cube root of its budget, so two
-thirds less of it cost 3 % of the limit; a single window and the sums of the slow lane make better
-use of it. Where an error persists, all lanes need what they have, and their false alarms coincide
-(`limits.growth`). The sum of missing values has a fixed part: what it sees no other lane does.
+The allocation depends on how much of each test's error persists. Without a persistent error the
+limit of 3 of 5 windows is proportional to the cube root of its budget, so a budget that is two
+thirds smaller costs 3 % of the limit; a single window and the CUSUMs make better use of it. With a
+persistent error every rule needs its own part, and the rules' false alarms coincide
+(`alarm_rules.coincidence_gain`). The CUSUM of missing values has a fixed part, because no other
+rule finds what it finds.
 """
 
 from __future__ import annotations
@@ -14,125 +16,140 @@ from functools import lru_cache
 from math import sqrt
 
 from streaming.drift.settings import DriftRules
-from streaming.drift.statistics.statistic import Evidence
-from streaming.drift.thresholds.alarm_rules import Lane, growth, lanes
-from streaming.drift.thresholds.cusum import has_two_speeds
-from streaming.drift.thresholds.cusum_missing import is_summed
+from streaming.drift.statistics.statistic import TestStatistic
+from streaming.drift.thresholds.alarm_rules import AlarmRule, alarm_rules, coincidence_gain
+from streaming.drift.thresholds.cusum import has_second_cusum
+from streaming.drift.thresholds.cusum_missing import has_missing_cusum
 
 _SPARED = 2.0 / 3.0
-"""Part of the sustained lane's budget that others use better while nothing persists; …"""
+"""Part of the sustained rule's budget that other rules use better where no error persists."""
 _TO_SINGLE, _TO_RAMPS = 0.25, 0.25
-"""… so much of it for single windows and for the sum for ramps, and the rest for a second, quicker
-sum (`slow`). Of the splits tried, none finds a step or a ramp later than without that sum."""
+"""Parts of the spared budget for single windows and for the CUSUM for ramps; the CUSUM for steps
+has the remaining part. Of the splits that were tried, none finds a step or a ramp later than
+without that CUSUM."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Limits:
-    """The rules and the lanes that share the budget."""
+class BudgetAllocation:
+    """The alarm rules of a feature, each with its part of the false-alarm budget."""
 
     rules: DriftRules
-    sustained: Lane
-    single: Lane
-    slow: tuple[Lane, ...]
-    """Of the sum for ramps and, while nothing persists, of the quicker one."""
-    shares: Lane
-    """Of the sum of missing values."""
+    sustained: AlarmRule
+    single: AlarmRule
+    cusum: tuple[AlarmRule, ...]
+    """Rules of the location CUSUMs: for ramps and, where no error persists, for steps."""
+    missing_cusum: AlarmRule
 
     @classmethod
-    def of(cls, rules: DriftRules, *, features: int, window_seconds: float) -> Limits:
-        """Before it is known which tests a feature has."""
-        sustained, single, slow, shares = lanes(
+    def of(cls, rules: DriftRules, *, features: int, window_seconds: float) -> BudgetAllocation:
+        """The allocation before it is known which tests a feature has."""
+        sustained, single, cusum, missing_cusum = alarm_rules(
             rules, features=features, window_seconds=window_seconds
         )
-        return cls(rules=rules, sustained=sustained, single=single, slow=(slow,), shares=shares)
+        return cls(
+            rules=rules,
+            sustained=sustained,
+            single=single,
+            cusum=(cusum,),
+            missing_cusum=missing_cusum,
+        )
 
-    def grown(self, tests: Sequence[Evidence]) -> Limits:
-        """As these tests share it.
+    def for_tests(self, tests: Sequence[TestStatistic]) -> BudgetAllocation:
+        """The allocation for a feature with these tests.
 
-        With the budgets that lanes may have because their false alarms coincide (`growth`), and
-        because a feature without a location, or of which no value was ever missing, leaves its
-        part of the slow lane to the others. A test that may not suspect alone coincides with no
-        other lane.
+        Budgets grow where false alarms of different rules coincide (`coincidence_gain`). They also
+        grow for a feature without a location or without missing values, because the CUSUM that it
+        does not need leaves its part to the other rules. A test without an exact tail runs under
+        the sustained rule only, so its alarms coincide with no other rule.
         """
-        location = location_of(tests)
-        limits, least = self, 1.0
-        if location is not None and has_two_speeds(
-            self.slow[0], location.n, location.persistence, self.rules.suspected_sd
+        location = location_test(tests)
+        allocation, least = self, 1.0
+        if location is not None and has_second_cusum(
+            self.cusum[0], location.n, location.variance_ratio, self.rules.suspected_sd
         ):
-            limits, least = _spared(self), 1.0 / coinciding(self.sustained, self.rules)
-        slow = _together(limits.slow)
-        by = sum(
+            allocation, least = (
+                _reallocated(self),
+                1.0 / coincident_fraction(self.sustained, self.rules),
+            )
+        cusum = _combined(allocation.cusum)
+        gain = sum(
             test.weight
-            * max(least, growth(limits.sustained, limits.single, slow, test.persistence))
-            if test.alone
+            * max(
+                least,
+                coincidence_gain(
+                    allocation.sustained, allocation.single, cusum, test.variance_ratio
+                ),
+            )
+            if test.exact_tail
             else test.weight
             for test in tests
         ) / sum(test.weight for test in tests)
-        used = limits.sustained.alarms + limits.single.alarms
-        idle = 0.0
+        used = allocation.sustained.alarms + allocation.single.alarms
+        unused = 0.0
         if location is None:
-            idle += slow.alarms
+            unused += cusum.alarms
         else:
-            used += slow.alarms
-        if not is_summed(tests):
-            idle += limits.shares.alarms
-        return _grown(limits, round(by * (1.0 + idle / used), 2))
+            used += cusum.alarms
+        if not has_missing_cusum(tests):
+            unused += allocation.missing_cusum.alarms
+        return _scaled(allocation, round(gain * (1.0 + unused / used), 2))
 
 
-def coinciding(lane: Lane, rules: DriftRules) -> float:
-    """The part of their alarms that the lanes of one location raise together, with both sums.
+def coincident_fraction(sustained: AlarmRule, rules: DriftRules) -> float:
+    """Distinct alarms over all alarms of the rules of one location, with both CUSUMs.
 
-    Several of them see a large or lasting error, and what alarms twice a day is one alarm. A fit to
-    simulations, within 0.02, by the alarms allowed for a feature and day.
+    Several rules respond to a large or persistent error, and two alarms on one day count as one.
+    This is a fit to simulations, accurate to 0.02, by the alarms allowed for a feature and day.
 
-    >>> lanes_of = [Lane(0.6 * alarms, 720.0, 20, 24.0, 3, 5) for alarms in (1.0, 10.0, 60.0)]
-    >>> for lane, alarms in zip(lanes_of, (1.0, 10.0, 60.0)):
-    ...     round(coinciding(lane, DriftRules(false_alarms=alarms)), 2)
+    >>> rule = AlarmRule(alarms=0.6, windows=720.0, features=20, block=24.0, sustained=3, of=5)
+    >>> for alarms in (1.0, 10.0, 60.0):
+    ...     round(coincident_fraction(rule, DriftRules(false_alarms=alarms)), 2)
     0.88
     0.82
     0.75
     """
-    a_day = rules.false_alarms * lane.block / (lane.features * lane.windows)
-    often = a_day / 0.02
-    return 0.74 + 0.14 / (1.0 + often * sqrt(often))
+    a_day = rules.false_alarms * sustained.block / (sustained.features * sustained.windows)
+    relative = a_day / 0.02
+    return 0.74 + 0.14 / (1.0 + relative * sqrt(relative))
 
 
-def location_of(tests: Sequence[Evidence]) -> Evidence | None:
+def location_test(tests: Sequence[TestStatistic]) -> TestStatistic | None:
     """The test of the location, if there is one."""
     return next((test for test in tests if test.name == "location"), None)
 
 
 @lru_cache(maxsize=4_096)
-def _spared(limits: Limits) -> Limits:
-    spared = _SPARED * limits.sustained.alarms
-    ramps = _more_by(limits.slow[0], _TO_RAMPS * spared)
-    quick = replace(ramps, alarms=(1.0 - _TO_SINGLE - _TO_RAMPS) * spared)
+def _reallocated(allocation: BudgetAllocation) -> BudgetAllocation:
+    """The allocation with the spared part of the sustained rule given to the other rules."""
+    spared = _SPARED * allocation.sustained.alarms
+    ramps = _increase(allocation.cusum[0], _TO_RAMPS * spared)
+    steps = replace(ramps, alarms=(1.0 - _TO_SINGLE - _TO_RAMPS) * spared)
     return replace(
-        limits,
-        sustained=_more(limits.sustained, 1.0 - _SPARED),
-        single=_more_by(limits.single, _TO_SINGLE * spared),
-        slow=(ramps, quick),
+        allocation,
+        sustained=_scale(allocation.sustained, 1.0 - _SPARED),
+        single=_increase(allocation.single, _TO_SINGLE * spared),
+        cusum=(ramps, steps),
     )
 
 
 @lru_cache(maxsize=4_096)
-def _together(lanes: tuple[Lane, ...]) -> Lane:
-    return replace(lanes[0], alarms=sum(lane.alarms for lane in lanes))
+def _combined(rules: tuple[AlarmRule, ...]) -> AlarmRule:
+    return replace(rules[0], alarms=sum(rule.alarms for rule in rules))
 
 
 @lru_cache(maxsize=4_096)
-def _grown(limits: Limits, by: float) -> Limits:
+def _scaled(allocation: BudgetAllocation, factor: float) -> BudgetAllocation:
     return replace(
-        limits,
-        sustained=_more(limits.sustained, by),
-        single=_more(limits.single, by),
-        slow=tuple(_more(lane, by) for lane in limits.slow),
+        allocation,
+        sustained=_scale(allocation.sustained, factor),
+        single=_scale(allocation.single, factor),
+        cusum=tuple(_scale(rule, factor) for rule in allocation.cusum),
     )
 
 
-def _more(lane: Lane, by: float) -> Lane:
-    return replace(lane, alarms=lane.alarms * by)
+def _scale(rule: AlarmRule, factor: float) -> AlarmRule:
+    return replace(rule, alarms=rule.alarms * factor)
 
 
-def _more_by(lane: Lane, alarms: float) -> Lane:
-    return replace(lane, alarms=lane.alarms + alarms)
+def _increase(rule: AlarmRule, alarms: float) -> AlarmRule:
+    return replace(rule, alarms=rule.alarms + alarms)

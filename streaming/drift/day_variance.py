@@ -1,15 +1,15 @@
-"""How far healthy features stray from day to day, by what it is that strays.
+"""Between-day standard deviations of healthy features, one for each family of tests.
 
-A healthy day tilts the law of a numeric feature by `place` along its normal scores, by `spread`
-along their squares and by `shape` along everything else, each a standard deviation over days in
-the unit of effects. What a mean score with variance 1 strays by follows from its correlations r
-with the first two:
+On a healthy day the distribution of a numeric feature is tilted by a random amount along its
+normal scores (`location`), along their squares (`dispersion`) and along everything else (`shape`).
+Each amount has a standard deviation over days, in the unit of effects. The between-day variance of
+a mean score with variance 1 follows from its correlations r with the first two:
 
-    tau^2 = place^2 r1^2 + spread^2 r2^2 + rest^2 (1 - r1^2 - r2^2),
+    tau^2 = location^2 r1^2 + dispersion^2 r2^2 + remainder^2 (1 - r1^2 - r2^2),
 
-where the rest is `shape` for the shape test and `values` for the share of a single value. Shares
-of categories stray like those of a Dirichlet law, by `categories` in every direction, and those
-of missing, broken and unseen values by `shares` on the probit scale.
+where the remainder is `shape` for the shape test and `values` for the share of a single value.
+Shares of categories vary as in a Dirichlet distribution, by `categories` in every direction. Shares
+of missing, non-finite and unseen values vary by `missing` on the probit scale.
 """
 
 from __future__ import annotations
@@ -19,70 +19,92 @@ from functools import lru_cache
 from math import isfinite
 
 from streaming.contracts.errors import ConfigurationError
-from streaming.contracts.records import Wobble
+from streaming.contracts.records import DayVariance
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Strays:
-    """The wobble of each family of tests, in standard deviations."""
+class BetweenDaySd:
+    """The between-day standard deviation of each family of tests."""
 
-    place: float
-    spread: float
+    location: float
+    dispersion: float
     shape: float
     values: float
-    """Of single values of a number beyond what place and spread explain."""
+    """Of the shares of single values of a numeric feature, beyond what location and dispersion
+    explain."""
     categories: float
-    shares: float
-    """Of missing, non-finite and unseen values."""
+    missing: float
+    """Of the shares of missing, non-finite and unseen values."""
 
     def __post_init__(self) -> None:
-        """Refuse what cannot be."""
+        """Refuse negative and non-finite values."""
         for value in astuple(self):
             if not isfinite(value) or value < 0:
-                raise ConfigurationError(f"A wobble is {value}; it must be 0 or more.")
+                raise ConfigurationError(
+                    f"A between-day standard deviation is {value}; it must be 0 or more."
+                )
 
     def __str__(self) -> str:
-        """In words.
+        """One figure when all families share it, else each family by name.
 
-        >>> print(alike(0.05))
+        >>> print(BetweenDaySd.uniform(0.05))
         0.050 sd
-        >>> print(Strays(
-        ...     place=0.02, spread=0.01, shape=0.0, values=0.0, categories=0.01, shares=0.03
+        >>> print(BetweenDaySd(
+        ...     location=0.02, dispersion=0.01, shape=0.0, values=0.0, categories=0.01, missing=0.03
         ... ))
-        place 0.020, spread 0.010, shape 0.000, values 0.000, categories 0.010, shares 0.030 sd
-        """
+        location 0.020, dispersion 0.010, shape 0.000, values 0.000, categories 0.010, missing 0.030 sd
+        """  # noqa: E501
         if len(set(astuple(self))) == 1:
-            return f"{self.place:.3f} sd"
+            return f"{self.location:.3f} sd"
         named = (f"{field.name} {getattr(self, field.name):.3f}" for field in fields(self))
         return f"{', '.join(named)} sd"
 
     @classmethod
-    def learnt(cls, wobble: Wobble) -> Strays:
-        """What history taught; a family of which it taught nothing strays as places do."""
+    def uniform(cls, sd: float) -> BetweenDaySd:
+        """The same standard deviation for every family."""
+        return _uniform(sd)
 
-        def of(family: float | None) -> float:
-            return wobble.sd if family is None else family
+    @classmethod
+    def estimated(cls, estimate: DayVariance) -> BetweenDaySd:
+        """The figures of an estimate; families without one use the location's."""
+
+        def or_location(figure: float | None) -> float:
+            return estimate.location if figure is None else figure
 
         return cls(
-            place=wobble.sd,
-            spread=of(wobble.spread),
-            shape=of(wobble.shape),
-            values=of(wobble.values),
-            categories=of(wobble.categories),
-            shares=of(wobble.shares),
+            location=estimate.location,
+            dispersion=or_location(estimate.dispersion),
+            shape=or_location(estimate.shape),
+            values=or_location(estimate.values),
+            categories=or_location(estimate.categories),
+            missing=or_location(estimate.missing),
         )
 
-    def variance(self, with_place: float, with_spread: float, rest: float) -> float:
-        """Of a mean score whose correlations with place and spread have these squares.
+    def score_variance(
+        self, location_share: float, dispersion_share: float, remainder_sd: float
+    ) -> float:
+        """Between-day variance of a mean score.
 
-        >>> round(alike(0.05).variance(0.5, 0.2, 0.05) ** 0.5, 3)
+        Parameters
+        ----------
+        location_share, dispersion_share:
+            Squared correlations of the score with the location and dispersion scores.
+        remainder_sd:
+            Between-day standard deviation of the remaining part.
+
+        Examples
+        --------
+        >>> round(BetweenDaySd.uniform(0.05).score_variance(0.5, 0.2, 0.05) ** 0.5, 3)
         0.05
         """
-        left = max(0.0, 1.0 - with_place - with_spread)
-        return self.place**2 * with_place + self.spread**2 * with_spread + rest**2 * left
+        remainder = max(0.0, 1.0 - location_share - dispersion_share)
+        return (
+            self.location**2 * location_share
+            + self.dispersion**2 * dispersion_share
+            + remainder_sd**2 * remainder
+        )
 
 
 @lru_cache(maxsize=64)
-def alike(sd: float) -> Strays:
-    """The same for every family."""
-    return Strays(place=sd, spread=sd, shape=sd, values=sd, categories=sd, shares=sd)
+def _uniform(sd: float) -> BetweenDaySd:
+    return BetweenDaySd(location=sd, dispersion=sd, shape=sd, values=sd, categories=sd, missing=sd)

@@ -1,4 +1,4 @@
-"""What creeps: the slow lane of one feature, of its location and of its missing values."""
+"""The CUSUMs of one feature: of its location and of its missing values."""
 
 from __future__ import annotations
 
@@ -6,85 +6,78 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from streaming.contracts.records import FeatureSummary
-from streaming.drift.budget import Limits, location_of
+from streaming.drift.budget import BudgetAllocation, location_test
+from streaming.drift.history import CusumStates, FeatureHistory
 from streaming.drift.prepared_reference import PreparedFeature
-from streaming.drift.statistics.statistic import Evidence
-from streaming.drift.thresholds.cusum import Slow, Sums, slow_lane
-from streaming.drift.thresholds.cusum_missing import Share, is_summed, share_lane
+from streaming.drift.statistics.statistic import TestStatistic
+from streaming.drift.thresholds.cusum import CusumReading, update_cusum
+from streaming.drift.thresholds.cusum_missing import (
+    Proportion,
+    has_missing_cusum,
+    update_proportion_cusum,
+)
 
 
 @dataclass(frozen=True, slots=True)
-class FeatureSums:
-    """The sums of one feature that are remembered."""
+class FeatureCusum:
+    """The CUSUM readings of one feature after a window."""
 
-    location: tuple[Sums, ...] = ()
-    """One for each speed."""
-    missing: Sums | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Creeping:
-    """What the slow lane says after a window."""
-
-    location: tuple[Slow, ...]
-    """Empty for a feature that has none."""
-    missing: Slow | None
-    """None where hardly a missing value is expected."""
+    location: tuple[CusumReading, ...]
+    """Readings of the location CUSUMs; empty for a feature without a location."""
+    missing: CusumReading | None
+    """Reading of the CUSUM of missing values; None where hardly any are expected."""
 
     @property
-    def lanes(self) -> tuple[Slow, ...]:
-        """All that was said."""
+    def readings(self) -> tuple[CusumReading, ...]:
+        """All readings."""
         return self.location if self.missing is None else (*self.location, self.missing)
 
-    def after(self, before: FeatureSums) -> FeatureSums:
-        """The sums to remember; what was not added to stays as it was `before`."""
-        return FeatureSums(
-            tuple(one.sums for one in self.location) or before.location,
-            before.missing if self.missing is None else self.missing.sums,
+    def states(self, previous: CusumStates) -> CusumStates:
+        """The states to remember; a CUSUM that was not updated keeps its previous state."""
+        return CusumStates(
+            tuple(reading.state for reading in self.location) or previous.location,
+            previous.missing if self.missing is None else self.missing.state,
         )
 
 
-def creeping(
-    tests: Sequence[Evidence],
-    now: FeatureSummary,
+def update_feature_cusum(
+    tests: Sequence[TestStatistic],
+    window: FeatureSummary,
     reference: PreparedFeature,
-    limits: Limits,
-    before: FeatureSums,
-    *,
-    window_start: float,
-    oldest: float,
-) -> Creeping:
-    """Add a window to the sums of a feature; sums from before `oldest` no longer count."""
-    rules, location = limits.rules, location_of(tests)
-    moved: tuple[Slow, ...] = ()
+    budget: BudgetAllocation,
+    history: FeatureHistory,
+) -> FeatureCusum:
+    """Add a window to the CUSUMs of a feature."""
+    rules, location = budget.rules, location_test(tests)
+    readings: tuple[CusumReading, ...] = ()
     if location is not None:
-        moved = slow_lane(
-            before.location,
+        readings = update_cusum(
+            history.cusum.location,
             effect=location.effect,
             n=location.n,
-            persistence=location.persistence,
-            daily=location.n * rules.wobble.place**2,
-            window_start=window_start,
-            oldest=oldest,
-            lanes=limits.slow,
+            variance_ratio=location.variance_ratio,
+            between_day_ratio=location.n * rules.day_sd.location**2,
+            window_start=history.window_start,
+            oldest=history.oldest,
+            rules=budget.cusum,
             floor=rules.suspected_sd,
-            least=rules.of * rules.suspected_sd / 2.0,
+            min_limit=rules.of * rules.suspected_sd / 2.0,
         )
-    if not is_summed(tests):
-        return Creeping(moved, None)
-    share = Share(
-        count=now.missing,
-        n=now.rows,
-        before=reference.missing,
+    if not has_missing_cusum(tests):
+        return FeatureCusum(readings, None)
+    proportion = Proportion(
+        count=window.missing,
+        n=window.rows,
+        reference_count=reference.missing,
         m=reference.rows,
-        worth=reference.worth(reference.rows),
+        effective_sample_fraction=reference.effective_sample_fraction(reference.rows),
     )
-    missing = share_lane(
-        before.missing,
-        share,
-        limits.shares,
+    missing = update_proportion_cusum(
+        history.cusum.missing,
+        proportion,
+        budget.missing_cusum,
         rules,
-        window_start=window_start,
-        oldest=oldest,
+        window_start=history.window_start,
+        oldest=history.oldest,
     )
-    return Creeping(moved, missing)
+    return FeatureCusum(readings, missing)

@@ -1,16 +1,17 @@
-"""One feature of one window: run its tests, compare them with the limit, count its windows.
+"""The verdict on one feature in one window: its tests, their limits and the counted exceedances.
 
-A test is significant when what the feature's tests spend at its level is at most what its lane
-allows (`spending`). A feature is beyond its limit when a significant test also reaches an effect
-floor:
+A test is significant when the familywise size at its level is at most the critical level that the
+alarm rule allows (`min_p`). A feature exceeds its limit when a significant test also reaches an
+effect floor:
 
-* `drifted`: beyond, with the drifted effect, in `sustained` of the last `of` windows;
-* `suspected`: beyond in `sustained` of them with a smaller effect, or beyond the much stricter
-  limit of a single window now, or creeping away over many windows (`slow`);
-* `stable`: neither; `inconclusive`: its values could not be compared.
+* `drifted`: exceeds it, with the drifted effect, in `sustained` of the last `of` windows;
+* `suspected`: exceeds it in `sustained` of them with a smaller effect, or exceeds the much stricter
+  limit of a single window now, or a CUSUM exceeds its limit (`cusum`);
+* `stable`: none of these;
+* `inconclusive`: its values could not be compared.
 
-Benjamini-Hochberg is not used: on raw hits inside a window, before counting windows, it breaks
-the budget up to 900 times.
+Benjamini-Hochberg is not used. On raw exceedances within a window, before windows are counted, it
+raises up to 900 times the allowed false alarms.
 """
 
 from __future__ import annotations
@@ -24,161 +25,200 @@ from msgspec.structs import replace as replace_struct
 
 from streaming.contracts.records import DriftOutcome, FeatureSummary, FeatureVerdict
 from streaming.drift import messages
-from streaming.drift.budget import Limits
-from streaming.drift.display.distances import UNSEEN, Seen, seen_categories, seen_numbers
-from streaming.drift.feature_cusum import FeatureSums, creeping
-from streaming.drift.history import Level, Past
+from streaming.drift.budget import BudgetAllocation
+from streaming.drift.display.distances import (
+    NO_DISPLAY,
+    FeatureDisplay,
+    display_categorical,
+    display_numeric,
+)
+from streaming.drift.feature_cusum import update_feature_cusum
+from streaming.drift.history import CusumStates, FeatureHistory, JudgedWindow, Level
 from streaming.drift.prepared_reference import PreparedFeature
 from streaming.drift.settings import DriftRules
-from streaming.drift.statistics.categorical import category_tests
-from streaming.drift.statistics.numeric import number_tests
+from streaming.drift.statistics.categorical import categorical_tests
+from streaming.drift.statistics.numeric import numeric_tests
 from streaming.drift.statistics.proportions import share_test
-from streaming.drift.statistics.statistic import Evidence
-from streaming.drift.thresholds.critical_effect import limit_of
-from streaming.drift.thresholds.cusum import Slow
-from streaming.drift.thresholds.min_p import Spending
+from streaming.drift.statistics.statistic import TestStatistic
+from streaming.drift.thresholds.critical_effect import critical_effect
+from streaming.drift.thresholds.cusum import CusumReading
+from streaming.drift.thresholds.min_p import MinPTest
 
 MAIN_TESTS = ("location", "dispersion", "shape", "category")
-"""What a feature's effect means while nothing is significant: small shares are all noise then."""
-_LARGEST = 1e12
-"""Statistics are cut here: JSON has no infinity."""
+"""The tests that define a feature's effect while none is significant, because the effects of small
+shares are all noise then."""
+_MAX_STATISTIC = 1e12
+"""Larger statistics are replaced by this, because JSON has no infinity."""
+
+RaisedBy = Literal["", "sustained", "single", "cusum"]
+"""The alarm rule that raised an outcome; empty for a stable feature."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Before:
-    """What is remembered of one feature, and where the present window lies."""
+class FeatureJudgement:
+    """The verdict on one feature and what to remember of the window."""
 
-    past: Sequence[Past]
-    """The earlier windows that still count, at most `of` - 1."""
-    sums: FeatureSums
-    window_start: float
-    oldest: float
-    """Sums from before this time no longer count."""
+    verdict: FeatureVerdict
+    level: Level | None
+    """The level for the history; None when the feature was not judged."""
+    cusum: CusumStates
 
 
 def judge_feature(
     name: str,
-    now: FeatureSummary | None,
+    window: FeatureSummary | None,
     reference: PreparedFeature | None,
-    before: Before,
-    limits: Limits,
+    history: FeatureHistory,
+    budget: BudgetAllocation,
     *,
-    schema_complains: bool,
-) -> tuple[FeatureVerdict, Level | None, FeatureSums]:
-    """The verdict on one feature, its level (None when not judged) and sums for the history.
+    schema_anomaly: bool,
+) -> FeatureJudgement:
+    """Judge one feature of a window.
 
     Parameters
     ----------
-    schema_complains:
+    window, reference:
+        The feature's summary in the window, and its prepared reference; None where it is absent.
+    history:
+        The feature's earlier windows.
+    budget:
+        The alarm rules before the feature's tests are known.
+    schema_anomaly:
         Whether the window's schema validation found an anomaly of this feature.
     """
-    rules, past = limits.rules, before.past
-    problem = _problem(name, now, reference, rules, schema_complains=schema_complains)
-    if problem or now is None or reference is None:
-        rows = 0 if now is None else now.rows
-        return undecided(name, rows, problem, past, rules), None, before.sums
-    tests, seen = run_tests(now, reference, rules)
-    limits = limits.grown(tests)
-    sustained = Spending.of(limits.sustained, tests, reference.overlap(tests))
+    rules = budget.rules
+
+    def not_judged(rows: int, why: str) -> FeatureJudgement:
+        verdict = undecided(name, rows, why, history.earlier, rules)
+        return FeatureJudgement(verdict=verdict, level=None, cusum=history.cusum)
+
+    problem = _problem(name, window, reference, rules, schema_anomaly=schema_anomaly)
+    if problem or window is None or reference is None:
+        return not_judged(0 if window is None else window.rows, problem)
+    tests, display = run_tests(window, reference, rules)
+    budget = budget.for_tests(tests)
+    sustained = MinPTest.of(budget.sustained, tests, reference.union_ratio(tests))
     significant = sustained.significant()
     level = level_of(significant, rules)
-    too_few = messages.too_few_values(now, reference, rules)
+    too_few = messages.too_few_values(window, reference, rules)
     if too_few and level is Level.WITHIN:
-        return undecided(name, now.rows, too_few, past, rules), None, before.sums
-    alone = [test for test in tests if test.alone]
-    single = Spending.of(limits.single, alone, reference.overlap(alone))
-    suspected_now = level_of(single.significant(), rules)
-    levels = [*(one.level for one in past), int(level)]
-    creep = creeping(
-        tests,
-        now,
-        reference,
-        limits,
-        before.sums,
-        window_start=before.window_start,
-        oldest=before.oldest,
+        return not_judged(window.rows, too_few)
+    cusum = update_feature_cusum(tests, window, reference, budget, history)
+    levels = [*(judged.level for judged in history.earlier), int(level)]
+    single_level = _single_level(tests, reference, budget)
+    outcome, raised_by = _outcome(levels, single_level, cusum.readings, rules)
+    verdict = _verdict(
+        name,
+        window.rows,
+        outcome=outcome,
+        levels=levels,
+        significant=significant,
+        sustained=sustained,
+        rules=rules,
     )
-    outcome, lane = _outcome(levels, suspected_now, creep.lanes, rules)
-    verdict = _verdict(name, now.rows, outcome, levels, significant, sustained, rules)
-    if lane == "slow":
-        verdict = _crept(verdict, max(creep.lanes, key=lambda one: one.reached))
-    verdict = replace_struct(verdict, lane=lane, distances=seen.distances, histogram=seen.histogram)
-    return verdict, level, creep.after(before.sums)
+    if raised_by == "cusum":
+        largest = max(cusum.readings, key=lambda reading: reading.relative_sum)
+        verdict = _with_cusum(verdict, largest)
+    distances, histogram = display.distances, display.histogram
+    verdict = replace_struct(verdict, raised_by=raised_by, distances=distances, histogram=histogram)
+    return FeatureJudgement(verdict=verdict, level=level, cusum=cusum.states(history.cusum))
 
 
-def _crept(verdict: FeatureVerdict, slow: Slow) -> FeatureVerdict:
-    """Said by the slow lane, unless this window alone shows more."""
-    verdict = replace_struct(verdict, reason=messages.of_slow(slow))
-    if abs(slow.effect) < verdict.effect:
+def _single_level(
+    tests: Sequence[TestStatistic], reference: PreparedFeature, budget: BudgetAllocation
+) -> Level:
+    """The level under the rule for single windows, which needs tests with an exact tail."""
+    exact = [test for test in tests if test.exact_tail]
+    single = MinPTest.of(budget.single, exact, reference.union_ratio(exact))
+    return level_of(single.significant(), budget.rules)
+
+
+def _with_cusum(verdict: FeatureVerdict, reading: CusumReading) -> FeatureVerdict:
+    """The verdict with the CUSUM's reason, and its effect unless this window alone has a larger."""
+    verdict = replace_struct(verdict, reason=messages.cusum_reason(reading))
+    if abs(reading.effect) < verdict.effect:
         return verdict
-    limit = round(slow.limit_of_effect, 4)
-    return replace_struct(verdict, effect=abs(slow.effect), test=slow.test, limit_sd=limit)
+    limit = round(reading.critical_effect, 4)
+    return replace_struct(verdict, effect=abs(reading.effect), test=reading.test, limit_sd=limit)
 
 
 def run_tests(
-    now: FeatureSummary, reference: PreparedFeature, rules: DriftRules
-) -> tuple[list[Evidence], Seen]:
-    """Every test that has enough rows, with its weight, in a fixed order; and what to show."""
+    window: FeatureSummary, reference: PreparedFeature, rules: DriftRules
+) -> tuple[list[TestStatistic], FeatureDisplay]:
+    """Run every test that has enough rows; also return what to display.
 
-    def share(test: str, count: int, before: int, *, only_more: bool) -> Evidence:
+    The tests have their weights and come in a fixed order.
+    """
+
+    def share(test: str, count: int, reference_count: int, *, one_sided: bool) -> TestStatistic:
         return share_test(
             test,
             count,
-            now.rows,
-            before=before,
+            window.rows,
+            reference_count=reference_count,
             m=reference.rows,
             rules=rules,
-            worth=reference.worth(reference.rows),
-            only_more=only_more,
+            effective_sample_fraction=reference.effective_sample_fraction(reference.rows),
+            one_sided=one_sided,
         )
 
-    tests = [share("missing", now.missing, reference.missing, only_more=False)]
+    tests = [share("missing", window.missing, reference.missing, one_sided=False)]
     if "non_finite" in reference.weights:
-        tests.append(share("non_finite", now.non_finite, reference.non_finite, only_more=True))
-    seen = UNSEEN
-    if not messages.too_few_values(now, reference, rules):
+        tests.append(share("non_finite", window.non_finite, reference.non_finite, one_sided=True))
+    display = NO_DISPLAY
+    if not messages.too_few_values(window, reference, rules):
         numbers, categories = reference.numbers, reference.categories
-        if numbers is not None and now.grid is not None:
-            placed = numbers.placed(now.grid)
-            tests += number_tests(numbers, placed, rules, reference.worth(numbers.m))
-            seen = seen_numbers(reference.cells, placed)
-        elif categories is not None and now.categories is not None:
-            window = categories.placed(now.categories)
-            tests += category_tests(categories, window, rules, reference.worth(categories.m))
-            seen = seen_categories(reference.cells, window)
-    return [replace_struct(test, weight=reference.weights[test.name]) for test in tests], seen
+        if numbers is not None and window.grid is not None:
+            counts = numbers.align(window.grid)
+            fraction = reference.effective_sample_fraction(numbers.m)
+            tests += numeric_tests(numbers, counts, rules, fraction)
+            display = display_numeric(reference.bins, counts)
+        elif categories is not None and window.categories is not None:
+            aligned = categories.align(window.categories)
+            fraction = reference.effective_sample_fraction(categories.m)
+            tests += categorical_tests(categories, aligned, rules, fraction)
+            display = display_categorical(reference.bins, aligned)
+    return [replace_struct(test, weight=reference.weights[test.name]) for test in tests], display
 
 
 def _problem(
     name: str,
-    now: FeatureSummary | None,
+    window: FeatureSummary | None,
     reference: PreparedFeature | None,
     rules: DriftRules,
     *,
-    schema_complains: bool,
+    schema_anomaly: bool,
 ) -> str:
     """Why the feature cannot be judged at all; empty when it can."""
-    if now is None or reference is None:
-        return f"{name} is not in the {'window' if now is None else 'reference'}"
-    if min(now.rows, reference.rows) < rules.min_rows:
-        return messages.too_few_rows(now.rows, reference.rows, rules)
-    if messages.differs_in_kind(now, reference):
+    if window is None or reference is None:
+        return f"{name} is not in the {'window' if window is None else 'reference'}"
+    if min(window.rows, reference.rows) < rules.min_rows:
+        return messages.too_few_rows(window.rows, reference.rows, rules)
+    if _differs_in_kind(window, reference):
         return f"{name} was counted under another pivot or kind than the reference"
-    if schema_complains and is_lost(now, reference, rules):
-        return f"{name} is missing in {now.missing / now.rows:.0%} of rows and breaks the schema"
+    if schema_anomaly and is_lost(window, reference, rules):
+        missing = window.missing / window.rows
+        return f"{name} is missing in {missing:.0%} of rows and breaks the schema"
     return ""
 
 
-def is_lost(now: FeatureSummary, reference: PreparedFeature, rules: DriftRules) -> bool:
+def _differs_in_kind(window: FeatureSummary, reference: PreparedFeature) -> bool:
+    """Whether the window's buckets or categories are not comparable with the reference's."""
+    if reference.numbers is not None:
+        return window.grid is None or window.grid.pivot != reference.numbers.pivot
+    return reference.categories is not None and window.categories is None
+
+
+def is_lost(window: FeatureSummary, reference: PreparedFeature, rules: DriftRules) -> bool:
     """Whether most rows lack the feature now and did not in the reference."""
     return (
-        now.missing > rules.max_missing * now.rows
+        window.missing > rules.max_missing * window.rows
         and reference.missing <= rules.max_missing * reference.rows
     )
 
 
-def level_of(significant: Sequence[Evidence], rules: DriftRules) -> Level:
-    """How far these tests, which are significant, went."""
+def level_of(significant: Sequence[TestStatistic], rules: DriftRules) -> Level:
+    """The level that the largest effect of these significant tests reaches."""
     if not significant:
         return Level.WITHIN
     largest = max(abs(test.effect) for test in significant)
@@ -187,46 +227,45 @@ def level_of(significant: Sequence[Evidence], rules: DriftRules) -> Level:
     return Level.SUSPECTED if largest >= rules.suspected_sd else Level.WITHIN
 
 
-_Raised = Literal["", "sustained", "single", "slow"]
-
-
 def _outcome(
-    levels: Sequence[int], suspected_now: Level, slow: Sequence[Slow], rules: DriftRules
-) -> tuple[DriftOutcome, _Raised]:
-    """The outcome and the lane that raised it."""
+    levels: Sequence[int], single: Level, cusum: Sequence[CusumReading], rules: DriftRules
+) -> tuple[DriftOutcome, RaisedBy]:
+    """The outcome and the alarm rule that raised it."""
     if sum(level >= Level.DRIFTED for level in levels) >= rules.sustained:
         return "drifted", "sustained"
     if sum(level >= Level.SUSPECTED for level in levels) >= rules.sustained:
         return "suspected", "sustained"
-    if suspected_now >= Level.SUSPECTED:
+    if single >= Level.SUSPECTED:
         return "suspected", "single"
-    if any(one.beyond for one in slow):
-        return "suspected", "slow"
+    if any(reading.exceeded for reading in cusum):
+        return "suspected", "cusum"
     return "stable", ""
 
 
 def _verdict(
     name: str,
     rows: int,
+    *,
     outcome: DriftOutcome,
     levels: Sequence[int],
-    significant: Sequence[Evidence],
-    sustained: Spending,
+    significant: Sequence[TestStatistic],
+    sustained: MinPTest,
     rules: DriftRules,
 ) -> FeatureVerdict:
     leading = _leading(sustained.tests, significant, rules)
     nearest = min(sustained.tests, key=lambda test: test.p / test.weight)
     hits = sum(level >= Level.SUSPECTED for level in levels)
     floor = rules.drifted_sd if outcome == "drifted" else rules.suspected_sd
-    limit = limit_of(leading, sustained.level(leading), floor)
+    limit = critical_effect(leading, sustained.critical_p(leading), floor)
+    beyond_now = levels[-1] > Level.WITHIN
     return FeatureVerdict(
         feature=name,
         outcome=outcome,
-        reason=messages.of_feature(leading, hits, rules, limit, now=levels[-1] > Level.WITHIN),
+        reason=messages.feature_reason(leading, hits, rules, limit, beyond_now=beyond_now),
         n=rows,
         effect=abs(leading.effect),
         p=sustained.p(nearest),
-        p_limit=sustained.allowed,
+        p_limit=sustained.critical_level,
         hits=hits,
         of=rules.of,
         tests=tuple(_finite(test).result() for test in sustained.tests),
@@ -236,23 +275,26 @@ def _verdict(
 
 
 def _leading(
-    tests: Sequence[Evidence], significant: Sequence[Evidence], rules: DriftRules
-) -> Evidence:
-    """The test that tells best what happened: the largest effect, but shape, which sees every
-    change a little, only where no plainer test goes as far."""
+    tests: Sequence[TestStatistic], significant: Sequence[TestStatistic], rules: DriftRules
+) -> TestStatistic:
+    """The test that describes the change best: the one with the largest effect.
+
+    Shape responds a little to every change, so it leads only where no other test reaches the same
+    level.
+    """
     if significant:
         return max(
             significant,
             key=lambda test: (level_of([test], rules), test.name != "shape", abs(test.effect)),
         )
-    whole = [test for test in tests if test.name in MAIN_TESTS]
-    return max(whole or tests, key=lambda test: abs(test.effect))
+    main = [test for test in tests if test.name in MAIN_TESTS]
+    return max(main or tests, key=lambda test: abs(test.effect))
 
 
 def undecided(
-    name: str, rows: int, why: str, past: Sequence[Past], rules: DriftRules
+    name: str, rows: int, why: str, earlier: Sequence[JudgedWindow], rules: DriftRules
 ) -> FeatureVerdict:
-    """The verdict on what could not be judged, and why."""
+    """The inconclusive verdict on a feature that was not judged, with the reason."""
     return FeatureVerdict(
         feature=name,
         outcome="inconclusive",
@@ -261,13 +303,13 @@ def undecided(
         effect=0.0,
         p=1.0,
         p_limit=0.0,
-        hits=sum(one.level >= Level.SUSPECTED for one in past),
+        hits=sum(judged.level >= Level.SUSPECTED for judged in earlier),
         of=rules.of,
         tests=(),
     )
 
 
-def _finite(test: Evidence) -> Evidence:
-    if isfinite(test.statistic) and abs(test.statistic) <= _LARGEST:
+def _finite(test: TestStatistic) -> TestStatistic:
+    if isfinite(test.statistic) and abs(test.statistic) <= _MAX_STATISTIC:
         return test
-    return replace_struct(test, statistic=_LARGEST if test.statistic > 0 else -_LARGEST)
+    return replace_struct(test, statistic=_MAX_STATISTIC if test.statistic > 0 else -_MAX_STATISTIC)

@@ -1,20 +1,22 @@
-"""What the judgement remembers of earlier windows: how each feature stood."""
+"""What the judgement remembers of earlier windows: the level and the CUSUMs of each feature."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import dataclass
 from enum import IntEnum
 
 import msgspec
 
-from streaming.drift.thresholds.cusum import Sums
+from streaming.drift.thresholds.cusum import CusumState
 
 _MEMORY = 3
-"""Windows older than so many times `of` windows no longer count, judged or not: a hit before a
-gap in the traffic says nothing about the time after it."""
+"""Windows older than this multiple of `of` windows no longer count, judged or not. An exceedance
+before a gap in the traffic carries no information about the time after it."""
 
 
 class Level(IntEnum):
-    """How far one feature went in one window."""
+    """How far one feature deviated in one window."""
 
     WITHIN = 0
     SUSPECTED = 1
@@ -23,25 +25,47 @@ class Level(IntEnum):
     """Beyond its limit, with at least the drifted effect."""
 
 
-class Past(msgspec.Struct, frozen=True, array_like=True):
+class JudgedWindow(msgspec.Struct, frozen=True, array_like=True):
     """One judged window of one feature."""
 
     window_start: float
     level: int
 
 
+@dataclass(frozen=True, slots=True)
+class CusumStates:
+    """The CUSUM states of one feature."""
+
+    location: tuple[CusumState, ...] = ()
+    """States of the location CUSUMs, for ramps and for steps."""
+    missing: CusumState | None = None
+    """State of the CUSUM of missing values."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FeatureHistory:
+    """The remembered windows of one feature, and the start of the present one."""
+
+    earlier: Sequence[JudgedWindow]
+    """The earlier windows that still count, at most `of` - 1."""
+    cusum: CusumStates
+    window_start: float
+    oldest: float
+    """CUSUM states from before this time no longer count."""
+
+
 class DriftHistory(msgspec.Struct, frozen=True, kw_only=True):
     """The last `of` judged windows per feature, against one reference.
 
-    A value that any msgspec codec can store. Windows without a judgement are not in it.
+    Any msgspec codec can store it. Windows that were not judged are not in it.
     """
 
     reference_id: str = ""
-    features: dict[str, tuple[Past, ...]] = {}
-    sums: dict[str, tuple[Sums, ...]] = {}
-    """Of the slow lane, of the location, one for each of its speeds."""
-    missing: dict[str, Sums] = {}
-    """Of the missing values."""
+    features: dict[str, tuple[JudgedWindow, ...]] = {}
+    cusum: dict[str, tuple[CusumState, ...]] = {}
+    """States of the location CUSUMs, by feature."""
+    missing_cusum: dict[str, CusumState] = {}
+    """State of the CUSUM of missing values, by feature."""
 
     def for_reference(self, reference_id: str) -> DriftHistory:
         """This history, or an empty one when it belongs to another reference."""
@@ -50,24 +74,27 @@ class DriftHistory(msgspec.Struct, frozen=True, kw_only=True):
         return DriftHistory(reference_id=reference_id)
 
 
-def oldest(*, window_start: float, window_seconds: float, of: int) -> float:
-    """Windows that began earlier no longer count."""
+def oldest_counted(*, window_start: float, window_seconds: float, of: int) -> float:
+    """Start of the oldest window that still counts."""
     return window_start - _MEMORY * of * window_seconds
 
 
-def before(
-    past: tuple[Past, ...], *, window_start: float, oldest: float, of: int
-) -> tuple[Past, ...]:
-    """The at most `of` - 1 windows before this one that still count."""
-    counted = [one for one in past if oldest <= one.window_start < window_start]
+def earlier_windows(
+    windows: tuple[JudgedWindow, ...], *, window_start: float, oldest: float, of: int
+) -> tuple[JudgedWindow, ...]:
+    """The last `of` - 1 windows before this one that still count."""
+    counted = [window for window in windows if oldest <= window.window_start < window_start]
     return tuple(counted[max(0, len(counted) - (of - 1)) :]) if of > 1 else ()
 
 
-def remember(past: tuple[Past, ...], new: Past, *, of: int) -> tuple[Past, ...]:
-    """`past` with `new`, in time order, the last `of`; a window judged again replaces itself.
+def remember(
+    windows: tuple[JudgedWindow, ...], new: JudgedWindow, *, of: int
+) -> tuple[JudgedWindow, ...]:
+    """The last `of` windows with `new`, in time order; a window judged again replaces itself.
 
-    >>> [one.level for one in remember((Past(0.0, 1), Past(60.0, 0)), Past(60.0, 2), of=5)]
+    >>> windows = (JudgedWindow(0.0, 1), JudgedWindow(60.0, 0))
+    >>> [window.level for window in remember(windows, JudgedWindow(60.0, 2), of=5)]
     [1, 2]
     """
-    kept = [one for one in past if one.window_start != new.window_start]
-    return tuple(sorted([*kept, new], key=lambda one: one.window_start)[-of:])
+    kept = [window for window in windows if window.window_start != new.window_start]
+    return tuple(sorted([*kept, new], key=lambda window: window.window_start)[-of:])

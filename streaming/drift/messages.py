@@ -1,4 +1,4 @@
-"""The sentences of a verdict: the same words reach topic, log and screen."""
+"""The sentences of a verdict, which appear unchanged in the topic, in logs and on screen."""
 
 from __future__ import annotations
 
@@ -12,29 +12,40 @@ from streaming.contracts.records import (
 )
 from streaming.drift.prepared_reference import PreparedFeature, PreparedReference
 from streaming.drift.settings import DriftRules
-from streaming.drift.statistics.statistic import Evidence
-from streaming.drift.thresholds.cusum import Slow
+from streaming.drift.statistics.statistic import TestStatistic
+from streaming.drift.thresholds.cusum import CusumReading
 
-_NAMED = 3
-"""So many features are named; the others are counted."""
+_MAX_NAMED = 3
+"""Maximum number of features that a window's sentence names; the others are counted."""
 
 
-def of_feature(
-    leading: Evidence,
+def feature_reason(
+    leading: TestStatistic,
     hits: int,
     rules: DriftRules,
     limit: float,
     *,
-    now: bool,
+    beyond_now: bool,
 ) -> str:
-    """One sentence: what moved most, how far, the limit, n, and in how many windows.
+    """Sentence about a feature: what changed most, how far, the limit, n, and the exceedances.
 
-    `limit` is the effect that counts as a hit, in standard deviations; `now` tells whether this
-    window is one of the `hits`.
+    Parameters
+    ----------
+    leading:
+        The test that describes the change best.
+    hits:
+        Number of recent windows that exceeded the limit.
+    limit:
+        The effect that counts as an exceedance, in standard deviations.
+    beyond_now:
+        Whether the present window is one of them.
 
-    >>> test = Evidence(name="location", statistic=30.0, p=1e-9, effect=0.7, n=2000,
-    ...                 persistence=5.0)
-    >>> of_feature(test, 3, DriftRules(), 0.5, now=True)
+    Examples
+    --------
+    >>> test = TestStatistic(
+    ...     name="location", statistic=30.0, p=1e-9, effect=0.7, n=2000, variance_ratio=5.0
+    ... )
+    >>> feature_reason(test, 3, DriftRules(), 0.5, beyond_now=True)
     'Its location differs by +0.70 sd (limit 0.50 sd, n = 2,000), beyond it in 3 of 5 windows.'
     """
     text = (
@@ -43,41 +54,47 @@ def of_feature(
     )
     if not hits:
         return f"{text}."
-    return f"{text}, beyond it in {hits} of {rules.of} windows{'' if now else ', but not now'}."
+    not_now = "" if beyond_now else ", but not now"
+    return f"{text}, beyond it in {hits} of {rules.of} windows{not_now}."
 
 
-def of_wobble(rules: DriftRules, reference: PreparedReference) -> str:
-    """Which wobble was allowed for, and where it comes from."""
-    learnt = reference.wobble
-    if learnt is None or not rules.learn_wobble:
-        return f"{rules.wobble}, assumed"
-    return f"{rules.wobble}, learnt from {learnt.days} days of {learnt.features} features"
+def cusum_reason(reading: CusumReading) -> str:
+    """Sentence about a CUSUM that exceeds its limit.
 
-
-def of_slow(slow: Slow) -> str:
-    """What the slow lane saw.
-
-    >>> from streaming.drift.thresholds.cusum import Sums
-    >>> of_slow(Slow(Sums(0.0, 0.8, 0.0, 16), limit=0.7, kappa=0.125))
-    'Its location has been away by +0.17 sd on average over 16 windows (sum 0.80, limit 0.70).'
+    >>> from streaming.drift.thresholds.cusum import CusumState
+    >>> cusum_reason(CusumReading(CusumState(0.0, 0.8, 0.0, 16), limit=0.7, allowance=0.125))
+    'Its location has differed by +0.17 sd on average over 16 windows (CUSUM 0.80, limit 0.70).'
     """
-    sums = slow.sums
+    state = reading.state
     return (
-        f"Its {slow.test} has been away by {slow.effect:+.2f} sd on average "
-        f"over {sums.windows:.0f} windows "
-        f"(sum {max(sums.up, sums.down):.2f}, limit {slow.limit:.2f})."
+        f"Its {reading.test} has differed by {reading.effect:+.2f} sd on average "
+        f"over {state.windows:.0f} windows "
+        f"(CUSUM {max(state.up, state.down):.2f}, limit {reading.limit:.2f})."
     )
 
 
-def too_few_rows(now: int, before: int, rules: DriftRules) -> str:
-    """Which side is short of rows."""
-    side, rows = ("window", now) if now < rules.min_rows else ("reference", before)
+def day_variation(rules: DriftRules, reference: PreparedReference) -> str:
+    """The day-to-day variation that the limits allow for, and its origin."""
+    estimate = reference.day_variance
+    if estimate is None or not rules.learn_day_variance:
+        return f"{rules.day_sd}, assumed"
+    return f"{rules.day_sd}, learnt from {estimate.days} days of {estimate.features} features"
+
+
+def too_few_rows(window_rows: int, reference_rows: int, rules: DriftRules) -> str:
+    """Phrase that names the side with too few rows."""
+    side, rows = (
+        ("window", window_rows) if window_rows < rules.min_rows else ("reference", reference_rows)
+    )
     return f"the {side} has {rows:,} rows, {rules.min_rows:,} are needed"
 
 
-def too_few_values(now: FeatureSummary, reference: PreparedFeature, rules: DriftRules) -> str:
-    """Which side is short of values that are neither missing nor non-finite; or nothing."""
-    counted = now.rows - now.missing - now.non_finite
+def too_few_values(window: FeatureSummary, reference: PreparedFeature, rules: DriftRules) -> str:
+    """Phrase that names the side with too few usable values; empty when both have enough.
+
+    Usable values are neither missing nor non-finite.
+    """
+    counted = window.rows - window.missing - window.non_finite
     if counted >= rules.min_rows and reference.counted >= rules.min_rows:
         return ""
     side, rows = (
@@ -86,44 +103,37 @@ def too_few_values(now: FeatureSummary, reference: PreparedFeature, rules: Drift
     return f"the {side} holds {rows:,} values of it, {rules.min_rows:,} are needed"
 
 
-def differs_in_kind(now: FeatureSummary, reference: PreparedFeature) -> bool:
-    """Whether the two sides do not share buckets."""
-    if reference.numbers is not None:
-        return now.grid is None or now.grid.pivot != reference.numbers.pivot
-    return reference.categories is not None and now.categories is None
-
-
-def of_window(outcome: DriftOutcome, features: Sequence[FeatureVerdict]) -> str:
-    """One sentence about the window, naming the features that matter most."""
-    judged = [one for one in features if one.outcome != "inconclusive"]
+def window_reason(outcome: DriftOutcome, features: Sequence[FeatureVerdict]) -> str:
+    """Sentence about a window, with the features that matter most."""
+    judged = [feature for feature in features if feature.outcome != "inconclusive"]
     if not judged:
         why = features[0].reason if features else "The contract judges no feature."
         return f"No feature could be judged; {why[0].lower()}{why[1:]}"
     if outcome == "stable":
-        widest = max(judged, key=lambda one: one.effect)
+        largest = max(judged, key=lambda feature: feature.effect)
         left_out = len(features) - len(judged)
-        rest = f"; {left_out} could not be judged" if left_out else ""
+        not_judged = f"; {left_out} could not be judged" if left_out else ""
         return (
-            f"All {len(judged)} judged features are within their limits; most moved: "
-            f"{_name(widest)}{rest}."
+            f"All {len(judged)} judged features are within their limits; largest change: "
+            f"{_name_with_reason(largest)}{not_judged}."
         )
     worst = sorted(
-        (one for one in judged if one.outcome == outcome),
-        key=lambda one: (-one.effect, one.feature),
+        (feature for feature in judged if feature.outcome == outcome),
+        key=lambda feature: (-feature.effect, feature.feature),
     )
-    named = ", ".join(_name(one) for one in worst[:_NAMED])
-    more = f" and {len(worst) - _NAMED} more" if len(worst) > _NAMED else ""
+    named = ", ".join(_name_with_reason(feature) for feature in worst[:_MAX_NAMED])
+    more = f" and {len(worst) - _MAX_NAMED} more" if len(worst) > _MAX_NAMED else ""
     return f"{outcome.capitalize()}: {named}{more}."
 
 
-def _name(one: FeatureVerdict) -> str:
-    """A feature's name with the inside of its own sentence."""
-    detail = one.reason.removeprefix("Its ").rstrip(".")
-    return f"{one.feature} ({detail.replace(' (', ', ').replace(')', '')})"
+def _name_with_reason(feature: FeatureVerdict) -> str:
+    """A feature's name with the inner part of its own sentence."""
+    detail = feature.reason.removeprefix("Its ").rstrip(".")
+    return f"{feature.feature} ({detail.replace(' (', ', ').replace(')', '')})"
 
 
-def unusable(window: WindowSummary, rules: DriftRules) -> str:
-    """Why nothing can be said about a window as a whole; empty when something can."""
+def unusable_window(window: WindowSummary, rules: DriftRules) -> str:
+    """Sentence why a window cannot be judged as a whole; empty when it can."""
     total = window.accepted + window.dead_letters
     if window.dead_letters > rules.max_dead_letters * total:
         return (

@@ -1,4 +1,4 @@
-"""A reference made ready once, so that judging a window is a few dot products."""
+"""A reference with everything precomputed, so that judging a window takes a few dot products."""
 
 from __future__ import annotations
 
@@ -6,65 +6,71 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 
 from streaming.contracts.model import FeatureSpec, ModelContract
-from streaming.contracts.records import FeatureSummary, ReferenceSummary, Wobble
-from streaming.drift.correlation.statistic import PreparedTogether, prepare_together
+from streaming.contracts.records import DayVariance, FeatureSummary, ReferenceSummary
+from streaming.drift.correlation.statistic import PreparedCorrelation, prepare_correlation
 from streaming.drift.display.histogram import (
-    CategoryCells,
-    NumberCells,
-    category_cells,
-    number_cells,
+    CategoricalBins,
+    NumericBins,
+    categorical_bins,
+    numeric_bins,
 )
 from streaming.drift.settings import SHARES_WEIGHT, WEIGHTS_OF_CATEGORIES, WEIGHTS_OF_NUMBERS
-from streaming.drift.statistics.categorical import CategoryShares, prepare_categories
+from streaming.drift.statistics.categorical import ReferenceCategories, prepare_categorical
 from streaming.drift.statistics.rank_scores import (
     DISPERSION,
     LOCATION,
     SHAPE,
-    NumberScores,
-    prepare_scores,
+    NumericScores,
+    prepare_numeric,
 )
-from streaming.drift.statistics.statistic import Evidence
-from streaming.drift.thresholds.dependence import Overlap
-from streaming.drift.thresholds.min_p import OVERLAPPING
+from streaming.drift.statistics.statistic import TestStatistic
+from streaming.drift.thresholds.dependence import TestDependence
+from streaming.drift.thresholds.min_p import DEPENDENT_TESTS
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class PreparedFeature:
-    """One feature of the reference: its shares and scores, and how its budget is split."""
+    """One feature of the reference: its shares and scores, and how its budget is divided."""
 
     name: str
     rows: int
     missing: int
     non_finite: int
-    numbers: NumberScores | None
-    categories: CategoryShares | None
+    numbers: NumericScores | None
+    categories: ReferenceCategories | None
     weights: Mapping[str, float]
-    """By test; they add up to 1."""
-    overlaps: Overlap
-    cells: NumberCells | CategoryCells | None = None
-    """For people's eyes."""
+    """Part of the feature's budget for each test; the parts add up to 1."""
+    dependence: TestDependence
+    bins: NumericBins | CategoricalBins | None = None
+    """The bins of the displayed histogram."""
     extra_variance: float = 0.0
-    """Persistent error of this yardstick beyond 1/m and the wobble, as a variance in sd units: what
-    a shrunk slot of a season adds. It acts as 1/m does."""
+    """Variance, in squared standard deviations, of the reference's error beyond 1/m and the
+    between-day variance. A shrunk slot of a season adds it; it acts as 1/m does."""
 
-    def overlap(self, tests: Iterable[Evidence]) -> float:
-        """Union over sum of these tests' false alarms.
+    def union_ratio(self, tests: Iterable[TestStatistic]) -> float:
+        """Union over sum of the sizes of these tests.
 
-        Where shape strays along place and spread only, its hits come to be hits of location and
-        dispersion, which it then adds nothing to: so far in the proportion r / (1 + r) of that
-        stray to everything else, which is within 2 % of what draws say.
+        Where the shape varies between days along location and dispersion only, its exceedances
+        become exceedances of those two tests and add nothing to them. With the ratio r of that
+        between-day variation to all other errors, the part r / (1 + r) of them does. This is
+        within 2 % of what draws give.
         """
-        by_name = {test.name: test for test in tests if test.name in OVERLAPPING}
-        found, shape = self.overlaps.among(frozenset(by_name)), by_name.pop("shape", None)
+        by_name = {test.name: test for test in tests if test.name in DEPENDENT_TESTS}
+        ratio = self.dependence.union_ratio(frozenset(by_name))
+        shape = by_name.pop("shape", None)
         if shape is None or not {"location", "dispersion"} <= by_name.keys():
-            return found
-        stray = 1.0 - shape.weights[0] / shape.weights[-1]
-        rest = sum(self.weights[name] for name in by_name)
-        contained = self.overlaps.among(frozenset(by_name)) * rest / (rest + self.weights["shape"])
-        return found + stray * min(0.0, contained - found)
+            return ratio
+        persistent_part = 1.0 - shape.weights[0] / shape.weights[-1]
+        other_weights = sum(self.weights[name] for name in by_name)
+        without_shape = (
+            self.dependence.union_ratio(frozenset(by_name))
+            * other_weights
+            / (other_weights + self.weights["shape"])
+        )
+        return ratio + persistent_part * min(0.0, without_shape - ratio)
 
-    def worth(self, m: int) -> float:
-        """The part of `m` rows that this yardstick's extra error leaves."""
+    def effective_sample_fraction(self, m: int) -> float:
+        """The part of `m` rows that the extra variance leaves as independent information."""
         return 1.0 / (1.0 + m * self.extra_variance)
 
     @property
@@ -80,14 +86,14 @@ class PreparedReference:
     version: int
     features: Mapping[str, PreparedFeature]
     season: str = ""
-    """The slot it is for, in words."""
-    wobble: Wobble | None = None
-    """Learnt from the days before the reference."""
-    together: PreparedTogether | None = None
-    """How features move together; None where no rows were sampled, and for a slot."""
+    """Name of the seasonal slot; empty for the reference of all hours."""
+    day_variance: DayVariance | None = None
+    """Day variance estimated from the days before the reference."""
+    correlation: PreparedCorrelation | None = None
+    """Correlations between the features. None where no rows were sampled, and for a slot."""
 
     def in_season(self, name: str) -> PreparedReference:
-        """The same, said to be for a slot."""
+        """A copy with the name of a seasonal slot."""
         return replace(self, season=name)
 
 
@@ -96,9 +102,14 @@ def prepare_reference(
     contract: ModelContract,
     extra_variance: Mapping[str, float] | None = None,
 ) -> PreparedReference:
-    """Compute what only depends on the reference; for the features that are judged.
+    """Compute what depends on the reference only, for the features that are judged.
 
-    `extra_variance` is by feature, see `PreparedFeature`.
+    Parameters
+    ----------
+    reference, contract:
+        The reference of a version, and the contract of its model.
+    extra_variance:
+        By feature, see `PreparedFeature`.
     """
     extra = extra_variance or {}
     specs = {spec.name: spec for spec in contract.features if spec.judged}
@@ -109,38 +120,20 @@ def prepare_reference(
             for summary in reference.features
             if summary.name in specs
         },
-        wobble=reference.wobble,
-        together=prepare_together(reference.sample, contract.features),
+        day_variance=reference.day_variance,
+        correlation=prepare_correlation(reference.sample, contract.features),
     )
 
 
-def _prepare(summary: FeatureSummary, spec: FeatureSpec, extra: float) -> PreparedFeature:
-    numbers = prepare_scores(summary.grid) if summary.grid else None
-    categories = prepare_categories(summary.categories) if summary.categories else None
-    cells: NumberCells | CategoryCells | None = None
-    weights: dict[str, float] = {}
-    shares = ["missing"] + (["non_finite"] if spec.kind == "number" else [])
-    rest = 1.0
+def _prepare(summary: FeatureSummary, spec: FeatureSpec, extra_variance: float) -> PreparedFeature:
+    numbers = prepare_numeric(summary.grid) if summary.grid else None
+    categories = prepare_categorical(summary.categories) if summary.categories else None
+    bins: NumericBins | CategoricalBins | None = None
     if numbers is not None:
-        cells = number_cells(numbers, 1.0 / (1.0 + numbers.m * extra))
-        shares += ["range", "unseen"]
-        shares += ["zero"] if numbers.pivot == 0.0 else []
-        shares += ["value"] if len(numbers.heavy) else []
-        there = {
-            "location": numbers.usable[LOCATION],
-            "dispersion": numbers.usable[DISPERSION],
-            "shape": any(numbers.usable[SHAPE]),
-        }
-        weights = {name: part for name, part in WEIGHTS_OF_NUMBERS.items() if there[name]}
-        rest = SHARES_WEIGHT
+        bins = numeric_bins(numbers, 1.0 / (1.0 + numbers.m * extra_variance))
     elif categories is not None:
-        cells = category_cells(categories, 1.0 / (1.0 + categories.m * extra))
-        shares += ["unseen"]
-        weights = dict(WEIGHTS_OF_CATEGORIES)
-        rest = 1.0 - sum(weights.values())
-    weights |= {name: rest / len(shares) for name in shares}
-    total = sum(weights.values())
-    weights = {name: part / total for name, part in weights.items()}
+        bins = categorical_bins(categories, 1.0 / (1.0 + categories.m * extra_variance))
+    weights = _weights(spec, numbers, categories)
     return PreparedFeature(
         name=summary.name,
         rows=summary.rows,
@@ -149,7 +142,34 @@ def _prepare(summary: FeatureSummary, spec: FeatureSpec, extra: float) -> Prepar
         numbers=numbers,
         categories=categories,
         weights=weights,
-        overlaps=Overlap(numbers or categories, weights),
-        cells=cells,
-        extra_variance=extra,
+        dependence=TestDependence(numbers or categories, weights),
+        bins=bins,
+        extra_variance=extra_variance,
     )
+
+
+def _weights(
+    spec: FeatureSpec, numbers: NumericScores | None, categories: ReferenceCategories | None
+) -> dict[str, float]:
+    """The part of a feature's budget for each test that the reference makes possible."""
+    weights: dict[str, float] = {}
+    share_tests = ["missing"] + (["non_finite"] if spec.kind == "number" else [])
+    shares_weight = 1.0
+    if numbers is not None:
+        share_tests += ["range", "unseen"]
+        share_tests += ["zero"] if numbers.pivot == 0.0 else []
+        share_tests += ["value"] if len(numbers.heavy) else []
+        usable = {
+            "location": numbers.usable[LOCATION],
+            "dispersion": numbers.usable[DISPERSION],
+            "shape": any(numbers.usable[SHAPE]),
+        }
+        weights = {name: weight for name, weight in WEIGHTS_OF_NUMBERS.items() if usable[name]}
+        shares_weight = SHARES_WEIGHT
+    elif categories is not None:
+        share_tests += ["unseen"]
+        weights = dict(WEIGHTS_OF_CATEGORIES)
+        shares_weight = 1.0 - sum(weights.values())
+    weights |= {name: shares_weight / len(share_tests) for name in share_tests}
+    total = sum(weights.values())
+    return {name: weight / total for name, weight in weights.items()}

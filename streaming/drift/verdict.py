@@ -1,9 +1,9 @@
-"""The judgement on a window: the worst of its features, or why there is none."""
+"""The verdict on a window: the worst outcome of its features, or why there is none."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 from msgspec.structs import replace as replace_struct
 
@@ -16,18 +16,28 @@ from streaming.contracts.records import (
     ReferenceSummary,
     WindowSummary,
 )
-from streaming.drift import history as memory
 from streaming.drift import messages
-from streaming.drift.budget import Limits
-from streaming.drift.correlation.statistic import TOGETHER
-from streaming.drift.correlation_verdict import judge_together
-from streaming.drift.feature_cusum import FeatureSums
-from streaming.drift.feature_verdict import Before, is_lost, judge_feature
-from streaming.drift.history import DriftHistory, Past
+from streaming.drift.budget import BudgetAllocation
+from streaming.drift.correlation.statistic import CORRELATION
+from streaming.drift.correlation_verdict import judge_correlation
+from streaming.drift.feature_verdict import is_lost, judge_feature
+from streaming.drift.history import (
+    CusumStates,
+    DriftHistory,
+    FeatureHistory,
+    JudgedWindow,
+    Level,
+    earlier_windows,
+    oldest_counted,
+    remember,
+)
 from streaming.drift.prepared_reference import PreparedReference, prepare_reference
 from streaming.drift.settings import DriftRules
+from streaming.drift.thresholds.cusum import CusumState
 
 HOUR = 3600.0
+_MIN_SECONDS = 1e-3
+"""Windows count as at least this long."""
 
 
 def judge_drift(
@@ -38,128 +48,153 @@ def judge_drift(
     rules: DriftRules,
     contract: ModelContract,
 ) -> tuple[DriftVerdict, DriftHistory]:
-    """The verdict on `window`, and the history to pass with the next one.
+    """Judge a window; returns the verdict and the history to pass with the next window.
 
     The same arguments give the same record, so a replay repeats its id. A window that cannot be
-    judged is `inconclusive`, never `stable`, and leaves the history as it was.
+    judged is `inconclusive`, never `stable`, and leaves the history unchanged.
 
     Parameters
     ----------
     window:
-        What the window held.
+        Summary of the window.
     reference:
-        The yardstick, best prepared once with `prepare_reference`; None when there is none yet.
+        The reference to compare with, best prepared once with `prepare_reference`; None when there
+        is none yet.
     reference_id:
-        `record_id` of the promotion that brought the reference; the history starts afresh when
-        it changes.
+        `record_id` of the promotion that brought the reference. When it changes, the history starts
+        afresh.
     history:
         From the previous window of this model; `DriftHistory()` at the beginning.
     rules, contract:
-        Of this model.
+        Drift rules and contract of this model.
     """
-    past = history.for_reference(reference_id)
+    history = history.for_reference(reference_id)
     if isinstance(reference, ReferenceSummary):
         reference = prepare_reference(reference, contract)
-    judged = tuple(spec for spec in contract.features if spec.judged)
-    problem = messages.unusable(window, rules)
+    problem = messages.unusable_window(window, rules)
     if reference is None:
         problem = "There is no reference yet; the first promotion brings it."
     if problem or reference is None:
-        return _verdict(window, reference, reference_id, "inconclusive", problem, ()), past
-    allowed = rules.with_wobble(reference.wobble)
-    features, after = _judge_features(window, reference, past, allowed, judged)
+        return _verdict(window, reference, reference_id, "inconclusive", problem, ()), history
+    effective_rules = rules.with_day_variance(reference.day_variance)
+    specs = tuple(spec for spec in contract.features if spec.judged)
+    features, next_history = _judge_features(window, reference, history, effective_rules, specs)
     outcome = _worst(features)
-    singles = [one for one in features if one.feature != TOGETHER]
-    if _worst(singles) == "inconclusive":
-        outcome = "inconclusive"  # that features move together as before says nothing of each
-    reason = messages.of_window(outcome, singles if outcome == "stable" else features)
-    broken = _broken(window, reference, rules)
-    if broken and outcome == "stable":
+    # unchanged correlations carry no information about any single feature
+    without_correlation = [feature for feature in features if feature.feature != CORRELATION]
+    if _worst(without_correlation) == "inconclusive":
         outcome = "inconclusive"
-        reason = f"{', '.join(broken)} went missing against the schema; see the anomalies."
+    reason = messages.window_reason(
+        outcome, without_correlation if outcome == "stable" else features
+    )
+    lost = _lost_features(window, reference, rules)
+    if lost and outcome == "stable":
+        outcome = "inconclusive"
+        reason = f"{', '.join(lost)} went missing against the schema; see the anomalies."
     verdict = _verdict(window, reference, reference_id, outcome, reason, features)
-    return replace_struct(verdict, wobble=messages.of_wobble(allowed, reference)), after
+    day_variation = messages.day_variation(effective_rules, reference)
+    return replace_struct(verdict, day_variation=day_variation), next_history
 
 
-@dataclass(frozen=True, slots=True)
-class _Place:
-    """Where a window lies in time."""
+@dataclass(slots=True, kw_only=True)
+class _HistoryUpdate:
+    """Reads a feature's earlier windows and collects the history after the present window."""
 
+    previous: DriftHistory
     start: float
-    seconds: float
+    oldest: float
+    of: int
+    levels: dict[str, tuple[JudgedWindow, ...]] = field(default_factory=dict)
+    cusum: dict[str, tuple[CusumState, ...]] = field(default_factory=dict)
+    missing_cusum: dict[str, CusumState] = field(default_factory=dict)
+
+    def earlier(self, name: str) -> tuple[JudgedWindow, ...]:
+        windows = self.previous.features.get(name, ())
+        return earlier_windows(windows, window_start=self.start, oldest=self.oldest, of=self.of)
+
+    def feature(self, name: str) -> FeatureHistory:
+        return FeatureHistory(
+            earlier=self.earlier(name),
+            cusum=CusumStates(
+                self.previous.cusum.get(name, ()), self.previous.missing_cusum.get(name)
+            ),
+            window_start=self.start,
+            oldest=self.oldest,
+        )
+
+    def add(self, name: str, level: Level | None, cusum: CusumStates | None = None) -> None:
+        if level is not None:
+            new = JudgedWindow(self.start, int(level))
+            self.levels[name] = remember(self.previous.features.get(name, ()), new, of=self.of)
+        if cusum is not None and cusum.location:
+            self.cusum[name] = cusum.location
+        if cusum is not None and cusum.missing:
+            self.missing_cusum[name] = cusum.missing
+
+    def result(self) -> DriftHistory:
+        return DriftHistory(
+            reference_id=self.previous.reference_id,
+            features={**self.previous.features, **self.levels},
+            cusum={**self.previous.cusum, **self.cusum},
+            missing_cusum={**self.previous.missing_cusum, **self.missing_cusum},
+        )
 
 
 def _judge_features(
     window: WindowSummary,
     reference: PreparedReference,
-    past: DriftHistory,
+    history: DriftHistory,
     rules: DriftRules,
-    judged: Sequence[FeatureSpec],
+    specs: Sequence[FeatureSpec],
 ) -> tuple[tuple[FeatureVerdict, ...], DriftHistory]:
-    place = _Place(window.window_start, max(1e-3, window.window_end - window.window_start))
+    start = window.window_start
+    seconds = max(_MIN_SECONDS, window.window_end - start)
     if reference.season:
-        # an hour has an offset of its own, so it lasts for an hour only
-        rules = replace(rules, wobble_seconds=min(rules.wobble_seconds, HOUR))
-    members = len(judged) + (reference.together is not None)
-    limits = Limits.of(rules, features=members, window_seconds=place.seconds)
-    oldest = memory.oldest(window_start=place.start, window_seconds=place.seconds, of=rules.of)
+        # an hour has an offset of its own, so it persists for an hour only
+        rules = replace(rules, offset_seconds=min(rules.offset_seconds, HOUR))
+    tested = len(specs) + (reference.correlation is not None)
+    budget = BudgetAllocation.of(rules, features=tested, window_seconds=seconds)
+    oldest = oldest_counted(window_start=start, window_seconds=seconds, of=rules.of)
+    update = _HistoryUpdate(previous=history, start=start, oldest=oldest, of=rules.of)
     summaries = {summary.name: summary for summary in window.features}
-    complaints = {anomaly.feature for anomaly in window.anomalies}
+    with_anomaly = {anomaly.feature for anomaly in window.anomalies}
     verdicts = []
-    after, sums, missing = dict(past.features), dict(past.sums), dict(past.missing)
-    for spec in judged:
-        own = past.features.get(spec.name, ())
-        verdict, level, summed = judge_feature(
+    for spec in specs:
+        judgement = judge_feature(
             spec.name,
             summaries.get(spec.name),
             reference.features.get(spec.name),
-            Before(
-                past=memory.before(own, window_start=place.start, oldest=oldest, of=rules.of),
-                sums=FeatureSums(past.sums.get(spec.name, ()), past.missing.get(spec.name)),
-                window_start=place.start,
-                oldest=oldest,
-            ),
-            limits,
-            schema_complains=spec.name in complaints,
+            update.feature(spec.name),
+            budget,
+            schema_anomaly=spec.name in with_anomaly,
+        )
+        verdicts.append(judgement.verdict)
+        update.add(spec.name, judgement.level, judgement.cusum)
+    if reference.correlation is not None:
+        verdict, level = judge_correlation(
+            window, reference.correlation, update.earlier(CORRELATION), rules, budget.sustained
         )
         verdicts.append(verdict)
-        if level is not None:
-            after[spec.name] = memory.remember(own, Past(place.start, int(level)), of=rules.of)
-        if summed.location:
-            sums[spec.name] = summed.location
-        if summed.missing:
-            missing[spec.name] = summed.missing
-    if reference.together is not None:
-        own = past.features.get(TOGETHER, ())
-        counted = memory.before(own, window_start=place.start, oldest=oldest, of=rules.of)
-        verdict, level = judge_together(
-            window, reference.together, counted, rules, limits.sustained
-        )
-        verdicts.append(verdict)
-        if level is not None:
-            after[TOGETHER] = memory.remember(own, Past(place.start, int(level)), of=rules.of)
-    remembered = DriftHistory(
-        reference_id=past.reference_id, features=after, sums=sums, missing=missing
-    )
-    return tuple(verdicts), remembered
+        update.add(CORRELATION, level)
+    return tuple(verdicts), update.result()
 
 
-def _broken(
+def _lost_features(
     window: WindowSummary, reference: PreparedReference, rules: DriftRules
 ) -> tuple[str, ...]:
-    """Judged features that most rows lost, against the schema."""
-    complaints = {anomaly.feature for anomaly in window.anomalies}
+    """Judged features with a schema anomaly that are now missing in most rows."""
+    with_anomaly = {anomaly.feature for anomaly in window.anomalies}
     return tuple(
         summary.name
         for summary in window.features
-        if summary.name in complaints
+        if summary.name in with_anomaly
         and summary.name in reference.features
         and is_lost(summary, reference.features[summary.name], rules)
     )
 
 
 def _worst(features: Sequence[FeatureVerdict]) -> DriftOutcome:
-    outcomes = {one.outcome for one in features}
+    outcomes = {feature.outcome for feature in features}
     for outcome in ("drifted", "suspected", "stable"):
         if outcome in outcomes:
             return outcome
@@ -174,7 +209,7 @@ def _verdict(
     reason: str,
     features: tuple[FeatureVerdict, ...],
 ) -> DriftVerdict:
-    together = reference.together if reference else None
+    correlation = reference.correlation if reference else None
     return DriftVerdict(
         record_id=record_id(
             "drift-verdict", window.model, window.window_start, window.window_end, reference_id
@@ -197,6 +232,6 @@ def _verdict(
         late=window.late,
         offsets_read=window.offsets_read,
         season=reference.season if reference else "",
-        correlation=round(together.mean_correlation, 4) if together else 0.0,
-        effective_features=round(together.effective_features, 2) if together else 0.0,
+        correlation=round(correlation.mean_correlation, 4) if correlation else 0.0,
+        effective_features=round(correlation.effective_features, 2) if correlation else 0.0,
     )

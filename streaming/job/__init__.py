@@ -1,1 +1,4 @@
-"""The Beam job: the only package that imports Beam, besides the worker pool."""
+"""The stream job on Beam: events in, verdicts out.
+
+Besides the worker pool this is the only package that imports Beam.
+"""

@@ -1,4 +1,4 @@
-"""The stream job's graph: events in, verdicts out."""
+"""The stream job's Beam pipeline: events in, verdicts out."""
 
 from __future__ import annotations
 
@@ -17,62 +17,67 @@ from streaming.contracts.topics import (
     WINDOW_STATISTICS,
     Topic,
 )
-from streaming.job.close_windows import SCHEMAS, STRAYS, SUMMARIES, CloseAndJudge, OnlyOf
-from streaming.job.late_events import FindStrays
-from streaming.job.polling import Ask, ticks
+from streaming.job.close_windows import LATE_RANGES, SCHEMAS, SUMMARIES, CloseAndJudge
+from streaming.job.late_events import EmitLateEvents
+from streaming.job.polling import TriggerReads, poll_impulse
 from streaming.job.read_events import DEAD, LATE, ReadEvents
-from streaming.job.read_records import ReadValues, place_key
+from streaming.job.read_records import KeepRecords, ReadRecords, partition_key
 from streaming.job.settings import JobSettings
 from streaming.job.write_records import WriteRecords
+
+_CONTROL_POLL_SECONDS = 1.0
+"""Control topics are read at most this often."""
 
 
 def build(pipeline: Any, settings: JobSettings) -> None:
     """Add the job to `pipeline`.
 
-    Names are part of a savepoint: a renamed step forgets its state.
+    Step names are part of a savepoint: a renamed step loses its state.
     """
-    clock = pipeline | "ticks" >> ticks(settings.tick_seconds)
-    read = _read_events(clock, settings)
-    promotions = _quiet(clock, PROMOTIONS, Promotion, settings, "of these models")
-    versions = _quiet(clock, SCHEMA_VERSIONS, SchemaVersion, settings, "schemas of these")
-    judge = beam.ParDo(CloseAndJudge(settings))
-    judged = (
-        (read["arrivals"], promotions, versions)
-        | "meet" >> beam.Flatten()
-        | "judge" >> judge.with_outputs(SUMMARIES, SCHEMAS, STRAYS, main="verdicts")
+    impulse = pipeline | "poll impulse" >> poll_impulse(settings.poll_interval_seconds)
+    read = _read_events(impulse, settings)
+    promotions = _read_control_topic(impulse, PROMOTIONS, Promotion, settings)
+    versions = _read_control_topic(impulse, SCHEMA_VERSIONS, SchemaVersion, settings)
+    close = beam.ParDo(CloseAndJudge(settings))
+    closed = (
+        (read["updates"], promotions, versions)
+        | "merge" >> beam.Flatten()
+        | "close and judge" >> close.with_outputs(SUMMARIES, SCHEMAS, LATE_RANGES, main="verdicts")
     )
-    _write(judged[SUMMARIES], WINDOW_STATISTICS, settings)
-    _write(judged["verdicts"], DRIFT_VERDICTS, settings)
-    _write(judged[SCHEMAS], SCHEMA_VERDICTS, settings)
+    _write(closed[SUMMARIES], WINDOW_STATISTICS, settings)
+    _write(closed["verdicts"], DRIFT_VERDICTS, settings)
+    _write(closed[SCHEMAS], SCHEMA_VERDICTS, settings)
     _write(read[DEAD], DEAD_LETTERS, settings)
     _write(read[LATE], LATE_EVENTS, settings)
-    strays = judged[STRAYS] | "find strays" >> beam.ParDo(FindStrays(settings))
-    _write(strays, LATE_EVENTS, settings, "strays")
+    late = closed[LATE_RANGES] | "emit late events" >> beam.ParDo(EmitLateEvents(settings))
+    _write(late, LATE_EVENTS, settings, name="late events of closed windows")
 
 
-def _read_events(clock: Any, settings: JobSettings) -> Any:
-    shards = beam.ParDo(Ask(range(settings.shards))).with_output_types(tuple[int, int])
+def _read_events(impulse: Any, settings: JobSettings) -> Any:
+    triggers = beam.ParDo(TriggerReads(range(settings.shards)))
     return (
-        clock
-        | "shards" >> shards
-        | "read events"
-        >> beam.ParDo(ReadEvents(settings)).with_outputs(DEAD, LATE, main="arrivals")
+        impulse
+        | "trigger shards" >> triggers.with_output_types(tuple[int, int])
+        | "read events" >> beam.ParDo(ReadEvents(settings)).with_outputs(DEAD, LATE, main="updates")
     )
 
 
-def _quiet(clock: Any, topic: Topic, kind: type[Record], settings: JobSettings, keep: str) -> Any:
-    """The records of a topic that rarely says something; `keep` names the step that picks them."""
-    places = [place_key(topic.name, partition) for partition in range(topic.partitions)]
-    models = frozenset(one.contract.model for one in settings.models)
+def _read_control_topic(
+    impulse: Any, topic: Topic, record_type: type[Record], settings: JobSettings
+) -> Any:
+    """The records of a topic with little traffic, for the models of the job."""
+    keys = [partition_key(topic.name, partition) for partition in range(topic.partitions)]
+    triggers = beam.ParDo(TriggerReads(keys, _CONTROL_POLL_SECONDS))
+    models = frozenset(model.contract.model for model in settings.models)
     name = topic.name.replace("-", " ")
     return (
-        clock
-        | f"{name} topic" >> beam.ParDo(Ask(places, 1.0)).with_output_types(tuple[str, int])
-        | f"read {name}" >> beam.ParDo(ReadValues(settings.bootstrap))
-        | keep >> beam.ParDo(OnlyOf(kind, models))
+        impulse
+        | f"trigger {name}" >> triggers.with_output_types(tuple[str, int])
+        | f"read {name}" >> beam.ParDo(ReadRecords(settings.bootstrap))
+        | f"keep {name}" >> beam.ParDo(KeepRecords(record_type, models))
     )
 
 
-def _write(records: Any, topic: Topic, settings: JobSettings, name: str = "") -> None:
+def _write(records: Any, topic: Topic, settings: JobSettings, *, name: str = "") -> None:
     sink = WriteRecords(settings.bootstrap, topic.name)
     _ = records | f"write {name or topic.name}" >> beam.ParDo(sink)

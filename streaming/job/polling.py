@@ -1,9 +1,10 @@
-"""What makes the job read: ticks of Flink's clock, and who heeds them.
+"""Polling schedule of the readers: a periodic Flink impulse triggers reads, and each reader decides
+whether one is due.
 
-A source that is a splittable DoFn would put its rest off, again and again; Beam's Flink runner
-registers a state of its own for each such rest and never gives it back (Beam issue 27648: 2 kB of
-every checkpoint each, and heap until the TaskManager dies), and it keeps only whole seconds of a
-pause. A reader that is told when to read keeps one small state for ever.
+The source is not a splittable DoFn, because that would defer its remainder again and again. Beam's
+Flink runner registers a state for each deferral and never releases it (Beam issue 27648: 2 kB of
+every checkpoint each, and heap until the TaskManager dies), and it rounds a pause to whole seconds.
+A reader that is triggered keeps one small state for ever.
 """
 
 from __future__ import annotations
@@ -16,67 +17,69 @@ from typing import Any
 import apache_beam as beam
 from apache_beam.io.flink.flink_streaming_impulse_source import FlinkStreamingImpulseSource
 
-Asked = tuple[Any, int]
-"""Whom a tick asks to read, and when it did, milliseconds since 1970."""
+ReadTrigger = tuple[Any, int]
+"""Key of the reader, and time of the trigger in milliseconds since 1970."""
 
 
-def ticks(every_seconds: float) -> FlinkStreamingImpulseSource:
-    """An endless source of empty elements, one after each such time from each worker."""
-    return FlinkStreamingImpulseSource().set_interval_ms(round(every_seconds * 1000))
+def poll_impulse(interval_seconds: float) -> FlinkStreamingImpulseSource:
+    """An endless source of empty elements, one per interval from each worker."""
+    return FlinkStreamingImpulseSource().set_interval_ms(round(interval_seconds * 1000))
 
 
 @beam.typehints.with_input_types(bytes)
-class Ask(beam.DoFn):  # type: ignore[misc]
-    """Asks each of some readers at a tick, but not sooner than `every_seconds` after the last."""
+class TriggerReads(beam.DoFn):  # type: ignore[misc]
+    """Emits a trigger for each reader at an impulse, but at most one per `min_seconds`."""
 
-    def __init__(self, readers: Sequence[Hashable], every_seconds: float = 0.0) -> None:
+    def __init__(self, readers: Sequence[Hashable], min_seconds: float = 0.0) -> None:
         self.readers = tuple(readers)
-        self.every_seconds = every_seconds
+        self.min_seconds = min_seconds
 
     def setup(self) -> None:
-        self.asked = -1e9
+        self.triggered = -1e9
 
-    def process(self, tick: bytes) -> Iterator[Asked]:
-        if time.monotonic() - self.asked >= self.every_seconds:
-            self.asked = time.monotonic()
+    def process(self, impulse: bytes) -> Iterator[ReadTrigger]:
+        if time.monotonic() - self.triggered >= self.min_seconds:
+            self.triggered = time.monotonic()
             now = round(time.time() * 1000)
-            yield from ((one, now) for one in self.readers)
+            yield from ((reader, now) for reader in self.readers)
 
 
 @dataclass(slots=True)
-class Rests:
-    """Which ticks a reader heeds.
+class PollSchedule:
+    """Decides which triggers start a reading step.
 
-    Ticks queue up while a step lasts. Those are dropped, but the newest, which starts the next
-    step at once where there is more to read. Where there is not, a reader rests.
+    Triggers queue up while a step runs. All but the newest are dropped; the newest starts the next
+    step at once if there is more to read. Otherwise the reader pauses.
 
     Parameters
     ----------
-    tick_seconds, rest_seconds:
-        Between two ticks; between a step that found no more and the next one.
+    interval_seconds:
+        Time between two impulses.
+    pause_seconds:
+        Time from a step that found nothing more to read until the next step.
 
     Examples
     --------
-    >>> rests = Rests(tick_seconds=0.5, rest_seconds=1.0)
-    >>> rests.due("a", 10_000)
+    >>> schedule = PollSchedule(interval_seconds=0.5, pause_seconds=1.0)
+    >>> schedule.due("a", 10_000)
     True
-    >>> rests.ended("a", 12_000, more=True)
-    >>> [rests.due("a", asked) for asked in (10_500, 11_000, 11_500, 12_000)]
+    >>> schedule.step_ended("a", 12_000, more=True)
+    >>> [schedule.due("a", triggered) for triggered in (10_500, 11_000, 11_500, 12_000)]
     [False, False, True, True]
-    >>> rests.ended("a", 12_010, more=False)
-    >>> [rests.due("a", asked) for asked in (12_500, 13_000)]
+    >>> schedule.step_ended("a", 12_010, more=False)
+    >>> [schedule.due("a", triggered) for triggered in (12_500, 13_000)]
     [False, True]
     """
 
-    tick_seconds: float
-    rest_seconds: float
-    _next: dict[Hashable, float] = field(default_factory=dict)
+    interval_seconds: float
+    pause_seconds: float
+    _due_ms: dict[Hashable, float] = field(default_factory=dict)
 
-    def due(self, reader: Hashable, asked_ms: int) -> bool:
-        """Should the reader make a step for a tick of this time?"""
-        return asked_ms >= self._next.get(reader, 0.0)
+    def due(self, reader: Hashable, triggered_ms: int) -> bool:
+        """Whether the reader should make a step for a trigger of this time."""
+        return triggered_ms >= self._due_ms.get(reader, 0.0)
 
-    def ended(self, reader: Hashable, at_ms: int, *, more: bool) -> None:
-        """A step ended."""
-        wait = -self.tick_seconds if more else self.rest_seconds - self.tick_seconds
-        self._next[reader] = at_ms + wait * 1000
+    def step_ended(self, reader: Hashable, at_ms: int, *, more: bool) -> None:
+        """Set when the reader's next step is due."""
+        wait = -self.interval_seconds if more else self.pause_seconds - self.interval_seconds
+        self._due_ms[reader] = at_ms + wait * 1000

@@ -1,10 +1,9 @@
-"""The events of many models, read in shards: fetches of thousands of records, summarised where
-they are read.
+"""Reads the events of many models in shards: fetches of thousands of records, summarised where they
+are read.
 
-A shard is a key, how far its partitions are (`positions`) is its state, and ticks make its steps
-(`ticks`).
-New partitions of a topic join while the job runs. Only partials of windows, a few kilobytes each,
-leave a step, and dead or late records.
+A shard is a Beam key. Its state is how far its partitions have been read (`positions`), and
+triggers start its steps (`polling`). Partitions that are added to a topic join while the job runs.
+A step emits only accumulators of windows, a few kilobytes each, and dead or late records.
 """
 
 from __future__ import annotations
@@ -20,24 +19,23 @@ from apache_beam.transforms.userstate import ReadModifyWriteStateSpec
 
 from streaming.contracts.codec import encode
 from streaming.contracts.errors import ConfigurationError
-from streaming.engines.kafka.shard_reader import ShardReader, belongs, reader
-from streaming.job.polling import Asked, Rests
+from streaming.engines.kafka.shard_reader import ShardReader, belongs, shared_reader
+from streaming.job.polling import PollSchedule, ReadTrigger
 from streaming.job.settings import JobSettings, ModelJob
-from streaming.windowing.assignment import NEVER_MS
-from streaming.windowing.completeness import Arrival, crossed, packed
-from streaming.windowing.event_reader import Fetch, Reading, Step
+from streaming.windowing.assignment import INITIAL_WATERMARK_MS
+from streaming.windowing.completeness import ShardUpdate, encode_update, passed_window_end
+from streaming.windowing.event_reader import EventReader, Fetch, ReadResult
 from streaming.windowing.positions import (
-    Place,
     Position,
     Positions,
     Shard,
+    TopicPartition,
     read_positions,
     write_positions,
 )
 
 _WAIT_SECONDS = 0.02
-"""A step waits this long for records at most: it rests between steps, where that costs no
-worker."""
+"""A step waits for records at most this long. Waiting between steps occupies no worker."""
 
 DEAD = "dead"
 LATE = "late"
@@ -46,24 +44,26 @@ _POSITIONS = beam.DoFn.StateParam(ReadModifyWriteStateSpec("positions", BytesCod
 
 
 @dataclass(slots=True)
-class Taken:
-    """What one step took."""
+class ShardStep:
+    """Progress and results of one step of a shard."""
 
-    before: Mapping[Place, Position]
-    now: dict[Place, Position]
+    before: Mapping[TopicPartition, Position]
+    positions: dict[TopicPartition, Position]
+    """Positions so far; changed by the step."""
     counts: Mapping[str, int]
-    """Partitions of each topic."""
-    steps: dict[str, Step] = field(default_factory=dict)
-    """By topic; the windows and letters of all its partitions."""
-    read: set[Place] = field(default_factory=set)
+    """Number of partitions of each topic."""
+    results: dict[str, ReadResult] = field(default_factory=dict)
+    """Topic -> windows and dead letters of all its partitions."""
+    read: set[TopicPartition] = field(default_factory=set)
+    """Partitions that brought records."""
     more: bool = False
-    """Whether the last fetch was full, so that there is more to read at once."""
+    """Whether the last fetch was full, so that there is more to read."""
 
 
 @beam.typehints.with_input_types(tuple[int, int])
 @beam.typehints.with_output_types(tuple[str, bytes])
 class ReadEvents(beam.DoFn):  # type: ignore[misc]
-    """Shards that are asked to read in; (model, arrival) out, and (model, letter) for dead and late
+    """Triggers for shards in; (model, update) out, and (model, dead letter) for dead and late
     events."""
 
     def __init__(self, settings: JobSettings) -> None:
@@ -71,143 +71,166 @@ class ReadEvents(beam.DoFn):  # type: ignore[misc]
 
     def setup(self) -> None:
         self.models: dict[str, ModelJob] = {
-            one.contract.events_topic: one for one in self.settings.models
+            model.contract.events_topic: model for model in self.settings.models
         }
-        self.reading = {topic: Reading(one.contract) for topic, one in self.models.items()}
-        self.idle_since: dict[Place, float] = {}
-        self.told: dict[tuple[Shard, str], int] = {}
-        self.rests = Rests(self.settings.tick_seconds, self.settings.pause_seconds)
+        self.readers = {topic: EventReader(model.contract) for topic, model in self.models.items()}
+        self.idle_since: dict[TopicPartition, float] = {}
+        self.reported_counts: dict[tuple[Shard, str], int] = {}
+        self.schedule = PollSchedule(
+            self.settings.poll_interval_seconds, self.settings.poll_pause_seconds
+        )
 
-    def process(self, element: Asked, state: Any = _POSITIONS) -> Iterator[Any]:
-        """One step of a shard, unless it rests."""
-        number, asked_ms = element
-        if self.rests.due(number, asked_ms):
-            yield from self._read_on(int(number), state)
+    def process(self, element: ReadTrigger, state: Any = _POSITIONS) -> Iterator[Any]:
+        """One step of a shard, if one is due."""
+        number, triggered_ms = element
+        if self.schedule.due(number, triggered_ms):
+            yield from self._run_step(int(number), state)
 
-    # -------------------------------------------------------------------- parts
+    # -------------------------------------------------------------------- steps
 
-    def _read_on(self, number: int, state: Any) -> Iterator[Any]:
-        positions = self._positions(state.read())
-        shard, before = (number, positions.shards), positions.places()
-        taken = self._step(shard, before)
-        # those of a model that left the job stay where they are, should it come back
-        after = Positions.of({**before, **taken.now}, shards=positions.shards)
+    def _run_step(self, number: int, state: Any) -> Iterator[Any]:
+        positions = restored_positions(state.read(), self.settings.shards)
+        shard, before = (number, positions.shards), positions.by_partition()
+        step = self._read_shard(shard, before)
+        # positions of a model that has left the job are kept, in case it joins again
+        after = Positions.of({**before, **step.positions}, shards=positions.shards)
         if after != positions:
             state.write(write_positions(after))
-        yield from self._outputs(shard, taken)
-        self.rests.ended(number, round(time.time() * 1000), more=taken.more)
+        yield from self._outputs(shard, step)
+        self.schedule.step_ended(number, round(time.time() * 1000), more=step.more)
 
-    def _positions(self, kept: bytes | None) -> Positions:
-        """Where the shard stands; at first it has read nothing and finds its partitions itself."""
-        shards = self.settings.shards
-        positions = read_positions(kept) if kept else Positions(shards=shards)
-        if positions.shards != shards:
-            raise ConfigurationError(
-                f"The savepoint's job reads in {positions.shards} shards, the settings say "
-                f"{shards}: set stream.shards: {positions.shards}, or submit the job afresh."
-            )
-        return positions
+    def _read_shard(self, shard: Shard, before: Mapping[TopicPartition, Position]) -> ShardStep:
+        source = shared_reader(self.settings.bootstrap, (self.settings.name, shard))
+        counts = source.partitions(self.models, every=self.settings.discovery_seconds)
+        begun = {
+            partition: position
+            for partition, position in before.items()
+            if partition[0] in self.models
+        }
+        positions = {**self._first_positions(shard, counts), **begun}
+        step = ShardStep(before=before, positions=positions, counts=counts)
+        self._read(source, step)
+        for partition in step.positions:
+            self._update_idle(source, partition, step)
+        return step
 
-    def _step(self, shard: Shard, before: Mapping[Place, Position]) -> Taken:
-        source = reader(self.settings.bootstrap, (self.settings.name, shard))
-        counts = source.partitions(self.models, every=self.settings.discover_seconds)
-        begun = {place: position for place, position in before.items() if place[0] in self.models}
-        now = {**self._beginnings(shard, counts), **begun}
-        taken = Taken(before=before, now=now, counts=counts)
-        self._read(source, taken)
-        for place in taken.now:
-            self._note_idle(source, place, taken)
-        return taken
-
-    def _beginnings(self, shard: Shard, counts: Mapping[str, int]) -> dict[Place, Position]:
-        """The shard's partitions, each at its start."""
-        found = {}
+    def _first_positions(
+        self, shard: Shard, counts: Mapping[str, int]
+    ) -> dict[TopicPartition, Position]:
+        """The shard's partitions, each at its first offset."""
+        positions = {}
         for topic, model in self.models.items():
             for number in range(counts.get(topic, 0)):
                 if belongs((topic, number), shard):
-                    known = number < len(model.from_offsets)
-                    start = model.from_offsets[number] if known else 0
-                    found[topic, number] = Position(start, NEVER_MS)
-        return found
+                    configured = number < len(model.from_offsets)
+                    start = model.from_offsets[number] if configured else 0
+                    positions[topic, number] = Position(start, INITIAL_WATERMARK_MS)
+        return positions
 
-    def _read(self, source: ShardReader, taken: Taken) -> None:
-        """Fetch after fetch, until there is no more or the step has lasted long enough."""
-        most, began = self.settings.fetch_records, time.monotonic()
+    def _read(self, source: ShardReader, step: ShardStep) -> None:
+        """Read fetch after fetch, until there is no more or the step has lasted long enough."""
+        max_records, began = self.settings.fetch_records, time.monotonic()
         while True:
-            starts = {place: position.offset for place, position in taken.now.items()}
-            runs = source.fetch(starts, most=most, wait_seconds=_WAIT_SECONDS)
-            for place, messages in runs:
-                self._take(place, messages, taken)
-            taken.more = sum(len(messages) for _, messages in runs) >= most
-            if not taken.more or time.monotonic() - began > self.settings.busy_seconds:
+            starts = {partition: position.offset for partition, position in step.positions.items()}
+            runs = source.fetch(starts, max_records=max_records, wait_seconds=_WAIT_SECONDS)
+            for partition, messages in runs:
+                self._add(partition, messages, step)
+            step.more = sum(len(messages) for _, messages in runs) >= max_records
+            if not step.more or time.monotonic() - began > self.settings.max_step_seconds:
                 return
 
-    def _take(self, place: Place, messages: list[Any], taken: Taken) -> None:
-        topic, partition = place
-        whole = taken.steps.setdefault(topic, Step())
-        step = Step(
-            watermark_ms=taken.now[place].watermark_ms,
-            windows=whole.windows,
-            dead=whole.dead,
-            late=whole.late,
+    def _add(self, partition: TopicPartition, messages: list[Any], step: ShardStep) -> None:
+        topic, number = partition
+        of_topic = step.results.setdefault(topic, ReadResult())
+        # the watermark is the partition's own, the windows and dead letters are the topic's
+        result = ReadResult(
+            watermark_ms=step.positions[partition].watermark_ms,
+            windows=of_topic.windows,
+            dead=of_topic.dead,
+            late=of_topic.late,
         )
-        self.reading[topic].take(step, as_fetch(partition, messages), now=time.time())
-        taken.now[place] = Position(messages[-1].offset() + 1, step.watermark_ms)
-        taken.read.add(place)
+        self.readers[topic].add(result, to_fetch(number, messages), now=time.time())
+        step.positions[partition] = Position(messages[-1].offset() + 1, result.watermark_ms)
+        step.read.add(partition)
 
-    def _note_idle(self, source: ShardReader, place: Place, taken: Taken) -> None:
-        """A partition with nothing to read must not hold every window of its model open."""
-        if place in taken.read:
-            self.idle_since.pop(place, None)
+    def _update_idle(self, source: ShardReader, partition: TopicPartition, step: ShardStep) -> None:
+        """Advance the watermark of an idle partition, so that it does not hold windows open."""
+        if partition in step.read:
+            self.idle_since.pop(partition, None)
             return
-        patience, position = self.settings.idle_seconds, taken.now[place]
-        since = self.idle_since.setdefault(place, time.monotonic())
-        if time.monotonic() - since < patience:
+        timeout, position = self.settings.idle_timeout_seconds, step.positions[partition]
+        since = self.idle_since.setdefault(partition, time.monotonic())
+        if time.monotonic() - since < timeout:
             return
-        if position.watermark_ms == NEVER_MS and not source.used(place[0], every=patience):
-            self.idle_since.pop(place)  # an empty topic: its first events may be old ones
+        never_read = position.watermark_ms == INITIAL_WATERMARK_MS
+        if never_read and not source.was_written(partition[0], every=timeout):
+            self.idle_since.pop(partition)  # an empty topic: its first events may be old ones
             return
-        if source.read_up(place, position.offset):
-            waited = self.reading[place[0]].windows.idle(time.time(), position.watermark_ms)
-            taken.now[place] = Position(position.offset, waited)
+        if source.at_end(partition, position.offset):
+            windows = self.readers[partition[0]].windows
+            watermark = windows.idle_watermark(time.time(), position.watermark_ms)
+            step.positions[partition] = Position(position.offset, watermark)
 
-    def _outputs(self, shard: Shard, taken: Taken) -> Iterator[Any]:
-        for topic, watermarks in self._moved(taken).items():
-            model, count = self.models[topic].contract.model, taken.counts.get(topic, 0)
-            step = taken.steps.get(topic, Step())
-            if not watermarks and not step.windows and self.told.get((shard, topic)) == count:
+    # ------------------------------------------------------------------ outputs
+
+    def _outputs(self, shard: Shard, step: ShardStep) -> Iterator[Any]:
+        for topic, watermarks in self._advanced(step).items():
+            model, count = self.models[topic].contract.model, step.counts.get(topic, 0)
+            result = step.results.get(topic, ReadResult())
+            count_known = self.reported_counts.get((shard, topic)) == count
+            if not watermarks and not result.windows and count_known:
                 continue
-            self.told[shard, topic] = count
-            partials = self.reading[topic].partials
-            parts = {end: partials.to_bytes(part) for end, part in step.windows.items()}
-            yield model, packed(Arrival(parts, watermarks, count))
-            for letter in step.dead:
-                yield beam.pvalue.TaggedOutput(DEAD, (model, encode(letter)))
-            for letter in step.late:
-                yield beam.pvalue.TaggedOutput(LATE, (model, encode(letter)))
+            self.reported_counts[shard, topic] = count
+            combiner = self.readers[topic].combiner
+            encoded = {end: combiner.to_bytes(window) for end, window in result.windows.items()}
+            yield model, encode_update(ShardUpdate(encoded, watermarks, count))
+            for record in result.dead:
+                yield beam.pvalue.TaggedOutput(DEAD, (model, encode(record)))
+            for record in result.late:
+                yield beam.pvalue.TaggedOutput(LATE, (model, encode(record)))
 
-    def _moved(self, taken: Taken) -> dict[str, dict[int, int]]:
-        """For each topic the watermarks that the keyed step must hear of: those that passed the end
-        of a window, those of new partitions, and with parts those of the partitions read."""
-        found: dict[str, dict[int, int]] = {topic: {} for topic, _ in taken.now}
-        for place, position in taken.now.items():
-            topic, partition = place
-            old = taken.before.get(place)
-            size = self.reading[topic].windows.size_ms
+    def _advanced(self, step: ShardStep) -> dict[str, dict[int, int]]:
+        """For each topic the watermarks that the keyed step needs.
+
+        These are watermarks that passed the end of a window, those of new partitions, and those of
+        partitions that brought records.
+        """
+        watermarks: dict[str, dict[int, int]] = {topic: {} for topic, _ in step.positions}
+        for partition, position in step.positions.items():
+            topic, number = partition
+            old = step.before.get(partition)
+            size = self.readers[topic].windows.size_ms
             if (
                 old is None
-                or place in taken.read
-                or crossed(old.watermark_ms, position.watermark_ms, size)
+                or partition in step.read
+                or passed_window_end(old.watermark_ms, position.watermark_ms, size)
             ):
-                found[topic][partition] = position.watermark_ms
-        return found
+                watermarks[topic][number] = position.watermark_ms
+        return watermarks
 
 
-def as_fetch(partition: int, messages: list[Any]) -> Fetch:
+def restored_positions(state: bytes | None, shards: int) -> Positions:
+    """The positions in a shard's state; none at first, and then the shard finds its partitions.
+
+    Raises
+    ------
+    ConfigurationError
+        When the state is of a job with another number of shards.
+    """
+    positions = read_positions(state) if state else Positions(shards=shards)
+    if positions.shards != shards:
+        raise ConfigurationError(
+            f"The savepoint's job reads in {positions.shards} shards, but the settings have "
+            f"{shards}: set stream.shards: {positions.shards}, or submit the job afresh."
+        )
+    return positions
+
+
+def to_fetch(partition: int, messages: list[Any]) -> Fetch:
     """Kafka's messages as a fetch."""
     return Fetch(
         partition=partition,
         offsets=[message.offset() for message in messages],
         values=[message.value() for message in messages],
-        arrived=lambda number: messages[number].timestamp()[1] / 1000,
+        timestamp=lambda index: messages[index].timestamp()[1] / 1000,
     )

@@ -2,23 +2,23 @@
 
 from __future__ import annotations
 
-import logging
+import structlog
 
 from streaming.baseline import SeasonalReference
+from streaming.contracts.artifacts import ArtifactReader
 from streaming.contracts.codec import decode_as
 from streaming.contracts.errors import DriftlineError
 from streaming.contracts.model import ModelContract
 from streaming.contracts.records import Artifact, Promotion, ReferenceSummary, WindowSummary
 from streaming.drift import DriftRules, PreparedReference
-from streaming.engines.artifact_store import ArtifactStore
 
-_LOG = logging.getLogger(__name__)
+log = structlog.get_logger(__name__)
 
 
 def read_reference(
-    store: ArtifactStore, reference: Artifact, contract: ModelContract, rules: DriftRules
+    store: ArtifactReader, reference: Artifact, contract: ModelContract, rules: DriftRules
 ) -> SeasonalReference:
-    """The yardsticks of one promotion, ready for any window.
+    """The reference of a promotion, prepared for any window.
 
     Raises
     ------
@@ -28,30 +28,37 @@ def read_reference(
     return SeasonalReference(decode_as(store.get(reference), ReferenceSummary), contract, rules)
 
 
-class References:
-    """The references of promotions, read once and kept while they are in use."""
+class PromotedReferences:
+    """The references of one model's promotions; each is read once while it is in use."""
 
-    def __init__(self, store: ArtifactStore, contract: ModelContract, rules: DriftRules) -> None:
+    def __init__(self, store: ArtifactReader, contract: ModelContract, rules: DriftRules) -> None:
         self._store = store
         self._contract = contract
         self._rules = rules
-        self._kept: tuple[str, SeasonalReference] | None = None
+        self._cached: tuple[str, SeasonalReference] | None = None
 
-    def of(self, promotion: Promotion | None, window: WindowSummary) -> PreparedReference | None:
-        """The yardstick for `window` that came with `promotion`; None when none can be trusted.
+    def for_window(
+        self, promotion: Promotion | None, window: WindowSummary
+    ) -> PreparedReference | None:
+        """The promotion's reference for `window`; None when it cannot be used.
 
-        A reference that is missing or changed judges nothing: its windows are inconclusive, and
-        it is tried again with the next one.
+        Windows without a usable reference are inconclusive. Reading a reference that is missing or
+        changed is tried again with the next window.
         """
         if promotion is None or promotion.reference is None:
             return None
-        if self._kept is None or self._kept[0] != promotion.record_id:
+        if self._cached is None or self._cached[0] != promotion.record_id:
             try:
-                season = read_reference(
+                reference = read_reference(
                     self._store, promotion.reference, self._contract, self._rules
                 )
-                self._kept = (promotion.record_id, season)
+                self._cached = (promotion.record_id, reference)
             except (DriftlineError, OSError) as error:
-                _LOG.error("No reference for version %d: %s", promotion.version, error)
+                log.error(
+                    "reference.unusable",
+                    model=promotion.model,
+                    version=promotion.version,
+                    error=str(error),
+                )
                 return None
-        return self._kept[1].at(window.window_start, window.window_end)
+        return self._cached[1].at(window.window_start, window.window_end)

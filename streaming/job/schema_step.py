@@ -1,18 +1,19 @@
-"""A model's windows against the schema version in force, inside the step that closes them.
+"""Validates a model's windows against the active schema version, in the step that closes them.
 
-It is judged here and not in the daemon because everything lies at hand when a window closes (its
-counts, TFDV's verdict on them, the drift verdict) and nothing crosses the network for it. Versions
-come as promotions do, as records that meet the events in the keyed step; so a version holds from
-the next window on, and a savepoint remembers which one it was. Until a version comes, the model's
-own file is in force. Reading goes on as the contract says: a schema never changes what is decoded.
+This happens here and not in the daemon because the step has everything that the verdict needs when
+a window closes (its counts, TFDV's anomalies, the drift verdict), so nothing crosses the network
+for it. Versions arrive as promotions do: as records that are merged with the events in the keyed
+step. A version is active from the next window on, and a savepoint keeps it. Until the first version
+arrives, the model's own schema file is active. The contract alone determines how events are
+decoded; a schema version does not change that.
 """
 
 from __future__ import annotations
 
-import logging
 from pathlib import Path
 
 import msgspec
+import structlog
 
 from streaming.contracts.errors import ConfigurationError, DriftlineError
 from streaming.contracts.ids import digest
@@ -26,85 +27,93 @@ from streaming.contracts.records import (
 from streaming.drift import DriftRules
 from streaming.engines.tfdv import schema_text
 from streaming.engines.tfdv.validation import Statistics
-from streaming.schema import Limits, Schema, SchemaHistory, judge_schema, limits
+from streaming.schema import Schema, SchemaHistory, judge_schema, schema_thresholds
 
-_LOG = logging.getLogger(__name__)
+log = structlog.get_logger(__name__)
 
 
-class SchemaKept(msgspec.Struct, frozen=True, kw_only=True):
-    """What the keyed step remembers: the version in force, and the windows held against it."""
+class SchemaStepState(msgspec.Struct, frozen=True, kw_only=True):
+    """State of the keyed step: the active version, and the history of its windows."""
 
     version: SchemaVersion | None = None
+    """None while the model's own file is active."""
     history: SchemaHistory = SchemaHistory()
 
-    def after(self, version: SchemaVersion) -> SchemaKept:
-        """With `version` in force, unless a newer one is."""
+    def after(self, version: SchemaVersion) -> SchemaStepState:
+        """The state with `version` active, unless a newer version is."""
         if self.version is not None and version.version <= self.version.version:
             return self
         return msgspec.structs.replace(self, version=version)
 
 
-class InForce:
-    """One schema, ready to judge by."""
+class ActiveSchema:
+    """A schema with everything that a verdict needs, prepared once."""
 
     def __init__(self, text: str, version: int, contract: ModelContract, rules: DriftRules) -> None:
-        self.schema: Schema = schema_text.neutral(text, version)
+        self.schema: Schema = schema_text.to_schema(text, version)
         self.statistics = Statistics(text=text)
         self.statistics.warm_up()
-        self.limits: Limits = limits(
+        self.thresholds = schema_thresholds(
             rules, columns=len(self.schema.columns), window_seconds=contract.window_seconds
         )
 
 
-class SchemaDesk:
-    """The schemas of one model, each prepared once while it is in force."""
+class SchemaValidator:
+    """Judges the windows of one model against its active schema."""
 
     def __init__(self, contract: ModelContract, rules: DriftRules) -> None:
         self._contract = contract
         self._rules = rules
-        self._file: InForce | None = None
-        self._kept: InForce | None = None
+        self._from_file: ActiveSchema | None = None
+        self._from_version: ActiveSchema | None = None
         if contract.schema_path:
-            text = schema_text.text_of(Path(contract.schema_path))
-            self._file = InForce(text, 0, contract, rules)
+            text = schema_text.read_text(Path(contract.schema_path))
+            self._from_file = ActiveSchema(text, 0, contract, rules)
 
-    def of(self, version: SchemaVersion | None) -> InForce | None:
-        """The schema in force; None when the model has none.
+    def active(self, version: SchemaVersion | None) -> ActiveSchema | None:
+        """The active schema; None when the model has none.
 
-        A version that cannot be read is logged, and the one before stays.
+        A version that cannot be read is logged, and the schema before it stays active.
         """
         if version is None:
-            return self._file
-        kept = self._kept
-        if kept is not None and kept.schema.version == version.version:
-            return kept
+            return self._from_file
+        prepared = self._from_version
+        if prepared is not None and prepared.schema.version == version.version:
+            return prepared
         try:
             if digest(version.text.encode()) != version.digest:
-                raise ConfigurationError("Its text is not the one of its digest.")
-            self._kept = InForce(version.text, version.version, self._contract, self._rules)
+                raise ConfigurationError("Its text does not match its digest.")
+            self._from_version = ActiveSchema(
+                version.text, version.version, self._contract, self._rules
+            )
         except DriftlineError as error:
-            _LOG.error("Schema version %d is not used: %s", version.version, error)
-            return kept or self._file
-        return self._kept
+            log.error(
+                "schema.version_unusable",
+                model=version.model,
+                version=version.version,
+                error=str(error),
+            )
+            return prepared or self._from_file
+        return self._from_version
 
-    def verdict(
-        self, window: WindowSummary, drift: DriftVerdict, kept: SchemaKept
-    ) -> tuple[SchemaVerdict | None, SchemaKept]:
-        """The verdict on a window, and what to remember; None where there is no schema."""
-        found = self.of(kept.version)
-        if found is None:
-            return None, kept
+    def judge(
+        self, window: WindowSummary, drift: DriftVerdict, state: SchemaStepState
+    ) -> tuple[SchemaVerdict | None, SchemaStepState]:
+        """The verdict on a window and the next state; no verdict where there is no schema."""
+        active = self.active(state.version)
+        if active is None:
+            return None, state
         verdict, history = judge_schema(
             window,
-            found.schema,
-            kept.history,
-            found.limits,
+            active.schema,
+            state.history,
+            active.thresholds,
             drift,
             skew_limit=self._rules.suspected_sd,
         )
-        return verdict, msgspec.structs.replace(kept, history=history)
+        return verdict, msgspec.structs.replace(state, history=history)
 
 
-def read_kept(data: bytes | None) -> SchemaKept:
-    """What the state holds; nothing at first."""
-    return msgspec.msgpack.decode(data, type=SchemaKept) if data else SchemaKept()
+def read_schema_state(data: bytes | None) -> SchemaStepState:
+    """The decoded state; empty at first."""
+    return msgspec.msgpack.decode(data, type=SchemaStepState) if data else SchemaStepState()

@@ -1,6 +1,7 @@
-"""Records to their topics: queued while a bundle runs, durable before it ends.
+"""Writes records to their topics: queued while a bundle runs, durable before it ends.
 
-A bundle that is run again writes the same records with the same ids; readers drop what they know.
+A bundle that is run again writes the same records with the same ids, and readers drop the
+duplicates.
 """
 
 from __future__ import annotations
@@ -13,16 +14,16 @@ import apache_beam as beam
 from confluent_kafka import KafkaError, Producer
 
 from streaming.contracts.errors import UnavailableError
-from streaming.engines.kafka.log import produce, producer
+from streaming.engines.kafka.clients import produce, producer
 
 _PRODUCERS: dict[str, Producer] = {}
-_GUARD = threading.Lock()
+_LOCK = threading.Lock()
 _FLUSH_SECONDS = 30.0
 
 
 def shared_producer(bootstrap: str) -> Producer:
     """This process's producer."""
-    with _GUARD:
+    with _LOCK:
         if bootstrap not in _PRODUCERS:
             _PRODUCERS[bootstrap] = producer(bootstrap)
         return _PRODUCERS[bootstrap]
@@ -31,33 +32,33 @@ def shared_producer(bootstrap: str) -> Producer:
 @beam.typehints.with_input_types(tuple[str, bytes])
 @beam.typehints.with_output_types(bytes)
 class WriteRecords(beam.DoFn):  # type: ignore[misc]
-    """Writes (model, encoded record) to one topic, under the model's key."""
+    """Writes (model, encoded record) to one topic; the model is the message key."""
 
     def __init__(self, bootstrap: str, topic: str) -> None:
         self.bootstrap = bootstrap
         self.topic = topic
 
     def setup(self) -> None:
-        self.writer = shared_producer(self.bootstrap)
+        self.producer = shared_producer(self.bootstrap)
 
     def start_bundle(self) -> None:
         self.sent = 0
-        self.answers: list[KafkaError | None] = []
+        self.deliveries: list[KafkaError | None] = []
 
     def process(self, element: tuple[str, bytes]) -> None:
         self.sent += 1
         model, record = element
-        produce(self.writer, self.topic, model.encode(), record, self._note)
+        produce(self.producer, self.topic, model.encode(), record, self._delivered)
 
     def finish_bundle(self) -> None:
-        """Wait until the broker has every record; another thread may take our answers."""
+        """Wait until the broker has every record; another thread may serve our callbacks."""
         deadline = time.monotonic() + _FLUSH_SECONDS
-        while len(self.answers) < self.sent and time.monotonic() < deadline:
-            self.writer.flush(1.0)
-        failed = [error for error in self.answers if error is not None]
-        if failed or len(self.answers) < self.sent:
-            cause = failed[0].str() if failed else "no answer in time"
+        while len(self.deliveries) < self.sent and time.monotonic() < deadline:
+            self.producer.flush(1.0)
+        errors = [error for error in self.deliveries if error is not None]
+        if errors or len(self.deliveries) < self.sent:
+            cause = errors[0].str() if errors else "no acknowledgement in time"
             raise UnavailableError(f"Records for {self.topic} were not written: {cause}.")
 
-    def _note(self, error: KafkaError | None, _: Any) -> None:
-        self.answers.append(error)
+    def _delivered(self, error: KafkaError | None, _: Any) -> None:
+        self.deliveries.append(error)

@@ -1,10 +1,10 @@
-"""Labels and quality: whether what was predicted came true, judged per version and window.
+"""Label join and model quality: compares served predictions with their labels, per version.
 
-Pure: `QualityBook` takes rows and records and gives verdicts; see the README of this folder.
+Pure: `QualityMonitor` takes rows and records and returns verdicts; see the README of this folder.
 """
 
-from streaming.quality.monitor import QualityBook
+from streaming.quality.monitor import QualityMonitor
 from streaming.quality.settings import QualityRules
 from streaming.quality.verdict import judge_quality
 
-__all__ = ["QualityBook", "QualityRules", "judge_quality"]
+__all__ = ["QualityMonitor", "QualityRules", "judge_quality"]

@@ -1,11 +1,12 @@
-"""One stretch of mature labels against the baseline: three measures, limits from the budget.
+"""Compares the labels of one batch with the version's baseline, with limits from the budget.
 
-* ``auc`` (ordering) and ``brier`` (a proper score) are hit when they are worse, ``calibration``
-  (mean predicted minus observed) when it moves either way.
-* The sampling error is new in every look; the baseline's own error and the day's wobble stay, so
-  they enter as the persistent error of `streaming.drift.thresholds.alarm_rules`, which turns the budget into a
-  limit for hits in 3 of 5 looks (and a stricter one for a single look).
-* Two one-sided tests and a two-sided one spend as two features do at one limit.
+* ``auc`` (ordering) and ``brier`` (a proper score) count as an exceedance when they are worse;
+  ``calibration`` (mean predicted minus observed) when it changes in either direction.
+* The sampling error of a batch is new in each batch. The baseline's own error and the between-day
+  deviation persist, so they enter as the persistent error of
+  `streaming.drift.thresholds.alarm_rules`. That module turns the budget into a limit for
+  exceedances in 3 of 5 batches, and into a stricter one for a single batch.
+* Two one-sided tests and a two-sided one spend as much of the budget as two two-sided tests.
 """
 
 from __future__ import annotations
@@ -18,28 +19,28 @@ from scipy import special
 
 from streaming.contracts.quality import QualityMetric
 from streaming.drift.statistics.pvalues import two_sided
-from streaming.drift.thresholds.alarm_rules import Lane
+from streaming.drift.thresholds.alarm_rules import AlarmRule
 from streaming.quality.counts import Counts
 from streaming.quality.measures import Measure, measure_all
 from streaming.quality.settings import QualityRules
 
 TESTED = ("auc", "brier", "calibration")
-SPOKEN = {"auc": "AUC", "brier": "the Brier score", "calibration": "calibration"}
+DISPLAY_NAMES = {"auc": "AUC", "brier": "the Brier score", "calibration": "calibration"}
 _TESTS = 2
-"""Features' worth of false alarms: half, half and one."""
+"""Two-sided tests that the three tests count as in the budget: half, half and one."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Comparison:
-    """One measure against its baseline."""
+    """The comparison of one measure with its baseline."""
 
     metric: QualityMetric
     change: float
-    """For the worse, in the measure's own units; of calibration either way."""
+    """Change for the worse, in the measure's own units; for calibration, the signed change."""
     sustained: bool
-    """Beyond the limit for sustained hits, and the floor."""
+    """Whether the change is beyond the m-of-k rule's limit and the smallest reported change."""
     single: bool
-    """Beyond the stricter limit of a single look, and the floor."""
+    """Whether the change is beyond the limit of a single batch and the smallest reported change."""
 
 
 def measured(counts: Counts) -> dict[str, Measure]:
@@ -50,69 +51,92 @@ def measured(counts: Counts) -> dict[str, Measure]:
 
 
 def compare(
-    now: Counts, baseline: Counts, *, seconds: float, rules: QualityRules
+    batch: Counts, baseline: Counts, *, seconds: float, rules: QualityRules
 ) -> tuple[Comparison, ...]:
-    """Every tested measure that both sides have.
+    """The comparisons of the tested measures that both sides have.
 
-    `seconds` is the length of the stretch: the budget is over stretches of this length.
+    Parameters
+    ----------
+    batch, baseline:
+        Labelled counts of the batch and of the version's baseline.
+    seconds:
+        Length of the batch; the budget is spread over batches of this length.
+    rules:
+        Budget and smallest reported changes.
     """
-    here, before = measured(now), measured(baseline)
-    sustained, single = lanes(rules, seconds)
+    current, reference = measured(batch), measured(baseline)
+    sustained, single = batch_alarm_rules(rules, seconds)
     return tuple(
-        _compare(here[name], before[name], sustained, single, rules)
+        _compare(current[name], reference[name], sustained, single, rules)
         for name in TESTED
-        if name in here and name in before
+        if name in current and name in reference
     )
 
 
-def lanes(rules: QualityRules, seconds: float) -> tuple[Lane, Lane]:
-    """The budget of sustained hits, and that of a single look."""
-    looks = max(1.0, rules.period_seconds / seconds)
-    block = max(1.0, min(looks, rules.wobble_seconds / seconds))
-    alarms = rules.false_alarms * (1.0 - rules.scores_share)
+def batch_alarm_rules(rules: QualityRules, seconds: float) -> tuple[AlarmRule, AlarmRule]:
+    """The alarm rule for exceedances in several batches, and that for a single batch."""
+    batches = max(1.0, rules.period_seconds / seconds)
+    block = max(1.0, min(batches, rules.offset_seconds / seconds))
+    alarms = rules.false_alarms * (1.0 - rules.prediction_drift_share)
     return (
-        Lane(
-            alarms * (1.0 - rules.single_share),
-            looks,
-            _TESTS,
-            max(block, rules.of),
-            rules.sustained,
-            rules.of,
+        AlarmRule(
+            alarms=alarms * (1.0 - rules.single_share),
+            windows=batches,
+            features=_TESTS,
+            block=max(block, rules.of),
+            sustained=rules.sustained,
+            of=rules.of,
         ),
-        Lane(alarms * rules.single_share, looks, _TESTS, block, 1, 1),
+        AlarmRule(
+            alarms=alarms * rules.single_share,
+            windows=batches,
+            features=_TESTS,
+            block=block,
+            sustained=1,
+            of=1,
+        ),
     )
 
 
 def _compare(
-    now: Measure, before: Measure, sustained: Lane, single: Lane, rules: QualityRules
+    current: Measure,
+    reference: Measure,
+    sustained: AlarmRule,
+    single: AlarmRule,
+    rules: QualityRules,
 ) -> Comparison:
-    area = now.name == "auc"
-    error = sqrt(max(now.variance, 1e-18))
-    stretch = 1.0 / max(before.value * (1.0 - before.value), 1e-9) if area else 1.0
-    change = before.value - now.value if area else now.value - before.value
-    distance = before.logit - now.logit if area else change
-    persistence = (before.variance + (rules.wobble * stretch) ** 2) / error**2
-    p, allowed = two_sided(distance / error, persistence), sustained.limit(persistence)
-    worse = now.name == "calibration" or change > 0.0
-    beyond = worse and abs(change) >= _floor(now.name, rules)
-    reach = float(-special.ndtri(allowed / 2.0)) * sqrt(1.0 + persistence) * error / stretch
-    reach = max(reach, _floor(now.name, rules))
+    is_auc = current.name == "auc"
+    error = sqrt(max(current.variance, 1e-18))
+    logit_scale = 1.0 / max(reference.value * (1.0 - reference.value), 1e-9) if is_auc else 1.0
+    change = reference.value - current.value if is_auc else current.value - reference.value
+    distance = reference.logit - current.logit if is_auc else change
+    variance_ratio = (reference.variance + (rules.day_variation * logit_scale) ** 2) / error**2
+    p, critical_p = (
+        two_sided(distance / error, variance_ratio),
+        sustained.critical_p(variance_ratio),
+    )
+    worse = current.name == "calibration" or change > 0.0
+    beyond = worse and abs(change) >= _min_change(current.name, rules)
+    critical_change = (
+        float(-special.ndtri(critical_p / 2.0)) * sqrt(1.0 + variance_ratio) * error / logit_scale
+    )
+    critical_change = max(critical_change, _min_change(current.name, rules))
     metric = replace(
-        now.metric(),
-        baseline=before.value,
+        current.metric(),
+        baseline=reference.value,
         p=p,
-        limit=before.value - reach if area else before.value + reach,
+        limit=reference.value - critical_change if is_auc else reference.value + critical_change,
         of=rules.of,
     )
     return Comparison(
         metric=metric,
         change=change,
-        sustained=beyond and p <= allowed,
-        single=beyond and p <= single.limit(persistence),
+        sustained=beyond and p <= critical_p,
+        single=beyond and p <= single.critical_p(variance_ratio),
     )
 
 
-def _floor(name: str, rules: QualityRules) -> float:
+def _min_change(name: str, rules: QualityRules) -> float:
     if name == "auc":
         return rules.auc_fall
     return rules.brier_rise if name == "brier" else rules.calibration_shift

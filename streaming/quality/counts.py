@@ -1,9 +1,9 @@
-"""Scores and outcomes as counts per bucket: small, mergeable, and enough for every measure.
+"""Scores and outcomes as counts per bucket: small, mergeable, and sufficient for every measure.
 
-A score's bucket is that of its logit on the universal grid, so resolution is fine everywhere
-between 0 and 1 (a bucket is at most 1.6 % of the logit wide) and all windows and versions share
-their edges. Inside a bucket scores count as equal: the measures lose nothing that one window of
-any size could show.
+A score's bucket is that of its logit on the universal grid. So the resolution is fine everywhere
+between 0 and 1 (a bucket is at most 1.6 % of the logit wide), and all windows and versions share
+their bucket edges. Scores inside one bucket count as equal. The error of that is far below the
+sampling error of a window of any size.
 """
 
 from __future__ import annotations
@@ -18,31 +18,31 @@ from scipy import special
 from streaming.contracts.quality import ScoreCounts
 from streaming.grid import Floats, Ids, Integers, bucket_middle, bucket_of
 
-_NEAREST = 1e-7
-"""Scores nearer to 0 or 1 count as this near."""
+_MIN_DISTANCE = 1e-7
+"""Scores nearer to 0 or 1 than this are treated as this near."""
 
 
-def _none() -> Integers:
+def _no_integers() -> Integers:
     return np.empty(0, np.int64)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Counts:
-    """Parallel counts by ascending bucket."""
+    """Predictions and outcomes per score bucket, as parallel arrays by ascending bucket."""
 
-    buckets: Integers = field(default_factory=_none)
-    served: Integers = field(default_factory=_none)
-    positives: Integers = field(default_factory=_none)
-    negatives: Integers = field(default_factory=_none)
+    buckets: Integers = field(default_factory=_no_integers)
+    served: Integers = field(default_factory=_no_integers)
+    positives: Integers = field(default_factory=_no_integers)
+    negatives: Integers = field(default_factory=_no_integers)
 
     @property
     def predictions(self) -> int:
-        """How many predictions."""
+        """Number of predictions."""
         return int(self.served.sum())
 
     @property
     def labelled(self) -> int:
-        """How many of them have an outcome."""
+        """Number of predictions with an outcome."""
         return int(self.positives.sum() + self.negatives.sum())
 
     @property
@@ -51,7 +51,7 @@ class Counts:
         return score_of(self.buckets)
 
     def record(self) -> ScoreCounts:
-        """As part of a record."""
+        """The counts as a part of a record."""
         return ScoreCounts(
             buckets=tuple(self.buckets.tolist()),
             served=tuple(self.served.tolist()),
@@ -66,7 +66,7 @@ def score_buckets(scores: npt.ArrayLike) -> Ids:
     >>> score_buckets([0.5]).tolist(), bool(np.diff(score_buckets([0.1, 0.9]))[0] > 0)
     ([0], True)
     """
-    inside = np.clip(np.asarray(scores, np.float64), _NEAREST, 1.0 - _NEAREST)
+    inside = np.clip(np.asarray(scores, np.float64), _MIN_DISTANCE, 1.0 - _MIN_DISTANCE)
     return bucket_of(special.logit(inside))
 
 
@@ -76,38 +76,38 @@ def score_of(buckets: npt.ArrayLike) -> Floats:
     >>> score_of(score_buckets([0.5, 0.25])).round(2).tolist()
     [0.5, 0.25]
     """
-    found: Floats = special.expit(bucket_middle(buckets))
-    return found
+    scores: Floats = special.expit(bucket_middle(buckets))
+    return scores
 
 
 def count_rows(buckets: npt.ArrayLike, outcomes: npt.ArrayLike) -> Counts:
     """Counts of rows; an outcome is 1, 0, or -1 where there is no label."""
-    which, place = np.unique(np.asarray(buckets, np.int64), return_inverse=True)
-    truth = np.asarray(outcomes)
-    size = len(which)
+    distinct, position = np.unique(np.asarray(buckets, np.int64), return_inverse=True)
+    labels = np.asarray(outcomes)
+    size = len(distinct)
     return Counts(
-        buckets=which,
-        served=np.bincount(place, minlength=size).astype(np.int64),
-        positives=np.bincount(place[truth == 1], minlength=size).astype(np.int64),
-        negatives=np.bincount(place[truth == 0], minlength=size).astype(np.int64),
+        buckets=distinct,
+        served=np.bincount(position, minlength=size).astype(np.int64),
+        positives=np.bincount(position[labels == 1], minlength=size).astype(np.int64),
+        negatives=np.bincount(position[labels == 0], minlength=size).astype(np.int64),
     )
 
 
 def add(parts: Iterable[Counts]) -> Counts:
-    """Counts added up, in any order."""
-    there = [part for part in parts if len(part.buckets)]
-    if len(there) <= 1:
-        return there[0] if there else Counts()
-    which, place = np.unique(np.concatenate([p.buckets for p in there]), return_inverse=True)
+    """The sum of several counts; their order does not matter."""
+    filled = [part for part in parts if len(part.buckets)]
+    if len(filled) <= 1:
+        return filled[0] if filled else Counts()
+    distinct, position = np.unique(np.concatenate([p.buckets for p in filled]), return_inverse=True)
 
     def total(columns: list[Integers]) -> Integers:
-        return np.bincount(place, np.concatenate(columns), len(which)).astype(np.int64)
+        return np.bincount(position, np.concatenate(columns), len(distinct)).astype(np.int64)
 
     return Counts(
-        buckets=which,
-        served=total([p.served for p in there]),
-        positives=total([p.positives for p in there]),
-        negatives=total([p.negatives for p in there]),
+        buckets=distinct,
+        served=total([p.served for p in filled]),
+        positives=total([p.positives for p in filled]),
+        negatives=total([p.negatives for p in filled]),
     )
 
 

@@ -1,13 +1,13 @@
-"""Quality before the labels: what it would be if the scores meant what they used to mean.
+"""Quality estimated before the labels arrive, from the scores alone.
 
-Confidence-based estimation (Guillory et al. 2021; NannyML's CBPE): calibrate the scores on the
-version's mature labels, take each prediction's calibrated probability as its expected outcome,
-and measure those. Calibration is Platt's (1999), two parameters on the logit: enough for a
-trained classifier, and no noise of its own as steps would have.
+Confidence-based estimation (Guillory et al. 2021; NannyML's CBPE): the scores are calibrated on the
+version's mature labels, each calibrated probability is taken as the expected outcome, and the
+measures are computed from those. The calibration is that of Platt (1999), two parameters on the
+logit. That is enough for a trained classifier, and it adds less noise than a step function.
 
-What it cannot see is exactly what the labels are for: where the meaning of the inputs changes
-(concept drift) the estimate stays as it was. So the assumption is named with every estimate, and
-an estimate that mature labels have contradicted is called unfounded.
+The estimate cannot see concept drift: when the relation between inputs and labels changes, the
+estimate stays as it was. So every estimate comes with its assumption, and with the violation of the
+assumption where one is known, for example mature labels that contradict the calibration.
 """
 
 from __future__ import annotations
@@ -23,50 +23,54 @@ from streaming.quality.counts import Counts
 from streaming.quality.measures import measure_all
 
 ASSUMPTION = (
-    "Estimated from the scores alone: right only if probabilities are calibrated as on the "
-    "version's mature labels, inputs lie where they lay then, and their meaning has not changed "
-    "(no concept drift)."
+    "Estimated from the scores alone. This is right only if probabilities are calibrated as on the "
+    "version's mature labels, the inputs have the same range, and their relation to the labels "
+    "has not changed (no concept drift)."
 )
 _MAX_OUTSIDE = 0.01
-"""A larger share of scores outside the calibrated range is another support."""
-_STEPS = 25
+"""Largest share of scores outside the calibrated range for which the estimate is still valid."""
+_MAX_ITERATIONS = 25
 _RIDGE = 1.0
-"""Pull of the two parameters towards "as predicted", in rows: settles what data leave open."""
+"""Ridge penalty on the two parameters towards "as predicted", in rows. It determines what the data
+leave open."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Calibration:
-    """logit(calibrated) = shift + slope · logit(score), learnt between two buckets."""
+    """A fitted calibration: logit(calibrated) = shift + slope · logit(score)."""
 
     shift: float
     slope: float
     lowest: int
+    """Lowest score bucket with a label."""
     highest: int
+    """Highest score bucket with a label."""
 
     def of(self, counts: Counts) -> Floats:
         """The calibrated probability of each bucket."""
         logits = bucket_middle(counts.buckets)
-        found: Floats = special.expit(self.shift + self.slope * logits)
-        return found
+        probabilities: Floats = special.expit(self.shift + self.slope * logits)
+        return probabilities
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Estimate:
-    """Estimated metrics, and what stands against them ("" = nothing known)."""
+    """Estimated metrics, and the known violation of their assumption."""
 
     metrics: tuple[QualityMetric, ...]
-    objection: str
+    violation: str
+    """Why the assumption does not hold; empty when no violation is known."""
 
 
 def calibrate(mature: Counts) -> Calibration | None:
-    """Learn from labelled counts; None when an outcome is absent.
+    """Fit a calibration to labelled counts; None when a class is absent.
 
     >>> from streaming.quality.counts import count_rows, score_buckets
-    >>> r = np.random.default_rng(3)
-    >>> p = r.uniform(0.05, 0.95, 20000)
-    >>> rows = count_rows(score_buckets(p), (r.random(20000) < p).astype(int))
-    >>> found = calibrate(rows)
-    >>> abs(found.shift) < 0.1, abs(found.slope - 1.0) < 0.1
+    >>> rng = np.random.default_rng(3)
+    >>> scores = rng.uniform(0.05, 0.95, 20000)
+    >>> counts = count_rows(score_buckets(scores), (rng.random(20000) < scores).astype(int))
+    >>> calibration = calibrate(counts)
+    >>> abs(calibration.shift) < 0.1, abs(calibration.slope - 1.0) < 0.1
     (True, True)
     """
     rows = (mature.positives + mature.negatives).astype(np.float64)
@@ -75,52 +79,53 @@ def calibrate(mature: Counts) -> Calibration | None:
     logits = bucket_middle(mature.buckets)
     design = np.stack([np.ones_like(logits), logits])
     start = np.array([0.0, 1.0])
-    found = start.copy()
-    for _ in range(_STEPS):
-        chance = special.expit(found @ design)
-        slope = design @ (mature.positives - rows * chance) - _RIDGE * (found - start)
-        curve = (design * (rows * chance * (1.0 - chance))) @ design.T + _RIDGE * np.eye(2)
-        step = np.linalg.solve(curve, slope)
-        found = found + np.clip(step, -2.0, 2.0)
+    parameters = start.copy()
+    for _ in range(_MAX_ITERATIONS):  # Newton's method
+        probability = special.expit(parameters @ design)
+        gradient = design @ (mature.positives - rows * probability) - _RIDGE * (parameters - start)
+        weights = rows * probability * (1.0 - probability)
+        hessian = (design * weights) @ design.T + _RIDGE * np.eye(2)
+        step = np.linalg.solve(hessian, gradient)
+        parameters = parameters + np.clip(step, -2.0, 2.0)
         if float(np.abs(step).max()) < 1e-9:
             break
     labelled = mature.buckets[rows > 0]
     return Calibration(
-        shift=float(found[0]),
-        slope=float(found[1]),
+        shift=float(parameters[0]),
+        slope=float(parameters[1]),
         lowest=int(labelled[0]),
         highest=int(labelled[-1]),
     )
 
 
 def estimate(counts: Counts, calibration: Calibration | None, *, contradicted: bool) -> Estimate:
-    """What the predictions of a window are worth, by their scores.
+    """The estimated metrics of a window's predictions.
 
     Parameters
     ----------
     counts:
-        Of the window; its labels are not looked at.
+        Counts of the window; its labels are not used.
     calibration:
-        Of this version; None while it has no mature labels.
+        Calibration of this version; None while it has no mature labels.
     contradicted:
-        Whether the latest mature labels did not bear the calibration out.
+        Whether the latest mature labels contradict the calibration.
     """
     if calibration is None:
-        return Estimate(metrics=(), objection="this version has no mature labels to calibrate on")
+        return Estimate(metrics=(), violation="this version has no mature labels to calibrate on")
     if not counts.predictions:
-        return Estimate(metrics=(), objection="there are no predictions")
-    chance = calibration.of(counts)
+        return Estimate(metrics=(), violation="there are no predictions")
+    probability = calibration.of(counts)
     served = counts.served.astype(np.float64)
-    found = measure_all(counts.scores, served * chance, served * (1.0 - chance))
+    measures = measure_all(counts.scores, served * probability, served * (1.0 - probability))
     outside = (counts.buckets < calibration.lowest) | (counts.buckets > calibration.highest)
     share = float(served[outside].sum() / served.sum())
-    objection = ""
+    violation = ""
     if contradicted:
-        objection = "mature labels have contradicted the calibration"
+        violation = "mature labels have contradicted the calibration"
     elif share > _MAX_OUTSIDE:
-        objection = f"{share:.1%} of the scores lie outside the calibrated range"
-    shown = ("auc", "brier", "log_loss", "positive_rate")
+        violation = f"{share:.1%} of the scores lie outside the calibrated range"
+    estimated = ("auc", "brier", "log_loss", "positive_rate")
     return Estimate(
-        metrics=tuple(found[name].metric() for name in shown if name in found),
-        objection=objection,
+        metrics=tuple(measures[name].metric() for name in estimated if name in measures),
+        violation=violation,
     )

@@ -1,9 +1,12 @@
-"""Predictions and labels meet by key, whichever comes first; bounded, and the same after a replay.
+"""Joins predictions and labels by key, in either order of arrival.
 
-Rules: of one key and version the first prediction counts. A label counts once; a later one with
-another outcome corrects it as long as its window is held (a verdict that was given stands). A
-label waits for its prediction, and a prediction for its label, up to the horizon; what is given up
-is counted, never silently lost.
+Memory is bounded, and a replay gives the same pairs. Rules:
+
+* The first prediction of a key and version counts; later ones are repeats.
+* A label counts once. A later label with another outcome corrects it as long as its window is held;
+  a verdict that was already given stands.
+* A label waits for its prediction, and a prediction for its label, until the horizon. Everything
+  that is dropped is counted.
 """
 
 from __future__ import annotations
@@ -19,15 +22,17 @@ from streaming.contracts.quality import QualityAccounts
 from streaming.grid import Floats
 from streaming.quality.counts import Counts, count_rows
 
-Row = tuple[str, float, int, int]
-"""A prediction: key, event time, version, bucket of its score."""
-Outcome = tuple[str, bool, float]
-"""A label: key, outcome, when it arrived."""
+PredictionRow = tuple[str, float, int, int]
+"""A prediction: key, event time, version, score bucket."""
+LabelRow = tuple[str, bool, float]
+"""A label: key, outcome, arrival time."""
+Position = tuple[float, int]
+"""Position of a prediction: start of its window, row in that window."""
 
 
 @dataclass(slots=True, eq=False)
 class WindowRows:
-    """The predictions of one window, column by column."""
+    """The predictions of one window, as parallel columns."""
 
     start: float
     keys: list[str] = field(default_factory=list)
@@ -37,7 +42,9 @@ class WindowRows:
     outcomes: array[int] = field(default_factory=lambda: array("b"))
     """1, 0, or -1 while there is no label."""
     arrived: array[float] = field(default_factory=lambda: array("d"))
-    fresh: array[float] = field(default_factory=lambda: array("d"))
+    """Arrival time of the label; 0 while there is none."""
+    new_ages: array[float] = field(default_factory=lambda: array("d"))
+    """Ages of the labels that were joined since the last call of `take_ages`."""
 
     def counts(self) -> dict[int, Counts]:
         """Counts by version."""
@@ -49,16 +56,15 @@ class WindowRows:
         }
 
     def take_ages(self) -> Floats:
-        """Age of each prediction whose label came since this was last asked; 0 where the label
-        was first."""
-        found = np.maximum(np.array(self.fresh, np.float64), 0.0)
-        self.fresh = array("d")
-        return found
+        """Returns and clears the ages of newly joined labels; 0 where the label came first."""
+        ages = np.maximum(np.array(self.new_ages, np.float64), 0.0)
+        self.new_ages = array("d")
+        return ages
 
 
 @dataclass(slots=True)
-class Tally:
-    """What became of every row; the numbers of `QualityAccounts`."""
+class JoinCounters:
+    """Counts of what happened to every row; the fields are those of `QualityAccounts`."""
 
     joined: int = 0
     unlabelled: int = 0
@@ -78,156 +84,162 @@ class Tally:
 
 @dataclass(slots=True, kw_only=True)
 class Joiner:
-    """Everything that still waits.
+    """Holds the predictions and labels of the windows within the horizon.
 
     Parameters
     ----------
     window_seconds:
-        Windows begin at whole multiples of it.
+        Length of a window; windows begin at multiples of it.
     horizon_seconds:
-        How long anything waits after its window.
+        How long a row is held after its window.
     max_keys:
-        Keys held at most; the oldest windows are given up first.
+        Largest number of keys held; the oldest windows are evicted first.
     """
 
     window_seconds: float
     horizon_seconds: float
     max_keys: int
     windows: dict[float, WindowRows] = field(default_factory=dict)
-    tally: Tally = field(default_factory=Tally)
-    _places: dict[str, tuple[tuple[float, int], ...]] = field(default_factory=dict)
-    _early: dict[str, tuple[bool, float]] = field(default_factory=dict)
+    counters: JoinCounters = field(default_factory=JoinCounters)
+    _positions: dict[str, tuple[Position, ...]] = field(default_factory=dict)
+    _early_labels: dict[str, tuple[bool, float]] = field(default_factory=dict)
     _early_keys: dict[float, list[str]] = field(default_factory=dict)
-    _gone_before: float = -np.inf
-    """Windows that end by then have been given up."""
+    _dropped_until: float = -np.inf
+    """Windows that end at this time or before have been dropped."""
 
-    def predict(self, rows: Iterable[Row]) -> None:
-        """Take in predictions."""
+    def add_predictions(self, rows: Iterable[PredictionRow]) -> None:
+        """Add predictions, and join those whose label arrived first."""
         for key, time, version, bucket in rows:
-            self.tally.predictions_read += 1
+            self.counters.predictions_read += 1
             start = self.window_of(time)
-            if start + self.window_seconds <= self._gone_before:
-                self.tally.predictions_late += 1
+            if start + self.window_seconds <= self._dropped_until:
+                self.counters.predictions_late += 1
                 continue
-            known = self._places.get(key, ())
+            known = self._positions.get(key, ())
             if any(self.windows[at].versions[row] == version for at, row in known):
-                self.tally.predictions_repeated += 1
+                self.counters.predictions_repeated += 1
                 continue
             window = self.windows.get(start)
             if window is None:
                 window = self.windows[start] = WindowRows(start)
-            place = (start, len(window.keys))
+            position = (start, len(window.keys))
             window.keys.append(key)
             window.versions.append(version)
             window.buckets.append(bucket)
             window.times.append(time)
-            self._places[key] = (*known, place)
-            self._fill(window, key, known)
+            self._positions[key] = (*known, position)
+            self._add_outcome(window, key, known)
 
-    def _fill(self, window: WindowRows, key: str, known: tuple[tuple[float, int], ...]) -> None:
-        """The outcome of a new prediction, where its label came first."""
-        early = self._early.pop(key, None)
-        if early is not None:
-            self.tally.matched += 1
+    def _add_outcome(self, window: WindowRows, key: str, known: tuple[Position, ...]) -> None:
+        """Append the outcome of a new prediction: that of its label where one arrived first."""
+        label = self._early_labels.pop(key, None)
+        if label is not None:
+            self.counters.matched += 1
         elif known:
             at, row = known[0]
             if self.windows[at].outcomes[row] >= 0:
-                early = bool(self.windows[at].outcomes[row]), self.windows[at].arrived[row]
-        window.outcomes.append(-1 if early is None else int(early[0]))
-        window.arrived.append(0.0 if early is None else early[1])
-        if early is not None:
-            self.tally.joined += 1
-            window.fresh.append(early[1] - window.times[-1])
+                label = bool(self.windows[at].outcomes[row]), self.windows[at].arrived[row]
+        window.outcomes.append(-1 if label is None else int(label[0]))
+        window.arrived.append(0.0 if label is None else label[1])
+        if label is not None:
+            self.counters.joined += 1
+            window.new_ages.append(label[1] - window.times[-1])
 
-    def label(self, labels: Iterable[Outcome]) -> None:
-        """Take in labels."""
+    def add_labels(self, labels: Iterable[LabelRow]) -> None:
+        """Add labels, and join those whose prediction is held."""
         for key, outcome, arrived in labels:
-            self.tally.labels_read += 1
-            places = self._places.get(key)
-            if places is not None:
-                self._join(places, outcome, arrived)
-            elif key in self._early:
-                self._again(self._early[key][0] != outcome)
-                self._early[key] = (outcome, self._early[key][1])
-            elif self.window_of(arrived) + self.window_seconds <= self._gone_before:
-                self.tally.labels_late += 1
+            self.counters.labels_read += 1
+            positions = self._positions.get(key)
+            if positions is not None:
+                self._join(positions, outcome, arrived)
+            elif key in self._early_labels:
+                self._count_repeat(self._early_labels[key][0] != outcome)
+                self._early_labels[key] = (outcome, self._early_labels[key][1])
+            elif self.window_of(arrived) + self.window_seconds <= self._dropped_until:
+                self.counters.labels_late += 1
             else:
-                self._early[key] = (outcome, arrived)
+                self._early_labels[key] = (outcome, arrived)
                 self._early_keys.setdefault(self.window_of(arrived), []).append(key)
 
-    def _join(self, places: tuple[tuple[float, int], ...], outcome: bool, arrived: float) -> None:
-        at, row = places[0]
-        before = self.windows[at].outcomes[row]
-        if before >= 0:
-            self._again(before != outcome)
+    def _join(self, positions: tuple[Position, ...], outcome: bool, arrived: float) -> None:
+        """Write a label into every prediction of its key."""
+        at, row = positions[0]
+        previous = self.windows[at].outcomes[row]
+        if previous >= 0:
+            self._count_repeat(previous != outcome)
         else:
-            self.tally.matched += 1
-            self.tally.joined += len(places)
-        for at, row in places:
+            self.counters.matched += 1
+            self.counters.joined += len(positions)
+        for at, row in positions:
             self.windows[at].outcomes[row] = int(outcome)
-            if before < 0:
+            if previous < 0:
                 self.windows[at].arrived[row] = arrived
-                self.windows[at].fresh.append(arrived - self.windows[at].times[row])
+                self.windows[at].new_ages.append(arrived - self.windows[at].times[row])
 
-    def _again(self, differs: bool) -> None:
-        self.tally.corrected += differs
-        self.tally.labels_repeated += not differs
+    def _count_repeat(self, differs: bool) -> None:
+        self.counters.corrected += differs
+        self.counters.labels_repeated += not differs
 
     def window_of(self, time: float) -> float:
-        """Start of the window that holds `time`."""
+        """Start of the window that contains `time`."""
         return floor(time / self.window_seconds) * self.window_seconds
 
     def expire(self, now: float) -> None:
-        """Give up what has waited to the horizon, and the oldest where memory is full."""
-        self._give_up(now - self.horizon_seconds)
-        while len(self._places) + len(self._early) > self.max_keys:
+        """Drop rows older than the horizon, and the oldest windows while memory is full."""
+        self._drop(now - self.horizon_seconds)
+        while len(self._positions) + len(self._early_labels) > self.max_keys:
             oldest = min([*self.windows, *self._early_keys])
-            before = len(self._places) + len(self._early)
-            self._give_up(oldest + self.window_seconds)
-            self.tally.evicted += before - len(self._places) - len(self._early)
+            before = len(self._positions) + len(self._early_labels)
+            self._drop(oldest + self.window_seconds)
+            self.counters.evicted += before - len(self._positions) - len(self._early_labels)
 
-    def _give_up(self, before: float) -> None:
-        self._gone_before = max(self._gone_before, before)
-        over = self._gone_before - self.window_seconds
-        for start in [start for start in self.windows if start <= over]:
+    def _drop(self, until: float) -> None:
+        """Drop the windows that end at `until` or before, and count what was not joined."""
+        self._dropped_until = max(self._dropped_until, until)
+        last_start = self._dropped_until - self.window_seconds
+        for start in [start for start in self.windows if start <= last_start]:
             self._forget(self.windows.pop(start))
-        for start in [start for start in self._early_keys if start <= over]:
+        for start in [start for start in self._early_keys if start <= last_start]:
             for key in self._early_keys.pop(start):
-                early = self._early.get(key)
-                if early is not None and self.window_of(early[1]) == start:
-                    del self._early[key]
-                    self.tally.unmatched += 1
+                label = self._early_labels.get(key)
+                if label is not None and self.window_of(label[1]) == start:
+                    del self._early_labels[key]
+                    self.counters.unmatched += 1
 
     def _forget(self, window: WindowRows) -> None:
-        self.tally.unlabelled += sum(outcome < 0 for outcome in window.outcomes)
+        self.counters.unlabelled += sum(outcome < 0 for outcome in window.outcomes)
         for key in window.keys:
-            left = tuple(place for place in self._places.get(key, ()) if place[0] != window.start)
-            if left:
-                self._places[key] = left
+            remaining = tuple(
+                position for position in self._positions.get(key, ()) if position[0] != window.start
+            )
+            if remaining:
+                self._positions[key] = remaining
             else:
-                self._places.pop(key, None)
+                self._positions.pop(key, None)
 
     @property
     def accounts(self) -> QualityAccounts:
-        """Every prediction and label, once."""
-        found = self.tally
-        gone = found.predictions_repeated + found.predictions_late + found.predictions_dead
-        waiting = found.predictions_read - gone - found.joined - found.unlabelled
+        """The accounts: every prediction and label, counted once."""
+        counters = self.counters
+        not_held = (
+            counters.predictions_repeated + counters.predictions_late + counters.predictions_dead
+        )
+        waiting = counters.predictions_read - not_held - counters.joined - counters.unlabelled
         return QualityAccounts(
-            predictions_read=found.predictions_read,
-            joined=found.joined,
+            predictions_read=counters.predictions_read,
+            joined=counters.joined,
             waiting=waiting,
-            unlabelled=found.unlabelled,
-            predictions_repeated=found.predictions_repeated,
-            predictions_late=found.predictions_late,
-            predictions_dead=found.predictions_dead,
-            labels_read=found.labels_read,
-            matched=found.matched,
-            early=len(self._early),
-            unmatched=found.unmatched,
-            labels_repeated=found.labels_repeated,
-            corrected=found.corrected,
-            labels_late=found.labels_late,
-            labels_dead=found.labels_dead,
-            evicted=found.evicted,
+            unlabelled=counters.unlabelled,
+            predictions_repeated=counters.predictions_repeated,
+            predictions_late=counters.predictions_late,
+            predictions_dead=counters.predictions_dead,
+            labels_read=counters.labels_read,
+            matched=counters.matched,
+            early=len(self._early_labels),
+            unmatched=counters.unmatched,
+            labels_repeated=counters.labels_repeated,
+            corrected=counters.corrected,
+            labels_late=counters.labels_late,
+            labels_dead=counters.labels_dead,
+            evicted=counters.evicted,
         )

@@ -1,9 +1,9 @@
-"""The book of one model's predictions: records and rows in, verdicts out; no engine, no clock.
+"""The quality monitor of one model: takes records and rows, gives verdicts. No engine, no clock.
 
-It follows predictions, labels, promotions and drift verdicts, and gives two verdicts on each
-version of each window: `estimated` once the window has ended, `realised` once it is mature. What
-it has to remember for longer than the horizon it takes from its own verdicts (`remember`), so it
-can be rebuilt from the log at any time; a verdict that is known is not given again.
+It takes predictions, labels, promotions and drift verdicts, and gives two verdicts on each version
+of each window: `estimated` once the window has ended, `realised` once its labels are mature. State
+that is older than the horizon is restored from its own verdicts (`restore`), so the monitor can be
+rebuilt from the log at any time. A verdict that is already known is not given again.
 """
 
 from __future__ import annotations
@@ -27,31 +27,40 @@ from streaming.contracts.records import (
 from streaming.quality.compare import measured
 from streaming.quality.counts import Counts, counts_of
 from streaming.quality.estimate import ASSUMPTION, Estimate, calibrate, estimate
-from streaming.quality.join import Joiner, Outcome, Row, WindowRows
-from streaming.quality.maturity import Arrivals, Curve, arrivals, later, learn
-from streaming.quality.scores import ScoreWatch, judge_scores
+from streaming.quality.join import Joiner, LabelRow, PredictionRow, WindowRows
+from streaming.quality.maturity import (
+    LabelArrivals,
+    MaturityCurve,
+    add_arrivals,
+    count_arrivals,
+    learn_curve,
+)
+from streaming.quality.scores import ScoreDriftState, judge_scores
 from streaming.quality.settings import QualityRules
-from streaming.quality.verdict import Judgement, MatureWindow, judge_quality, shown
-from streaming.quality.version_baseline import Track
+from streaming.quality.verdict import Judgement, MatureWindow, judge_quality, recorded_metrics
+from streaming.quality.version_baseline import VersionBaseline
 
 MAX_VERSIONS = 8
-MAX_KNOWN = 4096
+"""Versions whose state is kept; the oldest is dropped first."""
+MAX_KNOWN_VERDICTS = 4096
 MAX_CURVE_WINDOWS = 500
-_WORST: tuple[DriftOutcome, ...] = ("drifted", "suspected", "inconclusive", "stable")
+MAX_PROMOTIONS = 64
+_SEVERITY: tuple[DriftOutcome, ...] = ("drifted", "suspected", "inconclusive", "stable")
+"""Drift outcomes, the worst first."""
 
 
 @dataclass(slots=True, kw_only=True)
-class QualityBook:
-    """Everything of one model.
+class QualityMonitor:
+    """The quality monitor of one model.
 
     Parameters
     ----------
     model:
-        Its name.
+        Name of the model.
     window_seconds, max_out_of_orderness_seconds:
-        Of the contract.
+        Window settings of the model's contract.
     rules:
-        Of this model.
+        Quality settings of the model.
     """
 
     model: str
@@ -59,59 +68,63 @@ class QualityBook:
     max_out_of_orderness_seconds: float
     rules: QualityRules
     joiner: Joiner = field(init=False)
-    curve: Curve = field(init=False)
-    _tracks: dict[int, Track] = field(default_factory=dict)
-    _watches: dict[int, ScoreWatch] = field(default_factory=dict)
+    curve: MaturityCurve = field(init=False)
+    _baselines: dict[int, VersionBaseline] = field(default_factory=dict)
+    _score_states: dict[int, ScoreDriftState] = field(default_factory=dict)
     _promotions: list[tuple[float, int]] = field(default_factory=list)
     _drift: dict[float, DriftVerdict] = field(default_factory=dict)
     _known: dict[str, None] = field(default_factory=dict)
-    """Ids of the latest verdicts: where a restart finds half of a window's versions judged."""
-    _past: dict[float, Arrivals] = field(default_factory=dict)
+    """Ids of the latest verdicts; after a restart some versions of a window are already judged."""
+    _arrivals: dict[float, LabelArrivals] = field(default_factory=dict)
     _estimated_until: float = -np.inf
     _realised_until: float = -np.inf
 
     def __post_init__(self) -> None:
-        horizon = self.rules.horizon_seconds
         self.joiner = Joiner(
             window_seconds=self.window_seconds,
-            horizon_seconds=horizon,
+            horizon_seconds=self.rules.horizon_seconds,
             max_keys=self.rules.max_keys,
         )
-        self.curve = learn((), now=0.0, horizon=horizon, least=self.rules.min_curve_windows)
+        self.curve = learn_curve(
+            (),
+            now=0.0,
+            horizon=self.rules.horizon_seconds,
+            min_windows=self.rules.min_curve_windows,
+        )
 
-    # ------------------------------------------------------------ taking in
+    # ------------------------------------------------------------ input
 
-    def predictions(self, rows: Sequence[Row], refused: int = 0) -> None:
-        """Served predictions, and how many of the same fetch could not be read."""
-        self.joiner.tally.predictions_read += refused
-        self.joiner.tally.predictions_dead += refused
-        self.joiner.predict(rows)
+    def add_predictions(self, rows: Sequence[PredictionRow], rejected: int = 0) -> None:
+        """Add served predictions, and the number of rejected messages of the same fetch."""
+        self.joiner.counters.predictions_read += rejected
+        self.joiner.counters.predictions_dead += rejected
+        self.joiner.add_predictions(rows)
 
-    def labels(self, outcomes: Sequence[Outcome], refused: int = 0) -> None:
-        """Labels, and how many of the same fetch could not be read."""
-        self.joiner.tally.labels_read += refused
-        self.joiner.tally.labels_dead += refused
-        self.joiner.label(outcomes)
+    def add_labels(self, rows: Sequence[LabelRow], rejected: int = 0) -> None:
+        """Add labels, and the number of rejected messages of the same fetch."""
+        self.joiner.counters.labels_read += rejected
+        self.joiner.counters.labels_dead += rejected
+        self.joiner.add_labels(rows)
 
-    def promotion(self, promotion: Promotion) -> None:
-        """Something is live from now on."""
-        found = (promotion.at, promotion.version)
-        if found not in self._promotions:
-            self._promotions = sorted([*self._promotions, found])[-64:]
+    def add_promotion(self, promotion: Promotion) -> None:
+        """Add a promotion: its version is live from then on."""
+        entry = (promotion.at, promotion.version)
+        if entry not in self._promotions:
+            self._promotions = sorted([*self._promotions, entry])[-MAX_PROMOTIONS:]
 
-    def drift(self, verdict: DriftVerdict) -> None:
-        """How the inputs of a window stand."""
+    def add_drift_verdict(self, verdict: DriftVerdict) -> None:
+        """Add the drift verdict on the inputs of a window."""
         self._drift[verdict.window_start] = verdict
 
-    def remember(self, verdict: QualityVerdict) -> None:
-        """A verdict that was given before: take up what followed from it, in the log's order."""
+    def restore(self, verdict: QualityVerdict) -> None:
+        """Restore the state that follows from an earlier verdict; call it in the log's order."""
         if verdict.record_id in self._known:
             return
-        self._know(verdict.record_id)
+        self._add_known(verdict.record_id)
         counts = counts_of(verdict.counts)
         if verdict.stage == "estimated":
             self._estimated_until = max(self._estimated_until, verdict.window_start)
-            self._scores(verdict.version, verdict.live, counts, verdict.window_start)
+            self._prediction_drift(verdict.version, verdict.live, counts, verdict.window_start)
             return
         self._realised_until = max(self._realised_until, verdict.window_start)
         window = MatureWindow(
@@ -123,37 +136,37 @@ class QualityBook:
             expected=verdict.expected_share * verdict.predictions,
             inputs=verdict.inputs,
         )
-        track = self._track(verdict.version)
-        _, self._tracks[verdict.version] = judge_quality(window, track, self.rules)
+        baseline = self._baseline(verdict.version)
+        _, self._baselines[verdict.version] = judge_quality(window, baseline, self.rules)
 
     # ------------------------------------------------------------ verdicts
 
-    def tick(self, now: float) -> tuple[QualityVerdict, ...]:
-        """The verdicts that are due at `now`, windows in order."""
-        self._learn(now)
-        over = now - self.window_seconds - self.max_out_of_orderness_seconds
-        ended = sorted(start for start in self.joiner.windows if start <= over)
-        given: list[QualityVerdict] = []
+    def poll(self, now: float) -> tuple[QualityVerdict, ...]:
+        """The verdicts that are due at `now`, by window."""
+        self._learn_curve(now)
+        last_start = now - self.window_seconds - self.max_out_of_orderness_seconds
+        ended = sorted(start for start in self.joiner.windows if start <= last_start)
+        verdicts: list[QualityVerdict] = []
         for start in ended:
             if start >= self._estimated_until:
                 self._estimated_until = start
-                given += self._verdicts(self.joiner.windows[start], "estimated", now)
+                verdicts += self._verdicts(self.joiner.windows[start], "estimated", now)
         for start in ended:
             if start < self._realised_until:
                 continue
             if not self._is_mature(start + self.window_seconds, now):
-                break  # verdicts never overtake each other
+                break  # verdicts keep the order of the windows
             self._realised_until = start
-            given += self._verdicts(self.joiner.windows[start], "realised", now)
+            verdicts += self._verdicts(self.joiner.windows[start], "realised", now)
         self._expire(now)
-        return tuple(given)
+        return tuple(verdicts)
 
     def _is_mature(self, end: float, now: float) -> bool:
         mature = end + max(self.matures_after, self.max_out_of_orderness_seconds)
         if now < mature:
             return False
         judged = any(verdict.window_end >= end for verdict in self._drift.values())
-        return judged or now >= mature + self.rules.patience_seconds
+        return judged or now >= mature + self.rules.grace_seconds
 
     @property
     def matures_after(self) -> float:
@@ -164,14 +177,22 @@ class QualityBook:
         self, window: WindowRows, stage: QualityStage, now: float
     ) -> Iterator[QualityVerdict]:
         for version, counts in sorted(window.counts().items()):
-            identity = record_id("quality-verdict", self.model, version, window.start, stage)
-            if identity not in self._known:
-                self._know(identity)
-                yield self._verdict(identity, window.start, version, counts, stage, now)
+            verdict_id = record_id("quality-verdict", self.model, version, window.start, stage)
+            if verdict_id not in self._known:
+                self._add_known(verdict_id)
+                yield self._verdict(
+                    verdict_id,
+                    start=window.start,
+                    version=version,
+                    counts=counts,
+                    stage=stage,
+                    now=now,
+                )
 
     def _verdict(
         self,
-        identity: str,
+        verdict_id: str,
+        *,
         start: float,
         version: int,
         counts: Counts,
@@ -180,14 +201,14 @@ class QualityBook:
     ) -> QualityVerdict:
         end = start + self.window_seconds
         live = self._live(start, end) == version
-        overlapping = self._overlapping(start, end)
-        inputs = _worst(overlapping)
-        share = self.curve.share_at(now - end) * self.curve.ever
+        drift_verdicts = self._overlapping(start, end)
+        inputs = _worst(drift_verdicts)
+        share = self.curve.share_at(now - end) * self.curve.labelled_share
         estimated = self._estimate(version, counts)
-        scores = None
+        prediction_drift = None
         if stage == "estimated":
-            scores = self._scores(version, live, counts, start)
-            judgement = self._provisional(start, counts, estimated, live, now - end)
+            prediction_drift = self._prediction_drift(version, live, counts, start)
+            judgement = _provisional(start, counts, estimated, live, now - end)
         else:
             mature = MatureWindow(
                 version=version,
@@ -198,13 +219,13 @@ class QualityBook:
                 expected=share * counts.predictions,
                 inputs=inputs,
             )
-            judgement, track = judge_quality(mature, self._track(version), self.rules)
-            self._tracks[version] = track
+            judgement, baseline = judge_quality(mature, self._baseline(version), self.rules)
+            self._baselines[version] = baseline
         return QualityVerdict(
-            record_id=identity,
+            record_id=verdict_id,
             model=self.model,
             at=now,
-            caused_by=tuple(one.record_id for one in overlapping),
+            caused_by=tuple(verdict.record_id for verdict in drift_verdicts),
             stage=stage,
             version=version,
             live=live,
@@ -219,121 +240,124 @@ class QualityBook:
             expected_share=share,
             metrics=judgement.metrics,
             estimated=estimated.metrics,
-            founded=bool(estimated.metrics) and not estimated.objection,
+            assumption_holds=bool(estimated.metrics) and not estimated.violation,
             assumption=_assumption(estimated),
             counts=counts.record(),
             inputs=inputs,
-            scores=scores,
+            prediction_drift=prediction_drift,
             shift_start=judgement.shift_start,
             maturity=self.curve.points(),
             matures_after=self.matures_after,
             accounts=self.joiner.accounts,
         )
 
-    def _provisional(
-        self, start: float, counts: Counts, estimated: Estimate, live: bool, age: float
-    ) -> Judgement:
-        """Before the labels are mature: what is estimated, and what came so far."""
-        share = counts.labelled / counts.predictions
-        came = f"{share:.0%} of the predictions have a label {age:.0f} s after the window"
-        value = next((m.value for m in estimated.metrics if m.name == "auc"), None)
-        said = "no estimate" if value is None else f"estimated AUC {value:.3f}"
-        if estimated.objection:
-            said += f" ({'unfounded: ' if value is not None else ''}{estimated.objection})"
-        whose = "" if live else " Not the live version."
-        return Judgement(
-            outcome="inconclusive",
-            reason=f"Provisional: {came}; {said}.{whose}",
-            since=start,
-            metrics=shown(measured(counts)),
-        )
+    # ------------------------------------------------------------ state
 
-    # ------------------------------------------------------------ parts
-
-    def _know(self, identity: str) -> None:
-        self._known[identity] = None
-        if len(self._known) > MAX_KNOWN:
+    def _add_known(self, verdict_id: str) -> None:
+        self._known[verdict_id] = None
+        if len(self._known) > MAX_KNOWN_VERDICTS:
             self._known.pop(next(iter(self._known)))
 
     def _estimate(self, version: int, counts: Counts) -> Estimate:
-        track = self._track(version)
-        ready = track.baseline_looks >= self.rules.min_baseline_looks
-        calibration = calibrate(track.baseline) if ready else None
-        found = estimate(counts, calibration, contradicted=track.contradicted)
+        baseline = self._baseline(version)
+        ready = baseline.baseline_batches >= self.rules.min_baseline_batches
+        calibration = calibrate(baseline.counts) if ready else None
+        estimated = estimate(counts, calibration, contradicted=baseline.contradicted)
         latest = self._drift[max(self._drift)].outcome if self._drift else ""
-        if not found.objection and latest in ALARMED:
-            return replace(found, objection="the inputs have moved")
-        return found
+        if not estimated.violation and latest in ALARMED:
+            return replace(estimated, violation="the inputs have moved")
+        return estimated
 
-    def _scores(
+    def _prediction_drift(
         self, version: int, live: bool, counts: Counts, start: float
     ) -> FeatureVerdict | None:
         if not live:
             return None
-        watch = self._watches.get(version, ScoreWatch(version=version))
+        state = self._score_states.get(version, ScoreDriftState(version=version))
         window = (start, start + self.window_seconds)
-        verdict, self._watches[version] = judge_scores(watch, counts, window, self.rules)
-        while len(self._watches) > MAX_VERSIONS:
-            self._watches.pop(min(self._watches))
+        verdict, self._score_states[version] = judge_scores(state, counts, window, self.rules)
+        while len(self._score_states) > MAX_VERSIONS:
+            self._score_states.pop(min(self._score_states))
         return verdict
 
-    def _track(self, version: int) -> Track:
-        if version not in self._tracks:
-            self._tracks[version] = Track(version=version)
-            while len(self._tracks) > MAX_VERSIONS:
-                self._tracks.pop(min(self._tracks))
-        return self._tracks.get(version, Track(version=version))
+    def _baseline(self, version: int) -> VersionBaseline:
+        if version not in self._baselines:
+            self._baselines[version] = VersionBaseline(version=version)
+            while len(self._baselines) > MAX_VERSIONS:
+                self._baselines.pop(min(self._baselines))
+        return self._baselines.get(version, VersionBaseline(version=version))
 
     def _live(self, start: float, end: float) -> int:
         """The version that was live from start to end; 0 when it changed or there was none."""
-        place = bisect_right(self._promotions, (start, np.inf))
-        changed = place < len(self._promotions) and self._promotions[place][0] < end
-        return 0 if place == 0 or changed else self._promotions[place - 1][1]
+        after = bisect_right(self._promotions, (start, np.inf))
+        changed = after < len(self._promotions) and self._promotions[after][0] < end
+        return 0 if after == 0 or changed else self._promotions[after - 1][1]
 
     def _overlapping(self, start: float, end: float) -> tuple[DriftVerdict, ...]:
+        """The drift verdicts on windows that overlap the interval, in order."""
         return tuple(
             verdict
             for _, verdict in sorted(self._drift.items())
             if verdict.window_start < end and verdict.window_end > start
         )
 
-    def _learn(self, now: float) -> None:
+    def _learn_curve(self, now: float) -> None:
         horizon = self.rules.horizon_seconds
         for start, window in self.joiner.windows.items():
             end = start + self.window_seconds
-            if now >= end and (window.fresh or start not in self._past):
-                before = self._past.get(start) or arrivals(end, 0, np.empty(0), horizon)
-                size, ages = len(window.keys), window.take_ages()
-                self._past[start] = later(before, size, ages, horizon)
-        for start in sorted(self._past)[:-MAX_CURVE_WINDOWS]:
-            del self._past[start]
-        self.curve = learn(
-            list(self._past.values()),
+            if now >= end and (window.new_ages or start not in self._arrivals):
+                arrivals = self._arrivals.get(start) or count_arrivals(end, 0, np.empty(0), horizon)
+                predictions, ages = len(window.keys), window.take_ages()
+                self._arrivals[start] = add_arrivals(arrivals, predictions, ages, horizon)
+        for start in sorted(self._arrivals)[:-MAX_CURVE_WINDOWS]:
+            del self._arrivals[start]
+        self.curve = learn_curve(
+            list(self._arrivals.values()),
             now=now,
             horizon=horizon,
-            least=self.rules.min_curve_windows,
+            min_windows=self.rules.min_curve_windows,
         )
 
     def _expire(self, now: float) -> None:
-        """Forget what can no longer matter; a window is given up only after its verdict."""
-        patience = (
-            self.window_seconds + self.max_out_of_orderness_seconds + self.rules.patience_seconds
+        """Drop state that is no longer needed; a window is dropped only after its verdict."""
+        verdict_delay = (
+            self.window_seconds + self.max_out_of_orderness_seconds + self.rules.grace_seconds
         )
-        self.joiner.expire(now - patience)
-        oldest = now - self.rules.horizon_seconds - 2.0 * patience
+        self.joiner.expire(now - verdict_delay)
+        oldest = now - self.rules.horizon_seconds - 2.0 * verdict_delay
         for start in [start for start in self._drift if start < oldest]:
             del self._drift[start]
 
 
+def _provisional(
+    start: float, counts: Counts, estimated: Estimate, live: bool, age: float
+) -> Judgement:
+    """The judgement before the labels are mature: the estimate, and the labels so far."""
+    share = counts.labelled / counts.predictions
+    labelled = f"{share:.0%} of the predictions have a label {age:.0f} s after the window"
+    auc = next((metric.value for metric in estimated.metrics if metric.name == "auc"), None)
+    estimate_text = "no estimate" if auc is None else f"estimated AUC {auc:.3f}"
+    if estimated.violation:
+        invalid = "invalid: " if auc is not None else ""
+        estimate_text += f" ({invalid}{estimated.violation})"
+    not_live = "" if live else " Not the live version."
+    return Judgement(
+        outcome="inconclusive",
+        reason=f"Provisional: {labelled}; {estimate_text}.{not_live}",
+        since=start,
+        metrics=recorded_metrics(measured(counts)),
+    )
+
+
 def _worst(verdicts: tuple[DriftVerdict, ...]) -> DriftOutcome | Literal[""]:
-    found = {verdict.outcome for verdict in verdicts}
-    for outcome in _WORST:
-        if outcome in found:
+    outcomes = {verdict.outcome for verdict in verdicts}
+    for outcome in _SEVERITY:
+        if outcome in outcomes:
             return outcome
     return ""
 
 
 def _assumption(estimated: Estimate) -> str:
-    if not estimated.objection:
+    if not estimated.violation:
         return ASSUMPTION
-    return f"{ASSUMPTION} Here: {estimated.objection}."
+    return f"{ASSUMPTION} It cannot be relied on: {estimated.violation}."

@@ -1,9 +1,10 @@
-"""Prediction drift: the scores of a window against the first scores of the same version.
+"""Prediction drift: the scores of a window compared with the first scores of the same version.
 
-The judge of the inputs (`streaming.drift`) does it, on one feature: the score's logit, counted on
-the same grid, with a part of the budget of its own. The yardstick is frozen from the version's
-first predictions after it went live; a new version starts a new one. Scores that move say that
-something is different, not that it is worse: prediction drift is shown and raises no retrain.
+The drift verdict of the inputs (`streaming.drift`) is applied to one feature: the score's logit,
+counted on the same grid, with its own part of the budget. The reference is frozen from the
+version's first predictions after it went live; a new version starts a new one. Scores that move
+show that something is different, not that it is worse. So prediction drift is shown and starts no
+retrain.
 """
 
 from __future__ import annotations
@@ -30,34 +31,36 @@ from streaming.quality.counts import Counts, add
 from streaming.quality.settings import QualityRules
 
 FEATURE = "prediction"
-_LEAST_ROWS = 100
+_MIN_ROWS = 100
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class ScoreWatch:
-    """What is remembered of one version's scores."""
+class ScoreDriftState:
+    """State of the prediction drift of one version."""
 
     version: int
     baseline: Counts = field(default_factory=Counts)
+    """Counts of the first predictions."""
     reference: PreparedReference | None = None
+    """The reference made from `baseline`; None while that is incomplete."""
     history: DriftHistory = field(default_factory=DriftHistory)
 
 
 def judge_scores(
-    watch: ScoreWatch, counts: Counts, window: tuple[float, float], rules: QualityRules
-) -> tuple[FeatureVerdict | None, ScoreWatch]:
-    """The verdict on a window's scores; None while the baseline is being made.
+    state: ScoreDriftState, counts: Counts, window: tuple[float, float], rules: QualityRules
+) -> tuple[FeatureVerdict | None, ScoreDriftState]:
+    """The drift verdict on a window's scores; None while the baseline is incomplete.
 
-    `window` is start and end, seconds; the same arguments give the same verdict.
+    `window` is its start and end in seconds. The same arguments give the same verdict.
     """
-    if watch.reference is None:
-        baseline = add((watch.baseline, counts))
-        watch = replace(watch, baseline=baseline)
-        if baseline.predictions >= rules.scores_baseline:
-            watch = replace(watch, reference=_reference(watch))
-        return None, watch
+    if state.reference is None:
+        baseline = add((state.baseline, counts))
+        state = replace(state, baseline=baseline)
+        if baseline.predictions >= rules.min_baseline_predictions:
+            state = replace(state, reference=_reference(state))
+        return None, state
     summary = WindowSummary(
-        record_id=record_id("scores", str(watch.version), *window),
+        record_id=record_id("scores", str(state.version), *window),
         model=FEATURE,
         at=window[1],
         window_start=window[0],
@@ -69,45 +72,45 @@ def judge_scores(
         offsets=(),
         features=(_summary(counts),),
     )
-    judge = DriftRules(
-        false_alarms=rules.scores_share * rules.false_alarms,
+    drift_rules = DriftRules(
+        false_alarms=rules.prediction_drift_share * rules.false_alarms,
         period_seconds=rules.period_seconds,
         sustained=rules.sustained,
         of=rules.of,
-        min_rows=_LEAST_ROWS,
+        min_rows=_MIN_ROWS,
     )
-    identity = str(watch.version)
+    reference_id = str(state.version)
     verdict, history = judge_drift(
-        summary, watch.reference, identity, watch.history, judge, _CONTRACT
+        summary, state.reference, reference_id, state.history, drift_rules, _CONTRACT
     )
-    found = verdict.features[0] if verdict.features else None
-    return found, replace(watch, history=history)
+    feature = verdict.features[0] if verdict.features else None
+    return feature, replace(state, history=history)
 
 
 def _summary(counts: Counts) -> FeatureSummary:
-    there = counts.served > 0
+    nonempty = counts.served > 0
     return FeatureSummary(
         name=FEATURE,
         rows=counts.predictions,
         missing=0,
         grid=NumericGrid(
             pivot=0.0,
-            buckets=tuple(counts.buckets[there].tolist()),
-            counts=tuple(counts.served[there].tolist()),
+            buckets=tuple(counts.buckets[nonempty].tolist()),
+            counts=tuple(counts.served[nonempty].tolist()),
         ),
     )
 
 
-def _reference(watch: ScoreWatch) -> PreparedReference:
+def _reference(state: ScoreDriftState) -> PreparedReference:
     summary = ReferenceSummary(
-        record_id=str(watch.version),
+        record_id=str(state.version),
         model=FEATURE,
         at=0.0,
-        version=watch.version,
+        version=state.version,
         window_start=0.0,
         window_end=0.0,
-        rows=watch.baseline.predictions,
-        features=(_summary(watch.baseline),),
+        rows=state.baseline.predictions,
+        features=(_summary(state.baseline),),
     )
     return prepare_reference(summary, _CONTRACT)
 
@@ -121,3 +124,4 @@ _CONTRACT = ModelContract(
     time="",
     features=(FeatureSpec(name=FEATURE, kind="number"),),
 )
+"""The contract of the one feature, the score."""

@@ -1,9 +1,9 @@
-"""The book behind a record log: what it follows, where it starts, what it publishes.
+"""The label service of one model: runs the quality monitor on a record log.
 
-Thin: the log is a port, decisions are the book's. Nothing is stored: at its start the service takes
-up its own verdicts since the live version's promotion, and predictions and labels of two
-horizons. It stands at the end of every topic before it reads the past, and skips what it has
-read, so nothing is lost or counted twice between the two.
+The log is a port, and every decision is the monitor's. The service stores nothing. At its start it
+restores the monitor from its own verdicts since the live version's promotion, and reads the
+predictions and labels of two horizons again. It subscribes at the end of every topic before it
+reads the past, and skips offsets it has read, so nothing between the two is lost or counted twice.
 """
 
 from __future__ import annotations
@@ -27,32 +27,33 @@ from streaming.contracts.records import (
     QualityVerdict,
     Record,
 )
-from streaming.quality.monitor import QualityBook
-from streaming.quality.rows import OutcomeOf, Refused, read_labels, read_predictions
+from streaming.quality.monitor import QualityMonitor
+from streaming.quality.rows import OutcomeOf, RejectedMessage, read_labels, read_predictions
 from streaming.quality.settings import QualityRules
 
-MAX_AT_ONCE = 5000
+MAX_MESSAGES = 5000
+"""Largest number of messages that one step reads."""
 MAX_SECONDS = 0.5
-"""Messages taken in, and time spent on them, before the windows get their turn."""
-_MAX_DEAD_BYTES = 2048
-_RECORDS = (topics.PROMOTIONS.name, topics.DRIFT_VERDICTS.name)
+"""Longest time that one step reads, in seconds; due verdicts follow."""
+_MAX_PAYLOAD_BYTES = 2048
+_RECORD_TOPICS = (topics.PROMOTIONS.name, topics.DRIFT_VERDICTS.name)
 
 
 @dataclass(slots=True, kw_only=True)
 class LabelService:
-    """One model's label service.
+    """The label service of one model.
 
     Parameters
     ----------
     log, clock:
-        Where everything comes from and goes to; whose time it is.
+        The record log to read and write, and the source of the current time.
     contract, rules:
-        Of the model.
+        Contract and quality settings of the model.
     predictions_topic:
-        Where the applications write the predictions that were served.
+        Topic to which the applications write the predictions that were served.
     outcome_of:
-        The model's own rule for the outcome of a label record.
-    report:
+        The model's function that reads the outcome of a label record.
+    on_verdict:
         Called with each verdict that was published.
     """
 
@@ -62,19 +63,21 @@ class LabelService:
     rules: QualityRules
     predictions_topic: str
     outcome_of: OutcomeOf
-    report: Callable[[QualityVerdict], None] = lambda verdict: None
+    on_verdict: Callable[[QualityVerdict], None] = lambda verdict: None
     poll_seconds: float = 0.2
-    book: QualityBook = field(init=False)
+    monitor: QualityMonitor = field(init=False)
     unreadable: int = 0
-    """Records of the house that could not be read."""
+    """Number of Driftline's own records that could not be decoded."""
     _messages: Iterator[Message | None] = field(init=False)
-    _read_to: dict[tuple[str, int], int] = field(default_factory=dict)
+    _next_offsets: dict[tuple[str, int], int] = field(default_factory=dict)
+    """Next offset to read, by topic and partition."""
     _outbox: list[Record] = field(default_factory=list)
-    """What is due and not yet on the log."""
-    _lettered_to: dict[tuple[str, int], int] = field(default_factory=dict)
+    """Records that are due and not yet on the log."""
+    _dead_letters_until: dict[tuple[str, int], int] = field(default_factory=dict)
+    """Offset up to which dead letters have been written, by topic and partition."""
 
     def __post_init__(self) -> None:
-        self.book = QualityBook(
+        self.monitor = QualityMonitor(
             model=self.contract.model,
             window_seconds=self.contract.window_seconds,
             max_out_of_orderness_seconds=self.contract.max_out_of_orderness_seconds,
@@ -82,111 +85,114 @@ class LabelService:
         )
 
     def start(self) -> None:
-        """Take up where an earlier service stood."""
-        own = (self.predictions_topic, self.contract.labels_topic)
+        """Restore the state of an earlier service from the log, and publish what is due."""
+        input_topics = (self.predictions_topic, self.contract.labels_topic)
         self._messages = self.log.follow(
-            [*own, *_RECORDS], from_start=False, poll_seconds=self.poll_seconds
+            [*input_topics, *_RECORD_TOPICS], from_start=False, poll_seconds=self.poll_seconds
         )
         first = next(self._messages)
-        since = self.clock.now() - self._memory_seconds()
+        since = self.clock.now() - self._replay_seconds()
         promotions = [r for r in self._past(topics.PROMOTIONS.name) if isinstance(r, Promotion)]
         for promotion in promotions:
-            self.book.promotion(promotion)
-        began = min(since, max((promotion.at for promotion in promotions), default=since))
-        for record in self._past(topics.QUALITY_VERDICTS.name, began):
+            self.monitor.add_promotion(promotion)
+        verdicts_since = min(since, max((promotion.at for promotion in promotions), default=since))
+        for record in self._past(topics.QUALITY_VERDICTS.name, verdicts_since):
             if isinstance(record, QualityVerdict):
-                self.book.remember(record)
+                self.monitor.restore(record)
         for record in self._past(topics.DEAD_LETTERS.name, since):
-            if isinstance(record, DeadLetter) and record.topic in own:
-                place = record.topic, record.partition
-                known = self._lettered_to.get(place, -1)
-                self._lettered_to[place] = max(known, record.offset)
-        for topic in (topics.DRIFT_VERDICTS.name, *own):
+            if isinstance(record, DeadLetter) and record.topic in input_topics:
+                partition = record.topic, record.partition
+                until = self._dead_letters_until.get(partition, -1)
+                self._dead_letters_until[partition] = max(until, record.offset)
+        for topic in (topics.DRIFT_VERDICTS.name, *input_topics):
             for span in self.log.spans(topic, since=since):
                 messages = self.log.read(span)
-                while batch := list(islice(messages, MAX_AT_ONCE)):
+                while batch := list(islice(messages, MAX_MESSAGES)):
                     self._take(batch)
         if first is not None:
             self._take([first])
         self._publish()
 
-    def _memory_seconds(self) -> float:
-        return 2.0 * self.rules.horizon_seconds + self.rules.patience_seconds + 60.0
+    def _replay_seconds(self) -> float:
+        """How far back a start reads predictions and labels."""
+        return 2.0 * self.rules.horizon_seconds + self.rules.grace_seconds + 60.0
 
     def step(self) -> tuple[QualityVerdict, ...]:
-        """Take in what has come, and publish what is due.
+        """Read new messages, and publish the verdicts that are due.
 
         Raises
         ------
         TemporaryError
-            When the log takes nothing now; the next step publishes it.
+            When the log takes no records; the next step publishes them.
         """
         batch: list[Message] = []
         until = self.clock.now() + MAX_SECONDS
-        for message in islice(self._messages, MAX_AT_ONCE):
+        for message in islice(self._messages, MAX_MESSAGES):
             if message is None:
                 break
             batch.append(message)
             if self.clock.now() >= until:
                 break
         self._take(batch)
-        self._outbox += self.book.tick(self.clock.now())
+        self._outbox += self.monitor.poll(self.clock.now())
         return self._publish()
 
     def _publish(self) -> tuple[QualityVerdict, ...]:
         if self._outbox:
             self.log.append(self._outbox)
-        sent, self._outbox = self._outbox, []
-        verdicts = tuple(record for record in sent if isinstance(record, QualityVerdict))
+        published, self._outbox = self._outbox, []
+        verdicts = tuple(record for record in published if isinstance(record, QualityVerdict))
         for verdict in verdicts:
-            self.report(verdict)
+            self.on_verdict(verdict)
         return verdicts
 
-    # ------------------------------------------------------------ taking in
+    # ------------------------------------------------------------ input
 
     def _take(self, messages: Sequence[Message]) -> None:
-        fresh = []
+        """Pass messages that were not read before to the monitor, in runs of one topic."""
+        unread = []
         for message in messages:
-            place = message.topic, message.partition
-            if message.offset >= self._read_to.get(place, 0):
-                self._read_to[place] = message.offset + 1
-                fresh.append(message)
-        for topic, run in groupby(fresh, key=lambda message: message.topic):
+            partition = message.topic, message.partition
+            if message.offset >= self._next_offsets.get(partition, 0):
+                self._next_offsets[partition] = message.offset + 1
+                unread.append(message)
+        for topic, run in groupby(unread, key=lambda message: message.topic):
             self._take_run(topic, list(run))
 
     def _take_run(self, topic: str, run: Sequence[Message]) -> None:
+        rejected: list[RejectedMessage] = []
         if topic == self.predictions_topic:
-            rows, refused = read_predictions(run, self.contract, now=self.clock.now())
-            self.book.predictions(rows, len(refused))
+            predictions, rejected = read_predictions(run, self.contract, now=self.clock.now())
+            self.monitor.add_predictions(predictions, len(rejected))
         elif topic == self.contract.labels_topic:
-            outcomes, refused = read_labels(run, self.contract, self.outcome_of)
-            self.book.labels(outcomes, len(refused))
+            labels, rejected = read_labels(run, self.contract, self.outcome_of)
+            self.monitor.add_labels(labels, len(rejected))
         else:
-            refused = []
             for record in self._records(run):
                 if isinstance(record, Promotion):
-                    self.book.promotion(record)
+                    self.monitor.add_promotion(record)
                 elif isinstance(record, DriftVerdict):
-                    self.book.drift(record)
-        self._outbox += [self._letter(one) for one in refused if self._is_new(one.message)]
+                    self.monitor.add_drift_verdict(record)
+        self._outbox += [self._dead_letter(r) for r in rejected if self._is_new(r.message)]
 
     def _is_new(self, message: Message) -> bool:
-        place = message.topic, message.partition
-        return message.offset > self._lettered_to.get(place, -1)
+        """Whether no dead letter was written for the message before."""
+        partition = message.topic, message.partition
+        return message.offset > self._dead_letters_until.get(partition, -1)
 
-    def _letter(self, refused: Refused) -> Record:
-        message, payload = refused.message, refused.message.value or b""
-        place = (message.topic, message.partition, message.offset)
+    def _dead_letter(self, rejected: RejectedMessage) -> Record:
+        message, payload = rejected.message, rejected.message.value or b""
+        source = (message.topic, message.partition, message.offset)
         return DeadLetter(
-            record_id=record_id("dead-letter", self.contract.model, *place),
+            record_id=record_id("dead-letter", self.contract.model, *source),
             model=self.contract.model,
             at=message.time,
             topic=message.topic,
             partition=message.partition,
             offset=message.offset,
-            reason=refused.reason,
-            detail=refused.detail,
-            payload=payload[:_MAX_DEAD_BYTES],
+            reason=rejected.reason,
+            detail=rejected.detail,
+            payload=payload[:_MAX_PAYLOAD_BYTES],
             payload_bytes=len(payload),
         )
 
@@ -195,7 +201,7 @@ class LabelService:
             yield from self._records(self.log.read(span))
 
     def _records(self, messages: Iterator[Message] | Sequence[Message]) -> Iterator[AnyRecord]:
-        """The model's records among messages of the house."""
+        """The model's records among Driftline's messages."""
         for message in messages:
             if message.value is None:
                 continue

@@ -1,9 +1,9 @@
-"""The judgement on a window's predictions: outcome, reason and evidence, from values alone.
+"""The quality verdict on a window: outcome, reason and evidence, computed from values alone.
 
-Mature windows are gathered into looks of enough labels. The first looks of a version, taken while
-its inputs stand still, are its baseline; later looks are compared with it (`compare`). Beyond the
-limit in 3 of 5 looks is `degraded`, far beyond in one is `suspected`; what cannot be judged is
-`inconclusive`, never good.
+Mature windows are gathered into batches of enough labels. The first batches of a version whose
+inputs are stable form its baseline; later batches are compared with it (`compare`). Exceedances in
+3 of 5 batches are `degraded`, a large one in a single batch is `suspected`. What cannot be judged
+is `inconclusive`, never `stable`.
 """
 
 from __future__ import annotations
@@ -19,146 +19,167 @@ from streaming.contracts.quality import (
     QualityOutcome,
 )
 from streaming.contracts.statistics import DriftOutcome
-from streaming.quality.compare import SPOKEN, Comparison, compare, measured
+from streaming.quality.compare import DISPLAY_NAMES, Comparison, compare, measured
 from streaming.quality.counts import Counts
 from streaming.quality.measures import Measure
 from streaming.quality.settings import QualityRules
-from streaming.quality.version_baseline import Look, Track, cause_of, inputs_of
+from streaming.quality.version_baseline import (
+    JudgedBatch,
+    VersionBaseline,
+    cause_of,
+    inputs_of,
+)
 
-_SHOWN = ("auc", "brier", "calibration", "log_loss", "ece", "positive_rate")
+_RECORDED = ("auc", "brier", "calibration", "log_loss", "ece", "positive_rate")
 _CAUSES: dict[QualityCause, str] = {
-    "concept": "The inputs stand still, so their meaning has changed (concept drift).",
-    "inputs": "The inputs moved too and explain it; the trigger for drifted inputs has it.",
-    "unknown": "The inputs could not be judged, so it is not known why.",
+    "concept": "The inputs are stable, so their relation to the labels has changed "
+    "(concept drift).",
+    "inputs": "The inputs drifted too and explain it; input drift has its own retrain trigger.",
+    "unknown": "The inputs could not be judged, so the cause is unknown.",
     "": "",
 }
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class MatureWindow:
-    """What is known of one version's predictions in a window whose labels are mature."""
+    """The predictions of one version in a window whose labels are mature."""
 
     version: int
     live: bool
-    """Throughout the window."""
+    """Whether the version was live throughout the window."""
     start: float
     end: float
     counts: Counts
     expected: float
-    """Labels that should have come by now."""
+    """Number of labels that should have arrived by now."""
     inputs: DriftOutcome | str
-    """The worst drift verdict on the window; empty when there was none."""
+    """The worst drift outcome of the window; empty when there was no drift verdict."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Judgement:
-    """Outcome, reason, evidence."""
+    """Outcome, reason and evidence of a verdict."""
 
     outcome: QualityOutcome
     reason: str
     since: float
+    """Start of the batch."""
     metrics: tuple[QualityMetric, ...] = ()
     cause: QualityCause = ""
     shift_start: float = 0.0
+    """When degraded: end of the first batch beyond the limit, else 0."""
 
 
 def judge_quality(
-    window: MatureWindow, track: Track, rules: QualityRules
-) -> tuple[Judgement, Track]:
-    """Judge a window, and what to remember for the next one of this version.
+    window: MatureWindow, baseline: VersionBaseline, rules: QualityRules
+) -> tuple[Judgement, VersionBaseline]:
+    """Judge a window, and return the state for the next window of this version.
 
-    Windows come in order of time, each once. The same arguments give the same judgement.
+    Windows must come in order of time, each once. The same arguments give the same judgement.
     """
-    alone = shown(measured(window.counts))
-    if not window.live:
-        why = f"Version {window.version} was not live throughout the window: measured, not judged."
-        return _inconclusive(why, window.start, alone), track
-    labelled = window.counts.labelled
-    if labelled < rules.least_expected * window.expected:
-        why = (
-            f"{labelled} labels came where about {window.expected:.0f} were expected: labels are "
-            "missing, and those that came may be of one kind."
-        )
-        return _inconclusive(why, window.start, alone), track
-    track = track.with_window(window.start, window.counts, window.inputs)
-    since = window.start if track.open_since is None else track.open_since
-    here = measured(track.open)
-    few = _too_few(track.open, rules)
-    if few:
-        return _inconclusive(few, since, shown(here)), track
-    inputs = inputs_of(track.open_inputs)
-    if track.baseline_looks < rules.min_baseline_looks:
+    window_metrics = recorded_metrics(measured(window.counts))
+    reason = _not_judged(window, rules)
+    if reason:
+        return _inconclusive(reason, window.start, window_metrics), baseline
+    baseline = baseline.with_window(window.start, window.counts, window.inputs)
+    since = window.start if baseline.pending_since is None else baseline.pending_since
+    measures = measured(baseline.pending)
+    reason = _too_few_labels(baseline.pending, rules)
+    if reason:
+        return _inconclusive(reason, since, recorded_metrics(measures)), baseline
+    inputs = inputs_of(baseline.pending_inputs)
+    if baseline.baseline_batches < rules.min_baseline_batches:
         if inputs == "moved":
-            why = "No baseline yet, and none is made of windows whose inputs moved."
-            return _inconclusive(why, since, shown(here)), track.closed()
-        track = track.with_baseline().closed()
-        why = (
-            f"Look {track.baseline_looks} of {rules.min_baseline_looks} for the baseline of "
-            f"version {window.version}."
-        )
-        return _inconclusive(why, since, shown(here)), track
-    found = compare(track.open, track.baseline, seconds=window.end - since, rules=rules)
-    hits = frozenset(one.metric.name for one in found if one.sustained)
-    track = track.with_look(Look(start=since, end=window.end, hits=hits, inputs=inputs), rules.of)
-    judgement = _concluded(found, here, track, since, rules)
+            reason = "No baseline yet: windows whose inputs moved are not used for one."
+        else:
+            baseline = baseline.with_baseline_batch()
+            reason = (
+                f"Batch {baseline.baseline_batches} of {rules.min_baseline_batches} for the "
+                f"baseline of version {window.version}."
+            )
+        metrics = recorded_metrics(measures)
+        return _inconclusive(reason, since, metrics), baseline.without_pending()
+    comparisons = compare(
+        baseline.pending, baseline.counts, seconds=window.end - since, rules=rules
+    )
+    hits = frozenset(c.metric.name for c in comparisons if c.sustained)
+    batch = JudgedBatch(start=since, end=window.end, hits=hits, inputs=inputs)
+    baseline = baseline.with_batch(batch, rules.of)
+    judgement = _conclude(comparisons, measures, baseline, since, rules)
     if judgement.outcome == "stable" and not hits and inputs != "moved":
-        track = _grown(track, rules)
-    return judgement, track.closed()
+        baseline = _extended(baseline, rules)
+    return judgement, baseline.without_pending()
 
 
-def shown(
-    here: Mapping[str, Measure], judged: Mapping[str, QualityMetric] | None = None
+def recorded_metrics(
+    measures: Mapping[str, Measure], compared: Mapping[str, QualityMetric] | None = None
 ) -> tuple[QualityMetric, ...]:
-    """The measures as parts of a record, in a fixed order; those judged as they were judged."""
-    judged = judged or {}
-    return tuple(judged.get(name) or here[name].metric() for name in _SHOWN if name in here)
+    """The measures as parts of a record, in a fixed order; the compared ones with their limit."""
+    compared = compared or {}
+    return tuple(
+        compared.get(name) or measures[name].metric() for name in _RECORDED if name in measures
+    )
 
 
-def _concluded(
-    found: tuple[Comparison, ...],
-    here: Mapping[str, Measure],
-    track: Track,
+def _not_judged(window: MatureWindow, rules: QualityRules) -> str:
+    """Why a window is left out of the batch; empty when it is not."""
+    if not window.live:
+        return f"Version {window.version} was not live throughout the window: measured, not judged."
+    labelled = window.counts.labelled
+    if labelled < rules.min_expected_share * window.expected:
+        return (
+            f"{labelled} labels arrived where about {window.expected:.0f} were expected: labels "
+            "are missing, and those that arrived may be a biased selection."
+        )
+    return ""
+
+
+def _conclude(
+    comparisons: tuple[Comparison, ...],
+    measures: Mapping[str, Measure],
+    baseline: VersionBaseline,
     since: float,
     rules: QualityRules,
 ) -> Judgement:
-    judged = {
-        one.metric.name: replace_struct(one.metric, hits=len(track.hits(one.metric.name)))
-        for one in found
+    compared = {
+        c.metric.name: replace_struct(c.metric, hits=len(baseline.hits(c.metric.name)))
+        for c in comparisons
     }
-    metrics = shown(here, judged)
-    lasting = [one for one in found if judged[one.metric.name].hits >= rules.sustained]
-    if lasting:
-        worst = lasting[0]
-        hits = track.hits(worst.metric.name)
+    metrics = recorded_metrics(measures, compared)
+    sustained = [c for c in comparisons if compared[c.metric.name].hits >= rules.sustained]
+    if sustained:
+        worst = sustained[0]
+        hits = baseline.hits(worst.metric.name)
         cause = cause_of(hits, rules)
         return Judgement(
             outcome="degraded",
             cause=cause,
-            reason=f"{_said(worst)} in {len(hits)} of the last {len(track.looks)} looks. "
-            f"{_CAUSES[cause]}",
+            reason=f"{_describe(worst)}, beyond its limit in {len(hits)} of the last "
+            f"{len(baseline.batches)} batches. {_CAUSES[cause]}",
             since=since,
             metrics=metrics,
             shift_start=hits[0].end,
         )
-    far = [one for one in found if one.single]
-    if far:
-        reason = f"{_said(far[0])}, far beyond its limit in this look."
+    single = [c for c in comparisons if c.single]
+    if single:
+        reason = f"{_describe(single[0])}, far beyond its limit in this batch."
         return Judgement(outcome="suspected", reason=reason, since=since, metrics=metrics)
-    if not found:
+    if not comparisons:
         return Judgement(outcome="inconclusive", reason="Nothing could be measured.", since=since)
-    reason = f"{_said(found[0])}: within the limit of {found[0].metric.limit:.3f}."
+    first = comparisons[0]
+    reason = f"{_describe(first)}: within the limit of {first.metric.limit:.3f}."
     return Judgement(outcome="stable", reason=reason, since=since, metrics=metrics)
 
 
-def _said(one: Comparison) -> str:
-    metric = one.metric
+def _describe(comparison: Comparison) -> str:
+    metric = comparison.metric
     assert metric.baseline is not None
-    return (
-        f"{SPOKEN[metric.name]} is {metric.value:.3f} where the baseline is {metric.baseline:.3f}"
-    )
+    name = DISPLAY_NAMES[metric.name]
+    return f"{name} is {metric.value:.3f} (baseline {metric.baseline:.3f})"
 
 
-def _too_few(counts: Counts, rules: QualityRules) -> str:
+def _too_few_labels(counts: Counts, rules: QualityRules) -> str:
+    """Why a batch cannot be judged yet; empty when it has enough labels."""
     if counts.labelled < rules.min_labels:
         return f"{counts.labelled} of {rules.min_labels} labelled predictions so far."
     rarer = int(min(counts.positives.sum(), counts.negatives.sum()))
@@ -167,10 +188,12 @@ def _too_few(counts: Counts, rules: QualityRules) -> str:
     return ""
 
 
-def _grown(track: Track, rules: QualityRules) -> Track:
-    if track.baseline_looks >= rules.max_baseline_looks or any(k.hits for k in track.looks):
-        return track
-    return track.with_baseline()
+def _extended(baseline: VersionBaseline, rules: QualityRules) -> VersionBaseline:
+    """The baseline with the pending batch added, unless it is full or a latest batch has a hit."""
+    is_full = baseline.baseline_batches >= rules.max_baseline_batches
+    if is_full or any(batch.hits for batch in baseline.batches):
+        return baseline
+    return baseline.with_baseline_batch()
 
 
 def _inconclusive(reason: str, since: float, metrics: tuple[QualityMetric, ...]) -> Judgement:

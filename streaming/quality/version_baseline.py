@@ -1,4 +1,4 @@
-"""What the judgement remembers of one version: its baseline, and how its latest looks went."""
+"""State of one version between verdicts: its baseline and the results of its latest batches."""
 
 from __future__ import annotations
 
@@ -10,83 +10,91 @@ from streaming.contracts.records import ALARMED
 from streaming.quality.counts import Counts, add
 from streaming.quality.settings import QualityRules
 
-Inputs = Literal["stable", "moved", "unknown"]
+InputState = Literal["stable", "moved", "unknown"]
+"""State of a batch's inputs by their drift verdicts."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Look:
-    """One judged stretch of windows."""
+class JudgedBatch:
+    """The result of one judged batch of windows."""
 
     start: float
     end: float
     hits: frozenset[str]
     """Metrics that were beyond their limit."""
-    inputs: Inputs
+    inputs: InputState
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class Track:
-    """One version. `open` are windows that wait for enough labels to be judged together."""
+class VersionBaseline:
+    """Baseline, pending batch and latest results of one version."""
 
     version: int
-    baseline: Counts = field(default_factory=Counts)
-    baseline_looks: int = 0
-    open: Counts = field(default_factory=Counts)
-    open_since: float | None = None
-    open_inputs: tuple[str, ...] = ()
-    looks: tuple[Look, ...] = ()
-    """The latest ones, at most `rules.of`."""
+    counts: Counts = field(default_factory=Counts)
+    """Counts of the baseline batches."""
+    baseline_batches: int = 0
+    """Number of batches in `counts`."""
+    pending: Counts = field(default_factory=Counts)
+    """Counts of the windows that wait for enough labels to be judged together."""
+    pending_since: float | None = None
+    """Start of the first pending window; None when there is none."""
+    pending_inputs: tuple[str, ...] = ()
+    """Drift outcomes of the pending windows."""
+    batches: tuple[JudgedBatch, ...] = ()
+    """The latest judged batches, at most `rules.of`."""
 
-    def with_window(self, start: float, counts: Counts, inputs: str) -> Track:
-        """One more window in the open stretch."""
+    def with_window(self, start: float, counts: Counts, inputs: str) -> VersionBaseline:
+        """Adds a window to the pending batch."""
         return replace(
             self,
-            open=add((self.open, counts)),
-            open_since=start if self.open_since is None else self.open_since,
-            open_inputs=(*self.open_inputs, inputs),
+            pending=add((self.pending, counts)),
+            pending_since=start if self.pending_since is None else self.pending_since,
+            pending_inputs=(*self.pending_inputs, inputs),
         )
 
-    def closed(self) -> Track:
-        """The open stretch is done with."""
-        return replace(self, open=Counts(), open_since=None, open_inputs=())
+    def without_pending(self) -> VersionBaseline:
+        """Clears the pending batch."""
+        return replace(self, pending=Counts(), pending_since=None, pending_inputs=())
 
-    def with_baseline(self) -> Track:
-        """The open stretch joins the baseline."""
+    def with_baseline_batch(self) -> VersionBaseline:
+        """Adds the pending batch to the baseline."""
         return replace(
-            self, baseline=add((self.baseline, self.open)), baseline_looks=self.baseline_looks + 1
+            self,
+            counts=add((self.counts, self.pending)),
+            baseline_batches=self.baseline_batches + 1,
         )
 
-    def with_look(self, look: Look, of: int) -> Track:
-        """Remember how a stretch went."""
-        return replace(self, looks=(*self.looks, look)[-of:])
+    def with_batch(self, batch: JudgedBatch, of: int) -> VersionBaseline:
+        """Adds the result of a batch and keeps the latest `of`."""
+        return replace(self, batches=(*self.batches, batch)[-of:])
 
-    def hits(self, metric: str) -> tuple[Look, ...]:
-        """The remembered looks in which a metric was beyond its limit."""
-        return tuple(look for look in self.looks if metric in look.hits)
+    def hits(self, metric: str) -> tuple[JudgedBatch, ...]:
+        """The remembered batches in which a metric was beyond its limit."""
+        return tuple(batch for batch in self.batches if metric in batch.hits)
 
     @property
     def contradicted(self) -> bool:
-        """Whether the two latest looks were both beyond a limit."""
-        return len(self.looks) >= 2 and all(look.hits for look in self.looks[-2:])
+        """Whether the two latest batches were both beyond a limit."""
+        return len(self.batches) >= 2 and all(batch.hits for batch in self.batches[-2:])
 
 
-def inputs_of(drift: tuple[str, ...]) -> Inputs:
-    """What the drift verdicts of a stretch say of its inputs.
+def inputs_of(drift: tuple[str, ...]) -> InputState:
+    """The state of a batch's inputs from the drift outcomes of its windows.
 
     >>> inputs_of(("stable", "stable")), inputs_of(("stable", "suspected")), inputs_of(("",))
     ('stable', 'moved', 'unknown')
     """
-    if any(one in ALARMED for one in drift):
+    if any(outcome in ALARMED for outcome in drift):
         return "moved"
-    return "stable" if drift and all(one == "stable" for one in drift) else "unknown"
+    return "stable" if drift and all(outcome == "stable" for outcome in drift) else "unknown"
 
 
-def cause_of(hits: tuple[Look, ...], rules: QualityRules) -> QualityCause:
-    """Why quality has fallen, from the inputs of the looks that were beyond the limit.
+def cause_of(hits: tuple[JudgedBatch, ...], rules: QualityRules) -> QualityCause:
+    """The cause of a fall in quality, from the inputs of the batches beyond the limit.
 
-    Concept drift is only what the inputs do not explain: as many of the hits as make it sustained
-    must lie in windows whose inputs were judged stable.
+    It is concept drift only when the inputs do not explain it: at least `rules.sustained` of the
+    batches must lie in windows whose inputs were judged stable.
     """
-    if sum(look.inputs == "stable" for look in hits) >= rules.sustained:
+    if sum(batch.inputs == "stable" for batch in hits) >= rules.sustained:
         return "concept"
-    return "inputs" if any(look.inputs == "moved" for look in hits) else "unknown"
+    return "inputs" if any(batch.inputs == "moved" for batch in hits) else "unknown"

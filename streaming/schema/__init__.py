@@ -1,27 +1,27 @@
-"""The life of a schema: what windows say against it, what is proposed, and what is accepted.
+"""Schema verdicts, proposals and versions of a model's served events.
 
-Pure: a neutral description of the schema and window summaries in, verdicts, proposals and versions
-out. Reading and writing TFDV's form is `streaming.engines.tfdv.schema_text`.
+Pure: takes a neutral description of the schema and window summaries, and returns verdicts,
+proposals and versions. `streaming.engines.tfdv.schema_text` reads and writes TFDV's schema text.
 """
 
-from streaming.schema.acceptance import Decision, accept, from_file, reject
+from streaming.schema.acceptance import Decision, accept, reject, version_from_file
 from streaming.schema.columns import Column, Schema
-from streaming.schema.limits import Limits, limits
 from streaming.schema.proposal import covers, propose
-from streaming.schema.verdict import SchemaHistory, check, judge_schema
+from streaming.schema.thresholds import SchemaThresholds, schema_thresholds
+from streaming.schema.verdict import SchemaHistory, check_schema, judge_schema
 
 __all__ = [
     "Column",
     "Decision",
-    "Limits",
     "Schema",
     "SchemaHistory",
+    "SchemaThresholds",
     "accept",
-    "check",
+    "check_schema",
     "covers",
-    "from_file",
     "judge_schema",
-    "limits",
     "propose",
     "reject",
+    "schema_thresholds",
+    "version_from_file",
 ]

@@ -1,8 +1,8 @@
-"""Whether a proposal becomes the next version: pure, and the only rule for it.
+"""Decides whether a proposal becomes the next version: pure, and the only rule for it.
 
-A proposal is a change of one schema. It is accepted only while that schema is current; when
-somebody was faster, the same finding makes a new proposal against the new version. Accepting twice
-gives the same version.
+A proposal changes one schema. It is accepted only while that schema is current. When another
+version was published first, the same finding leads to a new proposal against the new version.
+Accepting twice gives the same version.
 """
 
 from __future__ import annotations
@@ -18,33 +18,35 @@ from streaming.contracts.records import SchemaProposal, SchemaVersion
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Decision:
-    """What became of a proposal, and why; `version` is the schema that is current after it."""
+    """The decision on a proposal, with its reason."""
 
     outcome: Literal["accepted", "rejected", "refused"]
+    """refused: the proposal could not be accepted or rejected, and stays as it is."""
     reason: str
     version: SchemaVersion
+    """The schema version that is current after the decision."""
     proposal: SchemaProposal
-    """As it is now."""
+    """The proposal after the decision."""
 
 
 def accept(
     proposal: SchemaProposal, current: SchemaVersion, *, by: str, reason: str, now: float
 ) -> Decision:
-    """The next version, or a refusal that names the next command.
+    """Accept a proposal: the next version, or a refusal that names the next command.
 
     Parameters
     ----------
     proposal, current:
-        Of the same model.
+        The proposal and the current schema version of the same model.
     by, reason:
-        Who accepts it, and why; both stay in the log.
+        Who accepts it, and why; both are recorded.
     now:
         Seconds since 1970.
     """
     refusal = _refusal(proposal, current)
     if current.proposal_id == proposal.proposal_id:
-        said = f"Version {current.version} already is this proposal."
-        return Decision(outcome="accepted", reason=said, version=current, proposal=proposal)
+        message = f"Version {current.version} already is this proposal."
+        return Decision(outcome="accepted", reason=message, version=current, proposal=proposal)
     if refusal:
         return Decision(outcome="refused", reason=refusal, version=current, proposal=proposal)
     version = SchemaVersion(
@@ -60,27 +62,29 @@ def accept(
         parent=current.version,
         proposal_id=proposal.proposal_id,
     )
-    said = f"Version {version.version} of the schema is current from now on."
-    settled = decided(proposal, "accepted", by=by, reason=reason, now=now)
-    return Decision(outcome="accepted", reason=said, version=version, proposal=settled)
+    message = f"Version {version.version} of the schema is current from now on."
+    closed = close_proposal(proposal, "accepted", by=by, reason=reason, now=now)
+    return Decision(outcome="accepted", reason=message, version=version, proposal=closed)
 
 
 def reject(
     proposal: SchemaProposal, current: SchemaVersion, *, by: str, reason: str, now: float
 ) -> Decision:
-    """Put a proposal away; the same changes are not offered again while `current` is."""
+    """Reject a proposal; the same changes are not proposed again while `current` is current."""
     if proposal.state == "accepted":
-        said = f"{proposal.proposal_id} was accepted by {proposal.decided_by}; it cannot be undone."
-        return Decision(outcome="refused", reason=said, version=current, proposal=proposal)
+        message = (
+            f"{proposal.proposal_id} was accepted by {proposal.decided_by}; it cannot be undone."
+        )
+        return Decision(outcome="refused", reason=message, version=current, proposal=proposal)
     if proposal.state == "rejected":
-        said = "It was rejected before."
-        return Decision(outcome="rejected", reason=said, version=current, proposal=proposal)
-    settled = decided(proposal, "rejected", by=by, reason=reason, now=now)
-    said = f"Version {current.version} of the schema stays; the finding goes on being shown."
-    return Decision(outcome="rejected", reason=said, version=current, proposal=settled)
+        message = "It was rejected before."
+        return Decision(outcome="rejected", reason=message, version=current, proposal=proposal)
+    closed = close_proposal(proposal, "rejected", by=by, reason=reason, now=now)
+    message = f"Version {current.version} of the schema stays; the finding is still shown."
+    return Decision(outcome="rejected", reason=message, version=current, proposal=closed)
 
 
-def decided(
+def close_proposal(
     proposal: SchemaProposal,
     state: Literal["accepted", "rejected", "superseded"],
     *,
@@ -88,7 +92,7 @@ def decided(
     reason: str,
     now: float,
 ) -> SchemaProposal:
-    """The proposal in its last state."""
+    """The proposal in a final state."""
     return replace(
         proposal,
         record_id=record_id("schema-proposal", proposal.model, proposal.proposal_id, state),
@@ -100,8 +104,10 @@ def decided(
     )
 
 
-def from_file(text: str, *, model: str, current: SchemaVersion | None, now: float) -> SchemaVersion:
-    """The model's own file as the next version."""
+def version_from_file(
+    text: str, *, model: str, current: SchemaVersion | None, now: float
+) -> SchemaVersion:
+    """The text of the model's own schema file as the next version."""
     number = current.version + 1 if current else 1
     sha = digest(text.encode())
     return SchemaVersion(
@@ -129,7 +135,7 @@ def _refusal(proposal: SchemaProposal, current: SchemaVersion) -> str:
         )
     if proposal.digest == current.digest:
         return (
-            "None of its changes can be written by itself; edit the schema file beside the "
+            "None of its changes can be written automatically; edit the schema file beside the "
             "model's code, and it becomes the next version."
         )
     return ""

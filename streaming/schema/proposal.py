@@ -1,8 +1,9 @@
-"""The smallest change of a schema that would fit what lasts, for an engineer to judge.
+"""Proposes the smallest change of a schema that would end its sustained findings.
 
-Written by itself is only what widens the schema: a larger domain, a lower presence, a new optional
-column whose type was seen. The rest is named and left to a person: a column that is gone or has
-another type may be a bug of the producer, and skew is never a matter of the schema.
+Only a change that widens the schema can be written automatically: a larger domain, a lower
+presence, a new optional column whose type was seen. All other changes are named and left to an
+engineer: a column that is gone or has another type may be a fault of the producer, and skew cannot
+be solved in the schema.
 """
 
 from __future__ import annotations
@@ -14,82 +15,90 @@ from streaming.contracts.records import SchemaAct, SchemaChange, SchemaFinding, 
 
 _COSTS: dict[SchemaAct, str] = {
     "extend_domain": "The live version does not know the values until it is retrained.",
-    "relax_presence": "Rows without it will be served and trained on; the code must fill the gap.",
-    "add_column": "Known, not used: the contract and the preprocessing must name it to use it.",
-    "deprecate": "A version that uses it is served without it; mend the producer, or retrain.",
-    "undeprecate": "None; or ask the producer to stop.",
-    "retype": "Its events are dead letters; mend the producer, or change contract and code.",
-    "look": "Depends on the anomaly.",
+    "relax_presence": "Rows without it will be served and trained on; the code must handle the "
+    "missing values.",
+    "add_column": "Known but not used: the contract and the preprocessing must name it to use it.",
+    "deprecate": "A version that uses it is served without it; fix the producer, or retrain.",
+    "undeprecate": "None; alternatively, the producer stops sending it.",
+    "retype": "Its events are dead letters; fix the producer, or change contract and code.",
+    "inspect": "Depends on the anomaly.",
 }
 TYPES = frozenset({"integer", "number", "text"})
-"""Kinds of a value that a column can have."""
+"""Types that a column can have."""
 
 
 def propose(verdict: SchemaVerdict) -> tuple[SchemaChange, ...]:
-    """A change for each finding that lasts; none when nothing does, or nothing can be judged."""
+    """A change for each sustained finding; empty when there is none, or nothing can be judged."""
     if verdict.outcome == "inconclusive":
         return ()
-    lasting = [one for one in verdict.findings if one.outcome != "noticed" and one.kind != "skew"]
-    return tuple(_change(finding) for finding in lasting)
+    return tuple(
+        _change_for(finding)
+        for finding in verdict.findings
+        if finding.outcome != "noticed" and finding.kind != "skew"
+    )
 
 
-def covers(offered: Sequence[SchemaChange], wanted: Sequence[SchemaChange]) -> bool:
-    """Whether `offered` already does all that `wanted` asks for.
+def covers(proposed: Sequence[SchemaChange], required: Sequence[SchemaChange]) -> bool:
+    """Whether the changes `proposed` include everything in the changes `required`.
 
     >>> from msgspec.structs import replace
-    >>> one = SchemaChange(act="extend_domain", feature="a", safe=True, reason="", cost="",
+    >>> both = SchemaChange(act="extend_domain", feature="a", safe=True, reason="", cost="",
     ...     values=("x", "y"))
-    >>> covers([one], [replace(one, values=("y",))]), covers([replace(one, values=())], [one])
+    >>> covers([both], [replace(both, values=("y",))]), covers([replace(both, values=())], [both])
     (True, False)
     """
-    have = {(one.act, one.feature): one for one in offered}
-    return all(_covered(have.get((one.act, one.feature)), one) for one in wanted)
+    by_column = {(change.act, change.feature): change for change in proposed}
+    return all(
+        _is_covered(by_column.get((change.act, change.feature)), change) for change in required
+    )
 
 
-def _covered(have: SchemaChange | None, wanted: SchemaChange) -> bool:
-    if have is None or wanted.type != have.type:
+def _is_covered(proposed: SchemaChange | None, required: SchemaChange) -> bool:
+    if proposed is None or required.type != proposed.type:
         return False
-    lower = (have.min_fraction or 0.0) <= (wanted.min_fraction or 0.0)
-    return lower and set(wanted.values) <= set(have.values)
+    is_as_low = (proposed.min_fraction or 0.0) <= (required.min_fraction or 0.0)
+    return is_as_low and set(required.values) <= set(proposed.values)
 
 
-def _change(finding: SchemaFinding) -> SchemaChange:
+def _change_for(finding: SchemaFinding) -> SchemaChange:
     match finding.kind:
         case "unseen_value":
             safe = bool(finding.values)  # a column that windows do not count names no values
-            return _made("extend_domain", finding, safe=safe, values=finding.values)
+            return _change("extend_domain", finding, safe=safe, values=finding.values)
         case "presence_drop":
             if finding.value is None:
-                return _made("look", finding)
-            # A whole per cent below what was seen, so that the next window does not complain.
-            seen = max(0.0, floor((1.0 - finding.value) * 100 - 1) / 100)
-            return _made("relax_presence", finding, safe=True, min_fraction=seen)
+                return _change("inspect", finding)
+            # A whole per cent below the observed presence, so that the next window conforms.
+            presence = max(0.0, floor((1.0 - finding.value) * 100 - 1) / 100)
+            return _change("relax_presence", finding, safe=True, min_fraction=presence)
         case "new_column":
-            kind = _one_type(finding.values)
-            return _made("add_column", finding, safe=bool(kind), type=kind)
+            column_type = _common_type(finding.values)
+            return _change("add_column", finding, safe=bool(column_type), type=column_type)
         case "missing_column":
-            return _made("deprecate", finding)
+            return _change("deprecate", finding)
         case "deprecated_column":
-            return _made("undeprecate", finding)
+            return _change("undeprecate", finding)
         case "type_change":
-            return _made("retype", finding)
+            return _change("retype", finding)
         case _:
-            return _made("look", finding)
+            return _change("inspect", finding)
 
 
-def _one_type(found: Sequence[str]) -> str:
-    """The type that all values fit; empty when they do not agree, or fit no column.
+def _common_type(value_kinds: Sequence[str]) -> str:
+    """The type that fits all values; empty when they differ, or fit no column.
 
-    >>> _one_type(["integer", "number"]), _one_type(["text", "number"]), _one_type(["list"])
-    ('number', '', '')
+    >>> _common_type(["integer", "number"]), _common_type(["text", "number"])
+    ('number', '')
+    >>> _common_type(["list"])
+    ''
     """
-    types = set(found)
+    types = set(value_kinds)
     if types == {"integer", "number"}:
         return "number"
     return types.pop() if len(types) == 1 and types <= TYPES else ""
 
 
-def _made(
+def _change(
     act: SchemaAct,
     finding: SchemaFinding,
     *,

@@ -1,8 +1,9 @@
-"""The life of one model's schema: records in, records out; the only writer of versions.
+"""The schema registry of one model: records in, records out; the only writer of versions.
 
-`handle` takes one record, `tick` the passing of time; both give the next state and the records to
-publish. One writer, one record at a time: two engineers who accept at once are served in order,
-and the second one is told. The same step makes the same ids, so a repetition is dropped.
+`handle` takes one record, `adopt_file` the text of the model's schema file. Both return the next
+state and the records to publish. There is one writer and one record at a time, so two engineers who
+accept at the same time are served in order, and the second gets a refusal. The same step makes the
+same record ids, so a repeated step publishes nothing new.
 """
 
 from __future__ import annotations
@@ -26,185 +27,217 @@ from streaming.contracts.records import (
     SchemaVerdict,
     SchemaVersion,
 )
-from streaming.schema.acceptance import accept, decided, from_file, reject
+from streaming.schema.acceptance import accept, close_proposal, reject, version_from_file
 from streaming.schema.proposal import covers, propose
 
-Editor = Callable[[str, Sequence[SchemaChange]], str]
-"""A schema's text with the safe ones of some changes made."""
-_REMEMBERED = 100
+SchemaEditor = Callable[[str, Sequence[SchemaChange]], str]
+"""Applies the safe changes among some changes to a schema's text."""
+_MAX_REMEMBERED = 100
+"""Largest number of answered commands and of rejected proposals in the state."""
 
 
 class SchemaState(msgspec.Struct, frozen=True, kw_only=True):
-    """What is remembered of one model's schema."""
+    """State of one model's schema registry."""
 
     model: str
     current: SchemaVersion | None = None
     file_digest: str = ""
-    """Of the model's file when it last became a version."""
-    offered: SchemaProposal | None = None
-    """The newest proposal, in its newest state."""
+    """Digest of the model's file when it last became a version."""
+    latest_proposal: SchemaProposal | None = None
+    """The newest proposal, in its newest state: open or decided."""
     rejected: tuple[SchemaProposal, ...] = ()
-    """Against the current version."""
-    live: int = 0
-    seen: tuple[str, ...] = ()
-    """Commands that were answered."""
+    """Rejected proposals against the current version."""
+    live_version: int = 0
+    """The model version that is live; 0 while there is none."""
+    answered: tuple[str, ...] = ()
+    """Ids of the commands that were answered."""
+
+    @property
+    def open_proposal(self) -> SchemaProposal | None:
+        """The proposal that awaits a decision; None when there is none."""
+        proposal = self.latest_proposal
+        return proposal if proposal is not None and proposal.state == "open" else None
 
 
 @dataclass(frozen=True, slots=True)
-class SchemaStep:
-    """The next state, and what to publish."""
+class RegistryStep:
+    """The next state, and the records to publish."""
 
     state: SchemaState
     records: tuple[Record, ...] = ()
 
 
-def handle(state: SchemaState, record: AnyRecord, *, edit: Editor, now: float) -> SchemaStep:
-    """One record; those of another model or kind change nothing."""
+def handle(
+    state: SchemaState, record: AnyRecord, *, edit: SchemaEditor, now: float
+) -> RegistryStep:
+    """The step for one record; records of other models or kinds change nothing."""
     if record.model != state.model:
-        return SchemaStep(state)
+        return RegistryStep(state)
     match record:
         case SchemaVersion():
-            known = state.current.version if state.current else 0
-            if record.version > known:
-                return SchemaStep(_current(state, record))
+            current = state.current.version if state.current else 0
+            if record.version > current:
+                return RegistryStep(_with_version(state, record))
         case SchemaVerdict():
-            return _offer(state, record, edit, now)
+            return _propose(state, record, edit, now)
         case Promotion():
-            return SchemaStep(replace(state, live=record.version))
+            return RegistryStep(replace(state, live_version=record.version))
         case Command(action="accept-schema" | "reject-schema"):
-            return _command(state, record, now)
-    return SchemaStep(state)
+            return _decide(state, record, now)
+    return RegistryStep(state)
 
 
-def tick(state: SchemaState, *, file: str, now: float) -> SchemaStep:
-    """The model's file becomes a version when it is new; `file` is its text, empty for none."""
-    if not file or digest(file.encode()) == state.file_digest:
-        return SchemaStep(state)
-    sha = digest(file.encode())
+def adopt_file(state: SchemaState, *, text: str, now: float) -> RegistryStep:
+    """Publish the model's schema file as a version when it has changed; "" means there is none."""
+    if not text or digest(text.encode()) == state.file_digest:
+        return RegistryStep(state)
+    sha = digest(text.encode())
     if state.current is not None and state.current.digest == sha:
-        return SchemaStep(replace(state, file_digest=sha))
-    version = from_file(file, model=state.model, current=state.current, now=now)
-    moved = replace(_current(state, version), file_digest=sha)
-    there = state.offered
-    if there is None or there.state != "open":
-        return SchemaStep(moved, (version,))
-    why = f"Version {version.version} came from {version.accepted_by}."
-    old = decided(there, "superseded", by=version.accepted_by, reason=why, now=now)
-    return SchemaStep(replace(moved, offered=old), (version, old))
+        return RegistryStep(replace(state, file_digest=sha))
+    version = version_from_file(text, model=state.model, current=state.current, now=now)
+    next_state = replace(_with_version(state, version), file_digest=sha)
+    proposal = state.open_proposal
+    if proposal is None:
+        return RegistryStep(next_state, (version,))
+    reason = f"Version {version.version} came from {version.accepted_by}."
+    superseded = close_proposal(
+        proposal, "superseded", by=version.accepted_by, reason=reason, now=now
+    )
+    return RegistryStep(replace(next_state, latest_proposal=superseded), (version, superseded))
 
 
-def _current(state: SchemaState, version: SchemaVersion) -> SchemaState:
-    file = state.file_digest if version.proposal_id else version.digest
-    return replace(state, current=version, rejected=(), file_digest=file)
+def _with_version(state: SchemaState, version: SchemaVersion) -> SchemaState:
+    """The state with `version` as the current one."""
+    file_digest = state.file_digest if version.proposal_id else version.digest
+    return replace(state, current=version, rejected=(), file_digest=file_digest)
 
 
 # ------------------------------------------------------------------ proposals
 
 
-def _offer(state: SchemaState, verdict: SchemaVerdict, edit: Editor, now: float) -> SchemaStep:
+def _propose(
+    state: SchemaState, verdict: SchemaVerdict, edit: SchemaEditor, now: float
+) -> RegistryStep:
+    """Publish a proposal when a verdict needs changes that were not proposed or rejected yet."""
     current = state.current
     if current is None or verdict.schema_digest != current.digest:
-        return SchemaStep(state)
-    refused = [change for one in state.rejected for change in one.changes]
-    wanted = tuple(one for one in propose(verdict) if not covers(refused, [one]))
-    there = state.offered
-    if not wanted or (
-        there is not None and there.base_digest == current.digest and covers(there.changes, wanted)
+        return RegistryStep(state)
+    rejected = [change for proposal in state.rejected for change in proposal.changes]
+    required = tuple(change for change in propose(verdict) if not covers(rejected, [change]))
+    latest = state.latest_proposal
+    if not required or (
+        latest is not None
+        and latest.base_digest == current.digest
+        and covers(latest.changes, required)
     ):
-        return SchemaStep(state)
-    text = edit(current.text, wanted)
-    made = _proposal(state, current, verdict, wanted, text, edit(current.text, ()), now)
-    records: tuple[Record, ...] = (made,)
-    if state.offered is not None and state.offered.state == "open":
-        why = f"{made.proposal_id} says more."
-        old = decided(state.offered, "superseded", by="driftline", reason=why, now=now)
-        records = (old, made)
-    return SchemaStep(replace(state, offered=made), records)
+        return RegistryStep(state)
+    proposal = _proposal(state, current, verdict, changes=required, edit=edit, now=now)
+    records: tuple[Record, ...] = (proposal,)
+    if state.open_proposal is not None:
+        reason = f"{proposal.proposal_id} proposes more."
+        superseded = close_proposal(
+            state.open_proposal, "superseded", by="driftline", reason=reason, now=now
+        )
+        records = (superseded, proposal)
+    return RegistryStep(replace(state, latest_proposal=proposal), records)
 
 
 def _proposal(
     state: SchemaState,
     current: SchemaVersion,
     verdict: SchemaVerdict,
+    *,
     changes: tuple[SchemaChange, ...],
-    text: str,
-    before: str,
+    edit: SchemaEditor,
     now: float,
 ) -> SchemaProposal:
-    words = [(c.act, c.feature, c.values, c.min_fraction, c.type) for c in changes]
-    ident = record_id("proposal", state.model, current.digest, *words)[:12]
+    text = edit(current.text, changes)
+    before = edit(current.text, ())  # the same formatting, so that the diff shows changes only
+    key = [(c.act, c.feature, c.values, c.min_fraction, c.type) for c in changes]
+    proposal_id = record_id("proposal", state.model, current.digest, *key)[:12]
     names = (f"version {current.version}", "proposed")
     diff = unified_diff(before.splitlines(), text.splitlines(), *names, lineterm="")
-    writes = any(change.safe for change in changes)
+    has_safe_change = any(change.safe for change in changes)
     return SchemaProposal(
-        record_id=record_id("schema-proposal", state.model, ident, "open"),
+        record_id=record_id("schema-proposal", state.model, proposal_id, "open"),
         model=state.model,
         at=now,
         caused_by=(verdict.record_id,),
-        proposal_id=ident,
+        proposal_id=proposal_id,
         state="open",
         base_version=current.version,
         base_digest=current.digest,
-        digest=digest(text.encode()) if writes else current.digest,
-        text=text if writes else current.text,
+        digest=digest(text.encode()) if has_safe_change else current.digest,
+        text=text if has_safe_change else current.text,
         diff="\n".join(diff),
         changes=changes,
-        affects=affected(changes, state.live),
-        evidence=tuple(one for one in verdict.findings if one.outcome != "noticed"),
+        affects=affected(changes, state.live_version),
+        evidence=tuple(finding for finding in verdict.findings if finding.outcome != "noticed"),
         reason=verdict.reason,
     )
 
 
-def affected(changes: Sequence[SchemaChange], live: int) -> tuple[str, ...]:
+def affected(changes: Sequence[SchemaChange], live_version: int) -> tuple[str, ...]:
     """Who is affected by `changes`, one sentence each."""
-    served = f"version {live}, which is live" if live else "no version yet"
-    whom = f"The stream job from its next window on; the next retrain; {served}."
-    return (whom, *(f"{one.feature}: {one.cost}" for one in changes))
+    served = f"version {live_version}, which is live" if live_version else "no version yet"
+    users = f"The stream job from its next window on; the next retrain; {served}."
+    return (users, *(f"{change.feature}: {change.cost}" for change in changes))
 
 
 # ------------------------------------------------------------------- commands
 
 
-def _command(state: SchemaState, asked: Command, now: float) -> SchemaStep:
-    if asked.record_id in state.seen:
-        return SchemaStep(state)
-    state = replace(state, seen=(*state.seen, asked.record_id)[-_REMEMBERED:])
-    proposal = _known(state, asked.subject)
+def _decide(state: SchemaState, command: Command, now: float) -> RegistryStep:
+    """Accept or reject a proposal by command, once for each command."""
+    if command.record_id in state.answered:
+        return RegistryStep(state)
+    state = replace(state, answered=(*state.answered, command.record_id)[-_MAX_REMEMBERED:])
+    proposal = _find_proposal(state, command.subject)
     if proposal is None or state.current is None:
-        newest = f"`driftline schema propose {state.model}` shows the newest proposal."
-        reason = f"{asked.subject} is not among the proposals against the current schema; {newest}"
-        return SchemaStep(state, (_answer(asked, False, reason, "", now),))
-    decide = accept if asked.action == "accept-schema" else reject
-    made = decide(proposal, state.current, by=asked.who, reason=asked.reason, now=now)
-    agreed = made.outcome != "refused"
-    answer = _answer(asked, agreed, made.reason, made.version.record_id, now)
-    records: list[Record] = [answer]
-    if made.version is not state.current:
-        version = replace(made.version, caused_by=(*made.version.caused_by, asked.record_id))
+        reason = (
+            f"{command.subject} is not among the proposals against the current schema; "
+            f"`driftline schema propose {state.model}` shows the newest proposal."
+        )
+        return RegistryStep(state, (_reply(command, False, reason, "", now),))
+    decide = accept if command.action == "accept-schema" else reject
+    decision = decide(proposal, state.current, by=command.who, reason=command.reason, now=now)
+    accepted = decision.outcome != "refused"
+    reply = _reply(command, accepted, decision.reason, decision.version.record_id, now)
+    records: list[Record] = [reply]
+    if decision.version is not state.current:
+        causes = (*decision.version.caused_by, command.record_id)
+        version = replace(decision.version, caused_by=causes)
         records.insert(0, version)
-        state = _current(state, version)
-    if made.proposal is not proposal:
-        records.append(made.proposal)
-        if state.offered and state.offered.proposal_id == proposal.proposal_id:
-            state = replace(state, offered=made.proposal)
-        if made.outcome == "rejected":
-            state = replace(state, rejected=(*state.rejected, made.proposal)[-_REMEMBERED:])
-    return SchemaStep(state, tuple(records))
+        state = _with_version(state, version)
+    if decision.proposal is not proposal:
+        records.append(decision.proposal)
+        latest = state.latest_proposal
+        if latest and latest.proposal_id == proposal.proposal_id:
+            state = replace(state, latest_proposal=decision.proposal)
+        if decision.outcome == "rejected":
+            rejected = (*state.rejected, decision.proposal)[-_MAX_REMEMBERED:]
+            state = replace(state, rejected=rejected)
+    return RegistryStep(state, tuple(records))
 
 
-def _known(state: SchemaState, ident: str) -> SchemaProposal | None:
-    known = [*state.rejected, *([state.offered] if state.offered else [])]
-    return next((one for one in reversed(known) if ident and one.proposal_id == ident), None)
+def _find_proposal(state: SchemaState, proposal_id: str) -> SchemaProposal | None:
+    """The latest or a rejected proposal by its id."""
+    proposals = [*state.rejected, *([state.latest_proposal] if state.latest_proposal else [])]
+    return next(
+        (p for p in reversed(proposals) if proposal_id and p.proposal_id == proposal_id), None
+    )
 
 
-def _answer(asked: Command, accepted: bool, reason: str, result: str, now: float) -> CommandReply:
+def _reply(
+    command: Command, accepted: bool, reason: str, result_id: str, now: float
+) -> CommandReply:
     return CommandReply(
-        record_id=record_id("answer", asked.model, asked.record_id),
-        model=asked.model,
+        record_id=record_id("command-reply", command.model, command.record_id),
+        model=command.model,
         at=now,
-        caused_by=(asked.record_id,),
-        to=asked.record_id,
+        caused_by=(command.record_id,),
+        command_id=command.record_id,
         accepted=accepted,
         reason=reason,
-        result_id=result,
+        result_id=result_id,
     )

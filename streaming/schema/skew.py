@@ -1,9 +1,9 @@
-"""Skew between training and serving: served values that never looked like the training data.
+"""Skew between training and serving: served values that never resembled the training data.
 
-The yardstick of a version is the data it was trained on, so the drift judge already compares the
-two. What tells skew from drift is when it began: a feature that is beyond its limit in the very
-first windows of a version was served differently from how it was trained, and did not move since.
-No test is added, so no false alarm either.
+The reference of a version is the data it was trained on, so the drift verdict already compares the
+two. Skew differs from drift in when it began: a feature that is beyond its limit in the very first
+windows of a version, and in every window since, was served differently from how it was trained.
+There is no additional test, so there is no additional false alarm either.
 """
 
 from __future__ import annotations
@@ -12,46 +12,48 @@ import msgspec
 
 from streaming.contracts.records import ALARMED, DriftVerdict, SchemaFinding
 
-FIRST = 5
-"""Windows of a version that count as its beginning."""
+FIRST_WINDOWS = 5
+"""Number of windows that count as the beginning of a version."""
 
 
 class SkewState(msgspec.Struct, frozen=True, kw_only=True):
-    """What is remembered of the version that is live."""
+    """State of skew detection for the live version."""
 
     reference_id: str = ""
-    seen: int = 0
-    """Judged windows since it is live; counted to `FIRST`."""
+    judged_windows: int = 0
+    """Judged windows since the version is live, counted up to `FIRST_WINDOWS` + 1."""
     skewed: tuple[str, ...] = ()
-    """Features beyond their limit since the beginning."""
+    """Features that have been beyond their limit since the beginning."""
 
 
-def skew(
+def find_skew(
     state: SkewState, verdict: DriftVerdict, limit: float
 ) -> tuple[SkewState, tuple[SchemaFinding, ...]]:
-    """The state after one more drift verdict, and the features that are skewed.
+    """The state after a drift verdict, and a finding for each skewed feature.
 
     Parameters
     ----------
     limit:
-        Smallest effect that the drift judge reports, in standard deviations.
+        Smallest effect that is reported as drift, in standard deviations.
     """
     if not verdict.reference_id or verdict.outcome == "inconclusive":
         return state, ()
     if verdict.reference_id != state.reference_id:
         state = SkewState(reference_id=verdict.reference_id)
-    beyond = {one.feature: one for one in verdict.features if one.outcome in ALARMED}
-    seen = min(state.seen + 1, FIRST + 1)
-    began = frozenset(beyond) if seen <= FIRST else frozenset[str]()
-    skewed = tuple(sorted((began | frozenset(state.skewed)) & frozenset(beyond)))
-    found = tuple(
+    beyond = {
+        feature.feature: feature for feature in verdict.features if feature.outcome in ALARMED
+    }
+    judged_windows = min(state.judged_windows + 1, FIRST_WINDOWS + 1)
+    new = frozenset(beyond) if judged_windows <= FIRST_WINDOWS else frozenset[str]()
+    skewed = tuple(sorted((new | frozenset(state.skewed)) & frozenset(beyond)))
+    findings = tuple(
         SchemaFinding(
             kind="skew",
             feature=name,
             outcome="suspected",
             reason=(
-                f"Since version {verdict.reference_version} is live it is served "
-                f"{beyond[name].effect:+.2f} sd from what the version was trained on."
+                f"Since version {verdict.reference_version} went live, served values differ by "
+                f"{beyond[name].effect:+.2f} sd from its training data."
             ),
             value=beyond[name].effect,
             limit=limit,
@@ -62,5 +64,7 @@ def skew(
         )
         for name in skewed
     )
-    kept = SkewState(reference_id=state.reference_id, seen=seen, skewed=skewed)
-    return kept, found
+    new_state = SkewState(
+        reference_id=state.reference_id, judged_windows=judged_windows, skewed=skewed
+    )
+    return new_state, findings

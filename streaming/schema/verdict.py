@@ -1,9 +1,9 @@
-"""Windows against a schema: findings that last, not single rows.
+"""Schema verdicts: combines the findings of the latest windows.
 
-A finding lasts when `SUSTAINED` of the last `OF` windows have it, or when one window is far enough
-beyond: every row of it lacks a column, or most of its events hold another type. A window that
-cannot be read is `inconclusive` and never conforms, unless one field made it unreadable: that is
-named, and broken.
+A finding is sustained when `SUSTAINED` of the last `OF` windows have it, or when one window is
+decisive: every row of it lacks a column, or most of its events hold another type. A window that
+cannot be judged is `inconclusive` and never conforms, unless one field made it unreadable. That
+field is then named, and the verdict is `broken`.
 """
 
 from __future__ import annotations
@@ -21,30 +21,33 @@ from streaming.contracts.records import (
     SchemaVerdict,
     WindowSummary,
 )
+from streaming.drift.settings import DriftRules
 from streaming.schema.columns import Schema
-from streaming.schema.limits import OF, SUSTAINED, Limits
-from streaming.schema.skew import SkewState, skew
-from streaming.schema.window import MAX_VALUES, hits, unreadable
+from streaming.schema.skew import SkewState, find_skew
+from streaming.schema.thresholds import OF, SUSTAINED, SchemaThresholds
+from streaming.schema.window import MAX_VALUES, find_disagreements, is_unjudgeable
 
 MAX_FINDINGS = 200
-"""Of one window: names of new columns can be invented."""
-_BREAKS = frozenset({"missing_column", "type_change"})
+"""Largest number of findings of one window: events can name any number of new columns."""
+SKEW_LIMIT = DriftRules().suspected_sd
+"""Smallest skew that is reported by default, in standard deviations: that of drift."""
+_BREAKING = frozenset({"missing_column", "type_change"})
 
 
 class PastWindow(msgspec.Struct, frozen=True, kw_only=True):
-    """What one window had."""
+    """The findings of one window."""
 
     start: float
     findings: tuple[SchemaFinding, ...]
-    alone: tuple[tuple[SchemaKind, str], ...] = ()
-    """(kind, feature) of those for which this window was enough."""
+    decisive: tuple[tuple[SchemaKind, str], ...] = ()
+    """(kind, feature) of the findings for which this window alone is enough."""
 
 
 class SchemaHistory(msgspec.Struct, frozen=True, kw_only=True):
-    """What the judgement remembers; bounded by `OF` windows."""
+    """State between verdicts; bounded by `OF` windows."""
 
     digest: str = ""
-    """Of the schema the windows were held against; another one begins afresh."""
+    """Digest of the schema the windows were compared with; another schema starts afresh."""
     windows: tuple[PastWindow, ...] = ()
     skew: SkewState = SkewState()
 
@@ -53,36 +56,39 @@ def judge_schema(
     window: WindowSummary,
     schema: Schema,
     history: SchemaHistory,
-    limits: Limits,
+    thresholds: SchemaThresholds,
     drift: DriftVerdict | None = None,
-    skew_limit: float = 0.25,
+    skew_limit: float = SKEW_LIMIT,
 ) -> tuple[SchemaVerdict, SchemaHistory]:
-    """The verdict on `window`, and the history with it.
+    """The verdict on `window`, and the history that includes it.
 
     Parameters
     ----------
     history:
-        Of the windows before; they come in order.
-    limits:
-        See `streaming.schema.limits`.
+        State after the windows before; windows must come in order.
+    thresholds:
+        See `streaming.schema.thresholds`.
     drift:
-        The drift verdict of the same window, for skew; None = not judged.
+        The drift verdict of the same window, for skew; None when it was not judged.
     skew_limit:
-        Smallest effect that the drift judge reports.
+        Smallest effect that is reported as drift, in standard deviations.
     """
     before = history.windows if history.digest == schema.digest else ()
-    found = {(one.finding.kind, one.finding.feature): one for one in hits(schema, window, limits)}
-    kept = dict(sorted(found.items())[:MAX_FINDINGS])
-    now = PastWindow(
+    by_column = {
+        (disagreement.finding.kind, disagreement.finding.feature): disagreement
+        for disagreement in find_disagreements(schema, window, thresholds)
+    }
+    kept = dict(sorted(by_column.items())[:MAX_FINDINGS])
+    current = PastWindow(
         start=window.window_start,
-        findings=tuple(one.finding for one in kept.values()),
-        alone=tuple(key for key, one in kept.items() if one.alone),
+        findings=tuple(disagreement.finding for disagreement in kept.values()),
+        decisive=tuple(key for key, disagreement in kept.items() if disagreement.decisive),
     )
-    windows = (*before, now)[-OF:]
-    state, findings = history.skew, _over(windows)
+    windows = (*before, current)[-OF:]
+    skew_state, findings = history.skew, _combine(windows)
     if drift is not None:
-        state, skewed = skew(history.skew, drift, skew_limit)
-        findings = (*findings, *skewed)
+        skew_state, skew_findings = find_skew(history.skew, drift, skew_limit)
+        findings = (*findings, *skew_findings)
     outcome, reason = _outcome(findings, window)
     verdict = SchemaVerdict(
         record_id=record_id(
@@ -100,36 +106,43 @@ def judge_schema(
         schema_digest=schema.digest,
         findings=findings,
     )
-    return verdict, SchemaHistory(digest=schema.digest, windows=windows, skew=state)
+    return verdict, SchemaHistory(digest=schema.digest, windows=windows, skew=skew_state)
 
 
-def check(schema: Schema, windows: Sequence[WindowSummary], limits: Limits) -> SchemaVerdict:
-    """Judge the newest of `windows` (at least one, oldest first) in the light of the others."""
+def check_schema(
+    schema: Schema, windows: Sequence[WindowSummary], thresholds: SchemaThresholds
+) -> SchemaVerdict:
+    """The verdict on the newest of `windows` (at least one, oldest first), given the others."""
     history = SchemaHistory()
     for window in windows[-OF:]:
-        verdict, history = judge_schema(window, schema, history, limits)
+        verdict, history = judge_schema(window, schema, history, thresholds)
     return verdict
 
 
-def _over(windows: tuple[PastWindow, ...]) -> tuple[SchemaFinding, ...]:
-    held: dict[tuple[SchemaKind, str], list[SchemaFinding]] = {}
+def _combine(windows: tuple[PastWindow, ...]) -> tuple[SchemaFinding, ...]:
+    """One finding per kind and column over the windows, the newest last."""
+    by_column: dict[tuple[SchemaKind, str], list[SchemaFinding]] = {}
     for window in windows:
         for finding in window.findings:
-            held.setdefault((finding.kind, finding.feature), []).append(finding)
-    alone = frozenset(windows[-1].alone)
-    return tuple(_lasting(found, key in alone) for key, found in sorted(held.items()))
+            by_column.setdefault((finding.kind, finding.feature), []).append(finding)
+    decisive = frozenset(windows[-1].decisive)
+    return tuple(
+        _combined(findings, key in decisive) for key, findings in sorted(by_column.items())
+    )
 
 
-def _lasting(found: list[SchemaFinding], alone: bool) -> SchemaFinding:
-    last, lasts = found[-1], alone or len(found) >= SUSTAINED
-    breaks = last.kind in _BREAKS and (alone or last.value is None or last.value >= 0.5)
-    values = tuple(dict.fromkeys(value for one in reversed(found) for value in one.values))
+def _combined(findings: list[SchemaFinding], decisive: bool) -> SchemaFinding:
+    newest, is_sustained = findings[-1], decisive or len(findings) >= SUSTAINED
+    breaks = newest.kind in _BREAKING and (decisive or newest.value is None or newest.value >= 0.5)
+    values = tuple(
+        dict.fromkeys(value for finding in reversed(findings) for value in finding.values)
+    )
     return msgspec.structs.replace(
-        last,
-        outcome=("broken" if breaks else "suspected") if lasts else "noticed",
-        hits=len(found),
+        newest,
+        outcome=("broken" if breaks else "suspected") if is_sustained else "noticed",
+        hits=len(findings),
         of=OF,
-        since=found[0].since,
+        since=findings[0].since,
         values=values[:MAX_VALUES],
     )
 
@@ -137,16 +150,16 @@ def _lasting(found: list[SchemaFinding], alone: bool) -> SchemaFinding:
 def _outcome(
     findings: tuple[SchemaFinding, ...], window: WindowSummary
 ) -> tuple[SchemaOutcome, str]:
-    lasting = [one for one in findings if one.outcome != "noticed"]
-    worst = next((one for one in lasting if one.outcome == "broken"), None)
-    if unreadable(window) and worst is None:
+    sustained = [finding for finding in findings if finding.outcome != "noticed"]
+    worst = next((finding for finding in sustained if finding.outcome == "broken"), None)
+    if is_unjudgeable(window) and worst is None:
         return "inconclusive", (
             f"{window.accepted} rows accepted, {window.dead_letters} of {window.offsets_read} "
             "could not be read: too little to judge."
         )
-    if not lasting:
-        return "conforms", f"Nothing lasted {SUSTAINED} of {OF} windows."
-    worst = worst or lasting[0]
-    words = f"{worst.kind.replace('_', ' ')}: {worst.feature}. {worst.reason}"
-    more = f" And {len(lasting) - 1} more." if len(lasting) > 1 else ""
-    return ("broken" if worst.outcome == "broken" else "suspected"), words + more
+    if not sustained:
+        return "conforms", f"No sustained finding in the last {OF} windows."
+    worst = worst or sustained[0]
+    reason = f"{worst.kind.replace('_', ' ')}: {worst.feature}. {worst.reason}"
+    more = f" And {len(sustained) - 1} more." if len(sustained) > 1 else ""
+    return ("broken" if worst.outcome == "broken" else "suspected"), reason + more

@@ -1,16 +1,16 @@
-"""What one window says against a schema.
+"""Findings of one window: where its rows disagree with the schema.
 
-A share (missing values, values outside a domain, rows that do not decode) is held against what
-the schema allows by an exact binomial test, and at least `STRAY` of the rows is always allowed:
-one odd row in 100,000 is no finding even where the schema says "always".
+A share (missing values, values outside a domain, rows that do not decode) is compared with the
+share that the schema allows by an exact binomial test. At least `TOLERATED_SHARE` of the rows is
+always allowed: one odd row in 100,000 is no finding even where the schema allows none.
 
-What a window does not count has no share: of a new column it is known only that it was seen. A
-value of another type never becomes a column; it is a dead letter, counted by field.
+Columns that a window does not count have no share: a new column is only known to have been seen. A
+value of another type never becomes part of a column; its event is a dead letter, counted by field.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import groupby
 
@@ -18,29 +18,31 @@ from scipy import special
 
 from streaming.contracts.records import (
     FeatureSummary,
-    Misfit,
+    RejectedField,
     SchemaFinding,
     SchemaKind,
     WindowSummary,
 )
 from streaming.schema.columns import Column, Schema
-from streaming.schema.limits import Limits
+from streaming.schema.thresholds import SchemaThresholds
 
-STRAY = 0.001
-"""A share of rows that is tolerated whatever the schema says."""
+TOLERATED_SHARE = 0.001
+"""Share of rows that is allowed to disagree whatever the schema says."""
 MIN_ROWS = 100
+"""Smallest number of rows that is tested."""
 MAX_DEAD_LETTERS = 0.5
-MAX_VALUES, LONGEST_VALUE = 20, 64
-"""Bounds of the examples that a finding carries."""
+"""Share of dead letters above which a window is not judged."""
+MAX_VALUES, MAX_VALUE_LENGTH = 20, 64
+"""Largest number and length of the example values in a finding."""
 
-_SHARES = frozenset(
+_TESTED_CODES = frozenset(
     {
         "ENUM_TYPE_UNEXPECTED_STRING_VALUES",
         "FEATURE_TYPE_LOW_FRACTION_PRESENT",
         "SCHEMA_MISSING_COLUMN",
     }
 )
-"""TFDV's names of what is tested here instead, for the columns that windows count."""
+"""TFDV's codes of the anomalies that are tested here for the columns that windows count."""
 _KINDS: dict[str, SchemaKind] = {
     "SCHEMA_NEW_COLUMN": "new_column",
     "SCHEMA_MISSING_COLUMN": "missing_column",
@@ -51,120 +53,155 @@ _KINDS: dict[str, SchemaKind] = {
 
 
 @dataclass(frozen=True, slots=True)
-class Hit:
-    """A finding of one window, and whether this window is enough for it."""
+class WindowFinding:
+    """A finding of one window."""
 
     finding: SchemaFinding
-    alone: bool = False
+    decisive: bool = False
+    """Whether this window alone is enough for the finding."""
 
 
-def unreadable(window: WindowSummary) -> bool:
-    """Too few rows, or too many dead letters, to judge the columns by."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Share:
+    """The share of rows that disagree, and the share that is allowed."""
+
+    value: float | None = None
+    limit: float | None = None
+    n: int = 0
+
+
+def is_unjudgeable(window: WindowSummary) -> bool:
+    """Whether a window has too few rows or too many dead letters to judge its columns."""
     return (
         window.accepted < MIN_ROWS or window.dead_letters > MAX_DEAD_LETTERS * window.offsets_read
     )
 
 
-def chance(count: int, n: int, allowed: float) -> float:
-    """P(at least `count` of `n` rows) where `allowed`, but at least `STRAY`, of them may.
+def exceedance_p(count: int, n: int, allowed: float) -> float:
+    """P(at least `count` of `n` rows) when the share `allowed`, at least `TOLERATED_SHARE`, may.
 
-    >>> f"{chance(1, 100_000, 0.0):.2f} {chance(100, 1_000, 0.05):.0e}"
+    >>> f"{exceedance_p(1, 100_000, 0.0):.2f} {exceedance_p(100, 1_000, 0.05):.0e}"
     '1.00 8e-11'
     """
-    share = max(allowed, STRAY)
+    share = max(allowed, TOLERATED_SHARE)
     return float(special.bdtrc(count - 1, n, share)) if count > n * share else 1.0
 
 
-def hits(schema: Schema, window: WindowSummary, limits: Limits) -> Iterator[Hit]:
-    """Everything in `window` that `schema` does not allow."""
-    yield from _misfits(schema, window, limits)
-    if unreadable(window):
+def find_disagreements(
+    schema: Schema, window: WindowSummary, thresholds: SchemaThresholds
+) -> Iterator[WindowFinding]:
+    """Every finding of `window` against `schema`."""
+    yield from _rejected_fields(schema, window, thresholds)
+    if is_unjudgeable(window):
         return
-    seen = {feature.name: feature for feature in window.features}
+    counted = {feature.name: feature for feature in window.features}
     for column in schema.columns:
-        feature = seen.get(column.name)
+        feature = counted.get(column.name)
         if feature is not None and feature.rows >= MIN_ROWS:
-            yield from _presence(column, feature, window, limits)
-            yield from _domain(column, feature, window, limits)
+            yield from _presence(column, feature, window, thresholds)
+            yield from _domain(column, feature, window, thresholds)
     known = {column.name for column in schema.columns}
     for anomaly in window.anomalies:
-        new = anomaly.code == "SCHEMA_NEW_COLUMN"
-        if (anomaly.code in _SHARES and anomaly.feature in seen) or (
-            new and anomaly.feature in known
-        ):
+        is_tested = anomaly.code in _TESTED_CODES and anomaly.feature in counted
+        is_known = anomaly.code == "SCHEMA_NEW_COLUMN" and anomaly.feature in known
+        if is_tested or is_known:
             continue
         kind = _KINDS.get(anomaly.code, "other")
-        values = (anomaly.found,) if anomaly.found else ()
-        yield Hit(_finding(kind, anomaly.feature, window, anomaly.detail, values=values))
+        values = (anomaly.value_kind,) if anomaly.value_kind else ()
+        yield WindowFinding(_finding(kind, anomaly.feature, window, anomaly.detail, values=values))
 
 
 # ------------------------------------------------------------------- the tests
 
 
-def _misfits(schema: Schema, window: WindowSummary, limits: Limits) -> Iterator[Hit]:
-    """Rows that one field made unreadable: another type, or a required field that is missing."""
+def _rejected_fields(
+    schema: Schema, window: WindowSummary, thresholds: SchemaThresholds
+) -> Iterator[WindowFinding]:
+    """Events that one field made unreadable: another type, or a missing required field."""
     known = {column.name for column in schema.columns}
-    by_field = sorted(window.misfits, key=lambda one: (one.feature, not one.found, -one.rows))
-    for (name, typed), run in groupby(by_field, key=lambda one: (one.feature, bool(one.found))):
-        found, n = list(run), window.offsets_read
-        count = sum(one.rows for one in found)
-        p = chance(count, n, 0.0)
-        if name not in known or n < MIN_ROWS or p > limits.sustained:
+    by_field = sorted(
+        window.rejected_fields, key=lambda field: (field.feature, not field.value_kind, -field.rows)
+    )
+    for (name, has_value), group in groupby(
+        by_field, key=lambda field: (field.feature, bool(field.value_kind))
+    ):
+        fields, n = list(group), window.offsets_read
+        count = sum(field.rows for field in fields)
+        p = exceedance_p(count, n, 0.0)
+        if name not in known or n < MIN_ROWS or p > thresholds.sustained:
             continue
-        alone = count > MAX_DEAD_LETTERS * n and p <= limits.single
-        yield Hit(_misfit(name, typed, found, count, window), alone)
+        decisive = count > MAX_DEAD_LETTERS * n and p <= thresholds.single
+        finding = (
+            _type_change(name, fields, count, window)
+            if has_value
+            else _missing_field(name, count, window)
+        )
+        yield WindowFinding(finding, decisive)
 
 
-def _misfit(
-    name: str, typed: bool, found: Iterable[Misfit], count: int, window: WindowSummary
+def _type_change(
+    name: str, fields: Sequence[RejectedField], count: int, window: WindowSummary
 ) -> SchemaFinding:
     n = window.offsets_read
-    types = tuple(one.found for one in found if one.found)
-    if typed:
-        reason = f"{count / n:.2%} of {n} events hold another type ({', '.join(types)})."
-        return _finding("type_change", name, window, reason, count / n, STRAY, n, types)
-    reason = f"{count / n:.2%} of {n} events lack it, and it is required."
-    return _finding("missing_column", name, window, reason, count / n, STRAY, n)
+    types = tuple(field.value_kind for field in fields if field.value_kind)
+    reason = f"{count / n:.2%} of {n} events hold another type ({', '.join(types)})."
+    share = _Share(value=count / n, limit=TOLERATED_SHARE, n=n)
+    return _finding("type_change", name, window, reason, share=share, values=types)
+
+
+def _missing_field(name: str, count: int, window: WindowSummary) -> SchemaFinding:
+    n = window.offsets_read
+    reason = f"{count / n:.2%} of {n} events lack this required field."
+    share = _Share(value=count / n, limit=TOLERATED_SHARE, n=n)
+    return _finding("missing_column", name, window, reason, share=share)
 
 
 def _presence(
-    column: Column, feature: FeatureSummary, window: WindowSummary, limits: Limits
-) -> Iterator[Hit]:
+    column: Column, feature: FeatureSummary, window: WindowSummary, thresholds: SchemaThresholds
+) -> Iterator[WindowFinding]:
     missing, n = feature.missing, feature.rows
     if column.deprecated:
-        if chance(n - missing, n, 0.0) <= limits.sustained:
-            reason, share = "Deprecated, and still sent.", 1 - missing / n
-            yield Hit(_finding("deprecated_column", column.name, window, reason, share, STRAY, n))
+        if exceedance_p(n - missing, n, 0.0) <= thresholds.sustained:
+            reason = "The column is deprecated and still sent."
+            share = _Share(value=1 - missing / n, limit=TOLERATED_SHARE, n=n)
+            yield WindowFinding(
+                _finding("deprecated_column", column.name, window, reason, share=share)
+            )
         return
     allowed = 1.0 - column.min_fraction
-    if column.min_fraction <= 0 or (p := chance(missing, n, allowed)) > limits.sustained:
+    p = exceedance_p(missing, n, allowed)
+    if column.min_fraction <= 0 or p > thresholds.sustained:
         return
-    shares = (missing / n, max(allowed, STRAY), n)
+    share = _Share(value=missing / n, limit=max(allowed, TOLERATED_SHARE), n=n)
     if missing == n:
-        made = _finding("missing_column", column.name, window, "No row has a value.", *shares)
-        yield Hit(made, p <= limits.single)
+        finding = _finding(
+            "missing_column", column.name, window, "No row has a value.", share=share
+        )
+        yield WindowFinding(finding, p <= thresholds.single)
         return
     reason = f"{missing / n:.2%} of {n} rows have no value; {allowed:.2%} are allowed."
-    yield Hit(_finding("presence_drop", column.name, window, reason, *shares))
+    yield WindowFinding(_finding("presence_drop", column.name, window, reason, share=share))
 
 
 def _domain(
-    column: Column, feature: FeatureSummary, window: WindowSummary, limits: Limits
-) -> Iterator[Hit]:
-    counted = feature.categories
-    if not column.values or counted is None:
+    column: Column, feature: FeatureSummary, window: WindowSummary, thresholds: SchemaThresholds
+) -> Iterator[WindowFinding]:
+    categories = feature.categories
+    if not column.values or categories is None:
         return
     known = frozenset(column.values)
-    pairs = zip(counted.values, counted.counts, strict=True)
+    pairs = zip(categories.values, categories.counts, strict=True)
     unseen = [(value, count) for value, count in pairs if value not in known]
     n, count = feature.rows - feature.missing, sum(count for _, count in unseen)
     allowed = 1.0 - column.domain_mass
-    if n < MIN_ROWS or chance(count, n, allowed) > limits.sustained:
+    if n < MIN_ROWS or exceedance_p(count, n, allowed) > thresholds.sustained:
         return
     reason = f"{count / n:.2%} of {n} values are not in the domain; {allowed:.2%} are allowed."
-    values = tuple(value[:LONGEST_VALUE] for value, _ in unseen[:MAX_VALUES])
-    limit = max(allowed, STRAY)
-    yield Hit(_finding("unseen_value", column.name, window, reason, count / n, limit, n, values))
+    values = tuple(value[:MAX_VALUE_LENGTH] for value, _ in unseen[:MAX_VALUES])
+    share = _Share(value=count / n, limit=max(allowed, TOLERATED_SHARE), n=n)
+    yield WindowFinding(
+        _finding("unseen_value", column.name, window, reason, share=share, values=values)
+    )
 
 
 def _finding(
@@ -172,12 +209,12 @@ def _finding(
     feature: str,
     window: WindowSummary,
     reason: str,
-    value: float | None = None,
-    limit: float | None = None,
-    n: int = 0,
+    *,
+    share: _Share | None = None,
     values: tuple[str, ...] = (),
 ) -> SchemaFinding:
+    share = share or _Share()
     return SchemaFinding(
-        kind=kind, feature=feature, outcome="noticed", reason=reason, value=value, limit=limit,
-        n=n, since=window.window_start, values=values,
+        kind=kind, feature=feature, outcome="noticed", reason=reason, value=share.value,
+        limit=share.limit, n=share.n, since=window.window_start, values=values,
     )  # fmt: skip

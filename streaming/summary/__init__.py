@@ -1,30 +1,31 @@
-"""What a set of rows held, per feature: start / add / merge / finish, as a Beam combiner.
+"""Summaries of rows, per feature, as a Beam combiner: `start`, `add`, `merge`, `finish`.
 
-Numbers are counted on the universal grid after subtracting the feature's pivot, categories
-exactly by value. Everything is a sum, so parts merge in any order to the same summary. The one
-exception is a bound on distinct values, see `values`.
+The four functions are Beam's create accumulator, add input, merge accumulators and extract output.
+Numbers are counted on the universal grid after subtracting the feature's pivot, categories exactly
+by value. Every field is a sum, so partial summaries merge to the same summary in any order. The
+only exception is the bound on distinct values, see `values`.
 """
 
 from streaming.summary.partial import Partial, add, finish, finish_sample, merge, start
 from streaming.summary.records import merge_summaries
-from streaming.summary.sample import Keys, row_keys
-from streaming.summary.sample_records import sample_union
+from streaming.summary.sample import RowKeys, row_keys
+from streaming.summary.sample_records import merge_sample_records
 from streaming.summary.values import MAX_PARTIAL_VALUES, MAX_VALUES
 from streaming.summary.wire import from_bytes, to_bytes
 
 __all__ = [
     "MAX_PARTIAL_VALUES",
     "MAX_VALUES",
-    "Keys",
     "Partial",
+    "RowKeys",
     "add",
     "finish",
     "finish_sample",
     "from_bytes",
     "merge",
+    "merge_sample_records",
     "merge_summaries",
     "row_keys",
-    "sample_union",
     "start",
     "to_bytes",
 ]

@@ -1,6 +1,6 @@
-"""Counting one Arrow column in one pass, without a loop over rows.
+"""Counts one Arrow column in one pass, without a Python loop over rows.
 
-Python loops run over distinct text values only.
+Python loops run only over the distinct text values.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ import pyarrow.compute as pc
 from streaming.contracts.errors import PermanentError
 from streaming.contracts.model import FeatureSpec
 from streaming.grid import Floats, Integers, bucket_of, count_ids
-from streaming.summary.moments import NONE, Moments, moments
+from streaming.summary.moments import NO_MOMENTS, Moments, moments
 
 
 def _no_ids() -> Integers:
@@ -25,22 +25,22 @@ def _no_ids() -> Integers:
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class FeaturePart:
-    """Counts of one feature.
-
-    `ids` with `counts` are grid buckets, or the values of an integer category; `values` are
-    text values. `tail_rows` are counted for none because of the bound on distinct values, and no
-    value lacks more than `error` of them. `moments` are those of a number on the grid, before the
-    pivot is subtracted.
-    """
+    """Counts of one feature in a partial summary."""
 
     missing: int = 0
     non_finite: int = 0
     ids: Integers = field(default_factory=_no_ids)
+    """Grid buckets, or the values of an integer category; ascending."""
     counts: Integers = field(default_factory=_no_ids)
+    """Rows per id, parallel to `ids`."""
     values: Mapping[str, int] = field(default_factory=dict)
+    """Rows per value, of text and of categories of other numbers."""
     tail_rows: int = 0
+    """Rows that are counted for no value, because of the bound on distinct values."""
     error: int = 0
-    moments: Moments = NONE
+    """How many of those rows a single value may lack at most."""
+    moments: Moments = NO_MOMENTS
+    """Moments of a number on the grid, before the pivot is subtracted."""
 
 
 def count_column(spec: FeatureSpec, column: pa.Array[Any], max_text_bytes: int) -> FeaturePart:
@@ -66,28 +66,28 @@ def count_column(spec: FeatureSpec, column: pa.Array[Any], max_text_bytes: int) 
 
 def _numbers(column: pa.Array[Any], pivot: float) -> FeaturePart:
     values, missing, non_finite = _finite(column)
-    found = moments(values)
+    column_moments = moments(values)
     if pivot:
         with np.errstate(over="ignore"):
             values = values - pivot
     ids, counts = count_ids(bucket_of(values))
     return FeaturePart(
-        missing=missing, non_finite=non_finite, ids=ids, counts=counts, moments=found
+        missing=missing, non_finite=non_finite, ids=ids, counts=counts, moments=column_moments
     )
 
 
 def _number_values(column: pa.Array[Any]) -> FeaturePart:
     values, missing, non_finite = _finite(column)
     distinct, counts = np.unique(values, return_counts=True)
-    named: dict[str, int] = {}
+    by_value: dict[str, int] = {}
     for value, count in zip(distinct.tolist(), counts.tolist(), strict=True):
         name = repr(value + 0.0)
-        named[name] = named.get(name, 0) + count
-    return FeaturePart(missing=missing, non_finite=non_finite, values=named)
+        by_value[name] = by_value.get(name, 0) + count
+    return FeaturePart(missing=missing, non_finite=non_finite, values=by_value)
 
 
 def _finite(column: pa.Array[Any]) -> tuple[Floats, int, int]:
-    """Finite values, missing, and how many were NaN or infinite."""
+    """The finite values, the number of missing values, and the number of NaN or infinite ones."""
     missing = column.null_count
     dense = column.drop_null() if missing else column
     if not pa.types.is_float64(dense.type):
@@ -119,15 +119,15 @@ def _texts(column: pa.Array[Any], max_bytes: int) -> FeaturePart:
     values: dict[str, int] = {}
     counts = counted.field("counts").to_numpy().tolist()
     for data, count in zip(raw.to_pylist(), counts, strict=True):
-        name = cut(data or b"", max_bytes)
+        name = truncate_text(data or b"", max_bytes)
         values[name] = values.get(name, 0) + count
     return FeaturePart(missing=missing, values=values)
 
 
-def cut(data: bytes, max_bytes: int) -> str:
-    """The text in `data`, cut to at most `max_bytes` at the border of a character.
+def truncate_text(data: bytes, max_bytes: int) -> str:
+    """The text in `data`, cut to at most `max_bytes` at a character boundary.
 
-    >>> cut("für".encode(), 2)
+    >>> truncate_text("für".encode(), 2)
     'f'
     """
     if len(data) > max_bytes:

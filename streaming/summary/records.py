@@ -1,4 +1,4 @@
-"""Finished summaries added up: how windows become a reference."""
+"""Merges finished summaries: how windows become a reference."""
 
 from __future__ import annotations
 
@@ -9,32 +9,34 @@ import numpy as np
 from streaming.contracts.errors import PermanentError
 from streaming.contracts.records import Categories, FeatureSummary, NumericGrid
 from streaming.grid import add_counts
-from streaming.summary.values import add_values, bounded
+from streaming.summary.values import add_values, bounded_categories
 
 
 def merge_summaries(summaries: Sequence[FeatureSummary]) -> FeatureSummary:
-    """One feature's summaries (at least one) added up.
+    """The sum of one feature's summaries, of which there must be at least one.
 
-    Exact for grids, and for categories as long as no summary has a tail; else errors add up.
+    Exact for grids, and for categories as long as no summary has a tail; otherwise errors add up.
 
     Raises
     ------
     PermanentError
         When names, kinds or pivots differ: their buckets are not the same buckets.
     """
-    head = summaries[0]
-    if any(_kind(one) != _kind(head) for one in summaries[1:]):
+    first = summaries[0]
+    if any(_kind(summary) != _kind(first) for summary in summaries[1:]):
         raise PermanentError(
-            f"The summaries of {head.name} differ in name, kind or pivot and cannot be added; "
+            f"The summaries of {first.name} differ in name, kind or pivot and cannot be added; "
             "use summaries that were made under one contract."
         )
     return FeatureSummary(
-        name=head.name,
-        rows=sum(one.rows for one in summaries),
-        missing=sum(one.missing for one in summaries),
-        non_finite=sum(one.non_finite for one in summaries),
-        grid=_grid([one.grid for one in summaries if one.grid]),
-        categories=_categories([one.categories for one in summaries if one.categories]),
+        name=first.name,
+        rows=sum(summary.rows for summary in summaries),
+        missing=sum(summary.missing for summary in summaries),
+        non_finite=sum(summary.non_finite for summary in summaries),
+        grid=_merge_grids([summary.grid for summary in summaries if summary.grid]),
+        categories=_merge_categories(
+            [summary.categories for summary in summaries if summary.categories]
+        ),
     )
 
 
@@ -42,24 +44,24 @@ def _kind(summary: FeatureSummary) -> tuple[str, float | None]:
     return summary.name, None if summary.grid is None else summary.grid.pivot
 
 
-def _grid(grids: Sequence[NumericGrid]) -> NumericGrid | None:
+def _merge_grids(grids: Sequence[NumericGrid]) -> NumericGrid | None:
     if not grids:
         return None
     ids, counts = add_counts(
-        [(np.array(one.buckets, np.int64), np.array(one.counts, np.int64)) for one in grids]
+        [(np.array(grid.buckets, np.int64), np.array(grid.counts, np.int64)) for grid in grids]
     )
     return NumericGrid(
         pivot=grids[0].pivot, buckets=tuple(ids.tolist()), counts=tuple(counts.tolist())
     )
 
 
-def _categories(many: Sequence[Categories]) -> Categories | None:
-    if not many:
+def _merge_categories(parts: Sequence[Categories]) -> Categories | None:
+    if not parts:
         return None
-    named = (dict(zip(one.values, one.counts, strict=True)) for one in many)
-    counts, cut_off, error = add_values(named)
-    return bounded(
+    by_value = (dict(zip(part.values, part.counts, strict=True)) for part in parts)
+    counts, dropped_rows, error = add_values(by_value)
+    return bounded_categories(
         counts,
-        cut_off + sum(one.tail_rows for one in many),
-        error + sum(one.error for one in many),
+        dropped_rows + sum(part.tail_rows for part in parts),
+        error + sum(part.error for part in parts),
     )

@@ -6,11 +6,17 @@ from collections.abc import Iterable, Sequence
 
 from streaming.contracts.errors import DecodeError
 from streaming.contracts.records import RowSample
-from streaming.summary.sample import MAX_REFERENCE_ROWS, Sample, merge_samples, pack, unpack
+from streaming.summary.sample import (
+    MAX_REFERENCE_ROWS,
+    SampledRows,
+    merge_samples,
+    pack,
+    unpack,
+)
 
 
-def sample_record(sample: Sample, features: Sequence[str]) -> RowSample:
-    """The record of a sample over these features."""
+def sample_record(sample: SampledRows, features: Sequence[str]) -> RowSample:
+    """The record of a sample of rows over these features."""
     return RowSample(
         features=tuple(features),
         rows=len(sample.keys),
@@ -19,8 +25,8 @@ def sample_record(sample: Sample, features: Sequence[str]) -> RowSample:
     )
 
 
-def read_sample(record: RowSample) -> Sample:
-    """The rows of a record.
+def read_sample(record: RowSample) -> SampledRows:
+    """The sampled rows of a record.
 
     Raises
     ------
@@ -35,24 +41,24 @@ def read_sample(record: RowSample) -> Sample:
         raise DecodeError(f"This sample of rows cannot be read: {error}.") from error
 
 
-def sample_union(
-    records: Iterable[RowSample | None], *, most: int = MAX_REFERENCE_ROWS
+def merge_sample_records(
+    records: Iterable[RowSample | None], *, max_rows: int = MAX_REFERENCE_ROWS
 ) -> RowSample | None:
-    """A sample of the rows of all that have one; None when none has.
+    """A sample of the rows behind all records; None when no record has a sample.
 
-    Samples over other features than the last one's are left out, and one that cannot be read:
-    a yardstick must not fail for what only one test of many needs.
+    Samples over other features than the last one's are left out, and so are samples that cannot be
+    read: a reference must not fail because of what only one of many tests needs.
     """
-    known = [record for record in records if record is not None and record.rows]
-    if not known:
+    present = [record for record in records if record is not None and record.rows]
+    if not present:
         return None
-    found = []
-    for record in known:
-        if record.features == known[-1].features:
+    samples = []
+    for record in present:
+        if record.features == present[-1].features:
             try:
-                found.append(read_sample(record))
+                samples.append(read_sample(record))
             except DecodeError:
                 continue
-    if not found:
+    if not samples:
         return None
-    return sample_record(merge_samples(found, most=most), known[-1].features)
+    return sample_record(merge_samples(samples, max_rows=max_rows), present[-1].features)

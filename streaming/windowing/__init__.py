@@ -1,1 +1,4 @@
-"""From raw events to complete windows: decoding, assignment, accumulation, completeness. No Beam, no Kafka."""
+"""From raw events to complete windows: decoding, assignment, accumulation and completeness.
+
+This package imports neither Beam nor Kafka.
+"""

@@ -1,11 +1,15 @@
 """What one reading step knows about one window: the only thing that crosses the shuffle.
 
-Offsets are accounted once. An accepted row counts in its own window; a dead or late record counts
-in the window in which it reached the log, so that over all windows
+`WindowCombiner` is the window's CombineFn: it creates, adds to and merges accumulators and
+extracts the summary.
+
+Each offset is accounted for once. An accepted row counts in its own window. A rejected or late
+record counts in the window that holds its Kafka timestamp, so that over all windows
 ``accepted + dead + late == read``.
 
-A few rows are not counted at once: for each feature that costs as much as for a thousand rows. They
-wait as they are, travel so, and are counted together when their window closes.
+A few rows are not counted at once, because counting them costs as much per feature as counting a
+thousand rows. They are buffered, travel as they are, and are counted together when their window
+closes.
 """
 
 from __future__ import annotations
@@ -20,168 +24,176 @@ import pyarrow as pa
 
 from streaming import summary
 from streaming.contracts.errors import PermanentError
-from streaming.contracts.events import joined
+from streaming.contracts.events import merged_kinds
 from streaming.contracts.ids import digest, record_id
 from streaming.contracts.model import FeatureSpec, ModelContract
 from streaming.contracts.records import (
     Artifact,
-    Misfit,
     OffsetRange,
+    RejectedField,
     SchemaAnomaly,
     WindowSummary,
 )
 from streaming.windowing.arrow_json import TYPES
-from streaming.windowing.assignment import Settled
+from streaming.windowing.assignment import Assignment
 from streaming.windowing.decode import Decoded
 
+Span = tuple[int, int]
+"""First offset, and last offset + 1."""
 
-class _Packed(msgspec.Struct, frozen=True, array_like=True):
-    """A partial as it travels."""
+
+class _Encoded(msgspec.Struct, frozen=True, array_like=True):
+    """An accumulator as it travels."""
 
     accepted: int
     dead: int
     late: int
-    hulls: dict[int, tuple[int, int]]
+    offset_spans: dict[int, Span]
     unknown: dict[str, str]
-    rows: bytes
-    misfits: dict[str, dict[str, int]]
-    waiting: bytes = b""
-    """Rows that are not counted, as Arrow's message of one batch, …"""
+    counts: bytes
+    rejected_fields: dict[str, dict[str, int]]
+    rows: bytes = b""
+    """Buffered rows, as the Arrow IPC message of one batch."""
     keys: bytes = b""
-    """… and their keys, eight bytes each."""
+    """Keys of the buffered rows, eight bytes each."""
 
 
 _ENCODER = msgspec.msgpack.Encoder()
-_DECODER = msgspec.msgpack.Decoder(_Packed)
+_DECODER = msgspec.msgpack.Decoder(_Encoded)
 _DIGEST = 16
-MAX_WAITING = 64
-"""Rows of a part that wait; more are counted."""
+MAX_BUFFERED_ROWS = 64
+"""An accumulator counts its buffered rows as soon as there are more than this."""
 
 
 @dataclass(slots=True)
-class WindowPartial:
+class WindowAccumulator:
     """Some of the records of one window."""
 
-    rows: summary.Partial
-    """Counts of the rows that do not wait."""
-    waiting: list[tuple[summary.Keys, pa.RecordBatch]] = field(default_factory=list)
-    """Rows that are accepted and not counted yet, with their keys."""
+    counts: summary.Partial
+    """Counts of the rows that are not buffered."""
+    buffered: list[tuple[summary.RowKeys, pa.RecordBatch]] = field(default_factory=list)
+    """Accepted rows that are not counted yet, with their keys."""
     accepted: int = 0
     dead: int = 0
     late: int = 0
-    hulls: dict[int, tuple[int, int]] = field(default_factory=dict)
-    """Partition -> first accepted offset, last + 1."""
+    offset_spans: dict[int, Span] = field(default_factory=dict)
+    """Partition -> span of the accepted offsets."""
     unknown: dict[str, str] = field(default_factory=dict)
-    """Fields that the contract does not know -> kind of their values."""
-    misfits: dict[str, dict[str, int]] = field(default_factory=dict)
-    """Field that made a record dead -> kind of its value -> records."""
+    """Fields that are not in the contract -> kind of their values."""
+    rejected_fields: dict[str, dict[str, int]] = field(default_factory=dict)
+    """Field that caused a dead letter -> kind of its value -> number of records."""
 
 
 @dataclass(frozen=True)
-class Partials:
-    """Makes, merges and finishes the partials of one model."""
+class WindowCombiner:
+    """Creates, adds to and merges the accumulators of one model, and extracts the summary."""
 
     contract: ModelContract
 
     @cached_property
-    def _none(self) -> summary.Partial:
-        """The counts of no rows; shared by all parts that have none."""
+    def _empty(self) -> summary.Partial:
+        """The counts of no rows; all accumulators without counts share it."""
         return summary.start(self.contract)
 
     @cached_property
-    def _none_packed(self) -> bytes:
-        """Stands for them on the way: a digest of the features they are counts of."""
-        return digest(summary.to_bytes(self._none))[:_DIGEST].encode()
+    def _empty_encoded(self) -> bytes:
+        """Stands for the empty counts in encoded form: a digest of their features."""
+        return digest(summary.to_bytes(self._empty))[:_DIGEST].encode()
 
-    def fold(
+    def add(
         self,
-        into: dict[int, WindowPartial],
+        windows: dict[int, WindowAccumulator],
         decoded: Decoded,
-        settled: Settled,
+        assignment: Assignment,
         *,
         partition: int,
         offsets: Sequence[int],
     ) -> None:
-        """Add a fetch's rows to their windows (keyed by window end, milliseconds).
+        """Add a fetch's rows to their windows.
 
         Parameters
         ----------
-        into:
-            Partials so far; changed in place.
-        decoded, settled:
-            The rows, and which of them count.
+        windows:
+            Accumulators by window end (milliseconds); changed in place.
+        decoded, assignment:
+            The rows, and the window of each.
         offsets:
             Offset of each record of the fetch.
         """
-        positions = np.asarray(offsets, dtype=np.int64)[decoded.index]
-        keys = summary.row_keys(self.contract.events_topic, partition, positions)
-        for end in np.unique(settled.ends[~settled.late]).tolist():
-            mine = (settled.ends == end) & ~settled.late
-            batch = decoded.batch if mine.all() else decoded.batch.filter(pa.array(mine))
-            part = self.window(into, end)
-            part.waiting.append((keys[mine], batch))
-            if sum(len(one) for one, _ in part.waiting) > MAX_WAITING:
-                self._count(part)
-            part.accepted += batch.num_rows
-            hull = (int(positions[mine][0]), int(positions[mine][-1]) + 1)
-            part.hulls[partition] = _hull(part.hulls.get(partition), hull)
-            part.unknown = joined(part.unknown, decoded.unknown)
+        row_offsets = np.asarray(offsets, dtype=np.int64)[decoded.index]
+        keys = summary.row_keys(self.contract.events_topic, partition, row_offsets)
+        for end in np.unique(assignment.ends[~assignment.late]).tolist():
+            in_window = (assignment.ends == end) & ~assignment.late
+            batch = decoded.batch if in_window.all() else decoded.batch.filter(pa.array(in_window))
+            accumulator = self.window(windows, end)
+            accumulator.buffered.append((keys[in_window], batch))
+            if sum(len(row_keys) for row_keys, _ in accumulator.buffered) > MAX_BUFFERED_ROWS:
+                self._count(accumulator)
+            accumulator.accepted += batch.num_rows
+            span = (int(row_offsets[in_window][0]), int(row_offsets[in_window][-1]) + 1)
+            accumulator.offset_spans[partition] = _union(
+                accumulator.offset_spans.get(partition), span
+            )
+            accumulator.unknown = merged_kinds(accumulator.unknown, decoded.unknown)
 
-    def window(self, into: dict[int, WindowPartial], end: int) -> WindowPartial:
-        """The partial of the window that ends at `end`, made when missing."""
-        return into.setdefault(end, WindowPartial(rows=self._none))
+    def window(self, windows: dict[int, WindowAccumulator], end: int) -> WindowAccumulator:
+        """The accumulator of the window that ends at `end`; created when it is missing."""
+        return windows.setdefault(end, WindowAccumulator(counts=self._empty))
 
-    def _count(self, part: WindowPartial) -> None:
-        """Count what waits."""
-        if part.waiting:
-            keys = np.concatenate([keys for keys, _ in part.waiting])
-            part.rows = summary.add(part.rows, _joined(part.waiting), keys)
-            part.waiting = []
+    def _count(self, accumulator: WindowAccumulator) -> None:
+        """Count the buffered rows."""
+        if accumulator.buffered:
+            keys = np.concatenate([keys for keys, _ in accumulator.buffered])
+            rows = _concatenated(accumulator.buffered)
+            accumulator.counts = summary.add(accumulator.counts, rows, keys)
+            accumulator.buffered = []
 
-    def merge(self, parts: Iterable[WindowPartial]) -> WindowPartial:
-        """All of them as one, every row counted."""
-        together = list(parts)
-        hulls: dict[int, tuple[int, int]] = {}
+    def merge(self, accumulators: Iterable[WindowAccumulator]) -> WindowAccumulator:
+        """All accumulators as one, every row counted."""
+        parts = list(accumulators)
+        offset_spans: dict[int, Span] = {}
         unknown: dict[str, str] = {}
-        misfits: dict[str, dict[str, int]] = {}
-        for part in together:
-            unknown = joined(unknown, part.unknown)
-            for name, kinds in part.misfits.items():
-                for kind, rows in kinds.items():
-                    count(misfits, name, kind, rows)
-            for partition, hull in part.hulls.items():
-                hulls[partition] = _hull(hulls.get(partition), hull)
-        counted = [part.rows for part in together if part.rows is not self._none]
-        whole = WindowPartial(
-            rows=summary.merge([self._none, *counted]) if counted else self._none,
-            waiting=[batch for part in together for batch in part.waiting],
-            accepted=sum(part.accepted for part in together),
-            dead=sum(part.dead for part in together),
-            late=sum(part.late for part in together),
-            hulls=hulls,
+        rejected_fields: dict[str, dict[str, int]] = {}
+        for part in parts:
+            unknown = merged_kinds(unknown, part.unknown)
+            for name, kinds in part.rejected_fields.items():
+                for kind, records in kinds.items():
+                    count_rejected(rejected_fields, name, kind, records)
+            for partition, span in part.offset_spans.items():
+                offset_spans[partition] = _union(offset_spans.get(partition), span)
+        counted = [part.counts for part in parts if part.counts is not self._empty]
+        merged = WindowAccumulator(
+            counts=summary.merge([self._empty, *counted]) if counted else self._empty,
+            buffered=[batch for part in parts for batch in part.buffered],
+            accepted=sum(part.accepted for part in parts),
+            dead=sum(part.dead for part in parts),
+            late=sum(part.late for part in parts),
+            offset_spans=offset_spans,
             unknown=unknown,
-            misfits=misfits,
+            rejected_fields=rejected_fields,
         )
-        self._count(whole)
-        return whole
+        self._count(merged)
+        return merged
 
-    def as_late(self, part: WindowPartial) -> WindowPartial:
-        """The same records, its rows counted as late."""
-        late = WindowPartial(rows=self._none)
-        late.misfits = part.misfits
-        late.dead, late.late = part.dead, part.late + part.accepted
-        return late
+    def as_late(self, accumulator: WindowAccumulator) -> WindowAccumulator:
+        """The same records, with the accepted rows counted as late."""
+        return WindowAccumulator(
+            counts=self._empty,
+            dead=accumulator.dead,
+            late=accumulator.late + accumulator.accepted,
+            rejected_fields=accumulator.rejected_fields,
+        )
 
-    def finish(
+    def extract(
         self,
-        part: WindowPartial,
+        accumulator: WindowAccumulator,
         end_ms: int,
         *,
         statistics: Artifact | None,
         anomalies: tuple[SchemaAnomaly, ...],
         schema_digest: str = "",
     ) -> WindowSummary:
-        """The record of a closed window; equal partials give equal bytes."""
+        """The record of a closed window; equal accumulators give equal bytes."""
         end = end_ms / 1000
         start = (end_ms - round(self.contract.window_seconds * 1000)) / 1000
         return WindowSummary(
@@ -190,83 +202,85 @@ class Partials:
             at=end,
             window_start=start,
             window_end=end,
-            accepted=part.accepted,
-            dead_letters=part.dead,
-            late=part.late,
-            offsets_read=part.accepted + part.dead + part.late,
+            accepted=accumulator.accepted,
+            dead_letters=accumulator.dead,
+            late=accumulator.late,
+            offsets_read=accumulator.accepted + accumulator.dead + accumulator.late,
             offsets=tuple(
                 OffsetRange(
-                    topic=self.contract.events_topic, partition=number, start=low, stop=high
+                    topic=self.contract.events_topic, partition=partition, start=first, stop=stop
                 )
-                for number, (low, high) in sorted(part.hulls.items())
+                for partition, (first, stop) in sorted(accumulator.offset_spans.items())
             ),
-            features=summary.finish(part.rows),
-            sample=summary.finish_sample(part.rows),
+            features=summary.finish(accumulator.counts),
+            sample=summary.finish_sample(accumulator.counts),
             anomalies=anomalies,
             statistics=statistics,
-            misfits=_misfits(part.misfits),
+            rejected_fields=_rejected_fields(accumulator.rejected_fields),
             schema_digest=schema_digest,
         )
 
-    def to_bytes(self, part: WindowPartial) -> bytes:
-        """For the way to the step that merges."""
+    def to_bytes(self, accumulator: WindowAccumulator) -> bytes:
+        """The encoded accumulator, for the shuffle and the state."""
+        empty = accumulator.counts is self._empty
         return _ENCODER.encode(
-            _Packed(
-                part.accepted,
-                part.dead,
-                part.late,
-                part.hulls,
-                dict(sorted(part.unknown.items())),
-                self._none_packed if part.rows is self._none else summary.to_bytes(part.rows),
-                part.misfits,
-                *_packed_rows(part.waiting),
+            _Encoded(
+                accumulator.accepted,
+                accumulator.dead,
+                accumulator.late,
+                accumulator.offset_spans,
+                dict(sorted(accumulator.unknown.items())),
+                self._empty_encoded if empty else summary.to_bytes(accumulator.counts),
+                accumulator.rejected_fields,
+                *_encode_rows(accumulator.buffered),
             )
         )
 
-    def from_bytes(self, data: bytes) -> WindowPartial:
-        """What `to_bytes` wrote.
+    def from_bytes(self, data: bytes) -> WindowAccumulator:
+        """The accumulator that `to_bytes` wrote.
 
         Raises
         ------
         PermanentError
-            When its rows are those of another contract's features.
+            When its rows have the features of another contract.
         """
-        packed = _DECODER.decode(data)
-        rows = self._rows(packed.rows)
-        return WindowPartial(
-            rows=rows,
-            waiting=_unpacked_rows(packed, rows.features),
-            accepted=packed.accepted,
-            dead=packed.dead,
-            late=packed.late,
-            hulls=packed.hulls,
-            unknown=packed.unknown,
-            misfits=packed.misfits,
+        encoded = _DECODER.decode(data)
+        counts = self._counts(encoded.counts)
+        return WindowAccumulator(
+            counts=counts,
+            buffered=_decode_rows(encoded, counts.features),
+            accepted=encoded.accepted,
+            dead=encoded.dead,
+            late=encoded.late,
+            offset_spans=encoded.offset_spans,
+            unknown=encoded.unknown,
+            rejected_fields=encoded.rejected_fields,
         )
 
-    def _rows(self, packed: bytes) -> summary.Partial:
-        if packed == self._none_packed:
-            return self._none
-        if len(packed) == _DIGEST:
+    def _counts(self, encoded: bytes) -> summary.Partial:
+        if encoded == self._empty_encoded:
+            return self._empty
+        if len(encoded) == _DIGEST:
             raise PermanentError(
-                "These rows are of other features; start all parts of a window from one contract."
+                "These rows are of other features; use one contract for all accumulators of a "
+                "window."
             )
-        return summary.from_bytes(packed)
+        return summary.from_bytes(encoded)
 
 
-def _joined(waiting: Sequence[tuple[summary.Keys, pa.RecordBatch]]) -> pa.RecordBatch:
+def _concatenated(buffered: Sequence[tuple[summary.RowKeys, pa.RecordBatch]]) -> pa.RecordBatch:
     """Batches of the same columns as one."""
-    if len(waiting) == 1:
-        return waiting[0][1]
-    table = pa.Table.from_batches([batch for _, batch in waiting]).combine_chunks()
+    if len(buffered) == 1:
+        return buffered[0][1]
+    table = pa.Table.from_batches([batch for _, batch in buffered]).combine_chunks()
     return table.to_batches()[0]
 
 
-def _packed_rows(waiting: Sequence[tuple[summary.Keys, pa.RecordBatch]]) -> tuple[bytes, bytes]:
-    if not waiting:
+def _encode_rows(buffered: Sequence[tuple[summary.RowKeys, pa.RecordBatch]]) -> tuple[bytes, bytes]:
+    if not buffered:
         return b"", b""
-    keys = np.concatenate([keys for keys, _ in waiting])
-    return _joined(waiting).serialize().to_pybytes(), keys.astype("<u8").tobytes()
+    keys = np.concatenate([keys for keys, _ in buffered])
+    return _concatenated(buffered).serialize().to_pybytes(), keys.astype("<u8").tobytes()
 
 
 @lru_cache(maxsize=256)
@@ -274,30 +288,33 @@ def _schema(features: tuple[FeatureSpec, ...]) -> pa.Schema:
     return pa.schema([pa.field(spec.name, TYPES[spec.kind]) for spec in features])
 
 
-def _unpacked_rows(
-    packed: _Packed, features: tuple[FeatureSpec, ...]
-) -> list[tuple[summary.Keys, pa.RecordBatch]]:
-    """What `_packed_rows` wrote of rows with these features."""
-    if not packed.waiting:
+def _decode_rows(
+    encoded: _Encoded, features: tuple[FeatureSpec, ...]
+) -> list[tuple[summary.RowKeys, pa.RecordBatch]]:
+    """The rows that `_encode_rows` wrote, with these features as columns."""
+    if not encoded.rows:
         return []
-    batch = pa.ipc.read_record_batch(pa.py_buffer(packed.waiting), _schema(features))
-    return [(np.frombuffer(packed.keys, "<u8").astype(np.uint64), batch)]
+    batch = pa.ipc.read_record_batch(pa.py_buffer(encoded.rows), _schema(features))
+    return [(np.frombuffer(encoded.keys, "<u8").astype(np.uint64), batch)]
 
 
-def _hull(one: tuple[int, int] | None, other: tuple[int, int]) -> tuple[int, int]:
-    return other if one is None else (min(one[0], other[0]), max(one[1], other[1]))
+def _union(known: Span | None, span: Span) -> Span:
+    """The smallest span that holds both."""
+    return span if known is None else (min(known[0], span[0]), max(known[1], span[1]))
 
 
-def count(misfits: dict[str, dict[str, int]], field: str, kind: str, rows: int = 1) -> None:
-    """Add `rows` records that `field` made dead."""
-    kinds = misfits.setdefault(field, {})
-    kinds[kind] = kinds.get(kind, 0) + rows
+def count_rejected(
+    rejected_fields: dict[str, dict[str, int]], field: str, kind: str, records: int = 1
+) -> None:
+    """Add records that became dead letters because `field` held a value of this kind."""
+    kinds = rejected_fields.setdefault(field, {})
+    kinds[kind] = kinds.get(kind, 0) + records
 
 
-def _misfits(counted: dict[str, dict[str, int]]) -> tuple[Misfit, ...]:
-    made = [
-        Misfit(feature=name, found=kind, rows=rows)
+def _rejected_fields(counted: dict[str, dict[str, int]]) -> tuple[RejectedField, ...]:
+    fields = [
+        RejectedField(feature=name, value_kind=kind, rows=rows)
         for name, kinds in counted.items()
         for kind, rows in kinds.items()
     ]
-    return tuple(sorted(made, key=lambda one: (-one.rows, one.feature, one.found)))
+    return tuple(sorted(fields, key=lambda f: (-f.rows, f.feature, f.value_kind)))

@@ -1,8 +1,9 @@
-"""Arrow's JSON reader, kept from misreading: runs of records in, one row per record out.
+"""Arrow's JSON reader with guards: runs of records in, one row per record out.
 
-Each record is looked at before the records are joined, and rows are counted afterwards. Where a
-run fails, Arrow often says in which row: that record is left to others and the rest read again;
-else the run is halved. The work on a fetch is bounded, whatever it holds.
+Each record is checked before the records are joined, and the rows are counted afterwards. When a
+run fails, Arrow often names the row: that record is left to the row-by-row decoder and the
+remaining records are read again; otherwise the run is halved. The work on a fetch is bounded,
+whatever the fetch holds.
 """
 
 from __future__ import annotations
@@ -24,26 +25,26 @@ TYPES: dict[str, pa.DataType] = {
     "number": pa.float64(),
     "text": pa.string(),
 }
-_FEWEST = 16
+_MIN_RUN = 16
 """Shorter runs are not worth Arrow's fixed cost."""
 _CALL_ROWS = 40
-"""A call costs as much as reading so many rows."""
+"""The fixed cost of a call, as a number of rows that cost as much."""
 _PASSES = 3
-"""Give up on the rest after reading each row so many times."""
-_DEEP = 500
+"""Budget of the work on a fetch: this many readings of each row. Then the remaining rows fail."""
+_MAX_NESTING = 500
 """More brackets than this in a record: Arrow skips nesting that the row rule refuses."""
-_LONG = 10_000
-"""From so many bytes on they are looked at as a column."""
+_LONG_BYTES = 10_000
+"""Data of at least this length is searched as a numpy column."""
 _LITERAL = re.compile(rb"[:,\[\s-](?:NaN|Inf)")
 _ROW = re.compile(r" in row (\d+)")
 
 Indices = NDArray[np.int64]
 Run = tuple[Indices, pa.Table]
-"""Places in the fetch, and a table with one row for each."""
+"""Positions in the fetch, and a table with one row for each."""
 
 
-class _Failed(Exception):
-    """Arrow could not read the run; `row` is where, if it said so."""
+class _ReadError(Exception):
+    """Arrow could not read the run; `row` is the position of the bad record if Arrow named it."""
 
     def __init__(self, row: int | None) -> None:
         super().__init__(row)
@@ -51,7 +52,7 @@ class _Failed(Exception):
 
 
 @dataclass(slots=True)
-class ArrowRows:
+class ArrowJsonReader:
     """Reads the records of one model.
 
     Parameters
@@ -64,86 +65,89 @@ class ArrowRows:
     _key_type: pa.DataType = field(default_factory=pa.string)
 
     def parse(self, values: Sequence[bytes | None]) -> tuple[Run, list[int]]:
-        """The records that could be read, and the places of all others.
+        """The records that could be read, and the positions of all others.
 
         A row has a null where the field is null or missing, and may hold NaN or infinity; the
-        key comes as text.
+        key is text.
         """
-        good, rest, data = self._look(values)
-        runs, failed = self._read_runs(values, good, data)
+        readable, unreadable, data = self._screen(values)
+        runs, failed = self._read_runs(values, readable, data)
         if not runs:
-            return (good[:0], self._schema(pa.string()).empty_table()), rest + failed
-        whole = runs[0][1] if len(runs) == 1 else pa.concat_tables([table for _, table in runs])
-        places = np.concatenate([indices for indices, _ in runs])
-        return (places, whole.combine_chunks()), rest + failed
+            empty = self._schema(pa.string()).empty_table()
+            return (readable[:0], empty), unreadable + failed
+        table = runs[0][1] if len(runs) == 1 else pa.concat_tables([table for _, table in runs])
+        positions = np.concatenate([indices for indices, _ in runs])
+        return (positions, table.combine_chunks()), unreadable + failed
 
     # ------------------------------------------------------------ before reading
 
-    def _look(self, values: Sequence[bytes | None]) -> tuple[Indices, list[int], bytes]:
-        """Places of records for Arrow, of others, and the first ones joined."""
+    def _screen(self, values: Sequence[bytes | None]) -> tuple[Indices, list[int], bytes]:
+        """Positions of records for Arrow, positions of the others, and Arrow's records joined."""
         largest = self.contract.largest_event_bytes
-        good = [
-            number
-            for number, value in enumerate(values)
+        readable = [
+            position
+            for position, value in enumerate(values)
             if value and value[0] == 123 and value[-1] == 125 and len(value) <= largest
         ]
-        rest = [] if len(good) == len(values) else sorted({*range(len(values))} - {*good})
-        data = _lines(values, good)
-        if _strange(data, len(good)):
-            strange = [number for number in good if _strange(values[number] or b"", 1)]
-            rest.extend(strange)
-            good = sorted(set(good) - set(strange))
-            data = _lines(values, good)
-        return np.array(good, dtype=np.int64), rest, data
+        unreadable = (
+            [] if len(readable) == len(values) else sorted({*range(len(values))} - {*readable})
+        )
+        data = _lines(values, readable)
+        if _ambiguous(data, len(readable)):
+            ambiguous = [p for p in readable if _ambiguous(values[p] or b"", 1)]
+            unreadable.extend(ambiguous)
+            readable = sorted(set(readable) - set(ambiguous))
+            data = _lines(values, readable)
+        return np.array(readable, dtype=np.int64), unreadable, data
 
     # ------------------------------------------------------------------ reading
 
     def _read_runs(
-        self, values: Sequence[bytes | None], good: Indices, data: bytes
+        self, values: Sequence[bytes | None], readable: Indices, data: bytes
     ) -> tuple[list[Run], list[int]]:
         runs: list[Run] = []
         failed: list[int] = []
-        work, waiting = _PASSES * (len(good) + _CALL_ROWS), [good]
-        while waiting:
-            indices = waiting.pop()
-            if len(indices) < _FEWEST or work < len(indices):
+        budget, pending = _PASSES * (len(readable) + _CALL_ROWS), [readable]
+        while pending:
+            indices = pending.pop()
+            if len(indices) < _MIN_RUN or budget < len(indices):
                 failed.extend(indices.tolist())
                 continue
             try:
-                lines = data if indices is good else _lines(values, indices.tolist())
+                lines = data if indices is readable else _lines(values, indices.tolist())
                 runs.append((indices, self._table(lines, indices)))
-                work -= len(indices) + _CALL_ROWS
-            except _Failed as failure:
-                work -= (failure.row or 0) + len(indices) // 10 + _CALL_ROWS
-                waiting += self._shorter(indices, failure.row, failed)
+                budget -= len(indices) + _CALL_ROWS
+            except _ReadError as error:
+                budget -= (error.row or 0) + len(indices) // 10 + _CALL_ROWS
+                pending += self._split(indices, error.row, failed)
         return runs, failed
 
-    def _shorter(self, indices: Indices, row: int | None, failed: list[int]) -> list[Indices]:
-        """The runs to try after `indices` failed; its bad record goes to `failed` if it is known.
+    def _split(self, indices: Indices, row: int | None, failed: list[int]) -> list[Indices]:
+        """The runs to try after `indices` failed; a bad record that is known goes to `failed`.
 
-        What follows is cut to some times the distance of the bad record: where bad records are
-        dense, a failure must not cost a long run.
+        The records after the bad one are cut to runs of a few times its distance: where bad
+        records are dense, a failure must not cost a long run.
         """
         if row is None:
             middle = len(indices) // 2
             return [indices[middle:], indices[:middle]]
         failed.append(int(indices[row]))
-        length = max(4 * _FEWEST, 4 * row)
-        follows = [indices[at : at + length] for at in range(row + 1, len(indices), length)]
-        return [*reversed(follows), indices[:row]]
+        length = max(4 * _MIN_RUN, 4 * row)
+        following = [indices[at : at + length] for at in range(row + 1, len(indices), length)]
+        return [*reversed(following), indices[:row]]
 
     def _table(self, data: bytes, indices: Indices) -> pa.Table:
         try:
             table = self._read(data)
         except pa.ArrowInvalid as error:
-            told = _ROW.search(str(error))
-            row = int(told[1]) if told else None
+            match = _ROW.search(str(error))
+            row = int(match[1]) if match else None
             if row == 0 and f"Column(/{self.contract.key}) changed" in str(error):
                 self._key_type = pa.int64() if self._key_type == pa.string() else pa.string()
                 row = None
-            raise _Failed(row if row is not None and row < len(indices) else None) from error
+            raise _ReadError(row if row is not None and row < len(indices) else None) from error
         if table.num_rows != len(indices):
-            raise _Failed(None)
+            raise _ReadError(None)
         return table
 
     def _read(self, data: bytes) -> pa.Table:
@@ -165,20 +169,20 @@ class ArrowRows:
         return pa.schema([pa.field(name, kind) for name, kind in types.items()])
 
 
-def _lines(values: Sequence[bytes | None], places: Sequence[int]) -> bytes:
-    lines = values if len(places) == len(values) else [values[place] for place in places]
-    return b"\n".join(lines)  # type: ignore[arg-type]  # places of records that are there
+def _lines(values: Sequence[bytes | None], positions: Sequence[int]) -> bytes:
+    lines = values if len(positions) == len(values) else [values[p] for p in positions]
+    return b"\n".join(lines)  # type: ignore[arg-type]  # positions of records that have a value
 
 
-def _strange(data: bytes, records: int) -> bool:
-    """Could Arrow see something else in `data` than the row rule does?
+def _ambiguous(data: bytes, records: int) -> bool:
+    """Whether Arrow could read `data` differently from the row rule.
 
     Arrow ends at a NUL, takes NaN and Inf for numbers even in fields it skips, skips what is
     nested too deeply and does not check the bytes of text it skips.
     """
-    if b"\0" in data or _count(data, b"{") + _count(data, b"[") > records + _DEEP:
+    if b"\0" in data or _count(data, b"{") + _count(data, b"[") > records + _MAX_NESTING:
         return True
-    if (_holds(data, b"NaN") or _holds(data, b"Inf")) and _LITERAL.search(data):
+    if (_contains(data, b"NaN") or _contains(data, b"Inf")) and _LITERAL.search(data):
         return True
     if data.isascii():
         return False
@@ -189,29 +193,32 @@ def _strange(data: bytes, records: int) -> bool:
     return False
 
 
-def _count(data: bytes, letter: bytes) -> int:
-    """How often the letter comes; over columns of bytes, where there are many, eight times faster.
+def _count(data: bytes, byte: bytes) -> int:
+    """How often the byte occurs; for long data with many of them numpy is eight times faster.
 
-    >>> _count(b"{}{", b"{"), _count(b"{}{" * _LONG, b"{") == 2 * _LONG
+    >>> _count(b"{}{", b"{"), _count(b"{}{" * _LONG_BYTES, b"{") == 2 * _LONG_BYTES
     (2, True)
     """
-    if len(data) < _LONG:
-        return data.count(letter)
-    return int(np.count_nonzero(np.frombuffer(data, np.uint8) == letter[0]))
+    if len(data) < _LONG_BYTES:
+        return data.count(byte)
+    return int(np.count_nonzero(np.frombuffer(data, np.uint8) == byte[0]))
 
 
-def _holds(data: bytes, word: bytes) -> bool:
-    """Whether the word comes in the data; where that is long, five times faster than `in`.
+def _contains(data: bytes, word: bytes) -> bool:
+    """Whether the word occurs in the data; for long data numpy is five times faster than `in`.
 
-    >>> _holds(b"Nancy", b"NaN"), _holds(b"Nancy" * _LONG, b"NaN"), _holds(b"N" * _LONG, b"NaN")
-    (False, False, False)
-    >>> _holds(b"[NaN]", b"NaN"), _holds(b"-" * _LONG + b"NaN", b"NaN")
+    >>> long = _LONG_BYTES
+    >>> _contains(b"Nancy", b"NaN"), _contains(b"Nancy" * long, b"NaN")
+    (False, False)
+    >>> _contains(b"N" * long, b"NaN")
+    False
+    >>> _contains(b"[NaN]", b"NaN"), _contains(b"-" * long + b"NaN", b"NaN")
     (True, True)
     """
-    if len(data) < _LONG:
+    if len(data) < _LONG_BYTES:
         return word in data
-    letters = np.frombuffer(data, np.uint8)
-    at = np.flatnonzero(letters[: 1 - len(word)] == word[0])
-    for place, letter in enumerate(word[1:], start=1):
-        at = at[letters[at + place] == letter]
-    return bool(len(at))
+    data_bytes = np.frombuffer(data, np.uint8)
+    starts = np.flatnonzero(data_bytes[: 1 - len(word)] == word[0])
+    for distance, byte in enumerate(word[1:], start=1):
+        starts = starts[data_bytes[starts + distance] == byte]
+    return bool(len(starts))

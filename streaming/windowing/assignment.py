@@ -1,9 +1,9 @@
-"""Which event-time window a row belongs to, and when it is too late for it.
+"""Assigns events to event-time windows and decides which of them are late.
 
-Whole milliseconds everywhere: Python, the JVM and the tests then agree on every border. The rule
-looks at one partition's records in their order, never at how they were fetched, so a replay
-after a crash decides the same: a record is late when its window had closed by what came *before*
-it in the partition.
+All times are whole milliseconds, so that Python, the JVM and the tests agree on every boundary.
+The rule depends on the order of one partition's records alone, never on how they were fetched, so
+a replay after a crash decides the same: a record is late when the records *before* it in its
+partition had already closed its window.
 """
 
 from __future__ import annotations
@@ -17,45 +17,49 @@ from numpy.typing import NDArray
 from streaming.contracts.errors import ConfigurationError
 
 _STEP_MS = 10
-"""Watermarks move in steps of this, and windows are multiples of it: a watermark can then never
-lie between a window's last millisecond and its end, where engines disagree."""
+"""Watermarks and window lengths are multiples of this. A watermark can then never lie between a
+window's last millisecond and its end, where engines disagree."""
 
-NEVER_MS = 0
+INITIAL_WATERMARK_MS = 0
 """The watermark before the first event. Windows that end before 1970 are late."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Windows:
-    """Tumbling windows aligned to 1970, and the disorder they wait for."""
+    """Tumbling windows aligned to 1970, with bounded out-of-orderness."""
 
     size_ms: int
-    disorder_ms: int
+    max_out_of_orderness_ms: int
+    """The watermark follows the largest event time at this distance."""
 
     @classmethod
     def of(cls, window_seconds: float, max_out_of_orderness_seconds: float) -> Windows:
-        """From seconds.
+        """Windows of a length and an out-of-orderness in seconds.
 
         Raises
         ------
         ConfigurationError
-            When the window is no positive multiple of 10 ms, or the disorder is negative.
+            When the window is not a positive multiple of 10 ms, or the out-of-orderness is
+            negative.
 
         >>> Windows.of(5.0, 2.0)
-        Windows(size_ms=5000, disorder_ms=2000)
+        Windows(size_ms=5000, max_out_of_orderness_ms=2000)
         """
         size = round(window_seconds * 1000)
         if size <= 0 or size % _STEP_MS or abs(size - window_seconds * 1000) > 1e-6:
             raise ConfigurationError(
-                f"A window of {window_seconds} s cannot be; give a positive multiple of 0.01 s."
+                f"A window of {window_seconds} s is not possible; give a positive multiple of "
+                "0.01 s."
             )
         if not 0 <= max_out_of_orderness_seconds < math.inf:
             raise ConfigurationError(
-                f"A disorder of {max_out_of_orderness_seconds} s cannot be; give 0 or more."
+                f"An out-of-orderness of {max_out_of_orderness_seconds} s is not possible; "
+                "give 0 or more."
             )
-        return cls(size_ms=size, disorder_ms=round(max_out_of_orderness_seconds * 1000))
+        return cls(size_ms=size, max_out_of_orderness_ms=round(max_out_of_orderness_seconds * 1000))
 
     def end_ms(self, times: NDArray[np.float64]) -> NDArray[np.int64]:
-        """End of the window of each event time (seconds); borders belong to the later window.
+        """End of the window of each event time (seconds); a boundary belongs to the later window.
 
         >>> Windows.of(5.0, 2.0).end_ms(np.array([0.0, 4.999, 5.0])).tolist()
         [5000, 5000, 10000]
@@ -72,8 +76,8 @@ class Windows:
         """
         return (watermark_ms // self.size_ms + 1) * self.size_ms
 
-    def settle(self, times: NDArray[np.float64], watermark_ms: int) -> Settled:
-        """Walk a partition's events in offset order.
+    def assign(self, times: NDArray[np.float64], watermark_ms: int) -> Assignment:
+        """Assign a partition's events to windows and advance its watermark.
 
         Parameters
         ----------
@@ -82,43 +86,44 @@ class Windows:
         watermark_ms:
             The partition's watermark before the first of them.
 
-        >>> settled = Windows.of(5.0, 2.0).settle(np.array([1.0, 12.0, 4.0, 6.0]), 0)
-        >>> settled.late.tolist(), settled.watermark_ms
+        >>> assignment = Windows.of(5.0, 2.0).assign(np.array([1.0, 12.0, 4.0, 6.0]), 0)
+        >>> assignment.late.tolist(), assignment.watermark_ms
         ([False, False, True, True], 10000)
         """
         ends = self.end_ms(times)
-        seen = np.maximum(times, -1.0) * 1000.0 - self.disorder_ms
-        steps = np.floor(seen / _STEP_MS).astype(np.int64) * _STEP_MS
-        running = np.maximum.accumulate(np.concatenate(([watermark_ms], steps)))
-        return Settled(ends=ends, late=ends <= running[:-1], running=running)
+        bounds = np.maximum(times, -1.0) * 1000.0 - self.max_out_of_orderness_ms
+        steps = np.floor(bounds / _STEP_MS).astype(np.int64) * _STEP_MS
+        watermarks = np.maximum.accumulate(np.concatenate(([watermark_ms], steps)))
+        return Assignment(ends=ends, late=ends <= watermarks[:-1], watermarks=watermarks)
 
-    def idle(self, now: float, watermark_ms: int) -> int:
+    def idle_watermark(self, now: float, watermark_ms: int) -> int:
         """The watermark of a partition that has nothing to read at `now` (seconds)."""
-        waited = math.floor((now * 1000.0 - self.disorder_ms) / _STEP_MS) * _STEP_MS
-        return max(watermark_ms, waited)
+        bound = math.floor((now * 1000.0 - self.max_out_of_orderness_ms) / _STEP_MS) * _STEP_MS
+        return max(watermark_ms, bound)
 
-    def end_of_arrival(self, arrived: float, watermark_ms: int, now: float) -> int:
-        """End of the window that accounts for a record which counts in none.
+    def accounting_window(self, timestamp: float, watermark_ms: int, now: float) -> int:
+        """End of the window that accounts for a rejected or late record.
 
-        It is the window in which the record reached the log (`arrived`, seconds), as long as
-        that is open and not ahead of the clock: the log's own time is the same at each replay.
+        This is the window that holds the record's Kafka `timestamp` (seconds), unless that window
+        is closed or the timestamp is ahead of the clock. Kafka's timestamp is the same at each
+        replay.
         """
-        end = int(self.end_ms(np.array([min(arrived, now)]))[0])
+        end = int(self.end_ms(np.array([min(timestamp, now)]))[0])
         return end if end > watermark_ms else self.end_after(watermark_ms)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Settled:
-    """What became of a run of events."""
+class Assignment:
+    """The windows of a run of events, and which of the events are late."""
 
     ends: NDArray[np.int64]
     """End of each event's window, milliseconds."""
     late: NDArray[np.bool_]
-    """True where that window had closed before the event came."""
-    running: NDArray[np.int64]
+    """True where the event's window was closed before the event."""
+    watermarks: NDArray[np.int64]
     """The partition's watermark before each event, and after the last one."""
 
     @property
     def watermark_ms(self) -> int:
         """The partition's watermark after the last event."""
-        return int(self.running[-1])
+        return int(self.watermarks[-1])

@@ -1,8 +1,8 @@
-"""What a reading step tells the keyed step of a model, and when a window may close.
+"""Decides when a window is complete, from the watermarks of a model's own partitions.
 
-The keyed step decides by itself when a window is complete, from the watermarks of the model's own
-partitions: models of one job have windows of different lengths, and one that is idle, or replays
-an old range, does not hold up the others, as Beam's watermark, which all of them share, would.
+A reading step sends a `ShardUpdate` to the keyed step of its model. The keyed step does not use
+Beam's watermark, because all models of a job share that one: the models have windows of different
+lengths, and a model that is idle or replays an old range must not hold up the others.
 """
 
 from __future__ import annotations
@@ -11,142 +11,154 @@ from collections.abc import Iterable
 
 import msgspec
 
-from streaming.windowing.assignment import NEVER_MS
+from streaming.windowing.assignment import INITIAL_WATERMARK_MS
 
-EVER_MS = 2**63 - 1
+MAX_WATERMARK_MS = 2**63 - 1
 """No window ends later."""
-MAX_PARTS = 32
-"""Parts of open windows that a model keeps before they are merged: its state does not grow with
-the steps of a window."""
+MAX_ACCUMULATORS = 32
+"""A model's state keeps at most this many unmerged accumulators of open windows, so that it does
+not grow with the number of reading steps in a window."""
 
 
-class Arrival(msgspec.Struct, frozen=True, array_like=True):
-    """From one step of one shard, for one model."""
+class ShardUpdate(msgspec.Struct, frozen=True, array_like=True):
+    """What one reading step of one shard contributes to one model."""
 
-    parts: dict[int, bytes]
-    """Window end (milliseconds) -> partial."""
+    accumulators: dict[int, bytes]
+    """Window end (milliseconds) -> encoded accumulator."""
     watermarks: dict[int, int]
-    """Partition -> its watermark after the step, of those that moved on."""
+    """Partition -> its watermark after the step, for partitions whose watermark advanced."""
     partitions: int
     """How many partitions the topic has, as far as the shard knows."""
 
 
-class Stray(msgspec.Struct, frozen=True, array_like=True):
-    """Rows of an arrival whose windows had closed before it came: those of a partition that was
-    added to the topic and read before anybody knew of it. They count as late."""
+class LateRange(msgspec.Struct, frozen=True, array_like=True):
+    """Rows of an update whose windows had closed before the update came; they count as late.
 
-    ends: tuple[int, ...]
-    """Of their windows, milliseconds."""
-    spans: dict[int, tuple[int, int]]
-    """Partition -> first offset, last + 1. What lies between, in these windows, is late too."""
+    They come from a partition that was added to the topic and read before the keyed step knew of
+    it.
+    """
+
+    window_ends_ms: tuple[int, ...]
+    """Ends of the closed windows that the rows belong to."""
+    offset_spans: dict[int, tuple[int, int]]
+    """Partition -> first offset and last offset + 1. Rows of these windows in between are late."""
     rows: int
 
 
-class Progress(msgspec.Struct, frozen=True, array_like=True):
-    """How far a model's windows are: state of the keyed step."""
+class WindowProgress(msgspec.Struct, frozen=True, array_like=True):
+    """How far the windows of a model have progressed: state of the keyed step."""
 
     partitions: int = 0
     watermarks: dict[int, int] = {}
-    closed_ms: int = NEVER_MS
-    """No window that ends by then is open."""
-    parts: int = 0
-    """Parts that are kept for open windows, …"""
+    closed_ms: int = INITIAL_WATERMARK_MS
+    """Every window that ends by then is closed."""
+    accumulators: int = 0
+    """How many accumulators of open windows are kept."""
     merged: int = 0
-    """… and how many of them were merged already, one for a window."""
+    """How many of the kept accumulators are merged ones; there is at most one for each window."""
 
-    def after(self, arrival: Arrival) -> Progress:
-        """With what a step told.
+    def after(self, update: ShardUpdate) -> WindowProgress:
+        """The progress after an update.
 
-        A partition that is known to exist but has not been heard of holds every window open.
+        A partition that is known to exist but has sent no watermark yet holds every window open.
 
-        >>> one = Progress().after(Arrival({}, {0: 8000}, 2))
-        >>> one.closed_ms, one.after(Arrival({}, {1: 5000}, 2)).closed_ms
+        >>> progress = WindowProgress().after(ShardUpdate({}, {0: 8000}, 2))
+        >>> progress.closed_ms, progress.after(ShardUpdate({}, {1: 5000}, 2)).closed_ms
         (0, 5000)
         """
         watermarks = dict(self.watermarks)
-        for partition, watermark in arrival.watermarks.items():
-            watermarks[partition] = max(watermark, watermarks.get(partition, NEVER_MS))
-        partitions = max(self.partitions, arrival.partitions)
+        for partition, watermark in update.watermarks.items():
+            watermarks[partition] = max(watermark, watermarks.get(partition, INITIAL_WATERMARK_MS))
+        partitions = max(self.partitions, update.partitions)
         closed = self.closed_ms
         if len(watermarks) >= partitions:
-            closed = max(closed, min(watermarks.values(), default=NEVER_MS))
-        return Progress(
-            partitions, watermarks, closed, self.parts + len(arrival.parts), self.merged
+            closed = max(closed, min(watermarks.values(), default=INITIAL_WATERMARK_MS))
+        return WindowProgress(
+            partitions,
+            watermarks,
+            closed,
+            self.accumulators + len(update.accumulators),
+            self.merged,
         )
 
-    def left(self, parts: int, *, merged: bool = False) -> Progress:
-        """With so many parts left after closing windows, or after merging."""
+    def with_kept(self, accumulators: int, *, merged: bool = False) -> WindowProgress:
+        """The progress with this many accumulators kept, after windows closed or were merged."""
         return msgspec.structs.replace(
-            self, parts=parts, merged=parts if merged else min(parts, self.merged)
+            self,
+            accumulators=accumulators,
+            merged=accumulators if merged else min(accumulators, self.merged),
         )
 
     @property
-    def full(self) -> bool:
-        """Whether the parts of each window should become one.
+    def should_merge(self) -> bool:
+        """Whether the accumulators of each open window should be merged into one.
 
-        >>> Progress(parts=MAX_PARTS).full, Progress(parts=MAX_PARTS, merged=2).full
-        (True, False)
+        >>> WindowProgress(accumulators=MAX_ACCUMULATORS).should_merge
+        True
+        >>> WindowProgress(accumulators=MAX_ACCUMULATORS, merged=2).should_merge
+        False
         """
-        return self.parts - self.merged >= MAX_PARTS
+        return self.accumulators - self.merged >= MAX_ACCUMULATORS
 
 
 _ENCODER = msgspec.msgpack.Encoder()
-_DECODER = msgspec.msgpack.Decoder(Arrival)
-_MARK = b"A"
-"""First byte of an arrival; records are JSON and begin otherwise."""
+_DECODER = msgspec.msgpack.Decoder(ShardUpdate)
+_TAG = b"A"
+"""First byte of an encoded update. Records are JSON and begin differently."""
 
 
-def packed(arrival: Arrival) -> bytes:
-    """For the way to the keyed step, where records of promotions arrive as well."""
-    return _MARK + _ENCODER.encode(arrival)
+def encode_update(update: ShardUpdate) -> bytes:
+    """The bytes that travel to the keyed step, where encoded records arrive as well."""
+    return _TAG + _ENCODER.encode(update)
 
 
-def unpacked(data: bytes) -> Arrival | None:
-    """The arrival in `data`, or None when it is something else.
+def decode_update(data: bytes) -> ShardUpdate | None:
+    """The update in `data`; None when `data` is a record.
 
-    >>> unpacked(packed(Arrival({}, {0: 5}, 1))).watermarks, unpacked(b"{}")
+    >>> decode_update(encode_update(ShardUpdate({}, {0: 5}, 1))).watermarks, decode_update(b"{}")
     ({0: 5}, None)
     """
-    return _DECODER.decode(memoryview(data)[1:]) if data[:1] == _MARK else None
+    return _DECODER.decode(memoryview(data)[1:]) if data[:1] == _TAG else None
 
 
-_PART = msgspec.msgpack.Decoder(tuple[int, bytes])
+_ENTRY = msgspec.msgpack.Decoder(tuple[int, bytes])
 
 
-def pack(end_ms: int, part: bytes) -> bytes:
-    """An open window's part as the state keeps it."""
-    return msgspec.msgpack.encode((end_ms, part))
+def state_entry(end_ms: int, accumulator: bytes) -> bytes:
+    """An open window's accumulator with the window's end, as the state keeps it."""
+    return msgspec.msgpack.encode((end_ms, accumulator))
 
 
-def closing(
-    kept: Iterable[bytes], closed_ms: int
+def complete_windows(
+    entries: Iterable[bytes], closed_ms: int
 ) -> tuple[list[tuple[int, list[bytes]]], list[bytes]]:
-    """Windows that are complete, oldest first, with their parts; and what stays open.
+    """The complete windows with their accumulators, oldest first; and the entries that stay.
 
-    >>> done, still = closing([pack(2000, b"a"), pack(1000, b"b"), pack(9000, b"c")], 2000)
-    >>> done, len(still)
+    >>> entries = [state_entry(2000, b"a"), state_entry(1000, b"b"), state_entry(9000, b"c")]
+    >>> complete, still_open = complete_windows(entries, 2000)
+    >>> complete, len(still_open)
     ([(1000, [b'b']), (2000, [b'a'])], 1)
     """
-    done: dict[int, list[bytes]] = {}
-    still = []
-    for packed in kept:
-        end, part = _PART.decode(packed)
+    complete: dict[int, list[bytes]] = {}
+    still_open = []
+    for entry in entries:
+        end, accumulator = _ENTRY.decode(entry)
         if end <= closed_ms:
-            done.setdefault(end, []).append(part)
+            complete.setdefault(end, []).append(accumulator)
         else:
-            still.append(packed)
-    return sorted(done.items()), still
+            still_open.append(entry)
+    return sorted(complete.items()), still_open
 
 
-def crossed(before_ms: int, after_ms: int, size_ms: int) -> bool:
-    """Whether a watermark passed the end of a window."""
+def passed_window_end(before_ms: int, after_ms: int, size_ms: int) -> bool:
+    """Whether a watermark that moved from `before_ms` to `after_ms` passed the end of a window."""
     return before_ms // size_ms != after_ms // size_ms
 
 
-def stray(arrival: Arrival, closed_ms: int) -> tuple[int, ...]:
-    """Windows of an arrival that had closed before it came, oldest first.
+def closed_before(update: ShardUpdate, closed_ms: int) -> tuple[int, ...]:
+    """Ends of the update's windows that had closed before it came, oldest first.
 
-    >>> stray(Arrival({15_000: b"", 5_000: b""}, {}, 1), 10_000)
+    >>> closed_before(ShardUpdate({15_000: b"", 5_000: b""}, {}, 1), 10_000)
     (5000,)
     """
-    return tuple(end for end in sorted(arrival.parts) if end <= closed_ms)
+    return tuple(end for end in sorted(update.accumulators) if end <= closed_ms)

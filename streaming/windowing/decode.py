@@ -1,10 +1,10 @@
-"""A fetch of records to columns, guarded: one bad record never takes others down with it.
+"""Decodes a fetch of records to columns, so that one bad record never affects another.
 
-Arrow's JSON reader is six times faster than row by row, but it fails as a whole, reads NaN,
-drops blank records and can take two objects out of one. So Arrow only sees records that it cannot
-misread (`arrow_rows`), and whatever it refuses is settled one by one by
-`streaming.contracts.events.decode_event`, the rule of the house. The columns hold exactly the
-records which that rule accepts.
+Arrow's JSON reader is six times faster than decoding row by row, but it fails as a whole, reads
+NaN, drops blank records and can take two objects out of one. So Arrow only reads records that it
+cannot misread (`arrow_json`). Every record that it refuses is decoded by
+`streaming.contracts.events.decode_event`, which defines what a usable event is. The columns hold
+exactly the records which that rule accepts.
 """
 
 from __future__ import annotations
@@ -20,48 +20,51 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from streaming.contracts.errors import DecodeError
-from streaming.contracts.events import Event, decode_event, joined, unknown_fields
+from streaming.contracts.events import Event, decode_event, merged_kinds, unknown_fields
 from streaming.contracts.model import FeatureSpec, ModelContract
-from streaming.windowing.arrow_json import TYPES, ArrowRows
+from streaming.windowing.arrow_json import TYPES, ArrowJsonReader
 
-FEW = 100
-"""Of fewer records the calls of Arrow's reader cost more than reading them one by one."""
+MIN_ARROW_RECORDS = 100
+"""For fewer records the calls of Arrow's reader cost more than decoding row by row."""
 
 _GOLDEN = 0.6180339887498949
-"""Multiples of it lie evenly between whole numbers and fall into step with no period of events."""
-_COUNTED, _MAX_COLONS = 1_000, 1_000
-_LOOKED_AT, _ONE_IN = 4, 100
-"""Records of a fetch whose fields are looked at, and one more for so many that are counted."""
+"""Multiples of it modulo 1 are evenly distributed and do not align with a period of the events."""
+_MAX_COUNTED, _MAX_COLONS = 1_000, 1_000
+_MIN_INSPECTED, _INSPECTED_SHARE = 4, 100
+"""Records of a fetch that are inspected for unknown fields: four, and one more for each hundred
+whose colons are counted."""
 
 Rows = list[tuple[int, Event]]
+"""Position in the fetch, and the event."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Dead:
-    """A record of the fetch that cannot be used, by its place in the fetch."""
+class DeadRecord:
+    """A record of the fetch that cannot be used."""
 
     index: int
+    """Its position in the fetch."""
     reason: str
     detail: str
     field: str = ""
-    """The field that made it so, where one did."""
-    found: str = ""
+    """The field that caused it; empty where no single field did."""
+    value_kind: str = ""
     """Kind of that field's value; empty where it was missing."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Decoded:
-    """The usable rows of a fetch, in fetch order, and the rest."""
+    """The usable rows of a fetch, in fetch order, and the dead records."""
 
     batch: pa.RecordBatch
     """One column per feature of the contract; a number may be NaN where it was not finite."""
     times: NDArray[np.float64]
     """Event time of each row, seconds since 1970."""
     index: NDArray[np.int64]
-    """Place of each row in the fetch."""
-    dead: tuple[Dead, ...]
+    """Position of each row in the fetch."""
+    dead: tuple[DeadRecord, ...]
     unknown: Mapping[str, str]
-    """Fields that the contract does not know, as far as they were noticed -> kind of the value."""
+    """Fields that are not in the contract, as far as they were noticed -> kind of the value."""
 
 
 @dataclass(slots=True)
@@ -78,12 +81,12 @@ class Decoder:
     """
 
     contract: ModelContract
-    few: int = FEW
-    _arrow: ArrowRows = field(init=False)
+    min_arrow_records: int = MIN_ARROW_RECORDS
+    _arrow: ArrowJsonReader = field(init=False)
     _known: frozenset[str] = field(init=False)
 
     def __post_init__(self) -> None:
-        self._arrow = ArrowRows(self.contract)
+        self._arrow = ArrowJsonReader(self.contract)
         names = (spec.name for spec in self.contract.features)
         self._known = frozenset((*names, self.contract.key, self.contract.time))
 
@@ -97,16 +100,17 @@ class Decoder:
         now:
             Seconds since 1970, for events that lie too far ahead.
         """
-        if len(values) < self.few:
-            return self._few(values, now)
-        (places, table), rest = self._arrow.parse(values)
+        if len(values) < self.min_arrow_records:
+            return self._decode_rows(values, now)
+        (positions, table), remaining = self._arrow.parse(values)
         usable = self._usable(table, now)
         if not usable.all():
-            rest.extend(places[~usable].tolist())
-            places, table = places[usable], table.filter(pa.array(usable)).combine_chunks()
-        rows, dead = self._row_by_row(values, sorted(rest), now)
-        unknown = _unknown(rows, self._noticed(values, places))
-        index, columns = self._gather(places, table, rows)
+            remaining.extend(positions[~usable].tolist())
+            positions = positions[usable]
+            table = table.filter(pa.array(usable)).combine_chunks()
+        rows, dead = self._row_by_row(values, sorted(remaining), now)
+        unknown = _unknown(rows, self._inspected(values, positions))
+        index, columns = self._combine(positions, table, rows)
         return Decoded(
             batch=pa.RecordBatch.from_arrays(
                 [columns[spec.name] for spec in self.contract.features],
@@ -118,14 +122,14 @@ class Decoder:
             unknown=unknown,
         )
 
-    def _few(self, values: Sequence[bytes | None], now: float) -> Decoded:
-        """The same of a short fetch, all by the rule."""
+    def _decode_rows(self, values: Sequence[bytes | None], now: float) -> Decoded:
+        """Decode a short fetch, row by row."""
         rows, dead = self._row_by_row(values, range(len(values)), now)
         columns = {spec.name: self._column(spec, rows) for spec in self.contract.features}
         return Decoded(
             batch=pa.RecordBatch.from_arrays(list(columns.values()), list(columns)),
             times=np.array([event.time for _, event in rows], np.float64),
-            index=np.array([number for number, _ in rows], np.int64),
+            index=np.array([position for position, _ in rows], np.int64),
             dead=tuple(dead),
             unknown=_unknown(rows, {}),
         )
@@ -139,7 +143,7 @@ class Decoder:
         return pa.array(cells, TYPES[spec.kind])
 
     def _usable(self, table: pa.Table, now: float) -> NDArray[np.bool_]:
-        """True for the rows which the rule would surely accept as they are."""
+        """True for the rows which `decode_event` would certainly accept as they are."""
         contract = self.contract
         times = table[contract.time].cast(pa.float64()).to_numpy()
         usable: NDArray[np.bool_] = np.isfinite(times) & (times <= now + contract.future_seconds)
@@ -159,107 +163,111 @@ class Decoder:
     # -------------------------------------------------------------- row by row
 
     def _row_by_row(
-        self, values: Sequence[bytes | None], rest: Sequence[int], now: float
-    ) -> tuple[Rows, list[Dead]]:
+        self, values: Sequence[bytes | None], positions: Sequence[int], now: float
+    ) -> tuple[Rows, list[DeadRecord]]:
         rows: Rows = []
-        dead: list[Dead] = []
-        for number in rest:
+        dead: list[DeadRecord] = []
+        for position in positions:
             try:
-                rows.append((number, decode_event(values[number], self.contract, now=now)))
+                rows.append((position, decode_event(values[position], self.contract, now=now)))
             except DecodeError as error:
-                dead.append(_dead(number, error))
+                dead.append(_dead(position, error))
         return rows, dead
 
-    def _noticed(
+    def _inspected(
         self, values: Sequence[bytes | None], accepted: NDArray[np.int64]
     ) -> dict[str, str]:
         """The unknown fields of some of the accepted records that Arrow read.
 
-        Another field is another colon: colons are counted in half of the records, of a long fetch
-        in 1,000. Of each count one record is looked at, rare ones first, and then some anywhere.
+        An additional field is an additional colon. Colons are counted in half of the records, and
+        in at most 1,000. Then one record of each count is inspected, rare counts first, and some
+        at equal distances.
         """
-        several = min(_COUNTED, (len(accepted) + 1) // 2)
-        spread = (np.arange(several) * _GOLDEN % 1.0 * len(accepted)).astype(np.intp)
-        some = [values[place] or b"" for place in accepted[spread].tolist()]
-        noticed: dict[str, str] = {}
-        for at in picked(colons(some), _LOOKED_AT + len(some) // _ONE_IN):
-            if others := self._others(some[at]):
-                noticed = joined(noticed, others)
-        return noticed
+        counted = min(_MAX_COUNTED, (len(accepted) + 1) // 2)
+        spread = (np.arange(counted) * _GOLDEN % 1.0 * len(accepted)).astype(np.intp)
+        sample = [values[position] or b"" for position in accepted[spread].tolist()]
+        unknown: dict[str, str] = {}
+        for at in picked(colons(sample), _MIN_INSPECTED + len(sample) // _INSPECTED_SHARE):
+            if fields := self._unknown_fields(sample[at]):
+                unknown = merged_kinds(unknown, fields)
+        return unknown
 
-    def _others(self, value: bytes) -> dict[str, str]:
+    def _unknown_fields(self, value: bytes) -> dict[str, str]:
         """The unknown fields of a record that Arrow could read."""
         try:
             return unknown_fields(orjson.loads(value), self._known)
-        except orjson.JSONDecodeError:  # the two readers disagree; the columns stand
+        except orjson.JSONDecodeError:  # the two readers disagree; the columns stay
             return {}
 
-    def _gather(
-        self, places: NDArray[np.int64], table: pa.Table, rows: Rows
+    def _combine(
+        self, positions: NDArray[np.int64], table: pa.Table, rows: Rows
     ) -> tuple[NDArray[np.int64], dict[str, Any]]:
-        """Everything accepted, in fetch order."""
-        index = np.concatenate((places, np.array([n for n, _ in rows], dtype=np.int64)))
+        """The accepted records of both readers, in fetch order."""
+        index = np.concatenate((positions, np.array([p for p, _ in rows], dtype=np.int64)))
         order = np.argsort(index, kind="stable")
         in_order = bool((order == np.arange(len(order))).all())
         columns = {}
-        for name, kind in self._wanted():
+        for name, kind in self._column_types():
             parts = [*table[name].chunks, pa.array([_cell(e, name) for _, e in rows], kind)]
             column = pa.concat_arrays(parts)
             column = column if in_order else column.take(pa.array(order, pa.int64()))
             columns[name] = _cut(column, self.contract.max_text_bytes)
         return index[order], columns
 
-    def _wanted(self) -> list[tuple[str, pa.DataType]]:
+    def _column_types(self) -> list[tuple[str, pa.DataType]]:
         features = [(spec.name, TYPES[spec.kind]) for spec in self.contract.features]
         known = {name for name, _ in features}
         return features + [(self.contract.time, pa.float64())] * (self.contract.time not in known)
 
 
 def colons(records: Sequence[bytes]) -> NDArray[np.intp]:
-    """How many each record has: one for each of its fields, and those in its text.
+    """Number of colons in each record: one for each of its fields, and those in its text.
 
     >>> colons([b'{"fare":1}', b'{"fare":1,"at":"10:30"}']).tolist()
     [1, 3]
     """
     ends = np.cumsum(np.fromiter(map(len, records), np.int64, len(records)))
-    found = np.flatnonzero(np.frombuffer(b"".join(records), np.uint8) == ord(":"))
-    return np.diff(np.searchsorted(found, ends), prepend=0)
+    offsets = np.flatnonzero(np.frombuffer(b"".join(records), np.uint8) == ord(":"))
+    return np.diff(np.searchsorted(offsets, ends), prepend=0)
 
 
-def picked(counts: NDArray[np.intp], most: int) -> list[int]:
-    """Places of up to `most` rows: one of each count, rare ones first, as far as three quarters of
-    `most` go, and others at equal distances.
+def picked(counts: NDArray[np.intp], limit: int) -> list[int]:
+    """Positions of up to `limit` records to inspect.
+
+    Up to three quarters of them are one record of each count, rare counts first; the others lie
+    at equal distances.
 
     >>> picked(np.array([7, 7, 7, 9, 7, 7, 8, 9]), 4)
     [0, 3, 6]
     """
     if not len(counts):
         return []
-    few = np.minimum(counts, _MAX_COLONS)
-    sizes = np.bincount(few)
+    clipped = np.minimum(counts, _MAX_COLONS)
+    sizes = np.bincount(clipped)
     first = np.zeros(len(sizes), np.intp)
-    first[few[::-1]] = np.arange(len(few) - 1, -1, -1)
+    first[clipped[::-1]] = np.arange(len(clipped) - 1, -1, -1)
     present = np.flatnonzero(sizes)
-    rare = first[present[np.argsort(sizes[present], kind="stable")]][: most * 3 // 4].tolist()
-    step = max(1, len(counts) // max(1, most - len(rare)))
+    by_rarity = first[present[np.argsort(sizes[present], kind="stable")]]
+    rare = by_rarity[: limit * 3 // 4].tolist()
+    step = max(1, len(counts) // max(1, limit - len(rare)))
     return sorted({*rare, *range(0, len(counts), step)})
 
 
-def _unknown(rows: Rows, noticed: dict[str, str]) -> dict[str, str]:
-    """The unknown fields of these rows, beside those that were noticed elsewhere."""
+def _unknown(rows: Rows, unknown: dict[str, str]) -> dict[str, str]:
+    """The unknown fields of these rows, merged into those that are known already."""
     for _, event in rows:
         if event.unknown:
-            noticed = joined(noticed, event.unknown)
-    return noticed
+            unknown = merged_kinds(unknown, event.unknown)
+    return unknown
 
 
-def _dead(index: int, error: DecodeError) -> Dead:
-    return Dead(
+def _dead(index: int, error: DecodeError) -> DeadRecord:
+    return DeadRecord(
         index=index,
         reason=error.reason,
         detail=str(error),
         field=error.field,
-        found=error.found,
+        value_kind=error.value_kind,
     )
 
 
@@ -270,7 +278,7 @@ def _cell(event: Event, name: str) -> int | float | str | None:
 
 
 def _cut(column: Any, max_bytes: int) -> Any:
-    """Cut long text to the contract's bound, at a character's border."""
+    """Cut long text to the contract's bound, between two characters."""
     if not pa.types.is_string(column.type):
         return column
     if (pc.max(pc.binary_length(column)).as_py() or 0) <= max_bytes:
@@ -279,7 +287,7 @@ def _cut(column: Any, max_bytes: int) -> Any:
 
 
 def cut_text(text: str | None, max_bytes: int) -> str | None:
-    """The longest beginning of `text` with at most `max_bytes` bytes of UTF-8.
+    """The longest prefix of `text` with at most `max_bytes` bytes of UTF-8.
 
     >>> cut_text("größer", 4)
     'grö'

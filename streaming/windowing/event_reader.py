@@ -1,7 +1,6 @@
-"""One reading step of one partition: fetches in, partials of windows and letters out.
+"""Reads the events of one model: fetches in, window accumulators and dead letters out.
 
-No Kafka and no Beam in here: the source of the job, the loop in one process and the tests all
-read through it.
+The Beam source, the local job and the tests all read through `EventReader`.
 """
 
 from __future__ import annotations
@@ -12,18 +11,17 @@ from functools import cached_property
 from itertools import groupby, islice
 
 import numpy as np
-from numpy.typing import NDArray
 
 from streaming.contracts.ids import record_id
 from streaming.contracts.log import Message
 from streaming.contracts.model import ModelContract
 from streaming.contracts.records import DeadLetter
-from streaming.windowing.accumulator import Partials, WindowPartial, count
-from streaming.windowing.assignment import NEVER_MS, Settled, Windows
+from streaming.windowing.accumulator import WindowAccumulator, WindowCombiner, count_rejected
+from streaming.windowing.assignment import INITIAL_WATERMARK_MS, Assignment, Windows
 from streaming.windowing.decode import Decoded, Decoder
 
 _MAX_DEAD_BYTES = 2048
-"""Bytes of a dead letter's payload that are kept."""
+"""Bytes of a dead record's payload that are kept."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -33,25 +31,26 @@ class Fetch:
     partition: int
     offsets: Sequence[int]
     values: Sequence[bytes | None]
-    arrived: Callable[[int], float]
-    """When the record at this place reached the log, seconds since 1970."""
+    timestamp: Callable[[int], float]
+    """Kafka's timestamp of the record at a position of the fetch, seconds since 1970."""
 
 
 @dataclass(slots=True)
-class Step:
-    """What a step found so far."""
+class ReadResult:
+    """What a reading step has read so far."""
 
-    watermark_ms: int = NEVER_MS
-    windows: dict[int, WindowPartial] = field(default_factory=dict)
-    """By window end, milliseconds."""
+    watermark_ms: int = INITIAL_WATERMARK_MS
+    windows: dict[int, WindowAccumulator] = field(default_factory=dict)
+    """Window end (milliseconds) -> accumulator."""
     dead: list[DeadLetter] = field(default_factory=list)
     late: list[DeadLetter] = field(default_factory=list)
     read: int = 0
+    """Number of records."""
 
 
 @dataclass(frozen=True)
-class Reading:
-    """Reads the events of one model."""
+class EventReader:
+    """Decodes the events of one model and assigns them to windows."""
 
     contract: ModelContract
 
@@ -61,80 +60,93 @@ class Reading:
         return Windows.of(self.contract.window_seconds, self.contract.max_out_of_orderness_seconds)
 
     @cached_property
-    def partials(self) -> Partials:
-        """Makes partials."""
-        return Partials(self.contract)
+    def combiner(self) -> WindowCombiner:
+        """Combines the accumulators of the model."""
+        return WindowCombiner(self.contract)
 
     @cached_property
     def _decoder(self) -> Decoder:
         return Decoder(self.contract)
 
-    def take(self, step: Step, fetch: Fetch, *, now: float) -> None:
-        """Add a fetch to the step."""
+    def add(self, result: ReadResult, fetch: Fetch, *, now: float) -> None:
+        """Add a fetch to the result."""
         decoded = self._decoder.decode(fetch.values, now=now)
-        settled = self.windows.settle(decoded.times, step.watermark_ms)
-        self.partials.fold(
-            step.windows,
+        assignment = self.windows.assign(decoded.times, result.watermark_ms)
+        self.combiner.add(
+            result.windows,
             decoded,
-            settled,
+            assignment,
             partition=fetch.partition,
             offsets=fetch.offsets,
         )
-        self._set_aside(step, fetch, decoded, settled, now)
-        step.read += len(fetch.values)
-        step.watermark_ms = settled.watermark_ms
+        self._record_rejected(result, fetch, decoded=decoded, assignment=assignment, now=now)
+        result.read += len(fetch.values)
+        result.watermark_ms = assignment.watermark_ms
 
-    def of_closed(self, fetch: Fetch, ends: Collection[int], *, now: float) -> Iterator[DeadLetter]:
-        """Letters for the fetch's rows in the windows with these ends (milliseconds), which turned
-        out to have closed after the rows had been read; the same that `take` makes of late ones."""
+    def late_in(
+        self, fetch: Fetch, window_ends_ms: Collection[int], *, now: float
+    ) -> Iterator[DeadLetter]:
+        """Dead letters for the fetch's rows in windows that had closed after the rows were read.
+
+        They equal the dead letters that `add` creates for late rows.
+        """
         decoded = self._decoder.decode(fetch.values, now=now)
-        closed = np.isin(self.windows.end_ms(decoded.times), list(ends))
-        return (self._late(fetch, number) for number in decoded.index[closed].tolist())
+        closed = np.isin(self.windows.end_ms(decoded.times), list(window_ends_ms))
+        return (self._late_letter(fetch, index) for index in decoded.index[closed].tolist())
 
-    def _set_aside(
-        self, step: Step, fetch: Fetch, decoded: Decoded, settled: Settled, now: float
+    def _record_rejected(
+        self,
+        result: ReadResult,
+        fetch: Fetch,
+        *,
+        decoded: Decoded,
+        assignment: Assignment,
+        now: float,
     ) -> None:
-        """Letters for what does not count, and their place in the accounts."""
-        for number in decoded.index[settled.late].tolist():
-            part = self._account(step, fetch, number, decoded.index, settled, now)
-            part.late += 1
-            step.late.append(self._late(fetch, number))
+        """Count late and dead records in their accounting windows, and create dead letters."""
+
+        def accounting(index: int) -> WindowAccumulator:
+            watermark = int(assignment.watermarks[np.searchsorted(decoded.index, index)])
+            end = self.windows.accounting_window(fetch.timestamp(index), watermark, now)
+            return self.combiner.window(result.windows, end)
+
+        for index in decoded.index[assignment.late].tolist():
+            accounting(index).late += 1
+            result.late.append(self._late_letter(fetch, index))
         for dead in decoded.dead:
-            part = self._account(step, fetch, dead.index, decoded.index, settled, now)
-            part.dead += 1
+            accumulator = accounting(dead.index)
+            accumulator.dead += 1
             if dead.field:
-                count(part.misfits, dead.field, dead.found)
-            step.dead.append(
-                self._letter(fetch, dead.index, dead.reason, dead.detail, _MAX_DEAD_BYTES)
+                count_rejected(accumulator.rejected_fields, dead.field, dead.value_kind)
+            result.dead.append(
+                self._dead_letter(
+                    fetch,
+                    dead.index,
+                    reason=dead.reason,
+                    detail=dead.detail,
+                    max_bytes=_MAX_DEAD_BYTES,
+                )
             )
 
-    def _account(
-        self,
-        step: Step,
-        fetch: Fetch,
-        number: int,
-        index: NDArray[np.int64],
-        settled: Settled,
-        now: float,
-    ) -> WindowPartial:
-        before = int(settled.running[np.searchsorted(index, number)])
-        end = self.windows.end_of_arrival(fetch.arrived(number), before, now)
-        return self.partials.window(step.windows, end)
+    def _late_letter(self, fetch: Fetch, index: int) -> DeadLetter:
+        return self._dead_letter(
+            fetch,
+            index,
+            reason="late",
+            detail="Its window had closed.",
+            max_bytes=self.contract.largest_event_bytes,
+        )
 
-    def _late(self, fetch: Fetch, number: int) -> DeadLetter:
-        most = self.contract.largest_event_bytes
-        return self._letter(fetch, number, "late", "Its window had closed.", most)
-
-    def _letter(
-        self, fetch: Fetch, number: int, reason: str, detail: str, max_bytes: int
+    def _dead_letter(
+        self, fetch: Fetch, index: int, *, reason: str, detail: str, max_bytes: int
     ) -> DeadLetter:
-        payload = fetch.values[number] or b""
+        payload = fetch.values[index] or b""
         model, topic = self.contract.model, self.contract.events_topic
-        offset = fetch.offsets[number]
+        offset = fetch.offsets[index]
         return DeadLetter(
             record_id=record_id("dead-letter", model, topic, fetch.partition, offset),
             model=model,
-            at=fetch.arrived(number),
+            at=fetch.timestamp(index),
             topic=topic,
             partition=fetch.partition,
             offset=offset,
@@ -145,10 +157,10 @@ class Reading:
         )
 
 
-def fetches(messages: Iterable[Message], *, most: int = 5000) -> Iterator[Fetch]:
+def fetches(messages: Iterable[Message], *, max_records: int = 5000) -> Iterator[Fetch]:
     """Messages of any `RecordLog` as fetches, partition by partition as they come."""
     for partition, run in groupby(messages, key=lambda message: message.partition):
-        while chunk := list(islice(run, most)):
+        while chunk := list(islice(run, max_records)):
             yield _fetch(partition, chunk)
 
 
@@ -157,5 +169,5 @@ def _fetch(partition: int, chunk: list[Message]) -> Fetch:
         partition=partition,
         offsets=[message.offset for message in chunk],
         values=[message.value for message in chunk],
-        arrived=lambda number: chunk[number].time,
+        timestamp=lambda index: chunk[index].time,
     )

@@ -1,65 +1,67 @@
 """How far a shard has read: the state of a reading step.
 
-It holds, for each partition that the shard has begun, the next offset and the partition's
-watermark. Both travel in the checkpoints, so after a restore the same records meet the same
-watermark. A step moves all its partitions at once.
+The state holds the next offset and the watermark of each partition that the shard has begun. Both
+travel in the checkpoints, so after a restore the same records meet the same watermark. A step
+moves all partitions of its shard at once.
 """
 
 from __future__ import annotations
 
 import msgspec
 
-Place = tuple[str, int]
-"""Topic and partition."""
+TopicPartition = tuple[str, int]
+"""A topic's name and the number of one of its partitions."""
 Shard = tuple[int, int]
-"""Its number, and of how many."""
+"""The number of a shard, and how many shards the job has."""
 
 
 class Position(msgspec.Struct, frozen=True, array_like=True):
-    """Where reading of one partition stands."""
+    """How far one partition has been read."""
 
     offset: int
-    """The next one to read."""
+    """The next offset to read."""
     watermark_ms: int
 
 
 class Positions(msgspec.Struct, frozen=True, array_like=True):
-    """Of one shard: topic -> partition -> position."""
+    """The positions of one shard."""
 
-    at: dict[str, dict[int, Position]] = {}
+    by_topic: dict[str, dict[int, Position]] = {}
+    """Topic -> partition -> position."""
     shards: int = 1
-    """Of how many shards it is one; fixed for the life of a savepoint."""
+    """How many shards the job has; fixed for the life of a savepoint."""
 
-    def places(self) -> dict[Place, Position]:
-        """The same by place."""
+    def by_partition(self) -> dict[TopicPartition, Position]:
+        """Position of each topic partition."""
         return {
-            (topic, partition): position
-            for topic, partitions in self.at.items()
-            for partition, position in partitions.items()
+            (topic, number): position
+            for topic, partitions in self.by_topic.items()
+            for number, position in partitions.items()
         }
 
     @classmethod
-    def of(cls, places: dict[Place, Position], *, shards: int = 1) -> Positions:
-        """From places, in a fixed order.
+    def of(cls, positions: dict[TopicPartition, Position], *, shards: int = 1) -> Positions:
+        """Positions by topic partition, in a fixed order.
 
-        >>> Positions.of({("b", 1): Position(5, 0), ("a", 0): Position(7, 0)}).at["b"][1].offset
+        >>> positions = Positions.of({("b", 1): Position(5, 0), ("a", 0): Position(7, 0)})
+        >>> positions.by_topic["b"][1].offset
         5
         """
-        at: dict[str, dict[int, Position]] = {}
-        for (topic, partition), position in sorted(places.items(), key=lambda one: one[0]):
-            at.setdefault(topic, {})[partition] = position
-        return cls(at, shards)
+        by_topic: dict[str, dict[int, Position]] = {}
+        for (topic, number), position in sorted(positions.items(), key=lambda item: item[0]):
+            by_topic.setdefault(topic, {})[number] = position
+        return cls(by_topic, shards)
 
 
-_ENCODER = msgspec.msgpack.Encoder()  # `Positions.of` has settled the order
+_ENCODER = msgspec.msgpack.Encoder()  # `Positions.of` has fixed the order
 _DECODER = msgspec.msgpack.Decoder(Positions)
 
 
 def write_positions(positions: Positions) -> bytes:
-    """As the state keeps them: msgpack, never pickle, for they live in savepoints."""
+    """The bytes that the state keeps: msgpack and never pickle, because they live in savepoints."""
     return _ENCODER.encode(positions)
 
 
 def read_positions(data: bytes) -> Positions:
-    """What `write_positions` wrote."""
+    """The positions that `write_positions` wrote."""
     return _DECODER.decode(data)

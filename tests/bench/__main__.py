@@ -1,7 +1,8 @@
 """``python -m tests.bench``: every figure of the README's table, measured on this machine.
 
-Each figure is a ratio of two things measured by turns in one run, so that a busy machine slows
-both; CPU seconds stand beside wall time. Writes ``bench/report.json`` below DRIFTLINE_HOME.
+Each ratio compares two things that are measured alternately in one run, so that a busy machine
+slows both. CPU seconds are reported next to wall time. Writes ``bench/report.json`` below
+DRIFTLINE_HOME.
 """
 
 from __future__ import annotations
@@ -18,12 +19,12 @@ from pathlib import Path
 import msgspec
 from rich.console import Console
 
-from deploy.config.loader import home
+from deploy.config.paths import home
 from streaming.engines.flink.worker_pool import ONE_THREAD
 from tests.bench import table
 from tests.bench.child import Child
-from tests.bench.figures import BenchReport, Part, machine
-from tests.bench.growth import LEAST_MINUTES
+from tests.bench.figures import BenchReport, ComponentTime, machine
+from tests.bench.growth import MIN_MINUTES
 
 PARTS = (
     "stream",
@@ -36,9 +37,9 @@ PARTS = (
     "retrain",
     "serving",
 )
-Measure = Callable[[BenchReport, Path, bool], BenchReport]
-HIDDEN = ("soak",)
-"""Measured only when they are named: they take long."""
+MeasurePart = Callable[[BenchReport, Path, bool], BenchReport]
+ON_REQUEST = ("soak",)
+"""Parts that take long and are measured only when they are named."""
 
 
 def main() -> int:
@@ -47,29 +48,29 @@ def main() -> int:
     parser.add_argument("--quick", action="store_true", help="fewer and shorter rounds")
     parser.add_argument(
         "--only",
-        choices=(*PARTS, *HIDDEN),
+        choices=(*PARTS, *ON_REQUEST),
         action="append",
         help="measure these parts; soak, which takes long, is measured only when it is named",
     )
     parser.add_argument(
-        "--minutes", type=float, default=30.0, help="how long to soak, 3 or more (default: 30)"
+        "--minutes", type=float, default=30.0, help="duration of the soak, 3 or more (default: 30)"
     )
     options = parser.parse_args()
-    if options.minutes < LEAST_MINUTES:
-        parser.error(f"--minutes: {LEAST_MINUTES:g} at least, for a slope.")
-    # who is measured against the job's workers has no more threads for matrices than they have
+    if options.minutes < MIN_MINUTES:
+        parser.error(f"--minutes must be at least {MIN_MINUTES:g}; a slope needs that many.")
+    # The comparisons get no more threads for matrices than the job's workers.
     os.environ.update(ONE_THREAD)
     folder = home() / "bench"
     folder.mkdir(parents=True, exist_ok=True)
-    talk = Console(stderr=True, highlight=False)
+    progress = Console(stderr=True, highlight=False)
     soak = functools.partial(measure_soak, minutes=options.minutes)
-    measures: dict[str, Measure] = {**MEASURES, "soak": soak}
+    measures: dict[str, MeasurePart] = {**MEASURES, "soak": soak}
     report = BenchReport(at=time.time(), quick=options.quick, machine=machine())
     for part in options.only or PARTS:
-        talk.print(f"measuring: {part}")
+        progress.print(f"measuring: {part}")
         report = measures[part](report, folder, options.quick)
         (folder / "report.json").write_bytes(msgspec.json.format(msgspec.json.encode(report)))
-    table.show(report, talk)
+    table.show(report, progress)
     text = table.markdown(report)
     (folder / "table.md").write_text(text)
     sys.stdout.write(text)
@@ -77,11 +78,11 @@ def main() -> int:
 
 
 def measure_stream(report: BenchReport, folder: Path, quick: bool) -> BenchReport:
-    """The job against its peers, then verdict delay."""
+    """The job against the same work without Beam and Flink, then verdict delay."""
     from tests.bench.stream import StreamBench
 
-    place = _emptied(folder / "stream")
-    bench = StreamBench(place, rounds=2 if quick else 5, events=100_000 if quick else 600_000)
+    job_folder = _emptied(folder / "stream")
+    bench = StreamBench(job_folder, rounds=2 if quick else 5, events=100_000 if quick else 600_000)
     ratios, delay = bench.run(live_seconds=40 if quick else 150)
     return msgspec.structs.replace(
         report, ratios=(*report.ratios, *ratios), spreads=(*report.spreads, delay)
@@ -92,17 +93,17 @@ def measure_kafkaio(report: BenchReport, folder: Path, quick: bool) -> BenchRepo
     """The job against the same pipeline reading with KafkaIO."""
     from tests.bench.kafkaio import KafkaIOBench
 
-    place = _emptied(folder / "kafkaio")
-    bench = KafkaIOBench(place, rounds=2 if quick else 5, events=100_000 if quick else 300_000)
+    job_folder = _emptied(folder / "kafkaio")
+    bench = KafkaIOBench(job_folder, rounds=2 if quick else 5, events=100_000 if quick else 300_000)
     return msgspec.structs.replace(report, ratios=(*report.ratios, *bench.run()))
 
 
 def measure_closing(report: BenchReport, folder: Path, quick: bool) -> BenchReport:
-    """Full windows of live traffic: watermark to verdict."""
+    """Full windows of live traffic, from watermark to verdict."""
     from tests.bench.closing import ClosingBench
 
-    place = _emptied(folder / "closing")
-    delay = ClosingBench(place).run(windows=6 if quick else 40)
+    job_folder = _emptied(folder / "closing")
+    delay = ClosingBench(job_folder).run(windows=6 if quick else 40)
     return msgspec.structs.replace(report, spreads=(*report.spreads, delay))
 
 
@@ -110,14 +111,14 @@ def measure_models(report: BenchReport, folder: Path, quick: bool) -> BenchRepor
     """Many models in one job."""
     from tests.bench.models import ModelsBench
 
-    place = _emptied(folder / "models-job")
+    job_folder = _emptied(folder / "models-job")
     models, windows = (20, 3) if quick else (200, 4)
-    bench = ModelsBench(place, models=models, rate=10.0, windows=windows)
+    bench = ModelsBench(job_folder, models=models, rate=10.0, windows=windows)
     return msgspec.structs.replace(report, models=bench.run())
 
 
 def measure_evidently(report: BenchReport, folder: Path, quick: bool) -> BenchReport:
-    """Windows of trips summed up and judged, against Evidently's drift report."""
+    """Windows of trips summarised and judged, against Evidently's drift report."""
     from tests.bench.judging import against_evidently
     from tests.bench.stream import CONTRACT
 
@@ -126,7 +127,7 @@ def measure_evidently(report: BenchReport, folder: Path, quick: bool) -> BenchRe
 
 
 def measure_features(report: BenchReport, folder: Path, quick: bool) -> BenchReport:
-    """The same work for more and more features."""
+    """The same work for different numbers of features."""
     from tests.bench.judging import by_features
 
     line = by_features(folder / "judging", 2 if quick else 5)
@@ -134,7 +135,7 @@ def measure_features(report: BenchReport, folder: Path, quick: bool) -> BenchRep
 
 
 def measure_state(report: BenchReport, folder: Path, quick: bool) -> BenchReport:
-    """What is kept for one model."""
+    """Bytes that are kept for one model."""
     from tests.bench.judging import state
 
     return msgspec.structs.replace(report, state=state(folder / "judging"))
@@ -142,22 +143,22 @@ def measure_state(report: BenchReport, folder: Path, quick: bool) -> BenchReport
 
 def measure_retrain(report: BenchReport, folder: Path, quick: bool) -> BenchReport:
     """A retrain by component; leaves its model for the serving part."""
-    from tests.bench.retraining import Order
+    from tests.bench.retraining import RetrainTask
 
-    order = Order(
+    order = RetrainTask(
         rows=15_000,
         runs=1 if quick else 3,
         folder=str(folder / "retrain"),
         model=str(_model(folder)),
     )
     with Child("tests.bench.retraining", folder / "retrain.log") as child:
-        child.tell(order)
-        parts = child.hear(tuple[Part, ...])
+        child.send_line(order)
+        parts = child.receive_line(tuple[ComponentTime, ...])
     return msgspec.structs.replace(report, retrain=parts, retrain_rows=order.rows)
 
 
 def measure_serving(report: BenchReport, folder: Path, quick: bool) -> BenchReport:
-    """Through Envoy and direct; needs the model of a retrain."""
+    """Predictions through Envoy and direct; needs the model of a retrain."""
     from tests.bench.serving_load import ServingBench
 
     if not _model(folder).exists():
@@ -172,18 +173,18 @@ def measure_serving(report: BenchReport, folder: Path, quick: bool) -> BenchRepo
 
 
 def measure_soak(report: BenchReport, folder: Path, quick: bool, *, minutes: float) -> BenchReport:
-    """One job under traffic for long: counts and growth. `quick` changes nothing."""
+    """One job under traffic for a long time: counts and growth. `quick` changes nothing."""
     from tests.bench.soak import SoakBench
 
     bench = SoakBench(_emptied(folder / "soak"))
     return msgspec.structs.replace(report, soak=bench.run(minutes))
 
 
-def _emptied(place: Path) -> Path:
-    """A folder without what an earlier run left in it."""
-    shutil.rmtree(place, ignore_errors=True)
-    place.mkdir(parents=True)
-    return place
+def _emptied(folder: Path) -> Path:
+    """The folder, without the files of an earlier run."""
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir(parents=True)
+    return folder
 
 
 def _model(folder: Path) -> Path:

@@ -1,8 +1,8 @@
-"""How long a full window takes from its watermark to its verdict in Kafka.
+"""Time of a full window from its watermark to its verdict in Kafka.
 
-Live traffic at a steady pace fills each window with `ROWS` rows. A window is complete when the
-watermark, which trails the newest event by the allowed disorder, passes its end: what comes after
-that is the job's own time, measured where the verdict is read.
+Live traffic at a steady rate fills each window with `ROWS` rows. A window is complete when the
+watermark, which is the time of the newest event minus the allowed out-of-orderness, passes its end.
+The time from then until the verdict can be read is the job's own.
 """
 
 from __future__ import annotations
@@ -25,8 +25,8 @@ from streaming.contracts.codec import decode
 from streaming.contracts.records import DriftVerdict, WindowSummary
 from streaming.contracts.topics import applications_topic
 from streaming.engines.artifact_store import ArtifactStore
-from streaming.engines.flink import client
 from streaming.engines.kafka.log import KafkaLog
+from streaming.job.submit import submit
 from tests.background import Background
 from tests.bench.figures import Spread, spread
 from tests.bench.job_stack import job_settings, job_stack
@@ -35,10 +35,10 @@ from tests.promotions import first_promotion
 
 PORT_OFFSET = 3600
 ROWS = 100_000
-WINDOW, DISORDER = 5.0, 1.0
-LEAST = 0.95
-"""Windows of fewer rows than this share of `ROWS` do not count."""
-MODEL = replace(CONTRACT, window_seconds=WINDOW, max_out_of_orderness_seconds=DISORDER)
+WINDOW, MAX_OUT_OF_ORDERNESS = 5.0, 1.0
+MIN_FILL = 0.95
+"""Windows with fewer rows than this share of `ROWS` do not count."""
+MODEL = replace(CONTRACT, window_seconds=WINDOW, max_out_of_orderness_seconds=MAX_OUT_OF_ORDERNESS)
 
 
 class ClosingBench:
@@ -50,13 +50,13 @@ class ClosingBench:
         self.settings = job_settings(home, self.ports, MODEL)
 
     def run(self, windows: int) -> Spread:
-        """The delays of so many full windows, after one that prepares the reference."""
+        """The delays of `windows` full windows after the first, which prepares the reference."""
         with job_stack(self.home, self.ports):
             log = KafkaLog(self.settings.bootstrap)
             log.ensure(
                 [*topics.RECORD_TOPICS, applications_topic(MODEL.events_topic, partitions=1)]
             )
-            client.submit(self.settings)
+            submit(self.settings)
             traffic = Traffic(self.settings.bootstrap)
             traffic.start()
             try:
@@ -65,25 +65,25 @@ class ClosingBench:
                 traffic.stop()
 
     def _measure(self, log: KafkaLog, windows: int) -> Spread:
-        wanted = [topics.WINDOW_STATISTICS.name, topics.DRIFT_VERDICTS.name]
-        found: list[float] = []
+        record_topics = [topics.WINDOW_STATISTICS.name, topics.DRIFT_VERDICTS.name]
+        delays: list[float] = []
         store, promoted = ArtifactStore(Path(self.settings.artifact_root)), False
-        for message in log.follow(wanted, from_start=True, poll_seconds=0.02):
+        for message in log.follow(record_topics, from_start=True, poll_seconds=0.02):
             record = decode(message.value) if message and message.value else None
             if isinstance(record, WindowSummary) and not promoted and _full(record.accepted):
                 log.append([first_promotion(store, [record])])
                 promoted = True
             elif isinstance(record, DriftVerdict) and record.reference_id and _full(record.rows):
-                found.append(time.time() - record.window_end - DISORDER)
-            if len(found) > windows:
+                delays.append(time.time() - record.window_end - MAX_OUT_OF_ORDERNESS)
+            if len(delays) > windows:
                 break
         name = f"watermark at the end of a window of {ROWS:,} rows to its verdict"
-        return spread(name, found[1:])
+        return spread(name, delays[1:])
 
 
 @dataclass
 class Traffic(Background):
-    """Trips that happen now, `ROWS` in each window."""
+    """Trips with the current time, `ROWS` in each window."""
 
     bootstrap: str
 
@@ -120,4 +120,4 @@ def _bodies() -> list[bytes]:
 
 
 def _full(rows: int) -> bool:
-    return rows >= LEAST * ROWS
+    return rows >= MIN_FILL * ROWS

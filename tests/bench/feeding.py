@@ -1,9 +1,9 @@
-"""Rounds of events for a stream job, done when all of them lie in summaries.
+"""Rounds of events for a stream job; a round ends when all its events are in summaries.
 
-A round is one transaction: readers of committed records, as librdkafka's and the job's are by
-default, see all of it at once. So the job reads a backlog, as its peers do, and does not wait for
-the producer. Beam's KafkaIO gets it without: it is slower than the producer, so it reads a backlog
-as well, and need not poll for long behind an open transaction.
+A round is one transaction. Readers of committed records, as those of librdkafka and of the job by
+default, see all of it at once. So the job reads a backlog, as the comparisons do, and does not wait
+for the producer. Beam's KafkaIO gets rounds without a transaction: it is slower than the producer,
+so it reads a backlog as well, and it need not poll for long behind an open transaction.
 """
 
 from __future__ import annotations
@@ -25,12 +25,12 @@ from tests.bench.figures import Round
 from tests.bench.job_stack import job_cpu
 
 SPAN = 60.0
-"""Event time of one round, seconds; rounds lie `2 * SPAN` apart, in the past."""
-PATIENCE = 180.0
+"""Event time of one round in seconds. Rounds lie in the past, `2 * SPAN` apart."""
+TIMEOUT_SECONDS = 180.0
 
 
-class Feed:
-    """Feeds one model's topic, round after round."""
+class EventFeed:
+    """Sends events to one model's topic, round after round."""
 
     def __init__(
         self,
@@ -39,9 +39,9 @@ class Feed:
         *,
         rounds: int,
         events: int,
-        whole: bool = True,
+        transactional: bool = True,
     ) -> None:
-        self.whole = whole
+        self.transactional = transactional
         """Whether a round is a transaction."""
         self.bootstrap = bootstrap
         self.contract = contract
@@ -49,25 +49,29 @@ class Feed:
         self.began = time.time() - 2 * SPAN * (rounds + 2)
         self.sent = 0
         self.offset = 0
-        """Of the next event."""
+        """Offset of the next event."""
         self.accepted = 0
 
     def payload(self, number: int) -> list[bytes]:
         """The events of a round."""
         trips = generate(np.random.default_rng(number), self.events)
         start = self._start(number)
-        times = messages.spread(self.events, start, start + SPAN)
+        times = np.linspace(start, start + SPAN, self.events, endpoint=False).tolist()
         return [
             messages.event(
                 row,
-                key=(self.contract.key, f"{number}-{place}"),
+                key=(self.contract.key, f"{number}-{index}"),
                 time=(self.contract.time, at),
             )
-            for place, (row, at) in enumerate(zip(messages.rows(trips), times, strict=True))
+            for index, (row, at) in enumerate(zip(messages.rows(trips), times, strict=True))
         ]
 
     def round(
-        self, stack: Stack, told: Iterator[Message | None], payload: list[bytes], number: int
+        self,
+        stack: Stack,
+        messages_read: Iterator[Message | None],
+        payload: list[bytes],
+        number: int,
     ) -> Round:
         """Send a round's events and wait until all of them lie in judged windows.
 
@@ -83,16 +87,16 @@ class Feed:
         wall, cpu = self._send([*payload, last], stack, number)
         self.sent += len(payload) + 1
         self.offset += len(payload) + 2  # the commit takes an offset
-        wanted = self.sent - 1
-        until = time.monotonic() + PATIENCE
-        for message in told:
+        expected = self.sent - 1
+        until = time.monotonic() + TIMEOUT_SECONDS
+        for message in messages_read:
             record = decode(message.value) if message and message.value else None
             if isinstance(record, WindowSummary) and record.model == self.contract.model:
                 self.accepted += record.accepted
-            if self.accepted >= wanted - number:
+            if self.accepted >= expected - number:
                 break
             if time.monotonic() > until:
-                raise RuntimeError(f"{self.accepted} of {wanted} events are accounted.")
+                raise RuntimeError(f"{self.accepted} of {expected} events are accounted for.")
         return Round(
             work=self.events,
             wall_seconds=time.perf_counter() - wall,
@@ -100,9 +104,9 @@ class Feed:
         )
 
     def _send(self, values: list[bytes], stack: Stack, number: int) -> tuple[float, float]:
-        """Send a round; wall time and the job's CPU seconds when it could begin to read."""
+        """Send a round; returns wall time and the job's CPU seconds at the start of reading."""
         topic = self.contract.events_topic
-        if not self.whole:
+        if not self.transactional:
             wall, cpu = time.perf_counter(), job_cpu(stack)
             send(producer(self.bootstrap), topic, values)
             return wall, cpu
@@ -120,7 +124,7 @@ class Feed:
 
 
 def producer(bootstrap: str, *, transaction: str = "") -> Producer:
-    """One that is fast and loses nothing."""
+    """A fast producer that loses nothing."""
     return Producer(
         {
             **({"transactional.id": transaction} if transaction else {}),
@@ -134,7 +138,7 @@ def producer(bootstrap: str, *, transaction: str = "") -> Producer:
 
 
 def send(to: Producer, topic: str, values: list[bytes], *, flush: bool = True) -> None:
-    """Send values; without `flush` some of them later."""
+    """Send values; without `flush` some of them are sent later."""
     for value in values:
         while True:
             try:

@@ -1,4 +1,4 @@
-"""What the benchmark reports: figures measured side by side, and the machine they come from."""
+"""The benchmark's report: figures that were measured alternately, and the machine."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ from collections.abc import Sequence
 import msgspec
 
 
-class Form(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+class ReportPart(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """A part of the report."""
 
 
-class Round(Form, frozen=True, kw_only=True):
-    """One measurement: so much work in so long."""
+class Round(ReportPart, frozen=True, kw_only=True):
+    """One measurement: an amount of work and its time."""
 
     work: int
     wall_seconds: float
@@ -27,26 +27,26 @@ class Round(Form, frozen=True, kw_only=True):
         return self.work / max(self.cpu_seconds, 1e-9)
 
 
-class Ratio(Form, frozen=True, kw_only=True):
-    """Ours against one peer, interleaved in one run."""
+class Ratio(ReportPart, frozen=True, kw_only=True):
+    """Driftline against one comparison, measured alternately in one run."""
 
     name: str
     work: str
-    """What was done, in words."""
+    """Description of the work."""
     unit: str
     ours: float
-    """Median over the rounds."""
-    peer: float
-    peer_name: str
-    peer_version: str
+    """Driftline's work per CPU second, median over the rounds."""
+    comparison: float
+    comparison_name: str
+    comparison_version: str
     ratio: float
-    """Median of the rounds' own ratios, ours / peer."""
+    """Median of the rounds' own ratios, ours over the comparison."""
     ours_rounds: tuple[Round, ...]
-    peer_rounds: tuple[Round, ...]
+    comparison_rounds: tuple[Round, ...]
 
 
-class Spread(Form, frozen=True, kw_only=True):
-    """Many measurements of one time."""
+class Spread(ReportPart, frozen=True, kw_only=True):
+    """Distribution of a duration."""
 
     name: str
     n: int
@@ -55,7 +55,7 @@ class Spread(Form, frozen=True, kw_only=True):
     largest: float
 
 
-class Line(Form, frozen=True, kw_only=True):
+class Line(ReportPart, frozen=True, kw_only=True):
     """A cost against a size, and the straight line through it by least squares."""
 
     name: str
@@ -69,76 +69,76 @@ class Line(Form, frozen=True, kw_only=True):
     """Share of the variance that the line explains."""
 
 
-class State(Form, frozen=True, kw_only=True):
-    """Bytes that the job keeps for one model of so many features."""
+class ModelStateSize(ReportPart, frozen=True, kw_only=True):
+    """Bytes that the job keeps for one model."""
 
     features: int
-    part: int
-    """One open window's counts as one step of the source sends them."""
-    parts: int
-    """So many are kept at most before they are merged to one for each open window."""
-    hostile: int
-    """A part of rows made to fill it: numbers of every magnitude, no text twice."""
+    accumulator: int
+    """Bytes of one open window's accumulator, as one step of the source sends it."""
+    max_accumulators: int
+    """Number of accumulators that are kept before they are merged to one for each open window."""
+    adversarial: int
+    """Bytes of an accumulator of rows that fill it: numbers of every magnitude, no text twice."""
     bound: int
-    """No part can be larger."""
+    """Upper bound of the bytes of an accumulator."""
     history: int
-    """What the judge remembers of earlier windows."""
+    """Bytes of the judge's history of earlier windows."""
 
 
-class Part(Form, frozen=True, kw_only=True):
-    """How long one component of a retrain took."""
+class ComponentTime(ReportPart, frozen=True, kw_only=True):
+    """Duration of one component of a retrain."""
 
     component: str
     seconds: tuple[float, ...]
-    """One for each run; the first pays for imports."""
+    """One for each run; the first includes imports."""
 
 
-class ManyModels(Form, frozen=True, kw_only=True):
+class ManyModels(ReportPart, frozen=True, kw_only=True):
     """Many models in one stream job."""
 
     models: int
     features: int
-    """Of each."""
+    """Features of each model."""
     events_per_second: float
-    """Of all models together."""
+    """Events of all models."""
     cores: float
     """CPU seconds per second of the TaskManager and the Python worker."""
     judged: int
-    """Windows that got a verdict while it was measured."""
-    undecided: int
+    """Windows with a verdict during the measurement."""
+    inconclusive: int
     """Windows that could not be judged."""
     delay: Spread
-    """Without the disorder that is allowed."""
+    """Verdict delay, without the allowed out-of-orderness."""
     state_bytes_per_model: tuple[int, ...]
-    """Of the newest checkpoint, at the start and after each window."""
+    """State of the newest checkpoint, at the start and after each window."""
 
 
-class Series(Form, frozen=True, kw_only=True):
-    """One measure, again and again in one run."""
+class Series(ReportPart, frozen=True, kw_only=True):
+    """One measure, repeated during one run."""
 
     name: str
     unit: str
     values: tuple[float, ...]
     slope: float
-    """Units per hour, by least squares over the second half of the run: the first half fills
-    caches, compiles, and touches the heap for the first time."""
+    """Units per hour, by least squares over the second half of the run. In the first half, caches
+    fill, code is compiled, and the heap is used for the first time."""
     error: float
-    """Standard error of the slope. It takes the points to be independent; a series that creeps
-    from one level to another has a larger one."""
+    """Standard error of the slope, assuming independent points. For autocorrelated points the true
+    error is larger."""
 
 
-class Soak(Form, frozen=True, kw_only=True):
-    """A stream job under traffic for long."""
+class Soak(ReportPart, frozen=True, kw_only=True):
+    """A stream job under traffic for a long time."""
 
     minutes: float
     models: int
     features: int
-    """Of each."""
+    """Features of each model."""
     window_seconds: float
     events_per_second: float
-    """Of all models together."""
+    """Events of all models."""
     at: tuple[float, ...]
-    """When it was measured, seconds since the measurement began."""
+    """Times of the measurements, in seconds since the first one began."""
     series: tuple[Series, ...]
     sent: int
     """Events that the broker acknowledged."""
@@ -146,48 +146,49 @@ class Soak(Form, frozen=True, kw_only=True):
     dead_letters: int
     late: int
     problems: tuple[str, ...]
-    """What contradicts "each offset is counted exactly once"; empty when it holds."""
+    """Offsets that were not counted exactly once; empty when there are none."""
     windows: int
-    """Of all models."""
+    """Windows of all models."""
     judged: int
-    undecided: int
-    """Windows with a verdict that could not judge: those before the reference."""
+    inconclusive: int
+    """Windows with an inconclusive verdict, as before the first reference."""
     restarts: int
     checkpoints_failed: int
-    """Since the references were there."""
+    """Failed checkpoints since the references were published."""
     delay: Spread
-    """End of a window and its disorder to its verdict, a silent partition's wait included."""
+    """Time from a window's end plus the allowed out-of-orderness to its verdict. It includes
+    waiting for a silent partition."""
 
 
-class Machine(Form, frozen=True, kw_only=True):
-    """Where it was measured."""
+class Machine(ReportPart, frozen=True, kw_only=True):
+    """The machine of the measurements."""
 
     processor: str
     cores: int
     python: str
     load_at_start: float
-    """Load average of the last minute; above 0.5 the wall times mean little."""
+    """Load average of the last minute; above 0.5 the wall times are not reliable."""
 
 
-class BenchReport(Form, frozen=True, kw_only=True):
-    """`.driftline/bench/report.json`; a part that was not measured is empty."""
+class BenchReport(ReportPart, frozen=True, kw_only=True):
+    """The content of `.driftline/bench/report.json`; a part that was not measured is empty."""
 
     at: float
     quick: bool
     machine: Machine
     ratios: tuple[Ratio, ...] = ()
     spreads: tuple[Spread, ...] = ()
-    """Seconds."""
+    """Durations in seconds."""
     lines: tuple[Line, ...] = ()
-    state: tuple[State, ...] = ()
-    retrain: tuple[Part, ...] = ()
+    state: tuple[ModelStateSize, ...] = ()
+    retrain: tuple[ComponentTime, ...] = ()
     retrain_rows: int = 0
     models: ManyModels | None = None
     soak: Soak | None = None
 
 
 def machine() -> Machine:
-    """This one."""
+    """The machine that runs this process."""
     return Machine(
         processor=_processor(),
         cores=len(os.sched_getaffinity(0)),
@@ -199,32 +200,33 @@ def machine() -> Machine:
 def ratio(
     name: str,
     ours: Sequence[Round],
-    peer: Sequence[Round],
+    comparison: Sequence[Round],
     *,
     work: str,
     unit: str,
-    peer_name: str,
-    peer_version: str,
+    comparison_name: str,
+    comparison_version: str,
 ) -> Ratio:
-    """Ours against a peer by work per CPU second; the rounds belong together in pairs.
+    """Driftline against a comparison by work per CPU second; rounds are compared in pairs.
 
-    >>> one, two = Round(work=10, wall_seconds=1, cpu_seconds=1), Round(
-    ...     work=10, wall_seconds=1, cpu_seconds=2)
-    >>> ratio("a", [one], [two], work="", unit="", peer_name="", peer_version="").ratio
+    >>> fast = Round(work=10, wall_seconds=1, cpu_seconds=1)
+    >>> slow = Round(work=10, wall_seconds=1, cpu_seconds=2)
+    >>> names = {"work": "", "unit": "", "comparison_name": "", "comparison_version": ""}
+    >>> ratio("a", [fast], [slow], **names).ratio
     2.0
     """
-    pairs = list(zip(ours, peer, strict=True))
+    pairs = list(zip(ours, comparison, strict=True))
     return Ratio(
         name=name,
         work=work,
         unit=unit,
         ours=statistics.median(a.per_core for a, _ in pairs),
-        peer=statistics.median(b.per_core for _, b in pairs),
-        peer_name=peer_name,
-        peer_version=peer_version,
+        comparison=statistics.median(b.per_core for _, b in pairs),
+        comparison_name=comparison_name,
+        comparison_version=comparison_version,
         ratio=statistics.median(a.per_core / b.per_core for a, b in pairs),
         ours_rounds=tuple(ours),
-        peer_rounds=tuple(peer),
+        comparison_rounds=tuple(comparison),
     )
 
 

@@ -1,4 +1,4 @@
-"""Whether a series grows: its slope over its second half, and how sure that is. Pure."""
+"""Growth of a series: the slope over its second half and its standard error. Pure."""
 
 from __future__ import annotations
 
@@ -8,12 +8,12 @@ from collections.abc import Sequence
 
 from tests.bench.figures import Series
 
-LEAST = 3
-"""Points that a slope with an error needs."""
-EVERY = 30.0
+MIN_POINTS = 3
+"""Minimum number of points for a slope with an error."""
+INTERVAL_SECONDS = 30.0
 """Seconds from one measurement to the next."""
-LEAST_MINUTES = 2 * LEAST * EVERY / 60
-"""A shorter run has too few of them for a slope."""
+MIN_MINUTES = 2 * MIN_POINTS * INTERVAL_SECONDS / 60
+"""Minimum duration of a run with enough points."""
 SECONDS_PER_HOUR = 3600.0
 
 
@@ -23,7 +23,7 @@ def series(name: str, unit: str, at: Sequence[float], values: Sequence[float]) -
     Raises
     ------
     ValueError
-        When fewer than `LEAST` values lie in the second half.
+        When fewer than `MIN_POINTS` values lie in the second half.
 
     >>> grown = series("a", "MB", [0, 60, 120, 180, 240, 300], [9, 9, 9, 10, 12, 14])
     >>> grown.slope, grown.error
@@ -34,16 +34,16 @@ def series(name: str, unit: str, at: Sequence[float], values: Sequence[float]) -
     """
     half = (at[0] + at[-1]) / 2
     late = [(t / SECONDS_PER_HOUR, y) for t, y in zip(at, values, strict=True) if t >= half]
-    if len(late) < LEAST:
-        raise ValueError(f"{len(late)} values in the second half, {LEAST} are needed.")
+    if len(late) < MIN_POINTS:
+        raise ValueError(f"{len(late)} values in the second half, {MIN_POINTS} are needed.")
     hours, ys = zip(*late, strict=True)
     slope, start = statistics.linear_regression(hours, ys)
-    rest = sum((y - start - slope * hour) ** 2 for hour, y in late)
+    residual = sum((y - start - slope * hour) ** 2 for hour, y in late)
     width = sum((hour - statistics.fmean(hours)) ** 2 for hour in hours)
     return Series(
         name=name,
         unit=unit,
         values=tuple(round(value, 4) for value in values),
         slope=round(slope, 6),
-        error=round(math.sqrt(rest / (len(late) - 2) / width), 6),
+        error=round(math.sqrt(residual / (len(late) - 2) / width), 6),
     )

@@ -23,13 +23,14 @@ NEEDED = ("kafka", "flink-jobmanager", "flink-taskmanager", "beam-jobserver", "b
 
 @contextmanager
 def job_stack(home: Path, ports: PortMap, *, kafkaio: bool = False) -> Iterator[Stack]:
-    """What a stream job needs, up; stopped afterwards. With Beam's KafkaIO on request."""
-    at = install_paths()
-    specs = [kafka_specs.spec(home, ports, at)]
-    made = (flink_specs.jobmanager, flink_specs.taskmanager, flink_specs.jobserver)
-    specs += [make(home, ports, at) for make in (*made, flink_specs.workers)]
+    """Start the processes that a stream job needs, optionally with Beam's KafkaIO; stop them
+    afterwards."""
+    paths = install_paths()
+    specs = [kafka_specs.spec(home, ports, paths)]
+    factories = (flink_specs.jobmanager, flink_specs.taskmanager, flink_specs.jobserver)
+    specs += [create(home, ports, paths) for create in (*factories, flink_specs.workers)]
     if kafkaio:
-        specs = with_kafkaio(specs, ports, at)
+        specs = with_kafkaio(specs, ports, paths)
     stack = Stack(
         home,
         ports,
@@ -55,9 +56,9 @@ def job_settings(
     *contracts: ModelContract,
     group: str = "",
 ) -> JobSettings:
-    """A job of these models on the stack of `job_stack`, with the rules as they come."""
+    """A job of these models on the stack of `job_stack`, with the default rules."""
     return JobSettings(
-        models=tuple(ModelJob(contract=one, rules=DriftRules()) for one in contracts),
+        models=tuple(ModelJob(contract=contract, rules=DriftRules()) for contract in contracts),
         group=group,
         bootstrap=f"{HOST}:{ports.kafka}",
         artifact_root=str(home / "artifacts"),
@@ -73,7 +74,7 @@ def job_cpu(stack: Stack, *, of: tuple[str, ...] = (TASKMANAGER, WORKERS, HARNES
     for status in stack.status():
         if status.name in of and status.pid:
             process = psutil.Process(status.pid)
-            for one in (process, *process.children(recursive=True)):
-                times = one.cpu_times()
+            for member in (process, *process.children(recursive=True)):
+                times = member.cpu_times()
                 total += times.user + times.system
     return total

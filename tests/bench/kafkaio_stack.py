@@ -1,9 +1,9 @@
-"""Beam's KafkaIO beside the job's stack: its jars on every class path, and expansion services.
+"""Beam's KafkaIO for the job's stack: its jars on every class path, and expansion services.
 
 KafkaIO is Java. An expansion service turns it into a part of a Python pipeline. Where that part
-runs is a setting: in a Java harness of its own, as Beam's container does when nothing is asked
+runs is a setting: in a Java harness of its own, as Beam's container does by default
 (`SHIPPED`, the container's own entry point without the container), or inside the TaskManager
-(`INSIDE`, `NATIVE`: environment EMBEDDED), the shortest way that Beam has.
+(`EMBEDDED`, `NATIVE`: environment EMBEDDED), the fastest way that Beam has.
 """
 
 from __future__ import annotations
@@ -22,22 +22,22 @@ from deploy.local.process_spec import ProcessSpec, Tcp
 from deploy.setup import jars, java
 
 LOCK = Path(__file__).with_name("kafkaio.lock")
-SHIPPED, INSIDE, NATIVE = "beam-expansion", "beam-expansion-inside", "beam-expansion-native"
-"""As Beam reads when nothing is asked, the same inside the TaskManager, and reading there by Flink
-itself (Beam's deprecated read)."""
+SHIPPED, EMBEDDED, NATIVE = "beam-expansion", "beam-expansion-embedded", "beam-expansion-native"
+"""Beam's default, the same inside the TaskManager, and reading by Flink itself (Beam's deprecated
+read)."""
 HARNESS = "beam-java-harness"
-PROCESSES = (HARNESS, SHIPPED, INSIDE, NATIVE)
+PROCESSES = (HARNESS, SHIPPED, EMBEDDED, NATIVE)
 
 
 def kafkaio_jars(install_paths: InstallPaths) -> list[Path]:
     """KafkaIO and its client, fetched when missing. Beam stages them: an expansion needs a jar."""
-    folder = install_paths.opt / "peers" / "kafkaio"
+    folder = install_paths.opt / "competitors" / "kafkaio"
     jars.install("kafkaio", folder, install_paths, lock=LOCK)
     return sorted(folder.glob("*.jar"))
 
 
 def expansion_port(ports: PortMap, name: str) -> int:
-    """Beside the job server's own, which knows no KafkaIO."""
+    """A port near that of the job server's own expansion service, which has no KafkaIO."""
     return ports.jobserver_expansion - 10 - PROCESSES.index(name)
 
 
@@ -47,9 +47,11 @@ def with_kafkaio(
     """The same processes with KafkaIO on the class path of each JVM of Flink and Beam."""
     more = ":".join(map(str, kafkaio_jars(install_paths)))
     classes = f"{unstaged(install_paths)}/*{os.pathsep}{more}"
-    found = [_wider(spec, more) for spec in specs]
-    services = (expansion(name, ports, install_paths, classes) for name in (SHIPPED, INSIDE, NATIVE))
-    return [*found, harness(ports, install_paths, classes), *services]
+    widened = [_wider(spec, more) for spec in specs]
+    services = (
+        expansion(name, ports, install_paths, classes) for name in (SHIPPED, EMBEDDED, NATIVE)
+    )
+    return [*widened, harness(ports, install_paths, classes), *services]
 
 
 def _wider(spec: ProcessSpec, more: str) -> ProcessSpec:

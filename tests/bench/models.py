@@ -2,8 +2,8 @@
 
 Each model has a topic of its own, a reference, and windows of half a minute; all are judged by
 one job with one Python worker. Measured are the CPU of that worker and of the TaskManager, the time
-from the end of a window to its verdict, and the state in Flink's checkpoints, again and again: a
-state that is bounded stops growing.
+from the end of a window to its verdict, and repeatedly the state in Flink's checkpoints, because a
+bounded state stops growing.
 """
 
 from __future__ import annotations
@@ -23,15 +23,16 @@ from streaming.contracts.model import FeatureSpec, ModelContract
 from streaming.contracts.records import DriftVerdict
 from streaming.contracts.topics import applications_topic
 from streaming.engines.artifact_store import ArtifactStore
-from streaming.engines.flink.client import Flink, submit
+from streaming.engines.flink.client import Flink
 from streaming.engines.kafka.log import KafkaLog
+from streaming.job.submit import submit
 from tests.background import Background
 from tests.bench.figures import ManyModels, spread
 from tests.bench.job_stack import job_cpu, job_settings, job_stack
 from tests.promotions import promote_each
 
 PORT_OFFSET = 3300
-WINDOW, DISORDER = 30.0, 1.0
+WINDOW, MAX_OUT_OF_ORDERNESS = 30.0, 1.0
 NUMBERS, CATEGORIES = 14, 6
 SETTLE_SECONDS = 400.0
 
@@ -48,7 +49,7 @@ def contract(number: int) -> ModelContract:
         time="at",
         partitions=1,
         window_seconds=WINDOW,
-        max_out_of_orderness_seconds=DISORDER,
+        max_out_of_orderness_seconds=MAX_OUT_OF_ORDERNESS,
         features=(
             *(FeatureSpec(name=f"n{i}", kind="number") for i in range(NUMBERS)),
             *(FeatureSpec(name=f"c{i}", kind="text", categorical=True) for i in range(CATEGORIES)),
@@ -63,7 +64,7 @@ class Traffic(Background):
     bootstrap: str
     names: list[str]
     rate: float
-    """Events per second of each."""
+    """Events per second of each topic."""
     sent: int = 0
 
     def work(self) -> None:
@@ -85,7 +86,7 @@ class Traffic(Background):
 
 
 def body(rng: random.Random) -> bytes:
-    """The rest of an event after its time."""
+    """The part of an event after its time."""
     fields = [f'"n{i}":{rng.gauss(10, 2):.4f}' for i in range(NUMBERS)]
     fields += [f'"c{i}":"{rng.choice("abcdefgh")}"' for i in range(CATEGORIES)]
     return (f'"id":"{rng.random():.12f}",' + ",".join(fields) + "}").encode()
@@ -106,7 +107,7 @@ class ModelsBench:
         """Traffic, references after two windows, then `windows` windows that are measured."""
         with job_stack(self.home, self.ports) as stack:
             log = KafkaLog(self.settings.bootstrap)
-            names = [one.events_topic for one in self.contracts]
+            names = [contract.events_topic for contract in self.contracts]
             log.ensure(
                 [*topics.RECORD_TOPICS, *(applications_topic(n, partitions=1) for n in names)]
             )
@@ -115,19 +116,21 @@ class ModelsBench:
             traffic.start()
             try:
                 store = ArtifactStore(Path(self.settings.artifact_root))
-                promote_each(log, store, {one.model for one in self.contracts})
+                promote_each(log, store, {contract.model for contract in self.contracts})
                 self._settle(log)
                 return self._measure(stack, log, job, traffic)
             finally:
                 traffic.stop()
 
     def _settle(self, log: KafkaLog) -> None:
-        """Until every model was judged in time: a reference is prepared once, when it is new, and
-        two hundred at once keep the worker busy for minutes."""
-        wanted, until = len(self.contracts), time.time() + SETTLE_SECONDS
+        """Wait until every model was judged in time.
+
+        A new reference is prepared once, and two hundred of them keep the worker busy for minutes.
+        """
+        models, until = len(self.contracts), time.time() + SETTLE_SECONDS
         prompt = dict[str, float]()
         for message in log.follow([topics.DRIFT_VERDICTS.name], from_start=True):
-            if len(prompt) == wanted or time.time() > until:
+            if len(prompt) == models or time.time() > until:
                 return
             record = decode(message.value) if message and message.value else None
             if not (isinstance(record, DriftVerdict) and message):
@@ -140,7 +143,7 @@ class ModelsBench:
         wall, cpu, sent, began = time.time(), job_cpu(stack), traffic.sent, time.time()
         until = began + WINDOW * self.windows
         delays: list[float] = []
-        judged, undecided, states = 0, 0, [flink.status(job).state_bytes]
+        judged, inconclusive, states = 0, 0, [flink.status(job).state_bytes]
         for message in log.follow([topics.DRIFT_VERDICTS.name], from_start=True):
             if time.time() > until:
                 break
@@ -149,9 +152,9 @@ class ModelsBench:
                 states.append(flink.status(job).state_bytes)
             record = decode(message.value) if message and message.value else None
             if isinstance(record, DriftVerdict) and message and message.time > wall:
-                delays.append(message.time - record.window_end - DISORDER)
+                delays.append(message.time - record.window_end - MAX_OUT_OF_ORDERNESS)
                 judged += record.outcome != "inconclusive"
-                undecided += record.outcome == "inconclusive"
+                inconclusive += record.outcome == "inconclusive"
         seconds = time.time() - wall
         return ManyModels(
             models=len(self.contracts),
@@ -159,7 +162,7 @@ class ModelsBench:
             events_per_second=(traffic.sent - sent) / seconds,
             cores=(job_cpu(stack) - cpu) / seconds,
             judged=judged,
-            undecided=undecided,
-            delay=spread("end of a window and its disorder to its verdict", delays),
+            inconclusive=inconclusive,
+            delay=spread("end of a window and its out-of-orderness to its verdict", delays),
             state_bytes_per_model=tuple(round(size / len(self.contracts)) for size in states),
         )

@@ -1,4 +1,4 @@
-"""What a running stream job holds: the heap that lives, metaspace, processes, checkpoints."""
+"""Memory and checkpoints of a running stream job: live heap, metaspace, processes."""
 
 from __future__ import annotations
 
@@ -35,19 +35,19 @@ MEASURES = {
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Probe:
-    """Looks at one job."""
+    """Measures one job."""
 
     stack: Stack
-    rest: str
+    rest_url: str
     """Flink's REST API, ``http://host:port``."""
     job: str
 
     def measure(self) -> tuple[float, ...]:
         """One figure for each of `MEASURES`, in their order."""
         task, pool, chief = (self._pid(name) for name in (TASKMANAGER, WORKERS, JOBMANAGER))
-        newest = self._ask(f"/jobs/{self.job}/checkpoints")["latest"]["completed"]
+        newest = self._get(f"/jobs/{self.job}/checkpoints")["latest"]["completed"]
         return (
-            living_bytes(self.histogram()) / MEGABYTE,
+            live_bytes(self.histogram()) / MEGABYTE,
             self._metaspace() / MEGABYTE,
             resident(task) / MEGABYTE,
             resident(pool) / MEGABYTE,
@@ -58,36 +58,36 @@ class Probe:
         )
 
     def histogram(self) -> str:
-        """The TaskManager's living objects by class. Java collects all garbage for it."""
+        """The TaskManager's live objects by class, after a full garbage collection."""
         jcmd = Path(java.program(install_paths())).with_name("jcmd")
-        told = subprocess.run(
+        process = subprocess.run(
             [str(jcmd), str(self._pid(TASKMANAGER)), "GC.class_histogram"],
             capture_output=True,
             check=True,
             text=True,
             timeout=60,
         )
-        return told.stdout
+        return process.stdout
 
     def _metaspace(self) -> float:
-        (manager,) = self._ask("/taskmanagers")["taskmanagers"]
-        (found,) = self._ask(f"/taskmanagers/{manager['id']}/metrics?get={METASPACE}")
-        return float(found["value"])
+        (manager,) = self._get("/taskmanagers")["taskmanagers"]
+        (metric,) = self._get(f"/taskmanagers/{manager['id']}/metrics?get={METASPACE}")
+        return float(metric["value"])
 
     def _pid(self, name: str) -> int:
-        (pid,) = (one.pid for one in self.stack.status() if one.name == name)
+        (pid,) = (status.pid for status in self.stack.status() if status.name == name)
         if pid is None:
-            raise RuntimeError(f"{name} does not run.")
+            raise RuntimeError(f"{name} is not running.")
         return pid
 
-    def _ask(self, path: str) -> Any:
-        return httpx.get(f"{self.rest}{path}", timeout=30).raise_for_status().json()
+    def _get(self, path: str) -> Any:
+        return httpx.get(f"{self.rest_url}{path}", timeout=30).raise_for_status().json()
 
 
-def living_bytes(histogram: str) -> int:
+def live_bytes(histogram: str) -> int:
     """The sum under a class histogram.
 
-    >>> living_bytes("   1:  7  560  [B (java.base@17)\\nTotal      7     560\\n")
+    >>> live_bytes("   1:  7  560  [B (java.base@17)\\nTotal      7     560\\n")
     560
     """
     for line in reversed(histogram.splitlines()):
@@ -101,6 +101,6 @@ def resident(pid: int) -> int:
     """Resident bytes of a process and everything it started; shared pages count in each."""
     process = psutil.Process(pid)
     total = 0
-    for one in (process, *process.children(recursive=True)):
-        total += one.memory_info().rss
+    for member in (process, *process.children(recursive=True)):
+        total += member.memory_info().rss
     return total

@@ -1,6 +1,6 @@
-"""A retrain, component by component, in one long-lived process as the worker is.
+"""A retrain, timed by component, in one long-lived process like the worker.
 
-Speaks JSON lines: ``Order`` in, ``Runs`` out.
+Exchanges JSON lines: a `RetrainTask` in, the times of the components out.
 """
 
 from __future__ import annotations
@@ -15,17 +15,18 @@ import numpy as np
 
 from deploy.demo import messages
 from deploy.demo.trips import generate
-from retrain.engines.kafka.examples import LogExamples
+from deploy.services.model_server_launcher import DriftlineModelServer
+from retrain.engines.kafka.examples import LogExampleBuilder
 from retrain.engines.tfx.trainer import TfxTrainer
 from retrain.models.big_tipper.contract import FEATURES
 from retrain.ports import Progress, TrainingJob
 from streaming.contracts.log import MemoryLog
 from streaming.contracts.model import ModelContract
 from streaming.contracts.records import RetrainRequest
-from tests.bench.figures import Part
+from tests.bench.figures import ComponentTime
 
 
-class Order(msgspec.Struct, frozen=True, kw_only=True):
+class RetrainTask(msgspec.Struct, frozen=True, kw_only=True):
     """Train `runs` times on `rows` rows; the last model is left in `model`."""
 
     rows: int
@@ -45,38 +46,40 @@ CONTRACT = ModelContract(
 )
 
 
-def run(order: Order) -> tuple[Part, ...]:
+def run(task: RetrainTask) -> tuple[ComponentTime, ...]:
     """The component times of each run; ``imports`` and ``Examples`` are among them."""
-    folder = Path(order.folder)
+    folder = Path(task.folder)
     shutil.rmtree(folder, ignore_errors=True)
-    log, request = _request(order.rows)
+    log, request = _request(task.rows)
     times: dict[str, list[float]] = {}
-    trainer = TfxTrainer(folder)
+    trainer = TfxTrainer(folder, server=DriftlineModelServer())
     began = time.perf_counter()
     trainer.warm()
-    times["imports (once)"] = [time.perf_counter() - began] + [0.0] * (order.runs - 1)
-    for number in range(order.runs):
+    times["imports (once)"] = [time.perf_counter() - began] + [0.0] * (task.runs - 1)
+    for number in range(task.runs):
         work = folder / f"run-{number}"
         began = time.perf_counter()
-        made = LogExamples(log=log).build(request, CONTRACT, work / "examples")
+        examples = LogExampleBuilder(log=log).build(request, CONTRACT, work / "examples")
         times.setdefault("Examples", []).append(time.perf_counter() - began)
         (work / "work").mkdir()
         job = TrainingJob(
             request=request,
             contract=CONTRACT,
             version=1,
-            examples=made.folder,
-            rows=made.rows,
-            rows_after_shift=made.rows_after_shift,
+            examples=examples.folder,
+            rows=examples.rows,
+            rows_after_shift=examples.rows_after_shift,
             champion=None,
             work_dir=work / "work",
         )
         result = trainer.train(job, _silent)
         for component in result.components:
             times.setdefault(component.name, []).append(component.seconds)
-        shutil.rmtree(order.model, ignore_errors=True)
-        shutil.copytree(result.built, order.model)
-    return tuple(Part(component=name, seconds=tuple(found)) for name, found in times.items())
+        shutil.rmtree(task.model, ignore_errors=True)
+        shutil.copytree(result.servable, task.model)
+    return tuple(
+        ComponentTime(component=name, seconds=tuple(seconds)) for name, seconds in times.items()
+    )
 
 
 def _silent(progress: Progress) -> None:
@@ -97,7 +100,7 @@ def _request(rows: int) -> tuple[MemoryLog, RetrainRequest]:
         model=CONTRACT.model,
         at=now,
         cause="initial",
-        reason="The benchmark asks.",
+        reason="The benchmark measures a retrain.",
         events=log.spans("trips"),
         labels=log.spans("tips"),
         window_start=now - 60,
@@ -108,10 +111,10 @@ def _request(rows: int) -> tuple[MemoryLog, RetrainRequest]:
 
 
 def main() -> None:
-    """One order."""
-    order = msgspec.json.decode(sys.stdin.readline(), type=Order)
+    """One task."""
+    task = msgspec.json.decode(sys.stdin.readline(), type=RetrainTask)
     out, sys.stdout = sys.stdout, sys.stderr  # TFX prints
-    parts = run(order)
+    parts = run(task)
     out.write(msgspec.json.encode(parts).decode() + "\n")
     out.flush()
 

@@ -1,4 +1,4 @@
-"""Predictions per second and their times, through Envoy and straight to the server."""
+"""Predictions per second and response times, through Envoy and directly at the server."""
 
 from __future__ import annotations
 
@@ -14,8 +14,7 @@ import httpx
 import numpy as np
 import psutil
 
-from deploy.config.loader import PROJECT
-from deploy.config.paths import install_paths
+from deploy.config.paths import PROJECT, install_paths
 from deploy.demo import messages
 from deploy.demo.trips import generate
 from serving.engines.envoy.config import Endpoint, EnvoyLayout
@@ -24,8 +23,8 @@ from tests.bench.figures import Ratio, Round, Spread, ratio, spread
 
 MODEL = "big_tipper"
 SERVER_REST, SERVER_GRPC, ENVOY, ADMIN = 13511, 13510, 13500, 13901
-BUSY, QUIET = 8, 1
-"""Connections: as fast as they can, and one at a time."""
+CONNECTIONS, SINGLE = 8, 1
+"""Numbers of connections for measuring the rate and the response time."""
 
 
 class ServingBench:
@@ -40,27 +39,27 @@ class ServingBench:
         self.requests = [_request(messages.predict_body(row)) for row in rows]
 
     def run(self) -> tuple[tuple[Ratio, ...], tuple[Spread, ...]]:
-        """Rounds through Envoy and direct, by turns."""
+        """Alternate rounds through Envoy and direct."""
         rates: dict[int, list[Round]] = {ENVOY: [], SERVER_REST: []}
         times: dict[int, list[float]] = {ENVOY: [], SERVER_REST: []}
         with self._server() as server, self._envoy() as envoy:
             for number in range(self.rounds + 1):
                 for port in (ENVOY, SERVER_REST):
                     busy = self._round(port, (server, envoy))
-                    alone = asyncio.run(hammer(port, self.requests, QUIET, self.seconds))
+                    single = asyncio.run(send_requests(port, self.requests, SINGLE, self.seconds))
                     if number:
                         rates[port].append(busy)
-                        times[port] += alone
+                        times[port] += single
         return (
             (
                 ratio(
                     "predictions through Envoy",
                     rates[ENVOY],
                     rates[SERVER_REST],
-                    work=f"REST predict, one row, {BUSY} connections",
+                    work=f"REST predict, one row, {CONNECTIONS} connections",
                     unit="predictions/s per core",
-                    peer_name="the model server directly",
-                    peer_version="embedded, TF C API",
+                    comparison_name="the model server directly",
+                    comparison_version="embedded, TF C API",
                 ),
             ),
             (
@@ -72,9 +71,9 @@ class ServingBench:
     def _round(self, port: int, processes: tuple[psutil.Process, psutil.Process]) -> Round:
         before = sum(_cpu(process) for process in processes)
         began = time.perf_counter()
-        answers = asyncio.run(hammer(port, self.requests, BUSY, self.seconds))
+        times = asyncio.run(send_requests(port, self.requests, CONNECTIONS, self.seconds))
         return Round(
-            work=len(answers),
+            work=len(times),
             wall_seconds=time.perf_counter() - began,
             cpu_seconds=sum(_cpu(process) for process in processes) - before,
         )
@@ -105,12 +104,14 @@ class ServingBench:
             yield process
 
 
-async def hammer(port: int, requests: list[bytes], connections: int, seconds: float) -> list[float]:
-    """Each connection sends the next request when the last is answered; the answer times."""
+async def send_requests(
+    port: int, requests: list[bytes], connections: int, seconds: float
+) -> list[float]:
+    """The response times; each connection sends its next request after a response."""
     until = time.perf_counter() + seconds
-    found: list[float] = []
+    times: list[float] = []
 
-    async def one(first: int) -> None:
+    async def send(first: int) -> None:
         reader, writer = await asyncio.open_connection("127.0.0.1", port)
         number = first
         while (began := time.perf_counter()) < until:
@@ -122,13 +123,13 @@ async def hammer(port: int, requests: list[bytes], connections: int, seconds: fl
                     length = int(line[15:])
             body = await reader.readexactly(length)
             if status != b"200":
-                raise RuntimeError(f"The server answered {status.decode()}: {body[:300].decode()}")
-            found.append(time.perf_counter() - began)
+                raise RuntimeError(f"The server responded {status.decode()}: {body[:300].decode()}")
+            times.append(time.perf_counter() - began)
             number += 1
         writer.close()
 
-    await asyncio.gather(*(one(17 * place) for place in range(connections)))
-    return found
+    await asyncio.gather(*(send(17 * index) for index in range(connections)))
+    return times
 
 
 def _request(body: bytes) -> bytes:
@@ -145,14 +146,14 @@ def _cpu(process: psutil.Process) -> float:
 
 
 @contextmanager
-def _running(argv: list[str], log: Path, url: str, wanted: str) -> Iterator[psutil.Process]:
+def _running(argv: list[str], log: Path, url: str, expected: str) -> Iterator[psutil.Process]:
     with log.open("ab") as output:
         process = subprocess.Popen(argv, cwd=PROJECT, stdout=output, stderr=output)
     try:
         until = time.monotonic() + 60
-        while not _answers(url, wanted):
+        while not _responds(url, expected):
             if process.poll() is not None or time.monotonic() > until:
-                raise RuntimeError(f"{argv[0]} does not answer; see {log}.")
+                raise RuntimeError(f"{argv[0]} does not respond; see {log}.")
             time.sleep(0.2)
         yield psutil.Process(process.pid)
     finally:
@@ -164,8 +165,8 @@ def _running(argv: list[str], log: Path, url: str, wanted: str) -> Iterator[psut
             process.wait()
 
 
-def _answers(url: str, wanted: str) -> bool:
+def _responds(url: str, expected: str) -> bool:
     try:
-        return wanted in httpx.get(url, timeout=2).text
+        return expected in httpx.get(url, timeout=2).text
     except httpx.HTTPError:
         return False

@@ -1,4 +1,4 @@
-"""The stream job, measured while it runs: events per core against its peers, and verdict delay."""
+"""The running stream job: events per core against the same work called directly, verdict delay."""
 
 from __future__ import annotations
 
@@ -21,17 +21,17 @@ from streaming.contracts.log import Message
 from streaming.contracts.model import ModelContract
 from streaming.contracts.records import DriftVerdict
 from streaming.contracts.topics import applications_topic
-from streaming.engines.flink import client
 from streaming.engines.kafka.log import KafkaLog
 from streaming.job.settings import JobSettings
+from streaming.job.submit import submit
 from tests.bench.child import Child
-from tests.bench.feeding import Feed, producer, send
+from tests.bench.comparison import Task
+from tests.bench.feeding import EventFeed, producer, send
 from tests.bench.figures import Ratio, Round, Spread, ratio, spread
 from tests.bench.job_stack import job_settings, job_stack
-from tests.bench.peers import Task
 
 PORT_OFFSET = 3000
-WINDOW, DISORDER = 5.0, 1.0
+WINDOW, MAX_OUT_OF_ORDERNESS = 5.0, 1.0
 LIVE_RATE = 400
 
 CONTRACT = ModelContract(
@@ -45,12 +45,12 @@ CONTRACT = ModelContract(
     features=FEATURES,
     schema_path=str(CODE.schema),
     window_seconds=WINDOW,
-    max_out_of_orderness_seconds=DISORDER,
+    max_out_of_orderness_seconds=MAX_OUT_OF_ORDERNESS,
 )
 
 
 class StreamBench:
-    """A running stream job, its events, and its peers."""
+    """A running stream job, its events, and the comparison process."""
 
     def __init__(self, home: Path, *, rounds: int, events: int) -> None:
         self.home = home
@@ -60,55 +60,55 @@ class StreamBench:
         self.bootstrap = f"{HOST}:{self.ports.kafka}"
 
     def run(self, live_seconds: float) -> tuple[tuple[Ratio, ...], Spread]:
-        """All of it; the stack is stopped afterwards."""
+        """Run all measurements; the stack is stopped afterwards."""
         with (
             job_stack(self.home, self.ports) as stack,
-            Child("tests.bench.peers", self.home / "peers.log") as peer,
+            Child("tests.bench.comparison", self.home / "comparison.log") as comparison,
         ):
-            peer.tell(CONTRACT)
+            comparison.send_line(CONTRACT)
             log = KafkaLog(self.bootstrap)
             events = applications_topic(CONTRACT.events_topic, partitions=1)
             log.ensure([*topics.RECORD_TOPICS, events])
-            client.submit(self._settings())
-            told = log.follow(
+            submit(self._settings())
+            messages_read = log.follow(
                 [topics.WINDOW_STATISTICS.name, topics.DRIFT_VERDICTS.name], from_start=True
             )
-            peer.ready()
-            ours, direct, rows = self._rounds(stack, told, peer)
-            delay = self._delays(told, live_seconds)
+            comparison.wait_ready()
+            ours, direct, rows = self._rounds(stack, messages_read, comparison)
+            delay = self._delays(messages_read, live_seconds)
             log.close()
         return self._ratios(ours, direct, rows), delay
 
     def _rounds(
-        self, stack: Stack, told: Iterator[Message | None], peer: Child
+        self, stack: Stack, messages_read: Iterator[Message | None], comparison: Child
     ) -> tuple[list[Round], list[Round], list[Round]]:
-        """The first round warms everything up and does not count."""
-        kept: tuple[list[Round], list[Round], list[Round]] = ([], [], [])
-        feed = Feed(self.bootstrap, CONTRACT, rounds=self.rounds, events=self.events)
+        """All rounds but the first, which only warms up."""
+        rounds: tuple[list[Round], list[Round], list[Round]] = ([], [], [])
+        feed = EventFeed(self.bootstrap, CONTRACT, rounds=self.rounds, events=self.events)
         for number in range(self.rounds + 1):
             start, payload = feed.offset, feed.payload(number)
-            ours = feed.round(stack, told, payload, number)
-            others = []
-            for way in ("direct", "rows"):
-                peer.tell(
+            ours = feed.round(stack, messages_read, payload, number)
+            direct_rounds = []
+            for mode in ("direct", "rows"):
+                comparison.send_line(
                     Task(
-                        way="direct" if way == "direct" else "rows",
+                        mode="direct" if mode == "direct" else "rows",
                         bootstrap=self.bootstrap,
                         start=start,
                         stop=start + self.events,
                         artifacts=str(self.home / "artifacts"),
                     )
                 )
-                others.append(peer.hear(Round))
+                direct_rounds.append(comparison.receive_line(Round))
             if number:
-                for target, made in zip(kept, (ours, *others), strict=True):
-                    target.append(made)
-        return kept
+                for target, measured in zip(rounds, (ours, *direct_rounds), strict=True):
+                    target.append(measured)
+        return rounds
 
-    def _delays(self, told: Iterator[Message | None], seconds: float) -> Spread:
-        """Live traffic at the demonstration's pace: end of a window to its verdict in Kafka."""
+    def _delays(self, messages_read: Iterator[Message | None], seconds: float) -> Spread:
+        """Live traffic at the demonstration's rate, from a window's end to its verdict in Kafka."""
         to, source = producer(self.bootstrap), iter(())
-        began, sent, found = time.time(), 0, []
+        began, sent, delays = time.time(), 0, []
         rows: Iterator[Any] = source
         while time.time() < began + seconds:
             while sent < (time.time() - began) * LIVE_RATE:
@@ -121,12 +121,15 @@ class StreamBench:
                 send(to, CONTRACT.events_topic, [value], flush=False)
                 sent += 1
             to.poll(0)
-            message = next(told)
+            message = next(messages_read)
             record = decode(message.value) if message and message.value else None
             if isinstance(record, DriftVerdict) and record.window_start > began and message:
-                found.append(message.time - record.window_end)
+                delays.append(message.time - record.window_end)
         to.flush(10)
-        return spread(f"end of a window to its verdict (disorder {DISORDER:.0f} s of it)", found)
+        return spread(
+            f"end of a window to its verdict (out-of-orderness {MAX_OUT_OF_ORDERNESS:.0f} s of it)",
+            delays,
+        )
 
     def _ratios(
         self, ours: list[Round], direct: list[Round], rows: list[Round]
@@ -136,30 +139,30 @@ class StreamBench:
         work = f"{self.events:,} events of {len(FEATURES)} fields to summary, TFDV and verdict"
         common = {"work": work, "unit": "events/s per core"}
         version = f"TFDV {tfdv.__version__}"
-        one_by_one = "row by row decode, TFDV batches of 1,000, no Beam, no Flink"
+        row_by_row = "row by row decode, TFDV batches of 1,000, no Beam, no Flink"
         return (
             ratio(
                 "stream job, share of the ceiling",
                 ours,
                 direct,
-                peer_name="same work called directly, no Beam, no Flink",
-                peer_version=version,
+                comparison_name="same work called directly, no Beam, no Flink",
+                comparison_version=version,
                 **common,
             ),
             ratio(
                 "stream job against records one by one",
                 ours,
                 rows,
-                peer_name=one_by_one,
-                peer_version=version,
+                comparison_name=row_by_row,
+                comparison_version=version,
                 **common,
             ),
             ratio(
                 "columns against records one by one, both called directly",
                 direct,
                 rows,
-                peer_name=one_by_one,
-                peer_version=version,
+                comparison_name=row_by_row,
+                comparison_version=version,
                 **common,
             ),
         )
@@ -167,5 +170,6 @@ class StreamBench:
     def _settings(self) -> JobSettings:
         return dataclasses.replace(
             job_settings(self.home, self.ports, CONTRACT),
-            idle_seconds=86_400.0,  # rounds lie in the past: silence must not close windows
+            # Rounds lie in the past, so idleness must not close windows.
+            idle_timeout_seconds=86_400.0,
         )

@@ -1,4 +1,4 @@
-"""The benchmark's report for people: a table on screen, and Markdown for the README."""
+"""The benchmark's report as a table on the screen and as Markdown for the README."""
 
 from __future__ import annotations
 
@@ -21,7 +21,10 @@ def rows(report: BenchReport) -> Iterator[tuple[str, str, str, str]]:
     []
     """
     for ratio in report.ratios:
-        against = f"{ratio.peer:,.0f} {ratio.unit} ({ratio.peer_name}, {ratio.peer_version})"
+        against = (
+            f"{ratio.comparison:,.0f} {ratio.unit} "
+            f"({ratio.comparison_name}, {ratio.comparison_version})"
+        )
         yield ratio.name, f"{ratio.ours:,.0f} {ratio.unit}", against, f"{ratio.ratio:.2f} ×"
     for spread in report.spreads:
         times = f"p50 {_time(spread.p50)}, p99 {_time(spread.p99)}"
@@ -36,8 +39,14 @@ def rows(report: BenchReport) -> Iterator[tuple[str, str, str, str]]:
         fit = f"{line.slope:.3f} {line.unit} each + {line.intercept:.1f}, r² {line.r2:.4f}"
         yield line.name, f"{each} {line.unit} each", f"straight line: {fit}", ""
     for state in report.state:
-        bytes_ = f"{_size(state.part)} × {state.parts} at most, {_size(state.history)} history"
-        against = f"hostile rows {_size(state.hostile)} × {state.parts}, bound {_size(state.bound)}"
+        bytes_ = (
+            f"{_size(state.accumulator)} × {state.max_accumulators} at most, "
+            f"{_size(state.history)} history"
+        )
+        against = (
+            f"adversarial rows {_size(state.adversarial)} × {state.max_accumulators}, "
+            f"bound {_size(state.bound)}"
+        )
         yield f"state of a model of {state.features} features", bytes_, against, ""
     if report.retrain:
         runs = [f"{sum(part.seconds[-1] for part in report.retrain):.0f} s"]
@@ -52,7 +61,7 @@ def _many(many: ManyModels) -> Iterator[tuple[str, str, str, str]]:
         name,
         f"{many.cores:.2f} cores",
         f"{many.events_per_second:,.0f} events/s; {many.judged} windows judged, "
-        f"{many.undecided} not",
+        f"{many.inconclusive} inconclusive",
         "",
     )
     delay = many.delay
@@ -74,7 +83,9 @@ def _soak(soak: Soak) -> Iterator[tuple[str, str, str, str]]:
     )
     delay = soak.delay
     times = f"p50 {_time(delay.p50)}, p99 {_time(delay.p99)}"
-    windows = f"{soak.windows:,} windows, {soak.judged:,} judged, {soak.undecided:,} not"
+    windows = (
+        f"{soak.windows:,} windows, {soak.judged:,} judged, {soak.inconclusive:,} inconclusive"
+    )
     yield delay.name, times, windows, ""
     yield "restarts, failed checkpoints", f"{soak.restarts}, {soak.checkpoints_failed}", "", ""
     for series in soak.series:

@@ -1,6 +1,7 @@
-"""`python -m tests.competitors [PEER ...]`: make the environments of the compared detectors.
+"""`python -m tests.competitors [COMPETITOR ...]`: create the environments of the competitors.
 
-Prints the interpreter of each on stdout, talk on stderr. Example: `python -m tests.competitors river`.
+Prints the interpreter of each on stdout and progress on stderr. Example:
+`python -m tests.competitors river`.
 """
 
 from __future__ import annotations
@@ -9,17 +10,17 @@ import argparse
 import sys
 
 from deploy.setup.screen import SetupFailed
-from tests.competitors.install import PEERS, environment
+from tests.competitors.install import COMPETITORS, environment
 
 
 def main() -> int:
-    """Make the environments that were named, or all."""
+    """Create the environments that were named, or all."""
     parser = argparse.ArgumentParser(prog="python -m tests.competitors", description=__doc__)
-    parser.add_argument("peers", nargs="*", choices=[*PEERS, []], help="default: all")
-    asked = parser.parse_args()
+    parser.add_argument("competitors", nargs="*", choices=[*COMPETITORS, []], help="default: all")
+    arguments = parser.parse_args()
     try:
-        for peer in asked.peers or PEERS:
-            sys.stdout.write(f"{environment(peer)}\n")
+        for competitor in arguments.competitors or COMPETITORS:
+            sys.stdout.write(f"{environment(competitor)}\n")
     except SetupFailed as failure:
         sys.stderr.write(f"stopped: {failure}\n")
         return 1

@@ -1,9 +1,11 @@
-"""Environments of the compared detectors: made by uv from locked files, beside the engines.
+"""Environments of the competitors, created by uv from locked files next to the engines.
 
-A second call costs a digest of the lock. The lock of a peer is made from its `.in` file, here:
+A second call only computes the digest of the lock. The lock of a competitor is made from its `.in`
+file, here:
 
     uv pip compile --generate-hashes --python-version 3.11 --no-header --no-annotate \\
-        --python-platform x86_64-manylinux_2_28 -o tests/competitors/river.lock tests/competitors/river.in
+        --python-platform x86_64-manylinux_2_28 \\
+        -o tests/competitors/river.lock tests/competitors/river.in
 """
 
 from __future__ import annotations
@@ -21,65 +23,68 @@ from deploy.setup import stamps
 from deploy.setup.environment import UV, clean_environment
 from deploy.setup.screen import SetupFailed
 
-HERE = Path(__file__).resolve().parent
-PEERS = tuple(sorted(lock.stem for lock in HERE.glob("*.lock")))
+FOLDER = Path(__file__).resolve().parent
+COMPETITORS = tuple(sorted(lock.stem for lock in FOLDER.glob("*.lock")))
 
 
-def environment(peer: str, here: InstallPaths | None = None) -> Path:
-    """The interpreter of a peer's environment; makes or renews it when its lock asks for that.
+def environment(competitor: str, paths: InstallPaths | None = None) -> Path:
+    """The interpreter of a competitor's environment, which is created or renewed if its lock
+    changed.
 
     Raises
     ------
     SetupFailed
-        When there is no such peer, or uv is missing or cannot fetch a package.
+        When there is no such competitor, or uv is missing or cannot fetch a package.
     """
-    lock = HERE / f"{peer}.lock"
-    if peer not in PEERS:
-        raise SetupFailed(f"There is no peer {peer!r}; there are {', '.join(PEERS)}.")
-    here = here or install_paths()
-    folder = here.opt / "peers" / peer
+    lock = FOLDER / f"{competitor}.lock"
+    if competitor not in COMPETITORS:
+        raise SetupFailed(
+            f"There is no competitor {competitor!r}; there are {', '.join(COMPETITORS)}."
+        )
+    paths = paths or install_paths()
+    folder = paths.opt / "competitors" / competitor
     python = folder / "bin" / "python"
-    step, made_from = f"peer-{peer}", stamps.digest(lock, sys.version)
-    if python.exists() and stamps.done(here.stamps, step, made_from):
+    step, made_from = f"competitor-{competitor}", stamps.digest(lock, sys.version)
+    if python.exists() and stamps.done(paths.stamps, step, made_from):
         return python
-    with _alone(here, peer):
-        if not (python.exists() and stamps.done(here.stamps, step, made_from)):
-            sys.stderr.write(f"  {peer}: fetching the packages of its environment\n")
-            _make(_uv(here), folder, python, lock)
-            stamps.mark(here.stamps, step, made_from)
+    with _locked(paths, competitor):
+        if not (python.exists() and stamps.done(paths.stamps, step, made_from)):
+            sys.stderr.write(f"  {competitor}: fetching the packages of its environment\n")
+            _create(_uv(paths), folder, python, lock)
+            stamps.mark(paths.stamps, step, made_from)
     return python
 
 
-def _make(uv: Path, folder: Path, python: Path, lock: Path) -> None:
+def _create(uv: Path, folder: Path, python: Path, lock: Path) -> None:
     _run(uv, "venv", "--quiet", "--clear", "--python", sys.executable, str(folder))
     sync = ("pip", "sync", "--quiet", "--require-hashes", "--compile-bytecode")
     _run(uv, *sync, "--python", str(python), str(lock))
 
 
-def _uv(here: InstallPaths) -> Path:
-    """The set-up's own uv, also that of the checkout whose engines are shared, or uv on PATH."""
-    found = shutil.which("uv")
-    near = here.opt.parent / "uv" / "bin" / "uv"
-    for uv in (UV, near, *([Path(found)] if found else [])):
+def _uv(paths: InstallPaths) -> Path:
+    """The set-up's uv, that of the checkout whose engines are shared, or uv on PATH."""
+    on_path = shutil.which("uv")
+    shared = paths.opt.parent / "uv" / "bin" / "uv"
+    for uv in (UV, shared, *([Path(on_path)] if on_path else [])):
         if uv.exists():
             return uv
     raise SetupFailed("uv is missing; `make setup` fetches it.")
 
 
 def _run(uv: Path, *arguments: str) -> None:
-    done = subprocess.run([str(uv), *arguments], env=clean_environment(), check=False)
-    if done.returncode != 0:
+    completed = subprocess.run([str(uv), *arguments], env=clean_environment(), check=False)
+    if completed.returncode != 0:
         raise SetupFailed(
-            "uv could not make the environment; its messages are above. With the network back, "
-            "run the same command again."
+            "uv could not create the environment; its messages are above. When the network is "
+            "available again, run the same command once more."
         )
 
 
 @contextmanager
-def _alone(here: InstallPaths, peer: str) -> Iterator[None]:
-    """One installer of a peer at a time."""
-    folder = here.opt / "peers"
+def _locked(paths: InstallPaths, competitor: str) -> Iterator[None]:
+    """Excludes other installers of the same competitor."""
+    folder = paths.opt / "competitors"
     folder.mkdir(parents=True, exist_ok=True)
-    with (folder / f".{peer}.lock").open("w") as lock:
+    with (folder / f".{competitor}.lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         yield

@@ -1,4 +1,4 @@
-"""Finds promtool: the installed one of the embedded stack, else one on PATH."""
+"""Runs promtool: the one of the embedded stack, or one on PATH."""
 
 from __future__ import annotations
 
@@ -10,12 +10,14 @@ PROJECT = Path(__file__).resolve().parents[2]
 
 
 def promtool(*arguments: str | Path) -> str:
-    """Run promtool; its output, or the test fails with it."""
+    """Run promtool and return its output; an error fails the test."""
     installed = PROJECT / ".driftline" / "opt" / "prometheus" / "bin" / "promtool"
-    found = str(installed) if installed.exists() else shutil.which("promtool")
-    assert found, "promtool is neither in .driftline/opt/prometheus nor on PATH; run `make setup`."
-    done = subprocess.run(
-        [found, *map(str, arguments)], check=False, capture_output=True, text=True, timeout=120
+    executable = str(installed) if installed.exists() else shutil.which("promtool")
+    assert executable, (
+        "promtool is neither in .driftline/opt/prometheus nor on PATH; run `make setup`."
     )
-    assert done.returncode == 0, done.stdout + done.stderr
-    return done.stdout + done.stderr
+    completed = subprocess.run(
+        [executable, *map(str, arguments)], check=False, capture_output=True, text=True, timeout=120
+    )
+    assert completed.returncode == 0, completed.stdout + completed.stderr
+    return completed.stdout + completed.stderr

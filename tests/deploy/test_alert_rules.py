@@ -1,4 +1,4 @@
-"""Alert rules: they parse, fire when they should, read metrics that exist, and lead to help."""
+"""Alert rules are valid, fire when they should, use existing metrics, and have a runbook entry."""
 
 from __future__ import annotations
 
@@ -7,9 +7,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import typer
 import yaml
 
+from deploy.cli.main import app
 from deploy.grafana.names import KNOWN, metric_names
+from tests.deploy.command_line import assert_is_command
 from tests.deploy.promtool import PROJECT, promtool
 
 FOLDER = PROJECT / "deploy" / "prometheus"
@@ -40,7 +43,7 @@ def test_rules_fire_when_they_should(file: Path) -> None:
     promtool("test", "rules", file)
 
 
-def test_every_alert_has_a_test_of_its_own() -> None:
+def test_every_alert_has_a_case_in_which_it_fires() -> None:
     tested = {
         case["alertname"]
         for file in TEST_FILES
@@ -52,14 +55,14 @@ def test_every_alert_has_a_test_of_its_own() -> None:
 
 
 @pytest.mark.parametrize("rule", _rules(), ids=lambda rule: str(next(iter(rule.values()))))
-def test_rules_read_metrics_that_exist(rule: dict[str, Any]) -> None:
+def test_rules_use_metrics_that_exist(rule: dict[str, Any]) -> None:
     names = metric_names(rule["expr"])
     assert names
     assert names <= KNOWN
 
 
 @pytest.mark.parametrize("rule", ALERTS, ids=lambda rule: str(rule["alert"]))
-def test_every_alert_has_a_severity_and_leads_to_help(rule: dict[str, Any]) -> None:
+def test_every_alert_has_a_severity_and_a_runbook_entry(rule: dict[str, Any]) -> None:
     assert rule["labels"]["severity"] in ("page", "ticket")
     assert rule["annotations"]["summary"].endswith((".", ")."))
     file, _, anchor = rule["annotations"]["runbook_url"].partition("#")
@@ -68,8 +71,28 @@ def test_every_alert_has_a_severity_and_leads_to_help(rule: dict[str, Any]) -> N
     assert rule["alert"].lower() == anchor
 
 
-def test_every_needed_alert_is_there() -> None:
-    words = " ".join(rule["alert"] for rule in ALERTS)
+def runbook_commands() -> list[str]:
+    runbook = (FOLDER / "RUNBOOK.md").read_text()
+    return sorted(set(re.findall(r"`driftline ([a-z][^`]*)`", runbook)))
+
+
+@pytest.mark.parametrize("command", runbook_commands())
+def test_the_runbook_names_only_commands_that_exist(command: str) -> None:
+    assert_is_command(typer.main.get_command(app), command.split())
+
+
+def test_every_runbook_entry_belongs_to_an_alert_and_says_what_to_do() -> None:
+    runbook = (FOLDER / "RUNBOOK.md").read_text()
+    entries = re.split(r"^### (\w+)$", runbook, flags=re.MULTILINE)[1:]
+    titles, bodies = entries[::2], entries[1::2]
+    assert sorted(titles) == sorted(rule["alert"] for rule in ALERTS)
+    for title, body in zip(titles, bodies, strict=True):
+        assert "- Look: " in body, title
+        assert "- Do: " in body, title
+
+
+def test_every_required_alert_exists() -> None:
+    names = " ".join(rule["alert"] for rule in ALERTS)
     for subject in (
         "WatermarkStalled",
         "VerdictsLate",
@@ -83,4 +106,4 @@ def test_every_needed_alert_is_there() -> None:
         "Slow",
         "Errors",
     ):
-        assert f"Driftline{subject}" in words
+        assert f"Driftline{subject}" in names

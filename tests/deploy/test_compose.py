@@ -1,24 +1,25 @@
-"""The compose file: valid, pinned, closed to the world, and at one with the code."""
+"""The compose file is valid, pinned, published on loopback only, and consistent with the code."""
 
 from __future__ import annotations
 
 import json
 import re
 import subprocess
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
-import jsonschema  # type: ignore[import-untyped]
 import pytest
+import typer
 import yaml
 
 from deploy.app.deployment import Deployment
+from deploy.cli.main import app
 from deploy.config.paths import install_paths
 from deploy.config.port_map import PortMap
 from deploy.docker.phase import switch
 from deploy.docker.prepare import prepare
 from streaming.contracts.errors import ConfigurationError
+from tests.deploy.command_line import assert_is_command
 from tests.deploy.promtool import PROJECT, promtool
 
 COMPOSE: dict[str, Any] = yaml.safe_load((PROJECT / "docker-compose.yml").read_text())
@@ -26,25 +27,23 @@ SERVICES: dict[str, dict[str, Any]] = COMPOSE["services"]
 DOCKERFILE = (PROJECT / "deploy" / "docker" / "driftline.Dockerfile").read_text()
 
 
-def test_the_file_keeps_to_the_compose_specification() -> None:
-    found = find_spec("check_jsonschema")  # for its copy of the schema; its command is not run
-    assert found is not None
-    assert found.origin is not None
-    folder = Path(found.origin).parent / "builtin_schemas" / "vendor"
-    schema = folder / "compose-spec.json"
-    jsonschema.validate(COMPOSE, json.loads(schema.read_text()))
+def test_the_file_conforms_to_the_compose_specification() -> None:
+    command = [str(install_paths().venv_bin / "check-jsonschema")]
+    command += ["--builtin-schema", "vendor.compose-spec", str(PROJECT / "docker-compose.yml")]
+    checked = subprocess.run(command, check=False, capture_output=True, text=True, timeout=60)
+    assert checked.returncode == 0, checked.stdout + checked.stderr
 
 
-def test_every_part_of_the_stack_is_there() -> None:
-    wanted = {"kafka", "flink-jobmanager", "flink-taskmanager", "beam-jobserver", "beam-workers"}
-    wanted |= {"model-stable", "model-control", "model-canary", "envoy", "daemon", "worker"}
-    wanted |= {"prometheus", "alertmanager", "grafana", "traffic", "stream-job"}
-    assert wanted <= SERVICES.keys()
+def test_every_process_of_the_stack_has_a_service() -> None:
+    expected = {"kafka", "flink-jobmanager", "flink-taskmanager", "beam-jobserver", "beam-workers"}
+    expected |= {"model-stable", "model-control", "model-canary", "envoy", "daemon", "worker"}
+    expected |= {"prometheus", "alertmanager", "grafana", "traffic", "stream-job"}
+    assert expected <= SERVICES.keys()
     assert SERVICES["traffic"]["profiles"] == ["demo"]
 
 
 @pytest.mark.parametrize("name", SERVICES)
-def test_images_are_pinned_and_only_the_net_is_published(name: str) -> None:
+def test_images_are_pinned_and_only_net_publishes_ports(name: str) -> None:
     service = SERVICES[name]
     _, _, tag = service["image"].rpartition(":")
     assert re.search(r"\d+\.\d+", tag), service["image"]
@@ -56,7 +55,7 @@ def test_images_are_pinned_and_only_the_net_is_published(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", SERVICES.keys() - {"prepare", "stream-job", "traffic"})
-def test_every_lasting_service_has_a_health_check(name: str) -> None:
+def test_every_long_running_service_has_a_health_check(name: str) -> None:
     assert SERVICES[name]["healthcheck"]["retries"]
 
 
@@ -71,23 +70,23 @@ def test_mounts_exist_and_volumes_are_declared() -> None:
                 assert source in COMPOSE["volumes"]
 
 
-def test_services_wait_for_services_that_exist_and_can_be_healthy() -> None:
+def test_services_that_are_awaited_exist_and_have_a_health_check() -> None:
     for service in SERVICES.values():
         for name, wait in service.get("depends_on", {}).items():
             if wait["condition"] == "service_healthy":
                 assert "healthcheck" in SERVICES[name]
 
 
-def test_ports_agree_with_the_code() -> None:
+def test_ports_are_those_of_the_port_map() -> None:
     ports = PortMap()
     text = (PROJECT / "docker-compose.yml").read_text()
     for name, port in ports.named().items():
         if not name.startswith(("shadow", "demo_metrics", "stream_metrics")):
             assert str(port) in text, f"{name} ({port})"
     for role in ("stable", "control", "canary"):
-        grpc, rest = ports.model(role)
+        grpc_port, rest_port = ports.model(role)
         command = SERVICES[f"model-{role}"]["command"]
-        assert command[:2] == [f"--port={grpc}", f"--rest_api_port={rest}"]
+        assert command[:2] == [f"--port={grpc_port}", f"--rest_api_port={rest_port}"]
 
 
 def test_engines_have_the_versions_of_the_embedded_stack() -> None:
@@ -114,35 +113,61 @@ def test_the_image_is_hash_locked_compiled_and_not_root() -> None:
         assert (PROJECT / source).exists()
 
 
+def test_the_modules_that_containers_run_exist() -> None:
+    commands = [service.get("entrypoint", ()) for service in SERVICES.values()]
+    (entry,) = re.findall(r"^ENTRYPOINT (\[.+\])$", DOCKERFILE, re.MULTILINE)
+    commands.append(json.loads(entry))
+    modules = {command[2] for command in commands if list(command[:2]) == ["python", "-m"]}
+    assert len(modules) == 4
+    for module in modules:
+        assert (PROJECT / f"{module.replace('.', '/')}.py").is_file(), module
+    documented = (PROJECT / "deploy" / "docker" / "README.md").read_text()
+    for module in re.findall(r"python -m ([\w.]+)", documented):
+        assert (PROJECT / f"{module.replace('.', '/')}.py").is_file(), module
+
+
+def test_the_configuration_of_the_containers_exists() -> None:
+    default = COMPOSE["x-driftline"]["environment"]["DRIFTLINE_CONFIG"]
+    (path,) = re.findall(r":-/srv/driftline/(\S+)}", default)
+    assert (PROJECT / path).is_file()
+
+
+def test_commands_of_the_containers_exist() -> None:
+    group = typer.main.get_command(app)
+    for name in ("daemon", "worker", "labels", "stream-job"):
+        assert_is_command(group, SERVICES[name]["command"])
+
+
 @pytest.fixture
 def deployment(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Deployment:
     monkeypatch.setenv("DRIFTLINE_HOME", str(tmp_path))
     monkeypatch.setenv("DRIFTLINE__LOCAL__FOLDER", '""')
-    demo = Deployment.load(PROJECT / "deploy" / "demo.yaml")
+    demo = Deployment.load(PROJECT / "deploy" / "config" / "demo.yaml")
     assert demo.home == tmp_path
     prepare(demo)
     return demo
 
 
 @pytest.mark.engine
-def test_what_prepare_writes_is_taken_by_prometheus_and_envoy(deployment: Deployment) -> None:
+def test_prometheus_and_envoy_accept_the_prepared_files(deployment: Deployment) -> None:
     file = deployment.home / "prometheus" / "prometheus.yml"
     assert "SUCCESS" in promtool("check", "config", "--syntax-only", file)
     bootstrap = deployment.home / "envoy" / "bootstrap.json"
     envoy = install_paths().venv_bin / "envoy"
     command = [str(envoy), "-c", str(bootstrap), "--mode", "validate", "--use-dynamic-base-id"]
-    done = subprocess.run(command, check=False, capture_output=True, timeout=60)
-    assert done.returncode == 0, done.stderr.decode()
+    validated = subprocess.run(command, check=False, capture_output=True, timeout=60)
+    assert validated.returncode == 0, validated.stderr.decode()
     listener = (deployment.home / "envoy" / "lds.json").read_text()
     assert '"0.0.0.0"' in listener
 
 
-def test_the_traffic_is_told_what_to_do(deployment: Deployment) -> None:
+def test_switching_the_phase_writes_the_control_file(deployment: Deployment) -> None:
+    file = deployment.home / "demo" / "traffic-control.json"
     switch(deployment, "shifted")
-    told = json.loads((deployment.home / "demo" / "traffic-control.json").read_text())
-    assert told == {"phase": "shifted", "predict": True, "new_column": False}
+    expected = {"phase": "shifted", "predict": True, "new_column": False}
+    assert json.loads(file.read_text()) == expected
     switch(deployment, "ordinary", new_column=True)
-    told = json.loads((deployment.home / "demo" / "traffic-control.json").read_text())
-    assert told == {"phase": "ordinary", "predict": True, "new_column": True}
+    expected = {"phase": "ordinary", "predict": True, "new_column": True}
+    assert json.loads(file.read_text()) == expected
     with pytest.raises(ConfigurationError, match="unknown"):
         switch(deployment, "sideways")

@@ -21,7 +21,7 @@ from deploy.demo.control import Control
 
 PROJECT = Path(__file__).resolve().parents[2]
 COMMAND = Path(sys.prefix) / "bin" / "driftline"
-PROFILE = PROJECT / "deploy" / "demo.yaml"
+PROFILE = PROJECT / "deploy" / "config" / "demo.yaml"
 TAXI = PROJECT.parent / "shared" / "data" / "chicago_taxi.csv"
 
 
@@ -92,18 +92,18 @@ class Machine:
             os.kill(child.pid, signal.SIGKILL)
 
     def new_column(self) -> None:
-        """Let the events of a kept demonstration carry a column that nobody has announced."""
-        told = control.read(self._control_file, Control)
-        assert told is not None
-        control.write(self._control_file, replace(told, new_column=True))
+        """Add an unannounced column to the events of a kept demonstration."""
+        command = control.read(self._control_file, Control)
+        assert command is not None
+        control.write(self._control_file, replace(command, new_column=True))
 
     def wait(self, look: Callable[[], Any], *, seconds: float) -> Any:
-        """What `look` finds, once it finds something."""
+        """The first value of `look` that is true."""
         deadline = time.time() + seconds
-        while not (found := look()):
+        while not (value := look()):
             assert time.time() < deadline, self.screen()
             time.sleep(2.0)
-        return found
+        return value
 
     def traffic_ends(self) -> None:
         """Let the traffic of a kept demonstration end by itself."""
@@ -117,7 +117,9 @@ class Machine:
 
 @pytest.fixture(scope="module")
 def machine(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Machine]:
-    made = Machine(tmp_path_factory.mktemp("home"))
-    yield made
-    made.traffic_ends()
-    subprocess.run([COMMAND, "-c", PROFILE, "down"], env=made.environment, timeout=180, check=False)
+    machine = Machine(tmp_path_factory.mktemp("home"))
+    yield machine
+    machine.traffic_ends()
+    subprocess.run(
+        [COMMAND, "-c", PROFILE, "down", "--yes"], env=machine.environment, timeout=180, check=False
+    )

@@ -1,7 +1,7 @@
-"""The circle on the real stack while its parts are killed, one at a time.
+"""The whole loop on the real stack while its parts are killed, one at a time.
 
-A watcher reads the log as everybody may and kills with -9 at the worst moments. The demonstration
-itself judges the outcome: it counts every event and every client request.
+A watcher follows the log and kills parts with -9 at the worst moments. The demonstration itself
+checks the result: it counts every event and every client request.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ WATCHED = (
 
 @dataclass
 class Killer:
-    """Kills each victim once, when its moment comes."""
+    """Kills each part once, when a certain record appears."""
 
     machine: Machine
     killed: dict[str, float] = field(default_factory=dict)
@@ -51,14 +51,14 @@ class Killer:
             while not all(log.spans(topic.name) for topic in WATCHED):
                 if stop():
                     return
-                time.sleep(0.2)  # they are made soon after the broker has come up
+                time.sleep(0.2)  # they are created soon after the broker has started
             for message in log.follow([topic.name for topic in WATCHED], from_start=True):
                 if stop():
                     return
                 if message is not None and message.value is not None:
-                    self.meet(decode(message.value))
+                    self.on_record(decode(message.value))
 
-    def meet(self, record: AnyRecord) -> None:
+    def on_record(self, record: AnyRecord) -> None:
         match record:
             case DriftVerdict(reference_version=1):
                 self.judged += 1
@@ -102,7 +102,7 @@ def run(machine: Machine) -> tuple[Machine, Killer, int]:
 
 
 def wait_for_kafka(machine: Machine, ended: Callable[[], int | None]) -> None:
-    """Until the broker of this run is up; the topics are made right after."""
+    """Wait until the broker of this run is up; the topics are created right after."""
     state = machine.home / "demo-stack" / "run" / "flink-jobmanager.json"
     deadline = time.time() + 240
     while not state.exists():
@@ -111,7 +111,7 @@ def wait_for_kafka(machine: Machine, ended: Callable[[], int | None]) -> None:
         time.sleep(0.5)
 
 
-def test_the_circle_closes_all_the_same(run: tuple[Machine, Killer, int]) -> None:
+def test_the_loop_completes(run: tuple[Machine, Killer, int]) -> None:
     machine, _, code = run
     report = machine.report()
     assert report["outcome"] == "passed", f"{report['why']}\n{machine.screen()}"
@@ -119,7 +119,7 @@ def test_the_circle_closes_all_the_same(run: tuple[Machine, Killer, int]) -> Non
     assert report["promoted_version"] == 2
 
 
-def test_everybody_was_killed(run: tuple[Machine, Killer, int]) -> None:
+def test_every_part_was_killed(run: tuple[Machine, Killer, int]) -> None:
     victims = {
         "flink-taskmanager",
         "labels",
@@ -132,7 +132,7 @@ def test_everybody_was_killed(run: tuple[Machine, Killer, int]) -> None:
     assert set(run[1].killed) == victims
 
 
-def test_there_was_one_retrain_and_no_client_noticed(run: tuple[Machine, Killer, int]) -> None:
+def test_there_was_one_retrain_and_no_client_error(run: tuple[Machine, Killer, int]) -> None:
     report = run[0].report()
     assert report["retrains"] == 1
     assert report["canary"]["client_requests"] > 1000
@@ -154,7 +154,7 @@ def test_the_new_version_is_better_on_the_shifted_traffic(
     assert run[0].report()["false_alarms_before_shift"] == 0
 
 
-def test_the_commands_tell_the_story(run: tuple[Machine, Killer, int]) -> None:
+def test_the_commands_show_the_run(run: tuple[Machine, Killer, int]) -> None:
     machine = run[0]
     assert machine.run("models")["big_tipper"]["version"] == 2
     assert [version["version"] for version in machine.run("versions", "big_tipper")] == [1, 2]
@@ -200,18 +200,18 @@ def quality_of(version: int, machine: Machine) -> list[dict[str, object]]:
 
 
 def test_every_panel_of_the_dashboard_is_answered(run: tuple[Machine, Killer, int]) -> None:
-    from deploy.grafana.check import answers
+    from deploy.grafana.check import count_series
 
     silent = [
         (answer.panel, answer.expr)
-        for answer in answers("http://127.0.0.1:9090")
+        for answer in count_series("http://127.0.0.1:9090")
         # The mark of a promotion shows for a minute only.
         if not answer.results and not answer.expr.startswith("changes(driftline_live_version")
     ]
     assert silent == []
 
 
-def test_a_column_that_nobody_announced_is_accepted_by_an_engineer(
+def test_an_unannounced_column_is_accepted_by_an_engineer(
     run: tuple[Machine, Killer, int],
 ) -> None:
     """On the stack that is still up: found, proposed, accepted, and in force for the next windows.
@@ -224,7 +224,9 @@ def test_a_column_that_nobody_announced_is_accepted_by_an_engineer(
         lambda: machine.run("schema", "history", "big_tipper")["open"], seconds=120
     )
     assert [(one["act"], one["feature"]) for one in offer["changes"]] == [("add_column", "tolls")]
-    machine.run("schema", "accept", offer["proposal_id"], "--reason", "the meters report them")
+    machine.run(
+        "schema", "accept", offer["proposal_id"], "--yes", "--reason", "the meters report them"
+    )
     second = newest_schema(machine)
     assert second["version"] == 2
 
@@ -241,17 +243,17 @@ def newest_schema(machine: Machine) -> Any:
     return machine.run("schema", "history", "big_tipper")["versions"][-1]
 
 
-def test_asked_by_hand_twice_at_once_it_runs_once_and_leads_to_a_canary(
+def test_two_manual_requests_at_once_run_one_retrain_and_one_canary(
     run: tuple[Machine, Killer, int],
 ) -> None:
-    """On the stack that is still up; the second asker learns of the first."""
+    """On the stack that is still up; the second request is refused."""
     machine = run[0]
-    asked = machine.start("retrain", "big_tipper", "--reason", "a new tariff", "--wait")
+    retrain = machine.start("retrain", "big_tipper", "--reason", "a new tariff", "--wait")
     time.sleep(3.0)
     machine.run("retrain", "big_tipper", "--reason", "me too", expect=5)
-    made, screen = asked.communicate(timeout=300)
-    assert asked.returncode == 0, screen
-    third = json.loads(made)
+    printed, screen = retrain.communicate(timeout=300)
+    assert retrain.returncode == 0, screen
+    third = json.loads(printed)
     assert (third["version"], third["schema_version"]) == (3, 2)
     assert third["schema_digest"] == newest_schema(machine)["digest"]
     assert [version["version"] for version in machine.run("versions", "big_tipper")] == [1, 2, 3]

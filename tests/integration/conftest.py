@@ -1,4 +1,4 @@
-"""The walk, with a daemon that lives and with one that dies at every step."""
+"""The control loop, with a daemon that keeps running and with one that restarts at every step."""
 
 from __future__ import annotations
 
@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from tests.integration.walk import Walk
+from tests.integration.control_loop import ControlLoop
 
 
-@pytest.fixture(params=[False, True], ids=["lives", "dies-at-every-step"])
-def walk(request: pytest.FixtureRequest, tmp_path: Path) -> Walk:
-    return Walk(tmp_path, dies=request.param)
+@pytest.fixture(params=[False, True], ids=["runs-through", "restarts-at-every-step"])
+def loop(request: pytest.FixtureRequest, tmp_path: Path) -> ControlLoop:
+    return ControlLoop(tmp_path, restarts=request.param)

@@ -1,44 +1,46 @@
-"""What the labels mean changes while the inputs stand still."""
+"""Concept drift: the relation of inputs and labels changes while the inputs stay the same."""
 
 from __future__ import annotations
 
-from deploy.records import reader
+from deploy.records.lineage import trace
 from streaming.contracts.records import DriftVerdict, Promotion, QualityVerdict, RetrainRequest
-from tests.integration.walk import Walk, to_version_one
+from tests.integration.control_loop import ControlLoop, to_version_one
 
 
-def test_tips_that_change_their_meaning_lead_to_one_retrain(walk: Walk) -> None:
-    walk.label_delay = 8.0
-    to_version_one(walk)
+def test_concept_drift_leads_to_one_retrain(loop: ControlLoop) -> None:
+    loop.label_delay = 8.0
+    to_version_one(loop)
     for _ in range(20):
-        walk.window()
-        if realised(walk, 1, "stable"):
+        loop.window()
+        if realised(loop, 1, "stable"):
             break
-    assert realised(walk, 1, "stable")
-    assert not realised(walk, 1, "degraded")
+    assert realised(loop, 1, "stable")
+    assert not realised(loop, 1, "degraded")
 
-    began = walk.clock.now()
+    shift_began = loop.clock.now()
     for _ in range(60):
-        walk.window(turned=True)
-        if len(walk.all(Promotion)) > 1:
+        loop.window(concept_shifted=True)
+        if len(loop.records(Promotion)) > 1:
             break
-    assert {one.outcome for one in walk.all(DriftVerdict) if one.at > began} == {"stable"}
-    assert [request.cause for request in walk.all(RetrainRequest)] == ["initial", "concept"]
-    first = realised(walk, 1, "degraded")[0]
+    assert {
+        verdict.outcome for verdict in loop.records(DriftVerdict) if verdict.at > shift_began
+    } == {"stable"}
+    assert [request.cause for request in loop.records(RetrainRequest)] == ["initial", "concept"]
+    first = realised(loop, 1, "degraded")[0]
     assert first.cause == "concept"
-    assert first.shift_start >= began
-    assert [one.version for one in walk.all(Promotion)] == [1, 2]
+    assert first.shift_start >= shift_began
+    assert [verdict.version for verdict in loop.records(Promotion)] == [1, 2]
 
     for _ in range(16):
-        walk.window(turned=True)
-    assert len(realised(walk, 2, "stable")) >= 3
-    assert not realised(walk, 2, "degraded")
-    assert len(walk.all(RetrainRequest)) == 2
-    ids = [message.value for span in walk.log.spans("quality-verdicts") for message in
-           walk.log.read(span)]  # fmt: skip
-    assert len(ids) == len(walk.all(QualityVerdict)), "each verdict was given once"
+        loop.window(concept_shifted=True)
+    assert len(realised(loop, 2, "stable")) >= 3
+    assert not realised(loop, 2, "degraded")
+    assert len(loop.records(RetrainRequest)) == 2
+    ids = [message.value for span in loop.log.spans("quality-verdicts") for message in
+           loop.log.read(span)]  # fmt: skip
+    assert len(ids) == len(loop.records(QualityVerdict)), "each verdict was published once"
 
-    chain = reader.trace(walk.log, "2", walk.contract.model)
+    chain = trace(loop.log, "2", loop.contract.model)
     kinds = [type(chain.record)]
     while chain.causes:
         chain = chain.causes[0]
@@ -46,9 +48,9 @@ def test_tips_that_change_their_meaning_lead_to_one_retrain(walk: Walk) -> None:
     assert QualityVerdict in kinds
 
 
-def realised(walk: Walk, version: int, outcome: str) -> list[QualityVerdict]:
+def realised(loop: ControlLoop, version: int, outcome: str) -> list[QualityVerdict]:
     return [
-        one
-        for one in walk.all(QualityVerdict)
-        if one.stage == "realised" and one.version == version and one.outcome == outcome
+        verdict
+        for verdict in loop.records(QualityVerdict)
+        if verdict.stage == "realised" and verdict.version == version and verdict.outcome == outcome
     ]

@@ -1,8 +1,9 @@
-"""A new column appears, is proposed and accepted; job and retrain take the same version."""
+"""A new column is proposed and accepted; stream job and retrain use the same schema version."""
 
 from __future__ import annotations
 
-from deploy.records import reader
+from deploy.records.describe import describe
+from deploy.records.lineage import trace
 from streaming.contracts.ids import digest
 from streaming.contracts.records import (
     AnyRecord,
@@ -12,66 +13,71 @@ from streaming.contracts.records import (
     SchemaVerdict,
     SchemaVersion,
 )
-from tests.integration.walk import Walk, ask, command, to_version_one
+from tests.integration.control_loop import (
+    ControlLoop,
+    request_retrain,
+    send_command,
+    to_version_one,
+)
 
 
-def test_an_accepted_column_is_known_to_the_job_and_to_the_next_retrain(walk: Walk) -> None:
-    to_version_one(walk)
-    assert {one.outcome for one in walk.all(SchemaVerdict)} == {"conforms"}
-    assert walk.all(SchemaProposal) == []
+def test_the_job_and_the_next_retrain_use_an_accepted_column(loop: ControlLoop) -> None:
+    to_version_one(loop)
+    assert {verdict.outcome for verdict in loop.records(SchemaVerdict)} == {"conforms"}
+    assert loop.records(SchemaProposal) == []
 
     for _ in range(4):
-        walk.window(extra={"surge": 1.5})
-    (proposal,) = walk.all(SchemaProposal)
-    assert walk.loop.proposal_waits
-    assert [(one.act, one.feature, one.type) for one in proposal.changes] == [
+        loop.window(extra={"surge": 1.5})
+    (proposal,) = loop.records(SchemaProposal)
+    assert loop.controller.proposal_waits
+    assert [(change.act, change.feature, change.type) for change in proposal.changes] == [
         ("add_column", "surge", "number")
     ]
     assert '+  name: "surge"' in proposal.diff
     assert "version 1, which is live" in proposal.affects[0]
 
-    command(walk, "accept-schema", "a new tariff", proposal.proposal_id)
-    command(walk, "accept-schema", "a colleague, at the same time", proposal.proposal_id)
+    send_command(loop, "accept-schema", "a new tariff", proposal.proposal_id)
+    send_command(loop, "accept-schema", "a colleague, at the same time", proposal.proposal_id)
     for _ in range(2):
-        walk.window(extra={"surge": 1.5})
-    assert not walk.loop.proposal_waits
-    first, second = walk.all(SchemaVersion)
+        loop.window(extra={"surge": 1.5})
+    assert not loop.controller.proposal_waits
+    first, second = loop.records(SchemaVersion)
     assert (first.version, second.version) == (1, 2)
     assert second.digest == digest(second.text.encode())
     assert 'name: "surge"' in second.text
-    judged = walk.all(SchemaVerdict)[-1]
-    assert (judged.outcome, judged.schema_version, judged.findings) == ("conforms", 2, ())
-    assert judged.schema_digest == second.digest
-    decided = [one for one in walk.all(SchemaProposal) if one.state != "open"]
-    assert [(one.state, one.decided_by) for one in decided] == [("accepted", "tester")]
-    assert sum(one.result_id == second.record_id for one in walk.all(CommandReply)) == 2
+    newest = loop.records(SchemaVerdict)[-1]
+    assert (newest.outcome, newest.schema_version, newest.findings) == ("conforms", 2, ())
+    assert newest.schema_digest == second.digest
+    decided = [entry for entry in loop.records(SchemaProposal) if entry.state != "open"]
+    assert [(entry.state, entry.decided_by) for entry in decided] == [("accepted", "tester")]
+    assert sum(reply.result_id == second.record_id for reply in loop.records(CommandReply)) == 2
 
-    ask(walk, "use it")
+    request_retrain(loop, "use it")
     for _ in range(3):
-        walk.window(extra={"surge": 1.5})
-    before, after = walk.all(ModelVersion)
+        loop.window(extra={"surge": 1.5})
+    before, after = loop.records(ModelVersion)
     assert (before.schema_version, after.schema_version) == (1, 2)
-    assert after.schema_digest == judged.schema_digest
-    assert walk.trainer.schemas == [first.text, second.text]
+    assert after.schema_digest == newest.schema_digest
+    assert loop.trainer.schemas == [first.text, second.text]
 
-    found: list[AnyRecord] = []
-    chain = [reader.trace(walk.log, after.record_id, walk.contract.model)]
+    records: list[AnyRecord] = []
+    chain = [trace(loop.log, after.record_id, loop.contract.model)]
     for link in chain:
-        found.append(link.record)
+        records.append(link.record)
         chain += link.causes
-    kinds = {type(one) for one in found}
+    kinds = {type(record) for record in records}
     assert {SchemaVersion, SchemaProposal, SchemaVerdict} <= kinds
-    assert any("schema version 2" in reader.sentence(one) for one in found)
+    assert any("schema version 2" in describe(record) for record in records)
 
 
-def test_a_rejected_change_stays_out_and_is_not_offered_again(walk: Walk) -> None:
-    to_version_one(walk)
+def test_a_rejected_change_is_not_proposed_again(loop: ControlLoop) -> None:
+    to_version_one(loop)
     for _ in range(4):
-        walk.window(extra={"debug": "x"})
-    (proposal,) = walk.all(SchemaProposal)
-    command(walk, "reject-schema", "a bug of the producer", proposal.proposal_id)
+        loop.window(extra={"debug": "x"})
+    (proposal,) = loop.records(SchemaProposal)
+    send_command(loop, "reject-schema", "a bug of the producer", proposal.proposal_id)
     for _ in range(3):
-        walk.window(extra={"debug": "x"})
-    assert [one.version for one in walk.all(SchemaVersion)] == [1]
-    assert {one.proposal_id for one in walk.all(SchemaProposal)} == {proposal.proposal_id}
-    assert walk.all(SchemaVerdict)[-1].outcome == "suspected"
+        loop.window(extra={"debug": "x"})
+    assert [version.version for version in loop.records(SchemaVersion)] == [1]
+    assert {entry.proposal_id for entry in loop.records(SchemaProposal)} == {proposal.proposal_id}
+    assert loop.records(SchemaVerdict)[-1].outcome == "suspected"

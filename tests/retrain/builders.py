@@ -1,4 +1,4 @@
-"""Records and settings that the tests of `retrain` are written with."""
+"""Records and rules for the tests of `retrain`."""
 
 from __future__ import annotations
 
@@ -49,9 +49,9 @@ RULES = RetrainRules(
     budget_runs=3,
     budget_seconds=10_000.0,
     deadline_seconds=300.0,
-    rollout_seconds=600.0,
+    rollout_timeout_seconds=600.0,
     back_off_seconds=20.0,
-    forget_windows=2,
+    recovery_windows=2,
     max_windows=16,
 )
 
@@ -60,18 +60,18 @@ WINDOW = 10.0
 
 @dataclass(slots=True)
 class FakeLabels:
-    """As many labels as the test says; `asked` counts how often anybody looked."""
+    """A label counter with a fixed count; `counted` is the number of calls."""
 
     count: int = 10_000
-    asked: int = 0
+    counted: int = 0
     spans_since: list[float | None] = field(default_factory=list)
 
     def spans(self, since: float | None = None) -> tuple[OffsetRange, ...]:
         self.spans_since.append(since)
         return (OffsetRange(topic=LABELS, partition=0, start=0, stop=self.count),)
 
-    def since(self, time: float) -> int:
-        self.asked += 1
+    def count_since(self, time: float) -> int:
+        self.counted += 1
         return self.count
 
 
@@ -84,7 +84,7 @@ def verdict(
     dead: int = 0,
     anomalies: tuple[SchemaAnomaly, ...] = (),
 ) -> DriftVerdict:
-    """The verdict on window `number`, whose rows are the offsets rows·number …"""
+    """The verdict on window `number`, whose offsets are rows·number … rows·number + rows."""
     return DriftVerdict(
         record_id=f"v{number}-{reference}",
         model=MODEL,
@@ -116,7 +116,7 @@ def quality(
     stage: QualityStage = "realised",
     live: bool = True,
 ) -> QualityVerdict:
-    """What came true of window `number`; a fall began at the end of the window before it."""
+    """The quality verdict on window `number`; a loss began at the end of the window before it."""
     return QualityVerdict(
         record_id=f"q{number}-{version}-{stage}",
         model=MODEL,
@@ -221,8 +221,8 @@ def request(
     )
 
 
-def built(folder: Path) -> Path:
-    """A folder that looks like a model."""
+def servable(folder: Path) -> Path:
+    """A folder that looks like a SavedModel."""
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "saved_model.pb").write_bytes(b"model")
     return folder

@@ -1,4 +1,4 @@
-"""AUCs and their intervals against brute force and against how often they cover the truth."""
+"""AUCs against brute force, and their intervals against their coverage of the true value."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ Row = tuple[bool, int]
 
 def by_pairs(labels: list[bool], scores: list[int]) -> float:
     wins = [
-        1.0 if good > bad else 0.5 if good == bad else 0.0
-        for good, is_good in zip(scores, labels, strict=True)
-        if is_good
-        for bad, is_bad in zip(scores, labels, strict=True)
-        if not is_bad
+        1.0 if positive > negative else 0.5 if positive == negative else 0.0
+        for positive, label in zip(scores, labels, strict=True)
+        if label
+        for negative, other_label in zip(scores, labels, strict=True)
+        if not other_label
     ]
     return sum(wins) / len(wins)
 
@@ -28,61 +28,61 @@ def by_pairs(labels: list[bool], scores: list[int]) -> float:
 @given(st.lists(st.tuples(st.booleans(), st.integers(0, 4)), min_size=2, max_size=40))
 def test_an_auc_is_the_share_of_pairs_in_order(rows: list[Row]) -> None:
     labels, scores = [row[0] for row in rows], [row[1] for row in rows]
-    found = auc(np.array(labels), np.array(scores, np.float64))
+    interval = auc(np.array(labels), np.array(scores, np.float64))
     if all(labels) or not any(labels):
-        assert found is None
+        assert interval is None
         return
-    assert found is not None
-    assert found.value == pytest.approx(by_pairs(labels, scores))
-    assert 0.0 <= found.low <= found.value <= found.high <= 1.0
+    assert interval is not None
+    assert interval.value == pytest.approx(by_pairs(labels, scores))
+    assert 0.0 <= interval.low <= interval.value <= interval.high <= 1.0
 
 
-def test_a_perfect_scorer_on_few_rows_is_not_a_sure_one() -> None:
-    found = auc(np.array([True, True, False, False]), np.array([4.0, 3.0, 2.0, 1.0]))
-    assert found is not None
-    assert (found.value, found.high) == (1.0, 1.0)
-    assert found.low < 0.7
+def test_a_perfect_auc_on_few_rows_has_a_wide_interval() -> None:
+    interval = auc(np.array([True, True, False, False]), np.array([4.0, 3.0, 2.0, 1.0]))
+    assert interval is not None
+    assert (interval.value, interval.high) == (1.0, 1.0)
+    assert interval.low < 0.7
 
 
-def test_equal_scorers_do_not_differ() -> None:
+def test_the_difference_of_equal_scores_is_zero() -> None:
     labels = np.array([True, False, True, False, False])
     scores = np.array([0.9, 0.2, 0.4, 0.5, 0.1])
-    found = auc_difference(labels, scores, scores)
-    assert found is not None
-    assert (found.low, found.value, found.high) == (0.0, 0.0, 0.0)
+    interval = auc_difference(labels, scores, scores)
+    assert interval is not None
+    assert (interval.low, interval.value, interval.high) == (0.0, 0.0, 0.0)
 
 
-def test_shared_rows_make_a_difference_surer_than_independent_ones() -> None:
+def test_a_paired_difference_has_a_smaller_variance_than_an_independent_one() -> None:
     random = np.random.default_rng(7)
     labels = random.random(800) < 0.3
     common = random.normal(size=800) + labels
-    one, other = (common + 0.2 * random.normal(size=800) for _ in range(2))
-    _, covariance = delong(labels, np.stack([one, other]))
+    first, second = (common + 0.2 * random.normal(size=800) for _ in range(2))
+    _, covariance = delong(labels, np.stack([first, second]))
     paired = covariance[0, 0] + covariance[1, 1] - 2 * covariance[0, 1]
     assert paired < 0.2 * (covariance[0, 0] + covariance[1, 1])
 
 
 @pytest.mark.parametrize("shift", [0.5, 2.5])
-def test_the_interval_covers_the_truth_as_often_as_it_says(shift: float) -> None:
+def test_the_interval_covers_the_true_auc_at_its_nominal_rate(shift: float) -> None:
     random = np.random.default_rng(11)
     truth = NormalDist().cdf(shift / 2**0.5)
     labels = np.arange(300) < 80
     hits = 0
     for _ in range(400):
-        found = auc(labels, random.normal(size=300) + shift * labels)
-        assert found is not None
-        hits += found.low <= truth <= found.high
+        interval = auc(labels, random.normal(size=300) + shift * labels)
+        assert interval is not None
+        hits += interval.low <= truth <= interval.high
     assert 0.92 <= hits / 400 <= 0.985
 
 
-def test_the_interval_of_a_difference_covers_zero_when_there_is_none() -> None:
+def test_the_interval_of_the_difference_covers_zero_at_its_nominal_rate() -> None:
     random = np.random.default_rng(13)
     labels = np.arange(300) < 80
     hits = 0
     for _ in range(400):
         common = random.normal(size=300) + labels
-        one, other = (common + random.normal(size=300) for _ in range(2))
-        found = auc_difference(labels, one, other)
-        assert found is not None
-        hits += found.low <= 0.0 <= found.high
+        first, second = (common + random.normal(size=300) for _ in range(2))
+        interval = auc_difference(labels, first, second)
+        assert interval is not None
+        hits += interval.low <= 0.0 <= interval.high
     assert 0.92 <= hits / 400 <= 0.985

@@ -4,13 +4,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from retrain.policy import RetrainRules
-from retrain.selection import WindowNote, condense, merge, select, subtract
+from retrain.selection import RecordedWindow, condense, merge_ranges, select, subtract_ranges
 from streaming.contracts.records import OffsetRange
 
 
-def note(number: int, rows: int = 100, *, usable: bool = True, partitions: int = 1) -> WindowNote:
+def window(
+    number: int, rows: int = 100, *, usable: bool = True, partitions: int = 1
+) -> RecordedWindow:
     share = rows // partitions
-    return WindowNote(
+    return RecordedWindow(
         start=number * 10.0,
         end=number * 10.0 + 10.0,
         rows=rows,
@@ -26,46 +28,46 @@ def offsets(ranges: tuple[OffsetRange, ...] | list[OffsetRange]) -> set[tuple[in
     return {(r.partition, n) for r in ranges for n in range(r.start, r.stop)}
 
 
-def test_a_shift_is_mixed_seventy_to_thirty_and_becomes_the_reference() -> None:
-    chosen = select([note(n) for n in range(20)], RetrainRules(), shift_start=130.0)
-    assert chosen.rows_after_shift == 700
-    assert chosen.rows == 1000
-    assert offsets(chosen.after_shift) == {(0, n) for n in range(1300, 2000)}
-    assert (chosen.window_start, chosen.window_end) == (130.0, 200.0)
-    assert chosen.oldest < 130.0
+def test_rows_after_a_shift_are_mixed_seventy_to_thirty_and_become_the_reference() -> None:
+    selection = select([window(n) for n in range(20)], RetrainRules(), shift_start=130.0)
+    assert selection.rows_after_shift == 700
+    assert selection.rows == 1000
+    assert offsets(selection.after_shift) == {(0, n) for n in range(1300, 2000)}
+    assert (selection.window_start, selection.window_end) == (130.0, 200.0)
+    assert selection.oldest < 130.0
 
 
 def test_without_a_shift_the_newest_windows_are_taken_up_to_the_bound() -> None:
-    chosen = select([note(n) for n in range(20)], RetrainRules(max_rows=250))
-    assert chosen.rows == 250
-    assert chosen.events == (OffsetRange(topic="t", partition=0, start=1750, stop=2000),)
-    assert chosen.after_shift == ()
+    selection = select([window(n) for n in range(20)], RetrainRules(max_rows=250))
+    assert selection.rows == 250
+    assert selection.events == (OffsetRange(topic="t", partition=0, start=1750, stop=2000),)
+    assert selection.after_shift == ()
 
 
-def test_history_is_spread_over_all_that_there_is() -> None:
-    chosen = select([note(n) for n in range(101)], RetrainRules(), shift_start=1000.0)
-    assert chosen.rows_after_shift == 100
-    history = select([note(n) for n in range(200)], RetrainRules(), shift_start=1800.0)
+def test_history_is_spread_over_all_older_windows() -> None:
+    selection = select([window(n) for n in range(101)], RetrainRules(), shift_start=1000.0)
+    assert selection.rows_after_shift == 100
+    history = select([window(n) for n in range(200)], RetrainRules(), shift_start=1800.0)
     oldest = min(r.start for r in history.events)
     assert oldest < 5_000
     assert history.rows - history.rows_after_shift == 857
 
 
 def test_broken_windows_are_never_trained_on() -> None:
-    windows = [note(0), note(1, usable=False), note(2)]
+    windows = [window(0), window(1, usable=False), window(2)]
     assert offsets(select(windows, RetrainRules()).events) == {
         (0, n) for n in (*range(100), *range(200, 300))
     }
 
 
-def test_a_person_may_name_the_windows() -> None:
-    chosen = select([note(n) for n in range(10)], RetrainRules(), between=(20.0, 50.0))
-    assert (chosen.window_start, chosen.window_end) == (20.0, 50.0)
+def test_only_windows_inside_the_given_range_are_selected() -> None:
+    selection = select([window(n) for n in range(10)], RetrainRules(), window_range=(20.0, 50.0))
+    assert (selection.window_start, selection.window_end) == (20.0, 50.0)
 
 
-def test_nothing_to_choose_from_gives_nothing() -> None:
+def test_without_windows_the_selection_is_empty() -> None:
     assert select([], RetrainRules()).events == ()
-    assert select([note(1)], RetrainRules(), shift_start=500.0).rows == 0
+    assert select([window(1)], RetrainRules(), shift_start=500.0).rows == 0
 
 
 ranges = st.lists(
@@ -80,23 +82,25 @@ ranges = st.lists(
 
 
 @given(ranges)
-def test_merge_keeps_every_offset_once(spans: list[OffsetRange]) -> None:
-    merged = merge(spans)
+def test_merging_keeps_every_offset_once(spans: list[OffsetRange]) -> None:
+    merged = merge_ranges(spans)
     assert offsets(merged) == offsets(spans)
     assert sum(r.stop - r.start for r in merged) == len(offsets(spans))
-    assert merge(reversed(merged)) == merged
+    assert merge_ranges(reversed(merged)) == merged
 
 
 @given(ranges, ranges)
-def test_subtract_is_set_difference(spans: list[OffsetRange], holes: list[OffsetRange]) -> None:
-    left = subtract(spans, holes)
+def test_subtracting_ranges_is_set_difference(
+    spans: list[OffsetRange], holes: list[OffsetRange]
+) -> None:
+    left = subtract_ranges(spans, holes)
     assert offsets(left) == offsets(spans) - offsets(holes)
     assert sum(r.stop - r.start for r in left) == len(offsets(left))
 
 
-notes = st.lists(
+window_lists = st.lists(
     st.builds(
-        note,
+        window,
         st.integers(0, 40),
         st.integers(0, 90),
         usable=st.booleans(),
@@ -106,23 +110,25 @@ notes = st.lists(
 )
 
 
-@given(notes, st.integers(0, 400), st.one_of(st.none(), st.floats(0, 400)))
-def test_a_selection_is_bounded_without_overlap_and_repeats(
-    windows: list[WindowNote], most: int, shift: float | None
+@given(window_lists, st.integers(0, 400), st.one_of(st.none(), st.floats(0, 400)))
+def test_a_selection_is_bounded_without_overlap_and_reproducible(
+    windows: list[RecordedWindow], limit: int, shift: float | None
 ) -> None:
-    rules = RetrainRules(max_rows=most)
-    chosen = select(windows, rules, shift_start=shift)
-    replayed = offsets(chosen.events)
-    assert len(replayed) == sum(r.stop - r.start for r in chosen.events) <= most
-    assert offsets(chosen.after_shift) <= replayed
+    rules = RetrainRules(max_rows=limit)
+    selection = select(windows, rules, shift_start=shift)
+    replayed = offsets(selection.events)
+    assert len(replayed) == sum(r.stop - r.start for r in selection.events) <= limit
+    assert offsets(selection.after_shift) <= replayed
     assert replayed <= offsets([r for w in windows if w.usable for r in w.offsets])
-    assert chosen == select(windows[::-1], rules, shift_start=shift)
+    assert selection == select(windows[::-1], rules, shift_start=shift)
 
 
-@given(notes, st.integers(2, 20))
-def test_condensing_forgets_nothing_that_still_fits(windows: list[WindowNote], most: int) -> None:
-    kept = condense(windows, most)
-    assert len(kept) <= max(most, 0)
-    if len(windows) <= most:
+@given(window_lists, st.integers(2, 20))
+def test_condensing_drops_no_window_that_still_fits(
+    windows: list[RecordedWindow], limit: int
+) -> None:
+    kept = condense(windows, limit)
+    assert len(kept) <= max(limit, 0)
+    if len(windows) <= limit:
         assert kept == tuple(windows)
     assert sum(w.rows for w in kept) <= sum(w.rows for w in windows)

@@ -1,135 +1,40 @@
+"""The worker: attempts, takeovers, outcomes, and the schema of a retrain."""
+
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass, field
 from pathlib import Path
 
 import pytest
 from msgspec.structs import replace
 
-from retrain.engines.memory import MemoryQueue, MemoryStore, Requests
-from retrain.ports import (
-    ExampleSet,
-    OnProgress,
-    Progress,
-    TrainingFailed,
-    TrainingJob,
-    TrainingResult,
-)
-from retrain.worker import Worker
-from streaming.contracts.clock import ManualClock
-from streaming.contracts.codec import decode
-from streaming.contracts.errors import TemporaryError
+from retrain.engines.memory import InMemoryModelStore
+from retrain.ports import TrainingFailed
+from streaming.contracts.errors import DecodeError, TemporaryError
 from streaming.contracts.ids import digest
 from streaming.contracts.log import MemoryLog
-from streaming.contracts.model import ModelContract
-from streaming.contracts.records import (
-    ComponentRun,
-    ModelVersion,
-    Record,
-    RetrainFailure,
-    RetrainProgress,
-    RetrainRequest,
-    SchemaVersion,
-)
-from streaming.contracts.topics import MODEL_VERSIONS, RECORD_TOPICS, RETRAIN_FAILURES
-from streaming.contracts.topics import RETRAIN_PROGRESS as PROGRESS
-from tests.retrain.builders import CONTRACT, MODEL, built, model_version, request
-
-
-class Killed(BaseException):
-    """Stands for kill -9: nothing of ours runs after it."""
-
-
-@dataclass
-class FakeTrainer:
-    steps: int = 2
-    blessed: bool = True
-    jobs: list[TrainingJob] = field(default_factory=list)
-    before_end: Callable[[], None] = lambda: None
-
-    def train(self, job: TrainingJob, on_progress: OnProgress) -> TrainingResult:
-        self.jobs.append(job)
-        assert job.work_dir.is_dir()
-        for step, name in enumerate(("Transform", "Trainer"), start=1):
-            on_progress(Progress(component=name, state="started", step=step, steps=2))
-            if name == "Trainer":
-                self.before_end()
-            on_progress(Progress(component=name, state="done", step=step, steps=2, seconds=1.5))
-        return TrainingResult(
-            built=built(job.work_dir / "model"),
-            metrics=(),
-            components=(ComponentRun(name="Trainer", seconds=1.5),),
-            load_seconds=0.4,
-            warm_predict_seconds=0.01,
-            blessed=self.blessed,
-            reason="Because.",
-        )
-
-
-@dataclass
-class FakeExamples:
-    def build(self, request: RetrainRequest, contract: ModelContract, folder: Path) -> ExampleSet:
-        return ExampleSet(folder=folder, rows=800, rows_after_shift=500, unlabelled=9, unusable=1)
-
-
-class Deployment:
-    """A log, a queue and a store, and workers that come and go."""
-
-    def __init__(self, scratch: Path) -> None:
-        self.clock = ManualClock(1_000.0)
-        self.log = MemoryLog(clock=self.clock)
-        self.log.ensure(RECORD_TOPICS)
-        self.requests, self.store, self.trainer = Requests(), MemoryStore(), FakeTrainer()
-        self.scratch = scratch
-
-    def worker(self, name: str = "w1") -> tuple[Worker, MemoryQueue]:
-        queue = MemoryQueue(self.requests)
-        worker = Worker(
-            requests=queue,
-            log=self.log,
-            trainer=self.trainer,
-            store=self.store,
-            examples=FakeExamples(),
-            contracts={MODEL: CONTRACT},
-            clock=self.clock,
-            name=name,
-            scratch=self.scratch,
-        )
-        return worker, queue
-
-    def told(self, topic: str) -> list[Record]:
-        return [
-            decode(message.value or b"")
-            for span in self.log.spans(topic)
-            for message in self.log.read(span)
-        ]
-
-    def progress(self) -> list[RetrainProgress]:
-        return [r for r in self.told(PROGRESS.name) if isinstance(r, RetrainProgress)]
-
-    def versions(self) -> list[ModelVersion]:
-        return [r for r in self.told(MODEL_VERSIONS.name) if isinstance(r, ModelVersion)]
-
-    def failures(self) -> list[RetrainFailure]:
-        return [r for r in self.told(RETRAIN_FAILURES.name) if isinstance(r, RetrainFailure)]
+from streaming.contracts.records import ModelVersion, RetrainFailure, SchemaVersion
+from streaming.contracts.topics import RETRAIN_FAILURES
+from tests.retrain.builders import CONTRACT, MODEL, model_version, request, servable
+from tests.retrain.worker_environment import Killed, WorkerEnvironment
 
 
 @pytest.fixture
-def deployment(tmp_path: Path) -> Deployment:
-    return Deployment(tmp_path)
+def environment(tmp_path: Path) -> WorkerEnvironment:
+    return WorkerEnvironment(tmp_path)
 
 
-def test_a_request_becomes_a_version_with_its_progress_told(deployment: Deployment) -> None:
-    deployment.requests.put(request())
-    worker, _ = deployment.worker()
+def test_a_request_becomes_a_version_and_its_progress_is_published(
+    environment: WorkerEnvironment,
+) -> None:
+    environment.requests.put(request())
+    worker, _ = environment.worker()
     assert worker.run_once(0.0) == "published"
-    (version,) = deployment.versions()
+    (version,) = environment.versions()
     assert (version.version, version.blessed, version.training_rows) == (1, True, 800)
     assert version.caused_by == ("r1",)
     assert version.schema_version == 0
     assert version.artifact.uri.startswith("file:")
-    steps = [(p.component, p.state, p.step, p.steps) for p in deployment.progress()]
+    steps = [(p.component, p.state, p.step, p.steps) for p in environment.progress()]
     assert steps == [
         ("Examples", "started", 1, 4),
         ("Examples", "done", 1, 4),
@@ -140,173 +45,225 @@ def test_a_request_becomes_a_version_with_its_progress_told(deployment: Deployme
         ("Publish", "started", 4, 4),
         ("Publish", "done", 4, 4),
     ]
-    assert worker.run_once(0.0) == "nothing"
-    assert list(deployment.scratch.iterdir()) == []
+    assert worker.run_once(0.0) == "no-request"
+    assert list(environment.scratch.iterdir()) == []
 
 
-def test_the_next_number_is_one_above_the_highest_and_the_champion_is_given(
-    deployment: Deployment,
+def test_the_next_number_is_one_above_the_highest_and_the_champion_is_passed_on(
+    environment: WorkerEnvironment,
 ) -> None:
-    deployment.store.publish(model_version(4, "older"), built(deployment.scratch.parent / "four"))
-    deployment.requests.put(request(base_version=4))
-    worker, _ = deployment.worker()
+    environment.store.publish(
+        model_version(4, "older"), servable(environment.scratch.parent / "four")
+    )
+    environment.requests.put(request(base_version=4))
+    worker, _ = environment.worker()
     worker.run_once(0.0)
-    assert deployment.versions()[0].version == 5
-    assert deployment.trainer.jobs[0].champion == deployment.store.path(MODEL, 4)
+    assert environment.versions()[0].version == 5
+    assert environment.trainer.jobs[0].champion == environment.store.path(MODEL, 4)
 
 
-def test_an_unblessed_model_is_a_version_too(deployment: Deployment) -> None:
-    deployment.trainer.blessed = False
-    deployment.requests.put(request())
-    assert deployment.worker()[0].run_once(0.0) == "published"
-    assert not deployment.versions()[0].blessed
+def test_an_unblessed_model_is_a_version_too(environment: WorkerEnvironment) -> None:
+    environment.trainer.blessed = False
+    environment.requests.put(request())
+    assert environment.worker()[0].run_once(0.0) == "published"
+    assert not environment.versions()[0].blessed
 
 
-def test_a_dead_workers_request_is_taken_over_once_and_then_fails(deployment: Deployment) -> None:
+def test_the_request_of_dead_workers_fails_after_two_attempts(
+    environment: WorkerEnvironment,
+) -> None:
     def die() -> None:
         raise Killed
 
-    deployment.trainer.before_end = die
-    deployment.requests.put(request())
+    environment.trainer.before_end = die
+    environment.requests.put(request())
     for number in (1, 2):
-        worker, queue = deployment.worker(f"w{number}")
+        worker, queue = environment.worker(f"w{number}")
         with pytest.raises(Killed):
             worker.run_once(0.0)
-        queue.lose()
-    worker, _ = deployment.worker("w3")
+        queue.simulate_crash()
+    worker, _ = environment.worker("w3")
     assert worker.run_once(0.0) == "failed"
-    (failure,) = deployment.failures()
+    (failure,) = environment.failures()
     assert (failure.component, failure.attempt) == ("Trainer", 2)
     assert "The worker died in Trainer." in failure.reason
-    assert {(p.attempt, p.worker) for p in deployment.progress()} == {(1, "w1"), (2, "w2")}
-    assert not deployment.versions()
-    assert worker.run_once(0.0) == "nothing"
+    assert {(p.attempt, p.worker) for p in environment.progress()} == {(1, "w1"), (2, "w2")}
+    assert not environment.versions()
+    assert worker.run_once(0.0) == "no-request"
 
 
-def test_a_takeover_that_works_gives_one_version(deployment: Deployment) -> None:
+def test_a_successful_takeover_gives_one_version(environment: WorkerEnvironment) -> None:
     deaths = iter([Killed()])
 
     def die_once() -> None:
         for death in deaths:
             raise death
 
-    deployment.trainer.before_end = die_once
-    deployment.requests.put(request())
-    first, queue = deployment.worker("w1")
+    environment.trainer.before_end = die_once
+    environment.requests.put(request())
+    first, queue = environment.worker("w1")
     with pytest.raises(Killed):
         first.run_once(0.0)
-    queue.lose()
-    assert deployment.worker("w2")[0].run_once(0.0) == "published"
-    assert len(deployment.versions()) == 1
+    queue.simulate_crash()
+    assert environment.worker("w2")[0].run_once(0.0) == "published"
+    assert len(environment.versions()) == 1
 
 
-def test_a_request_whose_version_is_in_the_store_is_announced_not_trained(
-    deployment: Deployment,
+def test_a_request_whose_version_is_in_the_store_is_published_again_not_trained(
+    environment: WorkerEnvironment,
 ) -> None:
-    deployment.requests.put(request())
-    worker, _ = deployment.worker()
+    environment.requests.put(request())
+    worker, _ = environment.worker()
     worker.run_once(0.0)
-    deployment.requests.put(request())
-    assert worker.run_once(0.0) == "known"
-    assert len(deployment.trainer.jobs) == 1
-    first, second = deployment.versions()
+    environment.requests.put(request())
+    assert worker.run_once(0.0) == "already-done"
+    assert len(environment.trainer.jobs) == 1
+    first, second = environment.versions()
     assert first == second
 
 
-def test_a_request_that_failed_once_is_not_tried_again(deployment: Deployment) -> None:
+def test_a_failed_request_is_not_attempted_again(environment: WorkerEnvironment) -> None:
     def gate() -> None:
-        raise TrainingFailed("Column gone.", component="Gate", advice="Mend it.")
+        raise TrainingFailed("Column gone.", component="Gate", advice="Fix it.")
 
-    deployment.trainer.before_end = gate
-    deployment.requests.put(request())
-    worker, _ = deployment.worker()
+    environment.trainer.before_end = gate
+    environment.requests.put(request())
+    worker, _ = environment.worker()
     assert worker.run_once(0.0) == "failed"
-    (failure,) = deployment.failures()
+    (failure,) = environment.failures()
     assert (failure.component, failure.reason, failure.advice) == (
         "Gate",
         "Column gone.",
-        "Mend it.",
+        "Fix it.",
     )
-    assert [p.state for p in deployment.progress()][-1] == "failed"
-    deployment.requests.put(request())
-    assert worker.run_once(0.0) == "known"
-    assert len(deployment.failures()) == 1
+    assert [p.state for p in environment.progress()][-1] == "failed"
+    environment.requests.put(request())
+    assert worker.run_once(0.0) == "already-done"
+    assert len(environment.failures()) == 1
 
 
-def test_a_passing_trouble_is_tried_again_by_the_same_worker(deployment: Deployment) -> None:
-    troubles = iter([TemporaryError("Kafka hiccup.", delay_seconds=7.0)])
+def test_a_temporary_error_is_retried_by_the_same_worker(environment: WorkerEnvironment) -> None:
+    errors = iter([TemporaryError("Kafka is not reachable.", delay_seconds=7.0)])
 
-    def trouble() -> None:
-        for error in troubles:
+    def fail_once() -> None:
+        for error in errors:
             raise error
 
-    deployment.trainer.before_end = trouble
-    deployment.requests.put(request())
-    assert deployment.worker()[0].run_once(0.0) == "published"
-    assert [p.attempt for p in deployment.progress() if p.component == "Publish"] == [2, 2]
-    assert deployment.clock.now() == 1_007.0
+    environment.trainer.before_end = fail_once
+    environment.requests.put(request())
+    assert environment.worker()[0].run_once(0.0) == "published"
+    assert [p.attempt for p in environment.progress() if p.component == "Publish"] == [2, 2]
+    assert environment.clock.now() == 1_007.0
 
 
-def test_an_unknown_error_ends_in_a_failure_that_names_it(deployment: Deployment) -> None:
+def test_an_unexpected_error_becomes_a_failure_that_names_it(
+    environment: WorkerEnvironment,
+) -> None:
     def bug() -> None:
         raise ZeroDivisionError("division by zero")
 
-    deployment.trainer.before_end = bug
-    deployment.requests.put(request())
-    assert deployment.worker()[0].run_once(0.0) == "failed"
-    (failure,) = deployment.failures()
+    environment.trainer.before_end = bug
+    environment.requests.put(request())
+    assert environment.worker()[0].run_once(0.0) == "failed"
+    (failure,) = environment.failures()
     assert failure.reason == ("2 attempts gave no version. ZeroDivisionError: division by zero")
     assert failure.component == "Trainer"
 
 
 def test_past_its_deadline_a_request_is_refused_before_and_after_training(
-    deployment: Deployment,
+    environment: WorkerEnvironment,
 ) -> None:
-    deployment.requests.put(request("late", deadline=999.0))
-    assert deployment.worker()[0].run_once(0.0) == "failed"
-    assert "deadline passed 1 s ago" in deployment.failures()[0].reason
-    assert not deployment.trainer.jobs
-    deployment.trainer.before_end = lambda: deployment.clock.advance(10_000.0)
-    deployment.requests.put(request("slow"))
-    assert deployment.worker()[0].run_once(0.0) == "failed"
-    assert deployment.failures()[1].component == "Publish"
-    assert not deployment.versions()
+    environment.requests.put(request("late", deadline=999.0))
+    assert environment.worker()[0].run_once(0.0) == "failed"
+    assert "deadline passed 1 s ago" in environment.failures()[0].reason
+    assert not environment.trainer.jobs
+    environment.trainer.before_end = lambda: environment.clock.advance(10_000.0)
+    environment.requests.put(request("slow"))
+    assert environment.worker()[0].run_once(0.0) == "failed"
+    assert environment.failures()[1].component == "Publish"
+    assert not environment.versions()
 
 
-def test_an_unknown_model_is_refused_with_the_known_ones(deployment: Deployment) -> None:
-    worker, _ = deployment.worker()
+def test_an_unknown_model_is_refused_with_the_known_ones(environment: WorkerEnvironment) -> None:
+    worker, _ = environment.worker()
     worker.contracts = {}
-    deployment.requests.put(request())
+    environment.requests.put(request())
     assert worker.run_once(0.0) == "failed"
-    assert deployment.failures()[0].reason == f"This worker knows no model, not {MODEL}."
+    assert environment.failures()[0].reason == (
+        f"This worker is configured for no model, not for {MODEL}."
+    )
 
 
-def test_a_number_that_somebody_took_meanwhile_is_skipped(deployment: Deployment) -> None:
-    def taken() -> None:
-        deployment.store.publish(
-            model_version(1, "other"), built(deployment.scratch.parent / "other")
+def test_a_number_taken_in_the_meantime_is_skipped(environment: WorkerEnvironment) -> None:
+    def take_number() -> None:
+        environment.store.publish(
+            model_version(1, "another"), servable(environment.scratch.parent / "another")
         )
 
-    deployment.trainer.before_end = taken
-    deployment.requests.put(request())
-    assert deployment.worker()[0].run_once(0.0) == "published"
-    assert deployment.versions()[0].version == 2
+    environment.trainer.before_end = take_number
+    environment.requests.put(request())
+    assert environment.worker()[0].run_once(0.0) == "published"
+    assert environment.versions()[0].version == 2
 
 
-def test_unreachable_kafka_leaves_the_request_in_the_queue(deployment: Deployment) -> None:
-    worker, _ = deployment.worker()
+def test_unreachable_kafka_leaves_the_request_in_the_queue(environment: WorkerEnvironment) -> None:
+    worker, _ = environment.worker()
 
     class DeadLog(MemoryLog):
         def append(self, records: object, *, topic: object = None) -> None:
             raise TemporaryError("No Kafka.", delay_seconds=3.0)
 
-    worker.log = DeadLog(clock=deployment.clock)
-    deployment.requests.put(request())
-    turns = iter([True, False])
-    worker.run(lambda: next(turns))
-    assert deployment.clock.now() == 1_003.0
-    worker.log = deployment.log
+    worker.log = DeadLog(clock=environment.clock)
+    environment.requests.put(request())
+    rounds = iter([True, False])
+    worker.run(lambda: next(rounds))
+    assert environment.clock.now() == 1_003.0
+    worker.log = environment.log
     assert worker.run_once(0.0) == "published"
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        ValueError("bad code"),
+        MemoryError("too many rows"),
+        TrainingFailed("Column gone.", component="Gate", advice="Fix it."),
+        TemporaryError("The model server did not start.", delay_seconds=1.0),
+    ],
+)
+def test_a_failing_model_never_stops_the_retrains_of_another(
+    environment: WorkerEnvironment, error: Exception
+) -> None:
+    worker, queue = environment.worker()
+    worker.contracts = {MODEL: CONTRACT, "other": replace(CONTRACT, model="other")}
+
+    def fail_for_one_model() -> None:
+        if environment.trainer.jobs[-1].request.model == MODEL:
+            raise error
+
+    environment.trainer.before_end = fail_for_one_model
+    environment.requests.put(request("r1"))
+    environment.requests.put(replace(request("r2"), model="other"))
+    worker.run(lambda: not environment.versions())
+    assert [(f.model, f.request_id) for f in environment.failures()] == [(MODEL, "r1")]
+    assert [(v.model, v.request_id) for v in environment.versions()] == [("other", "r2")]
+    assert queue.take(0.0) is None
+
+
+def test_a_damaged_version_in_the_store_fails_the_request_not_the_worker(
+    environment: WorkerEnvironment,
+) -> None:
+    class DamagedStore(InMemoryModelStore):
+        def of_request(self, model: str, request_id: str) -> ModelVersion | None:
+            raise DecodeError("The record of version 3 is damaged.")
+
+    worker, _ = environment.worker()
+    worker.store = DamagedStore()
+    environment.requests.put(request())
+    assert worker.run_once(0.0) == "failed"
+    (failure,) = environment.failures()
+    assert (failure.component, failure.reason) == ("Store", "The record of version 3 is damaged.")
+    assert worker.run_once(0.0) == "no-request"
 
 
 def schema_version(number: int, text: str, sha: str = "") -> SchemaVersion:
@@ -316,31 +273,33 @@ def schema_version(number: int, text: str, sha: str = "") -> SchemaVersion:
     )  # fmt: skip
 
 
-def test_a_retrain_is_held_against_the_newest_schema_and_says_so(deployment: Deployment) -> None:
-    deployment.log.append([schema_version(1, "a"), schema_version(2, "b")])
-    deployment.log.append([replace(schema_version(9, "other"), model="another")])
-    seen: list[str] = []
-    deployment.trainer.before_end = lambda: seen.append(
-        (deployment.trainer.jobs[-1].schema or Path()).read_text()
+def test_a_retrain_uses_the_newest_schema_and_its_version_names_it(
+    environment: WorkerEnvironment,
+) -> None:
+    environment.log.append([schema_version(1, "a"), schema_version(2, "b")])
+    environment.log.append([replace(schema_version(9, "c"), model="another")])
+    schemas: list[str] = []
+    environment.trainer.before_end = lambda: schemas.append(
+        (environment.trainer.jobs[-1].schema or Path()).read_text()
     )
-    worker, _ = deployment.worker()
-    deployment.requests.put(request("r1"))
+    worker, _ = environment.worker()
+    environment.requests.put(request("r1"))
     assert worker.run_once(0.0) == "published"
-    (version,) = deployment.versions()
-    assert seen == ["b"]
+    (version,) = environment.versions()
+    assert schemas == ["b"]
     assert (version.schema_version, version.schema_digest) == (2, digest(b"b"))
     assert version.caused_by == ("r1", "s2")
 
 
-def test_a_schema_that_is_not_what_was_accepted_is_not_trained_under(
-    deployment: Deployment,
+def test_a_schema_that_does_not_match_its_digest_stops_the_retrain(
+    environment: WorkerEnvironment,
 ) -> None:
-    deployment.log.append([schema_version(1, "a", sha="0" * 64)])
-    worker, _ = deployment.worker()
-    deployment.requests.put(request("r1"))
+    environment.log.append([schema_version(1, "a", sha="0" * 64)])
+    worker, _ = environment.worker()
+    environment.requests.put(request("r1"))
     assert worker.run_once(0.0) == "failed"
-    assert deployment.trainer.jobs == []
+    assert environment.trainer.jobs == []
     (failure,) = [
-        r for r in deployment.told(RETRAIN_FAILURES.name) if isinstance(r, RetrainFailure)
+        r for r in environment.records(RETRAIN_FAILURES.name) if isinstance(r, RetrainFailure)
     ]
     assert failure.component == "Schema"

@@ -1,136 +1,167 @@
-"""What a person may ask, and when it is refused."""
+"""Commands about a rollout, and when they are refused."""
 
 from __future__ import annotations
 
 import pytest
 
-from serving.engines.memory import MemoryWorld
-from serving.rules import RolloutRules
-from tests.serving.serving_builders import Story, version
+from serving.engines.memory import InMemoryServing
+from serving.state import Phase
+from streaming.contracts.records import Action, Command
+from tests.serving.rollout_simulation import RolloutSimulation, quick_rules, version
 
-BEFORE_CANARY = RolloutRules(
+BEFORE_CANARY = quick_rules(
     steps=(5, 50), hold_seconds=10.0, bake_seconds=20.0, approval="before-canary"
 )
-BEFORE_PROMOTION = RolloutRules(
+BEFORE_PROMOTION = quick_rules(
     steps=(5, 50), hold_seconds=10.0, bake_seconds=20.0, approval="before-promotion"
 )
 
 
-def test_no_client_meets_the_canary_before_the_approval() -> None:
-    story = Story(rules=BEFORE_CANARY).canarying().run(30)
-    assert story.phase == "awaiting-approval"
-    assert story.canary == 0
-    assert story.statuses[-1].waits_for == "approval before canary"
-    assert story.ask("approve", 2, "digest-2").accepted
-    story.until(lambda story: story.live == 2)
-    assert any(cause.startswith("command-") for cause in story.promotions[-1].caused_by)
+def test_no_client_reaches_the_canary_before_the_approval() -> None:
+    simulation = RolloutSimulation(rules=BEFORE_CANARY).start_canary().run(30)
+    assert simulation.phase is Phase.AWAITING_APPROVAL
+    assert simulation.canary == 0
+    assert simulation.statuses[-1].waits_for == "approval before canary"
+    assert simulation.send_command("approve", 2, "digest-2").accepted
+    simulation.until_live(2)
+    assert any(cause.startswith("command-") for cause in simulation.promotions[-1].caused_by)
 
 
 @pytest.mark.parametrize(
-    ("number", "digest", "why"),
+    ("number", "digest", "reason"),
     [(2, "digest-1", "changed"), (3, "digest-2", "version 2"), (2, "", "needs the digest")],
 )
-def test_a_stale_approval_is_refused(number: int, digest: str, why: str) -> None:
-    story = Story(rules=BEFORE_CANARY).canarying()
-    answer = story.ask("approve", number, digest)
-    assert not answer.accepted
-    assert answer.reason.startswith("Conflict:")
-    assert why in answer.reason
-    assert story.phase == "awaiting-approval"
+def test_a_stale_approval_is_refused(number: int, digest: str, reason: str) -> None:
+    simulation = RolloutSimulation(rules=BEFORE_CANARY).start_canary()
+    reply = simulation.send_command("approve", number, digest)
+    assert not reply.accepted
+    assert reply.reason.startswith("Conflict:")
+    assert reason in reply.reason
+    assert simulation.phase is Phase.AWAITING_APPROVAL
 
 
-def test_a_rejected_version_is_not_tried_again() -> None:
-    story = Story(rules=BEFORE_CANARY).canarying()
-    assert story.ask("reject", 2, "digest-2").accepted
-    story.run(4).send(version(2)).run(3)
-    assert story.phase == "idle"
-    assert story.live == 1
+def test_a_rejected_version_is_not_rolled_out_again() -> None:
+    simulation = RolloutSimulation(rules=BEFORE_CANARY).start_canary()
+    assert simulation.send_command("reject", 2, "digest-2").accepted
+    simulation.run(4).send(version(2)).run(3)
+    assert simulation.phase is Phase.IDLE
+    assert simulation.live == 1
 
 
-def test_a_newer_version_takes_the_place_of_one_that_nobody_approved() -> None:
-    story = Story(rules=BEFORE_CANARY).canarying().send(version(3)).run(4)
-    assert story.state.rollout is not None
-    assert story.state.rollout.candidate.version == 3
-    assert not story.ask("approve", 2, "digest-2").accepted
+def test_a_newer_version_supersedes_one_that_awaits_its_first_approval() -> None:
+    simulation = RolloutSimulation(rules=BEFORE_CANARY).start_canary().send(version(3)).run(4)
+    assert simulation.state.rollout is not None
+    assert simulation.state.rollout.candidate.version == 3
+    assert not simulation.send_command("approve", 2, "digest-2").accepted
 
 
-def test_the_watch_works_while_a_person_is_asked() -> None:
-    story = Story(rules=BEFORE_PROMOTION).canarying()
-    story.until(lambda story: story.phase == "awaiting-approval")
-    assert story.canary == 50
-    story.world.slow = {2: 1.0}
-    story.until(lambda story: story.canary == 0, 10)
-    story.until(lambda story: story.phase == "idle")
-    assert story.live == 1
-    assert story.verdicts[-1].outcome == "fail"
+def test_a_slow_canary_is_ejected_while_its_approval_is_awaited() -> None:
+    simulation = RolloutSimulation(rules=BEFORE_PROMOTION).start_canary()
+    simulation.until_phase(Phase.AWAITING_APPROVAL)
+    assert simulation.canary == 50
+    simulation.serving.slow = {2: 1.0}
+    simulation.until(lambda simulation: simulation.canary == 0, 10)
+    simulation.until_phase(Phase.IDLE)
+    assert simulation.live == 1
+    assert simulation.verdicts[-1].outcome == "fail"
 
 
-def test_waiting_for_a_person_does_not_use_up_the_deadline() -> None:
-    rules = RolloutRules(
+def test_waiting_for_an_approval_does_not_count_against_the_deadline() -> None:
+    rules = quick_rules(
         steps=(50,), hold_seconds=5.0, deadline_seconds=60.0, approval="before-promotion"
     )
-    story = Story(rules=rules).canarying().until(lambda story: story.phase == "awaiting-approval")
-    story.run(120)
-    assert story.ask("approve", 2, "digest-2").accepted
-    story.until(lambda story: story.live == 2)
+    simulation = RolloutSimulation(rules=rules).start_canary().until_phase(Phase.AWAITING_APPROVAL)
+    simulation.run(120)
+    assert simulation.send_command("approve", 2, "digest-2").accepted
+    simulation.until_live(2)
 
 
-def test_pause_holds_the_weight_and_still_judges() -> None:
-    story = Story().canarying()
-    assert story.ask("pause").accepted
-    story.run(120)
-    assert (story.phase, story.canary) == ("paused", 5)
-    assert story.ask("resume").accepted
-    story.until(lambda story: story.live == 2)
+def test_pause_holds_the_weight_until_resume() -> None:
+    simulation = RolloutSimulation().start_canary()
+    assert simulation.send_command("pause").accepted
+    simulation.run(120)
+    assert (simulation.phase, simulation.canary) == (Phase.PAUSED, 5)
+    assert simulation.send_command("resume").accepted
+    simulation.until_live(2)
 
 
 def test_a_paused_canary_that_turns_bad_is_rolled_back() -> None:
-    story = Story(MemoryWorld(rate=400)).canarying()
-    story.ask("pause")
-    story.world.errors = {2: 0.3}
-    story.until(lambda story: story.phase == "idle", 200)
-    assert story.live == 1
+    simulation = RolloutSimulation(InMemoryServing(rate=400)).start_canary()
+    simulation.send_command("pause")
+    simulation.serving.errors = {2: 0.3}
+    simulation.until_phase(Phase.IDLE, seconds=200)
+    assert simulation.live == 1
 
 
-def test_abort_sends_everybody_back_at_once() -> None:
-    story = Story().canarying().run(5)
-    assert story.ask("abort").accepted
-    story.tick()
-    assert story.canary == 0
-    story.until(lambda story: story.phase == "idle", 5)
-    assert [promotion.change for promotion in story.promotions] == ["initial"]
+def test_abort_removes_the_canary_from_the_traffic_at_once() -> None:
+    simulation = RolloutSimulation().start_canary().run(5)
+    assert simulation.send_command("abort").accepted
+    simulation.tick()
+    assert simulation.canary == 0
+    simulation.until_phase(Phase.IDLE, seconds=5)
+    assert [promotion.change for promotion in simulation.promotions] == ["initial"]
 
 
-def test_promote_skips_the_gates_and_says_who_wanted_it() -> None:
-    story = Story().canarying().run(2)
-    assert story.ask("promote").accepted
-    story.until(lambda story: story.live == 2, 10)
-    assert "ann promoted it" in story.promotions[-1].reason
+def test_promote_skips_the_gates_and_names_the_person() -> None:
+    simulation = RolloutSimulation().start_canary().run(2)
+    assert simulation.send_command("promote").accepted
+    simulation.until_live(2, seconds=10)
+    assert "ann promoted it" in simulation.promotions[-1].reason
 
 
-def test_rollback_after_the_bake_goes_to_the_version_before() -> None:
-    story = (
-        Story()
-        .canarying()
-        .until(lambda story: story.live == 2)
-        .until(lambda story: story.phase == "idle")
-    )
-    assert story.ask("rollback").accepted
-    story.until(lambda story: story.phase == "idle", 10)
-    assert (story.live, story.promotions[-1].change) == (1, "rolled-back")
-    assert not story.ask("rollback").accepted
+def test_rollback_after_the_bake_returns_to_the_previous_version() -> None:
+    simulation = RolloutSimulation().start_canary().until_live(2).until_phase(Phase.IDLE)
+    assert simulation.send_command("rollback").accepted
+    simulation.until_phase(Phase.IDLE, seconds=10)
+    assert (simulation.live, simulation.promotions[-1].change) == (1, "rolled-back")
+    assert not simulation.send_command("rollback").accepted
 
 
 @pytest.mark.parametrize("action", ["approve", "reject", "pause", "resume", "promote", "abort"])
-def test_nothing_can_be_done_to_no_rollout(action: str) -> None:
-    answer = Story().ask(action)  # type: ignore[arg-type]
-    assert not answer.accepted
-    assert "Nothing is being rolled out" in answer.reason
+def test_every_command_is_refused_without_a_rollout(action: Action) -> None:
+    reply = RolloutSimulation().send_command(action)
+    assert not reply.accepted
+    assert "Nothing is being rolled out" in reply.reason
 
 
-def test_retrain_is_somebody_elses_command() -> None:
-    from streaming.contracts.records import Command
+def test_a_retrain_command_is_ignored() -> None:
+    simulation = RolloutSimulation()
+    simulation.send(
+        Command(record_id="c", model="m", at=0.0, action="retrain", reason="", who="ann")
+    )
+    assert simulation.records == []
 
-    story = Story()
-    story.send(Command(record_id="c", model="m", at=0.0, action="retrain", reason="", who="ann"))
-    assert story.records == []
+
+@pytest.mark.parametrize(
+    ("action", "phase"),
+    [
+        ("pause", Phase.PAUSED),
+        ("promote", Phase.PROMOTING),
+        ("abort", Phase.ROLLING_BACK),
+        ("rollback", Phase.ROLLING_BACK),
+    ],
+)
+def test_a_command_without_version_applies_to_the_version_in_the_rollout(
+    action: Action, phase: Phase
+) -> None:
+    simulation = RolloutSimulation().start_canary().send(version(3))
+    assert simulation.send_command(action).accepted
+    assert simulation.state.rollout is not None
+    assert simulation.state.rollout.candidate.version == 2
+    assert simulation.phase is phase
+
+
+@pytest.mark.parametrize("action", ["approve", "reject"])
+def test_an_approval_without_version_applies_to_the_version_in_the_rollout(action: Action) -> None:
+    simulation = RolloutSimulation(rules=BEFORE_CANARY).start_canary()
+    assert not simulation.send_command(action, digest="digest-3").accepted
+    assert simulation.send_command(action, digest="digest-2").accepted
+    assert simulation.state.rollout is not None
+    assert simulation.state.rollout.candidate.version == 2
+
+
+def test_a_rollback_without_version_applies_to_the_live_version() -> None:
+    simulation = RolloutSimulation().start_canary().until_live(2).until_phase(Phase.IDLE)
+    assert not simulation.send_command("rollback", 1).accepted
+    assert simulation.send_command("rollback").accepted
+    simulation.until_live(1, seconds=10)

@@ -1,4 +1,4 @@
-"""Scrapes into blocks and looks."""
+"""Scraped counters to blocks and ejection checks."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from serving.counts import add_scrapes, begin_run
 from serving.ports import ArmCounters, Scrape
 from serving.rules import RolloutRules
-from serving.state import Ledger
+from serving.state import ArmCounts
 
 RULES = RolloutRules(warm_seconds=0.0)
 
@@ -26,53 +26,52 @@ def scrape(
     )
 
 
-def count(scrapes: list[Scrape], rules: RolloutRules = RULES) -> Ledger:
-    return add_scrapes(begin_run(Ledger(), step=0), scrapes, since=0.0, rules=rules, alone=False)
+def count(scrapes: list[Scrape], rules: RolloutRules = RULES) -> ArmCounts:
+    return add_scrapes(begin_run(ArmCounts(), step=0), scrapes, since=0.0, rules=rules, alone=False)
 
 
 def test_blocks_close_every_five_seconds() -> None:
-    ledger = count([scrape(float(t), 10 * t) for t in range(21)])
-    assert [block.n1 for block in ledger.blocks] == [50, 50, 50, 50]
+    counts = count([scrape(float(t), 10 * t) for t in range(21)])
+    assert [block.n1 for block in counts.blocks] == [50, 50, 50, 50]
 
 
-def test_the_first_seconds_of_a_weight_are_left_out() -> None:
-    ledger = count([scrape(float(t), 10 * t) for t in range(21)], RolloutRules(warm_seconds=5.0))
-    assert [block.n1 for block in ledger.blocks] == [50, 50, 50]
+def test_the_first_seconds_of_a_weight_are_not_counted() -> None:
+    counts = count([scrape(float(t), 10 * t) for t in range(21)], RolloutRules(warm_seconds=5.0))
+    assert [block.n1 for block in counts.blocks] == [50, 50, 50]
 
 
 def test_a_gap_merges_blocks_and_loses_nothing() -> None:
     times = [*range(7), *range(19, 26)]
-    ledger = count([scrape(float(t), 10 * t) for t in times])
-    assert [block.n1 for block in ledger.blocks] == [50, 140, 50]
+    counts = count([scrape(float(t), 10 * t) for t in times])
+    assert [block.n1 for block in counts.blocks] == [50, 140, 50]
 
 
-def test_a_restart_of_envoy_loses_only_the_seconds_around_it() -> None:
+def test_a_restart_of_envoy_loses_only_the_seconds_around_the_restart() -> None:
     before = [scrape(float(t), 10 * t) for t in range(4)]
     after = [scrape(float(t), 10 * (t - 5), up=t - 5.0) for t in range(6, 12)]
-    ledger = count([*before, *after])
-    assert sum(block.n1 for block in ledger.blocks) == 30 + 10 * (ledger.open_since - 6)
-    assert all(block.n1 >= 0 for block in ledger.blocks)
+    counts = count([*before, *after])
+    assert sum(block.n1 for block in counts.blocks) == 30 + 10 * (counts.open_since - 6)
+    assert all(block.n1 >= 0 for block in counts.blocks)
 
 
-def test_scrapes_are_counted_once_however_often_they_come() -> None:
+def test_a_repeated_scrape_is_counted_once() -> None:
     scrapes = [scrape(float(t), 10 * t) for t in range(12)]
-    once = count(scrapes)
-    twice = add_scrapes(once, scrapes, since=0.0, rules=RULES, alone=False)
-    assert once == twice
+    counts = count(scrapes)
+    assert add_scrapes(counts, scrapes, since=0.0, rules=RULES, alone=False) == counts
 
 
-def test_two_bad_looks_running_are_needed() -> None:
+def test_a_good_check_resets_the_number_of_bad_checks() -> None:
     scrapes = [scrape(0.0, 0), scrape(1.0, 10, errors=10), scrape(2.0, 20, errors=10)]
-    assert count(scrapes[:2]).bad_looks == 1
-    assert count(scrapes).bad_looks == 0
-    assert count([*scrapes[:2], scrape(2.0, 20, errors=20)]).bad_looks == 2
+    assert count(scrapes[:2]).bad_checks == 1
+    assert count(scrapes).bad_checks == 0
+    assert count([*scrapes[:2], scrape(2.0, 20, errors=20)]).bad_checks == 2
 
 
-def test_a_look_waits_for_five_requests_but_not_for_ever() -> None:
-    slowly = [scrape(float(t), 2 * t, errors=2 * t) for t in range(7)]
-    assert count(slowly).bad_looks == 2
-    hardly = [scrape(float(t), t // 3, errors=t // 3) for t in range(30)]
-    assert count(hardly).bad_looks == 0
+def test_a_check_waits_for_five_requests_for_a_limited_time() -> None:
+    few_requests = [scrape(float(t), 2 * t, errors=2 * t) for t in range(7)]
+    assert count(few_requests).bad_checks == 2
+    very_few_requests = [scrape(float(t), t // 3, errors=t // 3) for t in range(30)]
+    assert count(very_few_requests).bad_checks == 0
 
 
 @given(
@@ -82,17 +81,17 @@ def test_a_look_waits_for_five_requests_but_not_for_ever() -> None:
 def test_every_request_is_in_exactly_one_block_or_the_open_one(
     traffic: list[tuple[int, int]], missing: set[int]
 ) -> None:
-    """Whichever scrapes are missing, what lies between the first and the last is counted."""
+    """All requests between the first and the last scrape are counted, whichever are missing."""
     canary = control = 0
     scrapes = []
     for second, (more1, more0) in enumerate(traffic):
         canary, control = canary + more1, control + more0 + 1
         if second not in missing:
             scrapes.append(scrape(float(second), canary, control))
-    ledger = count(scrapes)
+    counts = count(scrapes)
     if len(scrapes) < 2:
-        assert ledger.blocks == ()
+        assert counts.blocks == ()
         return
-    assert ledger.open is not None
-    found = sum(block.n1 for block in ledger.blocks) + ledger.open.n1
-    assert found == scrapes[-1].arms[0].requests - scrapes[0].arms[0].requests
+    assert counts.open_block is not None
+    counted = sum(block.n1 for block in counts.blocks) + counts.open_block.n1
+    assert counted == scrapes[-1].arms[0].requests - scrapes[0].arms[0].requests

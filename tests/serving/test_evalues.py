@@ -1,4 +1,4 @@
-"""Known answers from closed forms, and the promises of e-values by seeded simulation."""
+"""E-values: known answers from closed forms, and error rates by seeded simulation."""
 
 from __future__ import annotations
 
@@ -33,12 +33,12 @@ def test_requests_that_a_pass_needs_without_an_error(margin: float, requests: in
 @pytest.mark.parametrize(
     ("slow", "requests"), [(0, 344), (1, 649), (2, 882), (3, 1090), (5, 1466), (10, 2300)]
 )
-def test_answers_that_prove_the_99th_percentile(slow: int, requests: int) -> None:
+def test_responses_that_prove_the_99th_percentile(slow: int, requests: int) -> None:
     assert first(lambda n: evalues.log_share_below(slow, n, 0.01) >= TWENTY, slow + 1) == requests
 
 
 @pytest.mark.parametrize(("share", "requests"), [(0.1, 33), (0.05, 68), (0.03, 114), (0.02, 171)])
-def test_answers_that_prove_wider_shares(share: float, requests: int) -> None:
+def test_responses_that_prove_larger_shares(share: float, requests: int) -> None:
     assert first(lambda n: evalues.log_share_below(0, n, share) >= TWENTY) == requests
 
 
@@ -49,24 +49,24 @@ def test_one_block_multiplies_the_evidence_by_at_most_two() -> None:
     assert first(lambda n: evalues.log_symmetry([10_000] * n, LAMBDAS) >= HUNDRED) == 7
 
 
-def test_a_dead_canary_is_judged_after_eight_blocks() -> None:
-    def found(blocks: int) -> bool:
+def test_a_dead_canary_fails_after_eight_blocks() -> None:
+    def failed(blocks: int) -> bool:
         harm = [25] * blocks
         return evalues.log_restarted(harm, [harm], 5, LAMBDAS) >= HUNDRED
 
-    assert first(found) == 8
+    assert first(failed) == 8
 
 
 def test_harm_at_a_late_step_is_not_diluted() -> None:
     rng = np.random.default_rng(1)
-    quiet = list(map(int, rng.poisson(3, 200) - rng.poisson(3, 200)))
+    harmless = list(map(int, rng.poisson(3, 200) - rng.poisson(3, 200)))
     late = [6] * 20
-    whole = evalues.log_restarted([*quiet, *late], [quiet, late], 5, LAMBDAS)
-    assert whole >= HUNDRED > math.log(0.5) + evalues.log_symmetry([*quiet, *late], LAMBDAS)
+    mixed = evalues.log_restarted([*harmless, *late], [harmless, late], 5, LAMBDAS)
+    assert mixed >= HUNDRED > math.log(0.5) + evalues.log_symmetry([*harmless, *late], LAMBDAS)
 
 
 def test_false_fails_stay_below_alpha_under_peeking() -> None:
-    """1,000 identical rollouts of 120 looks at α = 0.05: about 50 allowed."""
+    """1,000 identical rollouts of 120 looks at α = 0.05: at most 5 % may fail."""
     rng = np.random.default_rng(7)
     fails = 0
     for _ in range(1000):
@@ -90,7 +90,7 @@ def test_false_passes_stay_below_alpha_under_peeking() -> None:
     assert passes / 300 <= 0.05
 
 
-def test_one_percentage_point_is_found() -> None:
+def test_one_percentage_point_of_harm_is_detected() -> None:
     rng = np.random.default_rng(9)
     for _ in range(20):
         d = rng.binomial(500, 0.012, 24) - rng.binomial(500, 0.002, 24)
@@ -121,7 +121,7 @@ def test_the_closed_form_maximises_the_likelihood(
 
 @given(st.lists(st.integers(-50, 50), max_size=60))
 def test_symmetry_bets_cancel_on_average(differences: list[int]) -> None:
-    """E(D) and E(−D) average to at most … exactly 1 for one block."""
+    """E(D) and E(−D) average to exactly 1 for one block."""
     for d in differences[:1]:
         up = math.exp(evalues.log_symmetry([d], LAMBDAS))
         down = math.exp(evalues.log_symmetry([-d], LAMBDAS))

@@ -1,4 +1,4 @@
-"""Sticky assignment."""
+"""Assignment of users to the arms of an experiment."""
 
 from __future__ import annotations
 
@@ -13,17 +13,17 @@ USERS = [f"user-{number}" for number in range(20_000)]
 
 def test_buckets_are_uniform_and_salts_are_independent() -> None:
     cells = [0] * 20
-    both = 0
+    in_both = 0
     for user in USERS:
-        place = bucket("a", "t", user)
-        cells[int(place * 20)] += 1
-        both += place < 0.5 and bucket("b", "t", user) < 0.5
+        position = bucket("a", "t", user)
+        cells[int(position * 20)] += 1
+        in_both += position < 0.5 and bucket("b", "t", user) < 0.5
     assert max(abs(cell - 1000) for cell in cells) < 150
-    assert abs(both - 5000) < 250
+    assert abs(in_both - 5000) < 250
 
 
 @given(st.text(min_size=1), st.floats(0, 0.5), st.floats(0, 0.5))
-def test_a_wider_share_keeps_everybody_it_had(user: str, a: float, b: float) -> None:
+def test_a_growing_share_keeps_every_user_in_the_same_arm(user: str, a: float, b: float) -> None:
     small, large = (
         Experiment(salt="s", share=share, start=0.0, stop=1.0) for share in sorted((a, b))
     )
@@ -32,7 +32,7 @@ def test_a_wider_share_keeps_everybody_it_had(user: str, a: float, b: float) -> 
         assert assign(large, user=user, now=0.5) == side
 
 
-def test_nobody_takes_part_outside_the_schedule() -> None:
+def test_no_user_takes_part_outside_the_schedule() -> None:
     test = Experiment(salt="s", share=0.5, start=10.0, stop=20.0)
     assert assign(test, user="u", now=9.9) is None
     assert assign(test, user="u", now=10.0) is not None
@@ -46,6 +46,6 @@ def test_experiments_that_cannot_work_are_refused() -> None:
         Experiment(salt="s", share=0.5, start=1.0, stop=1.0)
 
 
-def test_an_unequal_split_of_users_is_noticed() -> None:
+def test_an_unequal_split_of_users_is_detected() -> None:
     assert users_evidence(10_000, 10_050) < 0
     assert users_evidence(4_500, 5_500) > 6.9

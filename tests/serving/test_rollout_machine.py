@@ -1,4 +1,4 @@
-"""Crashes, replays and double deliveries in any order: what must hold always holds."""
+"""Invariants of the rollout under crashes, replays and repeated deliveries in any order."""
 
 from __future__ import annotations
 
@@ -6,13 +6,13 @@ from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 
-from serving.engines.memory import MemoryWorld
-from serving.rules import RolloutRules
-from serving.state import RolloutState
+from serving.engines.memory import InMemoryServing
+from serving.ports import Role
+from serving.state import Phase
 from streaming.contracts.records import Action, CanaryVerdict, Promotion
-from tests.serving.serving_builders import Story, version
+from tests.serving.rollout_simulation import RolloutSimulation, quick_rules, version
 
-RULES = RolloutRules(
+RULES = quick_rules(
     steps=(5, 25, 50),
     hold_seconds=4.0,
     bake_seconds=6.0,
@@ -25,24 +25,24 @@ RULES = RolloutRules(
 
 
 class RolloutMachine(RuleBasedStateMachine):
-    """A memory world in which everything may happen at any time."""
+    """In-memory engines in which any event may happen at any time."""
 
     def __init__(self) -> None:
         super().__init__()
-        self.story = Story(world=MemoryWorld(rate=300.0), rules=RULES)
-        self.saved: RolloutState | None = None
+        self.serving = InMemoryServing(rate=300.0)
+        self.simulation = RolloutSimulation(serving=self.serving, rules=RULES)
         self.newest = 1
         self.failed: set[int] = set()
-        self.seen = 0
+        self.checked_records = 0
 
     @initialize()
     def first_version(self) -> None:
-        self.story.send(version(1)).run(4)
+        self.simulation.send(version(1)).run(4)
 
     @rule(seconds=st.integers(1, 15))
     def time_passes(self, seconds: int) -> None:
         for _ in range(seconds):
-            self.story.tick()
+            self.simulation.tick()
             self.check_after_tick()
 
     @rule(seconds=st.integers(20, 60))
@@ -52,108 +52,110 @@ class RolloutMachine(RuleBasedStateMachine):
     @rule(share=st.sampled_from([0.1, 0.3]))
     def a_harmful_version_rolls_out(self, share: float) -> None:
         self.a_version_is_published(blessed=True)
-        self.story.world.errors = {self.newest: share}
+        self.serving.errors = {self.newest: share}
         self.time_passes(90)
 
     @rule()
     def all_is_well_for_a_while(self) -> None:
-        self.story.world.errors = {}
-        self.story.world.metrics.down = self.story.world.splitter.down = False
+        self.serving.errors = {}
+        self.serving.metrics.down = self.serving.router.down = False
+        self.serving.references.down = False
         self.servers_come_back()
         self.time_passes(60)
 
     @rule(blessed=st.booleans())
     def a_version_is_published(self, blessed: bool) -> None:
         self.newest += 1
-        self.story.world.servers.store.add(self.newest)
-        self.story.send(version(self.newest, blessed=blessed))
+        self.serving.servers.store.add(self.newest)
+        self.simulation.send(version(self.newest, blessed=blessed))
 
     @rule(data=st.data())
-    def a_record_comes_twice(self, data: st.DataObject) -> None:
+    def a_record_is_delivered_again(self, data: st.DataObject) -> None:
         number = data.draw(st.integers(1, self.newest))
-        before = self.story.state.rollout
-        known = self.story.state.seen
-        self.story.send(version(number))
-        if f"version-{number}" in known:
-            assert self.story.state.rollout == before
+        before = self.simulation.state.rollout
+        seen = self.simulation.state.seen
+        self.simulation.send(version(number))
+        if f"version-{number}" in seen:
+            assert self.simulation.state.rollout == before
 
     @rule(role=st.sampled_from(["stable", "control", "canary"]))
-    def a_server_dies(self, role: str) -> None:
-        self.story.world.servers.kill(role)  # type: ignore[arg-type]
+    def a_server_dies(self, role: Role) -> None:
+        self.serving.servers.kill(role)
 
     @rule()
     def servers_come_back(self) -> None:
-        for role in list(self.story.world.servers.down):
-            self.story.world.servers.revive(role)
+        for role in list(self.serving.servers.down):
+            self.serving.servers.revive(role)
 
     @rule(down=st.booleans())
-    def prometheus(self, down: bool) -> None:
-        self.story.world.metrics.down = down
+    def prometheus_fails_or_returns(self, down: bool) -> None:
+        self.serving.metrics.down = down
 
     @rule(down=st.booleans())
-    def admin_page(self, down: bool) -> None:
-        self.story.world.splitter.down = down
+    def the_router_fails_or_returns(self, down: bool) -> None:
+        self.serving.router.down = down
+
+    @rule(down=st.booleans())
+    def the_reference_publisher_fails_or_returns(self, down: bool) -> None:
+        self.serving.references.down = down
 
     @rule()
     def envoy_restarts(self) -> None:
-        self.story.world.restart_router(self.story.now)
+        self.serving.restart_router(self.simulation.now)
 
     @rule(age=st.integers(0, 2), share=st.sampled_from([0.0, 0.3, 1.0]))
     def a_version_turns_bad(self, age: int, share: float) -> None:
-        self.story.world.errors = {self.newest - age: share}
+        self.serving.errors = {self.newest - age: share}
 
     @rule(action=st.sampled_from(["pause", "resume", "abort", "promote", "rollback"]))
-    def a_person_asks(self, action: Action) -> None:
-        self.story.ask(action)
-
-    @rule()
-    def state_is_saved(self) -> None:
-        self.saved = self.story.state
+    def a_person_gives_a_command(self, action: Action) -> None:
+        self.simulation.send_command(action)
 
     @rule()
     def the_daemon_crashes_and_replays(self) -> None:
-        """It comes back with the state of one tick ago; what it wrote and did stays done."""
-        before, written = self.story.state, len(self.story.records)
-        self.story.tick()
-        self.story.state = before
-        for record in self.story.records[written:]:
-            self.story.send(record)  # type: ignore[arg-type]
+        """It restarts with the state of one tick ago; its records and actions remain."""
+        before, written = self.simulation.state, len(self.simulation.records)
+        self.simulation.tick()
+        self.simulation.state = before
+        for record in self.simulation.records[written:]:
+            self.simulation.send(record)  # type: ignore[arg-type]
         self.check_after_tick()
 
     @invariant()
     def canary_and_control_are_equal(self) -> None:
-        split = self.story.world.splitter.split
+        split = self.serving.router.split
         if split.canary not in (0, 100) and split.control:
             assert split.canary == split.control
             assert split.canary in RULES.weights
 
     def check_after_tick(self) -> None:
-        story = self.story
-        fresh, self.seen = story.records[self.seen :], len(story.records)
-        for record in fresh:
+        simulation = self.simulation
+        new_records = simulation.records[self.checked_records :]
+        self.checked_records = len(simulation.records)
+        for record in new_records:
             if isinstance(record, CanaryVerdict) and record.outcome == "fail":
                 self.failed.add(record.version)
-        rollout = story.state.rollout
+        rollout = simulation.state.rollout
         if rollout is not None and rollout.candidate.version in self.failed:
-            # After a fail nobody meets it again; a split is changed in the tick of the verdict.
-            assert rollout.phase == "rolling-back"
-            assert story.canary == 0 or story.world.splitter.down
-        for record in fresh:
+            # A failed version gets no more requests; the split changes in the tick of the verdict.
+            assert rollout.phase is Phase.ROLLING_BACK
+            assert simulation.canary == 0 or self.serving.router.down
+        for record in new_records:
             if isinstance(record, Promotion) and record.change == "promoted":
-                self.promoted_for_a_reason(record)
+                self.check_promotion(record)
 
-    def promoted_for_a_reason(self, record: Promotion) -> None:
-        """By a pass at the last weight, or by a person; never by missing data."""
-        asked = "promoted it without waiting" in record.reason
+    def check_promotion(self, record: Promotion) -> None:
+        """A promotion needs a pass at the last weight or a person, never missing data."""
+        by_person = "promoted it without waiting" in record.reason
         passed = [
             verdict
-            for verdict in self.story.verdicts
+            for verdict in self.simulation.verdicts
             if verdict.version == record.version
             and verdict.outcome == "pass"
             and verdict.weight == RULES.weights[-1]
         ]
-        assert asked or passed
-        if passed and not asked:
+        assert by_person or passed
+        if passed and not by_person:
             assert passed[-1].requests > 0
 
 

@@ -1,1 +1,1 @@
-"""Seeded simulations of the judgement: what it promises, measured (`python -m tests.simulations`)."""
+"""Seeded simulations that measure what the verdicts promise (`python -m tests.simulations`)."""

@@ -1,7 +1,7 @@
-"""Simulations of the judgement: what it promises, measured.
+"""Simulations of the drift and quality verdicts: whether the promises hold.
 
-Seeded: the same command prints the same figures. Results also go to `.driftline/study` as JSON and
-as markdown. `python -m tests.simulations all` runs every study.
+Seeded: the same command prints the same figures. Results also go to `.driftline/simulations` as
+JSON and as markdown. `python -m tests.simulations all` runs every simulation.
 """
 
 from __future__ import annotations
@@ -18,140 +18,154 @@ from typing import Annotated
 
 import typer
 
-from streaming.drift.backtest.alarm_count import Rate
-from tests.competitors.peer import Peer
+from streaming.drift.backtest.alarm_count import AlarmRate
+from tests.competitors.competitor import Competitor
+from tests.simulations import power as power_of_detectors
 from tests.simulations import quality
+from tests.simulations import quiet as quiet_days
 from tests.simulations.arms import ARMS, Arm
 from tests.simulations.changes import CHANGES, Change
 from tests.simulations.power import SIZES, Delay
-from tests.simulations.power import measure as delays_of
-from tests.simulations.quiet import Found, measure
-from tests.simulations.tables import TALK, cells, log_folder, save, show
-from tests.streaming.statistics_data import TAXI
+from tests.simulations.quiet import QuietCounts
+from tests.simulations.tables import PROGRESS, log_folder, rate_cells, save, show
+from tests.taxi_excerpt import EXCERPT
 
 app = typer.Typer(help=__doc__, no_args_is_help=True, add_completion=False)
 app.add_typer(quality.app, name="quality")
-Seed = Annotated[int, typer.Option(help="Of the random numbers.")]
+Seed = Annotated[int, typer.Option(help="Seed of the random numbers.")]
 
 
 @app.callback()
-def study() -> None:
-    """Simulations of the judgement."""
+def simulations() -> None:
+    """Simulations of the drift and quality verdicts."""
 
 
 @app.command()
 def quiet(
-    scale: Annotated[float, typer.Option(help="Of the days of every arm.")] = 1.0,
-    only: Annotated[str, typer.Option(help="Arms whose name contains this.")] = "",
-    jobs: Annotated[int, typer.Option(min=1, help="Arms at a time, a process each.")] = 1,
+    scale: Annotated[float, typer.Option(help="Factor of the days of every arm.")] = 1.0,
+    only: Annotated[str, typer.Option(help="Arms whose name contains this text.")] = "",
+    jobs: Annotated[int, typer.Option(min=1, help="Arms simulated at a time.")] = 1,
     seed: Seed = 1,
 ) -> None:
     """False alarms on days on which nothing changes.
 
-    Example: `python -m tests.simulations quiet --scale 0.1 --only wobble`
+    Example: `python -m tests.simulations quiet --scale 0.1 --only "day variation"`
     """
-    asked = [
-        (arm, max(1, round(arm.days * scale)), seed + place)
-        for place, arm in enumerate(ARMS)
+    tasks = [
+        (arm, max(1, round(arm.days * scale)), seed + number)
+        for number, arm in enumerate(ARMS)
         if only in arm.name
     ]
     rows, details = [], {}
     with ProcessPoolExecutor(jobs) as pool:
-        for (arm, _, _), (rate, found, took) in zip(asked, pool.map(_timed, asked), strict=True):
-            TALK.print(f"{arm.name}: {rate.ratio:.2f} ({took:.0f} s)")
-            details[arm.name] = {"seconds": took, "lanes": found.begun, "tests": found.tests}
-            rows.append(_row(arm, rate, found))
+        results = pool.map(_timed, tasks)
+        for (arm, _, _), (rate, counts, seconds) in zip(tasks, results, strict=True):
+            PROGRESS.print(f"{arm.name}: {rate.ratio:.2f} ({seconds:.0f} s)")
+            details[arm.name] = {
+                "seconds": seconds,
+                "alarm rules": counts.by_rule,
+                "tests": counts.by_test,
+            }
+            rows.append(_row(arm, rate, counts))
     show("quiet", rows, {"seed": seed, "scale": scale, "details": details})
 
 
-def _timed(asked: tuple[Arm, int, int]) -> tuple[Rate, Found, float]:
-    """One arm's simulation and the processor's seconds it took."""
-    arm, days, seed = asked
+def _timed(task: tuple[Arm, int, int]) -> tuple[AlarmRate, QuietCounts, float]:
+    """One arm's simulation and its CPU seconds."""
+    arm, days, seed = task
     began = time.process_time()
-    rate, found = measure(arm, days=days, seed=seed)
-    return rate, found, time.process_time() - began
+    rate, counts = quiet_days.measure(arm, days=days, seed=seed)
+    return rate, counts, time.process_time() - began
 
 
-def _row(arm: Arm, rate: Rate, found: Found) -> dict[str, object]:
+def _row(arm: Arm, rate: AlarmRate, counts: QuietCounts) -> dict[str, object]:
     return {
         "arm": arm.name,
         "features": len(arm.kinds),
-        "days": found.days,
-        "budget in 30 days": f"{arm.alarms:g}",
-        **cells(rate),
+        "days": counts.days,
+        "budget in 30 days": f"{arm.budget:g}",
+        **rate_cells(rate),
     }
 
 
-@app.command()
-def peers(
-    rows: Annotated[int, typer.Option(help="Of a window.")] = 1_000,
+@app.command("other-detectors")
+def other_detectors(
+    rows: Annotated[int, typer.Option(help="Rows of a window.")] = 1_000,
     seed: Seed = 1,
 ) -> None:
-    """False alarms of other detectors in 30 quiet days, with the settings they come with.
+    """False alarms of other detectors in 30 quiet days, with their default settings.
 
-    Example: `python -m tests.simulations peers --rows 1000`
+    Example: `python -m tests.simulations other-detectors --rows 1000`
     """
-    from tests.simulations.beside import month
+    from tests.simulations.other_detectors import month
 
-    still, wobbly = (month(rows, sd, seed=seed, logs=log_folder()) for sd in (0.0, 0.05))
-    found = [
+    without, varying = (month(rows, sd, seed=seed, logs=log_folder()) for sd in (0.0, 0.05))
+    table = [
         {
             "detector": name,
-            "alarms": one.alarms,
-            "features alarmed, by day": one.feature_days,
-            "windows alarmed": f"{one.alarmed_windows / one.windows:.1%}",
-            "alarms, wobble 0.05 sd": wobbly[name].alarms,
-            "windows alarmed, wobble 0.05 sd": f"{wobbly[name].alarmed_windows / one.windows:.1%}",
+            "alarms": counter.alarms,
+            "features alarmed, by day": counter.feature_alarms,
+            "windows alarmed": f"{counter.alarmed_windows / counter.windows:.1%}",
+            "alarms, day variation 0.05 sd": varying[name].alarms,
+            "windows alarmed, day variation 0.05 sd": (
+                f"{varying[name].alarmed_windows / counter.windows:.1%}"
+            ),
         }
-        for name, one in still.items()
+        for name, counter in without.items()
     ]
-    show("peers", found, {"seed": seed})
+    show("other-detectors", table, {"seed": seed})
 
 
 @app.command()
 def power(
-    trials: Annotated[int, typer.Option(help="Streams for each change and size.")] = 100,
-    only: Annotated[str, typer.Option(help="Changes whose name contains this.")] = "",
-    jobs: Annotated[int, typer.Option(min=1, help="Cells at a time, a process each.")] = 1,
+    trials: Annotated[int, typer.Option(help="Streams for each change and window size.")] = 100,
+    only: Annotated[str, typer.Option(help="Changes whose name contains this text.")] = "",
+    jobs: Annotated[int, typer.Option(min=1, help="Cells simulated at a time.")] = 1,
     seed: Seed = 1,
 ) -> None:
-    """Windows until a change is found, beside other detectors at the same budget.
+    """Windows until a change is found, compared with other detectors at the same budget.
 
-    Median and, in brackets, mean. What is measured is in the files after every cell.
+    Shows the median and, in brackets, the mean. The files are written after every cell.
 
     Example: `python -m tests.simulations power --trials 20 --only ramp --jobs 2`
     """
-    asked = [
+    tasks = [
         (change, size, trials, seed) for change in CHANGES if only in change.name for size in SIZES
     ]
     facts = {"seed": seed, "trials": trials}
-    found: list[Delay] = []
+    delays: list[Delay] = []
     with ProcessPoolExecutor(jobs) as pool:
-        for (change, size, _, _), (cell, took) in zip(asked, pool.map(_cell, asked), strict=True):
-            TALK.print(f"{change.name}, {size:,} rows ({took:.0f} s)")
-            found += cell
-            save("power", _table_of(found), facts)
-    show("power", _table_of(found), facts)
+        for (change, size, _, _), (cell, seconds) in zip(
+            tasks, pool.map(_cell, tasks), strict=True
+        ):
+            PROGRESS.print(f"{change.name}, {size:,} rows ({seconds:.0f} s)")
+            delays += cell
+            save("power", _power_table(delays), facts)
+    show("power", _power_table(delays), facts)
 
 
-def _cell(asked: tuple[Change, int, int, int]) -> tuple[list[Delay], float]:
-    """One change at one size of a window, and the seconds it took."""
-    change, size, trials, seed = asked
+def _cell(task: tuple[Change, int, int, int]) -> tuple[list[Delay], float]:
+    """One change at one window size, and its seconds."""
+    change, size, trials, seed = task
     began = time.monotonic()
-    with Peer("river", log_folder() / f"river-{os.getpid()}.log") as peer:
-        found = delays_of(change, size, trials=trials, seed=seed, peer=peer)
-    return found, time.monotonic() - began
+    with Competitor("river", log_folder() / f"river-{os.getpid()}.log") as river:
+        delays = power_of_detectors.measure(change, size, trials=trials, seed=seed, river=river)
+    return delays, time.monotonic() - began
 
 
-def _table_of(found: Sequence[Delay]) -> list[dict[str, object]]:
+def _power_table(delays: Sequence[Delay]) -> list[dict[str, object]]:
     """A row for each cell, a column for each detector."""
-    detectors = list(dict.fromkeys(one.detector for one in found))
+    detectors = list(dict.fromkeys(delay.detector for delay in delays))
     rows: list[dict[str, object]] = []
-    for name, size in dict.fromkeys((one.change, one.rows) for one in found):
-        own = {o.detector: o for o in found if (o.change, o.rows) == (name, size)}
-        delays = {detector: _windows(own.get(detector)) for detector in detectors}
-        events = f"{own['ours'].windows * size:,.0f}"
-        rows.append({"change": name, "rows": f"{size:,}", **delays, "ours, events": events})
+    for change, size in dict.fromkeys((delay.change, delay.rows) for delay in delays):
+        cell = {
+            delay.detector: delay
+            for delay in delays
+            if (delay.change, delay.rows) == (change, size)
+        }
+        columns = {detector: _windows(cell.get(detector)) for detector in detectors}
+        events = f"{cell['ours'].windows * size:,.0f}"
+        rows.append({"change": change, "rows": f"{size:,}", **columns, "ours, events": events})
     return rows
 
 
@@ -163,75 +177,72 @@ def _windows(delay: Delay | None) -> str:
 
 @app.command()
 def taxi(
-    data: Annotated[Path, typer.Option(help="The rows.", envvar="DRIFTLINE_TAXI")] = TAXI,
-    splits: Annotated[int, typer.Option(help="Random halves.")] = 100,
+    data: Annotated[Path, typer.Option(help="CSV file of trips.", exists=True)] = EXCERPT,
+    splits: Annotated[int, typer.Option(help="Number of random halves.")] = 100,
     seed: Seed = 1,
 ) -> None:
-    """Real rows: random halves against each other, 2016 against 2013.
+    """Real rows: random halves against each other, and 2016 against 2013.
 
-    Example: `python -m tests.simulations taxi --data ../shared/data/chicago_taxi.csv`
+    Example: `python -m tests.simulations taxi --splits 20`
     """
-    from tests.simulations.taxi import halves, then_and_now
+    from tests.simulations.taxi import by_year, halves
 
-    if not data.exists():
-        TALK.print(f"There is no file {data}; name it with --data or DRIFTLINE_TAXI.")
-        raise typer.Exit(2)
-    same = halves(data, splits=splits, seed=seed)
-    found = [
-        {"rules": rules, "splits": splits, "features": same.features, "judged": judged}
+    result = halves(data, splits=splits, seed=seed)
+    rows = [
+        {"rules": rules, "splits": splits, "features": result.features, "judged": judged}
         for rules, judged in (
-            ("default", _counts(same.by_outcome)),
-            ("no floors, no wobble", _counts(same.strict)),
+            ("default", _outcome_counts(result.by_outcome)),
+            ("no floors, no day variation", _outcome_counts(result.strict)),
         )
     ]
-    show("taxi-halves", found, {"seed": seed})
-    moved = [
+    show("taxi-halves", rows, {"seed": seed})
+    verdicts = [
         {
-            "feature": one.feature,
-            "outcome": one.outcome,
-            "effect, sd": f"{one.effect:.2f}",
-            "why": one.reason,
+            "feature": verdict.feature,
+            "outcome": verdict.outcome,
+            "effect, sd": f"{verdict.effect:.2f}",
+            "why": verdict.reason,
         }
-        for one in then_and_now(data, seed=seed)
+        for verdict in by_year(data, seed=seed)
     ]
-    show("taxi-years", moved, {"seed": seed})
+    show("taxi-years", verdicts, {"seed": seed})
 
 
-def _counts(by_outcome: dict[str, int]) -> str:
+def _outcome_counts(by_outcome: dict[str, int]) -> str:
     return ", ".join(f"{count:,} {name}" for name, count in sorted(by_outcome.items()))
 
 
 @app.command()
 def robust(
-    runs: Annotated[int, typer.Option(help="Streams.")] = 10,
+    runs: Annotated[int, typer.Option(help="Number of streams.")] = 10,
     seed: Seed = 1,
 ) -> None:
-    """One bad row in 10,000, and windows of every size when nothing changed.
+    """One bad row in 10,000, and quiet windows of every size.
 
     Example: `python -m tests.simulations robust --runs 4`
     """
     from tests.simulations.robust import one_bad_row, quiet_by_rows
 
-    found = [
+    rows = [
         {
-            "one bad row in 10,000": one.bad,
-            "floors": "on" if one.floors else "off",
-            "verdicts compared": f"{one.compared:,}",
-            "changed": one.changed,
+            "one bad row in 10,000": result.bad,
+            "floors": "on" if result.floors else "off",
+            "verdicts compared": f"{result.compared:,}",
+            "changed": result.changed,
         }
-        for one in one_bad_row(runs=runs, seed=seed)
+        for result in one_bad_row(runs=runs, seed=seed)
     ]
-    show("robust-rows", found, {"seed": seed, "runs": runs})
-    sizes = quiet_by_rows(runs=runs, seed=seed)
-    table = [
-        {"rows of a quiet window": f"{n:,}", "verdicts": _counts(said)} for n, said in sizes.items()
+    show("robust-rows", rows, {"seed": seed, "runs": runs})
+    sizes = [
+        {"rows of a quiet window": f"{size:,}", "verdicts": _outcome_counts(by_outcome)}
+        for size, by_outcome in quiet_by_rows(runs=runs, seed=seed).items()
     ]
-    show("robust-sizes", table, {"seed": seed, "runs": runs})
+    show("robust-sizes", sizes, {"seed": seed, "runs": runs})
 
 
 @app.command()
 def seasons(
-    seeds: Annotated[int, typer.Option(help="So many seeds, from 1.")] = 5,
+    seeds: Annotated[int, typer.Option(help="Number of seeds, from 1.")] = 5,
 ) -> None:
     """A daily swing of 1 sd over two weeks, and +0.5 sd on a Sunday.
 
@@ -239,77 +250,74 @@ def seasons(
     """
     from tests.simulations.seasons import season
 
-    found = [season(seed) for seed in range(1, seeds + 1)]
+    results = [season(seed) for seed in range(1, seeds + 1)]
     rows = [
         {
-            "seed": one.seed,
-            "quiet windows": one.windows,
-            "alarms": one.alarms,
-            "windows until +0.5 sd on Sunday": one.delay or "not in 3",
+            "seed": result.seed,
+            "quiet windows": result.windows,
+            "alarms": result.alarms,
+            "windows until +0.5 sd on Sunday": result.delay or "not in 3",
         }
-        for one in found
+        for result in results
     ]
     show("seasons", rows, {})
 
 
 @app.command()
-def together(
-    scale: Annotated[float, typer.Option(help="Of the draws.")] = 1.0,
+def correlation(
+    scale: Annotated[float, typer.Option(help="Factor of the draws.")] = 1.0,
     seed: Seed = 1,
 ) -> None:
-    """How features move together: tails, false alarms, how fast a turned pair is found.
+    """The test of correlations: its tails, false alarms and detection delay.
 
-    Example: `python -m tests.simulations together --scale 0.1`
+    Example: `python -m tests.simulations correlation --scale 0.1`
     """
-    from tests.simulations import together as study_of_together
+    from tests.simulations.correlation import measure
 
-    show("together", study_of_together.measure(scale, seed), {"seed": seed, "scale": scale})
+    show("correlation", measure(scale, seed), {"seed": seed, "scale": scale})
 
 
-@app.command()
-def wobble(
+@app.command("day-variation")
+def day_variation(
     draws: Annotated[int, typer.Option(help="Histories for each line.")] = 300,
     seed: Seed = 1,
 ) -> None:
-    """False alarms when the wobble is learnt from few days, in closed form.
+    """False alarms when the day variance is estimated from few days, in closed form.
 
-    Example: `python -m tests.simulations wobble --draws 100`
+    Example: `python -m tests.simulations day-variation --draws 100`
     """
-    from tests.simulations import wobble as study_of_wobble
+    from tests.simulations.day_variation import measure
 
-    show("wobble", study_of_wobble.measure(draws, seed), {"seed": seed, "draws": draws})
+    show("day-variation", measure(draws, seed), {"seed": seed, "draws": draws})
 
 
 @app.command("all")
 def everything(seed: Seed = 1) -> None:
-    """Every study; the quiet days, the longest, in a process beside the others.
+    """Every simulation; the longest, the quiet days, runs in a process of its own.
 
     Example: `python -m tests.simulations all`
     """
     command = [sys.executable, "-m", "tests.simulations", "quiet", "--seed", str(seed)]
-    with subprocess.Popen(command) as beside:
+    with subprocess.Popen(command) as process:
         try:
-            _others(seed)
+            _all_but_quiet(seed)
         except BaseException:
-            beside.terminate()
+            process.terminate()
             raise
-    raise typer.Exit(beside.returncode)
+    raise typer.Exit(process.returncode)
 
 
-def _others(seed: int) -> None:
-    """All but the quiet days, the cheap ones first."""
-    if TAXI.exists():
-        taxi(TAXI, 100, seed)
-    else:
-        TALK.print("Left out: taxi; its rows are not here, DRIFTLINE_TAXI names them.")
+def _all_but_quiet(seed: int) -> None:
+    """All simulations but the quiet days, the short ones first."""
+    taxi(EXCERPT, 100, seed)
     robust(10, seed)
     seasons(5)
-    wobble(300, seed)
+    day_variation(300, seed)
     quality.delays(100, seed)
     quality.alarms(20, 15.0, seed)
-    peers(1_000, seed)
+    other_detectors(1_000, seed)
     power(100, "", 1, seed)
-    together(1.0, seed)
+    correlation(1.0, seed)
 
 
 if __name__ == "__main__":

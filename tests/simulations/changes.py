@@ -16,26 +16,26 @@ NEW_VALUE = "new"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Change:
-    """What becomes of one feature."""
+    """A change of one feature."""
 
     name: str
     kind: str = "normal"
     shift: float = 0.0
-    """In standard deviations, at once."""
+    """Shift at once, in standard deviations."""
     ramp: float = 0.0
-    """The same, added with every window."""
+    """Shift added with every window, in standard deviations."""
     missing: float = MISSING
-    """Share of missing values afterwards."""
+    """Share of missing values after the change."""
     new_value: float = 0.0
-    """Share of a category that was never seen."""
+    """Share of a category that was never seen before."""
     horizon: int = 60
-    """So many windows are drawn after the change."""
+    """Number of windows drawn after the change."""
     streams: int = 1
-    """So many times the usual number of streams and references: where delays scatter by more than
-    detectors differ, or a median lies between two windows."""
+    """Factor of the usual number of streams and references, for changes where delays vary by more
+    than detectors differ, or a median lies between two windows."""
 
     def of_kind(self) -> Kind:
-        """The feature, with room for the new value."""
+        """The kind of the feature, with a bucket for the new value."""
         kind = KINDS[self.kind]
         if not kind.values:
             return kind
@@ -45,8 +45,8 @@ class Change:
     def shares(self, window: int) -> Floats:
         """Probabilities of the buckets in window 0, 1, … after the change; before it, -1."""
         kind = KINDS[self.kind]
-        moved = self.shift + self.ramp * (window + 1) if window >= 0 else 0.0
-        shares = kind.shares(moved)
+        shift = self.shift + self.ramp * (window + 1) if window >= 0 else 0.0
+        shares = kind.shares(shift)
         if not kind.values:
             return shares
         new = self.new_value if window >= 0 else 0.0
@@ -70,22 +70,26 @@ class Trial:
     """Windows before and after a change of one feature."""
 
     rows: int
+    """Rows of each window."""
     before: int
-    """So many windows come first."""
+    """Number of windows before the change."""
     counts: Integers
     """Windows x buckets."""
     missing: Integers
+    """Rows without a value, for each window."""
 
 
 def draw(change: Change, rng: np.random.Generator, rows: int, before: int, after: int) -> Trial:
     """One stream."""
-    lost = np.where(np.arange(before + after) < before, MISSING, change.missing)
-    missing = rng.binomial(rows, lost)
-    there = rows - missing
-    parts = [rng.multinomial(there[:before], change.shares(-1))]
+    missing_share = np.where(np.arange(before + after) < before, MISSING, change.missing)
+    missing = rng.binomial(rows, missing_share)
+    present = rows - missing
+    parts = [rng.multinomial(present[:before], change.shares(-1))]
     if change.ramp:
-        each = [rng.multinomial(n, change.shares(at)) for at, n in enumerate(there[before:])]
-        parts.append(np.array(each).reshape(after, parts[0].shape[1]))
+        windows = [
+            rng.multinomial(n, change.shares(window)) for window, n in enumerate(present[before:])
+        ]
+        parts.append(np.array(windows).reshape(after, parts[0].shape[1]))
     else:
-        parts.append(rng.multinomial(there[before:], change.shares(0)))
+        parts.append(rng.multinomial(present[before:], change.shares(0)))
     return Trial(rows, before, np.concatenate(parts), missing)

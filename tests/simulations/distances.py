@@ -1,8 +1,8 @@
-"""Distances of single windows that other tools alarm on: one number for each window.
+"""Distances of single windows that other tools alarm on, one number for each window.
 
-Kolmogorov-Smirnov; Evidently's defaults above 1,000 reference rows (normed Wasserstein for
-numbers, Jensen-Shannon distance in nats for categories); TFDV's own code (Jensen-Shannon
-divergence between histograms with each side's own ten buckets; L-infinity for categories).
+Kolmogorov-Smirnov; Evidently's defaults above 1,000 reference rows (normed Wasserstein distance for
+numbers, Jensen-Shannon distance in nats for categories); TFDV's own code (Jensen-Shannon divergence
+between histograms with ten buckets for each side; L-infinity for categories).
 """
 
 from __future__ import annotations
@@ -21,17 +21,17 @@ def kolmogorov_smirnov(counts: Integers, reference: Integers) -> Floats:
     >>> kolmogorov_smirnov(np.array([[1, 1], [2, 0]]), np.array([1, 1])).tolist()
     [0.0, 0.5]
     """
-    found: Floats = np.abs(_below(counts) - _below(reference[None])).max(axis=1)
-    return found
+    distances: Floats = np.abs(_cumulative(counts) - _cumulative(reference[None])).max(axis=1)
+    return distances
 
 
 def wasserstein(counts: Integers, reference: Integers, values: Floats) -> Floats:
     """Earth mover's distance over the reference's standard deviation."""
     shares = reference / reference.sum()
     sd = float(np.sqrt(shares @ (values - shares @ values) ** 2))
-    gaps = np.abs(_below(counts) - _below(reference[None]))[:, :-1]
-    found: Floats = gaps @ np.diff(values) / sd
-    return found
+    differences = np.abs(_cumulative(counts) - _cumulative(reference[None]))[:, :-1]
+    distances: Floats = differences @ np.diff(values) / sd
+    return distances
 
 
 def jensen_shannon(counts: Integers, reference: Integers) -> Floats:
@@ -40,13 +40,13 @@ def jensen_shannon(counts: Integers, reference: Integers) -> Floats:
     q = np.broadcast_to(reference / reference.sum(), p.shape)
     middle = (p + q) / 2.0
     both = special.rel_entr(p, middle).sum(axis=1) + special.rel_entr(q, middle).sum(axis=1)
-    found: Floats = np.sqrt(np.maximum(0.0, both / 2.0))
-    return found
+    distances: Floats = np.sqrt(np.maximum(0.0, both / 2.0))
+    return distances
 
 
-def _below(counts: Integers) -> Floats:
-    cumulated: Floats = np.cumsum(counts, axis=1) / counts.sum(axis=1, keepdims=True)
-    return cumulated
+def _cumulative(counts: Integers) -> Floats:
+    cumulative: Floats = np.cumsum(counts, axis=1) / counts.sum(axis=1, keepdims=True)
+    return cumulative
 
 
 class TfdvDrift:
@@ -72,20 +72,20 @@ class TfdvDrift:
         """The comparator's value for each window."""
         from tensorflow_data_validation.api import validation_api
 
-        found = []
+        distances = []
         for row in counts:
-            made = validation_api.validate_statistics(
+            anomalies = validation_api.validate_statistics(
                 self._statistics(row), self._schema, previous_statistics=self._reference
             )
-            found.append(made.drift_skew_info[0].drift_measurements[0].value)
-        return np.array(found)
+            distances.append(anomalies.drift_skew_info[0].drift_measurements[0].value)
+        return np.array(distances)
 
     def _statistics(self, row: Integers) -> Any:
         from tensorflow_metadata.proto.v0 import statistics_pb2
 
         rows = int(row.sum())
-        made: Any = statistics_pb2.DatasetFeatureStatisticsList()
-        data = made.datasets.add()
+        statistics: Any = statistics_pb2.DatasetFeatureStatisticsList()
+        data = statistics.datasets.add()
         data.num_examples = rows
         feature = data.features.add()
         feature.path.step.append("f")
@@ -99,18 +99,18 @@ class TfdvDrift:
         else:
             feature.type = statistics_pb2.FeatureNameStatistics.FLOAT
             common = feature.num_stats.common_stats
-            there = np.flatnonzero(row)
-            values = self._values[there]
-            amounts, edges = np.histogram(values, 10, weights=row[there])
+            filled = np.flatnonzero(row)
+            values = self._values[filled]
+            counts, edges = np.histogram(values, 10, weights=row[filled])
             feature.num_stats.min, feature.num_stats.max = values[0], values[-1]
             histogram = feature.num_stats.histograms.add()
-            for at, amount in enumerate(amounts):
+            for number, count in enumerate(counts):
                 bucket = histogram.buckets.add()
-                bucket.low_value, bucket.high_value = edges[at], edges[at + 1]
-                bucket.sample_count = amount
+                bucket.low_value, bucket.high_value = edges[number], edges[number + 1]
+                bucket.sample_count = count
         common.num_non_missing = common.tot_num_values = rows
         common.min_num_values = common.max_num_values = 1
-        return made
+        return statistics
 
 
 def values_of(buckets: Integers) -> Floats:

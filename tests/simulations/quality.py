@@ -1,8 +1,8 @@
-"""`python -m tests.simulations quality`: quiet versions against the budget, and how fast a fall is found.
+"""`python -m tests.simulations quality`: false alarms and detection delays of the quality verdicts.
 
-The judge that ships (`streaming.quality.judge_quality`) on drawn counts, seeded: the same command
-prints the same figures. A quiet version is served for ten days and nothing changes but, in some
-arms, the day's own wobble; every alarm is false.
+The production judge (`streaming.quality.judge_quality`) judges drawn counts, seeded: the same
+command prints the same figures. A quiet version is served for ten days and nothing changes except,
+in some arms, the daily offset of its quality, so every alarm is false.
 """
 
 from __future__ import annotations
@@ -17,82 +17,89 @@ import typer
 from numpy.typing import NDArray
 from scipy import optimize, special
 
-from streaming.drift.backtest.alarm_count import Rate, Tally, rate
+from streaming.drift.backtest.alarm_count import AlarmCounter, AlarmRate, alarm_rate
 from streaming.quality import QualityRules, judge_quality
 from streaming.quality.compare import measured
 from streaming.quality.counts import Counts, score_buckets, score_of
 from streaming.quality.verdict import Judgement, MatureWindow
-from streaming.quality.version_baseline import Track
-from tests.simulations.tables import cells, show
+from streaming.quality.version_baseline import VersionBaseline
+from tests.simulations.tables import rate_cells, show
 
-app = typer.Typer(help="Labels and quality.", no_args_is_help=True, add_completion=False)
+app = typer.Typer(help="Model quality.", no_args_is_help=True, add_completion=False)
 DAY = 86_400.0
 DAYS_OF_A_VERSION = 10
-LONGEST = 400
+MAX_BATCHES = 400
+QUIET_BATCHES = 25
+"""Batches before a change."""
 Numbers = NDArray[np.float64]
 
 
 @dataclass
 class Population:
-    """A calibrated model's scores; what they mean can be changed."""
+    """Scores of a calibrated model, and outcomes whose relation to the scores can be changed."""
 
-    middle: float = -1.5
-    spread: float = 1.4
+    centre: float = -1.5
+    """Mean logit of the scores."""
+    sd: float = 1.4
+    """Standard deviation of the logits."""
     size: int = 400
-    meanings: dict[tuple[float, float], Numbers] = field(default_factory=dict)
+    cache: dict[tuple[float, float], Numbers] = field(default_factory=dict)
 
     @cached_property
     def buckets(self) -> NDArray[np.int64]:
         """Distinct score buckets."""
-        install_paths = self.middle + self.spread * np.linspace(-3.5, 3.5, self.size)
-        return np.unique(score_buckets(special.expit(install_paths))).astype(np.int64)
+        logits = self.centre + self.sd * np.linspace(-3.5, 3.5, self.size)
+        return np.unique(score_buckets(special.expit(logits))).astype(np.int64)
 
     @cached_property
     def logits(self) -> Numbers:
-        """Of each bucket."""
+        """The logit of each bucket."""
         return np.asarray(special.logit(score_of(self.buckets)), np.float64)
 
     @cached_property
     def shares(self) -> Numbers:
-        """How often each bucket is served."""
-        density = np.exp(-(((self.logits - self.middle) / self.spread) ** 2) / 2.0)
+        """The probability of each bucket."""
+        density = np.exp(-(((self.logits - self.centre) / self.sd) ** 2) / 2.0)
         widths = np.gradient(self.logits)
-        found: Numbers = density * widths / (density * widths).sum()
-        return found
+        shares: Numbers = density * widths / (density * widths).sum()
+        return shares
 
-    def chance(self, keep: float, shift: float) -> Numbers:
-        """Chance of the outcome in each bucket."""
-        if (keep, shift) not in self.meanings:
-            line = keep * (self.logits - self.middle) + self.middle + shift
-            self.meanings[keep, shift] = np.asarray(special.expit(line), np.float64)
-        return self.meanings[keep, shift]
+    def positive_rate(self, slope: float, shift: float) -> Numbers:
+        """Probability of a positive outcome in each bucket.
+
+        `slope` is the part of the scores' information that is left; `shift` is added to the logit.
+        """
+        if (slope, shift) not in self.cache:
+            line = slope * (self.logits - self.centre) + self.centre + shift
+            self.cache[slope, shift] = np.asarray(special.expit(line), np.float64)
+        return self.cache[slope, shift]
 
     def window(
-        self, rng: np.random.Generator, rows: int, keep: float = 1.0, shift: float = 0.0
+        self, rng: np.random.Generator, rows: int, slope: float = 1.0, shift: float = 0.0
     ) -> Counts:
         """The counts of `rows` labelled predictions."""
         served = rng.multinomial(rows, self.shares)
-        positives = rng.binomial(served, self.chance(keep, shift))
+        positives = rng.binomial(served, self.positive_rate(slope, shift))
         return Counts(
             buckets=self.buckets, served=served, positives=positives, negatives=served - positives
         )
 
-    def auc(self, keep: float) -> float:
-        """The AUC of the whole population."""
+    def auc(self, slope: float) -> float:
+        """The AUC of the entire population."""
         rows = self.shares * 1e7
-        chance = self.chance(keep, 0.0)
+        rate = self.positive_rate(slope, 0.0)
         counts = Counts(
             buckets=self.buckets,
             served=np.round(rows).astype(np.int64),
-            positives=np.round(rows * chance).astype(np.int64),
-            negatives=np.round(rows * (1.0 - chance)).astype(np.int64),
+            positives=np.round(rows * rate).astype(np.int64),
+            negatives=np.round(rows * (1.0 - rate)).astype(np.int64),
         )
         return measured(counts)["auc"].value
 
-    def keep_for(self, auc: float) -> float:
-        """How much of the meaning is left at this AUC."""
-        found: float = optimize.brentq(lambda keep: self.auc(keep) - auc, 0.0, 3.0, xtol=1e-4)
-        return found
+    def slope_for(self, auc: float) -> float:
+        """The slope with this AUC."""
+        slope: float = optimize.brentq(lambda slope: self.auc(slope) - auc, 0.0, 3.0, xtol=1e-4)
+        return slope
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -101,11 +108,12 @@ class Arm:
 
     name: str
     rows: int = 1000
-    wobble: float = 0.0
-    """Of the AUC from day to day, in the world."""
-    allowed_wobble: float = 0.0
-    """The same, in the rules."""
+    day_sd: float = 0.0
+    """Simulated standard deviation of the AUC's daily offsets."""
+    assumed_day_sd: float = 0.0
+    """The same standard deviation in the rules."""
     floors: bool = False
+    """Whether the smallest reported changes are those of the shipped rules."""
     window_seconds: float = 600.0
 
 
@@ -113,74 +121,88 @@ ARMS = (
     Arm(name="500 labels", rows=500),
     Arm(name="1,000 labels"),
     Arm(name="5,000 labels", rows=5000),
-    Arm(name="1,000 labels, wobble 0.01", wobble=0.01, allowed_wobble=0.01),
-    Arm(name="5,000 labels, wobble 0.01", rows=5000, wobble=0.01, allowed_wobble=0.01),
-    Arm(name="1,000 labels, as shipped", allowed_wobble=0.01, floors=True),
-    Arm(name="5,000 labels, wobble 0.01, as shipped", rows=5000, wobble=0.01,
-        allowed_wobble=0.01, floors=True),
-)  # fmt: skip
+    Arm(name="1,000 labels, day variation 0.01", day_sd=0.01, assumed_day_sd=0.01),
+    Arm(name="5,000 labels, day variation 0.01", rows=5000, day_sd=0.01, assumed_day_sd=0.01),
+    Arm(name="1,000 labels, as shipped", assumed_day_sd=0.01, floors=True),
+    Arm(
+        name="5,000 labels, day variation 0.01, as shipped",
+        rows=5000,
+        day_sd=0.01,
+        assumed_day_sd=0.01,
+        floors=True,
+    ),
+)
 
 
-def rules_of(arm: Arm, alarms: float) -> QualityRules:
-    """The rules of an arm: `alarms` allowed in 30 days, all of them for quality itself."""
+def rules_of(arm: Arm, budget: float) -> QualityRules:
+    """The rules of an arm: `budget` false alarms in 30 days, all of them for quality itself."""
     shipped = QualityRules(
-        false_alarms=alarms, scores_share=0.0, wobble=arm.allowed_wobble, min_labels=400
+        false_alarms=budget,
+        prediction_drift_share=0.0,
+        day_variation=arm.assumed_day_sd,
+        min_labels=400,
     )
     if arm.floors:
         return shipped
     return replace(shipped, auc_fall=0.0, brier_rise=0.0, calibration_shift=0.0)
 
 
-def judged(windows: Iterator[Counts], rules: QualityRules, seconds: float) -> Iterator[Judgement]:
-    """The judgements on windows in a row."""
-    track = Track(version=1)
-    for place, counts in enumerate(windows):
+def judgements(
+    windows: Iterator[Counts], rules: QualityRules, seconds: float
+) -> Iterator[Judgement]:
+    """The judgements on consecutive windows."""
+    baseline = VersionBaseline(version=1)
+    for number, counts in enumerate(windows):
         window = MatureWindow(
-            version=1, live=True, start=place * seconds, end=(place + 1) * seconds,
-            counts=counts, expected=counts.labelled, inputs="stable",
-        )  # fmt: skip
-        judgement, track = judge_quality(window, track, rules)
+            version=1,
+            live=True,
+            start=number * seconds,
+            end=(number + 1) * seconds,
+            counts=counts,
+            expected=counts.labelled,
+            inputs="stable",
+        )
+        judgement, baseline = judge_quality(window, baseline, rules)
         yield judgement
 
 
-def quiet(arm: Arm, *, versions: int, alarms: float, seed: int) -> Rate:
-    """Alarms of versions to which nothing happens, over those allowed."""
-    rng, world = np.random.default_rng(seed), Population()
-    base = world.auc(1.0)
-    slope = (world.auc(1.02) - world.auc(0.98)) / 0.04
-    a_day = round(DAY / arm.window_seconds)
+def quiet(arm: Arm, *, versions: int, budget: float, seed: int) -> AlarmRate:
+    """Alarms of unchanged versions over those allowed."""
+    rng, population = np.random.default_rng(seed), Population()
+    assert population.auc(1.0) > 0.5
+    auc_per_slope = (population.auc(1.02) - population.auc(0.98)) / 0.04
+    windows_a_day = round(DAY / arm.window_seconds)
     counts = []
-    assert base > 0.5
 
     def windows() -> Iterator[Counts]:
         for _ in range(DAYS_OF_A_VERSION):
-            keep = round(1.0 + arm.wobble * float(rng.normal()) / slope, 4)
-            for _ in range(a_day):
-                yield world.window(rng, arm.rows, keep)
+            slope = round(1.0 + arm.day_sd * float(rng.normal()) / auc_per_slope, 4)
+            for _ in range(windows_a_day):
+                yield population.window(rng, arm.rows, slope)
 
     for _ in range(versions):
-        world.meanings.clear()
-        tally = Tally()
-        for place, judgement in enumerate(
-            judged(windows(), rules_of(arm, alarms), arm.window_seconds)
+        population.cache.clear()
+        counter = AlarmCounter()
+        for number, judgement in enumerate(
+            judgements(windows(), rules_of(arm, budget), arm.window_seconds)
         ):
-            if place % a_day == 0:
-                tally.new_day()
+            if number % windows_a_day == 0:
+                counter.new_day()
             alarmed = judgement.outcome in ("degraded", "suspected")
-            tally.window(["quality"] if alarmed else [])
-        counts.append(tally.alarms)
-    return rate(counts, alarms * versions * DAYS_OF_A_VERSION / 30.0)
+            counter.window(["quality"] if alarmed else [])
+        counts.append(counter.alarms)
+    return alarm_rate(counts, budget * versions * DAYS_OF_A_VERSION / 30.0)
 
 
 @dataclass(frozen=True, kw_only=True)
 class Change:
-    """Something that happens to a version."""
+    """A change of a version's quality."""
 
     name: str
     fall: float = 0.0
-    """Of the AUC."""
+    """Fall of the AUC."""
     shift: float = 0.0
-    """Of the outcomes' logit."""
+    """Shift of the outcomes' logit."""
 
 
 CHANGES = (
@@ -192,50 +214,55 @@ CHANGES = (
 
 
 def delay(change: Change, rows: int, *, runs: int, seed: int) -> tuple[float, float, float]:
-    """Median looks to `degraded`, share found within `LONGEST`, looks to the first suspicion."""
-    rng, world = np.random.default_rng(seed), Population()
-    keep = world.keep_for(world.auc(1.0) - change.fall) if change.fall else 1.0
+    """Median batches to `degraded`, share found within `MAX_BATCHES`, median batches to the first
+    suspicion."""
+    rng, population = np.random.default_rng(seed), Population()
+    slope = population.slope_for(population.auc(1.0) - change.fall) if change.fall else 1.0
     degraded, suspected = [], []
     for _ in range(runs):
 
         def windows() -> Iterator[Counts]:
-            for _ in range(25):
-                yield world.window(rng, rows)
+            for _ in range(QUIET_BATCHES):
+                yield population.window(rng, rows)
             while True:
-                yield world.window(rng, rows, keep, change.shift)
+                yield population.window(rng, rows, slope, change.shift)
 
-        first = LONGEST
-        for place, judgement in enumerate(judged(windows(), QualityRules(), 60.0)):
-            looks = place - 24
-            if looks > 0 and judgement.outcome != "stable":
-                first = min(first, looks)
-            if looks > 0 and judgement.outcome == "degraded":
-                degraded.append(looks)
+        first_suspicion = MAX_BATCHES
+        for number, judgement in enumerate(judgements(windows(), QualityRules(), 60.0)):
+            batches = number - QUIET_BATCHES + 1
+            if batches > 0 and judgement.outcome != "stable":
+                first_suspicion = min(first_suspicion, batches)
+            if batches > 0 and judgement.outcome == "degraded":
+                degraded.append(batches)
                 break
-            if looks >= LONGEST:
-                degraded.append(LONGEST)
+            if batches >= MAX_BATCHES:
+                degraded.append(MAX_BATCHES)
                 break
-        suspected.append(first)
-    found = np.array(degraded)
-    return float(np.median(found)), float(np.mean(found < LONGEST)), float(np.median(suspected))
+        suspected.append(first_suspicion)
+    delays = np.array(degraded)
+    return (
+        float(np.median(delays)),
+        float(np.mean(delays < MAX_BATCHES)),
+        float(np.median(suspected)),
+    )
 
 
 @app.command()
 def alarms(
     versions: Annotated[int, typer.Option(help="Versions of ten days in each arm.")] = 20,
     allowed: Annotated[float, typer.Option(help="False alarms allowed in 30 days.")] = 15.0,
-    seed: Annotated[int, typer.Option(help="Of the random numbers.")] = 1,
+    seed: Annotated[int, typer.Option(help="Seed of the random numbers.")] = 1,
 ) -> None:
-    """False alarms of versions to which nothing happens.
+    """False alarms of unchanged versions.
 
     Example: `python -m tests.simulations quality alarms --versions 60`
     """
     rows = [
         {
             "arm": arm.name,
-            **cells(quiet(arm, versions=versions, alarms=allowed, seed=seed + place)),
+            **rate_cells(quiet(arm, versions=versions, budget=allowed, seed=seed + number)),
         }
-        for place, arm in enumerate(ARMS)
+        for number, arm in enumerate(ARMS)
     ]
     show("quality-alarms", rows, {"seed": seed, "versions": versions, "allowed": allowed})
 
@@ -243,23 +270,23 @@ def alarms(
 @app.command()
 def delays(
     runs: Annotated[int, typer.Option(help="Versions for each figure.")] = 100,
-    seed: Annotated[int, typer.Option(help="Of the random numbers.")] = 1,
+    seed: Annotated[int, typer.Option(help="Seed of the random numbers.")] = 1,
 ) -> None:
-    """Looks until a change is found, with the rules that ship and one-minute windows.
+    """Batches until a change is found, with the shipped rules and one-minute windows.
 
     Example: `python -m tests.simulations quality delays --runs 200`
     """
-    found = []
+    table = []
     for change in CHANGES:
         for rows in (500, 1000, 5000):
-            median, share, hint = delay(change, rows, runs=runs, seed=seed)
-            found.append(
+            median, share, suspicion = delay(change, rows, runs=runs, seed=seed)
+            table.append(
                 {
                     "change": change.name,
-                    "labels a look": f"{rows:,}",
-                    "median looks": f"{median:.0f}",
-                    f"found in {LONGEST}": f"{share:.0%}",
-                    "first hint": f"{hint:.0f}",
+                    "labels a batch": f"{rows:,}",
+                    "median batches": f"{median:.0f}",
+                    f"found in {MAX_BATCHES}": f"{share:.0%}",
+                    "first suspicion": f"{suspicion:.0f}",
                 }
             )
-    show("quality-delays", found, {"seed": seed, "runs": runs})
+    show("quality-delays", table, {"seed": seed, "runs": runs})

@@ -1,4 +1,4 @@
-"""Drawn counts as the records that the judge reads."""
+"""Converts drawn counts into the records that the judge reads."""
 
 from __future__ import annotations
 
@@ -15,14 +15,16 @@ from streaming.contracts.records import (
     WindowSummary,
 )
 from streaming.grid import Integers
-from tests.simulations.draws import Drawn
+from tests.simulations.draws import DrawnWindows
 from tests.simulations.kinds import Kind
+
+MODEL = "simulation"
 
 
 def contract_of(features: Sequence[FeatureSpec], window_seconds: float) -> ModelContract:
     """The contract of a simulated model."""
     return ModelContract(
-        model="study",
+        model=MODEL,
         module="none",
         events_topic="e",
         labels_topic="l",
@@ -36,54 +38,58 @@ def contract_of(features: Sequence[FeatureSpec], window_seconds: float) -> Model
 def features_of(kinds: Sequence[Kind]) -> list[FeatureSpec]:
     """A feature for each kind."""
     return [
-        FeatureSpec(name=f"f{at}", kind="text" if kind.values else "number")
-        for at, kind in enumerate(kinds)
+        FeatureSpec(name=f"f{number}", kind="text" if kind.values else "number")
+        for number, kind in enumerate(kinds)
     ]
 
 
-def summaries(drawn: Drawn, window: int, kinds: Sequence[Kind]) -> tuple[FeatureSummary, ...]:
-    """One window's features."""
-    found = []
-    for at, kind in enumerate(kinds):
-        counts = drawn.counts[at][window]
-        there = np.flatnonzero(counts)
-        found.append(
+def summaries(
+    drawn: DrawnWindows, window: int, kinds: Sequence[Kind]
+) -> tuple[FeatureSummary, ...]:
+    """The feature summaries of one window."""
+    result = []
+    for feature, kind in enumerate(kinds):
+        counts = drawn.counts[feature][window]
+        filled = np.flatnonzero(counts)
+        result.append(
             FeatureSummary(
-                name=f"f{at}",
+                name=f"f{feature}",
                 rows=drawn.rows,
-                missing=int(drawn.missing[window, at]),
-                non_finite=int(drawn.non_finite[window, at]),
+                missing=int(drawn.missing[window, feature]),
+                non_finite=int(drawn.non_finite[window, feature]),
                 grid=None
                 if kind.values
                 else NumericGrid(
                     pivot=0.0,
-                    buckets=tuple(kind.buckets[there].tolist()),
-                    counts=tuple(counts[there].tolist()),
+                    buckets=tuple(kind.buckets[filled].tolist()),
+                    counts=tuple(counts[filled].tolist()),
                 ),
-                categories=_categories(kind, counts, there) if kind.values else None,
+                categories=_categories(kind, counts, filled) if kind.values else None,
             )
         )
-    return tuple(found)
+    return tuple(result)
 
 
-def _categories(kind: Kind, counts: Integers, there: Integers) -> Categories:
-    ordered = sorted(there.tolist(), key=lambda place: (-counts[place], kind.values[place]))
+def _categories(kind: Kind, counts: Integers, filled: Integers) -> Categories:
+    ordered = sorted(
+        filled.tolist(), key=lambda position: (-counts[position], kind.values[position])
+    )
     return Categories(
-        values=tuple(kind.values[place] for place in ordered),
-        counts=tuple(int(counts[place]) for place in ordered),
+        values=tuple(kind.values[position] for position in ordered),
+        counts=tuple(int(counts[position]) for position in ordered),
     )
 
 
 def window_of(
-    features: tuple[FeatureSummary, ...], at: int, window_seconds: float, rows: int
+    features: tuple[FeatureSummary, ...], number: int, window_seconds: float, rows: int
 ) -> WindowSummary:
-    """Window number `at`."""
+    """Window `number`."""
     return WindowSummary(
-        record_id=f"w{at}",
-        model="study",
-        at=(at + 1) * window_seconds,
-        window_start=at * window_seconds,
-        window_end=(at + 1) * window_seconds,
+        record_id=f"w{number}",
+        model=MODEL,
+        at=(number + 1) * window_seconds,
+        window_start=number * window_seconds,
+        window_end=(number + 1) * window_seconds,
         accepted=rows,
         dead_letters=0,
         late=0,
@@ -94,10 +100,10 @@ def window_of(
 
 
 def reference_of(features: tuple[FeatureSummary, ...], rows: int) -> ReferenceSummary:
-    """The yardstick."""
+    """The reference."""
     return ReferenceSummary(
         record_id="r",
-        model="study",
+        model=MODEL,
         at=0.0,
         version=1,
         window_start=0.0,

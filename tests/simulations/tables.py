@@ -1,4 +1,4 @@
-"""How a study shows what it found: a table on the screen, JSON and a markdown table in files."""
+"""Results of a simulation: a table on the screen, and files with JSON and a markdown table."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
-from deploy.config.loader import PROJECT
-from streaming.drift.backtest.alarm_count import Rate
+from deploy.config.paths import PROJECT
+from streaming.drift.backtest.alarm_count import AlarmRate
 
-OUT = PROJECT / ".driftline" / "study"
-TALK = Console(stderr=True)
+OUT = PROJECT / ".driftline" / "simulations"
+PROGRESS = Console(stderr=True)
 
 
 def show(name: str, rows: Sequence[Mapping[str, object]], facts: Mapping[str, Any]) -> None:
@@ -30,13 +30,13 @@ def show(name: str, rows: Sequence[Mapping[str, object]], facts: Mapping[str, An
 def save(name: str, rows: Sequence[Mapping[str, object]], facts: Mapping[str, Any]) -> None:
     """Write `rows`, with `facts` (seed, settings, details), to `OUT`."""
     OUT.mkdir(parents=True, exist_ok=True)
-    found = json.dumps({**facts, "rows": list(rows)}, indent=1)
-    (OUT / f"{name}.json").write_text(found + "\n")
+    text = json.dumps({**facts, "rows": list(rows)}, indent=1)
+    (OUT / f"{name}.json").write_text(text + "\n")
     (OUT / f"{name}.md").write_text(markdown(rows))
 
 
 def markdown(rows: Sequence[Mapping[str, object]]) -> str:
-    """The same as a markdown table.
+    """The rows as a markdown table.
 
     >>> print(markdown([{"arm": "quiet", "ratio": 0.9}]), end="")
     | arm | ratio |
@@ -51,21 +51,21 @@ def markdown(rows: Sequence[Mapping[str, object]]) -> str:
     return "\n".join([written[0], "|" + "---|" * len(columns), *written[1:]]) + "\n"
 
 
-def cells(found: Rate) -> dict[str, object]:
-    """The cells of a row that say how a budget was kept.
+def rate_cells(rate: AlarmRate) -> dict[str, object]:
+    """The columns that compare the observed alarms with the budget.
 
-    >>> from streaming.drift.backtest.alarm_count import rate
-    >>> cells(rate([1, 0, 2, 1], 4.0))["ratio"]
+    >>> from streaming.drift.backtest.alarm_count import alarm_rate
+    >>> rate_cells(alarm_rate([1, 0, 2, 1], 4.0))["ratio"]
     '1.00'
     """
     return {
-        "allowed": f"{found.expected:.0f}",
-        "seen": found.observed,
-        "ratio": f"{found.ratio:.2f}",
-        "95 % interval": f"{found.low:.2f} – {found.high:.2f}",
+        "allowed": f"{rate.expected:.0f}",
+        "seen": rate.observed,
+        "ratio": f"{rate.ratio:.2f}",
+        "95 % interval": f"{rate.low:.2f} – {rate.high:.2f}",
     }
 
 
 def log_folder() -> Path:
-    """Where peers write what they say."""
+    """Folder of the competitors' logs."""
     return OUT / "logs"

@@ -1,4 +1,4 @@
-"""A short version of every study, so that a broken judge is noticed in seconds."""
+"""A short version of every simulation, so that a broken judge is noticed in seconds."""
 
 from __future__ import annotations
 
@@ -7,17 +7,23 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from tests.competitors.peer import Peer
+from tests.competitors.competitor import Competitor
 from tests.simulations import distances
 from tests.simulations.changes import CHANGES, draw
-from tests.simulations.power import DEFAULT_FLOORS, FLOORS_OFF, REFERENCE, WARM, ours
+from tests.simulations.power import (
+    DEFAULT_FLOORS,
+    FLOORS_OFF,
+    REFERENCE_ROWS,
+    WARM_UP,
+    driftline_delay,
+)
 from tests.simulations.robust import one_bad_row, quiet_by_rows
-from tests.simulations.taxi import halves, then_and_now
-from tests.streaming.statistics_data import TAXI
+from tests.simulations.taxi import by_year, halves
+from tests.taxi_excerpt import EXCERPT
 
 
 @pytest.mark.parametrize(
-    ("name", "most", "floors"),
+    ("name", "max_median", "floors"),
     [
         ("0.1 sd", 5.0, False),
         ("0.25 sd", 1.0, False),
@@ -29,54 +35,58 @@ from tests.streaming.statistics_data import TAXI
         ("ramp 0.002 sd a window", 30.0, False),
     ],
 )
-def test_changes_are_found_as_soon_as_the_study_says(name: str, most: float, floors: bool) -> None:
-    change = next(one for one in CHANGES if one.name == name)
+def test_changes_are_found_as_soon_as_in_the_simulation(
+    name: str, max_median: float, floors: bool
+) -> None:
+    change = next(change for change in CHANGES if change.name == name)
     rng = np.random.default_rng(1)
-    reference = rng.multinomial(REFERENCE, change.shares(-1))
+    reference = rng.multinomial(REFERENCE_ROWS, change.shares(-1))
     rules = DEFAULT_FLOORS if floors else FLOORS_OFF
     delays = [
-        ours(change, draw(change, rng, 1_000, WARM, change.horizon), reference, rules)
+        driftline_delay(change, draw(change, rng, 1_000, WARM_UP, change.horizon), reference, rules)
         for _ in range(15)
     ]
-    assert float(np.median(delays)) <= most
+    assert float(np.median(delays)) <= max_median
 
 
 def test_a_bad_row_changes_no_verdict() -> None:
-    found = one_bad_row(runs=2, seed=3)
-    assert sum(one.compared for one in found) == 2 * 5 * 12 * 6
-    assert [one.changed for one in found] == [0] * 6
+    results = one_bad_row(runs=2, seed=3)
+    assert sum(result.compared for result in results) == 2 * 5 * 12 * 6
+    assert [result.changed for result in results] == [0] * 6
 
 
-def test_a_quiet_window_is_stable_whatever_its_size() -> None:
-    for rows, said in quiet_by_rows(runs=1, seed=4).items():
-        assert set(said) <= {"stable", "inconclusive"}, rows
-        assert said.get("inconclusive", 0) == (5 if rows == 200 else 0)  # too few values of one
+def test_a_quiet_window_of_every_size_is_stable() -> None:
+    for rows, by_outcome in quiet_by_rows(runs=1, seed=4).items():
+        assert set(by_outcome) <= {"stable", "inconclusive"}, rows
+        # With 200 rows the feature that is mostly missing has too few values.
+        assert by_outcome.get("inconclusive", 0) == (5 if rows == 200 else 0)
 
 
-@pytest.mark.skipif(not TAXI.exists(), reason="the taxi rows are not here (DRIFTLINE_TAXI)")
-def test_halves_of_the_taxi_rows_do_not_differ_and_the_years_do() -> None:
-    same = halves(TAXI, splits=2, seed=5)
-    assert same.by_outcome == {"stable": 2 * same.features}
-    moved = {one.feature: one for one in then_and_now(TAXI, seed=5)}
-    assert moved["fare"].outcome == "drifted"
-    assert moved["fare"].effect > 0.5
-    assert moved["dropoff_longitude"].outcome == "stable"
+def test_random_halves_of_the_taxi_trips_do_not_differ_and_the_years_do() -> None:
+    result = halves(EXCERPT, splits=2, seed=5)
+    assert result.by_outcome == {"stable": 2 * result.features}
+    verdicts = {verdict.feature: verdict for verdict in by_year(EXCERPT, seed=5)}
+    assert verdicts["fare"].outcome == "drifted"
+    assert verdicts["fare"].effect > 0.5
+    assert verdicts["dropoff_longitude"].outcome == "stable"
 
 
 @pytest.mark.engine
-def test_distances_are_those_that_evidently_computes(tmp_path: Path) -> None:
+def test_the_distances_are_those_of_evidently(tmp_path: Path) -> None:
     rng = np.random.default_rng(6)
     values = np.arange(30, dtype=np.float64)
-    before, now = rng.multinomial(3_000, np.ones(30) / 30), rng.multinomial(500, np.ones(30) / 30)
-    names = np.array([f"v{at:02d}" for at in range(30)])
+    reference = rng.multinomial(3_000, np.ones(30) / 30)
+    window = rng.multinomial(500, np.ones(30) / 30)
+    names = np.array([f"v{number:02d}" for number in range(30)])
 
     def columns(counts: np.ndarray[tuple[int, ...], np.dtype[np.int64]]) -> dict[str, np.ndarray]:  # type: ignore[type-arg]
         return {"number": np.repeat(values, counts), "category": np.repeat(names, counts)}
 
-    with Peer("evidently", tmp_path / "evidently.log") as peer:
-        peer.ask({"do": "reference", "categories": ["category"]}, columns(before))
-        said = peer.ask({"do": "report"}, columns(now))[0]["columns"]
-    number = distances.wasserstein(now[None], before, values)[0]
-    category = distances.jensen_shannon(now[None], before)[0]
-    assert said["number"]["score"] == pytest.approx(number)
-    assert said["category"]["score"] == pytest.approx(category)
+    with Competitor("evidently", tmp_path / "evidently.log") as evidently:
+        head = {"action": "reference", "categories": ["category"]}
+        evidently.request(head, columns(reference))
+        results = evidently.request({"action": "report"}, columns(window))[0]["columns"]
+    number = distances.wasserstein(window[None], reference, values)[0]
+    category = distances.jensen_shannon(window[None], reference)[0]
+    assert results["number"]["score"] == pytest.approx(number)
+    assert results["category"]["score"] == pytest.approx(category)

@@ -1,4 +1,4 @@
-"""Days of windows whose true wobble is known."""
+"""Days of windows with a known between-day standard deviation."""
 
 from __future__ import annotations
 
@@ -21,31 +21,35 @@ def no_swing(_hour: int) -> float:
 
 def history(
     days: int,
-    wobble: float,
+    between_day_sd: float,
     *,
     hours: int = 4,
     rows: int = 1_500,
     swing: Callable[[int], float] = no_swing,
-    hourly: float = 0.0,
+    hourly_sd: float = 0.0,
 ) -> list[WindowSummary]:
-    """Windows of an hour, `hours` a day."""
-    rng, found = np.random.default_rng(5), []
+    """Windows of an hour, `hours` a day.
+
+    Every feature has an offset for each day and one for each hour; `swing` gives the season.
+    """
+    rng, windows = np.random.default_rng(5), []
     for day in range(days):
-        of_day = rng.normal(0.0, wobble, FEATURES)
+        day_offsets = rng.normal(0.0, between_day_sd, FEATURES)
         for hour in range(hours):
-            own = of_day + rng.normal(0.0, hourly, FEATURES) + swing(hour)
-            values = rng.normal(0.0, 1.0, (rows, FEATURES)) + own
-            columns = [pa.array(one) for one in values.T]
+            offsets = day_offsets + rng.normal(0.0, hourly_sd, FEATURES) + swing(hour)
+            values = rng.normal(0.0, 1.0, (rows, FEATURES)) + offsets
+            columns = [pa.array(column) for column in values.T]
             words = pa.array(rng.choice(["a", "b"], rows))
             names = [spec.name for spec in CONTRACT.features]
             batch = pa.RecordBatch.from_arrays([*columns, words], names)
             start = day * 86_400.0 + hour * HOUR
-            made = window(
-                day * 24 + hour,
-                batch,
-                CONTRACT,
-                window_start=start,
-                window_end=start + HOUR,
+            windows.append(
+                window(
+                    day * 24 + hour,
+                    batch,
+                    CONTRACT,
+                    window_start=start,
+                    window_end=start + HOUR,
+                )
             )
-            found.append(made)
-    return found
+    return windows

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import csv
-import os
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -17,15 +15,13 @@ from streaming import summary
 from streaming.baseline.merge import build_reference
 from streaming.contracts.model import FeatureSpec, ModelContract
 from streaming.contracts.records import ReferenceSummary, WindowSummary
+from tests.taxi_excerpt import EXCERPT, read_rows
 
-# A busy machine makes single examples slow; that is no failure.
+# On a busy machine single examples are slow; that is no failure.
 settings.register_profile("steady", deadline=None)
 settings.load_profile("steady")
 
 SECONDS = 5.0
-_SHARED = Path(__file__).parents[3] / "shared" / "data" / "chicago_taxi.csv"
-TAXI = Path(os.environ.get("DRIFTLINE_TAXI", _SHARED))
-"""Real rows, where they are."""
 
 Change = Callable[[npt.NDArray[Any], np.random.Generator], npt.NDArray[Any]]
 
@@ -64,7 +60,7 @@ TRIPS = contract(
     text("company"),
     number("mostly_missing"),
 )
-"""Twelve features of every kind that matters."""
+"""Twelve features of all kinds that matter."""
 
 
 def _zipf(size: int) -> npt.NDArray[np.float64]:
@@ -73,7 +69,7 @@ def _zipf(size: int) -> npt.NDArray[np.float64]:
     return shares
 
 
-_MAKERS: Mapping[str, Callable[[np.random.Generator, int], npt.NDArray[Any]]] = {
+_GENERATORS: Mapping[str, Callable[[np.random.Generator, int], npt.NDArray[Any]]] = {
     "normal": lambda rng, n: rng.normal(size=n),
     "lognormal": lambda rng, n: rng.lognormal(2, 1, n),
     "pareto": lambda rng, n: rng.pareto(1.5, n) + 1,
@@ -100,29 +96,29 @@ def trips(
     change: Mapping[str, Change] | None = None,
     missing: Mapping[str, float] | None = None,
 ) -> pa.RecordBatch:
-    """Rows of `TRIPS`, 1 % of each value missing; `change` and `missing` are by feature."""
+    """Rows of `TRIPS` with 1 % of each value missing; `change` and `missing` are by feature."""
     columns = []
     for spec in TRIPS.features:
-        values = _MAKERS[spec.name](rng, rows)
+        values = _GENERATORS[spec.name](rng, rows)
         if change and spec.name in change:
             values = change[spec.name](values, rng)
-        usual = 0.7 if spec.name == "mostly_missing" else 0.01
-        lost = rng.random(rows) < (missing or {}).get(spec.name, usual)
-        columns.append(pa.array(values, mask=lost))
+        default = 0.7 if spec.name == "mostly_missing" else 0.01
+        mask = rng.random(rows) < (missing or {}).get(spec.name, default)
+        columns.append(pa.array(values, mask=mask))
     return pa.RecordBatch.from_arrays(columns, names=[spec.name for spec in TRIPS.features])
 
 
 def window(
-    at: int, batch: pa.RecordBatch, of: ModelContract = TRIPS, **fields: Any
+    index: int, batch: pa.RecordBatch, of: ModelContract = TRIPS, **fields: Any
 ) -> WindowSummary:
-    """The summary of window number `at`."""
+    """The summary of window `index`."""
     features = summary.finish(summary.add(summary.start(of), batch))
     values: dict[str, Any] = {
-        "record_id": f"w{at}",
+        "record_id": f"w{index}",
         "model": of.model,
-        "at": (at + 1) * SECONDS,
-        "window_start": at * SECONDS,
-        "window_end": (at + 1) * SECONDS,
+        "at": (index + 1) * SECONDS,
+        "window_start": index * SECONDS,
+        "window_end": (index + 1) * SECONDS,
         "accepted": batch.num_rows,
         "dead_letters": 0,
         "late": 0,
@@ -154,19 +150,19 @@ TAXI_CONTRACT = contract(
 )
 
 
-def taxi(path: Path = TAXI) -> pa.RecordBatch:
-    """The real rows of `TAXI`."""
-    with path.open(newline="") as file:
-        rows = list(csv.DictReader(file))
+def taxi(path: Path = EXCERPT) -> pa.RecordBatch:
+    """The real trips of a CSV file, by default those of the excerpt."""
+    rows = read_rows(path)
     columns: list[pa.Array[Any]] = []
     for spec in TAXI_CONTRACT.features:
         raw = [row[spec.name] or None for row in rows]
         if spec.kind == "text":
             columns.append(pa.array(raw, pa.string()))
         elif spec.kind == "integer":
-            columns.append(
-                pa.array([None if x is None else int(float(x)) for x in raw], pa.int64())
-            )
+            integers = [None if value is None else int(float(value)) for value in raw]
+            columns.append(pa.array(integers, pa.int64()))
         else:
-            columns.append(pa.array([None if x is None else float(x) for x in raw], pa.float64()))
-    return pa.RecordBatch.from_arrays(columns, names=[s.name for s in TAXI_CONTRACT.features])
+            numbers = [None if value is None else float(value) for value in raw]
+            columns.append(pa.array(numbers, pa.float64()))
+    names = [spec.name for spec in TAXI_CONTRACT.features]
+    return pa.RecordBatch.from_arrays(columns, names=names)

@@ -1,4 +1,4 @@
-"""The grid: order, width, and the same bucket for the same number always."""
+"""The universal grid: order, width, and one bucket for each number."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 from streaming.grid import (
+    MAX_BUCKET,
     RELATIVE_WIDTH,
-    TOP,
     add_counts,
     bucket_middle,
     bucket_of,
@@ -26,27 +26,26 @@ settings.load_profile("steady")
 
 finite = st.floats(allow_nan=False, allow_infinity=False)
 normal = finite.filter(lambda x: abs(x) >= sys.float_info.min)
-ids = st.integers(-TOP, TOP)
+ids = st.integers(-MAX_BUCKET, MAX_BUCKET)
 
 
 @given(finite, finite)
 def test_buckets_keep_the_order_of_values(x: float, y: float) -> None:
-    low, high = sorted((x, y))
-    a, b = bucket_of([low, high]).tolist()
-    assert a <= b
+    low_bucket, high_bucket = bucket_of(sorted((x, y))).tolist()
+    assert low_bucket <= high_bucket
 
 
 @given(normal)
 def test_a_bucket_is_at_most_1_6_percent_wide_and_holds_its_value(x: float) -> None:
     bucket = bucket_of([x])
-    a, b = lower(bucket)[0], upper(bucket)[0]
-    assert a <= x <= b
-    assert (b / 2 - a / 2) * 2 <= RELATIVE_WIDTH * abs(x) * 1.0000001 or abs(x) > 1e308
+    low, high = lower(bucket)[0], upper(bucket)[0]
+    assert low <= x <= high
+    assert (high / 2 - low / 2) * 2 <= RELATIVE_WIDTH * abs(x) * 1.0000001 or abs(x) > 1e308
     assert RELATIVE_WIDTH <= 0.016
 
 
 @given(finite)
-def test_minus_x_has_the_mirrored_bucket(x: float) -> None:
+def test_the_bucket_of_minus_x_is_the_negated_bucket_of_x(x: float) -> None:
     assert bucket_of([-x])[0] == -bucket_of([x])[0]
 
 
@@ -57,18 +56,18 @@ def test_the_middle_of_a_bucket_lies_in_it(bucket: int) -> None:
     assert bucket_of(middle).tolist() == [bucket]
 
 
-@given(ids.filter(lambda bucket: 0 <= bucket < TOP))
+@given(ids.filter(lambda bucket: 0 <= bucket < MAX_BUCKET))
 def test_edges_of_neighbours_meet(bucket: int) -> None:
     assert upper([bucket])[0] == (lower([bucket + 1])[0] if bucket else 0.0)
 
 
 @given(hnp.arrays(np.float64, st.integers(0, 50), elements=finite))
-def test_a_bucket_does_not_depend_on_the_company(
+def test_a_bucket_does_not_depend_on_the_other_values(
     values: np.ndarray[tuple[int], np.dtype[np.float64]],
 ) -> None:
-    together = bucket_of(values).tolist()
-    assert together == [int(bucket_of([x])[0]) for x in values]
-    assert together[::2] == bucket_of(values[::2]).tolist()  # strided input too
+    buckets = bucket_of(values).tolist()
+    assert buckets == [int(bucket_of([x])[0]) for x in values]
+    assert buckets[::2] == bucket_of(values[::2]).tolist()  # strided input too
 
 
 @pytest.mark.parametrize(
@@ -79,8 +78,8 @@ def test_a_bucket_does_not_depend_on_the_company(
         (5e-324, 0),
         (sys.float_info.min, 1),
         (1.0, 65409),
-        (sys.float_info.max, TOP),
-        (-sys.float_info.max, -TOP),
+        (sys.float_info.max, MAX_BUCKET),
+        (-sys.float_info.max, -MAX_BUCKET),
     ],
 )
 def test_known_buckets(value: float, bucket: int) -> None:
@@ -101,13 +100,13 @@ def test_sums_of_counts_do_not_depend_on_order(parts, random) -> None:  # type: 
     total = add_counts(parts)
     shuffled = list(parts)
     random.shuffle(shuffled)
-    again = add_counts([add_counts(shuffled[:2]), add_counts(shuffled[2:])])
-    assert [x.tolist() for x in total] == [x.tolist() for x in again]
+    nested = add_counts([add_counts(shuffled[:2]), add_counts(shuffled[2:])])
+    assert [x.tolist() for x in total] == [x.tolist() for x in nested]
 
 
 @given(hnp.arrays(np.int32, st.integers(0, 60), elements=st.integers(-5, 5)))
-def test_counting_agrees_with_numpy(values: np.ndarray[tuple[int], np.dtype[np.int32]]) -> None:
-    found, counts = count_ids(values)
+def test_count_ids_agrees_with_numpy(values: np.ndarray[tuple[int], np.dtype[np.int32]]) -> None:
+    distinct, counts = count_ids(values)
     expected, expected_counts = np.unique(values, return_counts=True)
-    assert found.tolist() == expected.tolist()
+    assert distinct.tolist() == expected.tolist()
     assert counts.tolist() == expected_counts.tolist()

@@ -1,32 +1,32 @@
-"""`driftline backtest`: what other rules would have said of a period."""
+"""`driftline backtest`: the verdicts that changed rules would have given for a past period."""
 
 from __future__ import annotations
 
 import time
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from deploy.app.deployment import Deployment
+from deploy.cli.shared.command import Json, Model, command
 from deploy.config import units
-from deploy.views.output import Json, Model, data, drawable, exits, show_json, talk
+from deploy.views.output import check_chart_file, show_json, stderr, stdout
 from streaming.contracts.errors import ConfigurationError
 
-NOW, CHANGED = "rules in force", "changed rules"
-Moment = "ISO 8601 (UTC unless it says), seconds since 1970, or how long ago: 2h, 7d."
+if TYPE_CHECKING:
+    from deploy.app.deployment import Deployment
+    from streaming.drift.backtest.replay import KnownShift
+
+IN_FORCE, CHANGED = "rules in force", "changed rules"
+_TIME_HELP = "ISO 8601 (UTC unless it has a zone), seconds since 1970, or an age: 2h, 7d."
 
 
-def add_to(root: typer.Typer) -> None:
-    """Hang the command under `driftline`."""
-    root.command()(backtest)
-
-
+@command
 def backtest(
-    context: typer.Context,
+    deployment: Deployment,
     model: Model,
-    since: Annotated[str | None, typer.Option(help=f"From when: {Moment}")] = None,
-    until: Annotated[str | None, typer.Option(help="Until when, likewise.")] = None,
+    since: Annotated[str | None, typer.Option(help=f"Start: {_TIME_HELP}")] = None,
+    until: Annotated[str | None, typer.Option(help="End, written like the start.")] = None,
     rules: Annotated[
         Path | None, typer.Option(help="YAML with the drift keys that change; others stay.")
     ] = None,
@@ -35,7 +35,7 @@ def backtest(
     ] = None,
     shift: Annotated[
         list[str] | None,
-        typer.Option(help="A change that is known to be true, START..END or START.. (repeatable)."),
+        typer.Option(help="A change known to be true, START..END or START.. (repeatable)."),
     ] = None,
     plot: Annotated[
         Path | None, typer.Option(help="Draw both sets of verdicts over time: .png or .svg.")
@@ -44,67 +44,64 @@ def backtest(
 ) -> None:
     """Judge a period again under changed rules: alarms, false alarms and delay side by side.
 
-    Alarms outside every --shift are false; without one the whole period is taken to be quiet.
-    The logged windows and the references in force then are used; a window's length cannot change.
+    Alarms outside every --shift are false; without one the whole period counts as quiet. The logged
+    windows and the references in force then are used; a window's length cannot change.
 
     Example: `driftline backtest big_tipper --since 7d --set drift.false_alarms="1 per 7d"`
     """
-    with exits():
-        drawable(plot)
-        from deploy.backtest.overrides import changed_rules
-        from deploy.backtest.replay import Period
-        from deploy.backtest.replay import backtest as replay
+    check_chart_file(plot)
+    from deploy.backtest.overrides import changed_rules
+    from deploy.backtest.replay import Period
+    from deploy.backtest.replay import backtest as replay
+    from deploy.views import backtest as view
 
-        deployment = Deployment.load(context.obj)
-        deployment.settings_of(model)
-        houses = {NOW: deployment}
-        if rules is not None or setting:
-            houses[CHANGED] = changed_rules(deployment, model, rules, setting or [])
-        now = time.time()
-        period = Period(**_period(since, until, now))
-        shifts = [_shift(text, now) for text in shift or []]
-        with deployment.log() as log:
-            found = replay(log, houses, model, period, shifts)
-        if plot is not None:
-            from deploy.views.backtest import draw
+    deployment.settings_of(model)
+    deployments = {IN_FORCE: deployment}
+    if rules is not None or setting:
+        deployments[CHANGED] = changed_rules(deployment, model, rules, setting or [])
+    now = time.time()
+    period = Period(**_period(since, until, now))
+    shifts = [_shift(text, now) for text in shift or []]
+    with deployment.log() as log:
+        result = replay(log, deployments, model, period, shifts)
+    if plot is not None:
+        from deploy.views.backtest_chart import draw
 
-            draw(found, shifts, plot)
-            talk.print(f"Drawn into {plot}.")
-    from deploy.views import backtest as backtest_view
-
+        draw(result, shifts, plot)
+        stderr.print(f"Drawn into {plot}.")
     if json:
-        show_json(backtest_view.as_data(found))
+        show_json(view.as_data(result))
         return
-    for part in backtest_view.tables(found):
-        data.print(part)
+    for part in view.tables(result):
+        stdout.print(part)
 
 
 def _period(since: str | None, until: str | None, now: float) -> dict[str, float]:
     given = {"since": since, "until": until}
-    found = {name: _moment(text, now) for name, text in given.items() if text is not None}
-    if found.get("since", 0.0) >= found.get("until", now + 1e12):
+    period = {name: _time(text, now) for name, text in given.items() if text is not None}
+    if period.get("since", 0.0) >= period.get("until", now + 1e12):
         raise ConfigurationError("--since must lie before --until.")
-    return found
+    return period
 
 
-def _shift(text: str, now: float) -> Any:
-    from streaming.drift.backtest.replay import Shift
+def _shift(text: str, now: float) -> KnownShift:
+    from streaming.drift.backtest.replay import KnownShift
 
     start, dots, end = text.partition("..")
     if not dots or not start:
         raise ConfigurationError(
-            f"--shift {text}: write START..END, or START.. for one that lasts."
+            f"--shift {text}: write START..END, or START.. for a shift without an end."
         )
     if not end:
-        return Shift(start=_moment(start, now))
-    found = Shift(start=_moment(start, now), end=_moment(end, now))
-    if found.start >= found.end:
+        return KnownShift(start=_time(start, now))
+    shift = KnownShift(start=_time(start, now), end=_time(end, now))
+    if shift.start >= shift.end:
         raise ConfigurationError(f"--shift {text}: its start must lie before its end.")
-    return found
+    return shift
 
 
-def _moment(text: str, now: float) -> float:
+def _time(text: str, now: float) -> float:
     try:
-        return units.moment(text, now)
+        return units.parse_time(text, now)
     except ValueError as error:
         raise ConfigurationError(str(error)) from error

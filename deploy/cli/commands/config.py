@@ -1,59 +1,87 @@
-"""`driftline config`: check, explain and print the schema of driftline.yaml."""
+"""`driftline config`: check, explain and print the JSON Schema of driftline.yaml."""
 
 from __future__ import annotations
 
-import inspect
-import re
-from typing import Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
-from pydantic import BaseModel
-from pydantic_core import PydanticUndefined
+from rich.text import Text
 
-from deploy.config import loader, units
-from deploy.config.settings import Settings
-from deploy.views.output import Json, data, exits, show_json, table, talk
+from deploy.cli.shared.command import Invocation, Json, command
+from deploy.views.output import show_json, stderr, stdout
+from streaming.contracts.errors import ConfigurationError, NotFoundError
+
+if TYPE_CHECKING:
+    from deploy.config.explain import Explained
+    from deploy.config.settings import Settings
 
 app = typer.Typer(no_args_is_help=True, help="Check and explain driftline.yaml.")
 
 
-def add_to(root: typer.Typer) -> None:
-    """Hang the group under `driftline`."""
-    root.add_typer(app, name="config")
-
-
 @app.command()
-def check(context: typer.Context, json: Json = False) -> None:
-    """Say whether the configuration can work; every mistake at once.
+@command
+def check(invocation: Invocation, json: Json = False) -> None:
+    """Check the configuration and the models' contracts; every mistake is reported at once.
 
     Example: `driftline -c driftline.yaml config check`
     """
-    with exits():
-        settings = loader.load(context.obj)
-        if json:
-            show_json(settings.model_dump(mode="json"))
-        else:
-            path = loader.config_file(context.obj)
-            talk.print(f"{path.name}: {len(settings.models)} model(s), nothing wrong.")
+    from deploy.config import loader
+    from deploy.config.paths import config_file
 
-
-@app.command()
-def explain(context: typer.Context, json: Json = False) -> None:
-    """Say what each key means, its default and the value in force.
-
-    Example: `driftline config explain`
-    """
-    with exits():
-        rows = list(_explained(loader.load(context.obj)))
+    settings = loader.load(invocation.file)
+    _check_models(settings)
     if json:
-        show_json(
-            [dict(zip(("key", "value", "default", "meaning"), row, strict=True)) for row in rows]
-        )
+        show_json(settings.model_dump(mode="json"))
+    else:
+        file = config_file(invocation.file)
+        stderr.print(f"{file}: {len(settings.models)} model(s), no mistakes.", soft_wrap=True)
+
+
+def _check_models(settings: Settings) -> None:
+    """Import each model's contract, which is light and starts no engine."""
+    from retrain.models.code import load_code
+
+    mistakes = []
+    for name, model in settings.models.items():
+        try:
+            load_code(model.module)
+        except ConfigurationError as error:
+            mistakes.append(f"models.{name}.module: {error}")
+    if mistakes:
+        raise ConfigurationError("\n".join(mistakes))
+
+
+@app.command(name="explain")
+@command
+def show(
+    invocation: Invocation,
+    key: Annotated[
+        str | None, typer.Argument(help="Show only keys that contain this, for example rollout.")
+    ] = None,
+    json: Json = False,
+) -> None:
+    """Show each key's value in force, its default and its meaning, one key per line.
+
+    Example: `driftline config explain retrain`
+    """
+    from deploy.config import loader
+    from deploy.config.explain import explain
+
+    rows = [row for row in explain(loader.load(invocation.file)) if key is None or key in row.key]
+    if not rows:
+        raise NotFoundError(f"No key contains {key!r}; `driftline config explain` lists all.")
+    if json:
+        show_json(rows)
         return
-    shown = table("driftline.yaml", "key", "value", "default", "meaning")
     for row in rows:
-        shown.add_row(*row)
-    data.print(shown)
+        stdout.print(_line(row), soft_wrap=True)
+
+
+def _line(row: Explained) -> Text:
+    default = "required" if row.default == "required" else f"default {row.default}"
+    return Text.assemble(
+        (row.key, "bold"), ": ", (row.value, "green"), f"  # {row.meaning} ({default})"
+    )
 
 
 @app.command()
@@ -62,42 +90,6 @@ def schema() -> None:
 
     Example: `driftline config schema > driftline.schema.json`
     """
-    show_json(Settings.model_json_schema())
+    from deploy.config.explain import json_schema
 
-
-def _explained(settings: Settings) -> list[tuple[str, str, str, str]]:
-    rows: list[tuple[str, str, str, str]] = []
-    for name, model in settings.models.items():
-        rows += _section(model, f"models.{name}")
-    for field in ("kafka", "endpoints", "local", "artifacts"):
-        rows += _section(getattr(settings, field), field)
-    return rows
-
-
-def _section(section: BaseModel, prefix: str) -> list[tuple[str, str, str, str]]:
-    rows = []
-    meanings = _meanings(type(section))
-    for name, field in type(section).model_fields.items():
-        value = getattr(section, name)
-        key = f"{prefix}.{name}"
-        if isinstance(value, BaseModel):
-            rows += _section(value, key)
-            continue
-        default = "required" if field.default is PydanticUndefined else _spoken(field.default)
-        rows.append((key, _spoken(value), default, meanings.get(name, "")))
-    return rows
-
-
-def _spoken(value: Any) -> str:
-    if isinstance(value, units.Budget):
-        return f"{value.times:g} per {units.spoken(value.seconds)}"
-    if isinstance(value, units.Sustained):
-        return f"{value.hits} of {value.of}"
-    return str(value)
-
-
-def _meanings(section: type[BaseModel]) -> dict[str, str]:
-    """The docstring under each field, read from the source."""
-    source = inspect.getsource(section)
-    found = re.findall(r'^    (\w+): [^"]*?\n    """(.*?)"""', source, re.MULTILINE | re.DOTALL)
-    return {name: " ".join(text.split()) for name, text in found}
+    show_json(json_schema())

@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
+from rich.text import Text
 
-from deploy.app.deployment import Deployment
-from deploy.app.stream_jobs import StreamJob
-from deploy.views.output import Json, Model, data, exits, show_json, table, talk
+from deploy.cli.shared.command import Json, Model, UsageError, Yes, command, confirm
+from deploy.cli.shared.completion import complete_model
+from deploy.views.output import format_time, outcome_text, show_json, stderr, stdout, table
+
+if TYPE_CHECKING:
+    from deploy.app.deployment import Deployment
+    from deploy.app.stream_jobs import StreamJob
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -17,147 +22,186 @@ app = typer.Typer(
 )
 
 AnyModel = Annotated[
-    str | None, typer.Argument(help="A model that the job serves; none = every job.")
+    str | None,
+    typer.Argument(
+        help="A model that the job serves; none = every job.", autocompletion=complete_model
+    ),
 ]
 Restore = Annotated[
-    str, typer.Option(help="Checkpoint or savepoint to go on from, a path that Flink can read.")
+    str,
+    typer.Option(help="Checkpoint or savepoint to continue from, a path that Flink can read."),
 ]
-Workers = Annotated[int, typer.Argument(min=1, help="How many workers share the job.")]
+Workers = Annotated[int, typer.Argument(min=1, help="Number of workers that share the job.")]
 
 
-def add_to(root: typer.Typer) -> None:
-    """Hang the group under `driftline`."""
-    root.add_typer(app, name="job")
+def _selected(deployment: Deployment, model: str | None) -> list[StreamJob]:
+    from deploy.app.stream_jobs import stream_jobs
+
+    return stream_jobs(deployment) if model is None else [_job(deployment, model)]
 
 
-def _chosen(deployment: Deployment, model: str | None) -> list[StreamJob]:
-    return deployment.stream_jobs() if model is None else [deployment.stream_job(model)]
+def _job(deployment: Deployment, model: str) -> StreamJob:
+    from deploy.app.stream_jobs import stream_job
+
+    return stream_job(deployment, model)
+
+
+def _ensure_topics(deployment: Deployment) -> None:
+    from deploy.app.topics import ensure_topics
+
+    ensure_topics(deployment)
 
 
 @app.command(name="list")
-def list_jobs(context: typer.Context, json: Json = False) -> None:
-    """Show each stream job of the file, its models, and whether it runs.
+@command
+def list_jobs(deployment: Deployment, json: Json = False) -> None:
+    """Show each stream job of the configuration, its models, and whether it runs.
 
     Example: `driftline job list`
     """
-    rows = []
-    with exits():
-        for job in Deployment.load(context.obj).stream_jobs():
-            found = job.find()
-            rows.append(
+    jobs = []
+    for job in _selected(deployment, None):
+        job_id = job.find()
+        state = job.flink.status(job_id).state if job_id else "not running"
+        workers = job.flink.parallelism(job_id) if job_id else 0
+        jobs.append((job, state, workers))
+    if json:
+        show_json(
+            [
                 {
                     "job": job.settings.name,
                     "models": list(job.models),
-                    "state": job.flink.status(found).state if found else "not running",
-                    "parallelism": job.flink.parallelism(found) if found else 0,
+                    "state": state,
+                    "parallelism": workers,
                 }
-            )
-    if json:
-        show_json(rows)
+                for job, state, workers in jobs
+            ]
+        )
         return
     shown = table("stream jobs", "job", "models", "state", "workers")
-    for row in rows:
-        names = ", ".join(row["models"])  # type: ignore[arg-type]
-        shown.add_row(str(row["job"]), names, str(row["state"]), str(row["parallelism"] or "-"))
-    data.print(shown)
+    for job, state, workers in jobs:
+        names = ", ".join(job.models)
+        shown.add_row(job.settings.name, names, outcome_text(state.lower()), str(workers or "–"))
+    stdout.print(shown)
 
 
 @app.command()
+@command
 def submit(
-    context: typer.Context, model: AnyModel = None, restore: Restore = "", json: Json = False
+    deployment: Deployment, model: AnyModel = None, restore: Restore = "", json: Json = False
 ) -> None:
     """Submit stream jobs and wait until they run; a running one is left alone.
 
     Example: `driftline job submit big_tipper`
     """
-    with exits():
-        deployment = Deployment.load(context.obj)
-        jobs = _chosen(deployment, model)
-        if restore and len(jobs) > 1:
-            raise typer.BadParameter("--restore belongs to one job: name one of its models.")
-        found = {
-            job.settings.name: job.submit(deployment.ensure_topics, talk.print, restore=restore)
-            for job in jobs
-        }
+    jobs = _selected(deployment, model)
+    if restore and len(jobs) > 1:
+        raise UsageError("--restore belongs to one job: name one of its models.")
+    ids = {
+        job.settings.name: job.submit(
+            lambda: _ensure_topics(deployment), stderr.print, restore=restore
+        )
+        for job in jobs
+    }
     if json and model is not None:
-        show_json({"job": next(iter(found.values()))})
+        show_json({"job": next(iter(ids.values()))})
     elif json:
-        show_json(found)
+        show_json(ids)
     else:
-        for job_id in found.values():
-            data.print(job_id)
+        for job_id in ids.values():
+            stdout.print(job_id)
 
 
 @app.command()
-def update(context: typer.Context, model: AnyModel = None, json: Json = False) -> None:
-    """Restart jobs from a savepoint with the file as it is now: new models join, new rules hold.
+@command
+def update(deployment: Deployment, model: AnyModel = None, json: Json = False) -> None:
+    """Restart jobs from a savepoint with the current file: new models join, new rules apply.
 
     Example: `driftline job update`
     """
-    with exits():
-        deployment = Deployment.load(context.obj)
-        found = {
-            job.settings.name: job.update(deployment.ensure_topics, talk.print)
-            for job in _chosen(deployment, model)
-        }
+    ids = {
+        job.settings.name: job.update(lambda: _ensure_topics(deployment), stderr.print)
+        for job in _selected(deployment, model)
+    }
     if json:
-        show_json(found)
+        show_json(ids)
     else:
-        for name in found:
-            talk.print(f"{name} runs on from its savepoint.")
+        for name in ids:
+            stderr.print(f"{name} continues from its savepoint.")
 
 
 @app.command()
-def rescale(context: typer.Context, model: Model, workers: Workers, json: Json = False) -> None:
+@command
+def rescale(deployment: Deployment, model: Model, workers: Workers, json: Json = False) -> None:
     """Let more or fewer workers share the job, from a savepoint; every event is counted once.
 
     Example: `driftline job rescale big_tipper 2`
     """
-    with exits():
-        deployment = Deployment.load(context.obj)
-        job = deployment.stream_job(model)
-        found = job.update(deployment.ensure_topics, talk.print, parallelism=workers)
+    job = _job(deployment, model)
+    job_id = job.update(lambda: _ensure_topics(deployment), stderr.print, parallelism=workers)
     if json:
-        show_json({"job": found, "parallelism": workers})
+        show_json({"job": job_id, "parallelism": workers})
     else:
-        talk.print(f"{job.settings.name} runs on {workers} worker(s).")
+        stderr.print(f"{job.settings.name} runs on {workers} worker(s).")
 
 
 @app.command()
-def status(context: typer.Context, model: Model, json: Json = False) -> None:
-    """Show the job's state, restarts and checkpoints as Flink tells them.
+@command
+def status(deployment: Deployment, model: Model, json: Json = False) -> None:
+    """Show the job's state, restarts and checkpoints as Flink reports them.
 
     Example: `driftline job status big_tipper`
     """
-    with exits():
-        found = Deployment.load(context.obj).stream_job(model).status()
+    report = _job(deployment, model).status()
     if json:
-        show_json(found)
-    else:
-        data.print(found)
+        show_json(report)
+        return
+    shown = table(report.name, "", "")
+    checkpoint = f"{format_time(report.last_checkpoint_at)} at {report.last_checkpoint}"
+    rows: dict[str, str | Text] = {
+        "id": report.job_id,
+        "state": outcome_text(report.state.lower()),
+        "since": format_time(report.started_at),
+        "restarts": str(report.restarts),
+        "checkpoints": f"{report.checkpoints}, and {report.checkpoints_failed} failed",
+        "newest checkpoint": checkpoint if report.last_checkpoint else "–",
+        "state size": f"{report.state_bytes:,} bytes",
+        "newest exception": report.last_error or "–",
+    }
+    for name, value in rows.items():
+        shown.add_row(name, value)
+    stdout.print(shown)
 
 
 @app.command()
-def savepoint(context: typer.Context, model: Model, json: Json = False) -> None:
-    """Write a savepoint and say where it lies.
+@command
+def savepoint(deployment: Deployment, model: Model, json: Json = False) -> None:
+    """Write a savepoint and print its path.
 
     Example: `driftline job savepoint big_tipper`
     """
-    with exits():
-        found = Deployment.load(context.obj).stream_job(model).savepoint()
+    path = _job(deployment, model).savepoint()
     if json:
-        show_json({"savepoint": found})
+        show_json({"savepoint": path})
     else:
-        data.print(found)
+        stdout.print(path, soft_wrap=True)
 
 
 @app.command()
-def cancel(context: typer.Context, model: Model) -> None:
+@command
+def cancel(deployment: Deployment, model: Model, yes: Yes = False, json: Json = False) -> None:
     """Cancel the job; its last checkpoint stays.
 
     Example: `driftline job cancel big_tipper`
     """
-    with exits():
-        job = Deployment.load(context.obj).stream_job(model)
-        job.cancel()
-    talk.print(f"{job.settings.name} is cancelled; it served {', '.join(job.models)}.")
+    job = _job(deployment, model)
+    job.id()
+    confirm(
+        f"{job.settings.name} ends: windows of {', '.join(job.models)} are no longer judged until "
+        f"`driftline job submit {model}`. Its last checkpoint stays.",
+        yes=yes,
+    )
+    job.cancel()
+    if json:
+        show_json({"cancelled": job.settings.name})
+    stderr.print(f"{job.settings.name} is cancelled; it served {', '.join(job.models)}.")

@@ -1,136 +1,123 @@
-"""`driftline models | versions | trace | dead-letters`: what is live, and why."""
+"""`driftline models | versions | trace`: what is live, and why."""
 
 from __future__ import annotations
 
-from collections import Counter
-from datetime import UTC, datetime
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
-from rich.tree import Tree
 
-from deploy.app.deployment import Deployment
-from deploy.records import reader
-from deploy.views.output import Json, Model, data, exits, show_json, table, talk
-from streaming.contracts.records import DeadLetter, ModelVersion, Promotion
+from deploy.cli.shared.command import Json, Model, command
+from deploy.cli.shared.completion import complete_model
+from deploy.views.output import format_time, outcome_text, show_json, stdout, table
+from streaming.contracts.records import ModelVersion, Promotion
 
+if TYPE_CHECKING:
+    from rich.tree import Tree
 
-def add_to(root: typer.Typer) -> None:
-    """Hang the commands under `driftline`."""
-    root.command()(models)
-    root.command()(versions)
-    root.command()(trace)
-    root.command("dead-letters")(dead_letters)
+    from deploy.app.deployment import Deployment
+    from deploy.records.lineage import Link
 
 
-def models(context: typer.Context, json: Json = False) -> None:
-    """List the models and what is live.
+@command
+def models(deployment: Deployment, json: Json = False) -> None:
+    """List the models and their live versions.
 
     Example: `driftline models --json`
     """
-    with exits():
-        deployment = Deployment.load(context.obj)
-        with deployment.log() as log:
-            live = {record.model: record for record in reader.records(log, Promotion)}
+    from deploy.records import reader
+    from deploy.records.describe import describe
+
+    with deployment.log() as log:
+        live = {promotion.model: promotion for promotion in reader.records(log, Promotion)}
     if json:
         show_json({name: live.get(name) for name in deployment.settings.models})
         return
-    shown = table("models", "model", ">live", "since", "because")
+    shown = table("models", "model", ">live", "since", "reason")
     for name in deployment.settings.models:
-        record = live.get(name)
-        row = ("–", "", "nothing promoted yet")
-        if record is not None:
-            row = (str(record.version), _clock(record.at), reader.sentence(record))
-        shown.add_row(name, *row)
-    data.print(shown)
+        promotion = live.get(name)
+        if promotion is None:
+            shown.add_row(name, "–", "", "nothing promoted yet")
+        else:
+            version = str(promotion.version)
+            shown.add_row(name, version, format_time(promotion.at), describe(promotion))
+    stdout.print(shown)
 
 
-def versions(context: typer.Context, model: Model, json: Json = False) -> None:
-    """List the versions of a model with their evaluation.
+@command
+def versions(
+    deployment: Deployment,
+    model: Model,
+    last: Annotated[int, typer.Option(min=1, help="Number of versions.")] = 20,
+    json: Json = False,
+) -> None:
+    """List the newest versions of a model with their evaluation.
 
     Example: `driftline versions big_tipper`
     """
-    with exits():
-        deployment = Deployment.load(context.obj)
-        deployment.settings_of(model)
-        with deployment.log() as log:
-            found = reader.records(log, ModelVersion, model)
+    from deploy.records import reader
+
+    deployment.settings_of(model)
+    with deployment.log() as log:
+        newest = reader.newest(log, ModelVersion, model, last)
     if json:
-        show_json(found)
+        show_json(newest)
         return
-    shown = table(f"versions of {model}", ">version", "made", ">rows", ">auc", "blessed", "because")
-    for record in found:
-        auc = next((m.value for m in record.evaluation if m.name == "auc" and not m.slice), None)
+    shown = table(
+        f"versions of {model}", ">version", "trained", ">rows", ">auc", "blessed", "reason"
+    )
+    for version in newest:
+        auc = next((m.value for m in version.evaluation if m.name == "auc" and not m.slice), None)
         shown.add_row(
-            str(record.version),
-            _clock(record.at),
-            str(record.training_rows),
+            str(version.version),
+            format_time(version.at),
+            str(version.training_rows),
             "–" if auc is None else f"{auc:.3f}",
-            "yes" if record.blessed else "no",
-            record.reason,
+            outcome_text("yes" if version.blessed else "no"),
+            version.reason,
         )
-    data.print(shown)
+    stdout.print(shown)
 
 
+@command
 def trace(
-    context: typer.Context,
-    wanted: Annotated[str, typer.Argument(help="A record id (or its beginning), or a version.")],
-    model: Annotated[str | None, typer.Option(help="Whose version.")] = None,
+    deployment: Deployment,
+    target: Annotated[str, typer.Argument(help="A record id (or its beginning), or a version.")],
+    model: Annotated[
+        str | None,
+        typer.Option(help="The model of the version.", autocompletion=complete_model),
+    ] = None,
     json: Json = False,
 ) -> None:
     """Follow a record or a version back to the window that caused it.
 
     Example: `driftline trace 2`
     """
-    with exits():
-        with Deployment.load(context.obj).log() as log:
-            link = reader.trace(log, wanted, model)
-        if json:
-            show_json(_as_json(link))
-            return
-        data.print(_grow(Tree(_line(link)), link))
+    from rich.tree import Tree
 
+    from deploy.records import lineage
 
-def dead_letters(
-    context: typer.Context,
-    last: Annotated[int, typer.Option(help="How many of the newest to list.")] = 20,
-    json: Json = False,
-) -> None:
-    """List the newest dead letters and count them by reason.
-
-    Example: `driftline dead-letters --last 5`
-    """
-    with exits(), Deployment.load(context.obj).log() as log:
-        found = reader.records(log, DeadLetter)
+    if model is not None:
+        deployment.settings_of(model)
+    with deployment.log() as log:
+        link = lineage.trace(log, target, model)
     if json:
-        show_json(found[-last:])
-        return
-    shown = table("dead letters", "at", "where", "reason", "detail", "payload")
-    for letter in found[-last:]:
-        where = f"{letter.topic}/{letter.partition}@{letter.offset}"
-        payload = letter.payload[:60].decode(errors="replace")
-        shown.add_row(_clock(letter.at), where, letter.reason, letter.detail, payload)
-    data.print(shown)
-    for reason, count in Counter(letter.reason for letter in found).most_common():
-        talk.print(f"{reason}: {count}")
+        show_json(_as_data(link))
+    else:
+        stdout.print(_with_causes(Tree(_line(link)), link))
 
 
-def _clock(at: float) -> str:
-    return datetime.fromtimestamp(at, UTC).strftime("%Y-%m-%d %H:%M:%S")
+def _line(link: Link) -> str:
+    from deploy.records.describe import describe
 
-
-def _line(link: reader.Link) -> str:
     record = link.record
-    return f"{_clock(record.at)}  {reader.sentence(record)}  [{record.record_id}]".replace(
-        "[", "\\["
-    )
+    return f"{format_time(record.at)}  {describe(record)}  [{record.record_id}]"
 
 
-def _grow(tree: Tree, link: reader.Link) -> Tree:
+def _with_causes(tree: Tree, link: Link) -> Tree:
     for cause in link.causes:
-        _grow(tree.add(_line(cause)), cause)
+        _with_causes(tree.add(_line(cause)), cause)
     return tree
 
 
-def _as_json(link: reader.Link) -> dict[str, object]:
-    return {"record": link.record, "causes": [_as_json(cause) for cause in link.causes]}
+def _as_data(link: Link) -> dict[str, object]:
+    return {"record": link.record, "causes": [_as_data(cause) for cause in link.causes]}

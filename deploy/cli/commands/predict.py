@@ -1,35 +1,29 @@
-"""`driftline predict`: ask the live model, through the splitter."""
+"""`driftline predict`: predictions of the live version, through Envoy."""
 
 from __future__ import annotations
 
 import csv
 import json as json_module
+import math
 import sys
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
-import httpx
 import typer
 
-from deploy.app.deployment import Deployment
-from deploy.views.output import Json, Model, data, exits, show_json, table
-from retrain.models.code import instance
-from streaming.contracts.errors import (
-    ConfigurationError,
-    NotFoundError,
-    PermanentError,
-    UnavailableError,
-)
+from deploy.app.suggestion import did_you_mean
+from deploy.cli.shared.command import Json, Model, UsageError, command
+from deploy.views.output import show_json, stdout, table
+from streaming.contracts.errors import NotFoundError, PermanentError, UnavailableError
 from streaming.contracts.model import FeatureSpec, ModelContract
 
-
-def add_to(root: typer.Typer) -> None:
-    """Hang the command under `driftline`."""
-    root.command()(predict)
+if TYPE_CHECKING:
+    from deploy.app.deployment import Deployment
 
 
+@command
 def predict(
-    context: typer.Context,
+    deployment: Deployment,
     model: Model,
     file: Annotated[Path | None, typer.Argument(help="CSV file with a header line.")] = None,
     rows: Annotated[
@@ -42,59 +36,95 @@ def predict(
 
     Example: `driftline predict big_tipper --rows '[{"fare": 12.5, "trip_miles": 3.1}]'`
     """
-    with exits():
-        deployment = Deployment.load(context.obj)
-        contract = deployment.contract(model)
-        found = _rows(file, rows)
-        instances = [_instance(row, contract) for row in found]
-        answered, arm = _ask(deployment, model, instances, user)
+    contract = deployment.contract(model)
+    instances = [
+        to_instance(row, contract, number) for number, row in enumerate(_read_rows(file, rows), 1)
+    ]
+    predictions, arm = _request(deployment, model, instances, user)
     if json:
-        show_json({"predictions": answered, "arm": arm})
+        show_json({"predictions": predictions, "arm": arm})
         return
     shown = table(f"{model}, answered by {arm or 'the server'}", ">row", ">probability")
-    for number, value in enumerate(answered):
+    for number, value in enumerate(predictions, 1):
         shown.add_row(str(number), f"{value:.4f}")
-    data.print(shown)
+    stdout.print(shown)
 
 
-def _rows(file: Path | None, rows: str | None) -> list[dict[str, Any]]:
+def _read_rows(file: Path | None, rows: str | None) -> list[Any]:
     if (file is None) == (rows is None):
-        raise ConfigurationError("Give a CSV file or --rows, one of them.")
+        raise UsageError("Give either a CSV file or --rows.")
     if file is not None:
         if not file.exists():
             raise NotFoundError(f"{file} does not exist.")
-        with file.open(newline="") as opened:
-            return list(csv.DictReader(opened))
+        with file.open(newline="") as lines:
+            return list(csv.DictReader(lines))
     text = sys.stdin.read() if rows == "-" else rows
     try:
-        found = json_module.loads(text or "")
+        content = json_module.loads(text or "")
     except ValueError as error:
-        raise ConfigurationError(f"--rows is not JSON: {error}.") from error
-    return found if isinstance(found, list) else [found]
+        raise UsageError(f"--rows is not JSON: {error}.") from error
+    return content if isinstance(content, list) else [content]
 
 
-def _instance(row: dict[str, Any], contract: ModelContract) -> dict[str, list[Any]]:
-    values = {spec.name: _value(row.get(spec.name), spec) for spec in contract.features}
+def to_instance(row: Any, contract: ModelContract, number: int) -> dict[str, list[Any]]:
+    """A row as TF Serving takes it.
+
+    Raises
+    ------
+    UsageError
+        When a field is unknown to the model or its value has the wrong type.
+    """
+    from retrain.models.code import instance
+
+    if not isinstance(row, dict):
+        raise UsageError(f"Row {number} is not an object with fields: {row!r}.")
+    known = [spec.name for spec in contract.features]
+    for name in row:
+        if name not in known:
+            hint = did_you_mean(str(name), known) or f" It has {', '.join(known)}."
+            raise UsageError(f"Row {number}: {contract.model} has no field {name}.{hint}")
+    values = {
+        spec.name: _value(row[spec.name], spec, number)
+        for spec in contract.features
+        if spec.name in row
+    }
     return instance(contract.features, values)
 
 
-def _value(value: Any, spec: FeatureSpec) -> Any:
+def _value(value: Any, spec: FeatureSpec, number: int) -> Any:
     if value is None or value == "":
         return None
+    article = "an" if spec.kind == "integer" else "a"
+    wrong_type = UsageError(f"Row {number}: {spec.name}: {value!r} is not {article} {spec.kind}.")
+    if spec.kind == "text":
+        if isinstance(value, str):
+            return value
+        raise wrong_type
+    if isinstance(value, bool) or not isinstance(value, int | float | str):
+        raise wrong_type
     try:
+        parsed = float(value)
+        if math.isnan(parsed):
+            return None
         if spec.kind == "integer":
-            return int(float(value))
-        return float(value) if spec.kind == "number" else str(value)
-    except ValueError as error:
-        raise ConfigurationError(f"{spec.name}: {value!r} is no {spec.kind}.") from error
+            if parsed != int(parsed):
+                raise wrong_type
+            return int(value) if isinstance(value, int) else int(parsed)
+    except (ValueError, OverflowError) as error:
+        raise wrong_type from error
+    if math.isinf(parsed):
+        raise wrong_type
+    return parsed
 
 
-def _ask(
+def _request(
     deployment: Deployment, model: str, instances: list[dict[str, list[Any]]], user: str
 ) -> tuple[list[float], str]:
+    import httpx
+
     url = f"{deployment.envoy_url}/v1/models/{model}:predict"
     try:
-        answer = httpx.post(
+        response = httpx.post(
             url,
             content=json_module.dumps({"instances": instances}),  # NaN is a missing number
             headers={"x-user-id": user} if user else {},
@@ -102,13 +132,15 @@ def _ask(
         )
     except httpx.TransportError as error:
         raise UnavailableError(
-            f"Nothing answers at {deployment.envoy_url}; `driftline up`."
+            f"No answer from {deployment.envoy_url}: {error}. `driftline up` starts the embedded "
+            "stack."
         ) from error
-    if answer.status_code != httpx.codes.OK:
-        raise PermanentError(f"The server said {answer.status_code}: {answer.text[:300]}")
-    return [_probability(row) for row in answer.json()["predictions"]], answer.headers.get(
-        "x-driftline-arm", ""
-    )
+    if response.status_code != httpx.codes.OK:
+        raise PermanentError(
+            f"The model server answered {response.status_code}: {response.text[:300]}"
+        )
+    predictions = [_probability(row) for row in response.json()["predictions"]]
+    return predictions, response.headers.get("x-driftline-arm", "")
 
 
 def _probability(row: Any) -> float:

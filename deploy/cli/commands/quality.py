@@ -1,32 +1,36 @@
-"""`driftline quality`: what came true of the predictions, what is estimated before that."""
+"""`driftline quality`: realised quality of the predictions, and estimates before labels arrive."""
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.table import Table
+from rich.text import Text
 
-from deploy.app.deployment import Deployment
-from deploy.records import reader
-from deploy.views.output import Json, Model, data, drawable, exits, show_json, table, talk
+from deploy.cli.shared.command import Json, Model, command
+from deploy.views.output import (
+    check_chart_file,
+    format_time,
+    outcome_text,
+    show_json,
+    stderr,
+    stdout,
+    table,
+)
 from streaming.contracts.errors import ConfigurationError, NotFoundError
 from streaming.contracts.quality import QualityMetric, QualityVerdict
 
-COLOURS = {"stable": "green", "suspected": "yellow", "degraded": "red", "inconclusive": "dim"}
+if TYPE_CHECKING:
+    from deploy.app.deployment import Deployment
 
 
-def add_to(root: typer.Typer) -> None:
-    """Hang the command under `driftline`."""
-    root.command()(quality)
-
-
+@command
 def quality(
-    context: typer.Context,
+    deployment: Deployment,
     model: Model,
-    last: Annotated[int, typer.Option(min=1, help="How many windows.")] = 12,
+    last: Annotated[int, typer.Option(min=1, help="Number of windows.")] = 12,
     plot: Annotated[
         Path | None, typer.Option(help="Draw quality, calibration and maturity: .png or .svg.")
     ] = None,
@@ -36,36 +40,34 @@ def quality(
 
     `driftline labels` is the service that measures it. Example: `driftline quality big_tipper`
     """
-    with exits():
-        deployment = Deployment.load(context.obj)
-        if deployment.settings_of(model).predictions is None:
-            raise ConfigurationError(
-                f"{model} has no `predictions` topic in {deployment.file.name}: nothing tells what was "
-                "served. Name the topic that the applications write their predictions to."
-            )
-        drawable(plot)
-        with deployment.log() as log:
-            everything = reader.records(log, QualityVerdict, model)
-        if not everything:
-            raise NotFoundError(
-                f"No window of {model} has ended yet; is `driftline labels` running?"
-            )
-        found = latest(everything, last)
-        if plot is not None:
-            from deploy.views.quality_charts import draw
+    from deploy.records import reader
 
-            draw(everything, plot)
-            talk.print(f"Drawn into {plot}.")
+    if deployment.settings_of(model).predictions is None:
+        raise ConfigurationError(
+            f"{model} has no `predictions` topic in {deployment.file.name}, so nothing records "
+            "which predictions were served. Name the topic that the applications write their "
+            "predictions to."
+        )
+    check_chart_file(plot)
+    with deployment.log() as log:
+        verdicts = reader.records(log, QualityVerdict, model)
+    if not verdicts:
+        raise NotFoundError(f"No window of {model} has ended yet; is `driftline labels` running?")
+    shown = latest(verdicts, last)
+    if plot is not None:
+        from deploy.views.quality_charts import draw
+
+        draw(verdicts, plot)
+        stderr.print(f"Drawn into {plot}.")
     if json:
-        show_json(found)
+        show_json(shown)
         return
-    data.print(_windows(model, found))
-    newest = everything[-1]
-    realised = [one for one in everything if one.stage == "realised" and one.live]
+    stdout.print(_windows(model, shown))
+    realised = [verdict for verdict in verdicts if verdict.stage == "realised" and verdict.live]
     if realised:
-        data.print(_metrics(realised[-1]))
-    data.print(_maturity(newest))
-    data.print(_estimate(newest))
+        stdout.print(_metrics(realised[-1]))
+    stdout.print(_maturity(verdicts[-1]))
+    stdout.print(_estimate(verdicts[-1]))
 
 
 def latest(verdicts: list[QualityVerdict], count: int) -> list[QualityVerdict]:
@@ -82,45 +84,44 @@ def _windows(model: str, verdicts: list[QualityVerdict]) -> Table:
     shown = table(
         f"predictions of {model}",
         "end", ">version", ">served", ">labelled", "stage", ">AUC", ">estimated", "inputs",
-        "scores", "verdict", "because",
+        "scores", "verdict", "reason",
     )  # fmt: skip
     for verdict in verdicts:
-        end = datetime.fromtimestamp(verdict.window_end, UTC).strftime("%H:%M:%S")
-        stage = "mature" if verdict.stage == "realised" else "provisional"
         cause = f" ({verdict.cause})" if verdict.cause else ""
+        drift = verdict.prediction_drift
         shown.add_row(
-            end,
+            format_time(verdict.window_end),
             str(verdict.version),
             str(verdict.predictions),
             f"{verdict.labelled / max(verdict.predictions, 1):.0%}",
-            stage,
+            "mature" if verdict.stage == "realised" else "provisional",
             _value(verdict.metrics, "auc"),
-            _value(verdict.estimated, "auc") + ("" if verdict.founded else " ?"),
+            _value(verdict.estimated, "auc") + ("" if verdict.assumption_holds else " ?"),
             verdict.inputs or "–",
-            verdict.scores.outcome if verdict.scores else "–",
-            f"[{COLOURS[verdict.outcome]}]{verdict.outcome}{cause}[/]",
+            drift.outcome if drift else "–",
+            outcome_text(verdict.outcome, cause),
             verdict.reason,
         )
     return shown
 
 
 def _value(metrics: tuple[QualityMetric, ...], name: str) -> str:
-    return next((f"{one.value:.3f}" for one in metrics if one.name == name), "–")
+    return next((f"{metric.value:.3f}" for metric in metrics if metric.name == name), "–")
 
 
 def _metrics(verdict: QualityVerdict) -> Table:
     shown = table(
-        f"version {verdict.version}, the newest mature look",
-        "measure", ">value", ">from", ">to", ">baseline", ">limit", ">p", "hits", ">n",
+        f"version {verdict.version}, the newest mature batch",
+        "metric", ">value", ">from", ">to", ">baseline", ">limit", ">p", "hits", ">n",
     )  # fmt: skip
-    for one in verdict.metrics:
-        numbers = (one.value, one.low, one.high, one.baseline, one.limit)
+    for metric in verdict.metrics:
+        numbers = (metric.value, metric.low, metric.high, metric.baseline, metric.limit)
         shown.add_row(
-            one.name.replace("_", " "),
+            metric.name.replace("_", " "),
             *(f"{number:.3f}" if number is not None else "–" for number in numbers),
-            f"{one.p:.2g}" if one.p is not None else "–",
-            f"{one.hits} of {one.of}" if one.of else "–",
-            str(one.n),
+            f"{metric.p:.2g}" if metric.p is not None else "–",
+            f"{metric.hits} of {metric.of}" if metric.of else "–",
+            str(metric.n),
         )
     return shown
 
@@ -130,10 +131,10 @@ def _maturity(verdict: QualityVerdict) -> Table:
     for point in verdict.maturity:
         shown.add_row(f"{point.age_seconds:.1f} s", f"{point.share:.1%}")
     if not verdict.maturity:
-        shown.add_row("–", "not learnt yet: only the horizon is mature")
+        shown.add_row("–", "not known yet: a window is mature at the horizon")
     return shown
 
 
-def _estimate(verdict: QualityVerdict) -> str:
-    words = verdict.assumption or "No estimate yet."
-    return f"[dim]{'Founded. ' if verdict.founded else 'Unfounded. '}{words}[/]"
+def _estimate(verdict: QualityVerdict) -> Text:
+    holds = "The assumption holds. " if verdict.assumption_holds else ""
+    return Text(f"{holds}{verdict.assumption or 'No estimate yet.'}", style="dim")

@@ -1,71 +1,76 @@
-"""`driftline retrain`: ask for a retrain by hand, and wait for what comes of it."""
+"""`driftline retrain`: request a retrain, and wait for its version."""
 
 from __future__ import annotations
 
 import time
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from deploy.app.deployment import Deployment
-from deploy.records import commands
-from deploy.views.output import Json, Model, exits, show_json, talk
-from streaming.contracts.errors import Conflict, GateFailedError
+from deploy.cli.shared.command import Json, Model, command, fail, refused
+from deploy.views.output import show_json, stderr
+from streaming.contracts.errors import GateFailedError
 from streaming.contracts.records import Command, ModelVersion
 
-
-def add_to(root: typer.Typer) -> None:
-    """Hang the command under `driftline`."""
-    root.command()(retrain)
+if TYPE_CHECKING:
+    from deploy.app.deployment import Deployment
 
 
+@command
 def retrain(
-    context: typer.Context,
+    deployment: Deployment,
     model: Model,
-    reason: Annotated[str, typer.Option(help="Why; it stays with the version for ever.")],
+    reason: Annotated[str, typer.Option(help="Why; it is kept with the version.")],
     start: Annotated[
-        float | None, typer.Option("--from", help="Train on events from here on (s since 1970).")
+        float | None,
+        typer.Option("--from", help="Train on events since this time (seconds since 1970)."),
     ] = None,
-    stop: Annotated[float | None, typer.Option("--to", help="... up to here.")] = None,
-    wait: Annotated[bool, typer.Option("--wait", help="Wait until the version is there.")] = False,
+    stop: Annotated[
+        float | None, typer.Option("--to", help="Train on events before this time.")
+    ] = None,
+    wait: Annotated[bool, typer.Option("--wait", help="Wait for the version.")] = False,
     timeout: Annotated[float, typer.Option(help="Seconds to wait.")] = 1800.0,
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what would be asked.")] = False,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Print the command without sending it.")
+    ] = False,
     json: Json = False,
 ) -> None:
-    """Ask for a retrain; the policy answers whether it starts, and why not.
+    """Request a retrain; the policy replies whether it starts, and why not.
 
     Example: `driftline retrain big_tipper --reason "new tariff" --wait`
     """
-    with exits():
-        deployment = Deployment.load(context.obj)
-        deployment.settings_of(model)
-        command = commands.command(
-            model, "retrain", reason, at=time.time(), window_start=start, window_end=stop
-        )
-        if dry_run:
-            show_json(command)
-            return
-        _ask(deployment, command, wait=wait, timeout=timeout, json=json)
+    from deploy.records import commands
+
+    deployment.settings_of(model)
+    request = commands.new_command(
+        model, "retrain", reason, at=time.time(), window_start=start, window_end=stop
+    )
+    if dry_run:
+        show_json(request)
+    else:
+        _send(deployment, request, wait=wait, timeout=timeout, json=json)
 
 
-def _ask(
-    deployment: Deployment, command: Command, *, wait: bool, timeout: float, json: bool
+def _send(
+    deployment: Deployment, request: Command, *, wait: bool, timeout: float, json: bool
 ) -> None:
+    from deploy.records import commands
+
     deadline = time.time() + timeout
     with deployment.log() as log:
-        answer = commands.ask(log, command, timeout=min(timeout, 60.0))
-        talk.print(f"{'accepted' if answer.accepted else 'refused'}: {answer.reason}")
-        if not answer.accepted:
-            raise Conflict(answer.reason)
+        reply = commands.send_command(log, request, timeout=min(timeout, commands.REPLY_SECONDS))
+        if not reply.accepted:
+            raise refused(reply.reason)
+        stderr.print(f"accepted: {reply.reason}")
         if not wait:
             if json:
-                show_json(answer)
+                show_json(reply)
             return
-        outcome = commands.outcome(log, answer, deadline=deadline, say=talk.print)
+        result = commands.await_retrain(log, reply, deadline=deadline, say=stderr.print)
     if json:
-        show_json(outcome)
-    if not isinstance(outcome, ModelVersion):
-        raise GateFailedError(f"{outcome.component} failed: {outcome.reason} {outcome.advice}")
-    talk.print(f"version {outcome.version}: {outcome.reason}")
-    if not outcome.blessed:
-        raise GateFailedError(f"Version {outcome.version} is not blessed: {outcome.reason}")
+        show_json(result)
+    if not isinstance(result, ModelVersion):
+        fail(GateFailedError(f"{result.component} failed: {result.reason} {result.advice}"))
+    stderr.print(f"version {result.version}: {result.reason}")
+    if not result.blessed:
+        fail(GateFailedError(f"Version {result.version} is not blessed: {result.reason}"))

@@ -1,112 +1,254 @@
-"""`driftline rollout`: see where a rollout stands, and steer it."""
+"""`driftline rollout`: see where a rollout stands, and control it."""
 
 from __future__ import annotations
 
+import sys
 import time
-from typing import Annotated
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from deploy.app.deployment import Deployment
-from deploy.records import commands, reader
-from deploy.views.output import Json, Model, data, exits, show_json, table, talk
+from deploy.cli.shared.command import Json, Model, Yes, command, confirm, refused
+from deploy.config.units import format_duration
+from deploy.views.output import show_json, stderr, stdout
+from serving.state import Phase
 from streaming.contracts.errors import Conflict, NotFoundError
-from streaming.contracts.records import Action, CanaryVerdict, ModelVersion, RolloutStatus
+from streaming.contracts.records import Action, ModelVersion, Promotion, RolloutStatus
 
-app = typer.Typer(no_args_is_help=True, help="See and steer the rollout of a model.")
+if TYPE_CHECKING:
+    from deploy.app.deployment import Deployment
+    from deploy.views.rollout import RolloutView
+    from deploy.views.rollout_observer import RolloutObserver
+    from streaming.contracts.log import RecordLog
 
-Reason = Annotated[str, typer.Option(help="Why; it stays in the log.")]
+WATCH_SECONDS = 1.0
+ASKED = ("approve", "reject", "promote", "abort", "rollback")
+"""Actions that change which version clients reach; they ask first."""
+
+app = typer.Typer(no_args_is_help=True, help="See and control the rollout of a model.")
+
+Reason = Annotated[str, typer.Option(help="Why; it is kept in the log.")]
 Version = Annotated[
-    int, typer.Option(help="The version it is about; default: the one in question.")
+    int | None, typer.Option(min=1, help="The version; default: the one that is rolled out.")
 ]
 
 
-def add_to(root: typer.Typer) -> None:
-    """Hang the group under `driftline`."""
-    root.add_typer(app, name="rollout")
-
-
 @app.command()
-def status(context: typer.Context, model: Model, json: Json = False) -> None:
-    """Show the phase, the weight and the latest verdict with its gates.
+@command
+def status(
+    deployment: Deployment,
+    model: Model,
+    watch: Annotated[
+        bool, typer.Option("--watch", "-w", help="Keep showing it until the rollout ends.")
+    ] = False,
+    json: Json = False,
+) -> None:
+    """Show the phase, the weights, the arms and the newest verdict with its gates.
 
     Example: `driftline rollout status big_tipper`
     """
-    with exits():
-        deployment = Deployment.load(context.obj)
-        deployment.settings_of(model)
-        with deployment.log() as log:
-            states = reader.records(log, RolloutStatus, model)
-            verdicts = reader.records(log, CanaryVerdict, model)
-        if not states:
-            raise NotFoundError(
-                f"{model} had no rollout yet; `driftline retrain {model} --reason …`."
-            )
-    newest = states[-1]
-    mine = [verdict for verdict in verdicts if verdict.rollout_id == newest.rollout_id]
-    if json:
-        show_json({"status": newest, "verdict": mine[-1] if mine else None})
-        return
-    data.print(reader.sentence(newest))
-    if newest.waits_for:
-        data.print(f"waits for: {newest.waits_for}")
-    if mine:
-        _gates(mine[-1])
+    from deploy.views.rollout import rollout_tree
+    from deploy.views.rollout_observer import RolloutObserver, newest_status, newest_verdict
 
-
-def _gates(verdict: CanaryVerdict) -> None:
-    title = f"step {verdict.step}, {verdict.weight} %: {verdict.outcome}"
-    shown = table(title, "gate", "verdict", ">n", ">limit", "because")
-    for gate in verdict.gates:
-        shown.add_row(gate.gate, gate.outcome, str(gate.n), f"{gate.limit:g}", gate.reason)
-    data.print(shown)
-
-
-def _steer(
-    context: typer.Context, model: str, action: Action, reason: str, version: int, json: bool
-) -> None:
-    with exits():
-        deployment = Deployment.load(context.obj)
-        deployment.settings_of(model)
-        with deployment.log() as log:
-            found = reader.records(log, ModelVersion, model)
-            about = next((v for v in reversed(found) if v.version == version), None)
-            if about is None and version == 0 and found:
-                about = found[-1]
-            wanted = commands.command(
-                model,
-                action,
-                reason,
-                at=time.time(),
-                version=about.version if about else version,
-                digest=about.artifact.digest if about else "",
-            )
-            answer = commands.ask(log, wanted, timeout=60.0)
+    deployment.settings_of(model)
+    with deployment.log() as log:
         if json:
-            show_json(answer)
-        talk.print(f"{'accepted' if answer.accepted else 'refused'}: {answer.reason}")
-        if not answer.accepted:
-            raise Conflict(answer.reason)
+            newest = newest_status(log, model)
+            show_json({"status": newest, "verdict": newest_verdict(log, newest)})
+            return
+        observer = RolloutObserver(deployment, log, model)
+        if watch:
+            _watch(observer)
+        else:
+            stdout.print(rollout_tree(observer.look()))
 
 
-def _add(action: Action, meaning: str) -> None:
-    def steer(
-        context: typer.Context,
+def _watch(observer: RolloutObserver, sleep: Callable[[float], None] = time.sleep) -> None:
+    """Redraw one tree on a terminal, else print what changes; ends with the rollout."""
+    if sys.stdout.isatty():
+        _watch_live(observer, sleep)
+        return
+    printed: set[str] = set()
+    while True:
+        view = observer.look()
+        printed = print_changes(view, printed)
+        if view.ended:
+            return
+        sleep(WATCH_SECONDS)
+
+
+def _watch_live(observer: RolloutObserver, sleep: Callable[[float], None]) -> None:
+    from rich.live import Live
+
+    from deploy.views.rollout import rollout_tree
+
+    view = observer.look()
+    with Live(rollout_tree(view), console=stdout, auto_refresh=False) as live:
+        while not view.ended:
+            sleep(WATCH_SECONDS)
+            view = observer.look()
+            live.update(rollout_tree(view), refresh=True)
+
+
+def print_changes(view: RolloutView, printed: set[str]) -> set[str]:
+    """Print the lines that were not there before; returns the lines that are there now."""
+    from deploy.views.rollout import rollout_lines
+
+    lines = list(rollout_lines(view))
+    for line in lines:
+        if line not in printed:
+            stdout.print(line, soft_wrap=True)
+    return set(lines)
+
+
+def _control(
+    deployment: Deployment,
+    model: str,
+    action: Action,
+    *,
+    reason: str,
+    version: int | None,
+    yes: bool,
+    json: bool,
+) -> None:
+    from deploy.records import commands
+
+    deployment.settings_of(model)
+    with deployment.log() as log:
+        target, consequence = resolve(deployment, log, model, action, version)
+        if action in ASKED:
+            confirm(consequence, yes=yes)
+        request = commands.new_command(
+            model,
+            action,
+            reason,
+            at=time.time(),
+            version=target,
+            digest=_digest(log, model, target),
+        )
+        reply = commands.send_command(log, request, timeout=commands.REPLY_SECONDS)
+    if not reply.accepted:
+        raise refused(reply.reason)
+    if json:
+        show_json(reply)
+    stderr.print(f"accepted: version {target} of {model}: {reply.reason}", soft_wrap=True)
+
+
+def resolve(
+    deployment: Deployment, log: RecordLog, model: str, action: Action, version: int | None
+) -> tuple[int, str]:
+    """The version that an action is about, and in words what the action changes.
+
+    Raises
+    ------
+    Conflict
+        When another version than the named one is rolled out, or is live.
+    NotFoundError
+        When there is nothing that the action could change.
+    """
+    from deploy.records import reader
+
+    newest = reader.newest(log, RolloutStatus, model, 1)
+    if newest and newest[0].phase != Phase.IDLE:
+        status = newest[0]
+        if version not in (None, status.version):
+            raise Conflict(
+                f"Version {status.version} of {model} is being rolled out, not {version}; "
+                f"`driftline rollout status {model}` shows it."
+            )
+        return status.version, _change(deployment, action, status)
+    if action != "rollback":
+        raise NotFoundError(
+            f"Nothing of {model} is being rolled out, so there is nothing to {action}; "
+            f"`driftline rollout status {model}` shows the latest rollout."
+        )
+    promotions = reader.newest(log, Promotion, model, 1)
+    if not promotions or not promotions[0].replaced:
+        raise NotFoundError(
+            f"{model} has no earlier version to go back to; "
+            f"`driftline versions {model}` lists the versions."
+        )
+    live = promotions[0]
+    if version not in (None, live.version):
+        raise Conflict(f"Version {live.version} of {model} is live, not {version}.")
+    return live.version, (
+        f"Version {live.replaced} of {model} gets all traffic again; version {live.version} goes "
+        "out of service."
+    )
+
+
+def _change(deployment: Deployment, action: Action, status: RolloutStatus) -> str:
+    """What an action does to the traffic of the rollout in progress."""
+    model, version, champion = status.model, status.version, status.champion
+    rules = deployment.rollout_rules(model)
+    bake = format_duration(rules.bake_seconds)
+    promotion = (
+        f"Version {version} goes from {status.weight} % to 100 % of the traffic of {model}; "
+        f"version {champion} stays loaded for {bake}."
+    )
+    stays = f"version {champion} serves all traffic of {model}" if champion else "nothing is served"
+    match action:
+        case "promote":
+            return promotion
+        case "approve" if status.waits_for == "approval before promotion":
+            return promotion
+        case "approve":
+            weight = next(iter(rules.steps))
+            return f"Version {version} starts its canary with {weight} % of the traffic of {model}."
+        case "reject":
+            return f"Version {version} is not rolled out; {stays}."
+        case _:
+            return f"Version {version} goes from {status.weight} % to 0 %; {stays}."
+
+
+def _digest(log: RecordLog, model: str, version: int) -> str:
+    """The digest of a version's artifact: a command is bound to it."""
+    from deploy.records import reader
+
+    versions = reader.newest(
+        log, ModelVersion, model, 1, where=lambda entry: entry.version == version
+    )
+    return versions[0].artifact.digest if versions else ""
+
+
+def _add_asking(action: Action, meaning: str) -> None:
+    @command
+    def act(
+        deployment: Deployment,
         model: Model,
         reason: Reason = "by hand",
-        version: Version = 0,
+        version: Version = None,
+        yes: Yes = False,
         json: Json = False,
     ) -> None:
-        _steer(context, model, action, reason, version, json)
+        _control(deployment, model, action, reason=reason, version=version, yes=yes, json=json)
 
-    example = f'Example: `driftline rollout {action} big_tipper --reason "…"`'
-    app.command(action, help=f"{meaning}\n\n{example}")(steer)
+    app.command(action, help=_help(action, meaning))(act)
 
 
-_add("pause", "Hold the canary at its weight.")
-_add("resume", "Go on after a pause.")
-_add("approve", "Let the version go on; bound to its digest.")
-_add("reject", "Do not let the version go on.")
-_add("promote", "Skip the remaining steps and make the canary live.")
-_add("abort", "Take the canary out and keep the champion.")
-_add("rollback", "Put the replaced version back.")
+def _add_plain(action: Action, meaning: str) -> None:
+    @command
+    def act(
+        deployment: Deployment,
+        model: Model,
+        reason: Reason = "by hand",
+        version: Version = None,
+        json: Json = False,
+    ) -> None:
+        _control(deployment, model, action, reason=reason, version=version, yes=True, json=json)
+
+    app.command(action, help=_help(action, meaning))(act)
+
+
+def _help(action: Action, meaning: str) -> str:
+    return f'{meaning}\n\nExample: `driftline rollout {action} big_tipper --reason "…"`'
+
+
+_add_plain("pause", "Hold the canary at its weight.")
+_add_plain("resume", "Continue after a pause.")
+_add_asking("approve", "Let the version continue; bound to the digest of its artifact.")
+_add_asking("reject", "Do not let the version continue.")
+_add_asking("promote", "Skip the remaining steps and make the canary live.")
+_add_asking("abort", "Take the canary out and keep the champion.")
+_add_asking("rollback", "Put the replaced version back.")

@@ -3,132 +3,164 @@
 from __future__ import annotations
 
 import time
-from datetime import UTC, datetime
 from difflib import unified_diff
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from deploy.app.deployment import Deployment
-from deploy.records import commands as asking
-from deploy.records import schemas
-from deploy.views.output import Json, Model, data, exits, show_json, table, talk
-from streaming.contracts.errors import Conflict
-from streaming.contracts.records import Action
+from deploy.cli.shared.command import Json, Model, Yes, command, confirm, refused
+from deploy.views.output import format_time, show_json, stderr, stdout, table
+from streaming.contracts.records import Action, SchemaProposal
+
+if TYPE_CHECKING:
+    from deploy.app.deployment import Deployment
 
 Proposal = Annotated[str, typer.Argument(help="The proposal's id, or its beginning.")]
-Reason = Annotated[str, typer.Option(help="Why; it stays in the log.")]
-TIMEOUT_SECONDS = 60.0
+Reason = Annotated[str, typer.Option(help="Why; it is kept in the log.")]
 
 
-def add_to(commands: typer.Typer) -> None:
-    """Hang the commands under `driftline schema`."""
-    for command in (accept, reject, history, show, diff):
-        commands.command()(command)
-
-
-def accept(context: typer.Context, proposal: Proposal, reason: Reason, json: Json = False) -> None:
+@command
+def accept(
+    deployment: Deployment,
+    proposal: Proposal,
+    reason: Reason,
+    yes: Yes = False,
+    json: Json = False,
+) -> None:
     """Make a proposal the next version of the schema; exit code 5 when it is refused.
 
-    The stream job holds its next windows against it, and the next retrain is trained under it.
+    The stream job checks its next windows against it, and the next retrain uses it.
     Example: `driftline schema accept 3f2a --reason "a new way to pay"`
     """
-    _decide(context, "accept-schema", proposal, reason, json)
+    _decide(deployment, "accept-schema", proposal, reason, yes=yes, json=json)
 
 
-def reject(context: typer.Context, proposal: Proposal, reason: Reason, json: Json = False) -> None:
-    """Put a proposal away: its changes are not offered again while the schema stays as it is.
+@command
+def reject(deployment: Deployment, proposal: Proposal, reason: Reason, json: Json = False) -> None:
+    """Reject a proposal: its changes are not proposed again while the schema stays as it is.
 
     Example: `driftline schema reject 3f2a --reason "a bug of the producer"`
     """
-    _decide(context, "reject-schema", proposal, reason, json)
+    _decide(deployment, "reject-schema", proposal, reason, yes=True, json=json)
 
 
-def history(context: typer.Context, model: Model, json: Json = False) -> None:
+@command
+def history(deployment: Deployment, model: Model, json: Json = False) -> None:
     """List the versions of a model's schema, and the proposals that await a decision.
 
     Example: `driftline schema history big_tipper`
     """
-    with exits():
-        deployment = Deployment.load(context.obj)
-        deployment.settings_of(model)
-        with deployment.log() as log:
-            found = schemas.versions(log, model)
-            asked = [one for one in schemas.proposals(log, model) if one.state == "open"]
+    from deploy.records import schemas
+
+    deployment.settings_of(model)
+    with deployment.log() as log:
+        versions = schemas.versions(log, model)
+        waiting = [entry for entry in schemas.proposals(log, model) if entry.state == "open"]
     if json:
-        show_json({"versions": found, "open": asked})
+        show_json({"versions": versions, "open": waiting})
         return
-    shown = table(f"schema of {model}", ">version", "since", "digest", "by", "because")
-    for one in found:
-        since = datetime.fromtimestamp(one.at, UTC).strftime("%Y-%m-%d %H:%M:%S")
-        shown.add_row(str(one.version), since, one.digest[:12], one.accepted_by, one.reason)
-    data.print(shown if found else "No version yet: the model's file is in force.")
-    for offer in asked:
-        data.print(f"open: {offer.proposal_id}: {offer.reason}", markup=False)
+    shown = table(f"schema of {model}", ">version", "since", "digest", "accepted by", "reason")
+    for version in versions:
+        shown.add_row(
+            str(version.version),
+            format_time(version.at),
+            version.digest[:12],
+            version.accepted_by,
+            version.reason,
+        )
+    stdout.print(shown if versions else "No version yet: the model's file is in force.")
+    for proposal in waiting:
+        stdout.print(f"open: {proposal.proposal_id}: {proposal.reason}")
 
 
+@command
 def show(
-    context: typer.Context,
+    deployment: Deployment,
     model: Model,
-    version: Annotated[int | None, typer.Argument(help="Default: the one in force.")] = None,
+    version: Annotated[
+        int | None, typer.Argument(help="Version number; default: the version in force.")
+    ] = None,
     json: Json = False,
 ) -> None:
     """Print a version's text, which TFDV reads.
 
     Example: `driftline schema show big_tipper 2`
     """
-    with exits():
-        deployment = Deployment.load(context.obj)
-        with deployment.log() as log:
-            found = schemas.numbered(deployment, log, model, version)
+    from deploy.records import schemas
+
+    deployment.settings_of(model)
+    with deployment.log() as log:
+        numbered = schemas.numbered(deployment, log, model, version)
     if json:
-        show_json(found)
+        show_json(numbered)
         return
-    talk.print(f"version {found.version}, by {found.accepted_by}: {found.reason}", markup=False)
-    data.print(found.text, markup=False, end="")
+    stderr.print(f"version {numbered.version}, by {numbered.accepted_by}: {numbered.reason}")
+    stdout.print(numbered.text, end="", soft_wrap=True)
 
 
+@command
 def diff(
-    context: typer.Context,
+    deployment: Deployment,
     model: Model,
-    old: Annotated[int, typer.Argument(help="A version.")],
-    new: Annotated[int, typer.Argument(help="Another one.")],
+    old: Annotated[int, typer.Argument(help="Version number.")],
+    new: Annotated[int, typer.Argument(help="Version number to compare with.")],
     json: Json = False,
 ) -> None:
     """Compare two versions of a model's schema.
 
     Example: `driftline schema diff big_tipper 1 2`
     """
+    from deploy.records import schemas
     from streaming.engines.tfdv import schema_text
 
-    with exits():
-        deployment = Deployment.load(context.obj)
-        with deployment.log() as log:
-            pair = [schemas.numbered(deployment, log, model, number) for number in (old, new)]
-        texts = [schema_text.changed(one.text, ()).splitlines() for one in pair]
+    deployment.settings_of(model)
+    with deployment.log() as log:
+        pair = [schemas.numbered(deployment, log, model, number) for number in (old, new)]
+    texts = [schema_text.apply_changes(version.text, ()).splitlines() for version in pair]
     lines = list(unified_diff(texts[0], texts[1], f"version {old}", f"version {new}", lineterm=""))
     if json:
         show_json({"old": pair[0].digest, "new": pair[1].digest, "diff": lines})
         return
-    data.print("\n".join(lines) or "They promise the same.", markup=False)
+    stdout.print("\n".join(lines) or "The two versions are equivalent.", soft_wrap=True)
 
 
-def _decide(context: typer.Context, action: Action, proposal: str, reason: str, json: bool) -> None:
-    with exits():
-        deployment = Deployment.load(context.obj)
-        with deployment.log() as log:
-            about = schemas.proposal(log, proposal)
-            wanted = asking.command(
-                about.model,
-                action,
-                reason,
-                at=time.time(),
-                digest=about.digest,
-                subject=about.proposal_id,
-            )
-            answer = asking.ask(log, wanted, timeout=TIMEOUT_SECONDS)
-        if json:
-            show_json(answer)
-        talk.print(f"{'done' if answer.accepted else 'refused'}: {answer.reason}", markup=False)
-        if not answer.accepted:
-            raise Conflict(answer.reason)
+def _decide(
+    deployment: Deployment, action: Action, prefix: str, reason: str, *, yes: bool, json: bool
+) -> None:
+    from deploy.records import commands, schemas
+
+    with deployment.log() as log:
+        proposal = schemas.proposal(log, prefix)
+        if action == "accept-schema":
+            confirm(_consequence(proposal), yes=yes)
+        request = commands.new_command(
+            proposal.model,
+            action,
+            reason,
+            at=time.time(),
+            digest=proposal.digest,
+            subject=proposal.proposal_id,
+        )
+        reply = commands.send_command(log, request, timeout=commands.REPLY_SECONDS)
+    if not reply.accepted:
+        raise refused(reply.reason)
+    if json:
+        show_json(reply)
+    stderr.print(f"done: {reply.reason}")
+
+
+def _consequence(proposal: SchemaProposal) -> str:
+    changes = ", ".join(
+        f"{change.act.replace('_', ' ')} {change.feature}" for change in proposal.changes
+    )
+    return (
+        f"Version {proposal.base_version + 1} of the schema of {proposal.model} comes into force: "
+        f"{changes}. The stream job checks its next windows against it, and the next retrain "
+        "uses it."
+    )
+
+
+def register(group: typer.Typer) -> None:
+    """Add these commands to `driftline schema`."""
+    for function in (accept, reject, history, show, diff):
+        group.command()(function)

@@ -1,68 +1,65 @@
-"""`driftline daemon | worker | labels | demo`: the long-running parts and the demonstration."""
+"""`driftline daemon | worker | labels | demo`: the long-running services and the demonstration."""
 
 from __future__ import annotations
 
 import os
+from dataclasses import replace
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from deploy.app.deployment import Deployment
-from deploy.config import loader
-from deploy.views.output import Json, exits, show_json, talk
-from streaming.contracts.errors import ConfigurationError
+from deploy import config
+from deploy.app.suggestion import did_you_mean
+from deploy.cli.shared.command import Invocation, Json, UsageError, command
+from deploy.cli.shared.completion import complete_scenario
+from deploy.views.output import show_json
 
-DEMO_FILE = Path(loader.__file__).parent / "demo.yaml"
+if TYPE_CHECKING:
+    from deploy.app.deployment import Deployment
 
-
-def add_to(root: typer.Typer) -> None:
-    """Hang the commands under `driftline`."""
-    root.command()(daemon)
-    root.command()(worker)
-    root.command()(labels)
-    root.command()(demo)
+DEMO_FILE = Path(config.__file__).parent / "demo.yaml"
 
 
-def daemon(context: typer.Context) -> None:
-    """Run the control loop: trigger policy and rollout, in the foreground.
+@command
+def daemon(deployment: Deployment) -> None:
+    """Run the control loop in the foreground: retrain policy, rollout and schema.
 
     Example: `driftline -c driftline.yaml daemon`
     """
-    with exits():
-        deployment = Deployment.load(context.obj)
-        from deploy.daemon.faust_app import run
+    from deploy.daemon.faust_app import run
 
-        run(deployment)
+    run(deployment)
 
 
+@command
 def worker(
-    context: typer.Context,
+    invocation: Invocation,
     devices: Annotated[str, typer.Option(help="auto, cpu or gpu:N.")] = "auto",
-    once: Annotated[bool, typer.Option("--once", help="Leave after one request.")] = False,
+    once: Annotated[bool, typer.Option("--once", help="End after one request.")] = False,
 ) -> None:
-    """Run a retrain worker in the foreground; start as many as there are GPUs.
+    """Run a retrain worker in the foreground; start one for each GPU.
 
     Example: `driftline worker --devices cpu`
     """
-    with exits():
-        _choose_devices(devices)
-        deployment = Deployment.load(context.obj)
-        from deploy.services.worker import run
+    _choose_devices(devices)
+    deployment = invocation.deployment()
+    from deploy.services.worker import run
 
-        run(deployment, once=once)
+    run(deployment, once=once)
 
 
-def labels(context: typer.Context) -> None:
-    """Run the label service: join late labels with served predictions, in the foreground.
+@command
+def labels(deployment: Deployment) -> None:
+    """Run the label service in the foreground: it joins late labels with served predictions.
 
-    `driftline quality MODEL` shows what it finds. Example: `driftline -c deploy/config/demo.yaml labels`
+    `driftline quality MODEL` shows its results.
+
+    Example: `driftline -c deploy/config/demo.yaml labels`
     """
-    with exits():
-        deployment = Deployment.load(context.obj)
-        from deploy.services.labels import run
+    from deploy.services.labels import run
 
-        run(deployment)
+    run(deployment)
 
 
 def _choose_devices(devices: str) -> None:
@@ -71,34 +68,48 @@ def _choose_devices(devices: str) -> None:
     elif devices.startswith("gpu:"):
         os.environ["CUDA_VISIBLE_DEVICES"] = devices.removeprefix("gpu:")
     elif devices != "auto":
-        raise ConfigurationError(f"--devices {devices}: write auto, cpu or gpu:N.")
+        raise UsageError(f"--devices {devices}: write auto, cpu or gpu:N.")
 
 
+def _known_scenario(name: str) -> str:
+    from deploy.demo.names import SCENARIO_NAMES
+
+    if name not in SCENARIO_NAMES:
+        raise typer.BadParameter(
+            f"There is no scenario {name}; write one of {', '.join(SCENARIO_NAMES)}."
+            f"{did_you_mean(name, SCENARIO_NAMES)}"
+        )
+    return name
+
+
+@command
 def demo(
-    context: typer.Context,
+    invocation: Invocation,
     scenario: Annotated[
         str,
-        typer.Option(help="shift, concept, quiet, slow-canary, broken-schema or new-column."),
+        typer.Option(
+            help="shift, concept, quiet, slow-canary, broken-schema or new-column.",
+            callback=_known_scenario,
+            autocompletion=complete_scenario,
+        ),
     ] = "shift",
     rows: Annotated[
         Path | None, typer.Option("--data", help="Replay this CSV of Chicago taxi trips.")
     ] = None,
-    keep: Annotated[bool, typer.Option("--keep", help="Leave the stack up afterwards.")] = False,
+    keep: Annotated[bool, typer.Option("--keep", help="Leave the stack running.")] = False,
     json: Json = False,
 ) -> None:
     """Run the whole loop on this machine and end with a report.
 
     Example: `driftline demo --scenario slow-canary`
     """
-    with exits():
-        if rows is not None and not rows.exists():
-            raise ConfigurationError(f"{rows} does not exist.")
-        deployment = Deployment.load(context.obj or DEMO_FILE)
-        from deploy.demo.embedded import run
+    if rows is not None and not rows.exists():
+        raise UsageError(f"--data {rows}: there is no such file.")
+    deployment = replace(invocation, file=invocation.file or DEMO_FILE).deployment()
+    from deploy.demo.embedded import run
 
-        report = run(deployment, scenario=scenario, data=rows, keep=keep)
+    report = run(deployment, scenario=scenario, data=rows, keep=keep)
     if json:
         show_json(report)
     if report.outcome != "passed":
-        talk.print(f"The demonstration failed: {report.why}")
         raise typer.Exit(4)

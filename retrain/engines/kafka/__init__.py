@@ -1,1 +1,1 @@
-"""Kafka: the queue of retrain requests and the replay of examples."""
+"""Kafka: the queue of retrain requests, and examples from replayed offsets."""

@@ -1,9 +1,9 @@
-"""A request's offset ranges as training examples: events joined with their labels by key.
+"""Builds training examples from a request's offset ranges: events joined with labels by key.
 
-Events go through the same row rule as the stream's slow path, at the request's time, so the
-replay finds the rows that were counted. Only the labels in the request's ranges are used: those
-known when the decision was made. Rows without one are left out and counted. The same request
-over the same log gives the same files, byte for byte.
+Events are validated by the same function as on the stream's slow path, as of the request's time,
+so the replay yields the rows that the stream counted. Only the labels in the request's ranges are
+used: those known when the decision was made. Rows without a label are left out and counted. The
+same request over the same log gives the same files, byte for byte.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ import orjson
 from retrain.engines.tfx.tfrecord import RecordWriter, example, feature_encoder
 from retrain.models.code import load_code
 from retrain.ports import AFTER_SHIFT, ExampleSet, TrainingFailed
-from retrain.selection import subtract
+from retrain.selection import subtract_ranges
 from streaming.contracts.errors import ConfigurationError, DecodeError
 from streaming.contracts.events import decode_event
 from streaming.contracts.log import RecordLog
@@ -29,56 +29,62 @@ from streaming.contracts.records import OffsetRange, RetrainRequest
 Columns = Callable[[ModelContract], tuple[FeatureSpec, ...]]
 
 ROWS_PER_SHARD = 50_000
+"""Rows in one shard, until there are `MAX_SHARDS` shards."""
+
 MAX_SHARDS = 16
+"""Maximum number of shards of one side."""
 
 
 @dataclass(slots=True)
 class _Rows:
-    """Events by key, each as its encoded features and the slice flag."""
+    """The rows collected so far."""
 
     events: dict[str, tuple[bytes, int]] = field(default_factory=dict)
+    """Key → encoded features, and 1 when the event lies after the shift."""
     labels: dict[str, bytes] = field(default_factory=dict)
+    """Key → encoded label fields."""
     unusable: int = 0
+    """Number of events and labels that could not be read."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class LogExamples:
-    """`ExampleBuilder` on any record log."""
+class LogExampleBuilder:
+    """`ExampleBuilder` on a record log."""
 
     log: RecordLog
     label_columns: Columns | None = None
-    """The label fields of a model; None reads them from the model's module and schema."""
+    """Returns the label fields of a model; None = read them from the model's module and schema."""
     eval_share: float = 0.2
-    """Share of the keys held back for the evaluation."""
-    least_rows: int = 500
-    """Fewer labelled rows than this make no model."""
+    """Share of the keys that is held back for the evaluation."""
+    min_rows: int = 500
+    """Minimum number of labelled rows; fewer give no usable model."""
 
     def build(self, request: RetrainRequest, contract: ModelContract, folder: Path) -> ExampleSet:
         """See `ExampleBuilder.build`."""
         columns = (self.label_columns or schema_label_columns)(contract)
         rows = _Rows()
-        rest = subtract(request.events, request.after_shift)
-        for span in rest:
+        history = subtract_ranges(request.events, request.after_shift)
+        for span in history:
             self._read_events(span, request, contract, rows, after_shift=False)
         for span in request.after_shift:
             self._read_events(span, request, contract, rows, after_shift=True)
         for span in request.labels:
             self._read_labels(span, contract, columns, rows)
         labelled = len(rows.labels)
-        if labelled < self.least_rows:
+        if labelled < self.min_rows:
             raise TrainingFailed(
                 f"{labelled} of {len(rows.events)} replayed events have a label "
-                f"({rows.unusable} records were unusable); at least {self.least_rows} are needed.",
+                f"({rows.unusable} records were unusable); at least {self.min_rows} are needed.",
                 component="Examples",
-                advice=f"See whether labels reach {contract.labels_topic} under the events' "
-                f"{contract.key}, and whether {contract.events_topic} still holds the offsets.",
+                advice=f"Check whether labels arrive on {contract.labels_topic} with the events' "
+                f"{contract.key}, and whether {contract.events_topic} still has the offsets.",
             )
         folder.mkdir(parents=True, exist_ok=True)
-        after = self._write(rows, folder)
+        rows_after_shift = self._write(rows, folder)
         return ExampleSet(
             folder=folder,
             rows=labelled,
-            rows_after_shift=after,
+            rows_after_shift=rows_after_shift,
             unlabelled=len(rows.events) - labelled,
             unusable=rows.unusable,
         )
@@ -103,9 +109,12 @@ class LogExamples:
             if event.key in events:
                 continue  # delivered twice: the first one counts
             values = event.values
-            # A window's range is a hull; the rows of earlier windows in it are not after the shift.
+            # The range may also contain rows of earlier windows, from before the shift.
             flag = int(after_shift and event.time >= request.window_start)
-            events[event.key] = (b"".join([code(values[name]) for name, code in encoders]), flag)
+            events[event.key] = (
+                b"".join([encode(values[name]) for name, encode in encoders]),
+                flag,
+            )
 
     def _read_labels(
         self,
@@ -124,26 +133,26 @@ class LogExamples:
                 continue
             if key not in rows.events:
                 continue
-            values = [(code, _value(fields.get(s.name), s.kind)) for s, code in encoders]
+            values = [(encode, _value(fields.get(s.name), s.kind)) for s, encode in encoders]
             if any(value is None for _, value in values):
                 rows.unusable += 1
                 continue
-            rows.labels[key] = b"".join([code(value) for code, value in values])
+            rows.labels[key] = b"".join([encode(value) for encode, value in values])
 
     def _write(self, rows: _Rows, folder: Path) -> int:
-        """All shards; the number of rows after the shift.
+        """Write all shards; return the number of rows after the shift.
 
-        Rows are sorted by the hash of their key: evenly mixed, and the same each time.
+        Rows are sorted by the hash of their key, which mixes them evenly and reproducibly.
         """
-        flag = feature_encoder(FeatureSpec(name=AFTER_SHIFT, kind="integer"))
-        flags = (flag(0), flag(1))
+        encode_flag = feature_encoder(FeatureSpec(name=AFTER_SHIFT, kind="integer"))
+        flags = (encode_flag(0), encode_flag(1))
         keyed = sorted((_hash(key), key) for key in rows.labels)
         limit = int(self.eval_share * 2**32)
         sides = {
             "eval": [key for number, key in keyed if number >> 32 < limit],
             "train": [key for number, key in keyed if number >> 32 >= limit],
         }
-        after = 0
+        rows_after_shift = 0
         for side, keys in sides.items():
             shards = max(1, min(MAX_SHARDS, math.ceil(len(keys) / ROWS_PER_SHARD)))
             for shard in range(shards):
@@ -151,13 +160,13 @@ class LogExamples:
                 with RecordWriter(folder / name) as writer:
                     for key in keys[shard::shards]:
                         entries, shifted = rows.events[key]
-                        after += shifted
+                        rows_after_shift += shifted
                         writer.write(example(entries + rows.labels[key] + flags[shifted]))
-        return after
+        return rows_after_shift
 
 
 def schema_label_columns(contract: ModelContract) -> tuple[FeatureSpec, ...]:
-    """The label fields that the model's code names, with the kinds that its schema gives.
+    """The label fields that the model's code names, with their kinds from its schema.
 
     Raises
     ------
@@ -189,7 +198,7 @@ def _hash(key: str) -> int:
 
 
 def _value(value: object, kind: FeatureKind) -> int | float | str | None:
-    """The label's value in its kind; None where it cannot be used."""
+    """The label's value in its kind; None when it cannot be used."""
     if kind == "text":
         return value if isinstance(value, str) else None
     if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):

@@ -1,10 +1,10 @@
-"""The queue of requests as a consumer group of kafka-python.
+"""The request queue as a consumer group of kafka-python.
 
 One member of the group owns the topic's partition and with it the request; the others stand by.
-Membership is kept by kafka-python's heartbeat thread, so a worker may train for hours between
-two polls, and a killed one loses its membership after the session time-out: the next member
-starts from the committed offset, which is the request that was not finished. Offsets are
-committed by hand, after the outcome is durable.
+kafka-python's heartbeat thread keeps the membership alive, so a worker may train for hours between
+two polls. A killed worker loses its membership after the session time-out, and the next member
+starts from the committed offset, which is the unfinished request. Offsets are committed
+explicitly, after the outcome is durable.
 """
 
 from __future__ import annotations
@@ -25,21 +25,22 @@ from streaming.contracts.records import RetrainRequest
 from streaming.contracts.topics import RETRAIN_REQUESTS
 
 GROUP = "driftline-workers"
+"""Consumer group of the retrain workers."""
 
-_log = structlog.get_logger(__name__)
+log = structlog.get_logger()
 
 
-class KafkaRequests:
-    """`RequestQueue` on the topic of requests.
+class KafkaRequestQueue:
+    """`RequestQueue` on the topic ``retrain-requests``.
 
     Parameters
     ----------
     bootstrap:
         ``host:port`` of Kafka, several separated by commas.
     session_seconds:
-        After this long without a sign of life a worker counts as dead.
-    longest_seconds:
-        The longest that one request may take; beyond it the worker loses it.
+        Time without a heartbeat after which a worker counts as dead.
+    max_request_seconds:
+        Maximum time for one request; afterwards another worker gets it.
     """
 
     def __init__(
@@ -49,7 +50,7 @@ class KafkaRequests:
         group: str = GROUP,
         topic: str = RETRAIN_REQUESTS.name,
         session_seconds: float = 10.0,
-        longest_seconds: float = 24 * 3600.0,
+        max_request_seconds: float = 24 * 3600.0,
     ) -> None:
         self._held: tuple[RetrainRequest, TopicPartition, int] | None = None
         try:
@@ -64,11 +65,11 @@ class KafkaRequests:
                 max_poll_records=1,
                 session_timeout_ms=int(session_seconds * 1000),
                 heartbeat_interval_ms=int(session_seconds * 1000 / 4),
-                max_poll_interval_ms=int(longest_seconds * 1000),
+                max_poll_interval_ms=int(max_request_seconds * 1000),
             )
         except KafkaError as error:
             raise UnavailableError(
-                f"Kafka at {bootstrap} does not answer: {error}.", delay_seconds=2.0
+                f"Kafka at {bootstrap} is not reachable: {error}.", delay_seconds=2.0
             ) from error
 
     def take(self, timeout_seconds: float) -> RetrainRequest | None:
@@ -77,9 +78,9 @@ class KafkaRequests:
         Raises
         ------
         UnavailableError
-            When Kafka does not answer.
+            When Kafka cannot be reached.
         ConfigurationError
-            When the requests were written in a compression that kafka-python cannot read.
+            When the requests are compressed in a way that kafka-python cannot read.
         """
         if self._held is not None:
             if self._held[1] in self._consumer.assignment():
@@ -90,16 +91,18 @@ class KafkaRequests:
         except UnsupportedCodecError as error:
             raise ConfigurationError(
                 f"The requests are compressed in a way that kafka-python cannot read ({error}); "
-                "let their producer use gzip."
+                "configure their producer to use gzip."
             ) from error
         except KafkaError as error:
-            raise UnavailableError(f"Kafka does not answer: {error}.", delay_seconds=2.0) from error
+            raise UnavailableError(
+                f"Kafka is not reachable: {error}.", delay_seconds=2.0
+            ) from error
         for partition, messages in batches.items():
             for message in messages:
                 try:
                     request = decode_as(message.value or b"", RetrainRequest)
                 except DecodeError as error:
-                    _log.warning("request refused", offset=message.offset, reason=str(error))
+                    log.warning("queue.invalid_request", offset=message.offset, reason=str(error))
                     self._commit(partition, message.offset)
                     continue
                 self._held = (request, partition, message.offset)
@@ -107,15 +110,15 @@ class KafkaRequests:
         return None
 
     def done(self, request: RetrainRequest) -> bool:
-        """Commit the held request; False when another worker has it by now."""
+        """Commit the held request; False when another worker has taken it over."""
         if self._held is None or self._held[0].record_id != request.record_id:
             return False
         committed = self._commit(self._held[1], self._held[2])
-        self._held = None  # not before: where Kafka did not answer, it is still to be done
+        self._held = None  # only now: if Kafka did not answer, the request is still not done
         return committed
 
     def close(self) -> None:
-        """Leave the group: what is not done goes to another worker at once."""
+        """Leave the group; a request that is not done goes to another worker at once."""
         self._held = None
         self._consumer.close(autocommit=False)
 
@@ -123,8 +126,10 @@ class KafkaRequests:
         try:
             self._consumer.commit({partition: OffsetAndMetadata(offset + 1, "", -1)})
         except (CommitFailedError, IllegalGenerationError, UnknownMemberIdError) as error:
-            _log.warning("request lost to another worker", offset=offset, reason=str(error))
+            log.warning("queue.request_lost", offset=offset, reason=str(error))
             return False
         except KafkaError as error:
-            raise UnavailableError(f"Kafka does not answer: {error}.", delay_seconds=2.0) from error
+            raise UnavailableError(
+                f"Kafka is not reachable: {error}.", delay_seconds=2.0
+            ) from error
         return True

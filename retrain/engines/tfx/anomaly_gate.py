@@ -1,7 +1,7 @@
-"""A TFX component that stops the run on broken data.
+"""A TFX component that stops the run when the examples are broken.
 
-TFX's ExampleValidator only writes down what it finds, and nothing waits for it. This component
-reads the anomalies and raises, so that nothing behind it (Transform, Trainer) starts.
+TFX's ExampleValidator only records anomalies, and no other component waits for it. This component
+reads them and raises, so that the components behind it (Transform, Trainer) do not start.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from tensorflow_metadata.proto.v0 import anomalies_pb2
 from tfx.dsl.components.base import base_component, base_executor, executor_spec
 from tfx.types import artifact_utils, component_spec, standard_artifacts
 
-from retrain.anomalies import Anomaly, sentence, stopping
+from retrain.anomalies import Anomaly, blocking_anomalies, describe
 from streaming.contracts.errors import GateFailedError
 
 
@@ -22,16 +22,16 @@ class _Executor(base_executor.BaseExecutor):  # type: ignore[misc]
     def Do(self, input_dict: Any, output_dict: Any, exec_properties: Any) -> None:
         """Raise `GateFailedError` when an anomaly stops the run."""
         artifact = artifact_utils.get_single_instance(input_dict["anomalies"])
-        found = [
+        anomalies = [
             anomaly
             for split in artifact_utils.decode_split_names(artifact.split_names)
             for anomaly in read_anomalies(
                 Path(artifact.uri, f"Split-{split}", "SchemaDiff.pb"), split
             )
         ]
-        bad = stopping(found)
-        if bad:
-            raise GateFailedError(f"The examples do not fit the schema: {sentence(bad)}.")
+        blocking = blocking_anomalies(anomalies)
+        if blocking:
+            raise GateFailedError(f"The examples do not fit the schema: {describe(blocking)}.")
 
 
 class _Spec(component_spec.ComponentSpec):  # type: ignore[misc]
@@ -43,7 +43,7 @@ class _Spec(component_spec.ComponentSpec):  # type: ignore[misc]
 
 
 class AnomalyGate(base_component.BaseComponent):  # type: ignore[misc]
-    """Fails on anomalies that `retrain.anomalies.stopping` names; has no outputs."""
+    """Fails on the anomalies that `retrain.anomalies.blocking_anomalies` returns; no outputs."""
 
     SPEC_CLASS = _Spec
     EXECUTOR_SPEC = executor_spec.ExecutorClassSpec(_Executor)
@@ -53,12 +53,11 @@ class AnomalyGate(base_component.BaseComponent):  # type: ignore[misc]
 
 
 def read_anomalies(file: Path, split: str) -> Iterator[Anomaly]:
-    """The findings in one of ExampleValidator's files, one for each reason."""
+    """The anomalies in one of ExampleValidator's files, one for each reason."""
     proto = anomalies_pb2.Anomalies.FromString(file.read_bytes())
     if proto.data_missing:
         yield Anomaly(split=split, feature="", code="DATA_MISSING", detail="There are no rows.")
-    infos = [(name, info) for name, info in proto.anomaly_info.items()]
-    infos.append(("", proto.dataset_anomaly_info))
+    infos = [*proto.anomaly_info.items(), ("", proto.dataset_anomaly_info)]
     for name, info in infos:
         for reason in info.reason:
             yield Anomaly(

@@ -1,7 +1,7 @@
-"""What TFMA is asked to evaluate, and its answer as `Metric` records.
+"""The configuration of TFMA's evaluation, and its results as `Metric` records.
 
 Slices are named ``feature:value``; "" is all rows. A slice with a single class has no AUC: it is
-reported as 0.5 without an interval, which no rule takes for a measurement.
+reported as 0.5 without an interval, which no rule accepts as a measurement.
 """
 
 from __future__ import annotations
@@ -17,13 +17,14 @@ from streaming.contracts.errors import DecodeError
 from streaming.contracts.records import Metric
 
 OUTPUT = "probabilities"
+"""Name of the model's output."""
 
 
 def eval_config(code: ModelCode, *, champion: bool) -> Any:
     """The ``tfma.EvalConfig``: challenger (and champion) on every slice, no thresholds.
 
-    TFMA judges nothing here: its thresholds apply to each slice alike, so that a slice with a
-    single class could never be blessed. `retrain.blessing` judges.
+    TFMA's thresholds would apply to all slices alike, and a slice with a single class could never
+    be blessed. `retrain.blessing` judges instead.
     """
     import tensorflow_model_analysis as tfma
 
@@ -53,20 +54,20 @@ def eval_config(code: ModelCode, *, champion: bool) -> Any:
 
 
 def read_metrics(folder: Path, *, champion: bool) -> tuple[Metric, ...]:
-    """The results that the Evaluator left in `folder`, overall first, then by slice name.
+    """The results that the Evaluator wrote to `folder`, overall first, then by slice name.
 
     Raises
     ------
     DecodeError
-        When there are none: the evaluation saw no rows.
+        When there are none, because the evaluation had no rows.
     """
     import tensorflow_model_analysis as tfma
 
     result = tfma.load_eval_result(str(folder), model_name="challenger" if champion else "")
-    slices = [(slice_name(key), _numbers(found)) for key, found in result.slicing_metrics]
+    slices = [(slice_name(key), _numbers(values)) for key, values in result.slicing_metrics]
     if not any(name == "" for name, _ in slices):
         raise DecodeError(
-            "The evaluation has no overall result: its split held no rows. Check eval shards."
+            "The evaluation has no overall result: its split has no rows. Check the eval shards."
         )
     return tuple(metric for name, numbers in sorted(slices) for metric in metrics_of(name, numbers))
 
@@ -83,44 +84,44 @@ def slice_name(key: Iterable[tuple[str, Any]]) -> str:
 def metrics_of(name: str, numbers: Mapping[str, float]) -> list[Metric]:
     """The metrics of one slice from the results of `paired_auc` (see its `NAMES`)."""
     rows = int(numbers["rows"])
-    area = _known(numbers["auc"])
+    area = _finite_or_none(numbers["auc"])
     metrics = [
         Metric(
             name="auc",
             slice=name,
             value=0.5 if area is None else area,
-            low=_known(numbers["auc_low"]),
-            high=_known(numbers["auc_high"]),
-            champion=_known(numbers["champion_auc"]),
+            low=_finite_or_none(numbers["auc_low"]),
+            high=_finite_or_none(numbers["auc_high"]),
+            champion=_finite_or_none(numbers["champion_auc"]),
             n=rows,
         )
     ]
-    difference = _known(numbers["auc_diff"])
+    difference = _finite_or_none(numbers["auc_diff"])
     if difference is not None:
         metrics.append(
             Metric(
                 name="auc_diff",
                 slice=name,
                 value=difference,
-                low=_known(numbers["auc_diff_low"]),
-                high=_known(numbers["auc_diff_high"]),
+                low=_finite_or_none(numbers["auc_diff_low"]),
+                high=_finite_or_none(numbers["auc_diff_high"]),
                 n=rows,
             )
         )
-    loss = _known(numbers["log_loss"])
+    loss = _finite_or_none(numbers["log_loss"])
     if loss is not None:
-        other = _known(numbers["champion_log_loss"])
-        metrics.append(Metric(name="log_loss", slice=name, value=loss, champion=other, n=rows))
+        champion = _finite_or_none(numbers["champion_log_loss"])
+        metrics.append(Metric(name="log_loss", slice=name, value=loss, champion=champion, n=rows))
     return metrics
 
 
-def _numbers(found: Any) -> dict[str, float]:
+def _numbers(outputs: Any) -> dict[str, float]:
     """{output: {sub key: {metric: {"doubleValue": x}}}} → {metric: x}; an absent x is NaN."""
-    values = found[""][""]
-    return {name: float(value.get("doubleValue", math.nan)) for name, value in values.items()}
+    metrics = outputs[""][""]
+    return {name: float(value.get("doubleValue", math.nan)) for name, value in metrics.items()}
 
 
-def _known(value: float) -> float | None:
+def _finite_or_none(value: float) -> float | None:
     return value if math.isfinite(value) else None
 
 

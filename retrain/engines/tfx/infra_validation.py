@@ -1,8 +1,8 @@
 """A TFX component that serves the trained model for a moment, without Docker.
 
-TFX's own InfraValidator knows Docker and Kubernetes only, and its subclasses do not compile for
-Kubeflow; so this one is a plain component. A model that cannot be served, or answers otherwise
-than its trainer, fails the run. One that is merely slow is reported and not blessed.
+TFX's own InfraValidator supports Docker and Kubernetes only, and its subclasses do not compile for
+Kubeflow, so this one is a plain component. A model that cannot be served, or predicts other values
+than its trainer, fails the run. A model that is only slow is reported and not blessed.
 """
 
 from __future__ import annotations
@@ -20,22 +20,26 @@ from tfx.types import artifact_utils, component_spec, standard_artifacts
 from tfx.utils import path_utils
 
 from retrain.engines.tfx.server_check import ServingCheck, check_serving
+from retrain.ports import ServerCommand
 from streaming.contracts.model import FeatureSpec
 
 REPORT = "serving_check.json"
+"""Name of the file with the measurements, inside the blessing's folder."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ServingLimits:
-    """What a version must hold in a real server."""
+    """Upper bounds for a version in a real server."""
 
     load_seconds: float = 5.0
+    """Upper bound of the time from version seen to version available."""
     warm_predict_seconds: float = 0.2
+    """Upper bound of the median duration of a warm single-row prediction."""
 
 
 class _Executor(base_executor.BaseExecutor):  # type: ignore[misc]
     def Do(self, input_dict: Any, output_dict: Any, exec_properties: Any) -> None:
-        """Write `REPORT` into the blessing, marked with whether the limits were held."""
+        """Write `REPORT` into the blessing and mark whether the version is within the limits."""
         model = artifact_utils.get_single_instance(input_dict["model"])
         blessing = artifact_utils.get_single_instance(output_dict["blessing"])
         folder = Path(blessing.uri)
@@ -47,15 +51,16 @@ class _Executor(base_executor.BaseExecutor):  # type: ignore[misc]
             model=exec_properties["model_name"],
             version=exec_properties["version"],
             features=msgspec.json.decode(exec_properties["features"], type=list[FeatureSpec]),
-            log=folder / "server.log",
+            log_file=folder / "server.log",
+            server=msgspec.json.decode(exec_properties["server"], type=ServerCommand),
         )
         check = measure()
-        if beyond(check, limits):
+        if exceeded_limit(check, limits):
             # A busy machine slows any model down; a slow model is slow twice.
-            again = measure()
-            check = again if not beyond(again, limits) else check
+            second = measure()
+            check = second if not exceeded_limit(second, limits) else check
         (folder / REPORT).write_text(json.dumps(asdict(check)))
-        blessing.set_int_custom_property("blessed", int(not beyond(check, limits)))
+        blessing.set_int_custom_property("blessed", int(not exceeded_limit(check, limits)))
         blessing.set_float_custom_property("load_seconds", check.load_seconds)
         blessing.set_float_custom_property("warm_predict_seconds", check.warm_predict_seconds)
 
@@ -66,6 +71,7 @@ class _Spec(component_spec.ComponentSpec):  # type: ignore[misc]
         "version": component_spec.ExecutionParameter(type=int),
         "features": component_spec.ExecutionParameter(type=str),
         "limits": component_spec.ExecutionParameter(type=str),
+        "server": component_spec.ExecutionParameter(type=str),
     }
     INPUTS: ClassVar[dict[str, Any]] = {
         "model": component_spec.ChannelParameter(type=standard_artifacts.Model)
@@ -76,7 +82,7 @@ class _Spec(component_spec.ComponentSpec):  # type: ignore[misc]
 
 
 class ServingValidator(base_component.BaseComponent):  # type: ignore[misc]
-    """Serves a model with Driftline's model server and measures it."""
+    """Serves a model in a real model server and measures it."""
 
     SPEC_CLASS = _Spec
     EXECUTOR_SPEC = executor_spec.ExecutorClassSpec(_Executor)
@@ -89,6 +95,7 @@ class ServingValidator(base_component.BaseComponent):  # type: ignore[misc]
         version: int,
         features: tuple[FeatureSpec, ...],
         limits: ServingLimits,
+        server: ServerCommand,
     ) -> None:
         spec = _Spec(
             model=model,
@@ -96,18 +103,19 @@ class ServingValidator(base_component.BaseComponent):  # type: ignore[misc]
             version=version,
             features=msgspec.json.encode(features).decode(),
             limits=json.dumps(asdict(limits)),
+            server=msgspec.json.encode(server).decode(),
             blessing=types.Channel(type=standard_artifacts.InfraBlessing),
         )
         super().__init__(spec=spec)
 
 
 def read_report(blessing: Path) -> ServingCheck:
-    """What the component measured."""
+    """The measurements that the component wrote."""
     return ServingCheck(**json.loads((blessing / REPORT).read_text()))
 
 
-def beyond(check: ServingCheck, limits: ServingLimits) -> str:
-    """The limit that a version does not hold, in words; empty when it holds them all."""
+def exceeded_limit(check: ServingCheck, limits: ServingLimits) -> str:
+    """The limit that a version exceeds, in words; empty when it is within all of them."""
     if check.load_seconds > limits.load_seconds:
         return (
             f"it took {check.load_seconds:.1f} s to become available;"

@@ -1,8 +1,8 @@
-"""What ML Metadata knows of a version: request, offsets, run, artifacts.
+"""The lineage of a version in ML Metadata: request, offsets, run, artifacts.
 
 Each run's ``pipeline_run`` context gets the request's id, its offsets, the version and the digest
-as custom properties, so that a version can be followed back to the very offsets it was trained on
-by anybody who reads ML Metadata, without Driftline.
+as custom properties. Any reader of ML Metadata can then trace a version back to the offsets that
+it was trained on, without Driftline.
 """
 
 from __future__ import annotations
@@ -23,26 +23,36 @@ _PREFIX = "driftline_"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Trace:
-    """One run, as ML Metadata remembers it."""
+    """One run as recorded in ML Metadata."""
 
     run_id: str
+    """Id of the run."""
     outcome: str
     """``trained``, or ``failed: <reason>``."""
     model: str
+    """Name of the model."""
     request_id: str
+    """record_id of the retrain request."""
     version: int
+    """Number that the version was trained as."""
     digest: str
-    """Of the built model; empty when the run failed."""
+    """Digest of the trained model; empty when the run failed."""
     base_version: int
+    """Version that was live at the time of the request; 0 = none."""
     schema_version: int
+    """Number of the schema version that the examples were validated against."""
     schema_digest: str
-    """Of the schema that the examples were held against."""
+    """Digest of that schema's text."""
     caused_by: tuple[str, ...]
+    """record_ids of the verdicts or the command behind the request."""
     events: tuple[OffsetRange, ...]
+    """Offsets of the events that were replayed."""
     labels: tuple[OffsetRange, ...]
+    """Offsets of the labels that were replayed."""
     components: tuple[ComponentRun, ...]
+    """Durations of the components."""
     artifacts: tuple[tuple[str, str], ...]
-    """(type, URI) of everything the run made; a worker may have cleared the files away."""
+    """(type, URI) of every artifact of the run; the worker deletes the files afterwards."""
 
 
 def record_run(
@@ -56,7 +66,7 @@ def record_run(
     schema_version: int = 0,
     schema_digest: str = "",
 ) -> None:
-    """Write a run's lineage. A run that never started a node has no context: it is skipped."""
+    """Record a run's lineage; a run that never started a node has no context and is skipped."""
     context = store.get_context_by_type_and_name(_TYPE, run_id)
     if context is None:
         return
@@ -66,9 +76,9 @@ def record_run(
         "request_id": request.record_id,
         "digest": digest,
         "schema_digest": schema_digest,
-        "caused_by": _text(request.caused_by),
-        "events": _text(request.events),
-        "labels": _text(request.labels),
+        "caused_by": _encode(request.caused_by),
+        "events": _encode(request.events),
+        "labels": _encode(request.labels),
     }
     for name, value in texts.items():
         context.custom_properties[_PREFIX + name].string_value = value
@@ -86,19 +96,19 @@ def trace(
     request_id: str = "",
     digest: str = "",
 ) -> tuple[Trace, ...]:
-    """The runs that match everything asked for, newest first."""
-    found = []
+    """The runs that match all given values, newest first."""
+    matching = []
     for context in _runs(store):
-        known = context.custom_properties
-        asked = [
-            (model, known[_PREFIX + "model"].string_value),
-            (request_id, known[_PREFIX + "request_id"].string_value),
-            (digest, known[_PREFIX + "digest"].string_value),
-            (version, known[_PREFIX + "version"].int_value),
+        properties = context.custom_properties
+        filters = [
+            (model, properties[_PREFIX + "model"].string_value),
+            (request_id, properties[_PREFIX + "request_id"].string_value),
+            (digest, properties[_PREFIX + "digest"].string_value),
+            (version, properties[_PREFIX + "version"].int_value),
         ]
-        if all(not wanted or wanted == value for wanted, value in asked):
-            found.append((context.create_time_since_epoch, context.id, context))
-    return tuple(_trace(store, context) for _, _, context in sorted(found, reverse=True))
+        if all(not expected or expected == actual for expected, actual in filters):
+            matching.append((context.create_time_since_epoch, context.id, context))
+    return tuple(_trace(store, context) for _, _, context in sorted(matching, reverse=True))
 
 
 def _runs(store: MetadataStore) -> Iterable[Any]:
@@ -110,35 +120,35 @@ def _runs(store: MetadataStore) -> Iterable[Any]:
 
 
 def _trace(store: MetadataStore, context: Any) -> Trace:
-    known = context.custom_properties
-    executions = sorted(store.get_executions_by_context(context.id), key=lambda one: one.id)
+    properties = context.custom_properties
+    executions = sorted(store.get_executions_by_context(context.id), key=lambda e: e.id)
     artifacts = store.get_artifacts_by_context(context.id)
     return Trace(
         run_id=context.name,
-        outcome=known[_PREFIX + "outcome"].string_value,
-        model=known[_PREFIX + "model"].string_value,
-        request_id=known[_PREFIX + "request_id"].string_value,
-        version=known[_PREFIX + "version"].int_value,
-        digest=known[_PREFIX + "digest"].string_value,
-        base_version=known[_PREFIX + "base_version"].int_value,
-        schema_version=known[_PREFIX + "schema_version"].int_value,
-        schema_digest=known[_PREFIX + "schema_digest"].string_value,
-        caused_by=_back(known[_PREFIX + "caused_by"].string_value, tuple[str, ...]),
-        events=_back(known[_PREFIX + "events"].string_value, tuple[OffsetRange, ...]),
-        labels=_back(known[_PREFIX + "labels"].string_value, tuple[OffsetRange, ...]),
-        components=tuple(_component(one) for one in executions),
-        artifacts=tuple((one.type, one.uri) for one in artifacts),
+        outcome=properties[_PREFIX + "outcome"].string_value,
+        model=properties[_PREFIX + "model"].string_value,
+        request_id=properties[_PREFIX + "request_id"].string_value,
+        version=properties[_PREFIX + "version"].int_value,
+        digest=properties[_PREFIX + "digest"].string_value,
+        base_version=properties[_PREFIX + "base_version"].int_value,
+        schema_version=properties[_PREFIX + "schema_version"].int_value,
+        schema_digest=properties[_PREFIX + "schema_digest"].string_value,
+        caused_by=_decode(properties[_PREFIX + "caused_by"].string_value, tuple[str, ...]),
+        events=_decode(properties[_PREFIX + "events"].string_value, tuple[OffsetRange, ...]),
+        labels=_decode(properties[_PREFIX + "labels"].string_value, tuple[OffsetRange, ...]),
+        components=tuple(_component(execution) for execution in executions),
+        artifacts=tuple((artifact.type, artifact.uri) for artifact in artifacts),
     )
 
 
 def _component(execution: metadata_store_pb2.Execution) -> ComponentRun:
-    took = execution.last_update_time_since_epoch - execution.create_time_since_epoch
-    return ComponentRun(name=execution.type.rsplit(".", 1)[-1], seconds=took / 1000.0)
+    milliseconds = execution.last_update_time_since_epoch - execution.create_time_since_epoch
+    return ComponentRun(name=execution.type.rsplit(".", 1)[-1], seconds=milliseconds / 1000.0)
 
 
-def _text(value: Any) -> str:
+def _encode(value: Any) -> str:
     return msgspec.json.encode(value).decode()
 
 
-def _back(text: str, kind: Any) -> Any:
+def _decode(text: str, kind: Any) -> Any:
     return msgspec.json.decode(text, type=kind)

@@ -1,7 +1,7 @@
 """A TFMA metric: exact AUCs of challenger and champion on the same rows, with intervals.
 
-TFMA's own AUC has no interval and compares two models without knowing that they saw the same
-rows. This metric keeps label and scores of each row of a slice (the evaluation is capped) and
+TFMA's own AUC has no interval and ignores that two models are compared on the same rows. This
+metric collects the label and the scores of each row of a slice (the evaluation is capped) and
 applies `retrain.intervals` to them.
 """
 
@@ -31,13 +31,13 @@ NAMES = (
     "log_loss",
     "champion_log_loss",
 )
-"""Results, NaN where there is none; all are filed under the challenger."""
+"""Names of the results, which are all stored under the challenger. A missing result is NaN."""
 
-_SMALLEST = 1e-7
+_MIN_PROBABILITY = 1e-7
 
 
 class PairedAuc(tfma.metrics.Metric):  # type: ignore[misc]
-    """See the module; takes no parameters."""
+    """The metric as TFMA finds it by class name; it has no parameters."""
 
     def __init__(self, name: str = "paired_auc") -> None:
         super().__init__(_computations, name=name)
@@ -51,7 +51,7 @@ def _computations(
 ) -> list[Any]:
     baseline = model_util.get_baseline_model_spec(eval_config)
     champion = baseline.name if baseline else None
-    challenger = next(one for one in model_names or [""] if one != champion)
+    challenger = next(model for model in model_names or [""] if model != champion)
     keys = {result: metric_types.MetricKey(name=result, model_name=challenger) for result in NAMES}
     combiner = _Combiner(eval_config, challenger, champion, keys)
     return [metric_types.MetricComputation(list(keys.values()), None, combiner)]
@@ -61,7 +61,7 @@ _Rows = tuple[list[float], list[float], list[float]]
 
 
 class _Combiner(beam.CombineFn):  # type: ignore[misc]
-    """Accumulates (labels, challenger's scores, champion's scores)."""
+    """Collects (labels, challenger's scores, champion's scores)."""
 
     def __init__(
         self, eval_config: Any, challenger: str, champion: str | None, keys: dict[str, Any]
@@ -85,13 +85,13 @@ class _Combiner(beam.CombineFn):  # type: ignore[misc]
     def merge_accumulators(self, accumulators: Iterable[_Rows]) -> _Rows:
         merged: _Rows = ([], [], [])
         for rows in accumulators:
-            for into, values in zip(merged, rows, strict=True):
-                into.extend(values)
+            for column, values in zip(merged, rows, strict=True):
+                column.extend(values)
         return merged
 
     def extract_output(self, rows: _Rows) -> dict[Any, float]:
-        found = compare(*(np.asarray(values, np.float64) for values in rows))
-        return {self._keys[name]: value for name, value in found.items()}
+        results = compare(*(np.asarray(values, np.float64) for values in rows))
+        return {self._keys[name]: value for name, value in results.items()}
 
     def _read(self, element: Any, model: str) -> tuple[float, float]:
         label, prediction, _ = next(
@@ -103,27 +103,27 @@ class _Combiner(beam.CombineFn):  # type: ignore[misc]
 
 
 def compare(labels: Any, challenger: Any, champion: Any) -> dict[str, float]:
-    """The values of `NAMES` for one slice; `champion` is empty when there is none."""
+    """The results named in `NAMES` for one slice; `champion` is empty when there is none."""
     truth = labels > 0.5
-    own = auc(truth, challenger)
-    other = auc(truth, champion) if champion.size else None
+    challenger_auc = auc(truth, challenger)
+    champion_auc = auc(truth, champion) if champion.size else None
     difference = auc_difference(truth, challenger, champion) if champion.size else None
     return {
         "rows": float(labels.size),
-        **_named("auc", own),
-        "champion_auc": other.value if other else math.nan,
-        **_named("auc_diff", difference),
+        **_interval_results("auc", challenger_auc),
+        "champion_auc": champion_auc.value if champion_auc else math.nan,
+        **_interval_results("auc_diff", difference),
         "log_loss": _log_loss(truth, challenger),
         "champion_log_loss": _log_loss(truth, champion) if champion.size else math.nan,
     }
 
 
-def _named(name: str, found: Interval | None) -> dict[str, float]:
-    if found is None:
+def _interval_results(name: str, interval: Interval | None) -> dict[str, float]:
+    if interval is None:
         return {name: math.nan, f"{name}_low": math.nan, f"{name}_high": math.nan}
-    return {name: found.value, f"{name}_low": found.low, f"{name}_high": found.high}
+    return {name: interval.value, f"{name}_low": interval.low, f"{name}_high": interval.high}
 
 
 def _log_loss(truth: Any, scores: Any) -> float:
-    inside = np.clip(scores, _SMALLEST, 1.0 - _SMALLEST)
+    inside = np.clip(scores, _MIN_PROBABILITY, 1.0 - _MIN_PROBABILITY)
     return float(-np.mean(np.where(truth, np.log(inside), np.log1p(-inside))))

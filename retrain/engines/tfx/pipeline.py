@@ -1,10 +1,10 @@
-"""The retrain pipeline, wired by a fluent builder.
+"""The retrain pipeline, assembled by a fluent builder.
 
-Each step makes one TFX component and returns the builder; `build` gives the pipeline. Wiring
-rules, in the spirit of fluent-tfx: the gate stands before everything that trains; the evaluation
-always reads raw examples; a champion, once named, is the evaluation's baseline. A step that needs
-another one says so instead of guessing. Components belong to one run: a second run needs a new
-builder, because TFX keeps a registry of components for each process.
+Each method adds one TFX component and returns the builder; `build` returns the pipeline. The rules,
+in the style of fluent-tfx: the gate comes before everything that trains; the evaluation always
+reads raw examples; a given champion is the evaluation's baseline. A step without the step that it
+needs is an error. Components belong to one run: a second run needs a new builder, because TFX
+keeps a registry of components for each process.
 """
 
 from __future__ import annotations
@@ -20,11 +20,12 @@ from retrain.engines.tfx import evaluation
 from retrain.engines.tfx.anomaly_gate import AnomalyGate
 from retrain.engines.tfx.infra_validation import ServingLimits, ServingValidator
 from retrain.models.code import ModelCode
-from retrain.ports import EVAL_SHARDS, TRAIN_SHARDS
+from retrain.ports import EVAL_SHARDS, TRAIN_SHARDS, ServerCommand
 from streaming.contracts.errors import ConfigurationError
 
 BEAM = ("--runner=FnApiRunner",)
-"""Beam's default runner first tries to download another one; a firewall can make that hang."""
+"""Beam's options. Its default runner first tries to download another runner, which hangs behind a
+firewall."""
 
 
 class RetrainPipeline:
@@ -33,13 +34,13 @@ class RetrainPipeline:
     Parameters
     ----------
     name:
-        The pipeline's name in ML Metadata.
+        Name of the pipeline in ML Metadata.
     root:
         Folder for the run's artifacts.
     code:
         The model's user code.
     beam:
-        Beam's arguments, for example another runner for big data.
+        Beam's options, for example another runner for large data.
     """
 
     def __init__(
@@ -53,7 +54,7 @@ class RetrainPipeline:
         self._built = False
 
     def from_shards(self, folder: Path) -> Self:
-        """Read gzipped TFRecord shards, already split into train and eval."""
+        """Read gzipped TFRecord shards that are already split into train and eval."""
         splits = [
             tfx.proto.Input.Split(name="train", pattern=TRAIN_SHARDS),
             tfx.proto.Input.Split(name="eval", pattern=EVAL_SHARDS),
@@ -66,13 +67,13 @@ class RetrainPipeline:
         )
 
     def with_schema(self, file: Path | None = None) -> Self:
-        """Use the schema in force, or the model's own; nothing is inferred from the data."""
+        """Use the schema in `file`, or the model's own; nothing is inferred from the data."""
         return self._add(
             "schema", tfx.components.ImportSchemaGen(schema_file=str(file or self._code.schema))
         )
 
     def validate(self) -> Self:
-        """Compute statistics, hold them against the schema, and stop the run if they are broken."""
+        """Compute statistics, validate them against the schema, and stop the run on broken data."""
         statistics = tfx.components.StatisticsGen(examples=self._out("examples", "examples"))
         self._add("statistics", statistics)
         validator = tfx.components.ExampleValidator(
@@ -82,7 +83,7 @@ class RetrainPipeline:
         return self._add("gate", AnomalyGate(self._out("validator", "anomalies")))
 
     def preprocess(self) -> Self:
-        """Make the transform graph; the trainer applies it, so no second copy of the rows."""
+        """Build the transform graph; the trainer applies it, so the rows are not copied."""
         component = Transform(
             examples=self._out("examples", "examples"),
             schema=self._out("schema", "schema"),
@@ -93,7 +94,7 @@ class RetrainPipeline:
         return self._add("transform", self._behind_gate(component))
 
     def train(self, *, steps: int, **config: Any) -> Self:
-        """Train for at most `steps` steps; `config` reaches ``run_fn`` as ``custom_config``."""
+        """Train for at most `steps` steps; ``run_fn`` gets `config` as ``custom_config``."""
         component = tfx.components.Trainer(
             run_fn=self._code.run_fn,
             examples=self._out("examples", "examples"),
@@ -106,7 +107,7 @@ class RetrainPipeline:
         return self._add("trainer", self._behind_gate(component))
 
     def against(self, champion: Path | None) -> Self:
-        """Name the live model's folder, whose ``Format-Serving`` holds it; None = none is live."""
+        """Evaluate against the live model in `champion`/``Format-Serving``; None = none is live."""
         if champion is None:
             return self
         component = tfx.dsl.Importer(
@@ -128,22 +129,25 @@ class RetrainPipeline:
         )
         return self._add("evaluator", component)
 
-    def check_serving(self, *, model: str, version: int, limits: ServingLimits) -> Self:
-        """Serve the new model for a moment in a real model server."""
+    def check_serving(
+        self, *, model: str, version: int, limits: ServingLimits, server: ServerCommand
+    ) -> Self:
+        """Serve the new model for a moment in a real model server, started by `server`."""
         component = ServingValidator(
             self._out("trainer", "model"),
             model_name=model,
             version=version,
             features=self._code.features,
             limits=limits,
+            server=server,
         )
         return self._add("serving", component)
 
     def build(self, metadata: Path) -> Pipeline:
-        """The pipeline, once; `metadata` is the file of ML Metadata."""
+        """Return the pipeline; `metadata` is the file of ML Metadata. Callable once."""
         if self._built:
             raise ConfigurationError(
-                "This pipeline was built already; make a new builder for each run."
+                "This pipeline was built already; create a new builder for each run."
             )
         self._built = True
         metadata.parent.mkdir(parents=True, exist_ok=True)
@@ -164,7 +168,7 @@ class RetrainPipeline:
 
     def _add(self, step: str, component: Any) -> Self:
         if step in self._components:
-            raise ConfigurationError(f"The pipeline has a step '{step}' already.")
+            raise ConfigurationError(f"The pipeline already has a step '{step}'.")
         self._components[step] = component
         return self
 

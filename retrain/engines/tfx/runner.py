@@ -1,8 +1,8 @@
-"""Run a TFX pipeline in this process, node after node, and believe only ML Metadata.
+"""Runs a TFX pipeline in this process, node after node, and verifies it in ML Metadata.
 
 TFX's own local runner returns normally when a node was skipped because its inputs were missing.
-This one watches each node, and after the run compares the executions that ML Metadata knows of
-with the nodes that should have run. Everything happens in one process, so TensorFlow is imported
+This one checks each node, and after the run compares the executions recorded in ML Metadata with
+the nodes that should have run. Everything happens in one process, so TensorFlow is imported
 once however many pipelines a worker runs.
 """
 
@@ -11,10 +11,10 @@ from __future__ import annotations
 import contextlib
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from ml_metadata import MetadataStore
 from ml_metadata.proto import metadata_store_pb2
@@ -24,14 +24,14 @@ from tfx.orchestration.local import runner_utils
 from tfx.orchestration.pipeline import Pipeline
 from tfx.orchestration.portable import launcher, runtime_parameter_utils
 
-from retrain.ports import Progress
+from retrain.ports import OnProgress, Progress
 from streaming.contracts.records import ComponentRun
 
 _DONE = frozenset({metadata_store_pb2.Execution.COMPLETE, metadata_store_pb2.Execution.CACHED})
 
 
 class NodeFailed(Exception):
-    """A node raised, or never ran; `node` says which, the cause is chained."""
+    """A node raised or never ran; `node` is its id, the cause is chained."""
 
     def __init__(self, message: str, *, node: str) -> None:
         super().__init__(message)
@@ -43,16 +43,18 @@ class Run:
     """A finished run."""
 
     run_id: str
+    """Id of the run in ML Metadata."""
     components: tuple[ComponentRun, ...]
+    """Durations of the nodes, in order."""
     outputs: dict[str, dict[str, Path]]
-    """node → output → folder."""
+    """Node id → output name → folder."""
 
 
 def run_pipeline(
     pipeline: Pipeline,
     metadata_file: Path,
     run_id: str,
-    on_progress: Callable[[Progress], None],
+    on_progress: OnProgress,
 ) -> Run:
     """Run every node, in order.
 
@@ -67,8 +69,8 @@ def run_pipeline(
     nodes = [node.pipeline_node for node in compiled.nodes]
     components = []
     for number, node in enumerate(nodes, start=1):
-        report = _Report(node.node_info.id, number, len(nodes), on_progress)
-        with report.watched(), _no_arguments():
+        report = _NodeReport(node.node_info.id, number, len(nodes), on_progress)
+        with report.reported(), _hidden_arguments():
             _launch(compiled, node)
         components.append(ComponentRun(name=report.component, seconds=report.seconds))
     store = open_store(metadata_file)
@@ -81,7 +83,7 @@ def run_pipeline(
 
 
 def unfinished(store: MetadataStore, run_id: str, nodes: list[str]) -> dict[str, str]:
-    """The nodes of a run that ML Metadata does not know as complete, and what it says of them."""
+    """The nodes of a run that are not complete in ML Metadata, with their states."""
     states: dict[str, str] = {}
     for execution, node_id in _executions(store, run_id):
         state = metadata_store_pb2.Execution.State.Name(execution.last_known_state)
@@ -90,61 +92,60 @@ def unfinished(store: MetadataStore, run_id: str, nodes: list[str]) -> dict[str,
         elif states.get(node_id) != "COMPLETE":
             states[node_id] = state
     absent = "SKIPPED (no execution is recorded)"
-    found = {node_id: states.get(node_id, absent) for node_id in nodes}
-    return {node_id: state for node_id, state in found.items() if state != "COMPLETE"}
+    all_states = {node_id: states.get(node_id, absent) for node_id in nodes}
+    return {node_id: state for node_id, state in all_states.items() if state != "COMPLETE"}
 
 
 def outputs_of(store: MetadataStore, run_id: str, nodes: list[str]) -> dict[str, dict[str, Path]]:
-    """Where each node of a run left its outputs."""
-    found: dict[str, dict[str, Path]] = {node_id: {} for node_id in nodes}
+    """Node id → output name → folder, for the nodes of a run."""
+    folders: dict[str, dict[str, Path]] = {node_id: {} for node_id in nodes}
     for execution, node_id in _executions(store, run_id):
         events = store.get_events_by_execution_ids([execution.id])
         outputs = [event for event in events if event.type == metadata_store_pb2.Event.OUTPUT]
         if outputs:
             artifacts = store.get_artifacts_by_id([event.artifact_id for event in outputs])
-            places = {artifact.id: Path(artifact.uri) for artifact in artifacts}
+            uris = {artifact.id: Path(artifact.uri) for artifact in artifacts}
             for event in outputs:
                 key = event.path.steps[0].key if event.path.steps else ""
-                found.setdefault(node_id, {})[key] = places[event.artifact_id]
-    return found
+                folders.setdefault(node_id, {})[key] = uris[event.artifact_id]
+    return folders
 
 
 def open_store(metadata_file: Path) -> MetadataStore:
-    """ML Metadata in a sqlite file, made when it is not there."""
+    """ML Metadata in a sqlite file, created when it does not exist."""
     metadata_file.parent.mkdir(parents=True, exist_ok=True)
     config = metadata.sqlite_metadata_connection_config(str(metadata_file))
     return MetadataStore(config)
 
 
-class _Report:
-    """Tells the listener about one node."""
+class _NodeReport:
+    """Reports the progress of one node."""
 
-    def __init__(
-        self, component: str, step: int, steps: int, tell: Callable[[Progress], None]
-    ) -> None:
+    def __init__(self, component: str, step: int, steps: int, on_progress: OnProgress) -> None:
         self.component, self._step, self._steps = component, step, steps
-        self._tell = tell
+        self._on_progress = on_progress
         self.seconds = 0.0
 
     @contextlib.contextmanager
-    def watched(self) -> Iterator[None]:
-        self._say("started")
+    def reported(self) -> Iterator[None]:
+        """Report the start and the end of the node that runs inside the `with`."""
+        self._report("started")
         began = time.monotonic()
         try:
             yield
         except NodeFailed as error:
             self.seconds = time.monotonic() - began
-            self._say("failed", str(error))
+            self._report("failed", str(error))
             raise
         except Exception as error:
             self.seconds = time.monotonic() - began
-            self._say("failed", str(error))
+            self._report("failed", str(error))
             raise NodeFailed(f"{self.component} failed: {error}", node=self.component) from error
         self.seconds = time.monotonic() - began
-        self._say("done")
+        self._report("done")
 
-    def _say(self, state: Any, detail: str = "") -> None:
-        self._tell(
+    def _report(self, state: Literal["started", "done", "failed"], detail: str = "") -> None:
+        self._on_progress(
             Progress(
                 component=self.component,
                 state=state,
@@ -171,8 +172,8 @@ def _launch(compiled: Any, node: Any) -> None:
     ).launch()
     if executed is None or not executed.execution_id:
         raise NodeFailed(
-            f"{node_id} was skipped: TFX found no input for it. Look at what the nodes before it"
-            " made.",
+            f"{node_id} was skipped: TFX found no input for it. Check the outputs of the nodes"
+            " before it.",
             node=node_id,
         )
 
@@ -184,17 +185,17 @@ def _executions(store: MetadataStore, run_id: str) -> Iterator[tuple[Any, str]]:
         return
     for execution in store.get_executions_by_context(context.id):
         contexts = store.get_contexts_by_execution(execution.id)
-        for one in contexts:
-            if one.type == "node":
-                yield execution, one.name.rsplit(".", 1)[1]
+        for node_context in contexts:
+            if node_context.type == "node":
+                yield execution, node_context.name.rsplit(".", 1)[1]
 
 
 @contextlib.contextmanager
-def _no_arguments() -> Iterator[None]:
-    """Hide this process's arguments: TFX hands ``sys.argv`` to Beam as its options."""
-    kept = sys.argv
-    sys.argv = kept[:1]
+def _hidden_arguments() -> Iterator[None]:
+    """Hide this process's arguments, because TFX passes ``sys.argv`` to Beam as options."""
+    arguments = sys.argv
+    sys.argv = arguments[:1]
     try:
         yield
     finally:
-        sys.argv = kept
+        sys.argv = arguments

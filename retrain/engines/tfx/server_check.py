@@ -1,7 +1,8 @@
-"""Start a real model server, load a version into it, and see how fast and how right it answers.
+"""Starts a real model server, loads a version into it, and measures its speed and its answers.
 
-The server runs first and the version comes second, as in production: measured is *version seen*
-to AVAILABLE (load and warm-up), not how long a process takes to start or when it next looks.
+The server starts first and the version is added second, as in production. The load time is
+measured from *version seen* to AVAILABLE (load and warm-up); it contains neither the start of the
+process nor the server's polling interval.
 """
 
 from __future__ import annotations
@@ -14,62 +15,81 @@ import signal
 import socket
 import statistics
 import subprocess
-import sys
 import tempfile
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from http.client import HTTPConnection, HTTPException
 from pathlib import Path
 from typing import Any
 
+import httpx
+
 from retrain.models.code import instance
+from retrain.ports import ServerCommand
 from streaming.contracts.errors import GateFailedError, UnavailableError
 from streaming.contracts.model import FeatureSpec
 
 PROBE = "assets.extra/probe.json"
+"""File in a servable: sample rows, and the probabilities that the trainer computed for them."""
+
 OUTPUT = "probabilities"
+"""Name of the model's output, and of the probe's expected values."""
+
 TOLERANCE = 1e-4
-"""How far a served probability may lie from the trainer's own (float32, another graph)."""
+"""Largest accepted difference between a served probability and the trainer's. Both are float32
+from different graphs, so they differ by rounding."""
+
 WARM_REQUESTS = 50
+"""Number of single-row predictions that are timed."""
 
 _START_SECONDS = 60.0
 _LOAD_SECONDS = 30.0
-_ROOT = Path(__file__).resolve().parents[3]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ServingCheck:
-    """What a real server did with a version."""
+    """Measurements of one version in a real server."""
 
     load_seconds: float
-    """From the server seeing the version to AVAILABLE, warm-up included."""
+    """Time from the server seeing the version to AVAILABLE, warm-up included."""
     warm_predict_seconds: float
-    """Median of single-row predictions, one after another."""
+    """Median duration of a single-row prediction, one request after another."""
     worst_predict_seconds: float
+    """Longest duration among those predictions."""
     rows: int
-    """Probe rows compared."""
+    """Number of probe rows compared."""
     largest_difference: float
+    """Largest difference between a served probability and the trainer's."""
 
 
 def check_serving(
-    servable: Path, *, model: str, version: int, features: Sequence[FeatureSpec], log: Path
+    servable: Path,
+    *,
+    model: str,
+    version: int,
+    features: Sequence[FeatureSpec],
+    server: ServerCommand,
+    log_file: Path,
 ) -> ServingCheck:
-    """Serve `servable` for a moment.
+    """Serve `servable` for a moment and measure it.
 
     Parameters
     ----------
     servable:
         A SavedModel folder with `PROBE` in it.
+    model, version:
+        Name and number under which it is served.
     features:
         The inputs of ``serving_default``.
-    log:
-        File that takes the server's own words.
+    server:
+        The command that starts the server.
+    log_file:
+        File for the server's output.
 
     Raises
     ------
     GateFailedError
-        When the version does not become available, or answers otherwise than its trainer.
+        When the version does not become available, or its predictions differ from the trainer's.
     UnavailableError
         When the server itself does not start.
     """
@@ -77,122 +97,140 @@ def check_serving(
     rows = [instance(tuple(features), values) for values in probe["instances"]]
     with (
         tempfile.TemporaryDirectory(prefix="driftline-check-") as base,
-        _server(model, Path(base), log) as client,
+        _running_server(server, model, Path(base), log_file) as client,
     ):
-        load = _load(client, model, version, servable, Path(base), log)
-        difference = _largest_difference(client.predict(model, rows), probe[OUTPUT])
-        times = sorted(_time_predictions(client, model, rows))
+        load_seconds = _load(client, servable, version=version, base=Path(base), log_file=log_file)
+        difference = _largest_difference(client.predict(rows), probe[OUTPUT])
+        durations = sorted(_time_predictions(client, rows))
     if difference > TOLERANCE:
         raise GateFailedError(
-            f"The server's answers differ from the trainer's by up to {difference:.3g}; at most"
-            f" {TOLERANCE} is rounding. The export is at fault: look at its serving signature."
+            f"The server's predictions differ from the trainer's by up to {difference:.3g}; up to"
+            f" {TOLERANCE} is rounding. The export is at fault: check its serving signature."
         )
     return ServingCheck(
-        load_seconds=load,
-        warm_predict_seconds=statistics.median(times),
-        worst_predict_seconds=times[-1],
+        load_seconds=load_seconds,
+        warm_predict_seconds=statistics.median(durations),
+        worst_predict_seconds=durations[-1],
         rows=len(rows),
         largest_difference=difference,
     )
 
 
 class _Client:
-    """TF Serving's REST API on one kept connection."""
+    """TF Serving's REST API for one model, over one kept connection."""
 
-    def __init__(self, port: int) -> None:
-        self._connection = HTTPConnection("127.0.0.1", port, timeout=_LOAD_SECONDS)
+    def __init__(self, http: httpx.Client, model: str) -> None:
+        self._http = http
+        self._model = model
 
-    def ask(self, path: str, body: bytes | None = None) -> tuple[int, Any]:
-        """(status, JSON); status 0 while nobody listens."""
-        try:
-            self._connection.request("POST" if body else "GET", path, body)
-            answer = self._connection.getresponse()
-            return answer.status, json.loads(answer.read() or b"{}")
-        except (OSError, HTTPException, ValueError):
-            self._connection.close()
-            return 0, {}
+    def is_listening(self) -> bool:
+        """Whether the server answers at all."""
+        return self._request("GET", f"/v1/models/{self._model}") is not None
 
-    def states(self, model: str) -> list[dict[str, Any]]:
-        """``model_version_status``, empty while there is none."""
-        status, answer = self.ask(f"/v1/models/{model}")
-        return list(answer.get("model_version_status", [])) if status == 200 else []
+    def states(self) -> list[str]:
+        """The states of the model's versions; empty while the server knows none."""
+        response = self._request("GET", f"/v1/models/{self._model}")
+        if response is None or response.status_code != httpx.codes.OK:
+            return []
+        statuses = json.loads(response.content).get("model_version_status", [])
+        return [status["state"] for status in statuses]
 
-    def predict(self, model: str, rows: list[dict[str, Any]]) -> list[float]:
+    def predict(self, rows: list[dict[str, Any]]) -> list[float]:
         """One probability for each row; `GateFailedError` when the server refuses."""
-        status, answer = self.ask(
-            f"/v1/models/{model}:predict", json.dumps({"instances": rows}).encode()
-        )
-        if status != 200:
+        # httpx's own JSON refuses NaN, which stands for missing numbers.
+        body = json.dumps({"instances": rows}).encode()
+        response = self._request("POST", f"/v1/models/{self._model}:predict", body)
+        if response is None or response.status_code != httpx.codes.OK:
+            detail = "no response" if response is None else _error_of(response)
             raise GateFailedError(
-                f"The server refuses to predict ({status}: {answer.get('error', 'no answer')});"
-                " the SavedModel runs in Python only, or its inputs are not the contract's."
+                f"The server refuses to predict ({detail}); the SavedModel runs in Python only, or"
+                " its inputs are not the contract's."
             )
-        return [_scalar(value) for value in answer["predictions"]]
+        return [_scalar(value) for value in json.loads(response.content)["predictions"]]
+
+    def _request(self, method: str, path: str, body: bytes | None = None) -> httpx.Response | None:
+        try:
+            return self._http.request(method, path, content=body)
+        except httpx.TransportError:
+            return None
+
+
+def _error_of(response: httpx.Response) -> str:
+    try:
+        text = str(json.loads(response.content).get("error", "no reason given"))
+    except (ValueError, AttributeError):
+        text = response.text[:200]
+    return f"{response.status_code}: {text}"
 
 
 @contextlib.contextmanager
-def _server(model: str, base: Path, log: Path) -> Iterator[_Client]:
+def _running_server(
+    server: ServerCommand, model: str, base: Path, log_file: Path
+) -> Iterator[_Client]:
     grpc_port, rest_port = _free_ports(2)
-    command = [sys.executable, "-m", "serving.engines.modelserver", "--role", "check"]
-    command += ["--grpc-port", str(grpc_port), "--rest-port", str(rest_port)]
-    command += ["--model-name", model, "--base-path", str(base)]
-    path = os.pathsep.join(filter(None, (str(_ROOT), os.environ.get("PYTHONPATH"))))
-    log.parent.mkdir(parents=True, exist_ok=True)
-    with log.open("wb") as words:
+    command = server.fill(model=model, base_path=base, grpc_port=grpc_port, rest_port=rest_port)
+    log_file.parent.mkdir(parents=True, exist_ok=True)
+    with log_file.open("wb") as output:
         process = subprocess.Popen(
-            command, stdout=words, stderr=words, env={**os.environ, "PYTHONPATH": path}
+            command, stdout=output, stderr=output, env={**os.environ, **server.environment}
         )
         try:
-            client = _Client(rest_port)
-            _wait_started(process, client, model, log)
-            yield client
+            url = f"http://127.0.0.1:{rest_port}"
+            # trust_env=False: a proxy in the environment must not get requests to this machine.
+            with httpx.Client(base_url=url, timeout=_LOAD_SECONDS, trust_env=False) as http:
+                client = _Client(http, model)
+                _wait_until_listening(process, client, log_file)
+                yield client
         finally:
             _stop(process)
 
 
-def _wait_started(process: subprocess.Popen[bytes], client: _Client, model: str, log: Path) -> None:
+def _wait_until_listening(
+    process: subprocess.Popen[bytes], client: _Client, log_file: Path
+) -> None:
     deadline = time.monotonic() + _START_SECONDS
-    while client.ask(f"/v1/models/{model}")[0] == 0:
+    while not client.is_listening():
         if process.poll() is not None or time.monotonic() > deadline:
             raise UnavailableError(
-                f"The model server for the check did not start; it said: {_tail(log)}",
+                f"The model server for the check did not start. Its last output: {_tail(log_file)}",
                 delay_seconds=10.0,
             )
         time.sleep(0.05)
 
 
-def _load(
-    client: _Client, model: str, version: int, servable: Path, base: Path, log: Path
-) -> float:
+def _load(client: _Client, servable: Path, *, version: int, base: Path, log_file: Path) -> float:
     staged = base / ".staged"
     staged.symlink_to(servable.resolve())
     staged.rename(base / str(version))
-    placed = seen = time.monotonic()
-    while (now := time.monotonic()) - placed < _LOAD_SECONDS:
-        states = client.states(model)
-        if any(one["state"] == "AVAILABLE" for one in states):
+    added = seen = time.monotonic()
+    while (now := time.monotonic()) - added < _LOAD_SECONDS:
+        states = client.states()
+        if "AVAILABLE" in states:
             return time.monotonic() - seen
-        if any(one["state"] == "END" for one in states):
+        if "END" in states:
             break
         if not states:
-            seen = now  # the server looks into its folder now and then; that wait is not its load
+            seen = now  # the server polls its folder; the wait until then is not load time
         time.sleep(0.01)
     raise GateFailedError(
-        f"The version was not AVAILABLE after {now - placed:.1f} s; the server said: {_tail(log)}"
+        f"The version was not AVAILABLE after {now - added:.1f} s. The server's last output: "
+        f"{_tail(log_file)}"
     )
 
 
-def _time_predictions(client: _Client, model: str, rows: list[dict[str, Any]]) -> Iterator[float]:
+def _time_predictions(client: _Client, rows: list[dict[str, Any]]) -> Iterator[float]:
     for number in range(WARM_REQUESTS):
         began = time.perf_counter()
-        client.predict(model, [rows[number % len(rows)]])
+        client.predict([rows[number % len(rows)]])
         yield time.perf_counter() - began
 
 
-def _largest_difference(answers: list[float], expected: list[float]) -> float:
-    if len(answers) != len(expected):
-        raise GateFailedError(f"The server answered {len(answers)} rows of {len(expected)}.")
-    differences = [abs(one - other) for one, other in zip(answers, expected, strict=True)]
+def _largest_difference(predictions: list[float], expected: list[float]) -> float:
+    if len(predictions) != len(expected):
+        raise GateFailedError(
+            f"The server returned {len(predictions)} predictions for {len(expected)} rows."
+        )
+    differences = [abs(a - b) for a, b in zip(predictions, expected, strict=True)]
     return max(value if math.isfinite(value) else math.inf for value in differences)
 
 
@@ -205,9 +243,9 @@ def _scalar(value: Any) -> float:
 def _free_ports(count: int) -> list[int]:
     with contextlib.ExitStack() as stack:
         sockets = [stack.enter_context(socket.socket()) for _ in range(count)]
-        for one in sockets:
-            one.bind(("127.0.0.1", 0))
-        return [int(one.getsockname()[1]) for one in sockets]
+        for listener in sockets:
+            listener.bind(("127.0.0.1", 0))
+        return [int(listener.getsockname()[1]) for listener in sockets]
 
 
 def _stop(process: subprocess.Popen[bytes]) -> None:
@@ -219,6 +257,6 @@ def _stop(process: subprocess.Popen[bytes]) -> None:
         process.wait()
 
 
-def _tail(log: Path) -> str:
-    lines = log.read_text(errors="replace").strip().splitlines()
+def _tail(log_file: Path) -> str:
+    lines = log_file.read_text(errors="replace").strip().splitlines()
     return " | ".join(lines[-3:]) or "nothing"

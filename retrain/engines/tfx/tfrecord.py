@@ -1,8 +1,9 @@
-"""tf.Example and TFRecord by hand: nothing here imports TensorFlow.
+"""Encodes tf.Example and writes TFRecord files without TensorFlow.
 
-The wire form is small and frozen (``tensorflow/core/example/feature.proto`` and
-``tensorflow/core/lib/io/record_writer.h``), and writing it directly is many times faster than
-building protos in Python. A missing value is an absent feature; a zero is a value and stays.
+The wire format is small and frozen (``tensorflow/core/example/feature.proto`` and
+``tensorflow/core/lib/io/record_writer.h``). Encoding it directly is many times faster than
+building protos in Python, and TensorFlow's import takes seconds. A missing value becomes an absent
+feature; a zero is a value and stays.
 """
 
 from __future__ import annotations
@@ -25,23 +26,23 @@ _MASK = 0xFFFFFFFF
 _WORD = 2**64
 _FLOAT = struct.Struct("<f")
 _LENGTH = struct.Struct("<Q")
-_CHECK = struct.Struct("<I")
+_CHECKSUM = struct.Struct("<I")
 _MAX_FLOAT = 3.4028234663852886e38
 
 
 def feature_encoder(spec: FeatureSpec) -> Encode:
-    """A function from a value to the feature's entry in tf.Example's map; missing gives b""."""
+    """A function that encodes a value as the feature's entry in tf.Example; missing gives b""."""
     name = spec.name.encode()
     key = b"\x0a" + varint(len(name)) + name + b"\x12"
 
     if spec.kind == "number":
-        start = _field(b"\x0a", key + varint(8) + b"\x12\x06\x0a\x04" + bytes(4))[:-4]
+        prefix = _field(b"\x0a", key + varint(8) + b"\x12\x06\x0a\x04" + bytes(4))[:-4]
 
         def number(value: Value) -> bytes:
             if value is None:
                 return b""
             clipped = min(max(float(value), -_MAX_FLOAT), _MAX_FLOAT)
-            return start + _FLOAT.pack(clipped)
+            return prefix + _FLOAT.pack(clipped)
 
         return number
 
@@ -65,39 +66,40 @@ def feature_encoder(spec: FeatureSpec) -> Encode:
 
 
 def example(entries: bytes) -> bytes:
-    """A serialised tf.Example of the entries that the feature encoders gave."""
+    """A serialised tf.Example of entries from the feature encoders."""
     return _field(b"\x0a", entries)
 
 
 def varint(number: int) -> bytes:
-    """Base-128 of a number >= 0.
+    """Protobuf's base-128 encoding of a number >= 0.
 
     >>> varint(0), varint(300)
     (b'\\x00', b'\\xac\\x02')
     """
     if number < 128:
         return bytes((number,))
-    out = bytearray()
+    encoded = bytearray()
     while number >= 128:
-        out.append(number & 127 | 128)
+        encoded.append(number & 127 | 128)
         number >>= 7
-    out.append(number)
-    return bytes(out)
+    encoded.append(number)
+    return bytes(encoded)
 
 
 class RecordWriter:
-    """One gzipped TFRecord file; equal records give equal bytes."""
+    """Writes one gzipped TFRecord file; equal records give equal bytes."""
 
     def __init__(self, path: Path) -> None:
         self._file: IO[bytes] = path.open("wb")
-        # No name and no time in the header, so that the same rows give the same file.
+        # The header contains no name and no time, so that the same rows give the same file.
         self._gzip = gzip.GzipFile(
             filename="", mode="wb", compresslevel=1, fileobj=self._file, mtime=0
         )
 
     def write(self, record: bytes) -> None:
+        """Append one record."""
         length = _LENGTH.pack(len(record))
-        self._gzip.write(b"".join((length, _check(length), record, _check(record))))
+        self._gzip.write(b"".join((length, _checksum(length), record, _checksum(record))))
 
     def __enter__(self) -> RecordWriter:
         return self
@@ -120,7 +122,7 @@ def _sized(payload: bytes) -> bytes:
     return varint(len(payload)) + payload
 
 
-def _check(data: bytes) -> bytes:
+def _checksum(data: bytes) -> bytes:
     """TFRecord's masked CRC-32C."""
     crc = google_crc32c.value(data)
-    return _CHECK.pack(((crc >> 15 | crc << 17) + 0xA282EAD8) & _MASK)
+    return _CHECKSUM.pack(((crc >> 15 | crc << 17) + 0xA282EAD8) & _MASK)

@@ -1,22 +1,24 @@
-"""`TfxTrainer`: a training job as one run of the TFX pipeline in this process.
+"""`TfxTrainer` executes a training job as one run of the TFX pipeline in this process.
 
 A worker keeps one trainer for its whole life: TFX is imported once, and each job is a new
-pipeline. The trainer judges nothing itself: broken data is stopped by the gate, the metrics are
-judged by `retrain.blessing`, the server's times by `ServingLimits`.
+pipeline. The trainer makes no decision itself: the gate stops broken data, `retrain.blessing`
+judges the metrics by the rules of the job's model, `ServingLimits` bound the server's times.
 """
 
 from __future__ import annotations
 
 import time
 import warnings
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from retrain.blessing import BlessingRules, bless
+from retrain.blessing import Blessing, BlessingRules, bless
 from retrain.models.code import ModelCode, load_code
 from retrain.ports import (
     AFTER_SHIFT_SLICE,
+    ModelServerLauncher,
     OnProgress,
     TrainingFailed,
     TrainingJob,
@@ -31,29 +33,30 @@ if TYPE_CHECKING:
     from retrain.engines.tfx.runner import NodeFailed, Run
 
 _ADVICE = {
-    "AnomalyGate": "Mend the producer or the schema, then ask for the retrain again.",
-    "ImportExampleGen": "The example shards cannot be read; look at the worker's disk.",
-    "Trainer": "Look at the model's run_fn with the same examples; the worker's log has the trace.",
+    "AnomalyGate": "Fix the producer or the schema, then request the retrain again.",
+    "ImportExampleGen": "The example shards cannot be read; check the worker's disk.",
+    "Trainer": "Debug the model's run_fn with the same examples; the worker's log has the trace.",
     "Champion": "The live version's folder is missing or damaged; see `driftline versions`.",
     "Evaluator": "The model has no usable signature `serving_examples` or `transform_features`.",
     "ServingValidator": "The SavedModel does not run in TF Serving; check it with the C++ loader.",
 }
-
+"""Node → what a person should do when it fails."""
 
 STEPS = 10
-"""Nodes of the pipeline: examples, statistics, schema, validation, gate, transform, training,
-champion, evaluation, serving check."""
+"""Number of nodes of the pipeline: examples, statistics, schema, validation, gate, transform,
+training, champion, evaluation, serving check."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TrainingLimits:
-    """How much a retrain may do."""
+    """Upper bounds of a training run."""
 
     steps: int = 800
-    """Training steps; few, because a drifting stream wants an answer soon."""
+    """Number of training steps. It is small, because a drifting stream needs a version soon."""
     batch: int = 256
+    """Number of rows in one training step."""
     max_eval_rows: int = 20_000
-    """Evaluated rows; an AUC is then known to about half a point, in seconds."""
+    """Number of evaluated rows. They give an AUC to about half a point, within seconds."""
 
 
 class TfxTrainer:
@@ -63,40 +66,44 @@ class TfxTrainer:
     ----------
     home:
         DRIFTLINE_HOME; ML Metadata is ``metadata/mlmd.sqlite`` in it.
+    server:
+        How the model server of the serving check is started.
     rules:
-        Floor and tolerances of the blessing.
+        Model name → floor and tolerances of its blessing; None = the defaults for every model.
     limits:
         Steps and rows.
     serving:
-        What the version must hold in a real server; None = 5 s to load, 200 ms warm.
+        Bounds of the serving check; None = 5 s to load, 200 ms for a warm prediction.
     """
 
     def __init__(
         self,
         home: Path,
         *,
-        rules: BlessingRules | None = None,
+        server: ModelServerLauncher,
+        rules: Mapping[str, BlessingRules] | None = None,
         limits: TrainingLimits | None = None,
         serving: ServingLimits | None = None,
     ) -> None:
         self.metadata = home / "metadata" / "mlmd.sqlite"
-        self._rules = rules or BlessingRules()
+        self._server = server
+        self._rules = rules
         self._limits = limits or TrainingLimits()
         self._serving = serving
 
     @property
     def steps(self) -> int:
-        """Components of a run against a champion; a first version has one less."""
+        """Number of components of a run against a champion; a first version has one less."""
         return STEPS
 
     def warm(self) -> None:
         """Import TFX now rather than in the first job (about ten seconds)."""
-        with _quiet():
+        with _IgnoredWarnings():
             pass
 
     def train(self, job: TrainingJob, on_progress: OnProgress) -> TrainingResult:
         """Run the pipeline on `job`; see `retrain.ports.Trainer`."""
-        with _quiet():
+        with _IgnoredWarnings():
             from retrain.engines.model_store import folder_digest
             from retrain.engines.tfx import lineage, runner
 
@@ -107,15 +114,15 @@ class TfxTrainer:
                 pipeline = plan.build(self.metadata)
                 run = runner.run_pipeline(pipeline, self.metadata, run_id, on_progress)
                 result = self._result(job, plan, run)
-                digest, outcome = folder_digest(result.built), "trained"
+                digest, outcome = folder_digest(result.servable), "trained"
                 return result
             except runner.NodeFailed as error:
                 outcome = f"failed: {error}"
-                raise _translated(error) from error
+                raise _port_error(error) from error
             except PermanentError as error:
                 outcome = f"failed: {error}"
                 raise TrainingFailed(
-                    str(error), component="Examples", advice="Build the examples again."
+                    str(error), component="Examples", advice="Request the retrain again."
                 ) from error
             finally:
                 lineage.record_run(
@@ -150,6 +157,7 @@ class TfxTrainer:
                 model=job.request.model,
                 version=job.version,
                 limits=self._serving or ServingLimits(),
+                server=self._server.command(),
             )
         )
 
@@ -162,30 +170,33 @@ class TfxTrainer:
             outputs[plan.node("evaluator")]["evaluation"], champion=has_champion
         )
         check = infra_validation.read_report(outputs[plan.node("serving")]["blessing"])
-        slow = infra_validation.beyond(check, self._serving or infra_validation.ServingLimits())
-        blessed, reason = self._bless(job, metrics)
+        too_slow = infra_validation.exceeded_limit(
+            check, self._serving or infra_validation.ServingLimits()
+        )
+        blessing = self.bless(job, metrics)
         return TrainingResult(
-            built=outputs[plan.node("trainer")]["model"] / "Format-Serving",
+            servable=outputs[plan.node("trainer")]["model"] / "Format-Serving",
             metrics=metrics,
             components=run.components,
             load_seconds=check.load_seconds,
             warm_predict_seconds=check.warm_predict_seconds,
-            blessed=blessed and not slow,
-            reason=f"Not blessed: {slow}." if slow else reason,
+            blessed=blessing.blessed and not too_slow,
+            reason=f"Not blessed: {too_slow}." if too_slow else blessing.reason,
         )
 
-    def _bless(self, job: TrainingJob, metrics: tuple[Metric, ...]) -> tuple[bool, str]:
-        blessing = bless(
+    def bless(self, job: TrainingJob, metrics: tuple[Metric, ...]) -> Blessing:
+        """Judge an evaluation by the rules of the job's model."""
+        model = job.request.model
+        return bless(
             metrics,
-            self._rules,
+            BlessingRules() if self._rules is None else self._rules[model],
             has_champion=job.champion is not None,
             must_win=AFTER_SHIFT_SLICE if job.request.after_shift else None,
         )
-        return blessing.blessed, blessing.reason
 
 
 def _as_artifact(job: TrainingJob) -> Path | None:
-    """The champion as TFX wants a model: a folder that holds it as ``Format-Serving``."""
+    """The champion in the layout of a TFX model: a folder with it as ``Format-Serving``."""
     if job.champion is None:
         return None
     folder = job.work_dir / "champion"
@@ -196,18 +207,20 @@ def _as_artifact(job: TrainingJob) -> Path | None:
     return folder
 
 
-def _translated(error: NodeFailed) -> Exception:
-    """The port's errors; a temporary cause stays temporary."""
+def _port_error(error: NodeFailed) -> Exception:
+    """The error that the port defines; a temporary cause stays temporary."""
     cause = error.__cause__
     if isinstance(cause, TemporaryError):
         return cause
     message = str(cause) if isinstance(cause, GateFailedError) else str(error)
-    advice = _ADVICE.get(error.node, "The worker's log has the trace; then ask again.")
+    advice = _ADVICE.get(
+        error.node, "The worker's log has the trace; then request the retrain again."
+    )
     return TrainingFailed(message, component=error.node, advice=advice)
 
 
-class _quiet(warnings.catch_warnings):
-    """TFX's libraries warn about each other; none of it is for our users."""
+class _IgnoredWarnings(warnings.catch_warnings):
+    """Hides Python warnings: those of TFX's libraries concern each other, not our users."""
 
     def __enter__(self) -> None:
         super().__enter__()

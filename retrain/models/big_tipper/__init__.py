@@ -1,1 +1,1 @@
-"""Does this taxi trip end with a tip above a fifth of the fare?"""
+"""Example model: predicts whether a taxi trip's tip exceeds a fifth of the fare."""

@@ -1,8 +1,8 @@
-"""Export as a SavedModel that TF Serving's C++ loader runs, with warm-up and probe rows.
+"""Exports a SavedModel that TF Serving's C++ loader can run, with warm-up and probe rows.
 
-Saving a Keras 3 model as it is stores every variable twice, and the C++ loader restores the wrong
-copy; Python loads it happily. So the exported object is a plain module that holds the variables'
-values and the transform layer, and the signatures close over the model.
+Saving a Keras 3 model directly stores every variable twice, and the C++ loader restores the wrong
+copy, while Python loads it without an error. The exported object is therefore a plain module that
+holds the variables' values and the transform layer, and the signatures close over the model.
 
 Signatures:
 
@@ -10,9 +10,9 @@ Signatures:
 * ``serving_examples``: serialized tf.Example.
 * ``transform_features``: serialized tf.Example to transformed columns with the label (for TFMA).
 
-The first two answer ``probabilities``, [rows, 1]. Beside the model, in ``assets.extra``:
-``tf_serving_warmup_requests``, and ``probe.json`` with rows and what the trained net in memory
-said of them, so that a server can be checked against its trainer.
+The first two return ``probabilities``, [rows, 1]. The folder ``assets.extra`` beside the model gets
+``tf_serving_warmup_requests`` and ``probe.json``: rows with the probabilities of the trained net in
+memory, against which a server's predictions are checked.
 """
 
 from __future__ import annotations
@@ -35,12 +35,16 @@ from retrain.models.big_tipper.contract import FEATURES
 from retrain.models.code import MISSING, instance
 
 OUTPUT = "probabilities"
+"""Name of the model's output."""
+
 PROBE_ROWS = 32
+"""Number of rows in the probe and the warm-up requests."""
+
 _DTYPES = {"integer": tf.int64, "number": tf.float32, "text": tf.string}
 
 
-class Served(tf.Module):  # type: ignore[misc]
-    """What is saved: the variables' values and the transform layer, no Keras object."""
+class ServedModule(tf.Module):  # type: ignore[misc]
+    """The saved object: the variables' values and the transform layer, no Keras object."""
 
     def __init__(self, model: Any, layer: Any) -> None:
         super().__init__()
@@ -49,16 +53,16 @@ class Served(tf.Module):  # type: ignore[misc]
 
 
 class Exporter:
-    """The trained net behind the transform layer, from every form a row may come in.
+    """Exports the trained net behind the transform layer, with one signature per input format.
 
     Parameters
     ----------
     model:
-        The net: dict of transformed columns → probability.
+        The net: dictionary of transformed columns → probability.
     layer:
         The transform layer, raw columns → transformed ones.
     raw_spec:
-        How a tf.Example is parsed into raw columns, label columns included.
+        Feature spec that parses a tf.Example into raw columns, label columns included.
     """
 
     def __init__(self, model: Any, layer: Any, raw_spec: dict[str, Any]) -> None:
@@ -75,15 +79,15 @@ class Exporter:
         }
         rows = tf.TensorSpec([None], tf.string, name="examples")
         signatures = {
-            "serving_default": tf.function(self._of_columns).get_concrete_function(**columns),
-            "serving_examples": tf.function(self._of_examples).get_concrete_function(rows),
+            "serving_default": tf.function(self._score_columns).get_concrete_function(**columns),
+            "serving_examples": tf.function(self._score_examples).get_concrete_function(rows),
             "transform_features": tf.function(self._transform).get_concrete_function(rows),
         }
-        tf.saved_model.save(Served(self._model, self._layer), folder, signatures=signatures)
+        tf.saved_model.save(ServedModule(self._model, self._layer), folder, signatures=signatures)
 
     def write_extras(self, folder: str, rows: list[bytes]) -> None:
-        """Write probe and warm-up requests made of `rows`, serialized tf.Examples."""
-        scores = np.asarray(self._of_examples(tf.constant(rows))[OUTPUT]).ravel()
+        """Write the probe and the warm-up requests, made of `rows` (serialized tf.Examples)."""
+        scores = np.asarray(self._score_examples(tf.constant(rows))[OUTPUT]).ravel()
         instances = [_values(row) for row in rows]
         probe = {"instances": instances, OUTPUT: [float(score) for score in scores]}
         extra = os.path.join(folder, "assets.extra")
@@ -99,10 +103,10 @@ class Exporter:
         columns.pop(spec.LABEL, None)
         return {OUTPUT: self._model(columns, training=False)}
 
-    def _of_columns(self, **columns: Any) -> dict[str, Any]:
+    def _score_columns(self, **columns: Any) -> dict[str, Any]:
         return self._score({name: _sparse(value) for name, value in columns.items()})
 
-    def _of_examples(self, examples: Any) -> dict[str, Any]:
+    def _score_examples(self, examples: Any) -> dict[str, Any]:
         return self._score(tf.io.parse_example(examples, self._inputs))
 
     def _transform(self, examples: Any) -> dict[str, Any]:
@@ -117,32 +121,32 @@ def first_rows(patterns: list[str], count: int = PROBE_ROWS) -> list[bytes]:
 
 
 def _sparse(column: Any) -> Any:
-    """[rows, 1] with sentinels → sparse without them: what Transform saw in training."""
+    """[rows, 1] with sentinels → sparse without them, as Transform got it in training."""
     if column.dtype == tf.string:
-        there = tf.not_equal(column, "")
+        present = tf.not_equal(column, "")
     elif column.dtype == tf.int64:
-        there = tf.not_equal(column, MISSING["integer"])
+        present = tf.not_equal(column, MISSING["integer"])
     else:
-        there = tf.math.is_finite(column)
-    where = tf.where(there)
+        present = tf.math.is_finite(column)
+    indices = tf.where(present)
     shape = tf.shape(column, out_type=tf.int64)
-    return tf.SparseTensor(where, tf.gather_nd(column, where), shape)
+    return tf.SparseTensor(indices, tf.gather_nd(column, indices), shape)
 
 
 def _values(row: bytes) -> dict[str, Any]:
-    """The contract's features of a tf.Example; None where missing."""
+    """The contract's features of a tf.Example; None where a value is missing."""
     feature = tf.train.Example.FromString(row).features.feature
     values: dict[str, Any] = {}
     for contract in FEATURES:
         kind = feature[contract.name].WhichOneof("kind") if contract.name in feature else None
-        found = list(getattr(feature[contract.name], kind).value) if kind else []
-        value = found[0] if found else None
+        elements = list(getattr(feature[contract.name], kind).value) if kind else []
+        value = elements[0] if elements else None
         values[contract.name] = value.decode() if isinstance(value, bytes) else value
     return values
 
 
 def _warm_up(instances: list[dict[str, Any]], rows: list[bytes]) -> list[Any]:
-    """Requests that a server plays to itself: one row and a batch of each signature."""
+    """Requests that a server sends itself when it loads: one row and a batch per signature."""
     logs = []
     for count in (1, len(rows)):
         filled = [instance(FEATURES, values) for values in instances[:count]]

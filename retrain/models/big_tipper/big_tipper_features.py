@@ -1,8 +1,8 @@
-"""How each input is turned into numbers. Nothing here is learnt from data.
+"""Constants that turn each input into numbers. Nothing here is learnt from data.
 
-Scales, buckets and hashes are constants, on purpose: a retrained version then differs from the
-live one by its weights alone, the layout never shifts below a trained embedding, and Transform
-needs no pass over the data.
+Scales, buckets and hashes are constant so that a retrained version differs from the live one by its
+weights alone, the layout below a trained embedding never changes, and Transform needs no pass over
+the data.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ LABEL = "big_tipper"
 TIPS = "tips"
 FARE = "fare"
 BIG_TIP_RATIO = 0.2
-"""A tip above this share of the fare is a big one."""
+"""Share of the fare above which a tip is a big one."""
 
 
 class LogScale(NamedTuple):
@@ -23,8 +23,8 @@ class LogScale(NamedTuple):
     width: float
 
 
-class Place(NamedTuple):
-    """x → (x - centre) * scale; a missing place is the centre."""
+class Coordinate(NamedTuple):
+    """x → (x - centre) * scale; a missing coordinate becomes the centre."""
 
     centre: float
     scale: float
@@ -35,14 +35,14 @@ LOG_SCALES: dict[str, LogScale] = {
     "trip_miles": LogScale(0.8, 0.8),
     "trip_seconds": LogScale(6.3, 0.8),
 }
-PLACES: dict[str, Place] = {
-    "pickup_latitude": Place(41.9, 20.0),
-    "pickup_longitude": Place(-87.65, 20.0),
-    "dropoff_latitude": Place(41.9, 20.0),
-    "dropoff_longitude": Place(-87.65, 20.0),
+COORDINATES: dict[str, Coordinate] = {
+    "pickup_latitude": Coordinate(41.9, 20.0),
+    "pickup_longitude": Coordinate(-87.65, 20.0),
+    "dropoff_latitude": Coordinate(41.9, 20.0),
+    "dropoff_longitude": Coordinate(-87.65, 20.0),
 }
 HASHED: dict[str, int] = {"payment_type": 64, "company": 128}
-"""Text → hash bucket; the empty text, which is also a missing one, has a bucket like any other."""
+"""Text → hash bucket. The empty text, which also represents a missing one, has its own bucket."""
 SMALL_INTEGERS: dict[str, int] = {
     "trip_start_month": 14,
     "trip_start_day": 9,
@@ -50,22 +50,22 @@ SMALL_INTEGERS: dict[str, int] = {
     "pickup_community_area": 80,
     "dropoff_community_area": 80,
 }
-"""Integer x → x + 1, held within 0 … size - 1: 0 is missing, the last one is anything larger."""
+"""Integer x → x + 1, clipped to 0 … size - 1: 0 is missing, the last bucket is anything larger."""
 
 INTEGERS = frozenset({"trip_seconds", *SMALL_INTEGERS})
-"""Inputs that arrive as int64; the numbers arrive as float, the hashed ones as text."""
+"""Inputs of type int64; the other numbers are floats, the hashed inputs are text."""
 
 
 def transformed(name: str) -> str:
-    """What an input is called behind Transform; a feature must not shadow its own input."""
+    """Name of an input after Transform; a feature must not have the name of its input."""
     return f"{name}_x"
 
 
 def numeric_names() -> list[str]:
-    """Transformed names of the float inputs of the net, in its order."""
-    return [transformed(name) for name in (*LOG_SCALES, *PLACES)]
+    """Transformed names of the net's float inputs, in the net's order."""
+    return [transformed(name) for name in (*LOG_SCALES, *COORDINATES)]
 
 
 def bucket_sizes() -> dict[str, int]:
-    """Transformed name of each bucketed input, and how many buckets it has."""
+    """Transformed name of each bucketed input → number of its buckets."""
     return {transformed(name): size for name, size in (HASHED | SMALL_INTEGERS).items()}

@@ -1,7 +1,7 @@
-"""The TFX Transform function: raw columns to the net's inputs, and the label.
+"""The TFX Transform function: raw columns to the net's inputs and the label.
 
-The label is computed here from the tip, which only training data has; the serving graph drops
-whatever needs a missing column, so the tip is never asked for when predicting.
+The label is computed here from the tip, which only training data has. The serving graph drops every
+output that needs a missing column, so a prediction request never needs the tip.
 """
 
 from __future__ import annotations
@@ -14,15 +14,15 @@ from retrain.models.big_tipper import big_tipper_features as spec
 
 
 def preprocessing_fn(inputs: dict[str, Any]) -> dict[str, Any]:
-    """Every output is [rows, 1]: float32 for numbers, int64 for buckets and the label."""
+    """Transform the columns; each output is [rows, 1]: float32, or int64 for buckets and label."""
     outputs = {}
     for name, scale in spec.LOG_SCALES.items():
         value = tf.cast(_dense(inputs[name], 0), tf.float32)
         logarithm = tf.math.log1p(tf.maximum(value, 0.0))
         outputs[spec.transformed(name)] = (logarithm - scale.middle) / scale.width
-    for name, place in spec.PLACES.items():
-        offset = _dense(inputs[name], place.centre) - place.centre
-        outputs[spec.transformed(name)] = tf.clip_by_value(offset * place.scale, -10.0, 10.0)
+    for name, coordinate in spec.COORDINATES.items():
+        offset = _dense(inputs[name], coordinate.centre) - coordinate.centre
+        outputs[spec.transformed(name)] = tf.clip_by_value(offset * coordinate.scale, -10.0, 10.0)
     for name, size in spec.HASHED.items():
         text = _dense(inputs[name], "")
         outputs[spec.transformed(name)] = tf.strings.to_hash_bucket_fast(text, size)
@@ -38,7 +38,7 @@ def _label(tips: Any, fare: Any) -> Any:
 
 
 def _dense(column: Any, default: float | str) -> Any:
-    """A column of at most one value a row as [rows, 1]; `default` where it is missing."""
+    """A column with at most one value per row as [rows, 1]; `default` where it is missing."""
     if not isinstance(column, tf.SparseTensor):
         return column
     rows = tf.shape(column, out_type=tf.int64)[0]

@@ -1,6 +1,6 @@
 """The TFX Trainer function: a small wide & deep net, exported so that TF Serving can run it.
 
-The net adds a linear part over the buckets (payment type alone says much about the tip) to a
+The net adds a linear part over the buckets (the payment type alone predicts much of the tip) to a
 deep part over embeddings and numbers. A run is short by design: a few hundred steps, no XLA.
 """
 
@@ -17,11 +17,14 @@ from retrain.models.big_tipper import big_tipper_export
 from retrain.models.big_tipper import big_tipper_features as spec
 
 MAX_STEPS = 1000
+"""Upper bound of the training steps, whatever the pipeline requests."""
+
 MAX_EPOCHS = 6
-"""More of them learn a small set by heart: log loss doubles after 40."""
-RATE = 0.01
-EMBEDDING = 8
-HIDDEN = (64, 32)
+"""Upper bound of the epochs; more of them overfit a small set: log loss doubles after 40."""
+
+LEARNING_RATE = 0.01
+EMBEDDING_SIZE = 8
+HIDDEN_UNITS = (64, 32)
 SEED = 20130101
 
 
@@ -48,43 +51,50 @@ def run_fn(fn_args: Any) -> None:
 def build_model() -> Any:
     """The untrained net: dict of [rows, 1] inputs → probability of a big tip, [rows, 1].
 
-    All buckets share one table (each input has its own range of it): one lookup, a small graph.
+    All buckets share one table, each input with its own range: one lookup, a small graph.
     """
     inputs: dict[str, Any] = {
         name: keras.Input((1,), name=name, dtype="float32") for name in spec.numeric_names()
     }
     numbers = list(inputs.values())
-    places, start = [], 0
+    bucket_indices, start = [], 0
     for name, size in spec.bucket_sizes().items():
         inputs[name] = keras.Input((1,), name=name, dtype="int64")
-        places.append(inputs[name] + start)
+        bucket_indices.append(inputs[name] + start)
         start += size
-    together = keras.layers.Concatenate()(places)
-    deep = keras.layers.Flatten()(keras.layers.Embedding(start, EMBEDDING)(together))
-    wide = keras.layers.Embedding(start, 1, embeddings_initializer="zeros")(together)
+    indices = keras.layers.Concatenate()(bucket_indices)
+    deep = keras.layers.Flatten()(keras.layers.Embedding(start, EMBEDDING_SIZE)(indices))
+    wide = keras.layers.Embedding(start, 1, embeddings_initializer="zeros")(indices)
     hidden = keras.layers.Concatenate()([*numbers, deep])
-    for units in HIDDEN:
+    for units in HIDDEN_UNITS:
         hidden = keras.layers.Dense(units, activation="relu")(hidden)
-    last = keras.layers.Concatenate()([hidden, keras.layers.Flatten()(wide)])
-    return keras.Model(inputs, keras.layers.Dense(1, activation="sigmoid")(last))
+    joined = keras.layers.Concatenate()([hidden, keras.layers.Flatten()(wide)])
+    return keras.Model(inputs, keras.layers.Dense(1, activation="sigmoid")(joined))
 
 
 def _fit(model: Any, columns: dict[str, Any], label: Any, *, batch: int, steps: int) -> None:
-    in_epoch = max(1, len(label) // batch)
-    epochs = min(MAX_EPOCHS, max(1, steps // in_epoch))
-    wanted = min(steps, epochs * in_epoch)
-    schedule = keras.optimizers.schedules.CosineDecay(RATE, wanted)
+    epoch_steps = max(1, len(label) // batch)
+    epochs = min(MAX_EPOCHS, max(1, steps // epoch_steps))
+    total_steps = min(steps, epochs * epoch_steps)
+    schedule = keras.optimizers.schedules.CosineDecay(LEARNING_RATE, total_steps)
     model.compile(
         optimizer=keras.optimizers.Adam(schedule),
         loss="binary_crossentropy",
         jit_compile=False,  # compiling would take longer than the training
     )
-    cut = wanted if wanted < in_epoch else None
-    model.fit(columns, label, batch_size=batch, epochs=epochs, steps_per_epoch=cut, verbose=0)
+    partial_epoch = total_steps if total_steps < epoch_steps else None
+    model.fit(
+        columns,
+        label,
+        batch_size=batch,
+        epochs=epochs,
+        steps_per_epoch=partial_epoch,
+        verbose=0,
+    )
 
 
 def _load(patterns: list[str], raw: Any, layer: Any) -> tuple[dict[str, Any], Any]:
-    """The rows in memory as the net reads them, some 80 bytes each, and their labels."""
+    """The net's input columns in memory, about 80 bytes per row, and the labels."""
     transform = tf.function(lambda rows: layer(tf.io.parse_example(rows, raw)))
     files = sorted(tf.io.gfile.glob(patterns))
     data = tf.data.TFRecordDataset(files, compression_type="GZIP").batch(4096)

@@ -1,4 +1,4 @@
-"""What the model is called, what it reads and where its TFX code lies; imports no engine."""
+"""The model's features, label and references to its TFX code; imports no engine."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any
 from retrain.models.code import ModelCode
 from streaming.contracts.model import FeatureSpec
 
-_HERE = "retrain.models.big_tipper"
+_PACKAGE = "retrain.models.big_tipper"
 
 FEATURES: tuple[FeatureSpec, ...] = (
     FeatureSpec(name="fare", kind="number", required=True),
@@ -23,12 +23,12 @@ FEATURES: tuple[FeatureSpec, ...] = (
     FeatureSpec(name="dropoff_community_area", kind="integer", categorical=True),
     FeatureSpec(name="payment_type", kind="text", categorical=True, required=True),
     FeatureSpec(name="company", kind="text", categorical=True),
-    # The calendar moves by itself: it is summarised, never judged.
+    # The calendar changes by itself, so it is summarised and never judged.
     FeatureSpec(name="trip_start_month", kind="integer", categorical=True, judged=False),
     FeatureSpec(name="trip_start_day", kind="integer", categorical=True, judged=False),
     FeatureSpec(name="trip_start_hour", kind="integer", categorical=True, judged=False),
     FeatureSpec(name="trip_start_timestamp", kind="integer", judged=False),
-    # Almost always missing, or an id: nothing to judge.
+    # Almost always missing, or an id, so there is nothing to judge.
     FeatureSpec(name="pickup_census_tract", kind="number", judged=False),
     FeatureSpec(name="dropoff_census_tract", kind="number", judged=False),
 )
@@ -36,7 +36,7 @@ FEATURES: tuple[FeatureSpec, ...] = (
 
 
 def outcome(fields: Mapping[str, Any]) -> bool | None:
-    """A tip above a fifth of the fare, from a label record that has both.
+    """Whether the tip exceeds a fifth of the fare; None when the record lacks one of them.
 
     >>> outcome({"tips": 3.0, "fare": 12.5}), outcome({"tips": 3.0})
     (True, None)
@@ -50,8 +50,8 @@ def outcome(fields: Mapping[str, Any]) -> bool | None:
 CODE = ModelCode(
     features=FEATURES,
     schema=Path(__file__).with_name("schema.pbtxt"),
-    preprocessing_fn=f"{_HERE}.big_tipper_preprocessing.preprocessing_fn",
-    run_fn=f"{_HERE}.big_tipper_trainer.run_fn",
+    preprocessing_fn=f"{_PACKAGE}.big_tipper_preprocessing.preprocessing_fn",
+    run_fn=f"{_PACKAGE}.big_tipper_trainer.run_fn",
     label="big_tipper",
     label_columns=("tips",),
     outcome=outcome,

@@ -1,18 +1,18 @@
-"""Envoy's clusters as data: the servers, the arms made of them, and the copies' own clusters.
+"""Envoy's clusters as data: the servers, the arms built from them, and the mirror clusters.
 
-Decided here, each for a reason that was measured:
+Decisions, each based on a measurement:
 
-- Every arm is an aggregate cluster (`canaryfb` = canary, then stable), so that a request whose
-  first server fails is tried on another one. Retries inside one cluster lose requests.
-- Second tries have a budget, set on the aggregates too: their default of 3 at once loses requests,
-  and without one a slow machine is asked three times as much and stays slow.
-- Health is asked at the REST port, for gRPC as well: a TCP check never sees a hang.
-- The second server of an arm is a cluster of its own (`sparestable`), so that what it answers is
-  never counted for the first: requests of the arm minus successes of its own server are the
-  arm's errors, retried or not.
-- Copies go through clusters of their own without ejection or health checks, so that a failing
-  server does not make them disappear from the counts.
-- Control and canary are configured alike in everything: the judge compares them.
+- Every arm is an aggregate cluster with a fallback (`canaryfb` = canary, then stable). A request
+  whose first server fails is retried on the other server. Retries inside one cluster lose requests.
+- Retries have a budget, also on the aggregates. Their default of 3 concurrent retries loses
+  requests; without a budget a slow machine gets three times the load and stays slow.
+- Health checks use the REST port, also for gRPC: a TCP check does not detect a hang.
+- The fallback server of an arm is a separate cluster (`sparestable`), so that its responses are
+  never counted for the first server. The errors of an arm are its requests minus the successes of
+  its own server, whether they were retried or not.
+- Copies use separate clusters without ejection or health checks, so that a failing server does not
+  make them disappear from the counts.
+- Control and canary have the same configuration, because the gates compare them.
 """
 
 from __future__ import annotations
@@ -31,24 +31,26 @@ from serving.engines.envoy.config import (
 from serving.ports import Role
 
 RETRY_PERCENT = 20.0
-"""Of the requests under way, how many may be tried again at the same time."""
-LEAST_RETRIES = 16
-"""At the same time, however few are under way: hundreds of quick ones a second."""
+"""Limit on concurrent retries, in percent of the active requests."""
+MIN_RETRIES = 16
+"""Concurrent retries that are always allowed, however few requests are active."""
 _FALLBACK: dict[Role, Role] = {"stable": "control", "control": "stable", "canary": "stable"}
 
 
 def clusters(layout: EnvoyLayout) -> list[Json]:
-    """The servers, the aggregates that clients' requests go to, and the copies' own clusters."""
-    made = []
+    """The server clusters, the aggregates for clients' requests, and the mirror clusters."""
+    resources = []
     for proto in PROTOS:
-        for role, second in _FALLBACK.items():
-            made.append(_server(layout, role, proto, name=f"{role}_{proto}", guarded=True))
-            members = (f"{role}_{proto}", f"spare{second}_{proto}")
-            made.append(_aggregate(f"{role}fb_{proto}", members))
+        for role, fallback in _FALLBACK.items():
+            resources.append(_server(layout, role, proto, name=f"{role}_{proto}", checked=True))
+            members = (f"{role}_{proto}", f"spare{fallback}_{proto}")
+            resources.append(_aggregate(f"{role}fb_{proto}", members))
         for role in ("stable", "control"):
-            made.append(_server(layout, role, proto, name=f"spare{role}_{proto}", guarded=True))
-        made += [
-            _server(layout, role, proto, name=f"{name}_{proto}", guarded=False)
+            resources.append(
+                _server(layout, role, proto, name=f"spare{role}_{proto}", checked=True)
+            )
+        resources += [
+            _server(layout, role, proto, name=f"{name}_{proto}", checked=False)
             for role, name in (
                 ("control", "mirrorcontrol"),
                 ("canary", "mirrorcanary"),
@@ -56,10 +58,10 @@ def clusters(layout: EnvoyLayout) -> list[Json]:
             )
             if role in layout.endpoints
         ]
-    return made
+    return resources
 
 
-def _server(layout: EnvoyLayout, role: Role, proto: Proto, *, name: str, guarded: bool) -> Json:
+def _server(layout: EnvoyLayout, role: Role, proto: Proto, *, name: str, checked: bool) -> Json:
     end = layout.endpoints[role]
     port = end.grpc_port if proto == "grpc" else end.rest_port
     cluster: Json = {
@@ -92,10 +94,10 @@ def _server(layout: EnvoyLayout, role: Role, proto: Proto, *, name: str, guarded
                 "explicit_http_config": {"http2_protocol_options": {}},
             }
         }
-    if guarded:
+    if checked:
         cluster["health_checks"] = [_health_check(layout)]
-    if guarded and role != "stable":
-        # Stable is the last resort: it is asked even when it looks ill.
+    if checked and role != "stable":
+        # Stable is the last resort: it receives requests even when it looks unhealthy.
         cluster["common_lb_config"] = {"healthy_panic_threshold": {"value": 0}}
         cluster["outlier_detection"] = {
             "consecutive_5xx": 3,
@@ -128,7 +130,7 @@ def _aggregate(name: str, members: tuple[str, ...]) -> Json:
 
 def _health_check(layout: EnvoyLayout) -> Json:
     return {
-        # Generous: a busy machine must not look like a dead canary; hedging covers the wait.
+        # Long timeout: a busy machine must not look like a dead canary; hedging covers the wait.
         "timeout": duration(2 * layout.health_seconds),
         "interval": duration(layout.health_seconds),
         "no_traffic_interval": duration(layout.health_seconds),
@@ -143,9 +145,12 @@ def _health_check(layout: EnvoyLayout) -> Json:
 
 
 def _limits() -> Json:
-    """Second tries have a budget: where everything is slow, trying everything again (three times
-    the requests) would keep it slow for good. Low traffic, and the moments until a dead server is
-    out, live on the least number."""
+    """Connection limits and the retry budget.
+
+    The budget prevents a retry storm: with every server slow, unlimited retries triple the load and
+    keep the servers slow. `MIN_RETRIES` covers low traffic and the time until a dead server is
+    ejected.
+    """
     return {
         "thresholds": [
             {
@@ -154,7 +159,7 @@ def _limits() -> Json:
                 "max_pending_requests": 4096,
                 "retry_budget": {
                     "budget_percent": {"value": RETRY_PERCENT},
-                    "min_retry_concurrency": LEAST_RETRIES,
+                    "min_retry_concurrency": MIN_RETRIES,
                 },
             }
         ]

@@ -1,10 +1,11 @@
 """Envoy's configuration as data: pure functions from the layout and the split to JSON resources.
 
-Decided here, each for a reason that was measured:
+Decisions, each based on a measurement:
 
-- After `retry_after_seconds` the request is tried elsewhere too and the first answer wins
-  (hedging): a hung server costs a client that long, and a slow healthy one is not cut off.
-- Only PredictionService and REST are routed; nobody reloads a model through the public port.
+- After `retry_after_seconds` the request is also sent to another server, and the first response
+  wins (hedging). A hung server delays a client by that time, and a slow healthy server is not cut
+  off.
+- Only PredictionService and REST are routed; models cannot be reloaded through the public port.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-from serving.ports import Role, Split
+from serving.ports import Role, TrafficSplit
 from serving.rules import LATENCY_EDGES_MS
 from streaming.contracts.errors import ConfigurationError
 
@@ -21,7 +22,7 @@ Proto = Literal["rest", "grpc"]
 PROTOS: tuple[Proto, ...] = ("rest", "grpc")
 
 ARM_HEADER = "x-driftline-arm"
-SPLIT_HEADER = "x-rt-version"
+SPLIT_HEADER = "x-driftline-version"
 USER_HEADER = "x-user-id"
 
 _TYPE = "type.googleapis.com/envoy"
@@ -32,7 +33,7 @@ _RETRY_ON = (
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Endpoint:
-    """Where one model server listens."""
+    """Address of one model server."""
 
     host: str = "127.0.0.1"
     grpc_port: int
@@ -42,34 +43,36 @@ class Endpoint:
 def _local_endpoints() -> dict[Role, Endpoint]:
     roles: tuple[Role, ...] = ("stable", "control", "canary", "shadow")
     return {
-        role: Endpoint(grpc_port=8510 + 10 * place, rest_port=8511 + 10 * place)
-        for place, role in enumerate(roles)
+        role: Endpoint(grpc_port=8510 + 10 * index, rest_port=8511 + 10 * index)
+        for index, role in enumerate(roles)
     }
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EnvoyLayout:
-    """Addresses and times of the router."""
+    """Addresses and time limits of the router."""
 
     model: str
-    """Asked for in health checks."""
+    """Model name for the health checks."""
     host: str = "127.0.0.1"
     port: int = 8500
     admin_host: str = "127.0.0.1"
     admin_port: int = 9901
     endpoints: dict[Role, Endpoint] = field(default_factory=_local_endpoints)
     timeout_seconds: float = 10.0
-    """A client waits at most so long."""
+    """Time limit of a client's request."""
     retry_after_seconds: float = 0.3
-    """A server that has not answered by then gets company. An answer of the second server counts as
-    the first one's error, so this must be rare in health: set 1.0 where servers share few cores."""
+    """Time after which an unanswered request is also sent to the fallback server. A response of the
+    fallback counts as an error of the first server, so this must be rare in normal operation: set
+    1.0 where servers share few cores."""
     health_seconds: float = 1.0
+    """Interval of the health checks."""
 
 
-def split_text(split: Split) -> str:
+def split_text(split: TrafficSplit) -> str:
     """The split as the version of the route configuration, readable by `read_split`.
 
-    >>> split_text(Split(stable=90, control=5, canary=5))
+    >>> split_text(TrafficSplit(stable=90, control=5, canary=5))
     'stable=90 control=5 canary=5 mirror=0 shadow=0 sticky=0'
     """
     shares = (split.stable, split.control, split.canary, split.mirror, split.shadow)
@@ -78,8 +81,8 @@ def split_text(split: Split) -> str:
     return f"{text} sticky={int(split.sticky)}"
 
 
-def read_split(text: str) -> Split:
-    """The split that `split_text` wrote.
+def read_split(text: str) -> TrafficSplit:
+    """Parse the text that `split_text` wrote.
 
     >>> read_split("stable=90 control=5 canary=5 mirror=0 shadow=0 sticky=0").canary
     5
@@ -87,15 +90,16 @@ def read_split(text: str) -> Split:
     try:
         shares = {name: int(value) for name, value in (part.split("=") for part in text.split())}
         sticky = bool(shares.pop("sticky"))
-        return Split(**shares, sticky=sticky)
+        return TrafficSplit(**shares, sticky=sticky)
     except (ValueError, KeyError, TypeError) as error:
         raise ConfigurationError(
-            f"Route version {text!r} was not written by Driftline; let it write the route file."
+            f"Route version {text!r} was not written by Driftline; Driftline must write the route "
+            "file."
         ) from error
 
 
 def bootstrap(layout: EnvoyLayout, folder: str) -> Json:
-    """The file Envoy starts with: admin, the folder to watch, and the histogram's edges."""
+    """Envoy's bootstrap file: admin address, watched folder, and histogram edges."""
     return {
         "node": {"id": "driftline", "cluster": "driftline"},
         "admin": {"address": socket_address(layout.admin_host, layout.admin_port)},
@@ -103,7 +107,7 @@ def bootstrap(layout: EnvoyLayout, folder: str) -> Json:
             "lds_config": _watched(folder, "lds.json"),
             "cds_config": _watched(folder, "cds.json"),
         },
-        # Histograms reach the counters only when flushed; the default of 5 s would blind the watch.
+        # Histograms are exported only when flushed; the default of 5 s delays ejection checks.
         "stats_flush_interval": "0.5s",
         "stats_config": {
             "histogram_bucket_settings": [
@@ -114,7 +118,7 @@ def bootstrap(layout: EnvoyLayout, folder: str) -> Json:
 
 
 def listeners(layout: EnvoyLayout, folder: str) -> list[Json]:
-    """One listener; the codec is found out, so REST and gRPC share the port."""
+    """One listener for REST and gRPC; Envoy detects the protocol."""
     manager = {
         "@type": resource_type("extensions.filters.network.http_connection_manager.v3")
         + ".HttpConnectionManager",
@@ -158,8 +162,8 @@ def listeners(layout: EnvoyLayout, folder: str) -> list[Json]:
     ]
 
 
-def routes(layout: EnvoyLayout, split: Split) -> list[Json]:
-    """The one thing that changes in a rollout."""
+def routes(layout: EnvoyLayout, split: TrafficSplit) -> list[Json]:
+    """The route configuration: the only resource that changes during a rollout."""
     return [
         {
             "@type": resource_type("config.route.v3") + ".RouteConfiguration",
@@ -186,12 +190,12 @@ def routes(layout: EnvoyLayout, split: Split) -> list[Json]:
 
 
 def discovery(version: str, resources: list[Json]) -> Json:
-    """A discovery response, the form of every watched file."""
+    """A discovery response, the format of every watched file."""
     return {"version_info": version, "resources": resources}
 
 
-def _action(layout: EnvoyLayout, split: Split, proto: Proto) -> Json:
-    # Control first and canary last: as they widen, each keeps the users it has (sticky mode).
+def _action(layout: EnvoyLayout, split: TrafficSplit, proto: Proto) -> Json:
+    # Control first and canary last: each arm keeps its users when its share grows (sticky mode).
     shares = (("control", split.control), ("stable", split.stable), ("canary", split.canary))
     weighted: Json = {
         "clusters": [
@@ -257,7 +261,7 @@ def _watched(folder: str, name: str) -> Json:
 
 
 def socket_address(host: str, port: int) -> Json:
-    """Where something listens."""
+    """A socket address as Envoy expects it."""
     return {"socket_address": {"address": host, "port_value": port}}
 
 
@@ -266,10 +270,10 @@ def _header(key: str, value: str) -> Json:
 
 
 def duration(value: float) -> str:
-    """Seconds as Envoy writes them."""
+    """A duration in seconds in Envoy's notation."""
     return f"{value:g}s"
 
 
 def resource_type(package: str) -> str:
-    """The beginning of an ``@type``."""
+    """The prefix of an ``@type``."""
     return f"{_TYPE}.{package}"

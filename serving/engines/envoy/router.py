@@ -1,7 +1,7 @@
-"""The splitter as a real Envoy: watched files in, admin page out.
+"""The traffic router on Envoy: written through watched files, read through the admin page.
 
-Files are replaced by rename, which Envoy sees within milliseconds. It keeps its last good
-configuration when a file is bad, so a split counts as live only when Envoy itself says so.
+Files are replaced by rename, which Envoy notices within milliseconds. Envoy keeps its last valid
+configuration when a file is invalid, so a split is active only when Envoy itself reports it.
 """
 
 from __future__ import annotations
@@ -24,14 +24,14 @@ from serving.engines.envoy.config import (
     routes,
     split_text,
 )
-from serving.ports import ALL_STABLE, Split
+from serving.ports import ALL_STABLE, TrafficSplit
 from streaming.contracts.errors import UnavailableError
 
 
 def write_bootstrap(folder: Path, layout: EnvoyLayout) -> Path:
-    """Write all that Envoy starts with and return the path for ``envoy -c``.
+    """Write Envoy's start-up files and return the path for ``envoy -c``.
 
-    An existing route file is kept, so that a restart of Envoy does not move traffic.
+    An existing route file is kept, so that a restart of Envoy does not change the split.
     """
     folder = folder.resolve()
     folder.mkdir(parents=True, exist_ok=True)
@@ -44,20 +44,20 @@ def write_bootstrap(folder: Path, layout: EnvoyLayout) -> Path:
     return path
 
 
-def write_split(folder: Path, layout: EnvoyLayout, split: Split) -> None:
-    """Replace the route file; Envoy takes it over within about 10 ms."""
+def write_split(folder: Path, layout: EnvoyLayout, split: TrafficSplit) -> None:
+    """Replace the route file; Envoy applies it within about 10 ms."""
     _replace(folder / "rds.json", discovery(split_text(split), routes(layout, split)))
 
 
-class EnvoySplitter:
-    """The port `Splitter` on a running Envoy.
+class EnvoyRouter:
+    """The port `TrafficRouter` on a running Envoy.
 
     Parameters
     ----------
     folder:
-        The folder that `write_bootstrap` filled.
+        The folder written by `write_bootstrap`.
     layout:
-        The same layout.
+        The layout passed to `write_bootstrap`.
     """
 
     def __init__(self, folder: Path, layout: EnvoyLayout) -> None:
@@ -67,39 +67,39 @@ class EnvoySplitter:
             base_url=f"http://{layout.admin_host}:{layout.admin_port}", timeout=1.0
         )
 
-    def apply(self, split: Split) -> None:
+    def apply(self, split: TrafficSplit) -> None:
         try:
             write_split(self._folder, self._layout, split)
         except OSError as error:
             raise UnavailableError(f"The route file cannot be written: {error}.") from error
 
-    def live(self) -> Split:
+    def current_split(self) -> TrafficSplit:
         return read_split(self._route_version())
 
     def close(self) -> None:
-        """Let go of the admin connection."""
+        """Close the admin connection."""
         self._client.close()
 
     def _route_version(self) -> str:
         path = "/config_dump?resource=dynamic_route_configs"
         try:
-            answer = self._client.get(path)
-            answer.raise_for_status()
-            found: list[dict[str, Any]] = answer.json().get("configs", [])
+            response = self._client.get(path)
+            response.raise_for_status()
+            configs: list[dict[str, Any]] = response.json().get("configs", [])
         except (httpx.HTTPError, ValueError) as error:
             raise UnavailableError(
                 f"Envoy's admin page at {self._client.base_url} does not answer: {error}."
             ) from error
-        if not found:
+        if not configs:
             raise UnavailableError("Envoy has no routes yet.", delay_seconds=0.2)
-        return str(found[0].get("version_info", ""))
+        return str(configs[0].get("version_info", ""))
 
 
 def _replace(path: Path, content: Json) -> None:
-    """Write beside it, make it durable, rename: a reader sees the old file or the new one."""
-    beside = path.with_name(f".{path.name}.{os.getpid()}")
-    with beside.open("w") as file:
+    """Replace a file atomically: write a temporary file, sync it, and rename it."""
+    temporary = path.with_name(f".{path.name}.{os.getpid()}")
+    with temporary.open("w") as file:
         json.dump(content, file, indent=1)
         file.flush()
         os.fsync(file.fileno())
-    beside.rename(path)
+    temporary.rename(path)

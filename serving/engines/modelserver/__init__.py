@@ -1,8 +1,8 @@
 """The embedded model server: TF Serving's APIs on TensorFlow's C library.
 
-No package registry carries TF Serving's binary, so the Docker-less stack needs a stand-in. It
-speaks the same REST and gRPC APIs, answers the same errors and exports the same metric names;
-production puts the official image in its place by configuration alone. TensorFlow is reached
-through its C API: a process is READY in about a second, where importing Python's TensorFlow
-alone takes ten.
+No package registry has TF Serving's binary, so the stack without Docker needs a replacement. It
+has the same REST and gRPC APIs, returns the same errors and exports the same metric names;
+production replaces it with the official image by configuration alone. It calls TensorFlow through
+the C API: a process is ready in about one second, while importing TensorFlow in Python alone takes
+ten.
 """

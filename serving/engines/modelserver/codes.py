@@ -1,4 +1,4 @@
-"""Status codes shared by TensorFlow, gRPC and TF Serving, and what REST answers for each.
+"""Status codes shared by TensorFlow, gRPC and TF Serving, and the HTTP status of each.
 
 Source of the HTTP mapping: ``ToHTTPStatusCode`` of tensorflow/serving's ``http_server.cc``.
 """
@@ -51,7 +51,7 @@ _HTTP = {
 
 
 def http_status(code: Code) -> int:
-    """The HTTP status TF Serving gives for a code; 500 where it has none of its own.
+    """TF Serving's HTTP status for a code; 500 if it has no specific one.
 
     >>> http_status(Code.NOT_FOUND), http_status(Code.INTERNAL)
     (404, 500)
@@ -60,7 +60,7 @@ def http_status(code: Code) -> int:
 
 
 class Refused(PermanentError):
-    """The server answers with this code and text instead of a result."""
+    """A request that the server refuses with a code and a text."""
 
     def __init__(self, code: Code, message: str) -> None:
         super().__init__(message)
@@ -69,5 +69,5 @@ class Refused(PermanentError):
 
 
 def invalid(message: str) -> Refused:
-    """A request that can never work as it is."""
+    """An INVALID_ARGUMENT refusal."""
     return Refused(Code.INVALID_ARGUMENT, message)

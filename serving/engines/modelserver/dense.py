@@ -1,6 +1,7 @@
-"""One JSON value, however nested, as a dense array of a wanted type; nothing is guessed.
+"""Converts one nested JSON value to a dense array of a given type, without implicit conversions.
 
-numpy would read the text "1.5" as a number and True as 1.0; TF Serving refuses both, so we do.
+numpy would read the text "1.5" as a number and True as 1.0. TF Serving refuses both, and so does
+this module.
 """
 
 from __future__ import annotations
@@ -16,9 +17,9 @@ from numpy.typing import NDArray
 from serving.engines.modelserver.codes import Code, Refused, invalid
 from serving.engines.modelserver.tensors import NAMES, NUMBERS, STRING, strings
 
-# The largest integer with every smaller one exact, as IsLosslessDecimal in json_tensor.cc.
+# The largest integer up to which every integer is exact, as IsLosslessDecimal in json_tensor.cc.
 _LARGEST_EXACT = {1: (1 << 24) - 1, 2: (1 << 53) - 1}
-_WORDS = {bool: ("False", "True"), type(None): ("Null",), str: ("String",), list: ("Array",)}
+_JSON_TYPES = {bool: ("False", "True"), type(None): ("Null",), str: ("String",), list: ("Array",)}
 
 
 def is_bytes(value: Any) -> bool:
@@ -27,7 +28,7 @@ def is_bytes(value: Any) -> bool:
 
 
 def dense(value: Any, code: int) -> NDArray[Any]:
-    """The array of a JSON value.
+    """Convert a JSON value to an array.
 
     >>> dense([[1, 2], [3, 4]], 1).tolist()
     [[1.0, 2.0], [3.0, 4.0]]
@@ -37,25 +38,27 @@ def dense(value: Any, code: int) -> NDArray[Any]:
     Raises
     ------
     Refused
-        INVALID_ARGUMENT: ragged lists, another type, or a loss of precision.
+        INVALID_ARGUMENT for ragged lists, another type, or a loss of precision.
     """
     if code == STRING:
-        found: list[bytes] = []
+        values: list[bytes] = []
         shape = _shape(value)
-        _flatten(value, shape, 0, found)
-        return strings(found, shape)
+        _flatten(value, shape, 0, values)
+        return strings(values, shape)
     dtype = NUMBERS.get(code)
     if dtype is None or dtype.kind not in "fiub" or dtype == np.float16:
         name = NAMES.get(code, str(code))
-        raise Refused(Code.UNIMPLEMENTED, f"Conversion of JSON Value: {_show(value)} to {name}")
+        raise Refused(
+            Code.UNIMPLEMENTED, f"Conversion of JSON Value: {_shortened(value)} to {name}"
+        )
     try:
         array = np.asarray(value)
     except (ValueError, OverflowError) as error:
-        raise _explained(value, code) from error
+        raise _explain(value, code) from error
     if array.size == 0:
         return array.astype(dtype)
     if not _fits(array, dtype):
-        raise _explained(value, code)
+        raise _explain(value, code)
     return _converted(array, dtype, code)
 
 
@@ -69,9 +72,9 @@ def _converted(array: NDArray[Any], dtype: np.dtype[Any], code: int) -> NDArray[
         return _to_float(array, dtype, code)
     if dtype.kind in "iu":
         limits = np.iinfo(dtype)
-        wrong = (array < limits.min) | (array > limits.max)
-        if wrong.any():
-            raise _type_error(array[wrong].flat[0].item(), code)
+        out_of_range = (array < limits.min) | (array > limits.max)
+        if out_of_range.any():
+            raise _type_error(array[out_of_range].flat[0].item(), code)
     return array.astype(dtype, copy=False)
 
 
@@ -90,43 +93,43 @@ def _to_float(array: NDArray[Any], dtype: np.dtype[Any], code: int) -> NDArray[A
     return array.astype(dtype)
 
 
-def _explained(value: Any, code: int) -> Refused:
-    """Why a value is no dense array of that type: ragged, or the first leaf that does not fit."""
+def _explain(value: Any, code: int) -> Refused:
+    """Explain why a value is no dense array of that type: ragged, or a leaf of another type."""
     try:
-        _walk(value, _shape(value), 0, code)
+        _check_leaves(value, _shape(value), 0, code)
     except Refused as refused:
         return refused
     return _type_error(value, code)
 
 
-def _walk(value: Any, shape: tuple[int, ...], level: int, code: int) -> None:
-    if _checked_level(value, shape, level):
-        for one in value:
-            _walk(one, shape, level + 1, code)
+def _check_leaves(value: Any, shape: tuple[int, ...], level: int, code: int) -> None:
+    if _is_list_at(value, shape, level):
+        for item in value:
+            _check_leaves(item, shape, level + 1, code)
         return
     number = isinstance(value, int | float) and not isinstance(value, bool)
     kind = NUMBERS[code].kind
-    whole = isinstance(value, int) and not isinstance(value, bool)
-    good = {"f": number, "i": whole, "u": whole, "b": isinstance(value, bool)}[kind]
-    if not good:
+    integer = isinstance(value, int) and not isinstance(value, bool)
+    matches = {"f": number, "i": integer, "u": integer, "b": isinstance(value, bool)}[kind]
+    if not matches:
         raise _type_error(value, code)
 
 
-def _flatten(value: Any, shape: tuple[int, ...], level: int, found: list[bytes]) -> None:
-    if _checked_level(value, shape, level):
-        for one in value:
-            _flatten(one, shape, level + 1, found)
+def _flatten(value: Any, shape: tuple[int, ...], level: int, values: list[bytes]) -> None:
+    if _is_list_at(value, shape, level):
+        for item in value:
+            _flatten(item, shape, level + 1, values)
     elif isinstance(value, str):
-        found.append(value.encode("utf-8", "surrogatepass"))
+        values.append(value.encode("utf-8", "surrogatepass"))
     elif isinstance(value, dict):
-        found.append(_decoded(value))
+        values.append(_decoded(value))
     else:
         raise _type_error(value, STRING)
 
 
 def _decoded(value: dict[str, Any]) -> bytes:
     if not is_bytes(value):
-        raise invalid(f"JSON Value: {_show(value)} not formatted correctly for base64 data")
+        raise invalid(f"JSON Value: {_shortened(value)} not formatted correctly for base64 data")
     try:
         return base64.b64decode(value["b64"], validate=True)
     except (binascii.Error, ValueError) as error:
@@ -134,7 +137,7 @@ def _decoded(value: dict[str, Any]) -> bytes:
 
 
 def _shape(value: Any) -> tuple[int, ...]:
-    """The shape along the first elements, which all the others must have."""
+    """The shape along the first elements; all other elements must have the same shape."""
     shape = []
     while isinstance(value, list):
         shape.append(len(value))
@@ -144,13 +147,13 @@ def _shape(value: Any) -> tuple[int, ...]:
     return tuple(shape)
 
 
-def _checked_level(value: Any, shape: tuple[int, ...], level: int) -> bool:
-    """Whether to go deeper; refuses lists where the shape has values and the reverse."""
+def _is_list_at(value: Any, shape: tuple[int, ...], level: int) -> bool:
+    """Whether the value is a list; refuses a list or a value at the wrong level."""
     rank = len(shape)
     if not isinstance(value, list):
         if level != rank:
             raise invalid(
-                f"JSON Value: {_show(value)} found at incorrect level: {level + 1} "
+                f"JSON Value: {_shortened(value)} found at incorrect level: {level + 1} "
                 f"in the JSON DOM. Expected at level: {rank}"
             )
         return False
@@ -165,13 +168,13 @@ def _checked_level(value: Any, shape: tuple[int, ...], level: int) -> bool:
 
 
 def _type_error(value: Any, code: int) -> Refused:
-    words = _WORDS.get(type(value), ("Object" if isinstance(value, dict) else "Number",))
-    word = words[int(value)] if isinstance(value, bool) else words[0]
+    names = _JSON_TYPES.get(type(value), ("Object" if isinstance(value, dict) else "Number",))
+    name = names[int(value)] if isinstance(value, bool) else names[0]
     return invalid(
-        f"JSON Value: {_show(value)} Type: {word} is not of expected type: {NAMES[code]}"
+        f"JSON Value: {_shortened(value)} Type: {name} is not of expected type: {NAMES[code]}"
     )
 
 
-def _show(value: Any) -> str:
+def _shortened(value: Any) -> str:
     shown = json.dumps(value)
     return shown if len(shown) <= 200 else shown[:200] + "..."

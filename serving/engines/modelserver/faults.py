@@ -1,7 +1,7 @@
-"""Faults on purpose, for tests and the slow-canary scenario only.
+"""Fault injection, for tests and the slow-canary scenario only.
 
-Off unless the server is started with ``--fault-file``. The file is JSON, read again when it
-changes, so a running server can be made slow and quick again::
+Off unless the server is started with ``--fault-file``. The file is JSON and is read again when it
+changes, so a running server can be slowed down and restored::
 
     {"latency_ms": 300, "error_ratio": 0.1, "load_ms": 2000}
 """
@@ -11,16 +11,17 @@ from __future__ import annotations
 import random
 import threading
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import msgspec
 
 from serving.engines.modelserver.codes import Code, Refused
-from serving.engines.modelserver.log import say
+from serving.engines.modelserver.log import log
 
 
 class Fault(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """What to do wrong; zeros do nothing."""
+    """The faults to inject; zeros inject nothing."""
 
     latency_ms: float = 0.0
     error_ratio: float = 0.0
@@ -28,47 +29,56 @@ class Fault(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 _NONE = Fault()
-_LOOK_EVERY_SECONDS = 0.1
+_READ_INTERVAL_SECONDS = 0.1
 
 
 class Faults:
-    """The faults wanted now; none without a file."""
+    """The current faults; none without a file.
 
-    def __init__(self, path: Path | None) -> None:
+    Parameters
+    ----------
+    path:
+        The fault file.
+    clock:
+        Monotonic seconds, for the interval between reads.
+    """
+
+    def __init__(self, path: Path | None, *, clock: Callable[[], float] = time.monotonic) -> None:
         self.path = path
+        self._clock = clock
         self._fault = _NONE
         self._stamp: tuple[int, int] | None = None
-        self._looked = 0.0
+        self._read_at = -_READ_INTERVAL_SECONDS
         self._lock = threading.Lock()
 
     def now(self) -> Fault:
-        """The file's content; the last readable one while it is being written."""
+        """The file's content, or the last readable content while the file is being written."""
         if self.path is None:
             return _NONE
         with self._lock:
-            if time.monotonic() - self._looked >= _LOOK_EVERY_SECONDS:
-                self._looked = time.monotonic()
-                self._look(self.path)
+            if self._clock() - self._read_at >= _READ_INTERVAL_SECONDS:
+                self._read_at = self._clock()
+                self._read(self.path)
             return self._fault
 
-    def _look(self, path: Path) -> None:
+    def _read(self, path: Path) -> None:
         try:
-            found = path.stat()
-            stamp = (found.st_mtime_ns, found.st_size)
+            status = path.stat()
+            stamp = (status.st_mtime_ns, status.st_size)
             if stamp == self._stamp:
                 return
             self._fault = msgspec.json.decode(path.read_bytes(), type=Fault)
         except FileNotFoundError:
             stamp, self._fault = (0, 0), _NONE
         except (OSError, msgspec.DecodeError) as error:
-            say("fault-file-unreadable", path=str(path), error=str(error))
+            log.warning("fault_file.unreadable", path=str(path), error=str(error))
             return
         if stamp != self._stamp:
             self._stamp = stamp
-            say("faults", **msgspec.to_builtins(self._fault))
+            log.info("faults.changed", **msgspec.to_builtins(self._fault))
 
 
-def refuse_some(fault: Fault) -> None:
-    """Raise UNAVAILABLE for the wanted share of the requests."""
+def inject_error(fault: Fault) -> None:
+    """Raise UNAVAILABLE for the configured share of the requests."""
     if fault.error_ratio > 0 and random.random() < fault.error_ratio:  # noqa: S311 - no secret
-        raise Refused(Code.UNAVAILABLE, "Refused on purpose by the fault file.")
+        raise Refused(Code.UNAVAILABLE, "Refused by the injected fault.")

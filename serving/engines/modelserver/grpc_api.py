@@ -1,6 +1,6 @@
 """TF Serving's gRPC API, plus gRPC's health check.
 
-The synchronous server with few threads is the fastest here; grpc.aio gives half.
+The synchronous server with few threads is the fastest here; grpc.aio reaches half its throughput.
 """
 
 from __future__ import annotations
@@ -13,12 +13,12 @@ from typing import Any
 import grpc
 
 from serving.engines.modelserver.codes import Code, Refused, invalid
-from serving.engines.modelserver.log import say
+from serving.engines.modelserver.log import log
 from serving.engines.modelserver.messages import (
     address_of,
     metadata_response,
     predict_spec,
-    reload_of,
+    read_reload,
     status_response,
 )
 from serving.engines.modelserver.protos import (
@@ -31,7 +31,7 @@ from serving.engines.modelserver.protos import (
     ReloadConfigRequest,
     ReloadConfigResponse,
 )
-from serving.engines.modelserver.service import Service, check_filter, signature_of
+from serving.engines.modelserver.service import Service, check_filter, find_signature
 from serving.engines.modelserver.tensor_proto import decode, encode
 from streaming.contracts.errors import ConfigurationError
 
@@ -47,14 +47,14 @@ Call = Callable[[Any], Any]
 
 
 class Grpc:
-    """Answers gRPC calls for one service."""
+    """The gRPC methods of one service."""
 
     def __init__(self, service: Service) -> None:
         self._service = service
 
     def predict(self, request: Any) -> Any:
         """``PredictionService.Predict``."""
-        began, code = time.perf_counter_ns(), Code.OK
+        started, code = time.perf_counter_ns(), Code.OK
         try:
             delay = self._service.faults.now().latency_ms
             if delay > 0:
@@ -64,23 +64,25 @@ class Grpc:
             code = refused.code
             raise
         finally:
-            self._service.finished(began_ns=began, api="Predict", entrypoint="GRPC", code=code)
+            self._service.count_request(
+                started_ns=started, api="Predict", entrypoint="GRPC", code=code
+            )
 
     def _predict(self, request: Any) -> Any:
         response = PredictResponse()
         with self._service.hold(address_of(request.model_spec)) as (version, model):
-            signature = signature_of(model, request.model_spec.signature_name, rest=False)
-            wanted = tuple(request.output_filter)
-            check_filter(signature, wanted)
+            signature = find_signature(model, request.model_spec.signature_name, rest=False)
+            output_filter = tuple(request.output_filter)
+            check_filter(signature, output_filter)
             inputs = {name: decode(name, proto) for name, proto in request.inputs.items()}
-            outputs = self._service.run(model, signature, inputs, wanted)
+            outputs = self._service.run(model, signature, inputs, output_filter)
         for name, array in outputs.items():
             response.outputs[name].CopyFrom(encode(array))
         predict_spec(response.model_spec, request, version)
         return response
 
     def metadata(self, request: Any) -> Any:
-        """``PredictionService.GetModelMetadata``; the one field there is: signature_def."""
+        """``PredictionService.GetModelMetadata``; its only field is signature_def."""
         if not request.HasField("model_spec"):
             raise invalid("Missing ModelSpec")
         if not request.metadata_field:
@@ -98,11 +100,11 @@ class Grpc:
         return status_response(self._service, address_of(request.model_spec))
 
     def reload(self, request: Any) -> Any:
-        """``ModelService.HandleReloadConfigRequest``: policy first, then labels."""
-        policy, labels = reload_of(request.config, self._service)
-        say("reload", specific=policy.specific, latest=policy.latest, labels=labels)
-        self._service.versions.want(policy)
-        self._service.versions.label(labels)
+        """``ModelService.HandleReloadConfigRequest``: sets the policy, then the labels."""
+        policy, labels = read_reload(request.config, self._service)
+        log.info("reload.requested", specific=policy.specific, latest=policy.latest, labels=labels)
+        self._service.versions.set_policy(policy)
+        self._service.versions.set_labels(labels)
         return ReloadConfigResponse()
 
 
@@ -112,7 +114,7 @@ def serve(service: Service, address: str, *, workers: int) -> grpc.Server:
     Raises
     ------
     ConfigurationError
-        When the address cannot be had.
+        When the address cannot be opened.
     """
     api = Grpc(service)
     server = grpc.server(ThreadPoolExecutor(workers, thread_name_prefix="grpc"), options=_OPTIONS)
@@ -137,7 +139,7 @@ def serve(service: Service, address: str, *, workers: int) -> grpc.Server:
     try:
         bound = server.add_insecure_port(address)
     except RuntimeError as error:
-        raise ConfigurationError(f"The address {address} cannot be had: {error}.") from error
+        raise ConfigurationError(f"The address {address} cannot be opened: {error}.") from error
     if bound == 0:
         raise ConfigurationError(f"The address {address} is in use; choose another port.")
     server.start()
@@ -149,14 +151,14 @@ def _handlers(name: str, **methods: Any) -> Any:
 
 
 def _unary(call: Call, request: Any) -> Any:
-    def answer(message: Any, context: grpc.ServicerContext) -> Any:
+    def handle(message: Any, context: grpc.ServicerContext) -> Any:
         try:
             return call(message)
         except Refused as refused:
             context.abort(_CODES[refused.code], refused.message)
 
     return grpc.unary_unary_rpc_method_handler(
-        answer,
+        handle,
         request_deserializer=request.FromString,
         response_serializer=lambda message: message.SerializeToString(),
     )

@@ -1,8 +1,8 @@
 """TensorFlow's C library, opened with ctypes.
 
-The library comes inside the tensorflow wheel. It is opened with RTLD_LOCAL: with its symbols
-global, a later import of numpy.random crashes. ctypes lets go of the interpreter's lock during
-calls, so sessions run in parallel. Source of the prototypes: ``tensorflow/c/c_api.h``.
+The library is part of the tensorflow wheel. It is opened with RTLD_LOCAL, because with global
+symbols a later import of numpy.random crashes. ctypes releases the interpreter's lock during calls,
+so sessions run in parallel. Source of the prototypes: ``tensorflow/c/c_api.h``.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from streaming.contracts.errors import ConfigurationError
 
 
 class Buffer(c.Structure):
-    """``TF_Buffer``: bytes handed over the border."""
+    """``TF_Buffer``: bytes passed between Python and the library."""
 
     _fields_ = (
         ("data", c.c_void_p),
@@ -36,7 +36,7 @@ class Output(c.Structure):
 
 _pointer, _size, _int, _text = c.c_void_p, c.c_size_t, c.c_int, c.c_char_p
 _buffer = c.POINTER(Buffer)
-_arrays = (c.POINTER(Output), c.POINTER(_pointer), _int)  # which, their tensors, how many
+_arrays = (c.POINTER(Output), c.POINTER(_pointer), _int)  # outputs, their tensors, their number
 
 _PROTOTYPES: dict[str, tuple[Any, list[Any]]] = {
     "TF_NewStatus": (_pointer, []),
@@ -78,13 +78,13 @@ _PROTOTYPES: dict[str, tuple[Any, list[Any]]] = {
 
 
 def _path() -> Path:
-    """Where the wheel keeps the library."""
+    """The path of the library in the wheel."""
     spec = importlib.util.find_spec("tensorflow")
     folders = [] if spec is None else (spec.submodule_search_locations or [])
     for folder in folders:
-        found = Path(folder) / "libtensorflow_cc.so.2"
-        if found.exists():
-            return found
+        path = Path(folder) / "libtensorflow_cc.so.2"
+        if path.exists():
+            return path
     raise ConfigurationError(
         "libtensorflow_cc.so.2 was not found in the package tensorflow; "
         "install the tensorflow wheel for Linux (make setup)."
@@ -93,7 +93,7 @@ def _path() -> Path:
 
 @functools.cache
 def library() -> Any:
-    """The opened library with its prototypes; opened once in a process."""
+    """The library with its prototypes; opened once per process."""
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     os.environ.setdefault("CUDA_VISIBLE_DEVICES", "-1")
     opened = c.CDLL(str(_path()), mode=os.RTLD_LOCAL | os.RTLD_NOW)
@@ -104,7 +104,7 @@ def library() -> Any:
 
 
 class Status:
-    """``TF_Status`` as a context: raises `Refused` with TensorFlow's code and text."""
+    """``TF_Status`` as a context manager; `check` raises `Refused` with code and text."""
 
     __slots__ = ("pointer",)
 
@@ -113,7 +113,7 @@ class Status:
         return self
 
     def check(self) -> None:
-        """Raise when the call before this one failed."""
+        """Raise if the previous call failed."""
         code = library().TF_GetCode(self.pointer)
         if code:
             message = library().TF_Message(self.pointer).decode("utf-8", "replace")

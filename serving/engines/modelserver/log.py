@@ -1,24 +1,33 @@
-"""One JSON object a line on standard error: what happened, when, to which role."""
+"""Logging of the model server: structlog, one JSON object per line on standard error.
+
+Importing structlog adds about 0.06 s to a start of about one second.
+"""
 
 from __future__ import annotations
 
 import sys
-from datetime import UTC, datetime
 from typing import Any
 
 import orjson
+import structlog
+from structlog.typing import EventDict, WrappedLogger
 
-_common: dict[str, Any] = {}
-
-
-def always(**fields: Any) -> None:
-    """Fields that every later line carries (the role, the model)."""
-    _common.update(fields)
+log: structlog.stdlib.BoundLogger = structlog.get_logger()
 
 
-def say(event: str, **fields: Any) -> None:
-    """Write one line."""
-    at = datetime.now(UTC).isoformat(timespec="milliseconds")
-    line = orjson.dumps({"at": at, "event": event, **_common, **fields}, default=str)
-    sys.stderr.buffer.write(line + b"\n")
-    sys.stderr.buffer.flush()
+def configure_logging(**fields: Any) -> None:
+    """Write JSON lines to standard error; `fields` (role, model) are added to every line."""
+
+    def add_fields(logger: WrappedLogger, method: str, event: EventDict) -> EventDict:
+        return {**fields, **event}
+
+    structlog.configure(
+        processors=[
+            add_fields,
+            structlog.processors.add_log_level,
+            structlog.processors.TimeStamper(fmt="iso", utc=True, key="at"),
+            structlog.processors.JSONRenderer(serializer=orjson.dumps),
+        ],
+        logger_factory=structlog.BytesLoggerFactory(file=sys.stderr.buffer),
+        cache_logger_on_first_use=True,
+    )

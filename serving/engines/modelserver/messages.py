@@ -1,4 +1,4 @@
-"""Protobuf answers that REST and gRPC share: status, metadata, a reload's policy."""
+"""Protobuf messages that REST and gRPC share: status, metadata, and reload requests."""
 
 from __future__ import annotations
 
@@ -34,9 +34,9 @@ def status_response(service: Service, address: Address) -> Any:
         raise Refused(Code.NOT_FOUND, f"Could not find any versions of model {address.name}")
     response = GetModelStatusResponse()
     for entry in service.versions.status(address.version, address.label):
-        one = response.model_version_status.add(version=entry.version, state=entry.state)
-        one.status.error_code = entry.code
-        one.status.error_message = entry.message
+        item = response.model_version_status.add(version=entry.version, state=entry.state)
+        item.status.error_code = entry.code
+        item.status.error_message = entry.message
     return response
 
 
@@ -53,14 +53,14 @@ def metadata_response(name: str, version: int, model: SavedModel) -> Any:
 
 
 def predict_spec(spec: Any, request: Any, version: int) -> None:
-    """Fill the ``model_spec`` of a predict answer."""
+    """Fill the ``model_spec`` of a predict response."""
     spec.name = request.model_spec.name
     spec.signature_name = request.model_spec.signature_name or DEFAULT_SIGNATURE
     spec.version.value = version
 
 
-def reload_of(config: Any, service: Service) -> tuple[Policy, dict[str, int]]:
-    """Policy and labels in a ``ReloadConfigRequest``; an empty list unloads the model.
+def read_reload(config: Any, service: Service) -> tuple[Policy, dict[str, int]]:
+    """Read policy and labels of a ``ReloadConfigRequest``; an empty list unloads the model.
 
     Raises
     ------
@@ -75,18 +75,18 @@ def reload_of(config: Any, service: Service) -> tuple[Policy, dict[str, int]]:
     models = config.model_config_list.config
     if not models:
         return Policy(), {}
-    one = models[0]
-    if len(models) > 1 or one.name != service.name:
-        raise invalid(f"This embedded server holds the model {service.name} and no other.")
+    config_entry = models[0]
+    if len(models) > 1 or config_entry.name != service.name:
+        raise invalid(f"This embedded server serves only the model {service.name}.")
     base_path = service.versions.base_path
-    if one.base_path and Path(one.base_path).resolve() != base_path.resolve():
+    if config_entry.base_path and Path(config_entry.base_path).resolve() != base_path.resolve():
         raise invalid(
-            f"The base path is {base_path} and cannot change; found {one.base_path}. "
+            f"The base path is {base_path} and cannot change; found {config_entry.base_path}. "
             "Leave it out or start another server."
         )
-    if one.model_platform not in ("", "tensorflow"):
-        raise invalid(f"The platform is tensorflow; found {one.model_platform}.")
-    return _policy(one.model_version_policy), dict(one.version_labels)
+    if config_entry.model_platform not in ("", "tensorflow"):
+        raise invalid(f"The platform is tensorflow; found {config_entry.model_platform}.")
+    return _policy(config_entry.model_version_policy), dict(config_entry.version_labels)
 
 
 def _policy(policy: Any) -> Policy:

@@ -1,8 +1,8 @@
-"""TF Serving's metrics under TF Serving's names, written by hand.
+"""TF Serving's metrics under TF Serving's names, without a client library.
 
-Names keep their leading colon (slashes become colons), times are microseconds and buckets are
-10·1.8^i, i = 0…32: rules and dashboards written for the official server read this one. Clients'
-libraries would append ``_total`` to the counters, hence no library.
+Names keep their leading colon (slashes become colons), durations are in microseconds, and bucket
+edges are 10·1.8^i, i = 0…32, so that rules and dashboards for the official server also work here.
+A client library would append ``_total`` to the names of the counters.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ Labels = tuple[str, ...]
 
 
 class Counter:
-    """A number that only grows, for each combination of labels."""
+    """A counter for each combination of labels."""
 
     kind = "counter"
 
@@ -29,12 +29,12 @@ class Counter:
         self._lock = threading.Lock()
 
     def add(self, labels: Labels, amount: float = 1) -> None:
-        """Grow by `amount`."""
+        """Increase the counter by `amount`."""
         with self._lock:
             self._values[labels] = self._values.get(labels, 0) + amount
 
     def lines(self) -> Iterator[str]:
-        """Prometheus' text form."""
+        """The lines of Prometheus' text format."""
         with self._lock:
             values = dict(self._values)
         for labels, value in values.items():
@@ -42,7 +42,7 @@ class Counter:
 
 
 class Histogram:
-    """Counts by bucket, with sum and count, for each combination of labels."""
+    """A histogram for each combination of labels."""
 
     kind = "histogram"
 
@@ -52,7 +52,7 @@ class Histogram:
         self._lock = threading.Lock()
 
     def observe(self, labels: Labels, value: float) -> None:
-        """Count one value, in microseconds."""
+        """Add one value, in microseconds."""
         bucket = bisect_left(BUCKETS, value)
         with self._lock:
             cell = self._cells.get(labels)
@@ -62,7 +62,7 @@ class Histogram:
             cell[-1] += value
 
     def lines(self) -> Iterator[str]:
-        """Prometheus' text form; buckets are cumulative."""
+        """The lines of Prometheus' text format; buckets are cumulative."""
         with self._lock:
             cells = {labels: list(cell) for labels, cell in self._cells.items()}
         for labels, cell in cells.items():
@@ -70,14 +70,14 @@ class Histogram:
             for edge, count in zip((*BUCKETS, None), cell[:-1], strict=True):
                 total += count
                 bound = "+Inf" if edge is None else f"{edge:.6g}"
-                shown = _labels((*self.labels, "le"), (*labels, bound))
-                yield f"{self.name}_bucket{shown} {total:.17g}"
+                labels_text = _labels((*self.labels, "le"), (*labels, bound))
+                yield f"{self.name}_bucket{labels_text} {total:.17g}"
             yield f"{self.name}_sum{_labels(self.labels, labels)} {cell[-1]:.17g}"
             yield f"{self.name}_count{_labels(self.labels, labels)} {total:.17g}"
 
 
 class Metrics:
-    """Every metric of the server."""
+    """All metrics of the server."""
 
     def __init__(self) -> None:
         self.request_latency = Histogram(
@@ -93,7 +93,7 @@ class Metrics:
         self.load_attempts = Counter(f"{_LOADS}load_attempt_count", ("model_path", "status"))
 
     def render(self) -> bytes:
-        """The whole exposition, text format 0.0.4."""
+        """The metrics page in text format 0.0.4."""
         lines: list[str] = []
         for metric in vars(self).values():
             lines.append(f"# TYPE {metric.name} {metric.kind}")

@@ -1,4 +1,4 @@
-"""Which versions of a model should be loaded: TF Serving's version policies."""
+"""TF Serving's version policies: which versions of a model are loaded."""
 
 from __future__ import annotations
 
@@ -11,17 +11,17 @@ from streaming.contracts.errors import ConfigurationError
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Policy:
-    """Named versions, or the newest `latest` of them; no names and 0 mean none at all."""
+    """Named versions, or the `latest` newest ones; no names and 0 mean no version."""
 
     specific: tuple[int, ...] = ()
     latest: int = 0
 
-    def wanted(self, on_disk: Collection[int]) -> tuple[int, ...]:
-        """The versions to hold, in the order to load them.
+    def select(self, on_disk: Collection[int]) -> tuple[int, ...]:
+        """The versions to load, in loading order.
 
-        >>> Policy(latest=1).wanted([1, 3, 2])
+        >>> Policy(latest=1).select([1, 3, 2])
         (3,)
-        >>> Policy(specific=(2, 9)).wanted([1, 2])
+        >>> Policy(specific=(2, 9)).select([1, 2])
         (2,)
         """
         if self.latest:
@@ -29,8 +29,8 @@ class Policy:
         return tuple(version for version in sorted(set(self.specific)) if version in on_disk)
 
     @property
-    def nothing(self) -> bool:
-        """Whether no version is wanted on purpose."""
+    def unloads_all(self) -> bool:
+        """Whether the policy explicitly selects no version."""
         return not self.specific and not self.latest
 
 
@@ -38,7 +38,7 @@ EVERY_VERSION = 1 << 30
 
 
 def read_policy(text: str) -> Policy:
-    """The policy of the flag ``--versions``: ``latest``, ``none`` or ``3,4``.
+    """Parse the flag ``--versions``: ``latest``, ``none`` or ``3,4``.
 
     >>> read_policy("3,4")
     Policy(specific=(3, 4), latest=0)
@@ -53,7 +53,7 @@ def read_policy(text: str) -> Policy:
     parts = text.split(",")
     if not all(part.strip().isdecimal() for part in parts):
         raise ConfigurationError(
-            f"--versions says {text!r}; expected latest, none or version numbers such as 3,4."
+            f"--versions is {text!r}; expected latest, none or version numbers such as 3,4."
         )
     return Policy(specific=tuple(int(part) for part in parts))
 

@@ -1,11 +1,11 @@
 """TF Serving's messages without importing TensorFlow.
 
-``tensorflow_serving.apis`` imports ``tensorflow.core…_pb2``, and Python would run the whole of
-``tensorflow/__init__.py`` first (over ten seconds). Those files need only protobuf, so they are
-imported under an empty stand-in for the parent package, which is taken away again: a later real
-``import tensorflow`` in the same process works and shares the very same message classes.
+``tensorflow_serving.apis`` imports ``tensorflow.core…_pb2``, and Python would first run all of
+``tensorflow/__init__.py`` (over ten seconds). Those files need only protobuf, so they are imported
+under an empty placeholder for the parent package, which is removed afterwards. A later real
+``import tensorflow`` in the same process works and shares the same message classes.
 
-Clients of any TF Serving need nothing but this module and `call`.
+This module with `call` is all that a client of any TF Serving needs.
 """
 
 from __future__ import annotations
@@ -23,20 +23,20 @@ if TYPE_CHECKING:
 
 @contextmanager
 def _without_tensorflow() -> Iterator[None]:
-    """An empty ``tensorflow`` package on the real one's path, for the time of the imports."""
+    """Provide an empty ``tensorflow`` package on the real path during the imports."""
     if "tensorflow" in sys.modules:
         yield
         return
     spec = importlib.util.find_spec("tensorflow")
     if spec is None or spec.submodule_search_locations is None:
         raise ImportError("The package tensorflow is not installed; its protobuf files are needed.")
-    stand_in = ModuleType("tensorflow")
-    stand_in.__path__ = list(spec.submodule_search_locations)
-    sys.modules["tensorflow"] = stand_in
+    placeholder = ModuleType("tensorflow")
+    placeholder.__path__ = list(spec.submodule_search_locations)
+    sys.modules["tensorflow"] = placeholder
     try:
         yield
     finally:
-        if sys.modules.get("tensorflow") is stand_in:
+        if sys.modules.get("tensorflow") is placeholder:
             del sys.modules["tensorflow"]
 
 
@@ -66,7 +66,7 @@ with _without_tensorflow():
 PREDICTION = "tensorflow.serving.PredictionService"
 MODEL = "tensorflow.serving.ModelService"
 
-_ANSWERS: dict[str, Any] = {
+_RESPONSES: dict[str, Any] = {
     f"/{PREDICTION}/Predict": PredictResponse,
     f"/{PREDICTION}/GetModelMetadata": GetModelMetadataResponse,
     f"/{MODEL}/GetModelStatus": GetModelStatusResponse,
@@ -89,13 +89,13 @@ def call(channel: grpc.Channel, method: str, request: Any, *, timeout_seconds: f
     Raises
     ------
     grpc.RpcError
-        As gRPC gives it; `code()` and `details()` are TF Serving's.
+        The error of the call; `code()` and `details()` are TF Serving's.
     """
-    path = next(path for path in _ANSWERS if path.endswith(f"/{method}"))
+    path = next(path for path in _RESPONSES if path.endswith(f"/{method}"))
     remote = channel.unary_unary(
         path,
         request_serializer=type(request).SerializeToString,
-        response_deserializer=_ANSWERS[path].FromString,
+        response_deserializer=_RESPONSES[path].FromString,
     )
     return remote(request, timeout=timeout_seconds)
 

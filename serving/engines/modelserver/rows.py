@@ -1,4 +1,4 @@
-"""REST bodies to arrays and back: TF Serving's row format and columnar format.
+"""Converts REST bodies to arrays and back, in TF Serving's row and columnar formats.
 
 Rows: ``{"instances": [...]}`` gives ``{"predictions": [...]}``; columns: ``{"inputs": ...}``
 gives ``{"outputs": ...}``. Bytes are ``{"b64": "..."}``. NaN and Infinity are read and written
@@ -23,7 +23,7 @@ Arrays = dict[str, NDArray[Any]]
 
 
 class Body(NamedTuple):
-    """A parsed body: which signature, rows or columns, and the values still as JSON."""
+    """A parsed body: the signature, the format, and the values, still as JSON."""
 
     signature: str
     by_row: bool
@@ -31,7 +31,7 @@ class Body(NamedTuple):
 
 
 def parse(content: bytes) -> Body:
-    """Read a predict body.
+    """Parse a predict body.
 
     >>> parse(b'{"instances": [1.5]}')
     Body(signature='', by_row=True, values=[1.5])
@@ -41,17 +41,17 @@ def parse(content: bytes) -> Body:
     Refused
         INVALID_ARGUMENT with TF Serving's text.
     """
-    found = document(content)
-    signature = found.get("signature_name", "")
-    if "instances" in found and "inputs" in found:
+    body = document(content)
+    signature = body.get("signature_name", "")
+    if "instances" in body and "inputs" in body:
         raise invalid(
-            f"JSON Value: {_show(found)} Not formatted correctly expecting only one of "
+            f"JSON Value: {_shortened(body)} Not formatted correctly expecting only one of "
             "'inputs' or 'instances' keys to exist "
         )
-    if "instances" in found:
-        return Body(signature, True, _instances(found))
-    if "inputs" in found:
-        return Body(signature, False, found["inputs"])
+    if "instances" in body:
+        return Body(signature, True, _instances(body))
+    if "inputs" in body:
+        return Body(signature, False, body["inputs"])
     raise invalid("Missing 'inputs' or 'instances' key")
 
 
@@ -65,15 +65,15 @@ def document(content: bytes) -> dict[str, Any]:
     """
     if not content:
         raise invalid("JSON Parse error: The document is empty")
-    found = _json(content)
-    if not isinstance(found, dict):
-        raise invalid(f"JSON Value: {_show(found)} Is not object")
-    if not isinstance(found.get("signature_name", ""), str):
+    body = _json(content)
+    if not isinstance(body, dict):
+        raise invalid(f"JSON Value: {_shortened(body)} Is not object")
+    if not isinstance(body.get("signature_name", ""), str):
         raise invalid(
-            f"JSON Value: {_show(found)} not formatted correctly. "
+            f"JSON Value: {_shortened(body)} not formatted correctly. "
             "'signature_name' key must be a string value."
         )
-    return found
+    return body
 
 
 def _json(content: bytes) -> Any:
@@ -87,17 +87,17 @@ def _json(content: bytes) -> Any:
             raise invalid(f"JSON Parse error: {error}") from error
 
 
-def _instances(found: dict[str, Any]) -> list[Any]:
-    instances = found["instances"]
+def _instances(body: dict[str, Any]) -> list[Any]:
+    instances = body["instances"]
     if not isinstance(instances, list):
-        raise invalid(f"JSON Value: {_show(found)} Excepting 'instances' to be an list/array")
+        raise invalid(f"JSON Value: {_shortened(body)} Excepting 'instances' to be an list/array")
     if not instances:
-        raise invalid(f"JSON Value: {_show(found)} No values in 'instances' array")
+        raise invalid(f"JSON Value: {_shortened(body)} No values in 'instances' array")
     return instances
 
 
 def to_arrays(body: Body, codes: Mapping[str, int]) -> Arrays:
-    """The arrays of a body; `codes` maps each input of the signature to TensorFlow's type."""
+    """Convert a body to arrays; `codes` maps each input of the signature to TensorFlow's type."""
     return _rows(body.values, codes) if body.by_row else _columns(body.values, codes)
 
 
@@ -117,7 +117,7 @@ def _rows(instances: list[Any], codes: Mapping[str, int]) -> Arrays:
     try:
         return {name: dense(instances, code)}
     except Refused as refused:
-        raise _located(instances, None, code, refused) from refused
+        raise _locate_error(instances, None, code, refused) from refused
 
 
 def _named_rows(instances: list[Any], codes: Mapping[str, int]) -> Arrays:
@@ -133,7 +133,7 @@ def _named_rows(instances: list[Any], codes: Mapping[str, int]) -> Arrays:
         try:
             arrays[name] = dense(column, code)
         except Refused as refused:
-            raise _located(column, name, code, refused) from refused
+            raise _locate_error(column, name, code, refused) from refused
     return arrays
 
 
@@ -145,13 +145,13 @@ def _wrong_keys(position: int, row: dict[str, Any], codes: Mapping[str, int]) ->
             f"Error: INVALID_ARGUMENT: JSON object: does not have named input: {extra[0]}"
         )
     return invalid(
-        f"Failed to process element: {position} of 'instances' list. JSON object: {_show(row)} "
-        f"keys must be equal to: {','.join(sorted(codes))}"
+        f"Failed to process element: {position} of 'instances' list. "
+        f"JSON object: {_shortened(row)} keys must be equal to: {','.join(sorted(codes))}"
     )
 
 
-def _located(column: list[Any], name: str | None, code: int, whole: Refused) -> Refused:
-    """The refusal of a column, told for the first element that has it."""
+def _locate_error(column: list[Any], name: str | None, code: int, column_error: Refused) -> Refused:
+    """The error of a column, reported for the first element that causes it."""
     key = "" if name is None else f" key: {name}"
     for position, value in enumerate(column):
         try:
@@ -161,7 +161,7 @@ def _located(column: list[Any], name: str | None, code: int, whole: Refused) -> 
                 f"Failed to process element: {position}{key} of 'instances' list. "
                 f"Error: INVALID_ARGUMENT: {refused.message}"
             )
-    return invalid(f"{whole.message}{key}")
+    return invalid(f"{column_error.message}{key}")
 
 
 def _columns(values: Any, codes: Mapping[str, int]) -> Arrays:
@@ -180,21 +180,21 @@ def _columns(values: Any, codes: Mapping[str, int]) -> Arrays:
 
 
 def render(outputs: Arrays, *, by_row: bool) -> bytes:
-    """The answer's JSON.
+    """Render the response body as JSON.
 
     Raises
     ------
     Refused
-        INVALID_ARGUMENT when outputs that differ in their first dimension are asked by row.
+        INVALID_ARGUMENT when rows are requested and outputs differ in their first dimension.
     """
     values = {name: _jsonable(name, array) for name, array in outputs.items()}
     if by_row:
-        answer: dict[str, Any] = {"predictions": _by_row(outputs, values)}
+        response: dict[str, Any] = {"predictions": _by_row(outputs, values)}
     else:
-        answer = {"outputs": values if len(values) > 1 else next(iter(values.values()))}
+        response = {"outputs": values if len(values) > 1 else next(iter(values.values()))}
     if all(_finite(array) for array in outputs.values()):
-        return orjson.dumps(answer, option=orjson.OPT_SERIALIZE_NUMPY)
-    return json.dumps(answer, default=lambda array: array.tolist()).encode()
+        return orjson.dumps(response, option=orjson.OPT_SERIALIZE_NUMPY)
+    return json.dumps(response, default=lambda array: array.tolist()).encode()
 
 
 def _by_row(outputs: Arrays, values: Mapping[str, Any]) -> Any:
@@ -236,14 +236,14 @@ def _texts(values: Any, *, as_bytes: bool) -> Any:
     return {"b64": base64.b64encode(values).decode("ascii")}
 
 
-def _show(value: Any) -> str:
+def _shortened(value: Any) -> str:
     """JSON for an error text, shortened."""
     shown = json.dumps(value)
     return shown if len(shown) <= 200 else shown[:200] + "..."
 
 
 def names_of(arrays: Sequence[str]) -> str:
-    """Names as TF Serving lists them in errors.
+    """Format names as TF Serving lists them in errors.
 
     >>> names_of(["b", "a"])
     '{a,b}'

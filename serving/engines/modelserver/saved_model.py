@@ -1,7 +1,7 @@
-"""One SavedModel, loaded by the same C++ loader that TF Serving uses, and run.
+"""One SavedModel: loads it with the C++ loader that TF Serving uses, and runs it.
 
-Each session computes in the calling thread with one thread inside and out: for small models
-that is the fastest and keeps the arms of a canary from disturbing one another.
+Each session computes in the calling thread, with one intra-op and one inter-op thread. This is the
+fastest setting for small models, and the arms of a canary do not disturb each other.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ _RUN_OPTIONS = b"\x18" + b"\xff" * 9 + b"\x01"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TensorSpec:
-    """One input or output; `shape` is None where the rank is unknown, -1 where a size is."""
+    """One input or output. `shape` is None for an unknown rank; an unknown size is -1."""
 
     name: str
     code: int
@@ -37,7 +37,7 @@ class TensorSpec:
 
 
 class Signature:
-    """One way to call the model, with its operations looked up once."""
+    """One signature of the model, with its operations looked up once."""
 
     def __init__(self, name: str, definition: Any, graph: int) -> None:
         self.name = name
@@ -50,13 +50,13 @@ class Signature:
 
     def _output(self, spec: TensorSpec) -> Output:
         operation, _, index = spec.name.partition(":")
-        found = library().TF_GraphOperationByName(self._graph, operation.encode())
-        if not found:
+        pointer = library().TF_GraphOperationByName(self._graph, operation.encode())
+        if not pointer:
             raise invalid(f"Tensor {spec.name}, specified in a signature, is not in the graph.")
-        return Output(found, int(index or 0))
+        return Output(pointer, int(index or 0))
 
     def fetches(self, names: Sequence[str]) -> Any:
-        """The C array of the outputs called `names`."""
+        """The C array of the outputs with these names."""
         return (Output * len(names))(*(self._fetches[name] for name in names))
 
 
@@ -71,7 +71,7 @@ class SavedModel:
     Raises
     ------
     Refused
-        With TensorFlow's code and text when the loader says no.
+        With TensorFlow's code and text when loading fails.
     """
 
     def __init__(self, path: Path) -> None:
@@ -87,8 +87,8 @@ class SavedModel:
             raise
         self.definitions: dict[str, SignatureDef] = dict(definition.signature_def.items())
         self.signatures = {
-            name: Signature(name, one, self._graph)
-            for name, one in self.definitions.items()
+            name: Signature(name, signature, self._graph)
+            for name, signature in self.definitions.items()
             if not name.startswith("__")
         }
 
@@ -97,7 +97,7 @@ class SavedModel:
     ) -> dict[str, NDArray[Any]]:
         """Compute `outputs` from `inputs`, one array for each of the signature's inputs."""
         lib = library()
-        arrays = [_checked(name, spec, inputs[name]) for name, spec in signature.inputs.items()]
+        arrays = [_check_type(name, spec, inputs[name]) for name, spec in signature.inputs.items()]
         results = (c.c_void_p * len(outputs))()
         tensors: list[int] = []
         try:
@@ -127,7 +127,7 @@ class SavedModel:
                 free(tensor, array)
 
     def close(self) -> None:
-        """Free the session; nobody may be running it."""
+        """Free the session; no thread may be running it."""
         lib = library()
         with Status() as status:
             lib.TF_CloseSession(self._session, status.pointer)
@@ -140,33 +140,33 @@ class SavedModel:
 def _load(path: Path, graph: int) -> tuple[int, Any]:
     lib = library()
     options = lib.TF_NewSessionOptions()
-    found = lib.TF_NewBuffer()
+    meta_graph = lib.TF_NewBuffer()
     try:
         with Status() as status:
             lib.TF_SetConfig(options, _CONFIG, len(_CONFIG), status.pointer)
             status.check()
             tags = (c.c_char_p * 1)(b"serve")
             session = lib.TF_LoadSessionFromSavedModel(
-                options, None, str(path).encode(), tags, 1, graph, found, status.pointer
+                options, None, str(path).encode(), tags, 1, graph, meta_graph, status.pointer
             )
             status.check()
-        content = c.string_at(found.contents.data, found.contents.length)
+        content = c.string_at(meta_graph.contents.data, meta_graph.contents.length)
         return session, MetaGraphDef.FromString(content)
     finally:
-        lib.TF_DeleteBuffer(found)
+        lib.TF_DeleteBuffer(meta_graph)
         lib.TF_DeleteSessionOptions(options)
 
 
 def _spec(info: Any) -> TensorSpec:
     shape = info.tensor_shape
-    sizes = None if shape.unknown_rank else tuple(one.size for one in shape.dim)
+    sizes = None if shape.unknown_rank else tuple(dim.size for dim in shape.dim)
     return TensorSpec(name=info.name, code=info.dtype, shape=sizes)
 
 
-def _checked(name: str, spec: TensorSpec, array: NDArray[Any]) -> NDArray[Any]:
-    """Refuse a wrong type here: the session's own text names graph nodes nobody knows."""
+def _check_type(name: str, spec: TensorSpec, array: NDArray[Any]) -> NDArray[Any]:
+    """Refuse a wrong type here, because the session's own message names internal graph nodes."""
     code = code_of(array)
     if code != spec.code:
-        wanted, got = NAMES.get(spec.code, spec.code), NAMES.get(code, code)
-        raise invalid(f"Input {name} is expected to be {wanted} but {got} is provided.")
+        expected, given = NAMES.get(spec.code, spec.code), NAMES.get(code, code)
+        raise invalid(f"Input {name} is expected to be {expected} but {given} is provided.")
     return array

@@ -1,4 +1,4 @@
-"""What REST and gRPC have in common: find the model, run it, count it."""
+"""The part that REST and gRPC share: find the model, run it, count the request."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 from numpy.typing import NDArray
 
 from serving.engines.modelserver.codes import Code, Refused, invalid
-from serving.engines.modelserver.faults import Faults, refuse_some
+from serving.engines.modelserver.faults import Faults, inject_error
 from serving.engines.modelserver.metrics import Metrics
 from serving.engines.modelserver.rows import names_of
 from serving.engines.modelserver.saved_model import DEFAULT_SIGNATURE, SavedModel, Signature
@@ -22,7 +22,7 @@ Arrays = dict[str, NDArray[Any]]
 
 
 class Address(NamedTuple):
-    """Which model is asked: a version, a label, or the newest."""
+    """The requested model: a version, a label, or the newest version."""
 
     name: str
     version: int | None = None
@@ -30,7 +30,7 @@ class Address(NamedTuple):
 
 
 class Service:
-    """One model, its versions, its metrics, its faults."""
+    """One model with its versions, metrics and injected faults."""
 
     def __init__(
         self, name: str, base_path: Path, *, faults: Faults, poll_seconds: float = 1.0
@@ -42,7 +42,7 @@ class Service:
 
     @contextmanager
     def hold(self, address: Address) -> Iterator[tuple[int, SavedModel]]:
-        """The model at an address, kept loaded until the block ends.
+        """The model at an address; it stays loaded until the block ends.
 
         Raises
         ------
@@ -50,11 +50,11 @@ class Service:
             NOT_FOUND or INVALID_ARGUMENT with TF Serving's text.
         """
         self.check_name(address.name)
-        with self.versions.hold(address.version, address.label) as held:
-            yield held
+        with self.versions.hold(address.version, address.label) as version_and_model:
+            yield version_and_model
 
     def check_name(self, name: str) -> None:
-        """Refuse other models than ours.
+        """Refuse requests for another model.
 
         Raises
         ------
@@ -67,33 +67,33 @@ class Service:
             raise Refused(Code.NOT_FOUND, f"Servable not found for request: Latest({name})")
 
     def run(
-        self, model: SavedModel, signature: Signature, inputs: Arrays, wanted: Sequence[str]
+        self, model: SavedModel, signature: Signature, inputs: Arrays, output_names: Sequence[str]
     ) -> Arrays:
-        """Run a signature on inputs and measure it; `wanted` empty means every output.
+        """Run a signature on inputs and measure it; no `output_names` means every output.
 
         Raises
         ------
         Refused
-            When names or types do not fit the signature, or TensorFlow says no.
+            When names or types do not match the signature, or TensorFlow refuses.
         """
         _check_inputs(signature, inputs)
-        refuse_some(self.faults.now())
-        outputs = list(wanted) or list(signature.outputs)
-        began = time.perf_counter_ns()
+        inject_error(self.faults.now())
+        outputs = list(output_names) or list(signature.outputs)
+        started = time.perf_counter_ns()
         result = model.run(signature, inputs, outputs)
-        spent = (time.perf_counter_ns() - began) / 1000
-        self.metrics.runtime_latency.observe((self.name, "Predict", "TF1"), spent)
+        elapsed = (time.perf_counter_ns() - started) / 1000
+        self.metrics.runtime_latency.observe((self.name, "Predict", "TF1"), elapsed)
         return result
 
-    def finished(self, *, began_ns: int, api: str, entrypoint: str, code: Code) -> None:
-        """Count one request; only answered ones have a latency, as in TF Serving."""
+    def count_request(self, *, started_ns: int, api: str, entrypoint: str, code: Code) -> None:
+        """Count one request; only successful ones have a latency, as in TF Serving."""
         self.metrics.request_count.add((self.name, code.name))
         if code is Code.OK:
-            spent = (time.perf_counter_ns() - began_ns) / 1000
-            self.metrics.request_latency.observe((self.name, api, entrypoint), spent)
+            elapsed = (time.perf_counter_ns() - started_ns) / 1000
+            self.metrics.request_latency.observe((self.name, api, entrypoint), elapsed)
 
     def _load(self, path: Path) -> SavedModel:
-        began = time.perf_counter()
+        started = time.perf_counter()
         try:
             delay = self.faults.now().load_ms
             if delay > 0:
@@ -103,12 +103,12 @@ class Service:
             self.metrics.load_attempts.add((str(path), "fail"))
             raise
         self.metrics.load_attempts.add((str(path), "success"))
-        self.metrics.load_latency.add((str(path),), (time.perf_counter() - began) * 1e6)
+        self.metrics.load_latency.add((str(path),), (time.perf_counter() - started) * 1e6)
         self._warm(model)
         return model
 
     def _warm(self, model: SavedModel) -> None:
-        began, status = time.perf_counter(), Code.OK
+        started, status = time.perf_counter(), Code.OK
         try:
             warm_up(model)
         except Refused as refused:
@@ -116,42 +116,42 @@ class Service:
             model.close()
             raise
         finally:
-            spent = (time.perf_counter() - began) * 1e6
-            self.metrics.warmup_latency.observe((str(model.path), status.name), spent)
+            elapsed = (time.perf_counter() - started) * 1e6
+            self.metrics.warmup_latency.observe((str(model.path), status.name), elapsed)
 
 
-def signature_of(model: SavedModel, name: str, *, rest: bool) -> Signature:
-    """The signature of that name, the default one without a name.
+def find_signature(model: SavedModel, name: str, *, rest: bool) -> Signature:
+    """The signature with this name; the default signature without a name.
 
     Raises
     ------
     Refused
-        With the code and text of TF Serving's REST or gRPC front.
+        With the code and text of TF Serving's REST or gRPC API.
     """
-    wanted = name or DEFAULT_SIGNATURE
-    found = model.signatures.get(wanted)
-    if found is not None:
-        return found
+    key = name or DEFAULT_SIGNATURE
+    signature = model.signatures.get(key)
+    if signature is not None:
+        return signature
     if rest:
-        raise invalid(f'Serving signature name: "{wanted}" not found in signature def')
-    raise Refused(Code.FAILED_PRECONDITION, f'Serving signature key "{wanted}" not found.')
+        raise invalid(f'Serving signature name: "{key}" not found in signature def')
+    raise Refused(Code.FAILED_PRECONDITION, f'Serving signature key "{key}" not found.')
 
 
-def check_filter(signature: Signature, wanted: Sequence[str]) -> None:
-    """Refuse outputs that the signature does not have, and doubles.
+def check_filter(signature: Signature, output_names: Sequence[str]) -> None:
+    """Refuse output names that the signature does not have, and duplicates.
 
     Raises
     ------
     Refused
         INVALID_ARGUMENT.
     """
-    for position, name in enumerate(wanted):
+    for position, name in enumerate(output_names):
         if name not in signature.outputs:
             raise invalid(
                 f"output tensor alias not found in signature: {name} Outputs expected to be "
                 f"in the set {names_of(list(signature.outputs))}."
             )
-        if name in wanted[:position]:
+        if name in output_names[:position]:
             raise invalid(f"duplicate output tensor alias: {name}")
 
 

@@ -1,7 +1,7 @@
-"""TensorProto to numpy and back, by hand: ten times faster than TensorFlow's helpers.
+"""Converts TensorProto to numpy and back, ten times faster than TensorFlow's helpers.
 
-Answers use the typed fields (``float_val`` …) as TF Serving does by default, since many clients
-read those fields directly; requests may use either form.
+Responses use the typed fields (``float_val`` …) as TF Serving does by default, because many clients
+read those fields directly. Requests may use either form.
 """
 
 from __future__ import annotations
@@ -31,20 +31,20 @@ _FIELDS = {
     23: "uint64_val",
 }
 _HALF = 19
-_MAX_VALUES = 1 << 27  # a repeated last value must not turn 100 bytes into all our memory
+_MAX_VALUES = 1 << 27  # limits the memory that a short message with a repeated last value can use
 
 
 def decode(name: str, proto: Any) -> NDArray[Any]:
     """The array in a ``TensorProto``.
 
-    Fewer values than the shape asks for repeat the last one, as TensorFlow has it.
+    If there are fewer values than the shape needs, the last one is repeated, as in TensorFlow.
 
     Raises
     ------
     Refused
-        INVALID_ARGUMENT when type, shape and values do not fit together.
+        INVALID_ARGUMENT when type, shape and values do not match.
     """
-    shape = tuple(one.size for one in proto.tensor_shape.dim)
+    shape = tuple(dimension.size for dimension in proto.tensor_shape.dim)
     if proto.tensor_shape.unknown_rank or min(shape, default=0) < 0:
         raise invalid(f"tensor parsing error: {name}")
     count = math.prod(shape)
@@ -76,7 +76,7 @@ def _from_fields(name: str, proto: Any, dtype: np.dtype[Any], count: int) -> NDA
 
 
 def _filled(name: str, values: list[Any], count: int) -> list[Any]:
-    """`values` stretched to `count` by repeating the last."""
+    """`values` extended to `count` by repeating the last one."""
     if len(values) == count:
         return values
     if not values or len(values) > count:

@@ -1,7 +1,7 @@
-"""numpy arrays to TensorFlow's tensors and back.
+"""Converts numpy arrays to TensorFlow's tensors and back.
 
 Strings are object arrays of bytes. TensorFlow keeps each string in a cell of 24 bytes
-(``TF_TString``) that the library itself fills and reads.
+(``TF_TString``); only the library's own functions fill and read it.
 """
 
 from __future__ import annotations
@@ -57,12 +57,12 @@ NAMES = {
 
 
 def code_of(array: NDArray[Any]) -> int:
-    """TensorFlow's number for an array's type; objects are strings."""
+    """TensorFlow's type code of an array; object arrays are strings."""
     return STRING if array.dtype.hasobject else _CODES[array.dtype]
 
 
 def strings(values: Sequence[bytes], shape: tuple[int, ...]) -> NDArray[Any]:
-    """An object array of bytes; numpy would otherwise cut trailing zero bytes.
+    """An object array of bytes; numpy's own bytes type drops trailing zero bytes.
 
     >>> strings([b"a", b"b\\x00"], (2, 1)).tolist()
     [[b'a'], [b'b\\x00']]
@@ -73,7 +73,7 @@ def strings(values: Sequence[bytes], shape: tuple[int, ...]) -> NDArray[Any]:
 
 
 def to_tensor(array: NDArray[Any]) -> int:
-    """A ``TF_Tensor`` with a copy of the values; give it back with `free`."""
+    """A ``TF_Tensor`` with a copy of the values; release it with `free`."""
     lib = library()
     code = code_of(array)
     shape = (c.c_int64 * array.ndim)(*array.shape)
@@ -92,7 +92,7 @@ def to_tensor(array: NDArray[Any]) -> int:
 
 
 def free(tensor: int, array: NDArray[Any]) -> None:
-    """Delete a tensor made by `to_tensor` from `array`, long strings included."""
+    """Delete a tensor that `to_tensor` created from `array`, including long strings."""
     lib = library()
     if array.dtype.hasobject and array.size:
         address = lib.TF_TensorData(tensor)
@@ -107,7 +107,7 @@ def from_tensor(tensor: int) -> NDArray[Any]:
     Raises
     ------
     Refused
-        For types numpy has no word for (bfloat16, variants, resources).
+        For types that numpy does not have (bfloat16, variants, resources).
     """
     lib = library()
     code = lib.TF_TensorType(tensor)
@@ -119,7 +119,7 @@ def from_tensor(tensor: int) -> NDArray[Any]:
         return strings(values, shape)
     dtype = NUMBERS.get(code)
     if dtype is None:
-        raise Refused(Code.UNIMPLEMENTED, f"Outputs of TensorFlow's type {code} are not supported.")
+        raise Refused(Code.UNIMPLEMENTED, f"Outputs of TensorFlow type {code} are not supported.")
     data = c.string_at(address, size) if size else b""
     return np.frombuffer(data, dtype=dtype).reshape(shape)
 

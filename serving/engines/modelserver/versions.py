@@ -1,8 +1,8 @@
 """Loads and unloads versions in the background while requests go on.
 
-One thread compares the wanted versions with the loaded ones. An old version leaves only when a
-wanted one is AVAILABLE (unless none is wanted), and is freed after its last request has ended.
-A version that failed to load is tried again when its files change or a new policy names it.
+One thread reconciles the loaded versions with the policy. An old version is unloaded only when a
+requested one is AVAILABLE (unless none is requested), and is freed after its last request. A
+version that failed to load is retried when its files change or a new policy names it.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from enum import IntEnum
 from pathlib import Path
 
 from serving.engines.modelserver.codes import Code, Refused, invalid
-from serving.engines.modelserver.log import say
+from serving.engines.modelserver.log import log
 from serving.engines.modelserver.policy import Policy, versions_on_disk
 from serving.engines.modelserver.saved_model import SavedModel
 
@@ -33,16 +33,17 @@ class State(IntEnum):
 
 @dataclass(slots=True)
 class Entry:
-    """One version's life; `busy` counts the requests inside it."""
+    """The state of one version."""
 
     version: int
     state: State = State.START
-    seen: float = 0.0
     code: Code = Code.OK
     message: str = ""
     model: SavedModel | None = None
     busy: int = 0
-    stamp: int = 0
+    """Requests that use the model now."""
+    file_stamp: int = 0
+    """`_file_stamp` when the version was loaded."""
 
 
 _DRAIN_SECONDS = 30.0
@@ -63,7 +64,7 @@ class Versions:
     load:
         Loads and warms up one version; raises `Refused`.
     poll_seconds:
-        How often the folder is looked at; a new policy is acted on at once.
+        Interval of reading the folder; a new policy takes effect at once.
     """
 
     def __init__(
@@ -80,11 +81,11 @@ class Versions:
         self._stopping = False
         self._thread = threading.Thread(target=self._work, name="versions", daemon=True)
 
-    # what requests use -----------------------------------------------------------------------
+    # for requests ----------------------------------------------------------------------------
 
     @contextmanager
     def hold(self, version: int | None, label: str) -> Iterator[tuple[int, SavedModel]]:
-        """A version's model, kept loaded until the block ends.
+        """The model of a version; it stays loaded until the block ends.
 
         Raises
         ------
@@ -114,13 +115,13 @@ class Versions:
             if entry is None or entry.state is not State.AVAILABLE:
                 raise _missing(f"Specific({self.name}, {version})")
             return entry
-        available = [one for one in self._entries.values() if one.state is State.AVAILABLE]
+        available = [e for e in self._entries.values() if e.state is State.AVAILABLE]
         if not available:
             raise _missing(f"Latest({self.name})")
-        return max(available, key=lambda one: one.version)
+        return max(available, key=lambda entry: entry.version)
 
     def status(self, version: int | None, label: str = "") -> list[Entry]:
-        """State of one version or of all, newest first, as TF Serving lists them.
+        """The state of one version or of all, newest first, as TF Serving lists them.
 
         Raises
         ------
@@ -133,41 +134,41 @@ class Versions:
                     raise invalid(f"Unrecognized servable version label: {label}")
                 version = self._labels[label]
             if version is None:
-                found = sorted(self._entries.values(), key=lambda one: -one.version)
+                entries = sorted(self._entries.values(), key=lambda entry: -entry.version)
                 missing = f"Could not find any versions of model {self.name}"
             else:
-                found = [one for one in self._entries.values() if one.version == version]
+                entries = [e for e in self._entries.values() if e.version == version]
                 missing = f"Could not find version {version} of model {self.name}"
-        if not found:
+        if not entries:
             raise Refused(Code.NOT_FOUND, missing)
-        return found
+        return entries
 
-    # what the owner uses ---------------------------------------------------------------------
+    # for the owner ---------------------------------------------------------------------------
 
     def start(self, policy: Policy, *, wait_seconds: float) -> None:
-        """Start loading; wait until the versions there are on disk are loaded or have failed."""
-        self.want(policy)
+        """Start loading; wait until the versions on disk have been loaded or have failed."""
+        self.set_policy(policy)
         self._thread.start()
         deadline = time.monotonic() + wait_seconds
         with self._changed:
             self._changed.wait_for(self._settled, timeout=max(0.0, deadline - time.monotonic()))
 
     def _settled(self) -> bool:
-        wanted = self._policy.wanted(versions_on_disk(self.base_path))
+        selected = self._policy.select(versions_on_disk(self.base_path))
         settled = (State.AVAILABLE, State.END)
-        return all(v in self._entries and self._entries[v].state in settled for v in wanted)
+        return all(v in self._entries and self._entries[v].state in settled for v in selected)
 
-    def want(self, policy: Policy) -> None:
-        """Replace the policy; failed versions that it names are tried again."""
+    def set_policy(self, policy: Policy) -> None:
+        """Replace the policy; failed versions that it names are retried."""
         with self._changed:
             self._policy = policy
             for version in policy.specific:
                 entry = self._entries.get(version)
                 if entry is not None and entry.state is State.END:
-                    entry.stamp = 0
+                    entry.file_stamp = 0
         self._wake.set()
 
-    def label(self, labels: Mapping[str, int]) -> None:
+    def set_labels(self, labels: Mapping[str, int]) -> None:
         """Replace the labels.
 
         Raises
@@ -203,47 +204,49 @@ class Versions:
             self._unload(entry)
 
     def _reconcile(self) -> None:
-        """One comparison of wanted with loaded; loads first, unloads after."""
-        policy, found = self._policy, versions_on_disk(self.base_path)
-        wanted = policy.wanted(found)
-        for version in wanted:
+        """Load and unload versions until they match the policy; loads come first."""
+        policy, on_disk = self._policy, versions_on_disk(self.base_path)
+        selected = policy.select(on_disk)
+        for version in selected:
             if self._stopping or self._policy is not policy:
                 self._wake.set()
                 return
-            self._bring_up(version, found[version])
-        ready = any(self._is(version, State.AVAILABLE) for version in wanted)
-        if ready or policy.nothing:
+            self._load_version(version, on_disk[version])
+        ready = any(self._is(version, State.AVAILABLE) for version in selected)
+        if ready or policy.unloads_all:
             for entry in list(self._entries.values()):
-                if entry.version not in wanted:
+                if entry.version not in selected:
                     self._unload(entry)
 
     def _is(self, version: int, state: State) -> bool:
         entry = self._entries.get(version)
         return entry is not None and entry.state is state
 
-    def _bring_up(self, version: int, path: Path) -> None:
-        stamp = _stamp(path)
+    def _load_version(self, version: int, path: Path) -> None:
+        stamp = _file_stamp(path)
         entry = self._entries.get(version)
-        if entry is not None and (entry.state is not State.END or entry.stamp == stamp):
+        if entry is not None and (entry.state is not State.END or entry.file_stamp == stamp):
             return
         with self._changed:
             self._forget_oldest()
-            entry = Entry(version=version, state=State.LOADING, seen=time.time(), stamp=stamp)
+            entry = Entry(version=version, state=State.LOADING, file_stamp=stamp)
             self._entries[version] = entry
-        say("loading", version=version, path=str(path))
-        began = time.monotonic()
+        log.info("version.loading", version=version, path=str(path))
+        started = time.monotonic()
         try:
             model = self._load(path)
         except Refused as refused:
-            self._failed(entry, refused.code, refused.message)
+            self._mark_failed(entry, refused.code, refused.message)
             return
-        except Exception as error:  # noqa: BLE001 - no model may end the thread that loads models
-            self._failed(entry, Code.INTERNAL, f"{type(error).__name__}: {error}")
+        except Exception as error:  # noqa: BLE001 - no model may end the loading thread
+            self._mark_failed(entry, Code.INTERNAL, f"{type(error).__name__}: {error}")
             return
         with self._changed:
             entry.model, entry.state = model, State.AVAILABLE
             self._changed.notify_all()
-        say("available", version=version, load_seconds=round(time.monotonic() - began, 4))
+        log.info(
+            "version.available", version=version, load_seconds=round(time.monotonic() - started, 4)
+        )
 
     def _unload(self, entry: Entry) -> None:
         with self._changed:
@@ -255,23 +258,25 @@ class Versions:
             model, entry.model = entry.model, None
         if drained and model is not None:
             model.close()
-        # A session with a stuck request inside is left to the process' end: freeing it crashes.
-        self._ended(entry, Code.OK, "")
-        say("unloaded", version=entry.version, drained=drained)
+        # A session with a stuck request is not freed: freeing it crashes the process.
+        self._mark_ended(entry, Code.OK, "")
+        log.info("version.unloaded", version=entry.version, drained=drained)
 
-    def _failed(self, entry: Entry, code: Code, message: str) -> None:
-        self._ended(entry, code, message)
-        say("load-failed", version=entry.version, code=code.name, why=message[:1000])
+    def _mark_failed(self, entry: Entry, code: Code, message: str) -> None:
+        self._mark_ended(entry, code, message)
+        log.error(
+            "version.load_failed", version=entry.version, code=code.name, reason=message[:1000]
+        )
 
-    def _ended(self, entry: Entry, code: Code, message: str) -> None:
+    def _mark_ended(self, entry: Entry, code: Code, message: str) -> None:
         with self._changed:
             entry.state, entry.code, entry.message = State.END, code, message
             if code is Code.OK:
-                entry.stamp = 0
+                entry.file_stamp = 0
             self._changed.notify_all()
 
     def _forget_oldest(self) -> None:
-        ended = [version for version, one in self._entries.items() if one.state is State.END]
+        ended = [v for v, entry in self._entries.items() if entry.state is State.END]
         for version in ended[: max(0, len(ended) - _REMEMBERED)]:
             del self._entries[version]
 
@@ -280,8 +285,8 @@ def _missing(request: str) -> Refused:
     return Refused(Code.NOT_FOUND, f"Servable not found for request: {request}")
 
 
-def _stamp(path: Path) -> int:
-    """When the SavedModel's file was last changed, in nanoseconds; -1 when it has gone."""
+def _file_stamp(path: Path) -> int:
+    """Modification time of the SavedModel's file in nanoseconds; -1 without a file."""
     for name in ("saved_model.pb", "saved_model.cpb"):
         try:
             return (path / name).stat().st_mtime_ns

@@ -1,9 +1,9 @@
-"""First runs before the first customer: TensorFlow sets up lazily and the first run is slow.
+"""Warm-up runs before a version is available: TensorFlow initialises lazily on the first run.
 
 The model's own requests in ``assets.extra/tf_serving_warmup_requests`` (TFRecord of
-PredictionLog, as TF Serving has it) must succeed. Signatures they leave out are run on zeros and
-empty texts, which may fail: a model may dislike them. Each is run with several sizes of batch,
-because the library prepares another kernel for many rows than for one (25 ms on first use).
+PredictionLog, as in TF Serving) must succeed. Other signatures run on zeros and empty texts, which
+may fail because a model need not accept them. Each signature runs with several batch sizes, because
+the library prepares different kernels for one row and for many rows (25 ms on first use).
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from serving.engines.modelserver.codes import Refused, invalid
-from serving.engines.modelserver.log import say
+from serving.engines.modelserver.log import log
 from serving.engines.modelserver.protos import PredictionLog
 from serving.engines.modelserver.saved_model import (
     DEFAULT_SIGNATURE,
@@ -37,7 +37,7 @@ Arrays = dict[str, NDArray[Any]]
 
 
 def warm_up(model: SavedModel) -> int:
-    """Run the warm-up requests; how many ran.
+    """Run the warm-up requests; returns their number.
 
     Raises
     ------
@@ -45,9 +45,11 @@ def warm_up(model: SavedModel) -> int:
         When one of the model's own warm-up requests fails.
     """
     file = model.path / FILE
-    count, seen = _replay(model, file) if file.is_file() else (0, dict[str, Arrays]())
+    count, last_inputs = _replay(model, file) if file.is_file() else (0, dict[str, Arrays]())
     for name, signature in model.signatures.items():
-        inputs = seen.get(name) or {key: zeros(spec) for key, spec in signature.inputs.items()}
+        inputs = last_inputs.get(name)
+        if not inputs:
+            inputs = {key: zeros(spec) for key, spec in signature.inputs.items()}
         for rows in _BATCHES:
             if not _try(model, signature, _repeated(inputs, rows)):
                 break
@@ -56,31 +58,31 @@ def warm_up(model: SavedModel) -> int:
 
 
 def _replay(model: SavedModel, file: Path) -> tuple[int, dict[str, Arrays]]:
-    """Run the file's requests; how many, and the last inputs of each signature."""
-    count, seen = 0, dict[str, Arrays]()
+    """Run the requests of the file; returns their number and the last inputs of each signature."""
+    count, last_inputs = 0, dict[str, Arrays]()
     for record in islice(records(file.read_bytes()), _MAX_RECORDS):
-        log = PredictionLog.FromString(record)
-        if not log.HasField("predict_log"):
+        prediction_log = PredictionLog.FromString(record)
+        if not prediction_log.HasField("predict_log"):
             continue
-        request = log.predict_log.request
+        request = prediction_log.predict_log.request
         name = request.model_spec.signature_name or DEFAULT_SIGNATURE
         signature = model.signatures.get(name)
         if signature is None:
             raise invalid(f'Serving signature key "{name}" not found.')
         inputs = {key: decode(key, proto) for key, proto in request.inputs.items()}
         if inputs.keys() != signature.inputs.keys():
-            raise invalid(f"A warm-up request of {file} does not fit signature {name}.")
+            raise invalid(f"A warm-up request of {file} does not match signature {name}.")
         model.run(signature, inputs, list(signature.outputs))
         count += 1
-        seen[name] = inputs
-    return count, seen
+        last_inputs[name] = inputs
+    return count, last_inputs
 
 
 def _try(model: SavedModel, signature: Signature, inputs: Arrays) -> bool:
     try:
         model.run(signature, inputs, list(signature.outputs))
     except Refused as refused:
-        say("warm-up-skipped", signature=signature.name, why=refused.message[:200])
+        log.info("warm_up.skipped", signature=signature.name, reason=refused.message[:200])
         return False
     return True
 
@@ -94,7 +96,7 @@ def _repeated(inputs: Arrays, rows: int) -> Arrays:
 
 
 def zeros(spec: TensorSpec) -> NDArray[Any]:
-    """The smallest input a signature allows: one row of zeros or empty texts.
+    """The smallest input that a signature allows: one row of zeros or empty texts.
 
     >>> zeros(TensorSpec(name="x:0", code=1, shape=(-1, 3))).tolist()
     [[0.0, 0.0, 0.0]]

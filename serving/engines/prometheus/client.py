@@ -1,4 +1,4 @@
-"""Prometheus: its configuration, and the port `Metrics` on its query API."""
+"""Prometheus: its configuration, and the port `TrafficMetrics` on its query API."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _CLUSTERS = "(stable|control|canary|shadow|mirrorcontrol|mirrorcanary)(?:fb)?_(g
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Target:
-    """One process that Prometheus asks."""
+    """One process that Prometheus scrapes."""
 
     job: str
     address: str
@@ -31,7 +31,7 @@ class Target:
     params: Mapping[str, Sequence[str]] = field(default_factory=dict)
     labels: Mapping[str, str] = field(default_factory=dict)
     seconds: float = 0.0
-    """Time between scrapes; 0 = as all others."""
+    """Scrape interval; 0 = the default interval."""
     relabel: tuple[Mapping[str, Any], ...] = ()
     """`metric_relabel_configs`."""
 
@@ -39,8 +39,8 @@ class Target:
 def serving_targets(layout: EnvoyLayout) -> tuple[Target, ...]:
     """Envoy and the model server of each role.
 
-    Envoy's series get the labels ``role`` and ``proto``; the copies of each histogram that Envoy
-    keeps for internal and external traffic are dropped.
+    Envoy's series get the labels ``role`` and ``proto``. Envoy's duplicates of each histogram for
+    internal and external traffic are dropped.
     """
     envoy = Target(
         job="envoy",
@@ -84,13 +84,13 @@ def write_config(
     path:
         The file.
     targets:
-        Everything to be asked; targets of one job must agree in path, params and relabelling.
+        The processes to scrape; targets of one job must agree in path, params and relabelling.
     rule_files:
         Patterns of rule files.
     alertmanagers:
         host:port of each.
     scrape_seconds:
-        Between scrapes and rule evaluations. The watch over canaries is as quick as this.
+        Interval of scrapes and rule evaluations; ejection checks cannot be faster.
     """
     seconds = _duration(scrape_seconds)
     config: Json = {
@@ -110,21 +110,21 @@ def write_config(
             "alertmanagers": [{"static_configs": [{"targets": list(alertmanagers)}]}]
         }
     path.parent.mkdir(parents=True, exist_ok=True)
-    beside = path.with_name(f".{path.name}.{os.getpid()}")
-    beside.write_text(json.dumps(config, indent=1) + "\n")
-    beside.rename(path)
+    temporary = path.with_name(f".{path.name}.{os.getpid()}")
+    temporary.write_text(json.dumps(config, indent=1) + "\n")
+    temporary.rename(path)
     return path
 
 
 class PrometheusMetrics:
-    """The port `Metrics` on a running Prometheus.
+    """The port `TrafficMetrics` on a running Prometheus.
 
     Parameters
     ----------
     url:
         For example ``http://127.0.0.1:9090``.
     latency_ms:
-        The latency limit; an edge of Envoy's histogram.
+        The latency limit in milliseconds; an edge of Envoy's histogram.
     """
 
     def __init__(self, url: str, *, latency_ms: int = 200) -> None:
@@ -134,17 +134,19 @@ class PrometheusMetrics:
     def scrapes(self, *, since: float, now: float) -> tuple[Scrape, ...]:
         seconds = max(2, math.ceil(now - since) + 1)
         query = selector(self._latency_ms, seconds)
-        found = read_scrapes(self._samples(query, now))
-        return tuple(scrape for scrape in found if since < scrape.at <= now)
+        scrapes = read_scrapes(self._samples(query, now))
+        return tuple(scrape for scrape in scrapes if since < scrape.at <= now)
 
     def close(self) -> None:
-        """Let go of the connection."""
+        """Close the connection."""
         self._client.close()
 
     def _samples(self, query: str, now: float) -> Iterator[Sample]:
         try:
-            answer = self._client.post("/api/v1/query", data={"query": query, "time": f"{now:.3f}"})
-            body = answer.json()
+            response = self._client.post(
+                "/api/v1/query", data={"query": query, "time": f"{now:.3f}"}
+            )
+            body = response.json()
         except (httpx.HTTPError, ValueError) as error:
             raise UnavailableError(
                 f"Prometheus at {self._client.base_url} does not answer: {error}."

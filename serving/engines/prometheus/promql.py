@@ -1,7 +1,7 @@
-"""What the judge reads from Prometheus: one selector, and how samples become counters.
+"""The Prometheus query of the gates: one selector, and the conversion of samples to counters.
 
-One range selector brings every raw sample with the time of its scrape, so that all numbers of one
-instant are compared with each other, however late they are read.
+One range selector returns every raw sample with the time of its scrape. All numbers of one instant
+are thus compared with each other, however late they are read.
 """
 
 from __future__ import annotations
@@ -19,10 +19,10 @@ _CLASS = "envoy_cluster_upstream_rq_xx"
 _SERVED = "envoy_cluster_endpoint_rq_success"
 _TIMED = "envoy_cluster_upstream_rq_time_count"
 _WITHIN = "envoy_cluster_upstream_rq_time_bucket"
-_GRPC_CALLERS_FAULT = "envoy_cluster_grpc_(?:1|3|5|6|7|8|9|10|11|16)"
-"""gRPC codes that map to HTTP 4xx: a server counts them as answered, a caller does not."""
+_GRPC_CLIENT_ERROR = "envoy_cluster_grpc_(?:1|3|5|6|7|8|9|10|11|16)"
+"""gRPC codes that map to HTTP 4xx: Envoy counts them as successes of the server."""
 
-_CALLERS_FAULT = re.compile(_GRPC_CALLERS_FAULT)
+_CLIENT_ERROR = re.compile(_GRPC_CLIENT_ERROR)
 
 
 class Sample(NamedTuple):
@@ -39,7 +39,7 @@ def selector(latency_ms: int, seconds: int) -> str:
     >>> selector(200, 5).endswith('[5s]')
     True
     """
-    names = "|".join((UPTIME, _COMPLETED, _CLASS, _SERVED, _TIMED, _WITHIN, _GRPC_CALLERS_FAULT))
+    names = "|".join((UPTIME, _COMPLETED, _CLASS, _SERVED, _TIMED, _WITHIN, _GRPC_CLIENT_ERROR))
     clusters = "(?:(?:stable|control|canary)(?:fb)?|mirrorcontrol|mirrorcanary)_(?:rest|grpc)"
     # Prometheus 3 writes the edge 200 as 200.0.
     edge = rf"(?:{latency_ms}(?:\\.0)?)?"
@@ -50,7 +50,7 @@ def selector(latency_ms: int, seconds: int) -> str:
 
 
 def read_scrapes(samples: Iterable[Sample]) -> tuple[Scrape, ...]:
-    """Samples grouped by scrape, oldest first; a scrape without Envoy's uptime is left out."""
+    """Group samples by scrape, oldest first; scrapes without Envoy's uptime are dropped."""
     uptimes: dict[float, float] = {}
     values: dict[float, dict[tuple[str, str], float]] = defaultdict(lambda: defaultdict(float))
     for sample in samples:
@@ -59,7 +59,7 @@ def read_scrapes(samples: Iterable[Sample]) -> tuple[Scrape, ...]:
             uptimes[sample.at] = sample.value
             continue
         cluster = sample.labels.get("envoy_cluster_name", "").rpartition("_")[0]
-        if _CALLERS_FAULT.fullmatch(name):
+        if _CLIENT_ERROR.fullmatch(name):
             name = _CLASS
         values[sample.at][name, cluster] += sample.value
     return tuple(
@@ -73,24 +73,25 @@ def read_scrapes(samples: Iterable[Sample]) -> tuple[Scrape, ...]:
 
 
 def _counters(arm: Arm, values: Mapping[tuple[str, str], float]) -> ArmCounters:
-    """Counters of one arm: REST and gRPC together.
+    """Counters of one arm, REST and gRPC together.
 
-    An arm's error is a finished request that its own server did not answer well. So retries that
-    saved the client, requests that went elsewhere while the server was out, and timeouts count.
+    An error of an arm is a completed request that its own server did not answer successfully. So
+    successful retries, requests that the fallback took while the server was ejected, and timeouts
+    count as errors.
     """
     server = arm.replace("-", "")
     routed = server if arm.startswith("mirror") else f"{arm}fb"
 
-    def of(name: str, cluster: str) -> int:
+    def value_of(name: str, cluster: str) -> int:
         return round(values.get((name, cluster), 0.0))
 
-    requests = of(_COMPLETED, routed)
-    unanswered = requests - of(_SERVED, server)
-    timed = of(_TIMED, routed)
+    requests = value_of(_COMPLETED, routed)
+    unanswered = requests - value_of(_SERVED, server)
+    timed = value_of(_TIMED, routed)
     return ArmCounters(
         arm=arm,
         requests=requests,
-        errors=unanswered + of(_CLASS, routed),
+        errors=unanswered + value_of(_CLASS, routed),
         timed=timed,
-        slow=timed - of(_WITHIN, routed),
+        slow=timed - value_of(_WITHIN, routed),
     )

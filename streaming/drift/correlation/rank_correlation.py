@@ -1,9 +1,9 @@
-"""How features move together, whatever each of them does alone: correlations of normal scores.
+"""Rank correlations between features: correlations of normal scores (van der Waerden).
 
-Each sample is ranked by its own margins (mid-ranks u, scores Phi^-1(u)), so a shift of one feature
-is no change here: only the copula is left (van der Waerden's correlation, which for a Gaussian
-copula is as efficient as the best; Klaassen & Wellner 1997). What one row does to a correlation is
-its influence: on the product, on the ranks of all others, and on the spread of the scores.
+Each sample is ranked by its own margins (mid-ranks u, scores Phi^-1(u)). So a shift of a single
+feature is no change here; only the copula counts. For a Gaussian copula this correlation is
+asymptotically efficient (Klaassen & Wellner 1997). The influence of one row on a correlation has
+three parts: on the product, on the ranks of all other rows, and on the variance of the scores.
 """
 
 from __future__ import annotations
@@ -16,115 +16,125 @@ from scipy import special
 
 from streaming.grid import Floats, Integers
 
-_MOST = 0.995
-"""Correlations are cut here before Fisher's transform: two copies of one feature stay finite."""
+_MAX_CORRELATION = 0.995
+"""Correlations are cut here before Fisher's transform, so two copies of one feature stay finite."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Ranked:
+class RankedRows:
     """Rows x features as normal scores by their own ranks."""
 
     scores: Floats
-    """Mean 0 and variance 1 where there is a value, 0 where there is none."""
-    there: Floats
-    """1 where there is a value."""
-    places: Integers
+    """Mean 0 and variance 1 over the rows that have a value; 0 for the other rows."""
+    present: Floats
+    """1 where there is a value, else 0."""
+    codes: Integers
+    """The values that were ranked."""
     ranks: Floats
+    """Mid-ranks between 0 and 1."""
     slopes: Floats
-    """How fast the score rises with the rank."""
+    """Derivative of the score by the rank."""
 
     @property
-    def shared(self) -> Floats:
-        """For each pair of features the rows that have both."""
-        rows: Floats = self.there.T @ self.there
+    def pair_rows(self) -> Floats:
+        """For each pair of features, the number of rows that have both."""
+        rows: Floats = self.present.T @ self.present
         return rows
 
 
-def rank_rows(places: Integers) -> Ranked:
-    """Scores of `places` (rows x features, ascending with the value; below 0: no value)."""
-    shape = places.shape
+def rank_rows(codes: Integers) -> RankedRows:
+    """Scores of `codes` (rows x features), which grow with the value; below 0 there is no value."""
+    shape = codes.shape
     scores, ranks, slopes = np.zeros(shape), np.zeros(shape), np.zeros(shape)
-    there = (places >= 0).astype(float)
-    for at in range(shape[1]):
-        known = places[:, at] >= 0
+    present = (codes >= 0).astype(float)
+    for column in range(shape[1]):
+        known = codes[:, column] >= 0
         if not known.any():
             continue
-        _, back, counts = np.unique(places[known, at], return_inverse=True, return_counts=True)
+        _, inverse, counts = np.unique(
+            codes[known, column], return_inverse=True, return_counts=True
+        )
         rank = (np.cumsum(counts) - counts / 2.0) / counts.sum()
         raw = special.ndtri(rank)
         share = counts / counts.sum()
         mean = float(share @ raw)
-        spread = float(np.sqrt(share @ (raw - mean) ** 2))
-        if spread <= 0.0:
+        sd = float(np.sqrt(share @ (raw - mean) ** 2))
+        if sd <= 0.0:
             continue
-        scores[known, at] = ((raw - mean) / spread)[back]
-        ranks[known, at] = rank[back]
-        slopes[known, at] = (np.sqrt(2.0 * np.pi) * np.exp(raw**2 / 2.0) / spread)[back]
-    return Ranked(scores, there, places, ranks, slopes)
+        scores[known, column] = ((raw - mean) / sd)[inverse]
+        ranks[known, column] = rank[inverse]
+        slopes[known, column] = (np.sqrt(2.0 * np.pi) * np.exp(raw**2 / 2.0) / sd)[inverse]
+    return RankedRows(scores, present, codes, ranks, slopes)
 
 
-def correlations(ranked: Ranked) -> Floats:
+def correlations(ranked: RankedRows) -> Floats:
     """Features x features, over the rows that have both."""
     products = ranked.scores.T @ ranked.scores
-    squares = (ranked.scores**2).T @ ranked.there
-    spread = np.sqrt(squares * squares.T)
-    found: Floats = np.divide(products, spread, out=np.zeros_like(products), where=spread > 0.0)
-    return np.clip(found, -1.0, 1.0)
+    squares = (ranked.scores**2).T @ ranked.present
+    scale = np.sqrt(squares * squares.T)
+    ratio: Floats = np.divide(products, scale, out=np.zeros_like(products), where=scale > 0.0)
+    return np.clip(ratio, -1.0, 1.0)
 
 
-def fisher(correlation: Floats) -> Floats:
-    """Fisher's transform, in which the error of a correlation hardly depends on it."""
-    found: Floats = np.arctanh(np.clip(correlation, -_MOST, _MOST))
-    return found
+def fisher_z(correlation: Floats) -> Floats:
+    """Fisher's transform; its error hardly depends on the correlation."""
+    z: Floats = np.arctanh(np.clip(correlation, -_MAX_CORRELATION, _MAX_CORRELATION))
+    return z
 
 
-def influence(ranked: Ranked, correlation: Floats, pairs: npt.NDArray[np.intp]) -> Floats:
-    """What each row adds to Fisher's transform of each pair's correlation; rows x pairs.
+def influence(ranked: RankedRows, correlation: Floats, pairs: npt.NDArray[np.intp]) -> Floats:
+    """Influence of each row on Fisher's transform of each pair's correlation; rows x pairs.
 
-    Rows that lack a value of the pair add nothing.
+    Rows that lack a value of the pair have no influence.
     """
-    shift: dict[tuple[int, int], Floats] = {}
-    for j in np.unique(pairs).tolist():  # only what is asked for: of 200 features all is a gigabyte
-        partners = sorted({j, *pairs[pairs[:, 0] == j, 1].tolist(), *_before(pairs, j)})
-        columns = _of_ranks(ranked, j, partners)
-        shift |= {(j, k): columns[:, place] for place, k in enumerate(partners)}
-    found = np.empty((len(ranked.scores), len(pairs)))
-    for at, (j, k) in enumerate(pairs.tolist()):
-        r = float(np.clip(correlation[j, k], -_MOST, _MOST))
-        both = ranked.there[:, j] * ranked.there[:, k]
-        own = ranked.scores[:, j] * ranked.scores[:, k] - r + shift[j, k] + shift[k, j]
-        spreads = sum(ranked.scores[:, one] ** 2 - 1.0 + 2.0 * shift[one, one] for one in (j, k))
-        raw = (own - r / 2.0 * spreads) * both
-        found[:, at] = (raw - both * raw.sum() / max(1.0, both.sum())) / (1.0 - r * r)
-    return found
+    by_rank: dict[tuple[int, int], Floats] = {}
+    for j in np.unique(
+        pairs
+    ).tolist():  # only the pairs in use: all of 200 features take a gigabyte
+        partners = sorted({j, *pairs[pairs[:, 0] == j, 1].tolist(), *_first_partners(pairs, j)})
+        columns = _rank_influence(ranked, j, partners)
+        by_rank |= {(j, k): columns[:, position] for position, k in enumerate(partners)}
+    result = np.empty((len(ranked.scores), len(pairs)))
+    for column, (j, k) in enumerate(pairs.tolist()):
+        r = float(np.clip(correlation[j, k], -_MAX_CORRELATION, _MAX_CORRELATION))
+        both = ranked.present[:, j] * ranked.present[:, k]
+        product = ranked.scores[:, j] * ranked.scores[:, k] - r + by_rank[j, k] + by_rank[k, j]
+        variances = sum(ranked.scores[:, i] ** 2 - 1.0 + 2.0 * by_rank[i, i] for i in (j, k))
+        raw = (product - r / 2.0 * variances) * both
+        result[:, column] = (raw - both * raw.sum() / max(1.0, both.sum())) / (1.0 - r * r)
+    return result
 
 
-def _before(pairs: npt.NDArray[np.intp], j: int) -> list[int]:
-    found: list[int] = pairs[pairs[:, 1] == j, 0].tolist()
-    return found
+def _first_partners(pairs: npt.NDArray[np.intp], j: int) -> list[int]:
+    """The features that come first in a pair with feature `j`."""
+    first: list[int] = pairs[pairs[:, 1] == j, 0].tolist()
+    return first
 
 
-def _of_ranks(ranked: Ranked, at: int, others: list[int]) -> Floats:
-    """How a row's value of feature `at` moves all other rows' ranks, and so the mean products with
-    each of the `others`; rows x others."""
-    known = ranked.there[:, at] > 0.0
-    weighted = ranked.scores[:, others] * (ranked.slopes[:, at] * ranked.there[:, at])[:, None]
+def _rank_influence(ranked: RankedRows, feature: int, partners: list[int]) -> Floats:
+    """Influence of a row's value of `feature`, through the ranks of all other rows, on the mean
+    products with each of the `partners`; rows x partners."""
+    known = ranked.present[:, feature] > 0.0
+    slopes = ranked.slopes[:, feature] * ranked.present[:, feature]
+    weighted = ranked.scores[:, partners] * slopes[:, None]
     weighted /= max(1.0, float(known.sum()))
-    order = np.argsort(ranked.places[:, at], kind="stable")
+    order = np.argsort(ranked.codes[:, feature], kind="stable")
     sums = np.cumsum(weighted[order], axis=0)
-    placed = ranked.places[order, at]
-    first = np.searchsorted(placed, ranked.places[:, at], side="left")
-    last = np.searchsorted(placed, ranked.places[:, at], side="right")
-    upto = np.concatenate((np.zeros((1, sums.shape[1])), sums))
-    above = upto[-1] - (upto[first] + upto[last]) / 2.0
-    centre = ranked.ranks[:, at] @ weighted
-    found: Floats = np.where(known[:, None], above - centre, 0.0)
-    return found
+    ordered = ranked.codes[order, feature]
+    first = np.searchsorted(ordered, ranked.codes[:, feature], side="left")
+    last = np.searchsorted(ordered, ranked.codes[:, feature], side="right")
+    cumulated = np.concatenate((np.zeros((1, sums.shape[1])), sums))
+    above = cumulated[-1] - (cumulated[first] + cumulated[last]) / 2.0
+    centre = ranked.ranks[:, feature] @ weighted
+    result: Floats = np.where(known[:, None], above - centre, 0.0)
+    return result
 
 
 def effective_features(correlation: Floats) -> float:
-    """So many independent features would vary as much: (sum l)^2 / sum l^2 over the eigenvalues
-    (Bretherton et al. 1999). Li & Ji's count (2005) says 2 of two features that correlate by 0.8.
+    """Number of independent features with the same total variation (Bretherton et al. 1999).
+
+    It is (sum l)^2 / sum l^2 over the eigenvalues l. The count of Li & Ji (2005) would give 2 for
+    two features that correlate by 0.8.
 
     >>> effective_features(np.eye(4)), effective_features(np.ones((4, 4)))
     (4.0, 1.0)

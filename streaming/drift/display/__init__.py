@@ -1,1 +1,1 @@
-"""Histograms and distances that are shown to people and never judged."""
+"""Histograms and distances for display; no alarm depends on them."""

@@ -1,8 +1,8 @@
-"""A few cells for people's eyes: tenths of a number's reference, a category's heaviest values.
+"""Display bins: tenths of a numeric reference, the most frequent values of a categorical one.
 
-The cells are the reference's, so window after window shows the same ones, and the shares of both
-sides fall out of one cumulated count. Values beyond the reference's range belong to the outer
-cells: no outlier stretches a picture.
+The bins belong to the reference, so all windows show the same ones, and the shares of both sides
+follow from one cumulative count. Values beyond the reference's range belong to the outer bins, so
+an outlier does not stretch the picture.
 """
 
 from __future__ import annotations
@@ -12,75 +12,83 @@ from math import floor, log10
 
 import numpy as np
 
-from streaming.drift.display.null_bias import Expected, expected_of_categories, expected_of_numbers
-from streaming.drift.statistics.categorical import CategoryShares, PlacedCategories
-from streaming.drift.statistics.rank_scores import NumberScores
+from streaming.drift.display.null_bias import (
+    NullExpectation,
+    expected_categorical,
+    expected_numeric,
+)
+from streaming.drift.statistics.categorical import AlignedCategories, ReferenceCategories
+from streaming.drift.statistics.rank_scores import NumericScores
 from streaming.grid import Floats, Integers, lower, upper
 
-MAX_CELLS = 10
-LEAST_SHARE = 0.01
-"""A category with less of the reference is shown among the others."""
+MAX_BINS = 10
+MIN_SHARE = 0.01
+"""A category with a smaller share of the reference belongs to the bin of all others."""
 OTHERS = "(others)"
-_LONGEST = 32
-"""Longer values are cut, so that verdicts stay small."""
+_MAX_LENGTH = 32
+"""Longer labels are cut, so that verdict records stay small."""
 _DIGITS = 4
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class NumberCells:
-    """The cells of a numeric reference.
+class NumericBins:
+    """The display bins of a numeric reference.
 
     A reference of K buckets is a line of 2 K + 1 places: the gap below the first bucket, that
-    bucket, the gap above it, and so on (`Placed.order`).
+    bucket, the gap above it, and so on (`AlignedCounts.line`).
     """
 
     m: float
-    """Rows that the reference is worth."""
-    bounds: tuple[float, ...]
-    before: tuple[float, ...]
+    """Effective number of reference rows."""
+    edges: tuple[float, ...]
+    shares: tuple[float, ...]
+    """The reference's share of each bin."""
     shown: tuple[float, ...]
-    """`before` as it is written down."""
+    """`shares`, rounded as in the record."""
     ends: Integers
-    """For each cell its last place."""
-    below: Floats
-    """The reference's share up to and with each place."""
+    """For each bin, its last place on the line."""
+    cumulative: Floats
+    """The reference's cumulative share at each place."""
     widths: Floats
-    """From each place to the next, in standard deviations; all 0 for a constant."""
-    expected: Expected
+    """Distance from each place to the next, in standard deviations; all 0 for a constant."""
+    expected: NullExpectation
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class CategoryCells:
-    """The cells of a categorical reference: its heaviest values and all others."""
+class CategoricalBins:
+    """The display bins of a categorical reference: its most frequent values and all others."""
 
     m: float
-    """Rows that the reference is worth."""
+    """Effective number of reference rows."""
     labels: tuple[str, ...]
-    before: tuple[float, ...]
+    shares: tuple[float, ...]
+    """The reference's share of each bin."""
     shown: tuple[float, ...]
-    expected: Expected
+    """`shares`, rounded as in the record."""
+    expected: NullExpectation
 
-    def shares(self, window: PlacedCategories) -> tuple[int, list[float]]:
-        """The window's rows, and its share of each cell."""
+    def window_shares(self, window: AlignedCategories) -> tuple[int, list[float]]:
+        """The window's rows, and its share of each bin."""
         n = window.n
         named = window.counts[: len(self.labels) - 1].tolist()
         return n, [count / n for count in [*named, n - sum(named)]]
 
 
-def number_cells(scores: NumberScores, worth: float = 1.0) -> NumberCells:
-    """Cut a reference at its tenths; a heavy value takes several of them, so cells may be fewer.
+def numeric_bins(scores: NumericScores, effective_sample_fraction: float = 1.0) -> NumericBins:
+    """Cut a reference at its tenths. A frequent value fills several of them, so there may be fewer
+    bins.
 
-    Its rows count for `worth` (at most 1) of themselves.
+    `effective_sample_fraction` (at most 1) scales the number of reference rows.
     """
     count = len(scores.buckets)
     cumulated = np.cumsum(scores.counts)
-    tenths = np.arange(1, MAX_CELLS) * scores.m / MAX_CELLS
+    tenths = np.arange(1, MAX_BINS) * scores.m / MAX_BINS
     last = np.unique(np.searchsorted(cumulated, tenths))
     last = last[last < count - 1]
-    places = np.zeros(2 * count + 1)
-    places[1::2] = scores.counts
-    below = np.cumsum(places) / scores.m
-    before = np.diff(np.concatenate(([0], cumulated[last], [scores.m]))) / scores.m
+    line = np.zeros(2 * count + 1)
+    line[1::2] = scores.counts
+    cumulative = np.cumsum(line) / scores.m
+    shares = np.diff(np.concatenate(([0], cumulated[last], [scores.m]))) / scores.m
     edges = np.concatenate(
         (
             lower(scores.buckets[:1]),
@@ -89,43 +97,45 @@ def number_cells(scores: NumberScores, worth: float = 1.0) -> NumberCells:
         )
     )
     widths = _widths(scores)
-    return NumberCells(
-        m=scores.m * worth,
-        bounds=_written(edges, scores.pivot),
-        before=tuple(before.tolist()),
-        shown=rounded(before.tolist()),
+    return NumericBins(
+        m=scores.m * effective_sample_fraction,
+        edges=_rounded_edges(edges, scores.pivot),
+        shares=tuple(shares.tolist()),
+        shown=rounded(shares.tolist()),
         ends=np.concatenate((2 * last + 1, [2 * count])),
-        below=below,
+        cumulative=cumulative,
         widths=widths,
-        expected=expected_of_numbers(before, below, widths),
+        expected=expected_numeric(shares, cumulative, widths),
     )
 
 
-def category_cells(shares: CategoryShares, worth: float = 1.0) -> CategoryCells:
-    """The heaviest values, at most nine, and one cell for all others.
+def categorical_bins(
+    reference: ReferenceCategories, effective_sample_fraction: float = 1.0
+) -> CategoricalBins:
+    """The most frequent values, at most nine, and one bin for all others.
 
-    The reference's rows count for `worth` (at most 1) of themselves.
+    `effective_sample_fraction` (at most 1) scales the number of reference rows.
     """
-    heavy = int((shares.counts[: MAX_CELLS - 1] > LEAST_SHARE * shares.m).sum())
-    values = sorted(shares.places, key=lambda value: shares.places[value])[:heavy]
-    counts = shares.counts[:heavy]
-    before = np.append(counts, shares.m - counts.sum()) / shares.m
-    return CategoryCells(
-        m=shares.m * worth,
-        labels=(*(_cut(value) for value in values), OTHERS),
-        before=tuple(before.tolist()),
-        shown=rounded(before.tolist()),
-        expected=expected_of_categories(before),
+    frequent = int((reference.counts[: MAX_BINS - 1] > MIN_SHARE * reference.m).sum())
+    values = sorted(reference.index, key=lambda value: reference.index[value])[:frequent]
+    counts = reference.counts[:frequent]
+    shares = np.append(counts, reference.m - counts.sum()) / reference.m
+    return CategoricalBins(
+        m=reference.m * effective_sample_fraction,
+        labels=(*(_shortened(value) for value in values), OTHERS),
+        shares=tuple(shares.tolist()),
+        shown=rounded(shares.tolist()),
+        expected=expected_categorical(shares),
     )
 
 
 def rounded(shares: list[float]) -> tuple[float, ...]:
-    """Shares as verdicts carry them."""
+    """Shares as verdict records carry them."""
     return tuple([round(share, _DIGITS) for share in shares])
 
 
-def _widths(scores: NumberScores) -> Floats:
-    """Buckets at their lower edge, gaps half way between their neighbours."""
+def _widths(scores: NumericScores) -> Floats:
+    """Distances between places; buckets lie at their lower edge, gaps half way between them."""
     places = np.repeat(lower(scores.buckets), 2)
     places = np.concatenate(((places[1:] + places[:-1]) / 2.0, places[-1:]))
     line = np.concatenate((places[:1], places))
@@ -136,14 +146,14 @@ def _widths(scores: NumberScores) -> Floats:
     return np.diff(line, append=line[-1]) / sd
 
 
-def _written(edges: Floats, pivot: float) -> tuple[float, ...]:
-    """Edges with four digits; beside a pivot so many that neighbours stay apart."""
+def _rounded_edges(edges: Floats, pivot: float) -> tuple[float, ...]:
+    """Edges with four digits; near a pivot with enough decimals to keep neighbours apart."""
     if pivot == 0.0:
         return tuple(float(f"{edge:.{_DIGITS}g}") for edge in edges.tolist())
-    apart = float(np.diff(edges).min())
-    digits = 1 - floor(log10(apart)) if apart > 0.0 else _DIGITS
+    smallest_gap = float(np.diff(edges).min())
+    digits = 1 - floor(log10(smallest_gap)) if smallest_gap > 0.0 else _DIGITS
     return tuple(round(edge + pivot, digits) for edge in edges.tolist())
 
 
-def _cut(value: str) -> str:
-    return value if len(value) <= _LONGEST else f"{value[: _LONGEST - 1]}…"
+def _shortened(value: str) -> str:
+    return value if len(value) <= _MAX_LENGTH else f"{value[: _MAX_LENGTH - 1]}…"

@@ -1,1 +1,1 @@
-"""Test statistics: how far a window is from its reference, with p-values."""
+"""Test statistics: the distance of a window from its reference, with effect size and p-value."""

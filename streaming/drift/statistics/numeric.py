@@ -1,12 +1,13 @@
-"""The tests of a numeric feature: location, dispersion, shape, and shares of its values."""
+"""Tests of a numeric feature: location, dispersion, shape, and shares of its values."""
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from math import sqrt
 
 import numpy as np
 
-from streaming.drift.day_variance import Strays
+from streaming.drift.day_variance import BetweenDaySd
 from streaming.drift.settings import DriftRules
 from streaming.drift.statistics.propagated_variance import (
     shape_variances,
@@ -16,148 +17,193 @@ from streaming.drift.statistics.propagated_variance import (
 from streaming.drift.statistics.proportions import (
     expected_share,
     share_test,
-    worst_of,
-    worth_of_never_seen,
+    smallest_p,
+    unseen_mass_fraction,
 )
 from streaming.drift.statistics.pvalues import mean_score_z, two_sided
 from streaming.drift.statistics.quadratic_form import sum_of_squares_tail
-from streaming.drift.statistics.rank_scores import DISPERSION, LOCATION, SHAPE, NumberScores, Placed
-from streaming.drift.statistics.statistic import Evidence
-from streaming.grid import Floats
+from streaming.drift.statistics.rank_scores import (
+    DISPERSION,
+    LOCATION,
+    SHAPE,
+    AlignedCounts,
+    NumericScores,
+)
+from streaming.drift.statistics.statistic import TestStatistic
+from streaming.grid import Floats, Integers
 
-ENOUGH_OTHERS = 10
-"""So many expected rows beside the most frequent value are needed for location and dispersion:
-the saddlepoint of a near-constant feature is a lattice."""
-ENOUGH_FOR_SHAPE = 50
-"""The same for shape, whose chi-square is only a limit…"""
+MIN_MINORITY_ROWS = 10
+"""Minimum number of rows expected outside the most frequent value, for location and dispersion. The
+score of a near-constant feature has a lattice distribution, where the saddlepoint fails."""
+MIN_MINORITY_ROWS_SHAPE = 50
+"""The same minimum for shape, whose chi-square distribution is only a limit."""
+MIN_MINORITY_ROWS_EXACT = 1_000
+"""The same minimum for shape to raise an alarm after a single window."""
 MAX_FOURTH = 0.1
-"""… so that a component takes part only where its fourth moment is at most this share of n (few
-and rare values make heavy tails) …"""
-ENOUGH_FOR_SHAPE_ALONE = 1_000
-"""… and this many before its far tail is trusted after a single window."""
+"""A shape component is used only if its fourth moment is at most this share of n: few and rare
+values make heavy tails."""
 
 
-def number_tests(
-    scores: NumberScores, now: Placed, rules: DriftRules, worth: float = 1.0
-) -> list[Evidence]:
+def numeric_tests(
+    scores: NumericScores,
+    window: AlignedCounts,
+    rules: DriftRules,
+    effective_sample_fraction: float = 1.0,
+) -> list[TestStatistic]:
     """All tests of a window's finite values, which are at least one.
 
-    The reference's rows count for `worth` (at most 1) of themselves.
+    `effective_sample_fraction` (at most 1) scales the number of reference rows.
     """
-    m = scores.m * worth
-    n = now.n
-    means = scores.scores[:, now.columns] @ (now.counts / n)
-    strays = rules.wobble
-    others = n * (1.0 - scores.heaviest)
+    m = scores.m * effective_sample_fraction
+    n = window.n
+    means = scores.scores[:, window.columns] @ (window.counts / n)
+    day_sd = rules.day_sd
+    minority_rows = n * (1.0 - scores.heaviest)
     tests = []
-    if others >= ENOUGH_OTHERS:
+    if minority_rows >= MIN_MINORITY_ROWS:
         for name, row, sd in (
-            ("location", LOCATION, strays.place),
-            ("dispersion", DISPERSION, strays.spread),
+            ("location", LOCATION, day_sd.location),
+            ("dispersion", DISPERSION, day_sd.dispersion),
         ):
             if scores.usable[row]:
-                persistence = n * (sd**2 + 1.0 / m)
-                tests.append(_linear(name, scores, row, float(means[row]), n, persistence))
-    if others >= ENOUGH_FOR_SHAPE:
-        alone = others >= ENOUGH_FOR_SHAPE_ALONE
-        tests += _shape(scores, means, n, m, strays, alone=alone)
-    return tests + _value_tests(scores, now, rules, worth)
+                variance_ratio = n * (sd**2 + 1.0 / m)
+                tests.append(_linear(name, scores, row, float(means[row]), n, variance_ratio))
+    if minority_rows >= MIN_MINORITY_ROWS_SHAPE:
+        exact = minority_rows >= MIN_MINORITY_ROWS_EXACT
+        tests += _shape(scores, means, n, m, day_sd, exact_tail=exact)
+    value_tests = _ValueTests(scores, window, rules, effective_sample_fraction)
+    return tests + value_tests.all()
 
 
 def _linear(
-    name: str, scores: NumberScores, row: int, mean: float, n: int, persistence: float
-) -> Evidence:
-    known = scores.scores[row, : len(scores.buckets)]
-    z = mean_score_z(known, scores.shares, mean, n)
-    return Evidence(
+    name: str, scores: NumericScores, row: int, mean: float, n: int, variance_ratio: float
+) -> TestStatistic:
+    bucket_scores = scores.scores[row, : len(scores.buckets)]
+    z = mean_score_z(bucket_scores, scores.shares, mean, n)
+    return TestStatistic(
         name=name,
         statistic=z,
-        p=two_sided(z, persistence),
+        p=two_sided(z, variance_ratio),
         effect=mean,
         n=n,
-        persistence=persistence,
+        variance_ratio=variance_ratio,
     )
 
 
 def _shape(
-    scores: NumberScores, means: Floats, n: int, m: float, strays: Strays, *, alone: bool
-) -> list[Evidence]:
+    scores: NumericScores,
+    means: Floats,
+    n: int,
+    m: float,
+    day_sd: BetweenDaySd,
+    *,
+    exact_tail: bool,
+) -> list[TestStatistic]:
     """Neyman's smooth test with four components."""
     usable = np.array(scores.usable[SHAPE]) & (np.array(scores.fourth[SHAPE]) <= MAX_FOURTH * n)
     degrees = int(usable.sum())
     if not degrees:
         return []
     squares = float(np.sum(means[SHAPE][usable] ** 2))
-    by_chance = degrees * (1.0 / n + 1.0 / scores.m)
+    null_bias = degrees * (1.0 / n + 1.0 / scores.m)
     weights = tuple(
-        1.0 + n * (variance + 1.0 / m) for variance in shape_variances(scores, usable, strays)
+        1.0 + n * (variance + 1.0 / m) for variance in shape_variances(scores, usable, day_sd)
     )
     return [
-        Evidence(
+        TestStatistic(
             name="shape",
             statistic=n * squares,
             p=sum_of_squares_tail(n * squares, weights),
-            effect=sqrt(max(0.0, squares - by_chance)),
+            effect=sqrt(max(0.0, squares - null_bias)),
             n=n,
-            persistence=weights[-1] - 1.0,
-            alone=alone,
+            variance_ratio=weights[-1] - 1.0,
+            exact_tail=exact_tail,
             degrees=degrees,
-            by_chance=by_chance,
+            null_bias=null_bias,
             weights=weights,
         )
     ]
 
 
-def _value_tests(
-    scores: NumberScores, window: Placed, rules: DriftRules, worth: float
-) -> list[Evidence]:
-    """Zero, the other heavy values, values beyond the reference's range, values never seen."""
-    buckets, counts, places, n = window.buckets, window.counts, window.places, window.n
-    m, unseen_worth = scores.m, worth * worth_of_never_seen(scores.once, scores.twice)
+@dataclass(frozen=True, slots=True, eq=False)
+class _ValueTests:
+    """The share tests of a numeric feature's values."""
 
-    def share(
+    scores: NumericScores
+    window: AlignedCounts
+    rules: DriftRules
+    effective_sample_fraction: float
+
+    def all(self) -> list[TestStatistic]:
+        """Values beyond the reference's range, unseen values, zero, other frequent values."""
+        scores, window = self.scores, self.window
+        buckets, counts = window.buckets, window.counts
+        outside = (buckets < scores.buckets[0]) | (buckets > scores.buckets[-1])
+        unseen_fraction = self.effective_sample_fraction * unseen_mass_fraction(
+            scores.singletons, scores.doubletons
+        )
+        tests = [
+            # After m rows, the next value lies beyond either end with probability 1 / (m + 1).
+            self._share(
+                "range",
+                int(counts[outside].sum()),
+                1.5,
+                self.effective_sample_fraction,
+                one_sided=True,
+            ),
+            self._share(
+                "unseen",
+                int(counts[window.positions < 0].sum()),
+                scores.singletons + 0.5,
+                unseen_fraction,
+                one_sided=True,
+            ),
+        ]
+        aligned = np.zeros(len(scores.buckets), np.int64)
+        known = window.positions >= 0
+        aligned[window.positions[known]] = counts[known]
+        if scores.pivot == 0.0:
+            tests.append(self._zero(aligned))
+        heavy = scores.heavy.tolist()
+        return tests + smallest_p([self._value("value", at, aligned) for at in heavy])
+
+    def _zero(self, aligned: Integers) -> TestStatistic:
+        position = np.flatnonzero(self.scores.buckets == 0)
+        if len(position):
+            return self._value("zero", int(position[0]), aligned)
+        count = int(self.window.counts[self.window.buckets == 0].sum())
+        return self._share("zero", count, 0.0, self.effective_sample_fraction)
+
+    def _value(self, name: str, position: int, aligned: Integers) -> TestStatistic:
+        """The test of a single value of the reference; `aligned` are the counts by position."""
+        return self._share(
+            name,
+            int(aligned[position]),
+            float(self.scores.counts[position]),
+            self.effective_sample_fraction,
+            day_variance=value_variance(self.scores, position, self.rules.day_sd),
+        )
+
+    def _share(
+        self,
         name: str,
         count: int,
-        before: float,
+        reference_count: float,
+        effective_sample_fraction: float,
         *,
-        worth: float = worth,
-        only_more: bool = False,
-        wobble: float | None = None,
-    ) -> Evidence:
-        probit = tail_variance(expected_share(before, m), rules.wobble)
+        one_sided: bool = False,
+        day_variance: float | None = None,
+    ) -> TestStatistic:
+        m = self.scores.m
         return share_test(
             name,
             count,
-            n,
-            before=before,
+            self.window.n,
+            reference_count=reference_count,
             m=m,
-            rules=rules,
-            worth=worth,
-            only_more=only_more,
-            wobble=wobble,
-            probit=probit,
+            rules=self.rules,
+            effective_sample_fraction=effective_sample_fraction,
+            one_sided=one_sided,
+            day_variance=day_variance,
+            probit_variance=tail_variance(expected_share(reference_count, m), self.rules.day_sd),
         )
-
-    def value(name: str, place: int) -> Evidence:
-        wobble = value_variance(scores, place, rules.wobble)
-        return share(name, int(now[place]), float(scores.counts[place]), wobble=wobble)
-
-    now = np.zeros(len(scores.buckets), np.int64)
-    now[places[places >= 0]] = counts[places >= 0]
-    outside = (buckets < scores.buckets[0]) | (buckets > scores.buckets[-1])
-    tests = [
-        # Of a sample of m, a further value lies beyond either end once in m + 1 times.
-        share("range", int(counts[outside].sum()), 1.5, only_more=True),
-        share(
-            "unseen",
-            int(counts[places < 0].sum()),
-            scores.once + 0.5,
-            worth=unseen_worth,
-            only_more=True,
-        ),
-    ]
-    if scores.pivot == 0.0:
-        zero = int(counts[buckets == 0].sum())
-        at = np.flatnonzero(scores.buckets == 0)
-        tests.append(value("zero", int(at[0])) if len(at) else share("zero", zero, 0.0))
-    return tests + worst_of([value("value", at) for at in scores.heavy.tolist()])

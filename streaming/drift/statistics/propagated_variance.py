@@ -1,12 +1,13 @@
-"""What place, spread and the rest of a day's stray do to the other scores of a number.
+"""Between-day variance of scores and shares that follows from a feature's daily offset.
 
-To first order a day that strays by d along the normal score H1 changes the mean of every score s
-by d <s, H1>, its covariance with H1 under the reference; the same holds for H2. So the persistent
-covariance of the shape's components L is
+To first order, a day with an offset d along the normal score H1 changes the mean of every score s
+by d <s, H1>, its covariance with H1 under the reference. The same holds for H2. So the persistent
+covariance of the shape components L is
 
-    place^2 a a' + spread^2 b b' + shape^2 (I - a a' - b b'),  a = <L, H1>, b = <L, H2>,
+    location^2 a a' + dispersion^2 b b' + shape^2 (I - a a' - b b'),  a = <L, H1>, b = <L, H2>.
 
-and with an indicator of share p and score h the squared correlation is h^2 p / (1 - p).
+The squared correlation of a score h with the indicator of a single value of share p is
+h^2 p / (1 - p).
 """
 
 from __future__ import annotations
@@ -15,43 +16,50 @@ import numpy as np
 import numpy.typing as npt
 from scipy import special
 
-from streaming.drift.day_variance import Strays
-from streaming.drift.statistics.rank_scores import DISPERSION, LOCATION, SHAPE, NumberScores
+from streaming.drift.day_variance import BetweenDaySd
+from streaming.drift.statistics.rank_scores import DISPERSION, LOCATION, SHAPE, NumericScores
 from streaming.grid import Floats
 
 
 def shape_variances(
-    scores: NumberScores, used: npt.NDArray[np.bool_], strays: Strays
+    scores: NumericScores, used: npt.NDArray[np.bool_], day_sd: BetweenDaySd
 ) -> tuple[float, ...]:
-    """Variances of the persistent error along the axes of the `used` components of shape,
-    ascending; computed once for a reference."""
-    key = used.tobytes(), strays
-    if key not in scores.lasting:
-        scores.lasting[key] = _variances(scores, used, strays)
-    return scores.lasting[key]
+    """Between-day variances of the `used` shape components along their principal axes, ascending.
+
+    The scores keep the result, so it is computed once for a reference.
+    """
+    key = used.tobytes(), day_sd
+    if key not in scores.variance_cache:
+        scores.variance_cache[key] = _shape_variances(scores, used, day_sd)
+    return scores.variance_cache[key]
 
 
-def _variances(
-    scores: NumberScores, used: npt.NDArray[np.bool_], strays: Strays
+def _shape_variances(
+    scores: NumericScores, used: npt.NDArray[np.bool_], day_sd: BetweenDaySd
 ) -> tuple[float, ...]:
-    known = scores.scores[:, : len(scores.buckets)]
-    components: Floats = known[SHAPE][used]
-    along = (components * scores.shares) @ known[[LOCATION, DISPERSION]].T
-    moved = np.array([strays.place**2, strays.spread**2]) - strays.shape**2
-    covariance = strays.shape**2 * np.eye(len(along)) + (along * moved) @ along.T
+    bucket_scores = scores.scores[:, : len(scores.buckets)]
+    components: Floats = bucket_scores[SHAPE][used]
+    along = (components * scores.shares) @ bucket_scores[[LOCATION, DISPERSION]].T
+    excess = np.array([day_sd.location**2, day_sd.dispersion**2]) - day_sd.shape**2
+    covariance = day_sd.shape**2 * np.eye(len(along)) + (along * excess) @ along.T
     return tuple(np.maximum(0.0, np.linalg.eigvalsh(covariance)).tolist())
 
 
-def tail_variance(share: float, strays: Strays) -> float:
-    """Variance over days of the probit of the share beyond an end of a number's values: it moves
-    with the place, and with the spread, whose effect is sqrt(2) of a stretch."""
-    return strays.place**2 + strays.spread**2 * float(special.ndtri(share)) ** 2 / 2.0
+def tail_variance(share: float, day_sd: BetweenDaySd) -> float:
+    """Between-day variance of the probit of a tail share of a numeric feature.
+
+    The probit changes with the location, and with the dispersion; the dispersion effect is sqrt(2)
+    times a stretch of the values.
+    """
+    return day_sd.location**2 + day_sd.dispersion**2 * float(special.ndtri(share)) ** 2 / 2.0
 
 
-def value_variance(scores: NumberScores, place: int, strays: Strays) -> float:
-    """Variance over days of a single value's share, in units of p (1 - p)."""
-    share = float(scores.shares[place])
+def value_variance(scores: NumericScores, position: int, day_sd: BetweenDaySd) -> float:
+    """Between-day variance of the share of a single value, in units of p (1 - p)."""
+    share = float(scores.shares[position])
     if share >= 1.0:
-        return strays.values**2
-    of_place, of_spread = scores.scores[[LOCATION, DISPERSION], place] ** 2 * share / (1.0 - share)
-    return strays.variance(float(of_place), float(of_spread), strays.values)
+        return day_sd.values**2
+    location, dispersion = (
+        scores.scores[[LOCATION, DISPERSION], position] ** 2 * share / (1.0 - share)
+    )
+    return day_sd.score_variance(float(location), float(dispersion), day_sd.values)

@@ -1,9 +1,10 @@
-"""Shares: missing, non-finite, zero, single values, unseen values; exact binomial.
+"""Exact binomial tests of shares: missing, non-finite, zero, single and unseen values.
 
 The effect is the difference on the probit scale, in standard deviations:
-Phi^-1(p1) - Phi^-1(p0). Both shares are cut below at a floor, chosen so that growing from
-nothing to `share_floor` (0.5 %) is exactly the suspected effect: a new category has no finite
-distance otherwise. 1 -> 3 % missing is 0.45 sd, 1 -> 4 % 0.58, 0 -> 1 % 0.50, 50 -> 52 % 0.05.
+Phi^-1(p1) - Phi^-1(p0). Both shares are cut below at a minimum. Without it a new category would be
+infinitely far away. The minimum is chosen so that a growth from nothing to `share_floor` (0.5 %)
+has exactly the suspected effect. Examples: 1 -> 3 % missing is 0.45 sd, 1 -> 4 % 0.58, 0 -> 1 %
+0.50, 50 -> 52 % 0.05.
 """
 
 from __future__ import annotations
@@ -15,44 +16,46 @@ from msgspec.structs import replace
 from scipy import special
 
 from streaming.drift.settings import DriftRules
-from streaming.drift.statistics.pvalues import share_z_beside, two_sided
-from streaming.drift.statistics.statistic import Evidence
+from streaming.drift.statistics.pvalues import share_z_estimated, two_sided
+from streaming.drift.statistics.statistic import TestStatistic
 
 HEAVY = 0.02
-"""A single value with a larger share has a test of its own."""
-_FAR = 0.5
-"""A smaller z is too small for its probit to be trusted."""
+"""A value with a larger share of the reference has a test of its own."""
 MAX_HEAVY = 8
-"""At most so many, the heaviest."""
+"""Maximum number of such values; the most frequent ones are taken."""
+_MIN_Z = 0.5
+"""The ratio of z and probit is not reliable for a smaller |z|."""
 
 
 @lru_cache(maxsize=64)
-def least_share(rules: DriftRules) -> float:
-    """The floor of shares."""
+def min_share(rules: DriftRules) -> float:
+    """The smallest share that effects are computed from."""
     return float(special.ndtr(special.ndtri(rules.share_floor) - rules.suspected_sd))
 
 
 @lru_cache(maxsize=16_384)
-def _probit(share: float, least: float) -> float:
-    return float(special.ndtri(min(max(share, least), 1.0 - least)))
+def _probit(share: float, minimum: float) -> float:
+    return float(special.ndtri(min(max(share, minimum), 1.0 - minimum)))
 
 
-def share_effect(now: float, before: float, rules: DriftRules) -> float:
-    """Difference of two shares on the probit scale, cut at the floor.
+def share_effect(window_share: float, reference_share: float, rules: DriftRules) -> float:
+    """Difference of two shares on the probit scale, cut at the minimum share.
 
     >>> round(share_effect(0.04, 0.01, DriftRules()), 2)
     0.58
     >>> round(share_effect(0.005, 0.0, DriftRules()), 2)
     0.25
     """
-    least = least_share(rules)
-    return _probit(now, least) - _probit(before, least)
+    minimum = min_share(rules)
+    return _probit(window_share, minimum) - _probit(reference_share, minimum)
 
 
-def expected_share(before: float, m: float) -> float:
-    """The share to expect after `before` of `m`: with half a row more of each side, so that zero of
-    m is not taken for never."""
-    return (before + 0.5) / (m + 1.0)
+def expected_share(count: float, m: float) -> float:
+    """The share to expect after `count` of `m` rows.
+
+    Half a row is added on each side, so that 0 of m rows does not mean an impossible value.
+    """
+    return (count + 0.5) / (m + 1.0)
 
 
 def share_test(
@@ -60,87 +63,103 @@ def share_test(
     count: int,
     n: int,
     *,
-    before: float,
+    reference_count: float,
     m: float,
     rules: DriftRules,
-    worth: float = 1.0,
-    only_more: bool = False,
-    wobble: float | None = None,
-    probit: float | None = None,
-) -> Evidence:
-    """`count` of `n` rows against the reference's count (`before`, may be fractional) of `m`.
+    effective_sample_fraction: float = 1.0,
+    one_sided: bool = False,
+    day_variance: float | None = None,
+    probit_variance: float | None = None,
+) -> TestStatistic:
+    """Test `count` of `n` window rows against `reference_count` of `m` reference rows.
 
-    The reference's share (`expected_share`) is known as well as from `worth` (at most 1) of m rows.
-    `wobble` is the variance over days of the share in units of p (1 - p); without it the share's
-    probit strays, by the variance `probit` or the rules' `shares`. A rare share then grows further
-    than it shrinks, so what was seen tells how many z that is. With `only_more`, fewer than before
-    is no change: nobody misses values that were never to be expected.
+    Parameters
+    ----------
+    reference_count:
+        May be fractional.
+    effective_sample_fraction:
+        Scales `m` (at most 1): the reference's share (`expected_share`) is known as precisely as
+        from so many rows.
+    one_sided:
+        Only an increase counts, as for values that nobody expected in the first place.
+    day_variance:
+        Between-day variance of the share in units of p (1 - p).
+    probit_variance:
+        Between-day variance of the share's probit; by default that of the rules for missing values.
+        Used when `day_variance` is None. A rare share then grows by more than it shrinks, so its
+        variance in units of z depends on the observed count.
     """
-    share, known = expected_share(before, m), m * worth
-    of_probit = rules.wobble.shares**2 if probit is None else probit
-    lasting = n * (of_probit * slope(share) if wobble is None else wobble)
+    share, effective_m = expected_share(reference_count, m), m * effective_sample_fraction
+    probit_variance = rules.day_sd.missing**2 if probit_variance is None else probit_variance
+    persistent = n * (
+        probit_variance * probit_information(share) if day_variance is None else day_variance
+    )
     z = effect = 0.0
-    if not only_more or count > n * share:
+    if not one_sided or count > n * share:
         z, effect = (
-            share_z_beside(count, n, share, known),
-            share_effect(count / n, before / m, rules),
+            share_z_estimated(count, n, share, effective_m),
+            share_effect(count / n, reference_count / m, rules),
         )
-        if only_more:
+        if one_sided:
             z, effect = max(0.0, z), max(0.0, effect)
-    stays = lasting / (1.0 + n / known)
-    if wobble is None:
-        stays = stray(z, count, n, share, of_probit, stays)
-    return Evidence(
+    z_variance = persistent / (1.0 + n / effective_m)
+    if day_variance is None:
+        z_variance = z_day_variance(z, count, n, share, probit_variance, z_variance)
+    return TestStatistic(
         name=name,
         statistic=count / n,
-        p=two_sided(z, stays) if z else 1.0,
+        p=two_sided(z, z_variance) if z else 1.0,
         effect=effect,
         n=n,
-        persistence=lasting + n / known,
+        variance_ratio=persistent + n / effective_m,
         shares=(share,),
-        m=known,
-        only_more=only_more,
+        m=effective_m,
+        one_sided=one_sided,
     )
 
 
-def stray(z: float, count: int, n: int, share: float, of_probit: float, near: float) -> float:
-    """Variance of what a share's probit strays (`of_probit`), in the units of `z`: as much as the
-    distance of `count` says, or what it is `near` the share."""
-    if not near or abs(z) < _FAR:
-        return near
-    probits = _probits(share, count, n)
-    return of_probit * (z / probits) ** 2 if probits else near
+def z_day_variance(
+    z: float, count: int, n: int, share: float, probit_variance: float, local: float
+) -> float:
+    """Between-day variance of a share's probit (`probit_variance`) in squared units of `z`.
+
+    The unit is the ratio of `z` and the probit distance of `count` from the share. For a count
+    close to the share the `local` value applies.
+    """
+    if not local or abs(z) < _MIN_Z:
+        return local
+    distance = _probit_distance(share, count, n)
+    return probit_variance * (z / distance) ** 2 if distance else local
 
 
 @lru_cache(maxsize=4_096)
-def slope(share: float) -> float:
-    """Squared change of a share, in its own standard errors, when its probit changes by 1:
-    phi(Phi^-1(p))^2 / (p (1 - p))."""
-    far = float(special.ndtri(share)) ** 2
-    return exp(-far) / (2.0 * pi * share * (1.0 - share))
+def probit_information(share: float) -> float:
+    """Fisher information of one row about the probit of a share: phi(Phi^-1(p))^2 / (p (1 - p))."""
+    squared_probit = float(special.ndtri(share)) ** 2
+    return exp(-squared_probit) / (2.0 * pi * share * (1.0 - share))
 
 
-def _probits(share: float, count: int, n: int) -> float:
-    """How far `count` of `n` is from the share, on the probit scale; at least half a row is in and
+def _probit_distance(share: float, count: int, n: int) -> float:
+    """Distance of `count` of `n` from the share on the probit scale; at least half a row is in and
     half a row out."""
-    seen = min(max(count, 0.5), n - 0.5) / n
-    return float(special.ndtri(seen)) - float(special.ndtri(share))
+    observed = min(max(count, 0.5), n - 0.5) / n
+    return float(special.ndtri(observed)) - float(special.ndtri(share))
 
 
-def worst_of(tests: list[Evidence]) -> list[Evidence]:
-    """The smallest p of several tests of one kind, paid for by their number (Bonferroni)."""
+def smallest_p(tests: list[TestStatistic]) -> list[TestStatistic]:
+    """The test with the smallest p, multiplied by the number of tests (Bonferroni)."""
     if not tests:
         return []
-    worst = min(tests, key=lambda test: (test.p, -abs(test.effect)))
+    smallest = min(tests, key=lambda test: (test.p, -abs(test.effect)))
     shares = tuple(share for test in tests for share in test.shares)
-    return [replace(worst, p=min(1.0, worst.p * len(tests)), shares=shares)]
+    return [replace(smallest, p=min(1.0, smallest.p * len(tests)), shares=shares)]
 
 
-def worth_of_never_seen(before: float, twice: int) -> float:
-    """The part of their rows that an estimate of the mass never met is worth.
+def unseen_mass_fraction(singleton_rows: float, doubletons: int) -> float:
+    """Effective sample fraction of an estimate of the probability of unseen values.
 
-    Good & Turing: that mass is about what was met once (`before`). The error of that has variance
-    (met once + 2 met twice) / m^2 (Good 1953), not the binomial's, which is as if fewer rows had
-    been seen.
+    Good & Turing: that probability is about the share of values seen once (`singleton_rows`). Its
+    error has the variance (seen once + 2 seen twice) / m^2 (Good 1953), which is larger than the
+    binomial variance, as if there were fewer rows.
     """
-    return before / (before + 2.0 * twice) if before else 1.0
+    return singleton_rows / (singleton_rows + 2.0 * doubletons) if singleton_rows else 1.0

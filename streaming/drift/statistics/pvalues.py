@@ -1,7 +1,7 @@
-"""Tail probabilities that stay right far out, as normal scores.
+"""Tail probabilities as normal scores (z), accurate in the far tails.
 
-A p of 1e-12 underflows nothing as a z of 7, so tests hand around signed z values and p is
-computed last, together with the error that does not average out (`two_sided`).
+A p of 1e-12 is a z of 7, so z values do not underflow. Tests exchange signed z values and compute p
+last, together with the persistent error (`two_sided`), which does not average out.
 """
 
 from __future__ import annotations
@@ -15,25 +15,28 @@ from scipy import special
 from streaming.grid import Floats
 
 _NEAR = 2.0
-"""Up to this |z| the normal limit serves; beyond it the saddlepoint is worth its cost."""
+"""Up to this |z| the normal limit is accurate enough; beyond it the saddlepoint is used."""
 _STEPS = 60
+"""Maximum number of Newton steps."""
 _TINY = 1e-250
+"""Smaller probabilities are taken to have underflowed."""
 _MANY = 200
-"""A share known from so many rows has a normal error."""
+"""A share estimated from at least so many rows has a normal error."""
 
 
-def two_sided(z: float, persistence: float) -> float:
-    """Two-sided p of `z` under sampling error 1 plus a persistent error of variance `persistence`.
+def two_sided(z: float, variance_ratio: float) -> float:
+    """Two-sided p of `z` when a persistent error of variance `variance_ratio` adds to the sampling
+    error of variance 1.
 
     >>> round(two_sided(1.96, 0.0), 3), round(two_sided(2 * 1.96, 3.0), 3)
     (0.05, 0.05)
     """
-    return float(2.0 * special.ndtr(-abs(z) / sqrt(1.0 + persistence)))
+    return float(2.0 * special.ndtr(-abs(z) / sqrt(1.0 + variance_ratio)))
 
 
-def chi_square_tail(statistic: float, degrees: int, persistence: float) -> float:
-    """P(chi-square >= statistic) with every cell's error raised by `persistence`."""
-    return float(special.chdtrc(degrees, statistic / (1.0 + persistence)))
+def chi_square_tail(statistic: float, degrees: int, variance_ratio: float) -> float:
+    """P(chi-square >= statistic) when `variance_ratio` enlarges the error of every bin."""
+    return float(special.chdtrc(degrees, statistic / (1.0 + variance_ratio)))
 
 
 def mean_score_z(scores: Floats, shares: Floats, mean: float, n: int) -> float:
@@ -52,7 +55,7 @@ def mean_score_z(scores: Floats, shares: Floats, mean: float, n: int) -> float:
     mean:
         The observed mean score.
     n:
-        How many draws.
+        Number of draws.
     """
     z = mean * sqrt(n)
     if abs(z) <= _NEAR:
@@ -81,21 +84,21 @@ class _Tilted:
 
 
 def _tilt(scores: Floats, log_shares: Floats, mean: float) -> _Tilted | None:
-    """The tilt whose mean is `mean` > 0: Newton, kept inside a bracket."""
+    """The tilted distribution whose mean is `mean` > 0, by Newton's method inside a bracket."""
     low, high, t = 0.0, inf, mean
-    at = None
+    tilted = None
     for _ in range(_STEPS):
-        at = _tilted(scores, log_shares, t)
-        if abs(at.mean - mean) <= 1e-9 * max(1.0, mean):
-            return at
-        if at.mean < mean:
+        tilted = _tilted(scores, log_shares, t)
+        if abs(tilted.mean - mean) <= 1e-9 * max(1.0, mean):
+            return tilted
+        if tilted.mean < mean:
             low = t
         else:
             high = t
-        step = t + (mean - at.mean) / at.variance if at.variance > 1e-300 else inf
+        step = t + (mean - tilted.mean) / tilted.variance if tilted.variance > 1e-300 else inf
         inside = low < step < min(high, 4.0 * t + 1.0)
         t = step if inside else (2.0 * t + 1.0 if high == inf else (low + high) / 2.0)
-    return at
+    return tilted
 
 
 def _tilted(scores: Floats, log_shares: Floats, t: float) -> _Tilted:
@@ -109,10 +112,10 @@ def _tilted(scores: Floats, log_shares: Floats, t: float) -> _Tilted:
 
 
 def share_z(count: int, n: int, share: float) -> float:
-    """Signed normal score of `count` of `n` when each counts with probability `share`, exact.
+    """Signed normal score of `count` of `n` when each row counts with probability `share`, exact.
 
-    From the exact binomial tail on the side of `count`; where that underflows, the root of
-    the deviance, which is its limit.
+    It comes from the exact binomial tail on the side of `count`. Where that underflows, it is the
+    root of the deviance, which is its limit.
 
     >>> round(share_z(20, 100, 0.1), 2), share_z(10, 100, 0.1)
     (2.88, 0.0)
@@ -130,61 +133,61 @@ def share_z(count: int, n: int, share: float) -> float:
     return sign * sqrt(2.0 * n * _divergence(count / n, share))
 
 
-def share_z_beside(count: int, n: int, share: float, m: float) -> float:
-    """`share_z` when the share itself is only known from `m` rows: still standard normal.
+def share_z_estimated(count: int, n: int, share: float, m: float) -> float:
+    """`share_z` when the share itself is estimated from `m` rows: still standard normal.
 
-    For many rows of the rarer side that is z / sqrt(1 + n/m). A share known from few has a skewed
-    error: it is Gamma(share m)/m, so counts are negative binomial where known shares make them
-    Poisson (Greenwood & Yule 1920), and z shrinks by as much as those two tails differ, if that is
-    more.
+    With many rows of the rarer side that is z / sqrt(1 + n/m). A share estimated from few rows has
+    a skewed error: it is Gamma(share m)/m, so counts are negative binomial instead of Poisson
+    (Greenwood & Yule 1920). Then z shrinks by the difference of these two tails, if that is more.
 
-    >>> round(share_z_beside(600, 1_000, 0.5, 1_000), 2), round(share_z(600, 1_000, 0.5), 2)
+    >>> round(share_z_estimated(600, 1_000, 0.5, 1_000), 2), round(share_z(600, 1_000, 0.5), 2)
     (4.46, 6.31)
-    >>> round(share_z_beside(40, 100_000, 1e-4, 20_000), 2), round(share_z(40, 100_000, 1e-4), 2)
+    >>> round(share_z_estimated(40, 100_000, 1e-4, 20_000), 2), round(share_z(40, 100_000, 1e-4), 2)
     (2.56, 7.08)
     """
     z = share_z(count, n, share)
     if z == 0.0 or not isfinite(z):
         return z
-    normal = z / sqrt(1.0 + n / m)  # m may be infinite: a share known for sure
-    rarer, seen = (share, count) if share <= 0.5 else (1.0 - share, n - count)
-    known = rarer * m
-    if known >= _MANY:
+    normal = z / sqrt(1.0 + n / m)  # m is infinite for an exactly known share
+    rarer, rarer_count = (share, count) if share <= 0.5 else (1.0 - share, n - count)
+    reference_rows = rarer * m
+    if reference_rows >= _MANY:
         return normal
     if (z > 0.0) == (share <= 0.5):
-        poisson = float(special.pdtrc(seen - 1, n * rarer))
-        beside = float(special.betainc(seen, known, n / (n + m)))
+        poisson = float(special.pdtrc(rarer_count - 1, n * rarer))
+        negative_binomial = float(special.betainc(rarer_count, reference_rows, n / (n + m)))
     else:
-        poisson = float(special.pdtr(seen, n * rarer))
-        beside = float(special.betainc(known, seen + 1, m / (n + m)))
-    if beside >= 0.5:  # as likely as not
+        poisson = float(special.pdtr(rarer_count, n * rarer))
+        negative_binomial = float(special.betainc(reference_rows, rarer_count + 1, m / (n + m)))
+    if negative_binomial >= 0.5:
         return 0.0
     if not _TINY < poisson < 0.5:
         return normal
-    skewed = z * float(special.ndtri(beside)) / float(special.ndtri(poisson))
+    skewed = z * float(special.ndtri(negative_binomial)) / float(special.ndtri(poisson))
     return skewed if abs(skewed) < abs(normal) else normal
 
 
-def share_z_middle(count: int, n: int, share: float, m: float) -> float:
-    """`share_z_beside` with half the probability of the count itself: for sums over windows.
+def share_z_mid_p(count: int, n: int, share: float, m: float) -> float:
+    """`share_z_estimated` from the mid-p value, for sums over windows.
 
-    A tail that holds all of it loses half a row in every window, which is half a standard error
-    where a row is expected. With the middle p (Lancaster 1961) sums are as large as normal ones or,
-    where few rows are expected, smaller.
+    The usual tail includes all of the probability of the count itself, so a sum loses half a row
+    per window: half a standard error where one row is expected. The mid-p value (Lancaster 1961)
+    includes half of it. Its sums are as large as normal sums or, where few rows are expected,
+    smaller.
 
-    >>> round(share_z_middle(20, 100, 0.1, inf), 2), round(share_z_middle(10, 100, 0.1, inf), 2)
+    >>> round(share_z_mid_p(20, 100, 0.1, inf), 2), round(share_z_mid_p(10, 100, 0.1, inf), 2)
     (2.99, 0.04)
     """
-    whole = share_z(count, n, share)
-    if not isfinite(whole):
-        return whole
-    beside = share_z_beside(count, n, share, m)
-    shrunk = beside / whole if whole else 1.0 / sqrt(1.0 + n / m)
-    more = (_at_least(count, n, share) + _at_least(count + 1, n, share)) / 2.0
-    if more < 0.5:
-        return shrunk * -float(special.ndtri(more)) if more > _TINY else beside
-    less = (_at_least(n - count, n, 1.0 - share) + _at_least(n - count + 1, n, 1.0 - share)) / 2.0
-    return shrunk * float(special.ndtri(less)) if less > _TINY else beside
+    z = share_z(count, n, share)
+    if not isfinite(z):
+        return z
+    estimated = share_z_estimated(count, n, share, m)
+    shrinkage = estimated / z if z else 1.0 / sqrt(1.0 + n / m)
+    upper = (_at_least(count, n, share) + _at_least(count + 1, n, share)) / 2.0
+    if upper < 0.5:
+        return shrinkage * -float(special.ndtri(upper)) if upper > _TINY else estimated
+    lower = (_at_least(n - count, n, 1.0 - share) + _at_least(n - count + 1, n, 1.0 - share)) / 2.0
+    return shrinkage * float(special.ndtri(lower)) if lower > _TINY else estimated
 
 
 def _at_least(count: int, n: int, share: float) -> float:

@@ -1,4 +1,4 @@
-"""The tail of a weighted sum of chi-squares: what a sum of squares of dependent scores follows."""
+"""Tail of a weighted sum of chi-squares: the law of a sum of squares of dependent scores."""
 
 from __future__ import annotations
 
@@ -11,10 +11,14 @@ from scipy import optimize, special
 from streaming.grid import Floats
 
 _NEAR = 1e-3
-"""So near to its mean, in standard deviations, the saddlepoint is 0/0; two moments serve there."""
-_NOTHING = 1e-12
-_SMALL, _ALIKE = 0.3, 1.001
-"""Tails above this need no saddlepoint, nor weights that differ by less than this factor."""
+"""Closer to the mean than this, in standard deviations, the saddlepoint is 0/0. A chi-square with
+the same two moments is used there."""
+_ZERO = 1e-12
+"""Weights below this part of the largest weight are left out."""
+_LARGE_TAIL = 0.3
+"""Tails above this need no saddlepoint."""
+_EQUAL = 1.001
+"""Weights that differ by less than this factor need no saddlepoint."""
 
 
 def weighted_chi_square_tail(statistic: float, weights: Floats) -> float:
@@ -28,14 +32,14 @@ def weighted_chi_square_tail(statistic: float, weights: Floats) -> float:
     statistic:
         At least 0.
     weights:
-        Eigenvalues of the scores' covariance; those that are not above 0 are left out.
+        Eigenvalues of the scores' covariance; those that are 0 or less are left out.
 
     Examples
     --------
     >>> round(weighted_chi_square_tail(18.307, np.ones(10)), 3)
     0.05
     """
-    kept = weights[weights > _NOTHING * max(_NOTHING, float(weights.max(initial=0.0)))]
+    kept = weights[weights > _ZERO * max(_ZERO, float(weights.max(initial=0.0)))]
     if not len(kept) or statistic <= 0.0:
         return 1.0
     scale = float(kept.max())
@@ -52,37 +56,38 @@ def weighted_chi_square_tail(statistic: float, weights: Floats) -> float:
 
 
 def sum_of_squares_tail(statistic: float, weights: Sequence[float]) -> float:
-    """The same for few weights above 0, cheaply: exact where they are equal, by two moments where
-    the tail is not small.
+    """The same tail at low cost, for few weights above 0.
+
+    It is exact where the weights are equal, and by two moments where the tail is not small.
 
     >>> round(sum_of_squares_tail(9.488, (1.0,) * 4), 3)
     0.05
     >>> round(sum_of_squares_tail(60.0, (10.0, 10.0, 1.0, 1.0)), 3)
     0.056
     """
-    size, degrees = two_moments(weights)
-    by_moments = float(special.chdtrc(degrees, statistic / size))
-    if by_moments > _SMALL or max(weights) <= _ALIKE * min(weights):
+    scale, degrees = satterthwaite(weights)
+    by_moments = float(special.chdtrc(degrees, statistic / scale))
+    if by_moments > _LARGE_TAIL or max(weights) <= _EQUAL * min(weights):
         return by_moments
     return weighted_chi_square_tail(statistic, np.array(weights, float))
 
 
-def two_moments(weights: Sequence[float]) -> tuple[float, float]:
-    """Size and degrees of the chi-square with the same mean and variance (Satterthwaite 1946)."""
-    whole, squares = sum(weights), sum(weight**2 for weight in weights)
-    return squares / whole, whole**2 / squares
+def satterthwaite(weights: Sequence[float]) -> tuple[float, float]:
+    """Scale and degrees of the chi-square with the same mean and variance (Satterthwaite 1946)."""
+    total, squares = sum(weights), sum(weight**2 for weight in weights)
+    return squares / total, total**2 / squares
 
 
 def _saddlepoint(q: float, weights: Floats) -> float:
-    def over(t: float) -> float:
+    def excess(t: float) -> float:
         return float((weights / (1.0 - 2.0 * t * weights)).sum()) - q
 
-    # the largest weight is 1: K' runs from 0 at minus infinity to infinity at 1/2
+    # The largest weight is 1, so K' grows from 0 at minus infinity to infinity at 1/2.
     high = 0.5 * (1.0 - min(0.5, 0.25 / q)) if q > 1.0 else 0.25
-    while over(high) < 0.0:
+    while excess(high) < 0.0:
         high = (high + 0.5) / 2.0
     low = -1.0
-    while over(low) > 0.0:
+    while excess(low) > 0.0:
         low *= 4.0
     solve: Callable[..., float] = optimize.brentq
-    return float(solve(over, low, high, xtol=1e-13))
+    return float(solve(excess, low, high, xtol=1e-13))

@@ -1,4 +1,4 @@
-"""What one test says, before it is compared with a limit."""
+"""The result of one statistical test, before it is compared with a threshold."""
 
 from __future__ import annotations
 
@@ -7,38 +7,40 @@ import msgspec
 from streaming.contracts.records import TestResult
 
 
-class Evidence(msgspec.Struct, frozen=True, kw_only=True):
-    """One test of one feature in one window. A struct, because a window makes thousands."""
+class TestStatistic(msgspec.Struct, frozen=True, kw_only=True):
+    """One test of one feature in one window. A struct, because a window makes thousands of them."""
+
+    __test__ = False  # not a test case, whatever its name begins with
 
     name: str
     statistic: float
-    """z for linear scores, chi-square for shape and category, the share for shares."""
+    """z of a linear score, chi-square of shape and category tests, or the observed share."""
     p: float
-    """Two-sided, under sampling and persistent error."""
+    """Two-sided p-value under sampling error and persistent error."""
     effect: float
-    """Signed, in standard deviations."""
+    """Signed effect size in standard deviations."""
     n: int
-    persistence: float
-    """Variance of the persistent error over that of the sampling error."""
+    """Rows of the window that the test uses."""
+    variance_ratio: float
+    """Variance of the persistent error over the variance of the sampling error."""
     weight: float = 1.0
-    """Part of the feature's budget."""
+    """Share of the feature's false-alarm budget."""
     shares: tuple[float, ...] = ()
-    """Null shares of an exact binomial test, several where the worst of them was taken; empty for
-    a test whose p takes every value."""
+    """Null shares of an exact binomial test; several when the smallest p of several tests was
+    taken. Empty for a test with a continuous p-value."""
     m: float = 0.0
-    """Rows from which those shares are known."""
-    only_more: bool = False
-    """Whether the share can only be too large."""
-    alone: bool = True
-    """Whether its tail is exact enough to suspect after a single window."""
-
+    """Reference rows from which the null shares were estimated."""
+    one_sided: bool = False
+    """Whether only an increase of the share counts as a change."""
+    exact_tail: bool = True
+    """Whether the far tail of the p-value is exact enough for an alarm after a single window."""
     degrees: int = 0
-    """Of freedom of a chi-square; 0 for the others."""
-    by_chance: float = 0.0
-    """What was taken off such a test's squared effect."""
+    """Degrees of freedom of a chi-square test; 0 for other tests."""
+    null_bias: float = 0.0
+    """Expected squared effect without drift; a chi-square test's effect is corrected for it."""
     weights: tuple[float, ...] = ()
-    """Of the squares in its sum, where they are not all 1 + `persistence`."""
+    """Weights of the squares in a chi-square statistic; empty if all are 1 + `variance_ratio`."""
 
     def result(self) -> TestResult:
-        """The record of it."""
+        """The part of it that goes into a verdict record."""
         return TestResult(name=self.name, statistic=self.statistic, p=self.p, effect=self.effect)

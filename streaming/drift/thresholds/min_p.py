@@ -1,21 +1,23 @@
-"""What the tests of one feature spend of its budget together, and what they may.
+"""Weighted min-p test: one decision from all tests of a feature, at the level its budget allows.
 
-A feature is tested several ways, test i at `weight_i` of the feature's level. If all were
-continuous and never agreed, the feature would hit as often as its level says. They are not: a
-share is a lattice (zero non-finite values cannot be fewer), a test may need more rows than there
-are, and tests overlap. So a hit is decided on what is *spent*: with x the smallest p_i / weight_i,
+A feature is tested in several ways, test i at `weight_i` of the feature's level. If all tests were
+continuous and disjoint, the feature would exceed its limit as often as its level states. They are
+not: a share has a discrete distribution (non-finite values cannot be fewer than zero), a test may
+need more rows than there are, and tests overlap. An exceedance is therefore decided by the size of
+the whole family (Westfall & Young 1993). With x the smallest p_i / weight_i,
 
-    spent(x) = overlap * sum of P(p_i <= weight_i x) over the tests that overlap, and the same sum
-               over the others,
+    size(x) = union ratio * sum of P(p_i <= weight_i x) over the dependent tests, plus the same sum
+              over the other tests,
 
-exact for shares, is the chance that a quiet window looks at least as bad. It is compared with the
-`allowed` hit rate: that at which, with the persistent error of each test, the lane's alarms are
-its budget::
+exact for shares, is the probability that a quiet window looks at least as bad. It is compared with
+the critical level: the exceedance probability at which, given the persistent error of each test,
+the rule's expected alarms are its budget::
 
     F (W / L) { a(Q) + sum_i ( E_theta_i[ a(Q - q_i + q_i(theta_i)) ] - a(Q) ) } = budget
 
-Q = sum q_i, a = the chance of an alarm in a block of L windows (`limits.block_alarm`). With one
-test this is the formula of `limits`; without persistence a(Q) alone, for 3 of 5 6 Q^3 W F = budget.
+with Q = sum q_i and a, the probability of an alarm in a block of L windows
+(`alarm_rules.block_alarm_probability`). With one test this is the formula of `alarm_rules`. Without
+persistent errors it is a(Q) alone, for 3 of 5 windows 6 Q^3 W F = budget.
 """
 
 from __future__ import annotations
@@ -24,232 +26,270 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from math import ceil, exp, floor, inf, log, sqrt
+from typing import NamedTuple
 
 import numpy as np
-from scipy import optimize, special
+from scipy import special
 
-from streaming.drift.statistics.pvalues import share_z_beside
-from streaming.drift.statistics.statistic import Evidence
-from streaming.drift.thresholds.alarm_rules import Lane, block_alarm
+from streaming.drift.statistics.pvalues import share_z_estimated
+from streaming.drift.statistics.statistic import TestStatistic
+from streaming.drift.thresholds.alarm_rules import AlarmRule, block_alarm_probability
+from streaming.drift.thresholds.offsets import OffsetGrid, offset_average, solve_for_budget
 from streaming.grid import Floats
 
 MAX_SLACK = 10.0
-"""Beyond so many times the allowed rate nothing is worth computing exactly."""
-OVERLAPPING = frozenset({"location", "dispersion", "shape", "zero", "value", "category"})
-_SMALLEST = 1e-12
-_STEP, _SIZE, _PART = 0.1, 0.03, 0.02
-"""Persistence is rounded to steps of 10 %, n to steps of 3 % and a test's part of the rate to steps
-of 0.02, so that rates are solved once."""
-_NONE = 1e-3
-"""Less persistence than this changes no rate."""
-_LOWEST, _HIGHEST = 1e-14, 0.5
-"""No rate lies beyond these, however large or small the budget."""
-_X: Floats = np.linspace(0.0, 8.0, 161, dtype=np.float64)
-_DENSITY = 2.0 * np.exp(-(_X**2) / 2.0) / sqrt(2.0 * np.pi) * (_X[1] - _X[0])
-_DENSITY[[0, -1]] /= 2.0
+"""Levels above this multiple of the critical level are not computed exactly."""
+DEPENDENT_TESTS = frozenset({"location", "dispersion", "shape", "zero", "value", "category"})
+"""Tests that respond to the same changes."""
+_SMALLEST_LEVEL = 1e-12
+"""At a smaller level a discrete test has the size of a continuous one."""
+_RATIO_STEP, _ROWS_STEP, _PART_STEP = 0.1, 0.03, 0.02
+"""Variance ratios are rounded to steps of 10 %, rows to steps of 3 % and a test's part of the level
+to steps of 0.02, so that few levels are solved."""
+_NEGLIGIBLE_RATIO = 1e-3
+"""A smaller variance ratio changes no level."""
+_MIN_LEVEL, _MAX_LEVEL = 1e-14, 0.5
+"""Bounds of the critical level, whatever the budget is."""
+_GRID = OffsetGrid.trapezoid(limit=8.0, count=161)
 
 
-def spent(tests: Sequence[Evidence], x: float, overlap: float) -> float:
-    """Chance that a quiet window has some p_i <= weight_i x.
+def familywise_size(tests: Sequence[TestStatistic], level: float, union_ratio: float) -> float:
+    """Probability that a quiet window has some p_i <= weight_i * level.
 
     Parameters
     ----------
     tests:
-        Those that ran, with their weights.
-    x:
-        Level of the feature.
-    overlap:
-        Union over sum of the tests that say the same thing (`overlap`).
+        The tests that ran, with their weights.
+    union_ratio:
+        Size of the union of the dependent tests, divided by the sum of their sizes
+        (`dependence.TestDependence`).
     """
-    alike = sum(attained(test, x * test.weight) for test in tests if test.name in OVERLAPPING)
-    others = sum(attained(test, x * test.weight) for test in tests if test.name not in OVERLAPPING)
-    return overlap * alike + others
+    dependent = sum(
+        attained_size(test, level * test.weight) for test in tests if test.name in DEPENDENT_TESTS
+    )
+    independent = sum(
+        attained_size(test, level * test.weight)
+        for test in tests
+        if test.name not in DEPENDENT_TESTS
+    )
+    return union_ratio * dependent + independent
 
 
-def attained(test: Evidence, level: float) -> float:
-    """P(p <= level) of one test when nothing changed; its own size, at most `level`.
+def attained_size(test: TestStatistic, level: float) -> float:
+    """P(p <= level) of one test when nothing has changed; at most `level`.
 
-    >>> coin = Evidence(name="zero", statistic=0.5, p=1.0, effect=0.0, n=100, persistence=0.0,
-    ...                 shares=(0.5,))
-    >>> round(attained(coin, 0.05), 4), attained(coin, 1e-40)
+    >>> coin = TestStatistic(
+    ...     name="zero", statistic=0.5, p=1.0, effect=0.0, n=100, variance_ratio=0.0, shares=(0.5,)
+    ... )
+    >>> round(attained_size(coin, 0.05), 4), attained_size(coin, 1e-40)
     (0.0352, 1e-40)
     """
-    return _attained(_null(test, exact=True), level)
+    return _attained_size(_null_law(test, exact=True), level)
 
 
-def _attained(null: _Null, level: float) -> float:
-    shares = null[1]
-    if not shares or level < _SMALLEST:
+class _NullLaw(NamedTuple):
+    """What the distribution of a test's p depends on when nothing has changed."""
+
+    weight: float
+    shares: tuple[float, ...]
+    one_sided: bool
+    n: int
+    variance_ratio: float
+    m: float
+    """Rows from which the null shares are known."""
+
+
+def _null_law(test: TestStatistic, *, exact: bool = False) -> _NullLaw:
+    """The null law of a test; without `exact`, its rows and variance ratio are rounded."""
+    n = test.n if exact else _round_rows(test.n)
+    ratio = test.variance_ratio if exact else _round_ratio(test.variance_ratio)
+    return _NullLaw(test.weight, test.shares, test.one_sided, n, ratio, test.m or inf)
+
+
+@lru_cache(maxsize=16_384)
+def _round_rows(n: int) -> int:
+    return round(exp(round(log(max(1, n)) / _ROWS_STEP) * _ROWS_STEP))
+
+
+@lru_cache(maxsize=16_384)
+def _round_ratio(variance_ratio: float) -> float:
+    if variance_ratio < _NEGLIGIBLE_RATIO:
+        return 0.0
+    return exp(round(log(variance_ratio) / _RATIO_STEP) * _RATIO_STEP)
+
+
+def _attained_size(null: _NullLaw, level: float) -> float:
+    if not null.shares or level < _SMALLEST_LEVEL:
         return level
-    each = level / len(shares)
-    _, _, only_more, n, persistence, m = null
-    found = sum(
-        _size(one, level=each, only_more=only_more, n=n, persistence=persistence, m=m)
-        for one in shares
+    share_level = level / len(null.shares)
+    size = sum(
+        _binomial_size(
+            share,
+            level=share_level,
+            one_sided=null.one_sided,
+            n=null.n,
+            variance_ratio=null.variance_ratio,
+            m=null.m,
+        )
+        for share in null.shares
     )
-    return min(level, found)
+    return min(level, size)
 
 
 @lru_cache(maxsize=32_768)
-def _size(
-    share: float, level: float, *, only_more: bool, n: int, persistence: float, m: float
+def _binomial_size(
+    share: float, level: float, *, one_sided: bool, n: int, variance_ratio: float, m: float
 ) -> float:
-    """Size of one binomial test at a two-sided `level`; its steps are those of the count, under
-    all errors."""
-    if not 0.0 < share < 1.0 or level / 2.0 < _SMALLEST:
+    """Size of one binomial test at a two-sided `level`.
+
+    The counts are discrete; the tails of their distribution include all errors.
+    """
+    if not 0.0 < share < 1.0 or level / 2.0 < _SMALLEST_LEVEL:
         return level
-    spread = sqrt(max(1.0, (1.0 + persistence) / (1.0 + n / m)))
+    spread = sqrt(max(1.0, (1.0 + variance_ratio) / (1.0 + n / m)))
 
     def tail(count: int) -> float:
-        """P(a quiet count lies at least so far out on its side)."""
-        return float(special.ndtr(-abs(share_z_beside(count, n, share, m)) / spread))
+        """P(a quiet count is at least as extreme on its side)."""
+        return float(special.ndtr(-abs(share_z_estimated(count, n, share, m)) / spread))
 
-    middle = n * share
+    mean = n * share
     # where a normal count would be significant, skewness included (Cornish & Fisher)
-    far = -float(special.ndtri(level / 2.0)) * spread * sqrt(1.0 + n / m)
-    width, skew = sqrt(middle * (1.0 - share)), (1.0 - 2.0 * share) * (far * far - 1.0) / 6.0
-    more = _first(tail, floor(middle) + 1, n, middle + far * width + skew, level / 2.0)
-    if only_more:
-        return more
-    return more + _first(tail, ceil(middle) - 1, 0, middle - far * width + skew, level / 2.0)
+    quantile = -float(special.ndtri(level / 2.0)) * spread * sqrt(1.0 + n / m)
+    sd, skew = sqrt(mean * (1.0 - share)), (1.0 - 2.0 * share) * (quantile * quantile - 1.0) / 6.0
+    upper = _first_tail(tail, floor(mean) + 1, n, mean + quantile * sd + skew, level / 2.0)
+    if one_sided:
+        return upper
+    return upper + _first_tail(tail, ceil(mean) - 1, 0, mean - quantile * sd + skew, level / 2.0)
 
 
-def _first(tail: Callable[[int], float], near: int, far: int, about: float, most: float) -> float:
-    """The tail of the count nearest to the middle whose tail is at most `most`; 0 without one.
+def _first_tail(
+    tail: Callable[[int], float], near: int, far: int, guess: float, max_tail: float
+) -> float:
+    """The largest tail that is at most `max_tail`; 0 without one.
 
-    Tails fall from `near`, beside the middle, to `far`; the count lies somewhere `about`.
+    Parameters
+    ----------
+    tail:
+        Decreases from the count `near`, beside the mean, to the count `far`.
+    guess:
+        Where the count with that tail is expected.
     """
-    step, last = (1, far - near) if far >= near else (-1, near - far)
+    direction, last = (1, far - near) if far >= near else (-1, near - far)
 
-    def enough(at: int) -> bool:
-        return tail(near + at * step) <= most
+    def small_enough(steps: int) -> bool:
+        return tail(near + steps * direction) <= max_tail
 
-    # the count lies after `low` and not after `high`, in steps from `near`
-    low, high, reach = -1, last, 1
-    at = min(max(round((about - near) * step), 0), last)
+    # the count is after `low` and not after `high`, in steps from `near`
+    low, high, stride = -1, last, 1
+    at = min(max(round((guess - near) * direction), 0), last)
     while low < at < high:
-        if enough(at):
-            high, at = at, at - reach
+        if small_enough(at):
+            high, at = at, at - stride
         else:
-            low, at = at, at + reach
-        reach *= 2
+            low, at = at, at + stride
+        stride *= 2
     while high - low > 1:
         at = (low + high) // 2
-        low, high = (low, at) if enough(at) else (at, high)
-    found = tail(near + high * step)
-    return found if found <= most else 0.0
+        low, high = (low, at) if small_enough(at) else (at, high)
+    largest = tail(near + high * direction)
+    return largest if largest <= max_tail else 0.0
 
 
 @dataclass(frozen=True, slots=True)
-class Spending:
-    """The tests of one feature in one window against what one lane allows them."""
+class MinPTest:
+    """The tests of one feature in one window, with the level that an alarm rule allows them."""
 
-    tests: tuple[Evidence, ...]
-    overlap: float
-    allowed: float
-    """Hit rate at which the lane's alarms are its budget."""
+    tests: tuple[TestStatistic, ...]
+    union_ratio: float
+    """Union over sum of the sizes of the dependent tests."""
+    critical_level: float
+    """Exceedance probability at which the rule's expected alarms are its budget."""
 
     @classmethod
-    def of(cls, lane: Lane, tests: Sequence[Evidence], overlap: float) -> Spending:
-        """What `lane` allows these tests."""
-        return cls(tuple(tests), overlap, _allowed(lane, tuple(_null(test) for test in tests)))
+    def of(cls, rule: AlarmRule, tests: Sequence[TestStatistic], union_ratio: float) -> MinPTest:
+        """The min-p test of these tests under `rule`."""
+        laws = tuple(_null_law(test) for test in tests)
+        return cls(tuple(tests), union_ratio, _critical_level(rule, laws))
 
-    def p(self, test: Evidence) -> float:
-        """The chance that a quiet window looks as bad as this test says; exact near the limit,
-        and its upper bound p / weight far from it."""
-        x = test.p / test.weight
-        if not self.allowed < x <= MAX_SLACK * self.allowed or self._too_far(x):
-            return min(1.0, x)
-        return spent(self.tests, x, self.overlap)
+    def p(self, test: TestStatistic) -> float:
+        """Probability that a quiet window looks as bad as this test does.
 
-    def _too_far(self, x: float) -> bool:
-        """Whether the tests without steps alone spend more than is allowed."""
-        smooth = (
-            test.weight * (self.overlap if test.name in OVERLAPPING else 1.0)
+        It is exact near the critical level and the upper bound p / weight far from it.
+        """
+        level = test.p / test.weight
+        if not self.critical_level < level <= MAX_SLACK * self.critical_level or self._too_large(
+            level
+        ):
+            return min(1.0, level)
+        return familywise_size(self.tests, level, self.union_ratio)
+
+    def _too_large(self, level: float) -> bool:
+        """Whether the continuous tests alone have a larger size than the critical level."""
+        continuous = (
+            test.weight * (self.union_ratio if test.name in DEPENDENT_TESTS else 1.0)
             for test in self.tests
             if not test.shares
         )
-        return x * sum(smooth) > self.allowed
+        return level * sum(continuous) > self.critical_level
 
-    def significant(self) -> list[Evidence]:
-        """The tests that are significant; what they spend rises with their p / weight, so the
-        first miss ends the search."""
-        found = set()
+    def significant(self) -> list[TestStatistic]:
+        """The significant tests.
+
+        The familywise size grows with p / weight, so the search ends at the first test that is not
+        significant.
+        """
+        names = set()
         for test in sorted(self.tests, key=lambda test: test.p / test.weight):
-            if self.p(test) > self.allowed:
+            if self.p(test) > self.critical_level:
                 break
-            found.add(test.name)
-        return [test for test in self.tests if test.name in found]
+            names.add(test.name)
+        return [test for test in self.tests if test.name in names]
 
-    def level(self, test: Evidence) -> float:
-        """The test's own p at which it becomes significant, at least."""
-        return test.weight * self.allowed
-
-
-_Null = tuple[float, tuple[float, ...], bool, int, float, float]
-"""Of one test: weight, null shares, only more, n, persistence and the rows that shares are known
-from; n and persistence rounded unless exact."""
-
-
-def _null(test: Evidence, *, exact: bool = False) -> _Null:
-    m = test.m or inf
-    if exact:
-        return test.weight, test.shares, test.only_more, test.n, test.persistence, m
-    n, persistence = _near(test.n), _rounded(test.persistence)
-    return test.weight, test.shares, test.only_more, n, persistence, m
+    def critical_p(self, test: TestStatistic) -> float:
+        """A p of the test at which it is certainly significant."""
+        return test.weight * self.critical_level
 
 
 @lru_cache(maxsize=16_384)
-def _near(n: int) -> int:
-    return round(exp(round(log(max(1, n)) / _SIZE) * _SIZE))
-
-
-@lru_cache(maxsize=16_384)
-def _rounded(persistence: float) -> float:
-    if persistence < _NONE:
-        return 0.0
-    return exp(round(log(persistence) / _STEP) * _STEP)
-
-
-@lru_cache(maxsize=16_384)
-def _allowed(lane: Lane, nulls: tuple[_Null, ...]) -> float:
-    """Each test has its part of the rate according to what it can spend."""
-    start = lane.limit(0.0)
-    parts = [(_attained(null, start * null[0]), null[4]) for null in nulls]
-    whole = sum(part for part, _ in parts)
-    if whole <= 0.0:
+def _critical_level(rule: AlarmRule, laws: tuple[_NullLaw, ...]) -> float:
+    """The critical level, divided over the tests in proportion to the size they can attain."""
+    start = rule.critical_p(0.0)
+    sizes = [(_attained_size(law, start * law.weight), law.variance_ratio) for law in laws]
+    total = sum(size for size, _ in sizes)
+    if total <= 0.0:
         return start
-    rounded = sorted((_PART * round(part / whole / _PART), rho) for part, rho in parts)
-    return _rate(lane, tuple(one for one in rounded if one[0] > 0.0))
+    parts = sorted((_PART_STEP * round(size / total / _PART_STEP), ratio) for size, ratio in sizes)
+    return _solve_level(rule, tuple(part for part in parts if part[0] > 0.0))
 
 
 @lru_cache(maxsize=16_384)
-def _rate(lane: Lane, parts: tuple[tuple[float, float], ...]) -> float:
-    lasting = [(part, persistence) for part, persistence in parts if persistence]
-
-    def over(log_rate: float) -> float:
-        alarms = _alarms(exp(log_rate), lasting, lane)
-        return log(max(alarms, 1e-300) / lane.alarms)
-
-    low, high = log(_LOWEST), log(_HIGHEST)
-    if over(high) <= 0.0:
-        return _HIGHEST
-    if over(low) >= 0.0:
-        return _LOWEST
-    solve: Callable[..., float] = optimize.brentq
-    return exp(solve(over, low, high, xtol=1e-4))
+def _solve_level(rule: AlarmRule, parts: tuple[tuple[float, float], ...]) -> float:
+    """The level at which the rule's alarms are its budget, for tests with these parts of it and
+    these variance ratios."""
+    persistent = [(part, variance_ratio) for part, variance_ratio in parts if variance_ratio]
+    return solve_for_budget(
+        lambda level: _alarms(level, persistent, rule),
+        rule.alarms,
+        low=_MIN_LEVEL,
+        high=_MAX_LEVEL,
+        xtol=1e-4,
+        log_scale=True,
+    )
 
 
-def _alarms(rate: float, lasting: Sequence[tuple[float, float]], lane: Lane) -> float:
-    """False alarms in the period when a feature's tests hit at `rate` together."""
-    quiet = float(block_alarm(np.array([rate]), lane)[0])
+def _alarms(level: float, persistent: Sequence[tuple[float, float]], rule: AlarmRule) -> float:
+    """False alarms in the period when a feature exceeds its limit with probability `level`."""
+    quiet = float(block_alarm_probability(np.array([level]), rule)[0])
     total = quiet
-    if lasting:
-        parts, persistence = np.array(lasting).T[:, :, None]
-        own = parts * rate
-        c = -special.ndtri(own / 2.0) * np.sqrt(1.0 + persistence)
-        theta = np.sqrt(persistence) * _X
-        hits = rate - own + special.ndtr(theta - c) + special.ndtr(-theta - c)
-        alarms = block_alarm(np.minimum(1.0, hits), lane) @ _DENSITY
-        total += float((alarms - quiet).sum())
-    return lane.features * lane.windows / lane.block * total
+    if persistent:
+        parts, variance_ratios = np.array(persistent).T[:, :, None]
+        sizes = parts * level
+        c = -special.ndtri(sizes / 2.0) * np.sqrt(1.0 + variance_ratios)
+
+        def alarm_probability(theta: Floats) -> Floats:
+            q = level - sizes + special.ndtr(theta - c) + special.ndtr(-theta - c)
+            return block_alarm_probability(np.minimum(1.0, q), rule)
+
+        averages = offset_average(alarm_probability, np.sqrt(variance_ratios), _GRID)
+        total += float((averages - quiet).sum())
+    return rule.features * rule.windows / rule.block * total

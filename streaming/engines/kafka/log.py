@@ -1,18 +1,21 @@
-"""The log of records on Kafka, by confluent-kafka.
+"""The log on Kafka, through confluent-kafka.
 
-Writes are durable when a call returns (all replicas, idempotent producer). Reads keep no consumer
-group: who reads knows where it stands. Topics are made here with their partition count, clean-up
-rule and retention; a topic that is there with another partition count is refused.
+Writes are durable when a call returns (all replicas, idempotent producer). Reads use no consumer
+group; readers keep their own offsets. Topics are created here with their partition count, clean-up
+policy and retention; an existing topic with another partition count is refused.
+
+When no broker can be reached, the first call of a log fails within three seconds and its error
+names the next command. A log that has reached a broker before waits longer for it to return, so
+that services survive its restart.
 """
 
 from __future__ import annotations
 
 import math
 import time
-import uuid
 from collections.abc import Callable, Iterator, Sequence
 from functools import cached_property
-from typing import Any
+from typing import Any, TypeVar
 
 from confluent_kafka import (
     Consumer,
@@ -24,33 +27,38 @@ from confluent_kafka import (
 from confluent_kafka.admin import AdminClient, NewTopic
 from tenacity import retry, retry_if_exception, stop_after_delay, wait_exponential
 
-from streaming.contracts.codec import LARGEST_RECORD_BYTES, encode
-from streaming.contracts.errors import ConfigurationError, NotFoundError, UnavailableError
+from streaming.contracts.codec import encode
+from streaming.contracts.errors import ConfigurationError, UnavailableError
 from streaming.contracts.log import Message
 from streaming.contracts.records import OffsetRange, Record
 from streaming.contracts.topics import TOPIC_OF, Topic, message_key
+from streaming.engines.kafka.clients import (
+    MAX_MESSAGE_BYTES,
+    consumer_settings,
+    has_no_leader,
+    produce,
+    producer,
+    raise_permanent,
+    reachable,
+    translated,
+    unavailable,
+)
 
-_LARGEST_BYTES = LARGEST_RECORD_BYTES + 64 * 1024
-"""A record may be as long as the codec reads; the rest is the message's own head."""
+Response = TypeVar("Response")
+
 _TIMEOUT = 15.0
+"""Seconds for a response: a broker may be busy, or may be restarting."""
+_CONNECT_TIMEOUT = 2.5
+"""Seconds for the first connection to a broker."""
 _BATCH = 2000
 
-
-def _is_leaderless(error: BaseException) -> bool:
-    """A topic that was just made, or a broker that was just started, has no leader yet."""
-    return isinstance(error, KafkaException) and error.args[0].code() in (
-        KafkaError.NOT_LEADER_FOR_PARTITION,
-        KafkaError.LEADER_NOT_AVAILABLE,
-    )
-
-
-_once_there_is_a_leader = retry(
-    retry=retry_if_exception(_is_leaderless),
+_retry_election = retry(
+    retry=retry_if_exception(has_no_leader),
     wait=wait_exponential(0.2, max=1.0),
     stop=stop_after_delay(_TIMEOUT),
     reraise=True,
 )
-"""An election on a busy machine takes seconds."""
+"""Retries while a leader is being elected, which takes seconds on a busy machine."""
 
 
 class KafkaLog:
@@ -67,17 +75,18 @@ class KafkaLog:
     def __init__(self, bootstrap: str, *, replicas: int = 1) -> None:
         self._bootstrap = bootstrap
         self._replicas = replicas
+        self._reached = False
         self._producer: Producer | None = None
         self._admin = AdminClient({"bootstrap.servers": bootstrap, "log_level": 2})
 
     def ensure(self, topics: Sequence[Topic]) -> None:
-        known = self._partitions_of_all()
+        known = self._partition_counts()
         for topic in topics:
-            there = known.get(topic.name)
-            if there is not None and there != topic.partitions:
+            count = known.get(topic.name)
+            if count is not None and count != topic.partitions:
                 raise ConfigurationError(
-                    f"Topic {topic.name} has {there} partitions, not {topic.partitions}; "
-                    "delete it or set its partitions to what is there."
+                    f"Topic {topic.name} has {count} partitions, not {topic.partitions}; "
+                    f"delete the topic, or configure {count} partitions."
                 )
         missing = [topic for topic in topics if topic.name not in known]
         if missing:
@@ -94,7 +103,7 @@ class KafkaLog:
         self._write({topic: messages})
 
     def read(self, span: OffsetRange) -> Iterator[Message]:
-        if span.partition >= self._partitions_of_all().get(span.topic, 0):
+        if span.partition >= self._partition_counts().get(span.topic, 0):
             return
         end = min(span.stop, self._bounds(span.topic, span.partition)[1])
         if span.start >= end:
@@ -102,12 +111,12 @@ class KafkaLog:
         consumer = self._consumer(**{"enable.partition.eof": True})
         try:
             consumer.assign([TopicPartition(span.topic, span.partition, span.start)])
-            yield from self._until(consumer, end)
+            yield from self._read_until(consumer, end)
         finally:
             consumer.close()
 
     def spans(self, topic: str, *, since: float | None = None) -> tuple[OffsetRange, ...]:
-        partitions = range(self._partitions_of_all().get(topic, 0))
+        partitions = range(self._partition_counts().get(topic, 0))
         bounds = {number: self._bounds(topic, number) for number in partitions}
         starts = {number: low for number, (low, _) in bounds.items()}
         if since is not None and bounds:
@@ -141,107 +150,127 @@ class KafkaLog:
         if self._producer is not None:
             self._flush(self._producer)
             self._producer = None
-        if "_asker" in self.__dict__:
-            self.__dict__.pop("_asker").close()
+        if "_metadata" in self.__dict__:
+            self.__dict__.pop("_metadata").close()
 
-    # -------------------------------------------------------------------- parts
+    # ------------------------------------------------------------------ writing
 
     def _write(self, pairs: dict[str, Any]) -> None:
         if self._producer is None:
+            self._check_reachable()
             self._producer = producer(self._bootstrap)
-        failed: list[KafkaError] = []
+        errors: list[KafkaError] = []
 
-        def note(error: KafkaError | None, _: object) -> None:
+        def delivered(error: KafkaError | None, _: object) -> None:
             if error is not None:
-                failed.append(error)
+                errors.append(error)
 
         for topic, messages in pairs.items():
             for key, value in messages:
-                produce(self._producer, topic, key, value, note)
+                produce(self._producer, topic, key, value, delivered)
         self._flush(self._producer)
-        if failed:
-            raise UnavailableError(f"Kafka did not take {len(failed)} messages: {failed[0].str()}.")
-
-    def _flush(self, writer: Producer) -> None:
-        left = writer.flush(_TIMEOUT * 2)
-        if left:
+        if errors:
             raise UnavailableError(
-                f"Kafka at {self._bootstrap} did not confirm {left} messages in time."
+                f"Kafka did not accept {len(errors)} messages: {errors[0].str()}."
             )
 
+    def _flush(self, writer: Producer) -> None:
+        unconfirmed = writer.flush(_TIMEOUT * 2)
+        if unconfirmed:
+            raise UnavailableError(
+                f"Kafka at {self._bootstrap} did not confirm {unconfirmed} messages in time."
+            )
+
+    # ------------------------------------------------------------------ reading
+
     @cached_property
-    def _asker(self) -> Consumer:
-        """A consumer that reads nothing and only asks for offsets."""
+    def _metadata(self) -> Consumer:
+        """A consumer that reads no messages and only fetches offsets."""
         return self._consumer()
 
     def _consumer(self, **options: object) -> Consumer:
         return Consumer(consumer_settings(self._bootstrap) | options)
 
-    def _until(self, consumer: Consumer, end: int) -> Iterator[Message]:
-        """Messages below offset `end`; the log's end (compaction leaves gaps) ends it too."""
-        waited = time.monotonic()
+    def _read_until(self, consumer: Consumer, end: int) -> Iterator[Message]:
+        """Messages below offset `end`, or until the end of the partition.
+
+        The last offsets may hold no message (compaction, transactions); then the consumer's
+        end-of-partition event ends the iteration.
+        """
+        last_message = time.monotonic()
         while True:
-            for message in consumer.consume(_BATCH, 0.5):
+            for message in _available(consumer):
                 error = message.error()
                 if error is not None and error.code() == KafkaError._PARTITION_EOF:
                     return
                 if error is not None:
-                    _raise(error)
+                    raise_permanent(error)
                     continue
-                waited = time.monotonic()
+                last_message = time.monotonic()
                 if message.offset() >= end:
                     return
                 yield _message(message)
                 if message.offset() == end - 1:
                     return
-            if time.monotonic() - waited > _TIMEOUT:
+            if time.monotonic() - last_message > _TIMEOUT:
                 raise UnavailableError(
                     f"Kafka at {self._bootstrap} sent nothing for {_TIMEOUT:.0f} s."
                 )
 
-    def _bounds(self, topic: str, partition: int) -> tuple[int, int]:
-        try:
-            return self._watermarks(TopicPartition(topic, partition))
-        except KafkaException as error:
-            raise _foreign(error, self._bootstrap) from error
+    # ----------------------------------------------------------------- metadata
 
-    @_once_there_is_a_leader
-    def _watermarks(self, place: TopicPartition) -> tuple[int, int]:
-        low, high = self._asker.get_watermark_offsets(place, timeout=_TIMEOUT)
+    def _request(self, request: Callable[[], Response]) -> Response:
+        """The response to a metadata request."""
+        self._check_reachable()
+        try:
+            response = request()
+        except KafkaException as error:
+            raise translated(error, self._bootstrap) from error
+        self._reached = True
+        return response
+
+    def _check_reachable(self) -> None:
+        """Before the first request: raise `UnavailableError` when no broker can be reached."""
+        if not self._reached and not reachable(self._bootstrap, _CONNECT_TIMEOUT):
+            raise unavailable(self._bootstrap)
+
+    def _bounds(self, topic: str, partition: int) -> tuple[int, int]:
+        """The first offset of a partition, and the next one that will be written."""
+        return self._request(lambda: self._watermarks(TopicPartition(topic, partition)))
+
+    @_retry_election
+    def _watermarks(self, partition: TopicPartition) -> tuple[int, int]:
+        low, high = self._metadata.get_watermark_offsets(partition, timeout=_TIMEOUT)
         return low, high
 
     def _first_since(
         self, topic: str, bounds: dict[int, tuple[int, int]], since: float
     ) -> dict[int, int]:
-        moment = math.floor(since * 1000)  # the log keeps milliseconds; rather one early than lost
-        places = [TopicPartition(topic, number, moment) for number in bounds]
-        try:
-            found = self._offsets_at(places)
-        except KafkaException as error:
-            raise _foreign(error, self._bootstrap) from error
+        # the log keeps milliseconds; rounding down may include an earlier message but loses none
+        milliseconds = math.floor(since * 1000)
+        times = [TopicPartition(topic, number, milliseconds) for number in bounds]
+        offsets = self._request(lambda: self._offsets_at(times))
         return {
-            part.partition: part.offset if part.offset >= 0 else bounds[part.partition][1]
-            for part in found
+            first.partition: first.offset if first.offset >= 0 else bounds[first.partition][1]
+            for first in offsets
         }
 
-    @_once_there_is_a_leader
-    def _offsets_at(self, places: list[TopicPartition]) -> list[Any]:
-        """The first offsets since the places' times; a partition may have an error of its own."""
-        found = self._asker.offsets_for_times(places, timeout=_TIMEOUT)
-        for place in found:
-            if place.error is not None:
-                raise KafkaException(place.error)
-        return list(found)
+    @_retry_election
+    def _offsets_at(self, times: list[TopicPartition]) -> list[Any]:
+        """The first offset of each partition since its time."""
+        offsets = self._metadata.offsets_for_times(times, timeout=_TIMEOUT)
+        for partition in offsets:
+            if partition.error is not None:  # each partition has an error of its own
+                raise KafkaException(partition.error)
+        return list(offsets)
 
-    def _partitions_of_all(self) -> dict[str, int]:
-        try:
-            found = self._admin.list_topics(timeout=_TIMEOUT)
-        except KafkaException as error:
-            raise _foreign(error, self._bootstrap) from error
-        return {name: len(topic.partitions) for name, topic in found.topics.items()}
+    def _partition_counts(self) -> dict[str, int]:
+        """Number of partitions of every topic."""
+        metadata = self._request(lambda: self._admin.list_topics(timeout=_TIMEOUT))
+        return {name: len(topic.partitions) for name, topic in metadata.topics.items()}
 
     def _create(self, topics: Sequence[Topic]) -> None:
-        wanted = [
+        new_topics = [
             NewTopic(
                 topic.name,
                 num_partitions=topic.partitions,
@@ -249,80 +278,27 @@ class KafkaLog:
                 config={
                     "cleanup.policy": topic.cleanup,
                     "retention.ms": str(topic.retention_hours * 3_600_000),
-                    "max.message.bytes": str(_LARGEST_BYTES),
+                    "max.message.bytes": str(MAX_MESSAGE_BYTES),
                 },
             )
             for topic in topics
         ]
-        for name, future in self._admin.create_topics(wanted, operation_timeout=_TIMEOUT).items():
+        created = self._admin.create_topics(new_topics, operation_timeout=_TIMEOUT)
+        for name, future in created.items():
             try:
                 future.result(_TIMEOUT)
             except KafkaException as error:
                 if error.args[0].code() != KafkaError.TOPIC_ALREADY_EXISTS:
-                    raise _foreign(error, self._bootstrap) from error
-            self._await(name)
+                    raise translated(error, self._bootstrap) from error
+            self._await_topic(name)
 
-    def _await(self, name: str) -> None:
-        """A new topic is usable once the broker's metadata shows it."""
+    def _await_topic(self, name: str) -> None:
+        """Wait until the broker's metadata shows a new topic; only then it can be used."""
         for _ in range(100):
-            if name in self._partitions_of_all():
+            if name in self._partition_counts():
                 return
             time.sleep(0.05)
         raise UnavailableError(f"Topic {name} was created but the broker does not show it.")
-
-
-def producer(bootstrap: str) -> Producer:
-    """A producer whose writes survive: all replicas, no duplicates from its own retries."""
-    return Producer(
-        {
-            "bootstrap.servers": bootstrap,
-            "acks": "all",
-            "enable.idempotence": True,
-            "linger.ms": 5,
-            "message.max.bytes": _LARGEST_BYTES,
-            # gzip: the one codec that every client can read (kafka-python and aiokafka have no lz4)
-            "compression.type": "gzip",
-        }
-    )
-
-
-def produce(
-    writer: Producer,
-    topic: str,
-    key: bytes | None,
-    value: bytes,
-    note: Callable[[KafkaError | None, object], None],
-) -> None:
-    """Queue one message; waits while the producer's queue is full."""
-    while True:
-        try:
-            writer.produce(topic, value, key, on_delivery=note)
-            writer.poll(0)
-            return
-        except BufferError:
-            writer.poll(0.1)
-
-
-def consumer_settings(bootstrap: str) -> dict[str, object]:
-    """Settings of a consumer that is assigned its partitions and commits nothing.
-
-    The client's own log is silent but for the worst: errors reach us as messages.
-    """
-    return {
-        "bootstrap.servers": bootstrap,
-        "group.id": f"driftline-{uuid.uuid4().hex}",
-        "enable.auto.commit": False,
-        "auto.offset.reset": "earliest",
-        "allow.auto.create.topics": False,
-        "fetch.wait.max.ms": 100,
-        "fetch.message.max.bytes": 2 * 1024 * 1024,
-        "queued.max.messages.kbytes": 16 * 1024,
-        # a full queue is looked at again this soon; the default, a second, would let the reader of
-        # a backlog starve with 40,000 records in hand
-        "fetch.queue.backoff.ms": 10,
-        "reconnect.backoff.ms": 500,
-        "log_level": 2,
-    }
 
 
 def _usable(messages: list[Any]) -> list[Message]:
@@ -332,8 +308,17 @@ def _usable(messages: list[Any]) -> list[Message]:
         if error is None:
             usable.append(_message(message))
         else:
-            _raise(error)
+            raise_permanent(error)
     return usable
+
+
+def _available(consumer: Consumer) -> list[Any]:
+    """The messages and events that the consumer has fetched; waits half a second for a first one.
+
+    `Consumer.consume` alone waits for a full batch, also at the end of a partition.
+    """
+    first = consumer.poll(0.5)
+    return [] if first is None else [first, *consumer.consume(_BATCH - 1, 0)]
 
 
 def _message(message: Any) -> Message:
@@ -345,20 +330,3 @@ def _message(message: Any) -> Message:
         value=message.value(),
         time=message.timestamp()[1] / 1000.0,
     )
-
-
-def _raise(error: KafkaError) -> None:
-    """Raise what waiting does not mend; broken connections are mended by the client itself."""
-    if error.code() == KafkaError.UNKNOWN_TOPIC_OR_PART:
-        raise NotFoundError(f"Kafka knows no such topic or partition: {error.str()}.")
-    if error.fatal():
-        raise UnavailableError(f"Kafka gave up: {error.str()}.")
-
-
-def _foreign(error: KafkaException, bootstrap: str) -> Exception:
-    cause = error.args[0]
-    if cause.code() in (KafkaError.UNKNOWN_TOPIC_OR_PART, KafkaError._UNKNOWN_TOPIC):
-        return NotFoundError(
-            f"Kafka at {bootstrap} knows no such topic or partition: {cause.str()}."
-        )
-    return UnavailableError(f"Kafka at {bootstrap} does not answer: {cause.str()}.")

@@ -1,6 +1,6 @@
-"""TFDV's schema text, read into the neutral form and written back with changes.
+"""Reads TFDV's schema text into the neutral `Schema`, and writes it back with changes.
 
-Needs the schema's protos only, no TFDV and no TensorFlow.
+This needs the protos of tensorflow_metadata only, neither TFDV nor TensorFlow.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ _SERVING = "SERVING"
 _TYPES = {"integer": "INT", "number": "FLOAT", "text": "BYTES"}
 
 
-def text_of(path: Path) -> str:
+def read_text(path: Path) -> str:
     """The file's text; raises `ConfigurationError` when it cannot be read."""
     try:
         return path.read_text()
@@ -27,38 +27,40 @@ def text_of(path: Path) -> str:
 
 
 def parse(text: str, name: str = "The schema") -> Any:
-    """The proto; raises `ConfigurationError` when the text is none."""
+    """The schema proto; raises `ConfigurationError` when the text cannot be parsed."""
     from google.protobuf import text_format
     from tensorflow_metadata.proto.v0 import schema_pb2
 
     try:
         return text_format.Parse(text, schema_pb2.Schema())
     except text_format.ParseError as error:
-        raise ConfigurationError(f"{name} is no schema ({error}); write it with TFDV.") from error
+        raise ConfigurationError(
+            f"{name} is not a schema ({error}); write it with TFDV."
+        ) from error
 
 
-def usable(text: str, name: str) -> str:
-    """The text, if events can be held against it; raises `ConfigurationError`."""
+def checked(text: str, name: str) -> str:
+    """The text, if events can be validated against it; raises `ConfigurationError` if not."""
     if _SERVING not in parse(text, name).default_environment:
         raise ConfigurationError(
-            f"{name} does not know the environment {_SERVING}, in which events are judged; add "
+            f"{name} does not have the environment {_SERVING}, in which events are judged; add "
             f'default_environment: "{_SERVING}" to it.'
         )
     return text
 
 
-def read(path: Path) -> Schema:
-    """What the file promises about served events (environment SERVING)."""
-    return neutral(text_of(path))
+def read_schema(path: Path) -> Schema:
+    """The file's rules for served events (environment SERVING)."""
+    return to_schema(read_text(path))
 
 
-def of_version(version: SchemaVersion) -> Schema:
-    """What a version promises."""
-    return neutral(version.text, version.version)
+def schema_of(version: SchemaVersion) -> Schema:
+    """A version's rules for served events."""
+    return to_schema(version.text, version.version)
 
 
-def neutral(text: str, version: int = 0) -> Schema:
-    """What a schema's text promises about served events; raises `ConfigurationError`."""
+def to_schema(text: str, version: int = 0) -> Schema:
+    """A schema text's rules for served events; raises `ConfigurationError`."""
     from tensorflow_metadata.proto.v0 import schema_pb2
 
     proto = parse(text)
@@ -78,8 +80,8 @@ def neutral(text: str, version: int = 0) -> Schema:
     return Schema(columns=columns, digest=digest(text.encode()), version=version)
 
 
-def changed(text: str, changes: Iterable[SchemaChange]) -> str:
-    """The text with the safe changes made; its comments are lost."""
+def apply_changes(text: str, changes: Iterable[SchemaChange]) -> str:
+    """The text with the safe changes applied; its comments are lost."""
     from google.protobuf import text_format
 
     proto = parse(text)
@@ -90,7 +92,7 @@ def changed(text: str, changes: Iterable[SchemaChange]) -> str:
         if not change.safe:
             continue
         if change.act == "add_column" and feature is None:
-            _add(proto, change)
+            _add_column(proto, change)
         elif change.act == "relax_presence" and feature is not None:
             feature.presence.min_fraction = change.min_fraction or 0.0
         elif change.act == "extend_domain" and feature is not None:
@@ -99,11 +101,11 @@ def changed(text: str, changes: Iterable[SchemaChange]) -> str:
     return str(text_format.MessageToString(proto))
 
 
-def _add(proto: Any, change: SchemaChange) -> None:
-    """An optional column: expected nowhere, allowed in events and examples."""
+def _add_column(proto: Any, change: SchemaChange) -> None:
+    """Add an optional column: allowed in events and examples, required in neither."""
     from tensorflow_metadata.proto.v0 import schema_pb2
 
-    made = proto.feature.add(name=change.feature)
-    made.type = schema_pb2.FeatureType.Value(_TYPES[change.type])
-    made.presence.min_count = 0
-    made.value_count.min = made.value_count.max = 1
+    feature = proto.feature.add(name=change.feature)
+    feature.type = schema_pb2.FeatureType.Value(_TYPES[change.type])
+    feature.presence.min_count = 0
+    feature.value_count.min = feature.value_count.max = 1

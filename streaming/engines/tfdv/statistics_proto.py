@@ -1,16 +1,15 @@
 """A window's counts as TFDV's statistics proto.
 
-TFDV's own generators sketch the rows a second time: more work than reading them, megabytes of
-state, quantiles with 1 to 5 % rank error. The summary has counted everything already, exactly, so
-the proto is written from it when a window closes: shares, extremes, zeros, categories and ranks
-are exact, mean and deviation to 4e-6 of the largest value, quantiles and histograms to a grid
-bucket (1.6 % of the value).
-A test holds each field against TFDV's own statistics of the same rows.
+TFDV's own generators would process the rows a second time. That is more work than reading them,
+and gives megabytes of state and quantiles with 1 to 5 % rank error. The summary has already counted
+the rows, so the proto is written from it when a window closes. Shares, extremes, zeros, categories
+and ranks are exact; mean and deviation are exact to 4e-6 of the largest value; quantiles and
+histograms are exact to a grid bucket (1.6 % of the value). A test compares each field with TFDV's
+own statistics of the same rows.
 
-Non-finite numbers count as missing: one infinity would own minimum, maximum and outer buckets.
-Where a category had more values than a summary keeps, the values listed are its heavy hitters
-with the count error that `summary.values` states, and `unique` counts these. Only there, and in
-the quantiles and histograms of numbers on the grid, is the proto a sketch.
+Non-finite numbers count as missing, because one infinity would determine minimum, maximum and the
+outer buckets. If a category has more values than a summary keeps, the proto lists its heavy
+hitters, with the count error that `summary.values` documents, and `unique` counts these.
 """
 
 from __future__ import annotations
@@ -48,10 +47,10 @@ def statistics_proto(
     counted:
         A window's counts.
     categories:
-        Integer features which the schema calls categorical: TFDV describes them by value.
+        Integer features that are categorical in the schema; TFDV describes them by value.
     """
-    found = statistics_pb2.DatasetFeatureStatisticsList()
-    dataset = found.datasets.add(num_examples=counted.rows)
+    statistics = statistics_pb2.DatasetFeatureStatisticsList()
+    dataset = statistics.datasets.add(num_examples=counted.rows)
     for spec, part in zip(counted.features, counted.parts, strict=True):
         feature = dataset.features.add(type=_KINDS[spec.kind])
         feature.path.step.append(spec.name)
@@ -60,7 +59,7 @@ def statistics_proto(
             _strings(feature.string_stats, spec, part, counted.rows)
         else:
             _numbers(feature.num_stats, spec, part, counted.rows)
-    return found
+    return statistics
 
 
 # -------------------------------------------------------------------- categories
@@ -77,8 +76,10 @@ def _strings(to: Any, spec: FeatureSpec, part: FeaturePart, rows: int) -> None:
     to.avg_length = sum(len(name.encode()) * n for name, n in ranked) / present
     for name, n in ranked[:_TOP]:
         to.top_values.add(value=name, frequency=n)
-    for at, (name, n) in enumerate(ranked[:_RANKS]):
-        to.rank_histogram.buckets.add(low_rank=at, high_rank=at, label=name, sample_count=n)
+    for position, (name, n) in enumerate(ranked[:_RANKS]):
+        to.rank_histogram.buckets.add(
+            low_rank=position, high_rank=position, label=name, sample_count=n
+        )
 
 
 def _by_name(part: FeaturePart) -> dict[str, int]:
@@ -104,16 +105,16 @@ def _common(to: Any, present: int, rows: int) -> None:
 
 
 def _numbers(to: Any, spec: FeatureSpec, part: FeaturePart, rows: int) -> None:
-    lows, highs, counts, found = _masses(spec, part)
-    _common(to.common_stats, found.n + part.tail_rows, rows)
-    if not found.n:
+    lows, highs, counts, moments = _masses(spec, part)
+    _common(to.common_stats, moments.n + part.tail_rows, rows)
+    if not moments.n:
         return
-    to.mean, to.std_dev, to.num_zeros = found.mean, found.deviation, found.zeros
-    to.min, to.max = found.low, found.high
+    to.mean, to.std_dev, to.num_zeros = moments.mean, moments.deviation, moments.zeros
+    to.min, to.max = moments.low, moments.high
     quantile = _quantiles(lows, highs, counts, whole=spec.kind == "integer")
-    tenths = quantile(_even(0.0, 1.0))
+    tenths = quantile(_equal_edges(0.0, 1.0))
     to.median = float(quantile(np.array([0.5]))[0])
-    edges = _even(found.low, found.high)
+    edges = _equal_edges(moments.low, moments.high)
     standard = to.histograms.add(type=statistics_pb2.Histogram.STANDARD)
     if np.isfinite(edges).all():
         below = _below(edges, lows, highs, counts)
@@ -121,16 +122,16 @@ def _numbers(to: Any, spec: FeatureSpec, part: FeaturePart, rows: int) -> None:
         inside[0] += below[0]
         _fill(standard, edges, inside)
     equal = to.histograms.add(type=statistics_pb2.Histogram.QUANTILES)
-    _fill(equal, tenths, np.full(_HISTOGRAM, found.n / _HISTOGRAM))
+    _fill(equal, tenths, np.full(_HISTOGRAM, moments.n / _HISTOGRAM))
 
 
-def _even(low: float, high: float) -> Floats:
-    """Edges of buckets of equal width; of a single one where all values are the same."""
+def _equal_edges(low: float, high: float) -> Floats:
+    """Edges of buckets of equal width; a single bucket where all values are equal."""
     return np.asarray(np.linspace(low, high, 1 + (_HISTOGRAM if high > low else 1)), np.float64)
 
 
 def _masses(spec: FeatureSpec, part: FeaturePart) -> tuple[Floats, Floats, Floats, Moments]:
-    """Where the values lie: lower and upper edges of buckets, rising; their counts; moments."""
+    """Lower and upper edges of the buckets, ascending; their counts; the moments of the values."""
     counts = part.counts.astype(np.float64)
     if is_counted_by_value(spec):
         values = part.ids.astype(np.float64)
@@ -140,26 +141,26 @@ def _masses(spec: FeatureSpec, part: FeaturePart) -> tuple[Floats, Floats, Float
         order = np.argsort(values, kind="stable")
         values, counts = values[order], counts[order]
         return values, values, counts, counted_moments(values, counts.astype(np.int64))
-    found = part.moments
+    moments = part.moments
     with np.errstate(over="ignore"):
-        lows = np.clip(lower(part.ids) + spec.pivot, found.low, found.high)
-        highs = np.clip(upper(part.ids) + spec.pivot, found.low, found.high)
-    return lows, highs, counts, found
+        lows = np.clip(lower(part.ids) + spec.pivot, moments.low, moments.high)
+        highs = np.clip(upper(part.ids) + spec.pivot, moments.low, moments.high)
+    return lows, highs, counts, moments
 
 
 def _quantiles(
     lows: Floats, highs: Floats, counts: Floats, *, whole: bool
 ) -> Callable[[Floats], Floats]:
-    """The values at given shares of the rows; values lie evenly within their bucket."""
+    """A function from shares of the rows to values; values are evenly spread within a bucket."""
     total = np.cumsum(counts)
 
     def at(shares: Floats) -> Floats:
         rows = shares * total[-1]
-        place = np.minimum(np.searchsorted(total, rows), len(total) - 1)
-        inside = (rows - (total[place] - counts[place])) / counts[place]
-        found = lows[place] + (highs[place] - lows[place]) * np.clip(inside, 0.0, 1.0)
-        found[shares <= 0], found[shares >= 1] = lows[0], highs[-1]
-        rounded: Floats = np.floor(found) if whole else found
+        bucket = np.minimum(np.searchsorted(total, rows), len(total) - 1)
+        inside = (rows - (total[bucket] - counts[bucket])) / counts[bucket]
+        values = lows[bucket] + (highs[bucket] - lows[bucket]) * np.clip(inside, 0.0, 1.0)
+        values[shares <= 0], values[shares >= 1] = lows[0], highs[-1]
+        rounded: Floats = np.floor(values) if whole else values
         return rounded
 
     return at
@@ -168,16 +169,16 @@ def _quantiles(
 def _below(edges: Floats, lows: Floats, highs: Floats, counts: Floats) -> Floats:
     """Rows at or below each edge."""
     total = np.concatenate(([0.0], np.cumsum(counts)))
-    place = np.searchsorted(lows, edges, side="right")  # buckets that begin at or below the edge
-    last = np.maximum(place - 1, 0)
+    begun = np.searchsorted(lows, edges, side="right")  # buckets that begin at or below the edge
+    last = np.maximum(begun - 1, 0)
     with np.errstate(divide="ignore", invalid="ignore"):
         inside = (edges - lows[last]) / (highs[last] - lows[last])
     inside = np.where(highs[last] <= edges, 1.0, np.clip(inside, 0.0, 1.0))
-    below: Floats = np.where(place > 0, total[last] + counts[last] * inside, 0.0)
+    below: Floats = np.where(begun > 0, total[last] + counts[last] * inside, 0.0)
     return below
 
 
 def _fill(to: Any, edges: Floats, counts: Floats) -> None:
     low, high = edges[:-1].tolist(), edges[1:].tolist()
-    for at, count in enumerate(counts.tolist()):
-        to.buckets.add(low_value=low[at], high_value=high[at], sample_count=count)
+    for start, end, count in zip(low, high, counts.tolist(), strict=True):
+        to.buckets.add(low_value=start, high_value=end, sample_count=count)

@@ -1,8 +1,8 @@
-"""TFDV's verdict on the schema, without TensorFlow.
+"""TFDV's schema validation, without TensorFlow.
 
-TFDV validates in one native module, on serialised protos. That module is loaded by itself:
-importing the package would bring TensorFlow, seconds and 0.9 GB in each worker, for nothing that
-is used.
+TFDV validates serialised protos in one native module. That module is loaded by itself: importing
+the package would import TensorFlow, which takes seconds and 0.9 GB in each worker and is not
+needed.
 The statistics come from the window's own counts, see `statistics_proto`.
 """
 
@@ -27,21 +27,21 @@ if TYPE_CHECKING:
     from tensorflow_metadata.proto.v0 import anomalies_pb2, schema_pb2, statistics_pb2
 
 SERVING = "SERVING"
-"""The environment of streamed windows: labels are not expected in it."""
+"""The environment of streamed windows, in which labels are not expected."""
 _PACKAGE = "tensorflow_data_validation"
 _NATIVE = "tensorflow_data_validation_extension"
 
 
 @dataclass(frozen=True)
 class Statistics:
-    """Makes statistics and checks them under one schema.
+    """Computes statistics protos and validates them against one schema.
 
     Parameters
     ----------
     schema_path:
-        TFDV schema in text form; empty for none (then nothing is validated).
+        Path of a TFDV schema in text form; empty for none. Without a schema nothing is validated.
     text:
-        The schema itself, instead of a file.
+        The schema's text, instead of a file.
     """
 
     schema_path: str = ""
@@ -49,16 +49,16 @@ class Statistics:
 
     @cached_property
     def schema(self) -> schema_pb2.Schema | None:
-        """The schema, read once per process."""
+        """The schema, parsed once per process."""
         if self.text:
             return schema_text.parse(self.text)
         if not self.schema_path:
             return None
         path = Path(self.schema_path)
-        return schema_text.parse(schema_text.text_of(path), str(path))
+        return schema_text.parse(schema_text.read_text(path), str(path))
 
     def warm_up(self) -> None:
-        """Load TFDV's validation and read the schema now, before the first record waits for it."""
+        """Load TFDV's module and parse the schema now, so that the first record does not wait."""
         if self.schema is not None:
             _native()
 
@@ -66,12 +66,12 @@ class Statistics:
     def _served(self) -> frozenset[str]:
         """Columns that the schema allows in events."""
         features = self.schema.feature if self.schema is not None else ()
-        return frozenset(one.name for one in features if SERVING not in one.not_in_environment)
+        return frozenset(f.name for f in features if SERVING not in f.not_in_environment)
 
     @cached_property
     def _categories(self) -> frozenset[str]:
         features = self.schema.feature if self.schema is not None else ()
-        return frozenset(one.name for one in features if one.int_domain.is_categorical)
+        return frozenset(f.name for f in features if f.int_domain.is_categorical)
 
     def of(self, counted: Partial) -> statistics_pb2.DatasetFeatureStatisticsList:
         """The statistics proto of a window's counts."""
@@ -82,29 +82,29 @@ class Statistics:
         statistics: statistics_pb2.DatasetFeatureStatisticsList,
         unknown: Mapping[str, str] = MappingProxyType({}),
     ) -> tuple[SchemaAnomaly, ...]:
-        """What the schema says about a window.
+        """The anomalies of a window under the schema.
 
         Parameters
         ----------
         statistics:
-            Of the window's rows.
+            Statistics of the window's rows.
         unknown:
-            Fields seen that are not in the contract, and the kind of their values; they are no
-            columns, so TFDV cannot see them. One that the schema knows is no anomaly.
+            Fields of the events that are not in the contract -> kind of their values. They are not
+            columns, so TFDV does not see them. A field that is in the schema is not an anomaly.
         """
-        found = [
+        anomalies = [
             SchemaAnomaly(
                 feature=name,
                 code="SCHEMA_NEW_COLUMN",
                 detail="New column: in the events, but not in the schema.",
-                found=kind,
+                value_kind=kind,
             )
             for name, kind in sorted(unknown.items())
             if name not in self._served
         ]
         if self.schema is not None and statistics.datasets[0].num_examples:
-            found += _records(validate(statistics, self.schema, environment=SERVING))
-        return tuple(found)
+            anomalies += _records(validate(statistics, self.schema, environment=SERVING))
+        return tuple(anomalies)
 
 
 def validate(
@@ -113,33 +113,33 @@ def validate(
     *,
     environment: str,
 ) -> anomalies_pb2.Anomalies:
-    """What ``tfdv.validate_statistics`` answers for one dataset.
+    """The result of ``tfdv.validate_statistics`` for one dataset.
 
     Raises
     ------
     ConfigurationError
-        When the schema does not know the environment.
+        When the schema does not have the environment.
     """
     from tensorflow_metadata.proto.v0 import anomalies_pb2
 
     if environment not in schema.default_environment:
         raise ConfigurationError(
-            f"The schema does not know the environment {environment}; add default_environment: "
+            f"The schema does not have the environment {environment}; add default_environment: "
             f'"{environment}" to it.'
         )
-    answer = _native().validation.ValidateFeatureStatistics(
+    serialised = _native().validation.ValidateFeatureStatistics(
         statistics.datasets[0].SerializeToString(),
         schema.SerializeToString(),
         environment.encode(),
         *(b"", b"", b"", b"", b""),
         False,
     )
-    return anomalies_pb2.Anomalies.FromString(answer)
+    return anomalies_pb2.Anomalies.FromString(serialised)
 
 
 @cache
 def _native() -> ModuleType:
-    """TFDV's native module, without the package around it."""
+    """TFDV's native module, without its package."""
     name = f"{_PACKAGE}.pywrap.{_NATIVE}"
     loaded = sys.modules.get(name)
     if loaded is not None:
@@ -153,12 +153,13 @@ def _native() -> ModuleType:
         raise ConfigurationError(f"{file} cannot be loaded; run make doctor.")
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
-    # Under the package's own name: loaded twice, it would free what the other one still uses.
+    # Under the package's own name: a module that is loaded twice frees memory that the other copy
+    # still uses.
     sys.modules[name] = module
     return module
 
 
-def _records(verdict: anomalies_pb2.Anomalies) -> list[SchemaAnomaly]:
+def _records(anomalies: anomalies_pb2.Anomalies) -> list[SchemaAnomaly]:
     from tensorflow_metadata.proto.v0 import anomalies_pb2
 
     return [
@@ -167,6 +168,6 @@ def _records(verdict: anomalies_pb2.Anomalies) -> list[SchemaAnomaly]:
             code=anomalies_pb2.AnomalyInfo.Type.Name(reason.type),
             detail=reason.description or reason.short_description,
         )
-        for name, info in sorted(verdict.anomaly_info.items())
+        for name, info in sorted(anomalies.anomaly_info.items())
         for reason in info.reason
     ]

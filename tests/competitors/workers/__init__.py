@@ -1,2 +1,2 @@
-"""What runs inside a peer's environment: the standard library, numpy and the peer, nothing of ours
-but `wire`."""
+"""Code that runs inside a competitor's environment: the standard library, numpy, the competitor and
+`wire`."""

@@ -1,10 +1,10 @@
-"""Evidently's default column drift, of a window against a reference.
+"""Evidently's default column drift of a window against a reference.
 
-Questions: `{"do": "reference", "categories": [...]}` with one array for each column, then any
-number of `{"do": "report" | "tests"}` with the window's columns. Answers name each column's score,
-whether it drifted, and the wall and CPU seconds that it took with the rows in a frame.
-`report` runs the `DataDriftPreset` as its documentation does; `tests` calls the same default tests
-without the report around them, which costs a second a window.
+Requests: `{"action": "reference", "categories": [...]}` with one array for each column, then any
+number of `{"action": "report" | "tests"}` with the window's columns. A response holds each column's
+score and whether it drifted, and the wall and CPU seconds of the work on a data frame. `report`
+runs the `DataDriftPreset` as its documentation does. `tests` calls the same default tests without
+the report, which takes a second per window.
 """
 
 from __future__ import annotations
@@ -20,24 +20,24 @@ Columns = dict[str, np.ndarray[Any, Any]]
 
 
 class Evidently:
-    """Remembers the reference."""
+    """Compares windows with the reference of the first request."""
 
     def __init__(self) -> None:
         self._categories: list[str] = []
         self._reference: Any = None
 
-    def answer(self, head: dict[str, Any], arrays: Columns) -> Message:
-        """One question."""
+    def respond(self, head: dict[str, Any], arrays: Columns) -> Message:
+        """The response to one request."""
         import pandas as pd
 
         frame = pd.DataFrame(arrays)
-        if head["do"] == "reference":
+        if head["action"] == "reference":
             self._categories, self._reference = head["categories"], frame
             return {"rows": len(frame)}, {}
         wall, cpu = time.perf_counter(), time.process_time()
-        found = self._report(frame) if head["do"] == "report" else self._tests(frame)
+        columns = self._report(frame) if head["action"] == "report" else self._tests(frame)
         seconds = {"wall": time.perf_counter() - wall, "cpu": time.process_time() - cpu}
-        return {"columns": found, **seconds}, {}
+        return {"columns": columns, **seconds}, {}
 
     def _numbers(self) -> list[str]:
         return [name for name in self._reference.columns if name not in self._categories]
@@ -51,33 +51,33 @@ class Evidently:
         )
         current = Dataset.from_pandas(frame, data_definition=definition)
         reference = Dataset.from_pandas(self._reference, data_definition=definition)
-        made = Report([DataDriftPreset()]).run(current, reference).dict()
-        found = {}
-        for metric in made["metrics"]:
+        report = Report([DataDriftPreset()]).run(current, reference).dict()
+        columns = {}
+        for metric in report["metrics"]:
             settings = metric["config"]
             if "column" in settings:
                 score, threshold = float(metric["value"]), float(settings["threshold"])
-                smaller = "p_value" in settings["method"]
-                drifted = score < threshold if smaller else score >= threshold
-                found[settings["column"]] = {"score": score, "drifted": float(drifted)}
-        return found
+                is_p_value = "p_value" in settings["method"]
+                drifted = score < threshold if is_p_value else score >= threshold
+                columns[settings["column"]] = {"score": score, "drifted": float(drifted)}
+        return columns
 
     def _tests(self, frame: Any) -> dict[str, dict[str, float]]:
         from evidently.legacy.calculations.stattests import get_stattest
         from evidently.legacy.core import ColumnType
 
-        found = {}
+        columns = {}
         for name in frame.columns:
             kind = ColumnType.Categorical if name in self._categories else ColumnType.Numerical
-            before, now = (
-                one[name].replace([np.inf, -np.inf], np.nan).dropna()
-                for one in (self._reference, frame)
+            reference, window = (
+                rows[name].replace([np.inf, -np.inf], np.nan).dropna()
+                for rows in (self._reference, frame)
             )
-            test = get_stattest(before, now, kind, None)
-            result = test(before, now, kind, None)
-            found[name] = {"score": float(result.drift_score), "drifted": float(result.drifted)}
-        return found
+            test = get_stattest(reference, window, kind, None)
+            result = test(reference, window, kind, None)
+            columns[name] = {"score": float(result.drift_score), "drifted": float(result.drifted)}
+        return columns
 
 
 if __name__ == "__main__":
-    serve(Evidently().answer)
+    serve(Evidently().respond)

@@ -1,7 +1,8 @@
-"""River's detectors on many series of equal length at once.
+"""River's detectors on many series of equal length.
 
-A question is `{"do": "adwin" | "page-hinkley", "settings": {...}}` with `values` (series x time);
-the answer holds `series` and `times` of every detection. Detectors forget after one, as River's do.
+A request is `{"action": "adwin" | "page-hinkley", "settings": {...}}` with `values` (series x
+time). The response holds `series` and `times` of every detection. As usual in River, a detector
+starts afresh after a detection.
 """
 
 from __future__ import annotations
@@ -13,14 +14,14 @@ import numpy as np
 from tests.competitors.workers.wire import Message, serve
 
 
-def answer(head: dict[str, Any], arrays: dict[str, np.ndarray[Any, Any]]) -> Message:
-    """One question."""
+def respond(head: dict[str, Any], arrays: dict[str, np.ndarray[Any, Any]]) -> Message:
+    """The response to one request."""
     from river import drift
 
-    made = {"adwin": drift.ADWIN, "page-hinkley": drift.PageHinkley}[head["do"]]
+    create = {"adwin": drift.ADWIN, "page-hinkley": drift.PageHinkley}[head["action"]]
     series, times = [], []
     for number, values in enumerate(arrays["values"].tolist()):
-        detector = made(**head["settings"])
+        detector = create(**head["settings"])
         update = detector.update
         for time, value in enumerate(values):
             update(value)
@@ -31,4 +32,4 @@ def answer(head: dict[str, Any], arrays: dict[str, np.ndarray[Any, Any]]) -> Mes
 
 
 if __name__ == "__main__":
-    serve(answer)
+    serve(respond)

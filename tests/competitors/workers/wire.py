@@ -1,4 +1,4 @@
-"""How a worker is spoken to: a JSON line, then the arrays it announces as one npz of known length.
+"""Messages between a client and a worker: a JSON line, then its arrays as one npz of known length.
 
 Both sides use this file, so it needs the standard library and numpy only.
 """
@@ -22,9 +22,8 @@ def send(pipe: BinaryIO, head: Mapping[str, Any], arrays: Arrays) -> None:
     body = b""
     if arrays:
         packed = io.BytesIO()
-        np.savez(
-            packed, allow_pickle=False, **{name: np.asarray(one) for name, one in arrays.items()}
-        )
+        plain = {name: np.asarray(array) for name, array in arrays.items()}
+        np.savez(packed, allow_pickle=False, **plain)
         body = packed.getvalue()
     pipe.write(json.dumps({**head, "bytes": len(body)}).encode() + b"\n")
     pipe.write(body)
@@ -35,10 +34,10 @@ def receive(pipe: BinaryIO) -> Message | None:
     """The next message; None at the end.
 
     >>> pipe = io.BytesIO()
-    >>> send(pipe, {"do": "sum"}, {"values": np.arange(3)})
+    >>> send(pipe, {"action": "sum"}, {"values": np.arange(3)})
     >>> _ = pipe.seek(0)
     >>> head, arrays = receive(pipe) or ({}, {})
-    >>> head["do"], arrays["values"].tolist(), receive(pipe)
+    >>> head["action"], arrays["values"].tolist(), receive(pipe)
     ('sum', [0, 1, 2], None)
     """
     line = pipe.readline()
@@ -52,9 +51,9 @@ def receive(pipe: BinaryIO) -> Message | None:
         return head, {name: packed[name] for name in packed.files}
 
 
-def serve(answer: Callable[[dict[str, Any], dict[str, np.ndarray[Any, Any]]], Message]) -> None:
-    """Answer every message on stdin until it ends; what the peer prints goes to stderr."""
+def serve(respond: Callable[[dict[str, Any], dict[str, np.ndarray[Any, Any]]], Message]) -> None:
+    """Respond to every message on stdin until it ends; output of the competitor goes to stderr."""
     out, sys.stdout = sys.stdout.buffer, sys.stderr
-    while (asked := receive(sys.stdin.buffer)) is not None:
-        head, arrays = answer(*asked)
+    while (request := receive(sys.stdin.buffer)) is not None:
+        head, arrays = respond(*request)
         send(out, head, arrays)

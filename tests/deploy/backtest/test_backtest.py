@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -12,11 +10,10 @@ import numpy as np
 import pyarrow as pa
 import pytest
 from msgspec.structs import replace
-from typer.testing import CliRunner, Result
+from typer.testing import Result
 
 from deploy.app.deployment import Deployment
 from deploy.backtest.overrides import changed_rules
-from deploy.cli.main import app
 from deploy.demo.trips import generate
 from streaming.contracts import topics
 from streaming.contracts.codec import decode_as
@@ -24,12 +21,11 @@ from streaming.contracts.errors import ConfigurationError
 from streaming.contracts.log import MemoryLog
 from streaming.contracts.records import ReferenceSummary, WindowSummary
 from streaming.drift import DriftHistory, judge_drift, prepare_reference
-from tests.deploy.promtool import PROJECT
+from tests.deploy.cli.runner import DEMO
+from tests.deploy.cli.runner import run as run_command
 from tests.promotions import first_promotion
 from tests.streaming.statistics_data import window
 
-RUN = CliRunner()
-DEMO = PROJECT / "deploy" / "demo.yaml"
 MODEL = "big_tipper"
 SECONDS = 5.0
 QUIET, ALL = 8, 16
@@ -39,7 +35,7 @@ QUIET, ALL = 8, 16
 def summaries(deployment: Deployment) -> list[WindowSummary]:
     contract = deployment.contract(MODEL)
     rng = np.random.default_rng(17)
-    found = []
+    windows = []
     for at in range(-10, ALL):
         columns = dict(generate(rng, 1_500).columns)
         if at >= QUIET:
@@ -52,8 +48,8 @@ def summaries(deployment: Deployment) -> list[WindowSummary]:
             ],
             names=[spec.name for spec in contract.features],
         )
-        found.append(replace(window(at, batch, contract), sample=None))
-    return found
+        windows.append(replace(window(at, batch, contract), sample=None))
+    return windows
 
 
 @pytest.fixture(scope="module")
@@ -80,12 +76,12 @@ def world(home: Path) -> MemoryLog:
     log.ensure(topics.RECORD_TOPICS)
     log.append([promotion, *windows])
     history, prepared = DriftHistory(), prepare_reference(reference, contract)
-    for one in windows:
-        known = one.window_start >= 0.0
+    for summary in windows:
+        promoted = summary.window_start >= 0.0
         verdict, history = judge_drift(
-            one,
-            prepared if known else None,
-            "promotion-1" if known else "",
+            summary,
+            prepared if promoted else None,
+            "promotion-1" if promoted else "",
             history,
             rules,
             contract,
@@ -95,18 +91,12 @@ def world(home: Path) -> MemoryLog:
 
 
 @pytest.fixture
-def run(world: MemoryLog, home: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
-    @contextmanager
-    def opened(_house: Deployment) -> Iterator[MemoryLog]:
-        yield world
+def run(world: MemoryLog, home: Path) -> Any:
+    def backtest(*words: str) -> Result:
+        env = {"DRIFTLINE_HOME": str(home), "COLUMNS": "220"}
+        return run_command("backtest", MODEL, *words, log=world, env=env)
 
-    monkeypatch.setattr(Deployment, "log", opened)
-    monkeypatch.setenv("DRIFTLINE_HOME", str(home))
-
-    def asked(*words: str) -> Result:
-        return RUN.invoke(app, ["-c", str(DEMO), "backtest", MODEL, *words], env={"COLUMNS": "220"})
-
-    return asked
+    return backtest
 
 
 SHIFT = ("--shift", f"{QUIET * SECONDS}..")
@@ -122,40 +112,40 @@ def test_both_rule_sets_are_shown_side_by_side(run: Any) -> None:
     assert "disagree on" in shown.stdout
 
 
-def test_the_data_say_alarms_delay_and_false_alarms(run: Any) -> None:
-    asked = ("--since", "0", *SHIFT, "--json", "--set", "drift.effect.drifted=1.2")
-    found = json.loads(run(*asked).stdout)
-    assert (found["logged"], found["agreeing"]) == (ALL, ALL)
-    now, changed = (arm["account"] for arm in found["arms"])
+def test_the_json_has_alarms_delay_and_false_alarms(run: Any) -> None:
+    words = ("--since", "0", *SHIFT, "--json", "--set", "drift.effect.drifted=1.2")
+    comparison = json.loads(run(*words).stdout)
+    assert (comparison["logged"], comparison["agreeing"]) == (ALL, ALL)
+    now, changed = (side["result"] for side in comparison["runs"])
     assert now["windows"] == changed["windows"] == ALL
     assert now["false"]["observed"] == changed["false"]["observed"] == 0
     (delay,) = now["delays"]
     assert 1 <= delay["windows"] <= 3
     assert delay["events"] == 1_500 * delay["windows"]
     assert delay["features"] == ["fare"]
-    assert delay["to_drifted"] is not None
-    assert changed["delays"][0]["to_drifted"] is None
-    assert found["differing"] > 0
+    assert delay["windows_to_drifted"] is not None
+    assert changed["delays"][0]["windows_to_drifted"] is None
+    assert comparison["differing"] > 0
 
 
 def test_without_a_known_shift_every_alarm_is_false(run: Any) -> None:
-    (arm,) = json.loads(run("--since", "0", "--json").stdout)["arms"]
-    assert arm["account"]["false"]["observed"] == arm["account"]["alarms"] > 0
+    (side,) = json.loads(run("--since", "0", "--json").stdout)["runs"]
+    assert side["result"]["false"]["observed"] == side["result"]["alarms"] > 0
 
 
 def test_a_file_of_rules_changes_only_what_it_names(run: Any, tmp_path: Path) -> None:
     file = tmp_path / "changed.yaml"
     file.write_text("false_alarms: 1 per 7d\neffect: {suspected: 0.1}\n")
-    whole = tmp_path / "whole.yaml"
-    whole.write_text(f"models:\n  {MODEL}:\n    drift: {{sustained: 2 of 4}}\n")
+    complete = tmp_path / "complete.yaml"
+    complete.write_text(f"models:\n  {MODEL}:\n    drift: {{sustained: 2 of 4}}\n")
     before = Deployment.load(DEMO)
     small = changed_rules(before, MODEL, file, ()).drift_rules(MODEL)
     assert (small.period_seconds, small.suspected_sd, small.drifted_sd) == (604_800.0, 0.1, 0.5)
-    larger = changed_rules(before, MODEL, whole, ["drift.sustained=3 of 6"]).drift_rules(MODEL)
+    larger = changed_rules(before, MODEL, complete, ["drift.sustained=3 of 6"]).drift_rules(MODEL)
     assert (larger.sustained, larger.of) == (3, 6)
     assert before.drift_rules(MODEL).of == 5
     shown = run("--rules", str(file), "--json")
-    assert [arm["name"] for arm in json.loads(shown.stdout)["arms"]] == [
+    assert [side["name"] for side in json.loads(shown.stdout)["runs"]] == [
         "rules in force",
         "changed rules",
     ]
@@ -191,7 +181,9 @@ def test_a_period_without_windows_is_exit_3(run: Any) -> None:
     assert "driftline drift" in shown.stderr
 
 
-def test_a_lost_reference_is_said_and_judges_nothing(run: Any, home: Path) -> None:
+def test_a_lost_reference_is_reported_and_its_windows_are_inconclusive(
+    run: Any, home: Path
+) -> None:
     (file,) = home.rglob("1.json")
     kept = file.read_bytes()
     file.write_bytes(b"{}")
@@ -200,12 +192,12 @@ def test_a_lost_reference_is_said_and_judges_nothing(run: Any, home: Path) -> No
     finally:
         file.write_bytes(kept)
     assert shown.exit_code == 0, shown.stderr
-    assert "No reference is left of version 1" in shown.stdout
+    assert "The reference of version 1 is lost" in shown.stdout
     assert f"Of {ALL} logged verdicts 0" in shown.stdout
 
 
 @pytest.mark.parametrize("name", ["backtest.png", "backtest.svg"])
-def test_the_picture_is_drawn(run: Any, tmp_path: Path, name: str) -> None:
+def test_the_chart_is_drawn(run: Any, tmp_path: Path, name: str) -> None:
     file = tmp_path / name
     shown = run("--plot", str(file), *SHIFT, "--set", "drift.min_rows=5000")
     assert shown.exit_code == 0, shown.stderr

@@ -1,17 +1,19 @@
-"""The command: help with examples, clear errors, documented exit codes."""
+"""The command: help with examples, fast start, clear errors, documented exit codes, completion."""
 
 from __future__ import annotations
 
-import json
+import os
 import re
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 import typer
-from typer.testing import CliRunner
 
 from deploy.cli.main import app
-from deploy.views import output
+from deploy.cli.shared.command import EXITS, exit_code
+from deploy.demo.scenarios import SCENARIOS
 from streaming.contracts.errors import (
     ConfigurationError,
     Conflict,
@@ -20,102 +22,135 @@ from streaming.contracts.errors import (
     PermanentError,
     UnavailableError,
 )
+from tests.deploy.cli.runner import DEMO, SHIPPED, data, run
 
-RUN = CliRunner()
+HEAVY = ("scipy", "numpy", "tensorflow", "apache_beam", "altair", "confluent_kafka", "faust")
 
 
 def commands() -> list[list[str]]:
     root = typer.main.get_command(app)
-    found = []
+    words: list[list[str]] = []
     for name, command in root.commands.items():  # type: ignore[attr-defined]
         inner = getattr(command, "commands", None)
-        found += [[name, sub] for sub in inner] if inner else [[name]]
-    return found
+        words += [[name, sub] for sub in inner] if inner else [[name]]
+    return words
 
 
 @pytest.mark.parametrize("words", commands(), ids=" ".join)
 def test_every_command_has_help_with_an_example(words: list[str]) -> None:
-    shown = RUN.invoke(app, [*words, "--help"], env={"COLUMNS": "200"})
+    shown = run(*words, "--help", config=None)
     assert shown.exit_code == 0
     assert re.search(rf"Example: .*driftline.* {words[-1]}", shown.output), shown.output
 
 
-def test_the_commands_of_the_product_are_there() -> None:
+def test_the_commands_of_the_product_exist() -> None:
     names = {words[0] for words in commands()}
-    assert names >= {
-        "doctor",
-        "up",
-        "down",
-        "status",
-        "demo",
-        "job",
+    assert names == {
+        "backtest",
+        "config",
         "daemon",
-        "worker",
+        "dead-letters",
+        "demo",
+        "doctor",
+        "down",
+        "drift",
+        "job",
+        "labels",
+        "logs",
+        "models",
+        "predict",
+        "quality",
         "retrain",
         "rollout",
-        "trace",
-        "drift",
-        "backtest",
-        "quality",
         "schema",
-        "labels",
-        "predict",
-        "config",
-        "models",
+        "status",
+        "trace",
+        "up",
         "versions",
-        "dead-letters",
+        "worker",
     }
 
 
+def test_help_imports_no_engine() -> None:
+    code = (
+        "import sys\nfrom deploy.cli.main import app\n"
+        "try:\n    app(['--help'])\nexcept SystemExit:\n    pass\n"
+        f"print([name for name in {HEAVY!r} if name in sys.modules], file=sys.stderr)"
+    )
+    completed = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True
+    )
+    assert completed.stderr.strip() == "[]"
+
+
 def test_help_names_the_exit_codes() -> None:
-    shown = RUN.invoke(app, ["--help"], env={"COLUMNS": "200"})
-    for meaning in output.EXITS.values():
+    shown = run("--help", config=None, env={"COLUMNS": "200"})
+    for meaning in EXITS.values():
         assert meaning in " ".join(shown.output.split())
 
 
+def test_the_version_is_shown_and_its_help_says_so() -> None:
+    assert run("--version", config=None).stdout.startswith("driftline ")
+    assert "Show the version and exit." in run("--help", config=None).output
+
+
 def test_wrong_usage_is_exit_2() -> None:
-    assert RUN.invoke(app, ["retrain"]).exit_code == 2
+    assert run("retrain", config=None).exit_code == 2
 
 
 def test_a_bad_configuration_is_exit_2_and_says_where(tmp_path: Path) -> None:
     file = tmp_path / "driftline.yaml"
     file.write_text("models:\n  x: {modul: y}\n")
-    shown = RUN.invoke(app, ["-c", str(file), "config", "check"])
+    shown = run("config", "check", config=file)
     assert shown.exit_code == 2
     assert "driftline.yaml:2" in shown.stderr
     assert "Did you mean module?" in shown.stderr
 
 
 def test_config_check_prints_the_values_as_json() -> None:
-    shown = RUN.invoke(app, ["config", "check", "--json"])
-    assert json.loads(shown.stdout)["models"]["big_tipper"]["rollout"]["steps"][-1] == 100
+    values = data(run("config", "check", "--json", config=SHIPPED))
+    assert values["models"]["big_tipper"]["rollout"]["steps"][-1] == 100
 
 
 def test_config_explain_tells_every_key() -> None:
-    shown = RUN.invoke(app, ["config", "explain", "--json"])
-    rows = {row["key"]: row for row in json.loads(shown.stdout)}
+    rows = {row["key"]: row for row in data(run("config", "explain", "--json", config=SHIPPED))}
     assert rows["models.big_tipper.retrain.cooldown"]["meaning"]
     assert rows["models.big_tipper.drift.false_alarms"]["value"] == "1 per 30d"
 
 
 def test_config_schema_is_json_schema() -> None:
-    assert json.loads(RUN.invoke(app, ["config", "schema"]).stdout)["type"] == "object"
+    assert data(run("config", "schema", config=None))["type"] == "object"
 
 
-def test_an_unknown_model_is_exit_3() -> None:
-    shown = RUN.invoke(app, ["drift", "nobody"])
-    assert shown.exit_code == 3
-    assert "big_tipper" in shown.stderr
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("drift",),
+        ("versions",),
+        ("quality",),
+        ("rollout", "status"),
+        ("rollout", "promote"),
+        ("schema", "check"),
+        ("schema", "history"),
+        ("job", "status"),
+        ("predict",),
+        ("retrain", "--reason", "x"),
+        ("backtest",),
+    ],
+    ids=" ".join,
+)
+def test_an_unknown_model_is_exit_3_with_a_suggestion(words: tuple[str, ...]) -> None:
+    command, options = words[:2] if words[0] in ("rollout", "schema", "job") else words[:1], []
+    options = [word for word in words if word not in command]
+    shown = run(*command, "big_tiper", *options)
+    assert shown.exit_code == 3, shown.stderr
+    assert "Did you mean big_tipper?" in shown.stderr
 
 
 def test_quality_without_predictions_says_what_to_name() -> None:
-    shown = RUN.invoke(app, ["quality", "big_tipper"])
+    shown = run("quality", "big_tipper", config=SHIPPED)
     assert shown.exit_code == 2
     assert "predictions" in shown.stderr
-
-
-def test_predict_refuses_two_sources() -> None:
-    assert RUN.invoke(app, ["predict", "big_tipper"]).exit_code == 2
 
 
 @pytest.mark.parametrize(
@@ -130,6 +165,85 @@ def test_predict_refuses_two_sources() -> None:
         (UnavailableError("x"), 8),
     ],
 )
-def test_each_kind_of_end_has_its_code(error: BaseException, code: int) -> None:
-    assert output.exit_code(error) == code
-    assert code in output.EXITS
+def test_each_kind_of_error_has_its_exit_code(error: BaseException, code: int) -> None:
+    assert exit_code(error) == code
+    assert code in EXITS
+
+
+def test_a_failed_json_command_prints_its_error_as_json() -> None:
+    shown = run("drift", "nobody", "--json")
+    assert shown.exit_code == 3
+    error = data(shown)["error"]
+    assert error["type"] == "NotFoundError"
+    assert error["exit_code"] == 3
+    assert "has no model nobody" in error["message"]
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("drift", "--json"),
+        ("drift", "big_tipper", "--json", "--last", "many"),
+        ("demo", "--json", "--scenario", "shft"),
+        ("dead-letters", "replay", "--json"),
+    ],
+    ids=" ".join,
+)
+def test_wrong_usage_of_a_json_command_is_json_too(words: tuple[str, ...]) -> None:
+    shown = run(*words)
+    assert shown.exit_code == 2
+    assert data(shown)["error"]["type"] == "UsageError"
+    assert data(shown)["error"]["exit_code"] == 2
+
+
+def test_an_unknown_scenario_is_wrong_usage_before_anything_starts(tmp_path: Path) -> None:
+    shown = run("demo", "--scenario", "shft", env={"DRIFTLINE_HOME": str(tmp_path)})
+    assert shown.exit_code == 2
+    assert "Did you mean shift?" in " ".join(shown.stderr.split())
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_configuration_error_is_json_too(tmp_path: Path) -> None:
+    file = tmp_path / "driftline.yaml"
+    file.write_text("models: [\n")
+    shown = run("status", "--json", config=file)
+    assert shown.exit_code == 2
+    assert data(shown)["error"]["type"] == "ConfigurationError"
+
+
+def complete(*words: str, **environment: str) -> list[str]:
+    """What the shell is offered for the last word; no engine is imported for that."""
+    line = " ".join(["driftline", *words])
+    completed = subprocess.run(
+        [sys.executable, "-X", "importtime", "-c", "from deploy.cli.main import main; main()"],
+        env={
+            **os.environ,
+            **environment,
+            "_DRIFTLINE_COMPLETE": "complete_bash",
+            "COMP_WORDS": line,
+            "COMP_CWORD": str(len(words)),
+        },
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    imported = {line.rpartition("|")[2].strip() for line in completed.stderr.splitlines()}
+    assert imported.isdisjoint(HEAVY)
+    return completed.stdout.split()
+
+
+def test_the_shell_completes_commands_models_processes_and_scenarios(tmp_path: Path) -> None:
+    file = tmp_path / "two.yaml"
+    file.write_text(
+        DEMO.read_text().replace("  big_tipper:", "  small_tipper: {module: x}\n  big_tipper:", 1)
+    )
+    assert "dead-letters" in complete("dea")
+    assert complete("-c", str(DEMO), "drift", "big") == ["big_tipper"]
+    assert complete("-c", str(file), "rollout", "status", "s") == ["small_tipper"]
+    assert set(complete("demo", "--scenario", "")) == set(SCENARIOS)
+    log = tmp_path / "demo-stack" / "log" / "daemon.log"
+    log.parent.mkdir(parents=True)
+    log.touch()
+    home = {"DRIFTLINE_HOME": str(tmp_path)}
+    assert complete("-c", str(DEMO), "logs", "d", **home) == ["daemon"]
+    assert complete("-c", "nowhere.yaml", "drift", "") == []

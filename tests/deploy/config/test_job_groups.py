@@ -11,6 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from deploy.app.deployment import Deployment
+from deploy.app.stream_jobs import stream_job, stream_jobs
 from deploy.config import loader
 from deploy.config.job_groups import Split, group_models, group_of
 from streaming.contracts.errors import ConfigurationError, NotFoundError
@@ -64,13 +65,13 @@ def test_the_house_has_a_job_for_each_group(
     deployment = Deployment.load(
         write(tmp_path, stream={"split": split, "parallelism": 2, "shards": 3})
     )
-    found = {job.settings.name: job.models for job in deployment.stream_jobs()}
+    found = {job.settings.name: job.models for job in stream_jobs(deployment)}
     assert found == jobs
-    settings = deployment.job_settings("b")
+    settings = stream_job(deployment, "b").settings
     assert "b" in {one.contract.model for one in settings.models}
     assert (settings.parallelism, settings.shards) == (2, 3)
     with pytest.raises(NotFoundError, match="no model c"):
-        deployment.job_settings("c")
+        stream_job(deployment, "c")
 
 
 def test_models_of_one_job_need_topics_of_their_own(tmp_path: Path) -> None:
@@ -78,7 +79,7 @@ def test_models_of_one_job_need_topics_of_their_own(tmp_path: Path) -> None:
     with pytest.raises(ConfigurationError, match=r"a and b read trips"):
         loader.load(file)
     file = write(tmp_path, topics=("trips", "trips"), stream={"split": "model"})
-    assert len(Deployment.load(file).stream_jobs()) == 2
+    assert len(stream_jobs(Deployment.load(file))) == 2
 
 
 def test_splitting_by_tenant_needs_tenants(tmp_path: Path) -> None:
@@ -89,10 +90,10 @@ def test_splitting_by_tenant_needs_tenants(tmp_path: Path) -> None:
 
 
 def test_the_embedded_servers_serve_a_model_that_is_named(tmp_path: Path) -> None:
-    from deploy.local.embedded import served_model
+    from deploy.app.serving_layout import served_model
 
-    with pytest.raises(ConfigurationError, match=r"local\.serve"):
+    with pytest.raises(ConfigurationError, match=r"local\.served_model"):
         served_model(Deployment.load(write(tmp_path)))
-    assert served_model(Deployment.load(write(tmp_path, local={"serve": "b"}))) == "b"
+    assert served_model(Deployment.load(write(tmp_path, local={"served_model": "b"}))) == "b"
     with pytest.raises(ConfigurationError, match="names no model"):
-        loader.load(write(tmp_path, local={"serve": "c"}))
+        loader.load(write(tmp_path, local={"served_model": "c"}))

@@ -15,7 +15,7 @@ SHIPPED = Path(loader.__file__).parent
 @pytest.mark.parametrize("name", ["driftline.yaml", "demo.yaml"])
 def test_what_ships_loads(name: str) -> None:
     settings = loader.load(SHIPPED / name, environment={})
-    assert settings.models["big_tipper"].drift.sustained == units.Sustained(3, 5)
+    assert settings.models["big_tipper"].drift.sustained == units.RunsRule(3, 5)
 
 
 def test_every_mistake_is_reported_with_its_line(tmp_path: Path) -> None:
@@ -71,7 +71,39 @@ def test_a_missing_file_says_what_to_do(tmp_path: Path) -> None:
         loader.load(tmp_path / "none.yaml", environment={})
 
 
-@pytest.mark.parametrize("text", ["", "5", "5 parsecs", "-3s", "s"])
-def test_a_duration_needs_a_unit(text: str) -> None:
-    with pytest.raises(ValueError, match="duration"):
-        units.seconds(text)
+def test_rules_across_fields_are_checked_while_another_key_is_wrong(tmp_path: Path) -> None:
+    file = tmp_path / "driftline.yaml"
+    file.write_text(
+        "models:\n"
+        "  x:\n"
+        "    module: retrain.models.big_tipper\n"
+        "    events: {topic: a, key: k}\n"
+        "    labels: {topic: b, key: k}\n"
+        "    windw: {size: 5s}\n"
+        "    drift:\n"
+        "      effect: {suspected: 0.9, drifted: 0.5}\n"
+    )
+    with pytest.raises(ConfigurationError) as refused:
+        loader.load(file, environment={})
+    lines = str(refused.value).splitlines()
+    assert lines[0].startswith(
+        "driftline.yaml:6: models.x.windw: no such key. Did you mean window?"
+    )
+    assert any(
+        line.startswith("driftline.yaml:8: models.x.drift.effect.suspected") for line in lines
+    )
+
+
+def test_a_mistake_in_the_environment_names_its_variable() -> None:
+    with pytest.raises(ConfigurationError, match=r"^DRIFTLINE__LOCAL__SERVED_MODEL: "):
+        loader.load(
+            SHIPPED / "driftline.yaml", environment={"DRIFTLINE__LOCAL__SERVED_MODEL": "big_tiper"}
+        )
+
+
+@pytest.mark.parametrize("content", [b"models: [", b"\xff\xfe", b"- a", b""])
+def test_a_file_that_is_no_configuration_is_named(tmp_path: Path, content: bytes) -> None:
+    file = tmp_path / "driftline.yaml"
+    file.write_bytes(content)
+    with pytest.raises(ConfigurationError, match=r"driftline\.yaml"):
+        loader.load(file, environment={})

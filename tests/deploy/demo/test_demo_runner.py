@@ -1,69 +1,57 @@
-"""The runner over a scripted world: each promise is seen kept, and seen broken."""
+"""The runner over a scripted system: each promise is seen kept, and seen broken."""
 
 from __future__ import annotations
 
-import importlib.util
-import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from deploy.demo.names import scenario_names
 from deploy.demo.report import Report
 from deploy.demo.runner import Pace, run_demo
 from deploy.demo.scenarios import SCENARIOS, scenario_named
-from deploy.demo.view import View
+from deploy.demo.state import DemoState
 from streaming.contracts.errors import NotFoundError
+from tests.deploy.demo.scripted_system import WEIGHTS, ScriptedSystem
+
+PACE = Pace(events_per_second=20, predictions_per_second=20, history_rows=200)
 
 
-def _world_module() -> Any:
-    """The module beside this one; tests are no package."""
-    spec = importlib.util.spec_from_file_location(
-        "demo_world", Path(__file__).with_name("demo_world.py")
-    )
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    sys.modules["demo_world"] = module
-    spec.loader.exec_module(module)
-    return module
-
-
-World = _world_module().World
-
-
-def told(name: str, folder: Path, **wrong: Any) -> tuple[Report, Any, list[View]]:
-    """Run a scenario in a world where `wrong` goes wrong."""
-    world = World(**wrong)
-    views: list[View] = []
+def run_scenario(
+    name: str, folder: Path, **faults: Any
+) -> tuple[Report, ScriptedSystem, list[DemoState]]:
+    """Run a scenario on a system with these faults."""
+    system = ScriptedSystem(**faults)
+    states: list[DemoState] = []
     report = run_demo(
-        world,
-        world,
+        system,
+        system.traffic,
         scenario_named(name),
         folder=folder,
-        clock=world.clock,
-        pace=Pace(events_per_second=20, predictions_per_second=20, history_rows=200),
-        on_update=views.append,
+        clock=system.clock,
+        pace=PACE,
+        on_update=states.append,
     )
-    return report, world, views
+    return report, system, states
 
 
 @pytest.mark.parametrize("name", list(SCENARIOS))
-def test_a_good_world_passes(name: str, tmp_path: Path) -> None:
+def test_every_scenario_passes_on_a_working_system(name: str, tmp_path: Path) -> None:
     """Every scenario ends by itself, passed, with every event accounted."""
-    report, world, views = told(name, tmp_path)
+    report, system, states = run_scenario(name, tmp_path)
     assert report.outcome == "passed", report.why
     events = report.events
     assert events.sent == events.offsets_read > 0
     assert events.accepted + events.dead_letters + events.late == events.offsets_read
-    assert world.is_down
+    assert system.is_down
     assert report.finished_at - report.started_at < 480
-    assert views[-1].waits_for == ""
+    assert states[-1].waits_for == ""
 
 
-def test_the_whole_circle_is_in_the_report(tmp_path: Path) -> None:
+def test_the_report_has_every_figure_of_a_shift(tmp_path: Path) -> None:
     """The figures of `shift`, one by one."""
-    report, _, _ = told("shift", tmp_path)
+    report, _, _ = run_scenario("shift", tmp_path)
     assert report.promoted_version == 2
     assert report.retrains == 1
     assert report.retrain_seconds == pytest.approx(20, abs=1)
@@ -73,19 +61,20 @@ def test_the_whole_circle_is_in_the_report(tmp_path: Path) -> None:
     assert 10 < report.seconds_shift_to_drifted < 20
     assert [(v.version, v.auc_on_shift) for v in report.versions] == [(1, 0.5), (2, 0.8)]
     assert report.windows_after_promotion_stable >= 3
-    (step,) = report.canary.steps
-    assert (step.weight, step.verdict, step.requests) == (5, "pass", 80)
+    assert [(step.weight, step.verdict, step.requests) for step in report.canary.steps] == [
+        (weight, "pass", 80) for weight in WEIGHTS
+    ]
     assert report.canary.client_requests > 0
     assert report.canary.client_errors == 0
-    assert report.canary.seconds_to_promote == pytest.approx(10, abs=1)
-    whats = [moment.what for moment in report.timeline]
-    assert whats.index("traffic becomes shifted") < whats.index("windows drifted")
+    assert report.canary.seconds_to_promote == pytest.approx(22, abs=1)
+    whats = [entry.what for entry in report.timeline]
+    assert whats.index("traffic becomes shifted") < whats.index("windows drifted against version 1")
     assert whats.index("retrain requested (drift)") < whats.index("version 2 promoted")
-    assert [m.at_seconds for m in report.timeline] == sorted(m.at_seconds for m in report.timeline)
+    assert [e.at_seconds for e in report.timeline] == sorted(e.at_seconds for e in report.timeline)
 
 
 @pytest.mark.parametrize(
-    ("name", "wrong", "why"),
+    ("name", "faults", "why"),
     [
         ("shift", {"early_alarm": True}, "An alarm before the shift"),
         ("shift", {"never_drifts": True}, "a drifted window; it did not come"),
@@ -97,70 +86,85 @@ def test_the_whole_circle_is_in_the_report(tmp_path: Path) -> None:
         ("shift", {"unstable_afterwards": True}, "stable against the new reference"),
         ("shift", {"lost_events": 5}, "every event accounted once"),
         ("shift", {"traffic_dies": True}, "The traffic process has died"),
-        ("concept", {"blames": "inputs"}, "the retrain request; it did not come"),
+        ("concept", {"quality_cause": "inputs"}, "the retrain request; it did not come"),
         ("concept", {"second_retrain": True}, "second retrain"),
         ("concept", {"early_alarm": True}, "An alarm before the shift"),
         ("quiet", {"early_alarm": True}, "An alarm without a shift"),
         ("slow-canary", {"stays_on_canary": True}, "traffic is back within 10 s"),
         ("slow-canary", {"client_errors": True}, "no client error"),
-        ("slow-canary", {"refuses": True}, "What was asked was refused: no"),
+        ("slow-canary", {"refuses_commands": True}, "The command was refused: no"),
         ("new-column", {"never_proposes": True}, "a proposed change of the schema; it did not"),
-        ("new-column", {"refuses": True}, "What was asked was refused: no"),
-        ("new-column", {"trains_under": 1}, "one schema for job and retrain: "),
-        ("broken-schema", {"unexplained": 3}, "every bad record explained"),
+        ("new-column", {"refuses_commands": True}, "The command was refused: no"),
+        ("new-column", {"trained_schema": 1}, "one schema for job and retrain: "),
+        ("broken-schema", {"missing_dead_letters": 3}, "every bad record explained"),
         ("broken-schema", {"trains_on_broken": True}, "Broken traffic led to a retrain"),
     ],
 )
-def test_a_broken_promise_fails(name: str, wrong: dict[str, Any], why: str, tmp_path: Path) -> None:
+def test_a_broken_promise_fails(
+    name: str, faults: dict[str, Any], why: str, tmp_path: Path
+) -> None:
     """The report says which promise, and with what values."""
-    report, world, _ = told(name, tmp_path, **wrong)
+    report, system, _ = run_scenario(name, tmp_path, **faults)
     assert report.outcome == "failed"
     assert why in report.why
-    assert world.is_down
+    assert system.is_down
 
 
 def test_a_timeout_names_the_log(tmp_path: Path) -> None:
     """What was waited for, how long, and where to read on."""
-    report, _, _ = told("shift", tmp_path, never_drifts=True)
+    report, _, _ = run_scenario("shift", tmp_path, never_drifts=True)
     assert "Waited 120 s for a drifted window" in report.why
     assert "flink-taskmanager.log" in report.why
 
 
 def test_kept_systems_stay_up(tmp_path: Path) -> None:
-    """With `keep` the traffic goes on in the shifted world, without a second history."""
-    world = World()
+    """With `keep` the traffic goes on in the shifted distribution, without a second history."""
+    system = ScriptedSystem()
     report = run_demo(
-        world,
-        world,
+        system,
+        system.traffic,
         scenario_named("shift"),
         folder=tmp_path,
-        clock=world.clock,
+        clock=system.clock,
         keep=True,
-        pace=Pace(events_per_second=20, predictions_per_second=20, history_rows=200),
+        pace=PACE,
     )
     assert report.outcome == "passed"
-    assert not world.is_down
-    assert world.phase == "shifted"
-    assert world.config.history_rows == 0
-    assert not world.new_column
+    assert not system.is_down
+    assert system.traffic.phase == "shifted"
+    assert system.traffic.config.history_rows == 0
+    assert not system.traffic.new_column
 
 
 def test_the_new_column_becomes_a_version_of_the_schema(tmp_path: Path) -> None:
-    """Its story, in order, and one version for windows and model."""
-    report, _, views = told("new-column", tmp_path)
-    story = [moment.what for moment in report.timeline]
-    wanted = [
+    """The timeline is in order, and windows and model use one version."""
+    report, _, states = run_scenario("new-column", tmp_path)
+    timeline = [entry.what for entry in report.timeline]
+    expected = [
         *("schema version 1", "events carry a new column", "schema suspected"),
         *("schema change open", "schema change accepted", "schema version 2"),
         *("schema conforms", "retrain requested (manual)", "version 2 promoted"),
     ]
-    assert [what for what in story if what in wanted] == wanted
-    assert views[-1].story.versions[2].schema_version == 2
+    assert [what for what in timeline if what in expected] == expected
+    assert states[-1].timeline.versions[2].schema_version == 2
     assert report.promoted_version == 2
 
 
 def test_an_unknown_scenario_is_not_found() -> None:
-    """The sentence lists the known ones."""
+    """The message lists the known ones and suggests the nearest."""
     known = "shift, concept, quiet, slow-canary, broken-schema, new-column"
     with pytest.raises(NotFoundError, match=known):
         scenario_named("chaos")
+    with pytest.raises(NotFoundError, match=r"Did you mean slow-canary\?"):
+        scenario_named("slow-canry")
+
+
+def test_names_for_completion_are_those_of_the_scenarios() -> None:
+    assert scenario_names() == tuple(SCENARIOS)
+
+
+def test_every_check_states_what_was_promised_and_seen(tmp_path: Path) -> None:
+    _, _, states = run_scenario("shift", tmp_path)
+    checks = states[-1].checks
+    assert len(checks) == len(SCENARIOS["shift"].checks)
+    assert all(check.passed and check.promised and check.seen for check in checks)

@@ -1,89 +1,183 @@
-"""The screen and the pictures show what is there, at every moment of a run."""
+"""The screen of a run: plain lines in order, the live screen, and the summary."""
 
 from __future__ import annotations
 
-import importlib.util
 import io
+import re
+import subprocess
 import sys
 from pathlib import Path
-from typing import Any
 
 import pytest
 from rich.console import Console
 
-from deploy.demo import charts, live
+from deploy.config.paths import PROJECT
+from deploy.demo import live
+from deploy.demo.report import Report
 from deploy.demo.runner import Pace, run_demo
 from deploy.demo.scenarios import scenario_named
-from deploy.demo.view import View
+from deploy.demo.state import DemoState
+from deploy.demo.summary import Outputs, next_commands, print_summary
+from deploy.demo.system import Addresses
+from tests.deploy.demo.scripted_demo import NOISE
+from tests.deploy.demo.scripted_system import ScriptedSystem
+
+LINE = re.compile(r"^ *(\d+\.\d) s  (.+)$")
 
 
-def _world() -> Any:
-    spec = importlib.util.spec_from_file_location(
-        "demo_world_of_screen", Path(__file__).with_name("demo_world.py")
-    )
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    sys.modules["demo_world_of_screen"] = module
-    spec.loader.exec_module(module)
-    return module.World()
+def run_on(screen: live.Screen, folder: Path, name: str = "shift") -> tuple[DemoState, Report]:
+    """Run a scenario on this screen; the last state and the report."""
+    system = ScriptedSystem()
+    states: list[DemoState] = []
 
-
-def shown(screen: live.Screen, folder: Path) -> tuple[View, Any]:
-    """A whole `shift` on this screen; the last view and the report."""
-    world = _world()
-    views: list[View] = []
-
-    def both(view: View) -> None:
-        screen.show(view)
-        views[:] = [view]
+    def update(state: DemoState) -> None:
+        screen.show(state)
+        states[:] = [state]
 
     with screen:
         report = run_demo(
-            world,
-            world,
-            scenario_named("shift"),
+            system,
+            system.traffic,
+            scenario_named(name),
             folder=folder,
-            clock=world.clock,
+            clock=system.clock,
             pace=Pace(events_per_second=20, predictions_per_second=20, history_rows=200),
-            on_update=both,
+            on_update=update,
         )
-    return views[0], report
+    return states[0], report
 
 
-def test_lines_where_there_is_no_terminal(tmp_path: Path) -> None:
-    """One line each, once, without escape codes."""
+def lines_of(folder: Path, name: str = "shift") -> list[str]:
+    """The plain lines of a scenario."""
     out = io.StringIO()
-    console = Console(file=out, highlight=False)
-    screen = live.screen(console)
+    screen = live.screen(Console(file=out, highlight=False))
     assert isinstance(screen, live.Lines)
-    shown(screen, tmp_path)
-    lines = out.getvalue().splitlines()
+    run_on(screen, folder, name)
     assert "\x1b" not in out.getvalue()
+    return out.getvalue().splitlines()
+
+
+@pytest.mark.parametrize("name", ["shift", "concept", "quiet", "slow-canary"])
+def test_lines_are_in_the_order_of_time_and_never_repeated(name: str, tmp_path: Path) -> None:
+    matches = [LINE.match(line) for line in lines_of(tmp_path, name)]
+    assert all(matches)
+    times = [float(match[1]) for match in matches if match]
+    texts = [match[2] for match in matches if match]
+    assert times == sorted(times)
+    assert len(set(texts)) == len(texts)
+    details = [text.partition(": ")[2] for text in texts if ": " in text]
+    assert len(set(details)) == len(details)
+
+
+def test_each_event_is_one_line(tmp_path: Path) -> None:
+    lines = lines_of(tmp_path)
     assert sum("version 2 promoted" in line for line in lines) == 1
-    assert any("window drifted" in line for line in lines)
+    assert any("windows drifted" in line for line in lines)
     assert any("waiting for version 2" in line for line in lines)
 
 
+def test_windows_of_one_outcome_are_one_line(tmp_path: Path) -> None:
+    lines = lines_of(tmp_path, "quiet")
+    assert sum("windows stable" in line for line in lines) == 2  # when they begin, and in the end
+    assert "20 windows stable" in lines[-2]
+    assert "largest effect" in lines[-2]
+
+
+def test_short_waits_are_not_mentioned(tmp_path: Path) -> None:
+    lines = lines_of(tmp_path)
+    assert not [line for line in lines if "version 1 to be live" in line]
+
+
 def test_a_terminal_gets_the_live_screen(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """It draws every view of a run; NO_COLOR gives lines even there."""
+    """It draws every state of a run; NO_COLOR gives lines even there."""
     monkeypatch.delenv("NO_COLOR", raising=False)
     out = io.StringIO()
     console = Console(file=out, force_terminal=True, width=120, height=40)
     screen = live.screen(console)
     assert isinstance(screen, live.LiveScreen)
-    shown(screen, tmp_path)
+    run_on(screen, tmp_path)
     assert "events/s" in out.getvalue()
     monkeypatch.setenv("NO_COLOR", "1")
     assert isinstance(live.screen(console), live.Lines)
 
 
-def test_pictures_are_drawn(tmp_path: Path) -> None:
-    """SVG and PNG of what there is to show."""
-    view, report = shown(live.Lines(Console(file=io.StringIO())), tmp_path)
-    names = {file.name for file in charts.draw(view, report, tmp_path / "pictures")}
-    assert {"rollout.png", "auc.png"} <= names
-    for name in names:
-        assert (tmp_path / "pictures" / name).read_bytes().startswith(b"\x89PNG")
-        svg = (tmp_path / "pictures" / name).with_suffix(".svg").read_text()
-        assert svg.lstrip().startswith("<svg")
+def outputs(folder: Path, *, keep: bool) -> Outputs:
+    addresses = Addresses(
+        bootstrap="k:1", envoy="http://e:2", prometheus="http://p:3", flink="http://f:4"
+    )
+    return Outputs(
+        report=folder / "report.json",
+        charts=(folder / "drift.png",),
+        config=folder / "demo.yaml",
+        addresses=addresses,
+        keep=keep,
+    )
+
+
+def test_a_run_ends_with_its_checks_and_what_to_do_next(tmp_path: Path) -> None:
+    state, report = run_on(live.Lines(Console(file=io.StringIO())), tmp_path)
+    out = io.StringIO()
+    print_summary(Console(file=out, width=200), report, state, outputs(tmp_path, keep=True))
+    text = out.getvalue()
+    assert re.search(r"check +promised +seen", text)
+    for check in state.checks:
+        assert re.search(
+            rf"✓ +{re.escape(check.name)} +{re.escape(check.promised)} +{re.escape(check.seen)}",
+            text,
+        )
+    assert "Prometheus http://p:3 · Flink http://f:4 · Envoy http://e:2" in text
+    assert text.count("What next") == 1
+
+
+@pytest.mark.parametrize("keep", [True, False])
+def test_the_summary_names_three_commands(tmp_path: Path, keep: bool) -> None:
+    _, report = run_on(live.Lines(Console(file=io.StringIO())), tmp_path)
+    commands = [command for command, _ in next_commands(report, "m", outputs(tmp_path, keep=keep))]
+    assert len(commands) == 3
+    assert all(command.startswith("driftline ") for command in commands)
+    assert any(command.endswith("down") for command in commands) is keep
+
+
+def test_an_early_end_is_explained_once(tmp_path: Path) -> None:
+    system = ScriptedSystem(training_fails=True)
+    states: list[DemoState] = []
+    report = run_demo(
+        system, system.traffic, scenario_named("shift"), folder=tmp_path, clock=system.clock,
+        pace=Pace(events_per_second=20, predictions_per_second=20, history_rows=200),
+        on_update=states.append,
+    )  # fmt: skip
+    out = io.StringIO()
+    print_summary(Console(file=out, width=200), report, states[-1], outputs(tmp_path, keep=False))
+    assert out.getvalue().count("The loss is not finite") == 1
+    assert "✗" in out.getvalue()
+
+
+def test_stderr_has_only_our_lines(tmp_path: Path) -> None:
+    """Libraries and child processes write to the log file, however they do it."""
+    command = [sys.executable, "-m", "tests.deploy.demo.scripted_demo", str(tmp_path)]
+    done = subprocess.run(command, cwd=PROJECT, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    screen, _, summary = done.stderr.partition("\n\n")
+    assert all(LINE.match(line) for line in screen.splitlines())
+    assert summary.startswith("shift passed")
+    assert summary.endswith("stderr is restored\n")
+    log = (tmp_path / "log" / "demo.log").read_text()
+    for text in NOISE:
+        assert text not in done.stderr
+        assert text in log
+    assert done.stdout == ""
+
+
+def test_help_writes_nothing_to_stderr() -> None:
+    command = [sys.executable, "-m", "deploy.cli.main", "demo", "--help"]
+    done = subprocess.run(command, cwd=PROJECT, capture_output=True, text=True, check=False)
+    assert done.returncode == 0
+    assert done.stderr == ""
+    assert "--scenario" in done.stdout
+
+
+def test_an_unknown_scenario_is_a_usage_error() -> None:
+    command = [sys.executable, "-m", "deploy.cli.main", "demo", "--scenario", "slow-canry"]
+    done = subprocess.run(command, cwd=PROJECT, capture_output=True, text=True, check=False)
+    assert done.returncode == 2
+    assert "slow-canary" in done.stderr

@@ -32,21 +32,23 @@ CONTRACT = ModelContract(
 )
 
 
-class Answers(BaseHTTPRequestHandler):
-    """Answers as the splitter does; every 50th request is refused."""
+class EnvoyDouble(BaseHTTPRequestHandler):
+    """Responds as Envoy does; every 50th request is refused."""
 
     protocol_version = "HTTP/1.1"
-    asked = 0
+    received = 0
 
     def do_POST(self) -> None:
         body = self.rfile.read(int(self.headers["content-length"]))
         assert b'"instances"' in body
-        Answers.asked += 1
-        good = Answers.asked % 50 != 0
+        EnvoyDouble.received += 1
+        good = EnvoyDouble.received % 50 != 0
         text = b'{"predictions": [[0.5]]}'
         self.send_response(200 if good else 503)
         self.send_header("content-length", str(len(text)))
-        self.send_header("x-driftline-arm", "canary" if Answers.asked % 10 == 0 else "stable")
+        self.send_header(
+            "x-driftline-arm", "canary" if EnvoyDouble.received % 10 == 0 else "stable"
+        )
         self.end_headers()
         self.wfile.write(text)
 
@@ -55,9 +57,9 @@ class Answers(BaseHTTPRequestHandler):
 
 
 @pytest.fixture
-def splitter() -> Iterator[str]:
+def envoy() -> Iterator[str]:
     """Address of the server."""
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Answers)
+    server = ThreadingHTTPServer(("127.0.0.1", 0), EnvoyDouble)
     thread = threading.Thread(target=server.serve_forever, daemon=True)
     thread.start()
     yield f"http://127.0.0.1:{server.server_port}"
@@ -74,11 +76,13 @@ def wait(
         if status is not None and done(status):
             return status
         time.sleep(0.2)
-    raise AssertionError(f"It did not come: {traffic.status()}")
+    raise AssertionError(f"The condition did not become true: {traffic.status()}")
 
 
-def test_counts_are_exact_and_phases_hold(bootstrap: str, splitter: str, tmp_path: Path) -> None:
-    """What the traffic says it sent is what the broker has, and each phase makes its own kind."""
+def test_counts_are_exact_and_each_phase_sends_its_own_events(
+    bootstrap: str, envoy: str, tmp_path: Path
+) -> None:
+    """The traffic's counts equal those of the broker, and each phase sends its own events."""
     from streaming.engines.kafka.log import KafkaLog
 
     log = KafkaLog(bootstrap)
@@ -90,7 +94,7 @@ def test_counts_are_exact_and_phases_hold(bootstrap: str, splitter: str, tmp_pat
         key="trip_id",
         time="event_time",
         model="big_tipper",
-        envoy=splitter,
+        envoy=envoy,
         folder=str(tmp_path),
         run="test",
         history_rows=3000,
@@ -153,7 +157,7 @@ def test_counts_are_exact_and_phases_hold(bootstrap: str, splitter: str, tmp_pat
 
 
 def test_a_dead_process_is_reported(bootstrap: str, tmp_path: Path) -> None:
-    """The runner learns of a traffic process that ended by itself."""
+    """The status of a traffic process that ended by itself is an error."""
     from streaming.contracts.errors import PermanentError
 
     traffic = TrafficProcess(tmp_path, tmp_path / "traffic.log")

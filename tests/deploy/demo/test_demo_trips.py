@@ -1,4 +1,4 @@
-"""The generator, the shift and the replay: seeded, of the promised size, and learnable."""
+"""The generator, the shift and the replay are seeded, of the promised size, and learnable."""
 
 from __future__ import annotations
 
@@ -13,17 +13,17 @@ from numpy.typing import NDArray
 from scipy.optimize import minimize
 from scipy.stats import norm, rankdata
 
-from deploy.demo.replay import LEAST_ROWS, Replay, read_trips
-from deploy.demo.shift import shift, turn
+from deploy.demo.replay import MIN_ROWS, Replay, read_trips
+from deploy.demo.shift import concept_shift, shift
 from deploy.demo.trips import INTEGERS, NUMBERS, TEXTS, Trips, generate
 from streaming.contracts.errors import ConfigurationError, NotFoundError
+from tests.taxi_excerpt import write_csv
 
 Numbers = NDArray[np.float64]
-REAL = Path(__file__).resolve().parents[4] / "shared" / "data" / "chicago_taxi.csv"
 
 
 def inputs(trips: Trips) -> Numbers:
-    """What a quick logistic model looks at."""
+    """Inputs of a logistic model."""
     miles, fare = np.log1p(trips.number("trip_miles")), np.log1p(trips.number("fare"))
     hour = trips.number("trip_start_hour")
     night = ((hour >= 18) | (hour < 5)).astype(float)
@@ -67,30 +67,28 @@ def moved(before: Numbers, after: Numbers) -> float:
     return float(norm.ppf(np.clip(rank, 1e-4, 1 - 1e-4)).mean())
 
 
-def sources() -> list[pytest.ParameterSet]:
-    """Made-up trips, and the real ones where they are at hand."""
+TripSource = Callable[[np.random.Generator], Callable[[int], Trips]]
 
-    def real(rng: np.random.Generator) -> Callable[[int], Trips]:
-        if not REAL.exists():
-            pytest.skip("The sample of real trips is not here.")
-        return Replay(read_trips(REAL), rng).next
 
-    return [
-        pytest.param(lambda rng: lambda rows: generate(rng, rows), id="generated"),
-        pytest.param(real, id="real"),
-    ]
+@pytest.fixture(params=["generated", "real"])
+def source(request: pytest.FixtureRequest, tmp_path: Path) -> TripSource:
+    """Generated trips, and the excerpt of real ones."""
+    if request.param == "generated":
+        return lambda rng: lambda rows: generate(rng, rows)
+    trips = read_trips(write_csv(tmp_path))
+    return lambda rng: Replay(trips, rng).next
 
 
 @given(seed=st.integers(0, 2**32 - 1), rows=st.integers(1, 300))
 @settings(max_examples=25, deadline=None)
 def test_same_seed_same_trips(seed: int, rows: int) -> None:
     """A seed fixes every column, before and after the shift."""
-    made = []
+    results = []
     for _ in range(2):
         rng = np.random.default_rng(seed)
         before = generate(rng, rows)
-        made.append((before, shift(before, rng)))
-    for first, second in zip(*made, strict=True):
+        results.append((before, shift(before, rng)))
+    for first, second in zip(*results, strict=True):
         assert first.tips.tolist() == second.tips.tolist()
         for name in (*INTEGERS, *NUMBERS, *TEXTS):
             np.testing.assert_array_equal(first.columns[name], second.columns[name])
@@ -113,43 +111,41 @@ def test_values_stay_in_the_schemas_ranges(seed: int) -> None:
         assert trips.number("trip_start_hour").max() <= 23
         assert trips.number("trip_start_month").min() >= 1
         for name in INTEGERS:
-            whole = trips.number(name)
-            assert np.all((whole == np.round(whole)) | np.isnan(whole))
+            values = trips.number(name)
+            assert np.all((values == np.round(values)) | np.isnan(values))
 
 
-@pytest.mark.parametrize("source", sources())
-def test_the_shift_is_plain_to_see(source: Callable[..., Callable[[int], Trips]]) -> None:
+def test_the_shift_has_the_promised_size(source: TripSource) -> None:
     """Fare and miles move by more than 0.6 sd, and the mix of payments changes."""
     rng = np.random.default_rng(4)
-    more = source(rng)
-    before, after = more(8000), shift(more(8000), rng)
+    next_trips = source(rng)
+    before, after = next_trips(8000), shift(next_trips(8000), rng)
     for name in ("fare", "trip_miles"):
         assert moved(before.number(name), after.number(name)) > 0.6
     cash = [(trips.columns["payment_type"] == "Cash").mean() for trips in (before, after)]
     assert cash[1] < cash[0] - 0.2
 
 
-@pytest.mark.parametrize("source", sources())
-def test_an_old_model_is_wrong_and_a_new_one_is_right(
-    source: Callable[..., Callable[[int], Trips]],
+def test_a_model_of_the_old_trips_fails_and_a_retrained_one_recovers(
+    source: TripSource,
 ) -> None:
     """The old model loses far more than 0.05 AUC on shifted trips; a mix of 70/30 regains it."""
     rng = np.random.default_rng(5)
-    more = source(rng)
-    old = fitted([more(8000)])
-    new = fitted([shift(more(5600), rng), more(2400)])
-    ordinary, shifted = more(8000), shift(more(8000), rng)
-    at_home = auc(old(ordinary), ordinary.big)
-    abroad = auc(old(shifted), shifted.big)
+    next_trips = source(rng)
+    old = fitted([next_trips(8000)])
+    new = fitted([shift(next_trips(5600), rng), next_trips(2400)])
+    ordinary, shifted = next_trips(8000), shift(next_trips(8000), rng)
+    auc_before = auc(old(ordinary), ordinary.big)
+    auc_after = auc(old(shifted), shifted.big)
     retrained = auc(new(shifted), shifted.big)
-    assert 0.8 < at_home < 0.97
-    assert abroad < at_home - 0.05
+    assert 0.8 < auc_before < 0.97
+    assert auc_after < auc_before - 0.05
     assert 0.8 < retrained < 0.97
-    assert retrained > abroad + 0.1
+    assert retrained > auc_after + 0.1
 
 
 def test_a_replay_gives_every_row_once_a_round() -> None:
-    """The rows come round and round, each once before any comes again."""
+    """The rows repeat, each once in a round."""
     trips = generate(np.random.default_rng(1), 50)
     replay = Replay(trips, np.random.default_rng(2))
     first = np.concatenate([replay.next(20).tips, replay.next(30).tips])
@@ -158,7 +154,7 @@ def test_a_replay_gives_every_row_once_a_round() -> None:
 
 
 def test_a_file_without_the_columns_is_refused(tmp_path: Path) -> None:
-    """The sentence names what is missing."""
+    """The message names the missing columns."""
     file = tmp_path / "trips.csv"
     file.write_text("fare,tips\n3,1\n")
     with pytest.raises(ConfigurationError, match="lacks the columns company"):
@@ -168,17 +164,17 @@ def test_a_file_without_the_columns_is_refused(tmp_path: Path) -> None:
 
 
 def test_a_file_that_is_too_short_is_refused(tmp_path: Path) -> None:
-    """A handful of rows would repeat all the time."""
+    """A few rows would repeat too often."""
     names = (*INTEGERS, *NUMBERS, *TEXTS, "tips")
     file = tmp_path / "trips.csv"
     file.write_text(",".join(names) + "\n" + ",".join("1" for _ in names) + "\n")
-    with pytest.raises(ConfigurationError, match=f"1 usable rows; at least {LEAST_ROWS}"):
+    with pytest.raises(ConfigurationError, match=f"1 usable rows; at least {MIN_ROWS}"):
         read_trips(file)
 
 
-def test_turned_tips_leave_the_trips_as_they_are_and_the_model_wrong() -> None:
+def test_a_concept_shift_leaves_the_trips_unchanged_and_the_model_wrong() -> None:
     rng = np.random.default_rng(11)
     score = fitted([generate(rng, 6000)])
-    old, new = generate(rng, 6000), turn(generate(rng, 6000), rng)
+    old, new = generate(rng, 6000), concept_shift(generate(rng, 6000), rng)
     assert auc(score(old), old.big) > 0.8
     assert auc(score(new), new.big) < 0.6

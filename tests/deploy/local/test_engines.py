@@ -1,4 +1,4 @@
-"""The embedded Kafka, Flink and Beam helpers really start, work and come back."""
+"""The embedded Kafka, Flink and Beam helpers start, work and restart after a kill."""
 
 from __future__ import annotations
 
@@ -29,21 +29,23 @@ PORTS = PortMap().shifted(int(os.environ.get("DRIFTLINE_TEST_PORTS", "15000")) +
 @pytest.fixture(scope="module")
 def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
     home = tmp_path_factory.mktemp("stack")
-    made = Stack(
+    stack = Stack(
         home,
         PORTS,
         processes.engine_specs(home, PORTS, install_paths()),
         prepare=(lambda: processes.write_engine_configs(home, PORTS),),
     )
-    made.up()
-    yield made
-    made.down()
+    stack.up()
+    yield stack
+    stack.down()
 
 
 def overview() -> dict[str, int]:
-    with urllib.request.urlopen(f"http://{HOST}:{PORTS.flink_rest}/overview", timeout=5) as answer:
-        found: dict[str, int] = json.load(answer)
-    return found
+    with urllib.request.urlopen(
+        f"http://{HOST}:{PORTS.flink_rest}/overview", timeout=5
+    ) as response:
+        overview: dict[str, int] = json.load(response)
+    return overview
 
 
 def until(condition: Callable[[], bool], seconds: float = 120.0) -> None:
@@ -89,10 +91,10 @@ def read_one(bootstrap: str, topic: str) -> bytes | None:
 
 
 def kill(stack: Stack, name: str) -> None:
-    found = {status.name: status for status in stack.status()}[name]
-    assert found.pid is not None
-    os.kill(found.pid, signal.SIGKILL)
-    until(lambda: {s.name: s.restarts for s in stack.status()}[name] == found.restarts + 1)
+    status = {status.name: status for status in stack.status()}[name]
+    assert status.pid is not None
+    os.kill(status.pid, signal.SIGKILL)
+    until(lambda: {s.name: s.restarts for s in stack.status()}[name] == status.restarts + 1)
 
 
 def test_killed_taskmanager_registers_again(stack: Stack) -> None:
@@ -106,13 +108,13 @@ def test_killed_taskmanager_registers_again(stack: Stack) -> None:
 
 
 def test_memory_flags_are_those_of_flinks_own_helper(stack: Stack, tmp_path: Path) -> None:
-    here = install_paths()
+    paths = install_paths()
     folder = flink.write_config(tmp_path, PORTS)
-    done = subprocess.run(
+    completed = subprocess.run(
         [
-            str(java.program(here)),
+            str(java.program(paths)),
             "-cp",
-            f"{here.flink}/bin/bash-java-utils.jar:{here.flink}/lib/*",
+            f"{paths.flink}/bin/bash-java-utils.jar:{paths.flink}/lib/*",
             "org.apache.flink.runtime.util.bash.BashJavaUtils",
             "GET_TM_RESOURCE_PARAMS",
             "--configDir",
@@ -123,9 +125,9 @@ def test_memory_flags_are_those_of_flinks_own_helper(stack: Stack, tmp_path: Pat
         check=True,
         timeout=120,
     )
-    said = [
+    lines = [
         line.removeprefix("BASH_JAVA_UTILS_EXEC_RESULT:")
-        for line in done.stdout.splitlines()
+        for line in completed.stdout.splitlines()
         if line.startswith("BASH_JAVA_UTILS_EXEC_RESULT:")
     ]
-    assert tuple(said[0].split()) == TaskMemory().java_flags()
+    assert tuple(lines[0].split()) == TaskMemory().java_flags()

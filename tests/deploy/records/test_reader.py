@@ -1,127 +1,84 @@
-"""The chain of records behind a version, and the answer to a command."""
+"""Reading records: all of a kind, and the newest ones from the end of the log."""
 
 from __future__ import annotations
 
-import threading
-import time
+from collections.abc import Iterator
 
-import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
-from deploy.records import commands, reader
-from streaming.contracts import topics
-from streaming.contracts.codec import decode_as
-from streaming.contracts.errors import NotFoundError, UnavailableError
-from streaming.contracts.log import MemoryLog
-from streaming.contracts.records import (
-    Artifact,
-    Command,
-    CommandReply,
-    DriftVerdict,
-    Promotion,
-    RetrainRequest,
-)
+from deploy.records.reader import newest, records
+from streaming.contracts.log import MemoryLog, Message
+from streaming.contracts.records import CommandReply, OffsetRange
+from streaming.contracts.topics import Topic
 
 
-def filled() -> MemoryLog:
-    log = MemoryLog()
-    log.ensure(topics.RECORD_TOPICS)
-    verdict = DriftVerdict(
-        record_id="verdict-1",
-        model="m",
-        at=1.0,
-        window_start=0.0,
-        window_end=1.0,
-        outcome="drifted",
-        reason="fare moved by 0.8 sd",
-        rows=1,
-        offsets=(),
-        reference_id="",
-        reference_version=1,
-        features=(),
+class CountingLog(MemoryLog):
+    """Counts the messages that are read."""
+
+    read_so_far = 0
+
+    def read(self, span: OffsetRange) -> Iterator[Message]:
+        for message in super().read(span):
+            type(self).read_so_far += 1
+            yield message
+
+
+def reply(number: int, model: str) -> CommandReply:
+    return CommandReply(
+        record_id=f"a{number}",
+        model=model,
+        at=float(number),
+        command_id="",
+        accepted=True,
+        reason="",
     )
-    request = RetrainRequest(
-        record_id="request-1",
-        model="m",
-        at=2.0,
-        caused_by=("verdict-1",),
-        cause="drift",
-        reason="3 of 5",
-        events=(),
-        labels=(),
-        window_start=0.0,
-        window_end=1.0,
-        base_version=1,
-        deadline=9.0,
-    )
-    promotion = Promotion(
-        record_id="promotion-1",
-        model="m",
-        at=3.0,
-        caused_by=("request-1",),
-        version=2,
-        replaced=1,
-        change="promoted",
-        reason="every gate passed",
-        artifact=Artifact(uri="file:///x", digest="d"),
-        reference=None,
-        window_start=0.0,
-        window_end=1.0,
-    )
-    log.append([verdict, request, promotion, promotion])
-    return log
-
-
-def test_a_version_is_traced_back_to_its_window() -> None:
-    link = reader.trace(filled(), "2", "m")
-    assert isinstance(link.record, Promotion)
-    assert [type(cause.record) for cause in link.causes] == [RetrainRequest]
-    (verdict,) = link.causes[0].causes
-    assert reader.sentence(verdict.record) == "window 0–1 drifted: fare moved by 0.8 sd"
 
 
 def test_a_repeated_id_is_read_once() -> None:
-    assert len(reader.records(filled(), Promotion)) == 1
+    log = MemoryLog()
+    log.append([reply(1, "a"), reply(1, "a")])
+    assert len(records(log, CommandReply)) == 1
 
 
-def test_an_unknown_id_says_what_to_do() -> None:
-    with pytest.raises(NotFoundError, match="driftline versions"):
-        reader.trace(filled(), "nothing")
+@given(st.lists(st.sampled_from("ab"), max_size=200), st.integers(1, 30))
+def test_the_newest_are_those_of_the_whole_log(models: list[str], count: int) -> None:
+    log = MemoryLog()
+    replies = [reply(number, model) for number, model in enumerate(models)]
+    log.append(replies)
+    expected = [entry for entry in replies if entry.model == "a"][-count:]
+    assert newest(log, CommandReply, "a", count) == expected
 
 
-def test_a_command_gets_its_own_answer() -> None:
-    log = filled()
-    wanted = commands.command("m", "retrain", "because", at=5.0)
-
-    def daemon() -> None:
-        for message in log.follow([topics.COMMANDS.name], from_start=True):
-            if message is None or message.value is None:
-                time.sleep(0.01)
-                continue
-            asked = decode_as(message.value, Command)
-            log.append(
-                [
-                    CommandReply(
-                        record_id="x", model="m", at=6.0, to="other", accepted=True, reason=""
-                    ),
-                    CommandReply(
-                        record_id="y",
-                        model="m",
-                        at=6.0,
-                        to=asked.record_id,
-                        accepted=False,
-                        reason="no",
-                    ),
-                ]
-            )
-            return
-
-    thread = threading.Thread(target=daemon)
-    thread.start()
-    answer = commands.ask(log, wanted, timeout=10)
-    thread.join()
-    assert (answer.accepted, answer.reason) == (False, "no")
+def test_five_of_ten_thousand_cost_a_few_reads() -> None:
+    log = CountingLog()
+    log.append([reply(number, "a") for number in range(10_000)])
+    CountingLog.read_so_far = 0
+    times = [entry.at for entry in newest(log, CommandReply, "a", 5)]
+    assert times == [9995, 9996, 9997, 9998, 9999]
+    assert CountingLog.read_so_far <= 16
 
 
-def test_silence_is_an_error_that_names_the_daemon() -> None:
-    with pytest.raises(UnavailableError, match="daemon"):
-        commands.ask(filled(), commands.command("m", "pause", "x", at=1.0), timeout=0.05)
+def test_a_repeated_id_counts_once_and_an_unreadable_record_not_at_all() -> None:
+    log = MemoryLog()
+    log.append([reply(1, "a"), reply(2, "a"), reply(2, "a")])
+    log.append_raw("command-replies", [(b"a", b"{")])
+    assert [entry.record_id for entry in newest(log, CommandReply, "a", 2)] == ["a1", "a2"]
+
+
+def test_a_condition_is_met_by_the_newest_matching_records() -> None:
+    log = MemoryLog()
+    log.append([reply(number, "a") for number in range(100)])
+    even = newest(log, CommandReply, None, 3, where=lambda entry: entry.at % 20 == 0)
+    assert [entry.at for entry in even] == [40.0, 60.0, 80.0]
+
+
+def test_each_partition_gives_its_newest() -> None:
+    log = MemoryLog()
+    topic = Topic(name="command-replies", record=CommandReply, key="model", partitions=2)
+    log.ensure([topic])
+    log.append([reply(number, "a") for number in range(50)])  # one partition
+    log.append([reply(number, "b") for number in range(50, 60)])  # the other one
+    models = [entry.model for entry in newest(log, CommandReply, None, 20)]
+    assert models.count("b") == 10
+    assert models.count("a") == 10

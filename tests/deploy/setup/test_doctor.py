@@ -1,4 +1,4 @@
-"""What the doctor sees and advises."""
+"""The doctor's checks and advice."""
 
 from __future__ import annotations
 
@@ -18,14 +18,23 @@ def empty(tmp_path: Path) -> InstallPaths:
     return InstallPaths(opt=tmp_path / "opt", python=tmp_path / "venv" / "bin" / "python")
 
 
-def test_empty_checkout_is_told_to_run_setup(empty: InstallPaths, tmp_path: Path) -> None:
-    found = {check.name: check for check in doctor.checks(tmp_path, {}, empty)}
-    for name in ("python", "java", "kafka jars", "beam jars", "flink", "envoy", "prometheus"):
-        assert not found[name].ok
-        assert "make setup" in found[name].advice
+def test_an_empty_checkout_is_advised_to_run_setup(empty: InstallPaths, tmp_path: Path) -> None:
+    checks = {check.name: check for check in doctor.checks(tmp_path, {}, empty)}
+    for name in (
+        "python",
+        "java",
+        "kafka jars",
+        "beam jars",
+        "flink",
+        "loopback classes",
+        "envoy",
+        "prometheus",
+    ):
+        assert not checks[name].ok
+        assert "make setup" in checks[name].advice
 
 
-def test_right_checks_advise_nothing(empty: InstallPaths, tmp_path: Path) -> None:
+def test_passed_checks_give_no_advice(empty: InstallPaths, tmp_path: Path) -> None:
     assert all(not c.advice for c in doctor.checks(tmp_path, {}, empty) if c.ok)
 
 
@@ -34,14 +43,14 @@ def test_taken_port_is_named(tmp_path: Path) -> None:
         taken.bind((HOST, 0))
         taken.listen()
         number = taken.getsockname()[1]
-        found = doctor.free_ports({"kafka": number}, tmp_path)
-    assert not found.ok
-    assert f"{number} (kafka)" in found.found
-    assert "port_offset" in found.advice
+        check = doctor.free_ports({"kafka": number}, tmp_path)
+    assert not check.ok
+    assert f"{number} (kafka)" in check.observed
+    assert "port_offset" in check.advice
 
 
 @pytest.mark.parametrize(
-    ("said", "version"),
+    ("output", "version"),
     [
         ("prometheus, version 2.42.0+ds (branch: debian/sid, revision: x)", "2.42.0+ds"),
         ("envoy  version: 9e55809337/1.40.0/Clean/RELEASE/BoringSSL", "1.40.0"),
@@ -49,9 +58,11 @@ def test_taken_port_is_named(tmp_path: Path) -> None:
         ("nothing of use", ""),
     ],
 )
-def test_versions_are_found_in_what_programs_say(tmp_path: Path, said: str, version: str) -> None:
+def test_versions_are_read_from_the_output_of_programs(
+    tmp_path: Path, output: str, version: str
+) -> None:
     program = tmp_path / "program"
-    program.write_text(f"#!/bin/sh\necho '{said}'\n")
+    program.write_text(f"#!/bin/sh\necho '{output}'\n")
     program.chmod(program.stat().st_mode | stat.S_IXUSR)
     assert prometheus.version(program) == version
 

@@ -27,11 +27,11 @@ OLD = "ImportError: libc.so.6: version `GLIBC_2.38' not found (required by x.so)
     ],
 )
 def test_only_missing_versions_are_patched(error: str, patched: bool) -> None:
-    assert glibc.Loading(ok=False, error=error).needs_patch is patched
+    assert glibc.LoadResult(ok=False, error=error).needs_patch is patched
 
 
-def test_module_that_loads_is_left_alone() -> None:
-    assert not glibc.Loading(ok=True).needs_patch
+def test_a_module_that_loads_is_not_patched() -> None:
+    assert not glibc.LoadResult(ok=True).needs_patch
 
 
 @given(st.text(alphabet=st.characters(codec="ascii", exclude_characters="_"), min_size=1))
@@ -45,15 +45,15 @@ def test_hashes_are_those_of_the_loader() -> None:
     assert glibc.elf_hash("GLIBCXX_3.4") == 0x08922974
 
 
-def test_load_says_what_is_wrong(tmp_path: Path) -> None:
+def test_load_returns_the_loaders_error(tmp_path: Path) -> None:
     file = tmp_path / "broken.so"
     file.write_bytes(b"no elf")
-    found = glibc.load(Path(sys.executable), file)
-    assert not found.ok
-    assert "broken.so" in found.error
+    result = glibc.load(Path(sys.executable), file)
+    assert not result.ok
+    assert "broken.so" in result.error
 
 
-def test_missing_package_names_the_way_out(tmp_path: Path) -> None:
+def test_a_missing_package_gives_advice(tmp_path: Path) -> None:
     nowhere = InstallPaths(opt=tmp_path, python=tmp_path / "venv" / "bin" / "python")
     with pytest.raises(SetupFailed, match="make setup"):
         glibc.install(nowhere)
@@ -62,15 +62,15 @@ def test_missing_package_names_the_way_out(tmp_path: Path) -> None:
 @pytest.mark.engine
 def test_patched_copy_loads_and_original_is_untouched(tmp_path: Path) -> None:
     """Patching is harmless where it is not needed, and repeated patching changes nothing more."""
-    here = install_paths()
+    paths = install_paths()
     for name in glibc.MODULES:
         copy = tmp_path / Path(name).name
-        shutil.copy(here.site_packages / name, copy)
-        before = (here.site_packages / name).read_bytes()
+        shutil.copy(paths.site_packages / name, copy)
+        before = (paths.site_packages / name).read_bytes()
         glibc.patch(copy)
         glibc.patch(copy)
-        assert glibc.load(here.python, copy).ok
-        assert (here.site_packages / name).read_bytes() == before
+        assert glibc.load(paths.python, copy).ok
+        assert (paths.site_packages / name).read_bytes() == before
 
 
 @pytest.mark.engine
@@ -84,5 +84,7 @@ def test_packages_work_in_a_fresh_process() -> None:
         "c = pb.ConnectionConfig(); c.fake_database.SetInParent()\n"
         "assert metadata_store.MetadataStore(c).get_artifacts() == []\n"
     )
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stderr[-2000:]
+    completed = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=False
+    )
+    assert completed.returncode == 0, completed.stderr[-2000:]

@@ -1,4 +1,4 @@
-"""A broker of the tests' own, with the configuration that the local stack ships."""
+"""A Kafka broker for these tests, with the configuration of the local stack."""
 
 from __future__ import annotations
 
@@ -14,32 +14,32 @@ from deploy.config.paths import install_paths
 from deploy.config.port_map import PortMap
 from deploy.local.kafka import spec, write_config
 
-OFFSET = int(os.environ.get("DRIFTLINE_TEST_PORTS", "15000")) + 300
+PORT_OFFSET = int(os.environ.get("DRIFTLINE_TEST_PORTS", "15000")) + 300
 
 
 @pytest.fixture(scope="session")
 def bootstrap(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """``host:port`` of an empty Kafka."""
-    where = install_paths()
-    if not any(where.kafka.glob("*.jar")):
+    paths = install_paths()
+    if not any(paths.kafka.glob("*.jar")):
         pytest.skip("Kafka is not installed; run make setup.")
     home = tmp_path_factory.mktemp("kafka-home")
-    ports = PortMap(kafka=9092 + OFFSET, kafka_controller=9093 + OFFSET)
+    ports = PortMap(kafka=9092 + PORT_OFFSET, kafka_controller=9093 + PORT_OFFSET)
     write_config(home, ports)
-    process = spec(home, ports, where)
-    assert process.once is not None
-    subprocess.run(process.once.argv, check=True, capture_output=True)
+    process = spec(home, ports, paths)
+    assert process.setup_command is not None
+    subprocess.run(process.setup_command.argv, check=True, capture_output=True)
     with (home / "kafka.log").open("wb") as log:
         broker = subprocess.Popen(process.argv, stdout=log, stderr=log)
         try:
-            _wait_for(ports.kafka, broker)
+            _wait_for_broker(ports.kafka, broker)
             yield f"127.0.0.1:{ports.kafka}"
         finally:
             broker.terminate()
             broker.wait(30)
 
 
-def _wait_for(port: int, process: subprocess.Popen[bytes]) -> None:
+def _wait_for_broker(port: int, process: subprocess.Popen[bytes]) -> None:
     deadline = time.monotonic() + 60
     while time.monotonic() < deadline:
         assert process.poll() is None, "The broker died at its start."
@@ -47,4 +47,4 @@ def _wait_for(port: int, process: subprocess.Popen[bytes]) -> None:
             if probe.connect_ex(("127.0.0.1", port)) == 0:
                 return
         time.sleep(0.2)
-    raise AssertionError("The broker does not listen after 60 s.")
+    raise AssertionError("The broker is not listening after 60 s.")

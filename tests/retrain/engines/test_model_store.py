@@ -1,4 +1,4 @@
-"""The model store: one conformance suite for folder and memory, then what only folders promise."""
+"""The model store: one suite for folder and memory, then the promises of folders alone."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from msgspec.structs import replace
 
-from retrain.engines.memory import MemoryStore
+from retrain.engines.memory import InMemoryModelStore
 from retrain.engines.model_store import MANIFEST, RECORD, FolderStore, folder_digest
 from retrain.ports import ModelStore
 from streaming.contracts.errors import Conflict, DecodeError, NotFoundError
@@ -38,18 +38,18 @@ def record(version: int, request_id: str) -> ModelVersion:
 
 
 @pytest.fixture
-def built(tmp_path: Path) -> Path:
-    folder = tmp_path / "built"
+def servable(tmp_path: Path) -> Path:
+    folder = tmp_path / "servable"
     (folder / "variables").mkdir(parents=True)
     (folder / "saved_model.pb").write_bytes(b"graph")
     (folder / "variables" / "variables.index").write_bytes(b"weights")
     return folder
 
 
-@pytest.fixture(params=[FolderStore, lambda _: MemoryStore()], ids=["folder", "memory"])
+@pytest.fixture(params=[FolderStore, lambda _: InMemoryModelStore()], ids=["folder", "memory"])
 def store(request: pytest.FixtureRequest, tmp_path: Path) -> ModelStore:
-    make: Callable[[Path], ModelStore] = request.param
-    return make(tmp_path / "models")
+    factory: Callable[[Path], ModelStore] = request.param
+    return factory(tmp_path / "models")
 
 
 def test_an_empty_store_has_no_versions(store: ModelStore) -> None:
@@ -59,8 +59,10 @@ def test_an_empty_store_has_no_versions(store: ModelStore) -> None:
         store.path("taxi", 1)
 
 
-def test_what_is_published_can_be_found(store: ModelStore, built: Path) -> None:
-    published = store.publish(record(1, "r1"), built)
+def test_a_published_version_is_found_by_number_and_request(
+    store: ModelStore, servable: Path
+) -> None:
+    published = store.publish(record(1, "r1"), servable)
     assert store.versions("taxi") == (1,)
     assert store.of_request("taxi", "r1") == published
     assert (store.path("taxi", 1) / "saved_model.pb").read_bytes() == b"graph"
@@ -68,22 +70,22 @@ def test_what_is_published_can_be_found(store: ModelStore, built: Path) -> None:
     assert len(published.artifact.digest) == 64
 
 
-def test_the_same_request_publishes_once(store: ModelStore, built: Path) -> None:
-    first = store.publish(record(1, "r1"), built)
-    assert store.publish(record(2, "r1"), built) == first
+def test_the_same_request_publishes_once(store: ModelStore, servable: Path) -> None:
+    first = store.publish(record(1, "r1"), servable)
+    assert store.publish(record(2, "r1"), servable) == first
     assert store.versions("taxi") == (1,)
 
 
-def test_a_number_is_not_given_twice(store: ModelStore, built: Path) -> None:
-    store.publish(record(1, "r1"), built)
+def test_a_number_is_used_by_one_request_only(store: ModelStore, servable: Path) -> None:
+    store.publish(record(1, "r1"), servable)
     with pytest.raises(Conflict):
-        store.publish(record(1, "r2"), built)
+        store.publish(record(1, "r2"), servable)
 
 
-def test_models_do_not_see_each_other(store: ModelStore, built: Path) -> None:
-    store.publish(record(1, "r1"), built)
-    assert store.versions("other") == ()
-    assert store.of_request("other", "r1") is None
+def test_models_have_separate_versions(store: ModelStore, servable: Path) -> None:
+    store.publish(record(1, "r1"), servable)
+    assert store.versions("another") == ()
+    assert store.of_request("another", "r1") is None
 
 
 # ------------------------------------------------------------ folders only
@@ -99,13 +101,15 @@ def test_nothing_is_left_behind_when_publishing_fails(tmp_path: Path) -> None:
     store = FolderStore(tmp_path / "models")
     with pytest.raises(FileNotFoundError):
         store.publish(record(1, "r1"), tmp_path / "gone")
-    assert [one.name for one in (tmp_path / "models" / "taxi").iterdir()] == [".lock"]
+    assert [path.name for path in (tmp_path / "models" / "taxi").iterdir()] == [".lock"]
 
 
-def test_the_digest_covers_what_is_served_and_is_known_before(tmp_path: Path, built: Path) -> None:
+def test_the_digest_covers_the_served_files_and_is_known_before_publishing(
+    tmp_path: Path, servable: Path
+) -> None:
     store = FolderStore(tmp_path / "models")
-    expected = folder_digest(built)
-    published = store.publish(record(1, "r1"), built)
+    expected = folder_digest(servable)
+    published = store.publish(record(1, "r1"), servable)
     assert published.artifact.digest == expected
     folder = store.path("taxi", 1)
     assert (folder / MANIFEST).is_file()
@@ -114,9 +118,9 @@ def test_the_digest_covers_what_is_served_and_is_known_before(tmp_path: Path, bu
 
 
 @pytest.mark.parametrize("change", ["edit", "add", "remove"])
-def test_a_changed_version_is_noticed(tmp_path: Path, built: Path, change: str) -> None:
+def test_a_changed_version_is_detected(tmp_path: Path, servable: Path, change: str) -> None:
     store = FolderStore(tmp_path / "models")
-    store.publish(record(1, "r1"), built)
+    store.publish(record(1, "r1"), servable)
     file = store.path("taxi", 1) / "variables" / "variables.index"
     if change == "edit":
         file.write_bytes(b"other weights")
@@ -129,24 +133,26 @@ def test_a_changed_version_is_noticed(tmp_path: Path, built: Path, change: str) 
 
 
 def test_the_artifact_does_not_depend_on_the_working_folder(
-    tmp_path: Path, built: Path, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, servable: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    published = FolderStore(Path("models")).publish(record(1, "r1"), built)
+    published = FolderStore(Path("models")).publish(record(1, "r1"), servable)
     assert published.artifact.uri == (tmp_path / "models" / "taxi" / "1").as_uri()
 
 
-def test_workers_that_publish_at_once_agree(tmp_path: Path, built: Path) -> None:
-    found: list[ModelVersion] = []
+def test_workers_that_publish_concurrently_agree_on_one_version(
+    tmp_path: Path, servable: Path
+) -> None:
+    published: list[ModelVersion] = []
 
     def publish(number: int) -> None:
         store = FolderStore(tmp_path / "models")
-        found.append(store.publish(replace(record(number, "r1"), record_id="same"), built))
+        published.append(store.publish(replace(record(number, "r1"), record_id="same"), servable))
 
     threads = [threading.Thread(target=publish, args=(number,)) for number in (1, 2, 3, 4)]
     for thread in threads:
         thread.start()
     for thread in threads:
         thread.join()
-    assert len({one.version for one in found}) == 1
+    assert len({record.version for record in published}) == 1
     assert len(FolderStore(tmp_path / "models").versions("taxi")) == 1

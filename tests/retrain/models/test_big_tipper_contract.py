@@ -1,4 +1,4 @@
-"""The contract, the schema and the user code's constants agree; none of it imports TensorFlow."""
+"""The contract, the schema and the user code's constants agree; none imports TensorFlow."""
 
 from __future__ import annotations
 
@@ -32,17 +32,17 @@ def test_the_schema_covers_the_contract_the_label_and_the_slice_flag(
     schema: schema_pb2.Schema,
 ) -> None:
     columns = {feature.name: feature for feature in schema.feature}
-    wanted = {feature.name for feature in FEATURES} | set(CODE.label_columns) | {AFTER_SHIFT}
-    assert set(columns) == wanted
+    expected = {feature.name for feature in FEATURES} | set(CODE.label_columns) | {AFTER_SHIFT}
+    assert set(columns) == expected
     for feature in FEATURES:
         assert columns[feature.name].type == TYPES[feature.kind], feature.name
         required = columns[feature.name].presence.min_fraction == 1.0
         assert required == feature.required, feature.name
 
 
-def test_streamed_windows_are_not_asked_for_the_label(schema: schema_pb2.Schema) -> None:
+def test_streamed_windows_need_no_label(schema: schema_pb2.Schema) -> None:
     assert list(schema.default_environment) == ["TRAINING", "SERVING"]
-    absent = {one.name for one in schema.feature if "SERVING" in one.not_in_environment}
+    absent = {f.name for f in schema.feature if "SERVING" in f.not_in_environment}
     assert absent == {*CODE.label_columns, AFTER_SHIFT}
 
 
@@ -50,16 +50,16 @@ def test_every_input_of_the_net_is_a_feature_of_the_right_kind() -> None:
     kinds = {feature.name: feature.kind for feature in FEATURES}
     assert all(kinds[name] == "integer" for name in spec.INTEGERS)
     assert all(kinds[name] == "text" for name in spec.HASHED)
-    assert all(kinds[name] == "number" for name in spec.PLACES)
+    assert all(kinds[name] == "number" for name in spec.COORDINATES)
     assert len(spec.numeric_names()) + len(spec.bucket_sizes()) == 14
 
 
-def test_places_are_centred_where_the_grid_pivots() -> None:
+def test_coordinates_are_centred_at_the_pivots_of_the_grid() -> None:
     pivots = {feature.name: feature.pivot for feature in FEATURES if feature.pivot}
-    assert pivots == {name: place.centre for name, place in spec.PLACES.items()}
+    assert pivots == {name: coordinate.centre for name, coordinate in spec.COORDINATES.items()}
 
 
-def test_the_contract_costs_no_tensorflow() -> None:
+def test_loading_the_contract_imports_no_tensorflow() -> None:
     code = (
         "import sys; from retrain.models.code import load_code;"
         "load_code('retrain.models.big_tipper'); assert 'tensorflow' not in sys.modules"

@@ -1,4 +1,4 @@
-"""One street of real processes for the tests of a module."""
+"""One serving stack of real processes per test module."""
 
 from __future__ import annotations
 
@@ -6,14 +6,14 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.serving.engines.serving_stack import Street, open_street, program
+from tests.serving.engines.serving_stack import ServingStack, open_serving_stack, program
 
 
 @pytest.fixture(scope="module")
-def street(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Street]:
-    """Envoy, Prometheus and three toy servers; ended after the module."""
+def serving_stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServingStack]:
+    """Envoy, Prometheus and three fake model servers; stopped after the module."""
     prometheus = program("prometheus")
     if prometheus is None:
         pytest.skip("Prometheus is not installed; run `make setup`.")
-    with open_street(tmp_path_factory.mktemp("street"), prometheus) as town:
-        yield town
+    with open_serving_stack(tmp_path_factory.mktemp("serving-stack"), prometheus) as stack:
+        yield stack

@@ -1,6 +1,7 @@
-"""A model server that is none: status API and predict over REST and gRPC, with faults from a file.
+"""A fake model server: status and predict over REST and gRPC, with faults read from a file.
 
-Run as a program: ``serving_toy.py REST_PORT GRPC_PORT NAME FAULT_FILE``.
+Run as a program: ``fake_model_server.py REST_PORT GRPC_PORT NAME FAULT_FILE``. The fault file is
+JSON with ``ms`` (latency), ``status`` (REST) and ``code`` (gRPC).
 """
 
 from __future__ import annotations
@@ -21,39 +22,42 @@ if TYPE_CHECKING:
 else:
     _Handler = grpc.GenericRpcHandler
 
+MODEL = "fake"
+
 
 def main(rest_port: int, grpc_port: int, name: str, fault_file: Path) -> None:
-    """Serve for ever."""
+    """Serve until the process is killed."""
 
     def fault() -> dict[str, Any]:
         return dict(json.loads(fault_file.read_text())) if fault_file.exists() else {}
 
-    def answer(request: bytes, context: grpc.ServicerContext) -> bytes:
-        wrong = fault()
-        time.sleep(wrong.get("ms", 0) / 1000)
-        if code := wrong.get("code"):
-            context.abort(grpc.StatusCode[code], "on purpose")
+    def predict_grpc(request: bytes, context: grpc.ServicerContext) -> bytes:
+        current = fault()
+        time.sleep(current.get("ms", 0) / 1000)
+        if code := current.get("code"):
+            context.abort(grpc.StatusCode[code], "injected fault")
         return name.encode()
 
-    class Everything(_Handler):
+    class AnyMethod(_Handler):
         def service(self, details: Any) -> Any:
-            return grpc.unary_unary_rpc_method_handler(answer)
+            return grpc.unary_unary_rpc_method_handler(predict_grpc)
 
     async def status(request: web.Request) -> web.Response:
         return web.json_response({"model_version_status": [{"version": "1", "state": "AVAILABLE"}]})
 
-    async def predict(request: web.Request) -> web.Response:
-        # An answer before the end of the request would make Envoy give up its copies.
+    async def predict_rest(request: web.Request) -> web.Response:
+        # Envoy drops its copies when a server responds before the end of the request.
         await request.read()
-        wrong = fault()
-        await asyncio.sleep(wrong.get("ms", 0) / 1000)
-        return web.json_response({"name": name}, status=wrong.get("status", 200))
+        current = fault()
+        await asyncio.sleep(current.get("ms", 0) / 1000)
+        return web.json_response({"name": name}, status=current.get("status", 200))
 
-    server = grpc.server(ThreadPoolExecutor(16), handlers=[Everything()])
+    server = grpc.server(ThreadPoolExecutor(16), handlers=[AnyMethod()])
     server.add_insecure_port(f"127.0.0.1:{grpc_port}")
     server.start()
     app = web.Application()
-    app.add_routes([web.get("/v1/models/toy", status), web.post("/v1/models/toy:predict", predict)])
+    path = f"/v1/models/{MODEL}"
+    app.add_routes([web.get(path, status), web.post(f"{path}:predict", predict_rest)])
     web.run_app(app, host="127.0.0.1", port=rest_port, print=lambda *words: None)
 
 

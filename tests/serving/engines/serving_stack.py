@@ -1,4 +1,4 @@
-"""A street of real processes: Envoy and Prometheus in front of three toy model servers."""
+"""A serving stack of real processes: Envoy and Prometheus in front of three fake model servers."""
 
 from __future__ import annotations
 
@@ -19,30 +19,32 @@ from pathlib import Path
 import grpc
 import httpx
 
-from serving.engines.envoy.config import Endpoint, EnvoyLayout
-from serving.engines.envoy.router import EnvoySplitter, write_bootstrap
+from serving.engines.envoy.config import ARM_HEADER, Endpoint, EnvoyLayout
+from serving.engines.envoy.router import EnvoyRouter, write_bootstrap
 from serving.engines.prometheus.client import PrometheusMetrics, serving_targets, write_config
-from serving.ports import Role
+from serving.ports import Role, Scrape, TrafficSplit
+from tests.serving.engines.fake_model_server import MODEL
 from tests.waiting import wait_for
 
 ROOT = Path(__file__).resolve().parents[3]
-TOY = Path(__file__).with_name("serving_toy.py")
+FAKE_SERVER = Path(__file__).with_name("fake_model_server.py")
 ROLES: tuple[Role, ...] = ("stable", "control", "canary")
+PREDICT_PATH = f"/v1/models/{MODEL}:predict"
 
 
 def free_ports(count: int) -> list[int]:
-    """Ports that nobody listens on now."""
+    """Ports on which no process listens now."""
     sockets = [socket.socket() for _ in range(count)]
-    for one in sockets:
-        one.bind(("127.0.0.1", 0))
-    ports = [one.getsockname()[1] for one in sockets]
-    for one in sockets:
-        one.close()
+    for free in sockets:
+        free.bind(("127.0.0.1", 0))
+    ports = [free.getsockname()[1] for free in sockets]
+    for free in sockets:
+        free.close()
     return ports
 
 
 def answers(url: str) -> bool:
-    """Somebody answers 200 there."""
+    """Whether a GET request returns 200."""
     try:
         return httpx.get(url, timeout=1.0).status_code == 200
     except httpx.HTTPError:
@@ -50,8 +52,8 @@ def answers(url: str) -> bool:
 
 
 @dataclass
-class Street:
-    """The processes, and what a test may do to them."""
+class ServingStack:
+    """The processes, and the operations of the tests on them."""
 
     folder: Path
     layout: EnvoyLayout
@@ -59,14 +61,14 @@ class Street:
     running: dict[str, subprocess.Popen[bytes]] = field(default_factory=dict)
 
     def start(self, role: Role) -> None:
-        """Start a role's server and wait for it."""
+        """Start a role's model server and wait until it answers."""
         end = self.layout.endpoints[role]
-        words = (end.rest_port, end.grpc_port, role, self.folder / f"{role}.json")
-        self.spawn(role, sys.executable, str(TOY), *map(str, words))
-        wait_for(lambda: answers(f"http://127.0.0.1:{end.rest_port}/v1/models/toy"))
+        arguments = (end.rest_port, end.grpc_port, role, self.folder / f"{role}.json")
+        self.spawn(role, sys.executable, str(FAKE_SERVER), *map(str, arguments))
+        wait_for(lambda: answers(f"http://127.0.0.1:{end.rest_port}/v1/models/{MODEL}"))
 
     def spawn(self, name: str, *argv: str) -> None:
-        """Start a process; its words go to a file."""
+        """Start a process; its output goes to a file."""
         with (self.folder / f"{name}.log").open("ab") as log:
             self.running[name] = subprocess.Popen(argv, stdout=log, stderr=log)
 
@@ -76,46 +78,90 @@ class Street:
         process.kill()
         process.wait()
 
-    def fault(self, role: Role, **wrong: object) -> None:
-        """Set a server's faults; nothing = well."""
-        beside = self.folder / f"{role}.new"
-        beside.write_text(json.dumps(wrong))
-        beside.rename(self.folder / f"{role}.json")
+    def fault(self, role: Role, **fault: object) -> None:
+        """Set the faults of a server; no arguments means none."""
+        temporary = self.folder / f"{role}.new"
+        temporary.write_text(json.dumps(fault))
+        temporary.rename(self.folder / f"{role}.json")
+
+    def route(self, split: TrafficSplit) -> float:
+        """Apply a split and wait until Envoy confirms it; returns the seconds it took."""
+        started = time.monotonic()
+        self.router.apply(split)
+        wait_for(lambda: self.router.current_split() == split)
+        return time.monotonic() - started
 
     @cached_property
-    def splitter(self) -> EnvoySplitter:
+    def router(self) -> EnvoyRouter:
         """The port on this Envoy."""
-        return EnvoySplitter(self.folder / "envoy", self.layout)
+        return EnvoyRouter(self.folder / "envoy", self.layout)
 
     @cached_property
     def metrics(self) -> PrometheusMetrics:
         """The port on this Prometheus."""
         return PrometheusMetrics(self.prometheus_url)
 
-    def asked(self) -> int:
-        """Requests that Envoy has sent to REST servers so far, second tries and all."""
-        found = httpx.get(
-            f"http://127.0.0.1:{self.layout.admin_port}/stats",
-            params={
-                "filter": r"^cluster\.(spare)?(stable|control|canary)_rest\.upstream_rq_total$"
-            },
-        )
-        return sum(int(line.rpartition(" ")[2]) for line in found.text.splitlines())
+    def envoy_counters(self, pattern: str) -> dict[str, int]:
+        """Envoy's counters whose names match the regular expression."""
+        page = self._admin("/stats", filter=pattern)
+        counters = (line.rpartition(": ") for line in page.splitlines())
+        return {name: int(value) for name, _, value in counters}
+
+    def upstream_requests(self) -> int:
+        """Requests that Envoy has sent to the REST servers so far, including retries."""
+        pattern = r"^cluster\.(spare)?(stable|control|canary)_rest\.upstream_rq_total$"
+        return sum(self.envoy_counters(pattern).values())
+
+    def wait_until_healthy(self) -> None:
+        """Wait until Envoy considers every server healthy and none ejected."""
+
+        def healthy() -> bool:
+            lines = self._admin("/clusters").splitlines()
+            flags = [line for line in lines if "::health_flags::" in line]
+            return bool(flags) and all(line.endswith("::healthy") for line in flags)
+
+        wait_for(healthy)
+
+    def settled_scrape(self) -> Scrape:
+        """The first scrape from now on whose counters equal those of the scrape before it.
+
+        Without traffic, all counters of earlier requests have then reached Prometheus.
+        """
+        since = time.time()
+        scrapes: tuple[Scrape, ...] = ()
+
+        def settled() -> bool:
+            nonlocal scrapes
+            scrapes = self.metrics.scrapes(since=since, now=time.time())
+            return len(scrapes) > 1 and scrapes[-1].arms == scrapes[-2].arms
+
+        wait_for(settled)
+        return scrapes[-1]
 
     def traffic(
         self,
         seconds: float,
         rate: float = 120.0,
         proto: str = "rest",
+        *,
         midway: Callable[[], None] = lambda: None,
+        until: Callable[[], bool] = lambda: False,
     ) -> Traffic:
-        """Requests at a steady rate, as clients see them; `midway` is called after half of them."""
-        return asyncio.run(self._traffic(seconds, rate, proto, midway))
+        """Send requests at a steady rate and record the clients' view.
+
+        `midway` is called after half of the requests; the traffic ends early once `until` holds.
+        """
+        return asyncio.run(self._traffic(seconds, rate, proto, midway, until))
 
     async def _traffic(
-        self, seconds: float, rate: float, proto: str, midway: Callable[[], None]
+        self,
+        seconds: float,
+        rate: float,
+        proto: str,
+        midway: Callable[[], None],
+        until: Callable[[], bool],
     ) -> Traffic:
-        seen = Traffic()
+        traffic = Traffic()
         address = f"127.0.0.1:{self.layout.port}"
         async with (
             httpx.AsyncClient(base_url=f"http://{address}", timeout=15.0) as client,
@@ -127,79 +173,87 @@ class Street:
                 response_deserializer=bytes,
             )
 
-            async def rest() -> None:
-                answer = await client.post("/v1/models/toy:predict", json={})
-                who = answer.json()["name"] if answer.status_code == 200 else "nobody"
-                seen.add(str(answer.status_code), answer.headers["x-driftline-arm"], who)
+            async def send_rest() -> None:
+                response = await client.post(PREDICT_PATH, json={})
+                server = response.json()["name"] if response.status_code == 200 else ""
+                traffic.add(str(response.status_code), response.headers[ARM_HEADER], server)
 
-            async def remote() -> None:
+            async def send_grpc() -> None:
                 try:
-                    seen.add("200", "", (await predict(b"", timeout=15.0)).decode())
+                    traffic.add("200", "", (await predict(b"", timeout=15.0)).decode())
                 except grpc.aio.AioRpcError as error:
-                    seen.add(error.code().name, "", "nobody")
+                    traffic.add(error.code().name, "", "")
 
+            send = send_rest if proto == "rest" else send_grpc
             tasks = []
-            start = time.monotonic()
-            for number in range(int(seconds * rate)):
+            start, count = time.monotonic(), int(seconds * rate)
+            for number in range(count):
                 await asyncio.sleep(max(0.0, start + number / rate - time.monotonic()))
-                tasks.append(asyncio.create_task(rest() if proto == "rest" else remote()))
-                if number == int(seconds * rate / 2):
+                tasks.append(asyncio.create_task(send()))
+                if number == count // 2:
                     midway()
+                if until():
+                    break
             await asyncio.gather(*tasks)
-        return seen
+        return traffic
+
+    def _admin(self, path: str, **params: str) -> str:
+        return httpx.get(f"http://127.0.0.1:{self.layout.admin_port}{path}", params=params).text
 
 
 @dataclass
 class Traffic:
-    """What clients saw."""
+    """The responses that clients received."""
 
-    answers: Counter[tuple[str, str, str]] = field(default_factory=Counter)
-    """(status, arm, who answered) → count."""
+    responses: Counter[tuple[str, str, str]] = field(default_factory=Counter)
+    """Counts by (status, arm, answering server)."""
 
-    def add(self, status: str, arm: str, who: str) -> None:
-        """Count one."""
-        self.answers[status, arm, who] += 1
+    def add(self, status: str, arm: str, server: str) -> None:
+        """Count one response."""
+        self.responses[status, arm, server] += 1
 
     @property
     def total(self) -> int:
-        """Requests."""
-        return sum(self.answers.values())
+        """Number of requests."""
+        return sum(self.responses.values())
 
     @property
     def failed(self) -> int:
-        """Requests that were not answered with 200."""
-        return sum(count for (status, _, _), count in self.answers.items() if status != "200")
+        """Number of requests that were not answered with 200."""
+        return sum(count for (status, _, _), count in self.responses.items() if status != "200")
 
     def by_arm(self, arm: str) -> int:
-        """Requests routed to an arm."""
-        return sum(count for (_, name, _), count in self.answers.items() if name == arm)
+        """Number of requests routed to an arm."""
+        return sum(count for (_, name, _), count in self.responses.items() if name == arm)
 
 
 def program(name: str) -> str | None:
-    """The embedded stack's program, else the one on PATH."""
-    ours = ROOT / ".driftline" / "opt" / "prometheus" / "bin" / name
-    return str(ours) if ours.exists() else shutil.which(name)
+    """The path of the embedded stack's program, or of the one on PATH."""
+    embedded = ROOT / ".driftline" / "opt" / "prometheus" / "bin" / name
+    return str(embedded) if embedded.exists() else shutil.which(name)
 
 
 @contextmanager
-def open_street(folder: Path, prometheus: str) -> Iterator[Street]:
-    """Everything up for the length of a `with`."""
+def open_serving_stack(folder: Path, prometheus: str) -> Iterator[ServingStack]:
+    """Run all processes for the duration of a `with` block."""
     ports = free_ports(9)
     endpoints = {
-        role: Endpoint(grpc_port=ports[2 * place], rest_port=ports[2 * place + 1])
-        for place, role in enumerate(ROLES)
+        role: Endpoint(grpc_port=ports[2 * index], rest_port=ports[2 * index + 1])
+        for index, role in enumerate(ROLES)
     }
-    layout = EnvoyLayout(model="toy", port=ports[6], admin_port=ports[7], endpoints=endpoints)
-    town = Street(folder=folder, layout=layout, prometheus_url=f"http://127.0.0.1:{ports[8]}")
+    layout = EnvoyLayout(model=MODEL, port=ports[6], admin_port=ports[7], endpoints=endpoints)
+    stack = ServingStack(
+        folder=folder, layout=layout, prometheus_url=f"http://127.0.0.1:{ports[8]}"
+    )
     config = write_config(folder / "prometheus.yml", serving_targets(layout)[:1])
-    boot = write_bootstrap(folder / "envoy", layout)
+    bootstrap = write_bootstrap(folder / "envoy", layout)
     try:
         for role in ROLES:
-            town.start(role)
+            stack.start(role)
         envoy = Path(sys.executable).with_name("envoy")
-        base = ("--base-id", str(ports[7] % 30000), "--concurrency", "1", "-l", "warning")
-        town.spawn("envoy", str(envoy), "-c", str(boot), *base)
-        town.spawn(
+        options = ("--base-id", str(ports[7] % 30000), "--concurrency", "1", "-l", "warning")
+        stack.spawn("envoy", str(envoy), "-c", str(bootstrap), *options)
+        stack.spawn(
             "prometheus",
             prometheus,
             f"--config.file={config}",
@@ -207,11 +261,11 @@ def open_street(folder: Path, prometheus: str) -> Iterator[Street]:
             f"--web.listen-address=127.0.0.1:{ports[8]}",
         )
         wait_for(lambda: answers(f"http://127.0.0.1:{layout.admin_port}/ready"))
-        wait_for(lambda: answers(f"{town.prometheus_url}/-/ready"))
-        wait_for(lambda: len(town.metrics.scrapes(since=0.0, now=time.time())) > 1)
-        yield town
+        wait_for(lambda: answers(f"{stack.prometheus_url}/-/ready"))
+        wait_for(lambda: len(stack.metrics.scrapes(since=0.0, now=time.time())) > 1)
+        yield stack
     finally:
-        town.splitter.close()
-        town.metrics.close()
-        for name in list(town.running):
-            town.kill(name)
+        stack.router.close()
+        stack.metrics.close()
+        for name in list(stack.running):
+            stack.kill(name)

@@ -1,4 +1,4 @@
-"""Topics, ids, meters and the clock hold together."""
+"""Consistency of topics, ids, metrics and the clock."""
 
 from __future__ import annotations
 
@@ -14,26 +14,26 @@ from streaming.contracts.records import AnyRecord, ReferenceSummary
 
 
 def test_every_record_has_exactly_one_topic() -> None:
-    crossing = set(get_args(AnyRecord)) - {ReferenceSummary}  # lies in the artifact store
-    assert set(topics.TOPIC_OF) == crossing
+    sent = set(get_args(AnyRecord)) - {ReferenceSummary}  # stored in the artifact store
+    assert set(topics.TOPIC_OF) == sent
 
 
-def test_topic_names_are_unique_and_speakable() -> None:
+def test_topic_names_are_unique_and_in_kebab_case() -> None:
     names = [topic.name for topic in topics.RECORD_TOPICS]
     assert len(set(names)) == len(names)
     assert all(re.fullmatch(r"[a-z]+(-[a-z]+)*", name) for name in names)
 
 
-def test_meters_follow_the_naming_rules() -> None:
-    for meter in metrics.METRICS:
-        assert meter.name.startswith("driftline_")
-        assert (meter.kind == "counter") == meter.name.endswith("_total")
-        assert meter.help.endswith(".")
-        assert (meter.kind == "histogram") == bool(meter.buckets)
-    assert len({meter.name for meter in metrics.METRICS}) == len(metrics.METRICS)
+def test_metrics_follow_the_naming_rules() -> None:
+    for metric in metrics.METRICS:
+        assert metric.name.startswith("driftline_")
+        assert (metric.kind == "counter") == metric.name.endswith("_total")
+        assert metric.help.endswith(".")
+        assert (metric.kind == "histogram") == bool(metric.buckets)
+    assert len({metric.name for metric in metrics.METRICS}) == len(metrics.METRICS)
 
 
-def test_ids_separate_their_parts() -> None:
+def test_ids_depend_on_the_boundaries_of_their_parts() -> None:
     assert record_id("k", "m", "ab", "c") != record_id("k", "m", "a", "bc")
     assert record_id("k", "m", 1) != record_id("k", "m", "1")
 

@@ -1,4 +1,4 @@
-"""Which events are usable, and the reason code of those that are not."""
+"""Which events are usable, and the reason codes of the others."""
 
 from __future__ import annotations
 
@@ -29,20 +29,20 @@ CONTRACT = ModelContract(
 NOW = 1_000_000.0
 
 
-def event(**fields: object) -> bytes:
-    whole = {"id": "a", "at": NOW, "fare": 1.5, "seconds": 60, "company": "x"} | fields
-    return json.dumps(whole).encode()
+def event(**changes: object) -> bytes:
+    fields = {"id": "a", "at": NOW, "fare": 1.5, "seconds": 60, "company": "x"} | changes
+    return json.dumps(fields).encode()
 
 
 def test_a_good_event_gives_its_values() -> None:
-    found = decode_event(event(extra=1, seconds=None), CONTRACT, now=NOW)
-    assert found.key == "a"
-    assert found.time == NOW
-    assert found.values == {"fare": 1.5, "seconds": None, "company": "x"}
-    assert found.unknown == {"extra": "integer"}
+    decoded = decode_event(event(extra=1, seconds=None), CONTRACT, now=NOW)
+    assert decoded.key == "a"
+    assert decoded.time == NOW
+    assert decoded.values == {"fare": 1.5, "seconds": None, "company": "x"}
+    assert decoded.unknown == {"extra": "integer"}
 
 
-def test_an_integer_fits_a_number_and_zero_is_not_missing() -> None:
+def test_a_number_may_be_an_integer_and_zero_is_not_missing() -> None:
     assert decode_event(event(fare=0), CONTRACT, now=NOW).values["fare"] == 0.0
 
 
@@ -69,16 +69,16 @@ def test_an_integer_fits_a_number_and_zero_is_not_missing() -> None:
     ],
 )
 def test_a_bad_event_is_refused_with_its_reason(data: bytes | None, reason: Reason) -> None:
-    with pytest.raises(DecodeError) as refused:
+    with pytest.raises(DecodeError) as caught:
         decode_event(data, CONTRACT, now=NOW)
-    assert refused.value.reason == reason.value
+    assert caught.value.reason == reason.value
 
 
 @pytest.mark.parametrize("value", [float("nan"), float("inf"), float("-inf")])
-def test_a_non_finite_number_is_named_and_not_a_value(value: float) -> None:
-    found = decode_event(event(fare=value), CONTRACT, now=NOW)
-    assert found.non_finite == ("fare",)
-    assert found.values["fare"] is None
+def test_a_non_finite_number_is_named_and_has_no_value(value: float) -> None:
+    decoded = decode_event(event(fare=value), CONTRACT, now=NOW)
+    assert decoded.non_finite == ("fare",)
+    assert decoded.values["fare"] is None
 
 
 @given(st.binary(max_size=300))
@@ -89,6 +89,6 @@ def test_any_bytes_give_an_event_or_a_known_reason(data: bytes) -> None:
 def _reason(data: bytes) -> str | None:
     try:
         decode_event(data, CONTRACT, now=NOW)
-    except DecodeError as refused:
-        return refused.reason
+    except DecodeError as error:
+        return error.reason
     return None

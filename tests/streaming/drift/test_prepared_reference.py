@@ -1,4 +1,4 @@
-"""A reference made ready."""
+"""Prepared references: the effect of an extra variance."""
 
 from __future__ import annotations
 
@@ -10,25 +10,27 @@ from streaming.drift import DriftHistory, DriftRules, judge_drift, prepare_refer
 from tests.streaming.statistics_data import TRIPS, reference, trips, window
 
 
-def test_an_extra_error_of_the_yardstick_makes_every_p_of_its_feature_larger() -> None:
-    before = reference(trips(np.random.default_rng(1), 20_000))
-    now = window(0, trips(np.random.default_rng(2), 5_000))
-    plain = prepare_reference(before, TRIPS)
-    unsure = prepare_reference(before, TRIPS, {"normal": 0.05, "payment": 0.05})
-    verdicts = [
-        judge_drift(now, one, "r", DriftHistory(), DriftRules(), TRIPS)[0]
-        for one in (plain, unsure)
-    ]
-    for one, other in zip(*(verdict.features for verdict in verdicts), strict=True):
-        if one.feature not in ("normal", "payment"):
-            assert one == other
+def test_an_extra_variance_of_a_feature_raises_all_its_p_values() -> None:
+    training = reference(trips(np.random.default_rng(1), 20_000))
+    summary = window(0, trips(np.random.default_rng(2), 5_000))
+    exact = prepare_reference(training, TRIPS)
+    uncertain = prepare_reference(training, TRIPS, {"normal": 0.05, "payment": 0.05})
+    with_exact, with_uncertain = (
+        judge_drift(summary, prepared, "r", DriftHistory(), DriftRules(), TRIPS)[0]
+        for prepared in (exact, uncertain)
+    )
+    for verdict, other in zip(with_exact.features, with_uncertain.features, strict=True):
+        if verdict.feature not in ("normal", "payment"):
+            assert verdict == other
             continue
-        effects = [{test.name: test.effect for test in v.tests} for v in (one, other)]
-        for found in effects:
-            found.pop("value", None)  # the worst of several: which one may change
-        assert effects[0] == pytest.approx(effects[1])
-        assert wider_than(one) < wider_than(other)
+        assert effects(verdict) == pytest.approx(effects(other))
+        assert sum_of_p(verdict) < sum_of_p(other)
 
 
-def wider_than(verdict: FeatureVerdict) -> float:
+def effects(verdict: FeatureVerdict) -> dict[str, float]:
+    """Without the test of single values: it is the worst of several, and which one may change."""
+    return {test.name: test.effect for test in verdict.tests if test.name != "value"}
+
+
+def sum_of_p(verdict: FeatureVerdict) -> float:
     return sum(test.p for test in verdict.tests)

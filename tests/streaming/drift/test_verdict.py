@@ -1,4 +1,4 @@
-"""Verdicts on windows, as the stream would live them."""
+"""Verdicts on sequences of windows, as the stream job judges them."""
 
 from __future__ import annotations
 
@@ -27,8 +27,8 @@ from streaming.drift import (
 from tests.streaming.statistics_data import SECONDS, TRIPS, Change, reference, trips, window
 
 RULES = DriftRules()
-BEFORE = reference(trips(np.random.default_rng(100), 20_000))
-PREPARED = prepare_reference(BEFORE, TRIPS)
+REFERENCE = reference(trips(np.random.default_rng(100), 20_000))
+PREPARED = prepare_reference(REFERENCE, TRIPS)
 
 
 def run(
@@ -40,8 +40,8 @@ def run(
 ) -> tuple[list[DriftVerdict], DriftHistory]:
     history = history or DriftHistory()
     verdicts = []
-    for one in windows:
-        verdict, history = judge_drift(one, prepared, reference_id, history, rules, TRIPS)
+    for summary in windows:
+        verdict, history = judge_drift(summary, prepared, reference_id, history, rules, TRIPS)
         verdicts.append(verdict)
     return verdicts, history
 
@@ -66,7 +66,7 @@ def outcomes(verdicts: Sequence[DriftVerdict]) -> list[str]:
 
 
 def of(verdict: DriftVerdict, feature: str) -> FeatureVerdict:
-    return next(one for one in verdict.features if one.feature == feature)
+    return next(found for found in verdict.features if found.feature == feature)
 
 
 CHANGES: dict[str, tuple[str, Change, str]] = {
@@ -80,12 +80,16 @@ CHANGES: dict[str, tuple[str, Change, str]] = {
     "a code for missing": ("uniform", lambda x, r: np.where(r.random(len(x)) < 0.03, -1.0, x), ""),
     "not a number": ("pareto", lambda x, r: np.where(r.random(len(x)) < 0.03, np.nan, x), ""),
     "a new category": ("payment", lambda x, r: np.where(r.random(len(x)) < 0.02, "App", x), ""),
-    "habits": (
+    "other shares": (
         "payment",
         lambda x, r: np.where((x == "Cash") & (r.random(len(x)) < 0.6), "Card", x),
         "",
     ),
-    "other places": ("zone", lambda x, r: np.where(r.random(len(x)) < 0.5, 76 - x, x), "category"),
+    "reversed zones": (
+        "zone",
+        lambda x, r: np.where(r.random(len(x)) < 0.5, 76 - x, x),
+        "category",
+    ),
 }
 
 
@@ -93,17 +97,17 @@ CHANGES: dict[str, tuple[str, Change, str]] = {
 def test_a_lasting_change_is_suspected_at_once_and_drifted_within_five_windows(name: str) -> None:
     feature, change, test = CHANGES[name]
     verdicts, _ = run(shifted(3, first=0) + shifted(5, {feature: change}, first=3))
-    found = outcomes(verdicts)
-    assert found[:3] == ["stable"] * 3
-    assert "drifted" in found[3:8]
-    assert found.index("drifted") >= 5  # three windows at least
+    observed = outcomes(verdicts)
+    assert observed[:3] == ["stable"] * 3
+    assert "drifted" in observed[3:8]
+    assert observed.index("drifted") >= 5  # three windows at least
     last = of(verdicts[-1], feature)
     assert last.outcome == "drifted"
     assert last.effect >= RULES.drifted_sd
     assert last.hits == last.of == 5
     assert f"Its {test}" in last.reason
-    others = {one.outcome for one in verdicts[-1].features if one.feature != feature}
-    assert others == {"stable"}
+    other_features = {found.outcome for found in verdicts[-1].features if found.feature != feature}
+    assert other_features == {"stable"}
 
 
 def test_the_first_window_of_a_clear_change_is_suspected() -> None:
@@ -111,7 +115,7 @@ def test_the_first_window_of_a_clear_change_is_suspected() -> None:
     assert outcomes(verdicts) == ["suspected", "suspected", "drifted", "drifted"]
     assert verdicts[0].reason.startswith("Suspected: normal (location differs by +")
     assert "beyond it in 1 of 5 windows" in verdicts[0].reason
-    effects = [of(one, "normal").effect for one in verdicts]
+    effects = [of(verdict, "normal").effect for verdict in verdicts]
     assert np.mean(effects) == pytest.approx(1.0, abs=0.04)
     assert verdicts[2].reason.startswith("Drifted: normal (location differs by +")
 
@@ -132,7 +136,7 @@ def test_a_middling_change_stays_suspected() -> None:
     assert of(verdicts[-1], "normal").hits == 5
 
 
-def test_an_effect_under_the_floor_is_never_reported_however_sure() -> None:
+def test_an_effect_under_the_floor_is_never_reported_however_significant() -> None:
     verdicts, _ = run(shifted(5, {"normal": lambda x, _: x + 0.12}, rows=20_000))
     assert set(outcomes(verdicts)) == {"stable"}
     assert of(verdicts[-1], "normal").effect == pytest.approx(0.12, abs=0.03)
@@ -144,7 +148,7 @@ def test_quiet_traffic_raises_no_alarm() -> None:
 
 
 @pytest.mark.parametrize("rows", [150, 400, 10_000])
-def test_quiet_is_quiet_whatever_the_size(rows: int) -> None:
+def test_quiet_traffic_raises_no_alarm_at_any_window_size(rows: int) -> None:
     verdicts, _ = run(shifted(40, rows=rows, seed=12))
     assert set(outcomes(verdicts)) == {"stable"}
 
@@ -158,11 +162,12 @@ def test_one_bad_row_changes_no_verdict(bad: float) -> None:
     clean, _ = run(shifted(6))
     spoilt, _ = run(shifted(6, {"pareto": spoil, "far": spoil}))
     assert outcomes(spoilt) == outcomes(clean) == ["stable"] * 6
-    for one, other in zip(clean, spoilt, strict=True):
-        assert of(one, "pareto").effect == pytest.approx(of(other, "pareto").effect, abs=0.02)
+    for clean_verdict, spoilt_verdict in zip(clean, spoilt, strict=True):
+        effect = of(clean_verdict, "pareto").effect
+        assert effect == pytest.approx(of(spoilt_verdict, "pareto").effect, abs=0.02)
 
 
-def test_drift_passes_when_the_change_does() -> None:
+def test_drift_ends_when_the_change_ends() -> None:
     change: Mapping[str, Change] = {"normal": lambda x, _: x + 1.0}
     verdicts, _ = run(shifted(3, change) + shifted(5, first=3))
     assert outcomes(verdicts)[2:] == ["drifted", "drifted", "drifted", "stable", "stable", "stable"]
@@ -171,27 +176,27 @@ def test_drift_passes_when_the_change_does() -> None:
 
 def test_the_same_arguments_give_the_same_bytes() -> None:
     windows = shifted(4, {"normal": lambda x, _: x + 1.0})
-    one, _ = run(windows)
-    two, _ = run(windows, prepared=prepare_reference(BEFORE, TRIPS))
-    assert [encode(verdict) for verdict in one] == [encode(verdict) for verdict in two]
-    assert decode(encode(one[-1])) == one[-1]
-    assert len({verdict.record_id for verdict in one}) == 4
-    assert one[0].at == one[0].window_end
+    first, _ = run(windows)
+    second, _ = run(windows, prepared=prepare_reference(REFERENCE, TRIPS))
+    assert [encode(verdict) for verdict in first] == [encode(verdict) for verdict in second]
+    assert decode(encode(first[-1])) == first[-1]
+    assert len({verdict.record_id for verdict in first}) == 4
+    assert first[0].at == first[0].window_end
 
 
 def test_a_replayed_window_repeats_its_verdict_and_adds_no_hit() -> None:
     windows = shifted(4, {"normal": lambda x, _: x + 1.0})
-    once, history = run(windows[:2])
-    again, after = run(windows[1:2], history=history)
-    assert again[0] == once[1]
+    verdicts, history = run(windows[:2])
+    repeated, after = run(windows[1:2], history=history)
+    assert repeated[0] == verdicts[1]
     assert after == history
 
 
 def test_a_reference_may_come_unprepared() -> None:
-    one = shifted(1)[0]
-    ready, _ = run([one])
-    raw, _ = judge_drift(one, BEFORE, "promotion-1", DriftHistory(), RULES, TRIPS)
-    assert raw == ready[0]
+    summary = shifted(1)[0]
+    prepared, _ = run([summary])
+    raw, _ = judge_drift(summary, REFERENCE, "promotion-1", DriftHistory(), RULES, TRIPS)
+    assert raw == prepared[0]
 
 
 def test_a_new_reference_starts_the_history_afresh() -> None:
@@ -203,14 +208,14 @@ def test_a_new_reference_starts_the_history_afresh() -> None:
     )
     after, _ = run(windows[3:], history=history, prepared=promoted, reference_id="promotion-2")
     assert outcomes(after) == ["stable"] * 3
-    assert {one.hits for verdict in after for one in verdict.features} == {0}
+    assert {feature.hits for verdict in after for feature in verdict.features} == {0}
 
 
 def test_history_survives_a_codec() -> None:
     _, history = run(shifted(3, {"normal": lambda x, _: x + 1.0}))
     data = msgspec.json.encode(history)
     assert msgspec.json.decode(data, type=DriftHistory) == history
-    assert [one.level for one in history.features["normal"]] == [2, 2, 2]
+    assert [judged.level for judged in history.features["normal"]] == [2, 2, 2]
 
 
 def test_hits_before_a_long_gap_do_not_count() -> None:
@@ -235,9 +240,9 @@ def test_too_few_rows_are_inconclusive_not_stable(rows: int) -> None:
     assert not history.features
 
 
-def test_mostly_dead_letters_are_inconclusive_and_leave_no_trace() -> None:
+def test_mostly_dead_letters_are_inconclusive_and_are_not_remembered() -> None:
     change: Mapping[str, Change] = {"normal": lambda x, _: x + 1.0}
-    broken = [replace(one, dead_letters=2_500) for one in shifted(3, change)]
+    broken = [replace(summary, dead_letters=2_500) for summary in shifted(3, change)]
     verdicts, history = run(broken)
     assert set(outcomes(verdicts)) == {"inconclusive"}
     assert "2,500 of 4,500 records could not be read" in verdicts[0].reason
@@ -247,7 +252,7 @@ def test_mostly_dead_letters_are_inconclusive_and_leave_no_trace() -> None:
 def test_a_feature_lost_against_the_schema_is_broken_not_drifted() -> None:
     anomaly = SchemaAnomaly(feature="lognormal", code="FEATURE_TYPE_NOT_PRESENT", detail="gone")
     lost = shifted(4, missing={"lognormal": 1.0})
-    verdicts, _ = run([replace(one, anomalies=(anomaly,)) for one in lost])
+    verdicts, _ = run([replace(summary, anomalies=(anomaly,)) for summary in lost])
     assert set(outcomes(verdicts)) == {"inconclusive"}
     assert "lognormal went missing against the schema" in verdicts[0].reason
     assert of(verdicts[0], "lognormal").outcome == "inconclusive"
@@ -261,39 +266,39 @@ def test_an_anomaly_alone_does_not_stop_the_judgement() -> None:
     change: Mapping[str, Change] = {
         "payment": lambda x, r: np.where(r.random(len(x)) < 0.1, "App", x)
     }
-    verdicts, _ = run([replace(one, anomalies=(anomaly,)) for one in shifted(4, change)])
+    verdicts, _ = run([replace(summary, anomalies=(anomaly,)) for summary in shifted(4, change)])
     assert verdicts[-1].outcome == "drifted"
 
 
-def test_another_pivot_than_the_references_is_not_compared() -> None:
-    one = shifted(1)[0]
-    moved = [
+def test_a_feature_with_another_pivot_than_the_references_is_not_judged() -> None:
+    summary = shifted(1)[0]
+    features = [
         replace(f, grid=NumericGrid(pivot=99.0, buckets=f.grid.buckets, counts=f.grid.counts))
         if f.name == "far" and f.grid
         else f
-        for f in one.features
+        for f in summary.features
     ]
-    verdicts, history = run([replace(one, features=tuple(moved))])
+    verdicts, history = run([replace(summary, features=tuple(features))])
     assert "another pivot" in of(verdicts[0], "far").reason
     assert verdicts[0].outcome == "stable"
     assert "1 could not be judged" in verdicts[0].reason
     assert "far" not in history.features
 
 
-def test_features_that_move_by_themselves_are_not_judged() -> None:
+def test_features_that_the_contract_excludes_are_not_judged() -> None:
     specs = [replace(spec, judged=spec.name != "normal") for spec in TRIPS.features]
-    quiet = replace(TRIPS, features=tuple(specs))
+    contract = replace(TRIPS, features=tuple(specs))
     history = DriftHistory()
-    prepared = prepare_reference(BEFORE, quiet)
-    for one in shifted(4, {"normal": lambda x, _: x + 2.0}):
-        verdict, history = judge_drift(one, prepared, "p", history, RULES, quiet)
+    prepared = prepare_reference(REFERENCE, contract)
+    for summary in shifted(4, {"normal": lambda x, _: x + 2.0}):
+        verdict, history = judge_drift(summary, prepared, "p", history, RULES, contract)
         assert verdict.outcome == "stable"
         assert "normal" not in [feature.feature for feature in verdict.features]
 
 
 def test_windows_carry_their_counts_and_offsets() -> None:
-    one = replace(shifted(1)[0], dead_letters=3, late=2, offsets_read=2_005)
-    verdict = run([one])[0][0]
+    summary = replace(shifted(1)[0], dead_letters=3, late=2, offsets_read=2_005)
+    verdict = run([summary])[0][0]
     assert (verdict.rows, verdict.accepted, verdict.dead_letters) == (2_000, 2_000, 3)
     assert (verdict.late, verdict.offsets_read) == (2, 2_005)
     assert verdict.window_end - verdict.window_start == SECONDS

@@ -1,7 +1,7 @@
-"""What was sent against what was counted: a small Jepsen-like checker.
+"""Compares what was sent with what was counted: a small Jepsen-like checker.
 
-It knows every record by partition and offset, as the broker acknowledged it, and what should have
-become of it. From the summaries and letters it says what is wrong; nothing wrong is an empty list.
+It knows every record by partition and offset, as the broker acknowledged it, and its expected fate.
+It lists everything that summaries and dead letters contradict; an empty list means no problem.
 """
 
 from __future__ import annotations
@@ -24,94 +24,103 @@ class Sent:
     offset: int
     fate: Fate
     window_end: float = 0.0
-    """Of a good one: the end of the window it belongs to."""
+    """End of the window of a good record; 0 for others."""
 
 
 def problems(
-    sent: Sequence[Sent], summaries: Iterable[WindowSummary], letters: Iterable[DeadLetter]
+    sent: Sequence[Sent], summaries: Iterable[WindowSummary], dead_letters: Iterable[DeadLetter]
 ) -> list[str]:
     """Everything that contradicts "each offset is counted exactly once".
 
-    Summaries and letters may repeat (writing is at least once), as long as a repeated id says
-    the same.
+    Summaries and dead letters may repeat (writing is at least once), as long as a repeated id has
+    the same content.
     """
-    once, found = _once(summaries)
-    found += _windows(sent, once)
-    found += _hulls(sent, once)
-    found += _letters(sent, letters)
-    return found
+    windows, duplicates = _by_window(summaries)
+    return [
+        *duplicates,
+        *_count_problems(sent, windows),
+        *_span_problems(sent, windows),
+        *_dead_letter_problems(sent, dead_letters),
+    ]
 
 
-def _once(summaries: Iterable[WindowSummary]) -> tuple[dict[float, WindowSummary], list[str]]:
-    """One summary per window; a window may not have two that differ, in their statistics neither:
-    an artifact is named by its content."""
+def _by_window(
+    summaries: Iterable[WindowSummary],
+) -> tuple[dict[float, WindowSummary], list[str]]:
+    """One summary per window, and the windows that have two different ones.
+
+    Their statistics must be equal too, because an artifact is named by its content.
+    """
     by_end: dict[float, WindowSummary] = {}
-    found = []
-    for one in summaries:
-        if by_end.setdefault(one.window_end, one) != one:
-            found.append(f"window {one.window_end:.0f} has two summaries that differ")
-    return by_end, found
+    duplicates = [
+        f"window {summary.window_end:.0f} has two summaries that differ"
+        for summary in summaries
+        if by_end.setdefault(summary.window_end, summary) != summary
+    ]
+    return by_end, duplicates
 
 
-def _windows(sent: Sequence[Sent], once: dict[float, WindowSummary]) -> list[str]:
-    expected = Counter(one.window_end for one in sent if one.fate == "good")
-    counted = {end: one.accepted for end, one in once.items() if one.accepted}
-    found = [
+def _count_problems(sent: Sequence[Sent], windows: dict[float, WindowSummary]) -> list[str]:
+    expected = Counter(record.window_end for record in sent if record.fate == "good")
+    counted = {end: window.accepted for end, window in windows.items() if window.accepted}
+    messages = [
         f"window {end:.0f} counts {counted.get(end, 0)} rows of {expected.get(end, 0)} sent"
         for end in sorted(expected.keys() | counted.keys())
         if counted.get(end, 0) != expected.get(end, 0)
     ]
-    fates = Counter(one.fate for one in sent)
+    fates = Counter(record.fate for record in sent)
     totals = {
-        "dead": sum(one.dead_letters for one in once.values()),
-        "late": sum(one.late for one in once.values()),
+        "dead": sum(window.dead_letters for window in windows.values()),
+        "late": sum(window.late for window in windows.values()),
     }
-    found += [
+    messages += [
         f"{totals[fate]} {fate} records are counted of {fates[fate]} sent"
         for fate in ("dead", "late")
         if totals[fate] != fates[fate]
     ]
-    read = sum(one.offsets_read for one in once.values())
+    read = sum(window.offsets_read for window in windows.values())
     if read != len(sent):
-        found.append(f"{read} offsets are read of {len(sent)} sent")
-    found += [
-        f"window {one.window_end:.0f}: accepted, dead and late do not add up to read"
-        for one in once.values()
-        if one.accepted + one.dead_letters + one.late != one.offsets_read
+        messages.append(f"{read} offsets are read of {len(sent)} sent")
+    messages += [
+        f"window {end:.0f}: accepted, dead and late do not add up to read"
+        for end, window in windows.items()
+        if window.accepted + window.dead_letters + window.late != window.offsets_read
     ]
-    return found
+    return messages
 
 
-def _hulls(sent: Sequence[Sent], once: dict[float, WindowSummary]) -> list[str]:
-    """The hull of a window's rows per partition is that of the offsets sent."""
-    expected: dict[tuple[float, int], list[int]] = defaultdict(list)
-    for one in sent:
-        if one.fate == "good":
-            expected[one.window_end, one.partition].append(one.offset)
-    said = {
-        (end, hull.partition): (hull.start, hull.stop)
-        for end, one in once.items()
-        for hull in one.offsets
+def _span_problems(sent: Sequence[Sent], windows: dict[float, WindowSummary]) -> list[str]:
+    """The offset span of a window's rows in each partition must be that of the offsets sent."""
+    offsets: dict[tuple[float, int], list[int]] = defaultdict(list)
+    for record in sent:
+        if record.fate == "good":
+            offsets[record.window_end, record.partition].append(record.offset)
+    expected = {key: (min(numbers), max(numbers) + 1) for key, numbers in offsets.items()}
+    recorded = {
+        (end, span.partition): (span.start, span.stop)
+        for end, window in windows.items()
+        for span in window.offsets
     }
-    wanted = {key: (min(offsets), max(offsets) + 1) for key, offsets in expected.items()}
     return [
-        f"window {end:.0f}, partition {partition}: offsets {said.get((end, partition))} "
-        f"instead of {wanted.get((end, partition))}"
-        for end, partition in sorted(said.keys() | wanted.keys())
-        if said.get((end, partition)) != wanted.get((end, partition))
+        f"window {end:.0f}, partition {partition}: offsets {recorded.get((end, partition))} "
+        f"instead of {expected.get((end, partition))}"
+        for end, partition in sorted(recorded.keys() | expected.keys())
+        if recorded.get((end, partition)) != expected.get((end, partition))
     ]
 
 
-def _letters(sent: Sequence[Sent], letters: Iterable[DeadLetter]) -> list[str]:
-    expected = {(one.partition, one.offset): one.fate for one in sent if one.fate != "good"}
-    said: dict[tuple[int, int], DeadLetter] = {}
-    found = []
-    for letter in letters:
+def _dead_letter_problems(sent: Sequence[Sent], dead_letters: Iterable[DeadLetter]) -> list[str]:
+    expected = {
+        (record.partition, record.offset): record.fate for record in sent if record.fate != "good"
+    }
+    written: dict[tuple[int, int], DeadLetter] = {}
+    messages = []
+    for letter in dead_letters:
         place = letter.partition, letter.offset
-        if said.setdefault(place, letter) != letter:
-            found.append(f"offset {place} has two letters that differ")
+        if written.setdefault(place, letter) != letter:
+            messages.append(f"offset {place} has two dead letters that differ")
         fate = "late" if letter.reason == "late" else "dead"
         if expected.get(place) != fate:
-            found.append(f"offset {place} is {fate}, but was sent {expected.get(place, 'good')}")
-    found += [f"offset {place} has no letter" for place in sorted(expected.keys() - said.keys())]
-    return found
+            messages.append(f"offset {place} is {fate}, but was sent {expected.get(place, 'good')}")
+    missing = sorted(expected.keys() - written.keys())
+    return messages + [f"offset {place} has no dead letter" for place in missing]

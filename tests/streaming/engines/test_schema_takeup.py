@@ -1,4 +1,4 @@
-"""The job on the real Kafka and Flink takes an accepted schema, and keeps it through a kill."""
+"""A job on the real Kafka and Flink uses an accepted schema version, and keeps it after a kill."""
 
 from __future__ import annotations
 
@@ -13,12 +13,13 @@ from msgspec.structs import replace
 from streaming.contracts.codec import decode
 from streaming.contracts.records import SchemaVerdict, SchemaVersion
 from streaming.contracts.topics import RECORD_TOPICS, SCHEMA_VERDICTS, applications_topic
-from streaming.engines.flink.client import Flink, submit
+from streaming.engines.flink.client import Flink
 from streaming.engines.kafka.log import KafkaLog
 from streaming.engines.tfdv import schema_text
-from streaming.schema import from_file, propose
-from tests.streaming.engines.collector import job_of, small_model
-from tests.streaming.engines.producer import Paced
+from streaming.job.submit import submit
+from streaming.schema import propose, version_from_file
+from tests.streaming.engines.collector import job_settings, small_model
+from tests.streaming.engines.producer import PacedProducer
 
 pytestmark = pytest.mark.engine
 
@@ -30,50 +31,54 @@ SCHEMA = (
 )
 
 
-def waited(log: KafkaLog, model: str, wanted: Callable[[SchemaVerdict], bool]) -> SchemaVerdict:
-    """The first verdict that is as wanted."""
+def await_verdict(
+    log: KafkaLog, model: str, matches: Callable[[SchemaVerdict], bool]
+) -> SchemaVerdict:
+    """The model's first schema verdict that matches; waits until it is written."""
     deadline = time.monotonic() + 120
     for message in log.follow([SCHEMA_VERDICTS.name], from_start=True):
         assert time.monotonic() < deadline, "no such verdict within two minutes"
         if message is not None and message.value is not None:
             record = decode(message.value)
-            if isinstance(record, SchemaVerdict) and record.model == model and wanted(record):
+            if isinstance(record, SchemaVerdict) and record.model == model and matches(record):
                 return record
     raise AssertionError
 
 
 def version(text: str, number: int, model: str) -> SchemaVersion:
-    made = from_file(text, model=model, current=None, now=time.time())
-    return replace(made, version=number)
+    first = version_from_file(text, model=model, current=None, now=time.time())
+    return replace(first, version=number)
 
 
-def test_an_accepted_schema_holds_from_the_next_window_on(cluster: Any, tmp_path: Path) -> None:
+def test_an_accepted_schema_is_active_from_the_next_window_on(cluster: Any, tmp_path: Path) -> None:
     path = tmp_path / "schema.pbtxt"
     path.write_text(SCHEMA)
     model = replace(small_model("schemed", partitions=1), schema_path=str(path))
     name, log = model.model, KafkaLog(cluster.bootstrap)
     log.ensure([*RECORD_TOPICS, applications_topic(model.events_topic, partitions=1)])
-    job = submit(job_of(cluster, tmp_path, model))
-    sender = Paced(cluster.bootstrap, model.events_topic, model.window_seconds, partitions=(0,))
-    sender.start()
+    job = submit(job_settings(cluster, tmp_path, model))
+    producer = PacedProducer(
+        cluster.bootstrap, model.events_topic, model.window_seconds, partitions=(0,)
+    )
+    producer.start()
     try:
-        first = waited(log, name, lambda one: one.outcome == "suspected")
+        first = await_verdict(log, name, lambda verdict: verdict.outcome == "suspected")
         assert first.schema_version == 0
         (change,) = propose(first)
         assert (change.act, set(change.values)) == ("extend_domain", {"b", "c"})
 
-        second = version(schema_text.changed(SCHEMA, [change]), 2, name)
+        second = version(schema_text.apply_changes(SCHEMA, [change]), 2, name)
         log.append([version(SCHEMA, 1, name), second])
-        after = waited(log, name, lambda one: one.schema_version == 2)
+        after = await_verdict(log, name, lambda verdict: verdict.schema_version == 2)
         assert after.schema_digest == second.digest
         assert after.window_start > first.window_start
-        assert not [one for one in after.findings if one.kind == "unseen_value"]
+        assert not [finding for finding in after.findings if finding.kind == "unseen_value"]
 
         cluster.kill("taskmanager")
         killed = time.time()
         cluster.start("taskmanager")
-        later = waited(log, name, lambda one: one.window_start > killed)
+        later = await_verdict(log, name, lambda verdict: verdict.window_start > killed)
         assert (later.schema_version, later.schema_digest) == (2, second.digest)
     finally:
-        sender.stop()
+        producer.stop()
         Flink(cluster.rest).cancel(job)

@@ -1,7 +1,6 @@
-"""A Python worker that dies before it has reported to Flink holds up nothing.
+"""A Python worker that dies before it has reported to Flink does not block the job.
 
-Flink's task waits for the worker that it asked for as long as it takes, so whoever starts workers
-has to see that one comes.
+Flink's task waits without a timeout for the worker that it requested, so the pool must restart it.
 """
 
 from __future__ import annotations
@@ -15,10 +14,11 @@ import psutil
 import pytest
 
 from streaming.contracts.topics import RECORD_TOPICS, applications_topic
-from streaming.engines.flink.client import Flink, submit
+from streaming.engines.flink.client import Flink
 from streaming.engines.kafka.log import KafkaLog
+from streaming.job.submit import submit
 from tests.background import Background
-from tests.streaming.engines.collector import job_of, small_model
+from tests.streaming.engines.collector import job_settings, small_model
 
 pytestmark = pytest.mark.engine
 
@@ -26,14 +26,14 @@ CONTRACT = small_model("early-death")
 
 
 @dataclass
-class Ambush(Background):
-    """Kills the first worker that the pool of this process id starts."""
+class KillFirstWorker(Background):
+    """Kills the first worker that the pool with this process id starts."""
 
     pool: int
     killed: int = 0
 
     def work(self) -> None:
-        """Wait for one, and kill it before it can have imported anything."""
+        """Wait for a worker, and kill it before it has imported anything."""
         while not self.stopped and not self.killed:
             for worker in psutil.Process(self.pool).children(recursive=True):
                 worker.kill()
@@ -41,14 +41,16 @@ class Ambush(Background):
             time.sleep(0.01)
 
 
-def test_a_worker_killed_while_it_starts_is_started_again(cluster: Any, tmp_path: Path) -> None:
+def test_a_worker_that_is_killed_while_it_starts_is_restarted(cluster: Any, tmp_path: Path) -> None:
     log, flink = KafkaLog(cluster.bootstrap), Flink(cluster.rest)
     log.ensure([*RECORD_TOPICS, applications_topic(CONTRACT.events_topic, partitions=3)])
-    ambush = Ambush(cluster.processes["workers"].pid)
-    ambush.start()
-    job = submit(job_of(cluster, tmp_path, CONTRACT), seconds=90)
-    ambush.stop()
-    assert ambush.killed == 1
+    killer = KillFirstWorker(cluster.processes["workers"].pid)
+    killer.start()
+    job = submit(job_settings(cluster, tmp_path, CONTRACT), seconds=90)
+    killer.stop()
+    assert killer.killed == 1
     assert flink.status(job).restarts == 0
-    assert "ended with -9 unasked" in (cluster.home / "workers.log").read_text()
+    log_text = (cluster.home / "workers.log").read_text()
+    assert "worker.restarting" in log_text
+    assert "unexpected_exit_code=-9" in log_text
     flink.cancel(job)

@@ -1,9 +1,11 @@
-"""The stream job's parts in one process: exact counts, exact accounts, references that change."""
+"""The stream job in one process: exact counts, complete accounting, references that change."""
 
 from __future__ import annotations
 
 import itertools
 import json
+import subprocess
+import sys
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
@@ -22,7 +24,7 @@ from streaming.contracts.records import (
 )
 from streaming.drift import DriftRules
 from streaming.engines.artifact_store import ArtifactStore
-from streaming.job.local import DirectJob, Out
+from streaming.job.local import JobRecord, LocalJob
 from streaming.windowing.event_reader import Fetch
 from tests.promotions import first_promotion
 from tests.streaming.statistics_data import contract, number, text
@@ -56,24 +58,24 @@ def fetch(partition: int, start: int, values: Sequence[bytes | None]) -> Fetch:
         partition=partition,
         offsets=range(start, start + len(values)),
         values=values,
-        arrived=lambda number: NOW - 900 + 0.1 * (start + number),
+        timestamp=lambda number: NOW - 900 + 0.1 * (start + number),
     )
 
 
-def run(store: ArtifactStore, logs: dict[int, list[bytes]], cuts: Sequence[int]) -> list[Out]:
-    """Read both logs, cut into fetches at `cuts`, then close everything."""
-    job = DirectJob(CONTRACT, DriftRules(), store)
-    out: list[Out] = []
+def run(store: ArtifactStore, logs: dict[int, list[bytes]], cuts: Sequence[int]) -> list[JobRecord]:
+    """Read both logs in fetches that end at `cuts`, then close all windows."""
+    job = LocalJob(CONTRACT, DriftRules(), store)
+    records: list[JobRecord] = []
     for partition, values in logs.items():
         borders = [0, *sorted({cut for cut in cuts if cut < len(values)} - {0}), len(values)]
         for low, high in itertools.pairwise(borders):
             if low < high:
-                out += job.feed(fetch(partition, low, values[low:high]), now=NOW)
-    return out + job.finish()
+                records += job.feed(fetch(partition, low, values[low:high]), now=NOW)
+    return records + job.finish()
 
 
-def summaries(out: Sequence[Out]) -> list[WindowSummary]:
-    return [one for one in out if isinstance(one, WindowSummary)]
+def summaries(records: Sequence[JobRecord]) -> list[WindowSummary]:
+    return [record for record in records if isinstance(record, WindowSummary)]
 
 
 values = st.lists(
@@ -88,30 +90,30 @@ values = st.lists(
 
 @settings(max_examples=25, deadline=None)
 @given(values, values, st.lists(st.integers(1, 29), max_size=4))
-def test_accounts_add_up_and_do_not_depend_on_the_fetches(
-    store: ArtifactStore, one: list[bytes], two: list[bytes], cuts: list[int]
+def test_every_offset_is_accounted_for_however_records_are_fetched(
+    store: ArtifactStore, first: list[bytes], second: list[bytes], cuts: list[int]
 ) -> None:
-    logs = {0: one, 1: two}
-    out = run(store, logs, cuts)
-    found = summaries(out)
-    assert sum(s.offsets_read for s in found) == len(one) + len(two)
-    for summary in found:
+    logs = {0: first, 1: second}
+    records = run(store, logs, cuts)
+    windows = summaries(records)
+    assert sum(s.offsets_read for s in windows) == len(first) + len(second)
+    for summary in windows:
         assert summary.accepted + summary.dead_letters + summary.late == summary.offsets_read
         assert all(feature.rows == summary.accepted for feature in summary.features)
         assert (summary.sample.rows if summary.sample else 0) == summary.accepted
-    letters = [one for one in out if isinstance(one, DeadLetter)]
-    assert len(letters) == sum(s.dead_letters + s.late for s in found)
-    assert len({letter.record_id for letter in letters}) == len(letters)
-    whole = summaries(run(store, logs, []))
-    assert {s.record_id: counted(s) for s in found} == {s.record_id: counted(s) for s in whole}
+    dead_letters = [record for record in records if isinstance(record, DeadLetter)]
+    assert len(dead_letters) == sum(s.dead_letters + s.late for s in windows)
+    assert len({letter.record_id for letter in dead_letters}) == len(dead_letters)
+    unsplit = summaries(run(store, logs, []))
+    assert {s.record_id: content(s) for s in windows} == {s.record_id: content(s) for s in unsplit}
 
 
-def counted(s: WindowSummary) -> tuple[object, ...]:
-    """What may not depend on how records were fetched."""
+def content(s: WindowSummary) -> tuple[object, ...]:
+    """The fields that may not depend on how records were fetched."""
     return s.accepted, s.dead_letters, s.late, s.offsets, s.features, s.sample, s.statistics
 
 
-def test_paced_events_are_counted_exactly_and_replay_to_equal_bytes(store: ArtifactStore) -> None:
+def test_events_are_counted_exactly_and_a_replay_gives_equal_bytes(store: ArtifactStore) -> None:
     logs = {p: [event(10 + number / 50 + p / 1000) for number in range(2000)] for p in (0, 1)}
     first = run(store, logs, range(300, 2000, 300))
     counted = Counter({s.window_end: s.accepted for s in summaries(first)})
@@ -122,7 +124,7 @@ def test_paced_events_are_counted_exactly_and_replay_to_equal_bytes(store: Artif
     assert [encode(record) for record in first] == [encode(record) for record in again]
 
 
-def test_statistics_are_those_of_the_rows(store: ArtifactStore) -> None:
+def test_the_statistics_proto_describes_the_rows(store: ArtifactStore) -> None:
     from tensorflow_metadata.proto.v0 import statistics_pb2
 
     log = [event(11.0, fare) for fare in [1.0, 3.0, float("inf")] + [2.0] * 2000]
@@ -154,7 +156,7 @@ def test_new_columns_and_schema_violations_are_anomalies(
         'default_environment: "SERVING" default_environment: "TRAINING"\n'
     )
     contract = msgspec.structs.replace(CONTRACT, schema_path=str(schema))
-    job = DirectJob(contract, DriftRules(), store)
+    job = LocalJob(contract, DriftRules(), store)
     job.feed(fetch(0, 0, [event(1.0, extra=1)] * 50), now=NOW)
     (summary, *_) = summaries(job.finish())
     assert {(a.feature, a.code) for a in summary.anomalies} == {
@@ -163,15 +165,15 @@ def test_new_columns_and_schema_violations_are_anomalies(
     }
 
 
-def test_a_promotion_changes_the_yardstick(store: ArtifactStore) -> None:
-    job = DirectJob(CONTRACT, DriftRules(), store)
+def test_a_promotion_changes_the_reference(store: ArtifactStore) -> None:
+    job = LocalJob(CONTRACT, DriftRules(), store)
     first = job.feed(fetch(0, 0, [event(1.0 + n / 100, n % 7) for n in range(400)]), now=NOW)
     first += job.finish()
     promotion = first_promotion(store, summaries(first), record_id="p1")
     job.promote(promotion)
     again = job.feed(fetch(0, 400, [event(6.0 + n / 100, n % 7) for n in range(400)]), now=NOW)
     again += job.finish()
-    verdicts = [one for one in first + again if isinstance(one, DriftVerdict)]
+    verdicts = [record for record in first + again if isinstance(record, DriftVerdict)]
     assert [v.outcome for v in verdicts] == ["inconclusive", "stable"]
     assert [v.reference_id for v in verdicts] == ["", "p1"]
     lost = Artifact(uri=promotion.artifact.uri, digest="0" * 64)
@@ -183,8 +185,19 @@ def test_a_promotion_changes_the_yardstick(store: ArtifactStore) -> None:
 
 
 def test_an_idle_partition_lets_windows_close(store: ArtifactStore) -> None:
-    job = DirectJob(CONTRACT, DriftRules(), store)
+    job = LocalJob(CONTRACT, DriftRules(), store)
     assert not summaries(job.feed(fetch(0, 0, [event(1.0), event(20.0)]), now=NOW))
     (summary,) = summaries(job.idle(1, now=30.0))
     assert (summary.window_end, summary.accepted) == (5.0, 1)
     assert decode(encode(summary)) == summary
+
+
+def test_the_local_job_imports_neither_beam_nor_tensorflow() -> None:
+    script = (
+        "import sys, streaming.job.local, streaming.job.model_step;"
+        "print(*sorted({'apache_beam', 'confluent_kafka', 'tensorflow'} & sys.modules.keys()))"
+    )
+    completed = subprocess.run(
+        [sys.executable, "-c", script], capture_output=True, text=True, check=True
+    )
+    assert completed.stdout.split() == []

@@ -1,4 +1,4 @@
-"""A schema version that comes while the job runs holds from the next window on."""
+"""A schema version that arrives while the job runs is active from the next window on."""
 
 from __future__ import annotations
 
@@ -22,9 +22,9 @@ from streaming.contracts.records import (
 from streaming.drift import DriftRules
 from streaming.engines.artifact_store import ArtifactStore
 from streaming.engines.tfdv import schema_text
-from streaming.job.local import DirectJob, Out
-from streaming.job.schema_step import SchemaKept, read_kept
-from streaming.schema import from_file, propose
+from streaming.job.local import JobRecord, LocalJob
+from streaming.job.schema_step import SchemaStepState, read_schema_state
+from streaming.schema import propose, version_from_file
 from streaming.windowing.event_reader import Fetch
 from tests.promotions import first_promotion
 
@@ -42,7 +42,7 @@ R = TypeVar("R", bound=Record)
 
 
 class Stream:
-    """Events of one model into its job, window by window."""
+    """Sends events of one model to its job, window by window."""
 
     def __init__(self, folder: Path, schema: str = SCHEMA) -> None:
         path = folder / "schema.pbtxt"
@@ -57,35 +57,35 @@ class Stream:
                 FeatureSpec(name="company", kind="text", categorical=True),
             ),
         )  # fmt: skip
-        self.job = DirectJob(self.contract, DriftRules(), self.store)
+        self.job = LocalJob(self.contract, DriftRules(), self.store)
         self.sent = 0
 
-    def window(self, **fields: object) -> list[Out]:
+    def window(self, **fields: object) -> list[JobRecord]:
         start, values = 5.0 * (self.sent // ROWS), []
         for number in range(ROWS):
             event = {"id": "a", "at": start + number / 100, "fare": number % 7, "company": "x"}
             values.append(json.dumps(event | fields).encode())
         first, self.sent = self.sent, self.sent + ROWS
-        got = self.job.feed(
+        records = self.job.feed(
             Fetch(
                 partition=0,
                 offsets=range(first, self.sent),
                 values=values,
-                arrived=lambda number: start + number / 100,
+                timestamp=lambda number: start + number / 100,
             ),
             now=NOW,
         )
-        return got + self.job.finish()
+        return records + self.job.finish()
 
 
-def only(out: Sequence[Out], kind: type[R]) -> R:
-    (found,) = [one for one in out if isinstance(one, kind)]
-    return found
+def only(records: Sequence[JobRecord], kind: type[R]) -> R:
+    (record,) = [record for record in records if isinstance(record, kind)]
+    return record
 
 
 def version(text: str, number: int) -> SchemaVersion:
-    made = from_file(text, model="m", current=None, now=0.0)
-    return msgspec.structs.replace(made, version=number)
+    first = version_from_file(text, model="m", current=None, now=0.0)
+    return msgspec.structs.replace(first, version=number)
 
 
 def test_an_accepted_value_conforms_from_the_next_window_on(tmp_path: Path) -> None:
@@ -94,12 +94,12 @@ def test_an_accepted_value_conforms_from_the_next_window_on(tmp_path: Path) -> N
         out = stream.window(company="y")
     before = only(out, SchemaVerdict)
     assert (before.outcome, before.schema_version) == ("suspected", 0)
-    assert [(one.kind, one.values) for one in before.findings] == [("unseen_value", ("y",))]
+    assert [(f.kind, f.values) for f in before.findings] == [("unseen_value", ("y",))]
     assert only(out, DriftVerdict).anomalies
 
-    accepted = version(schema_text.changed(SCHEMA, propose(before)), 2)
-    stream.job.take_schema(accepted)
-    stream.job.take_schema(version(SCHEMA, 1))  # older: too late
+    accepted = version(schema_text.apply_changes(SCHEMA, propose(before)), 2)
+    stream.job.activate_schema(accepted)
+    stream.job.activate_schema(version(SCHEMA, 1))  # older: too late
     out = stream.window(company="y")
     after, summary = only(out, SchemaVerdict), only(out, WindowSummary)
     assert (after.outcome, after.schema_version, after.findings) == ("conforms", 2, ())
@@ -111,11 +111,11 @@ def test_a_new_column_has_the_type_of_its_values_and_is_known_once_accepted(tmp_
     stream = Stream(tmp_path)
     for value in (1, 2.5, 3):
         out = stream.window(tip=value)
-    found = only(out, SchemaVerdict)
-    assert [(one.kind, one.feature) for one in found.findings] == [("new_column", "tip")]
-    (change,) = propose(found)
+    verdict = only(out, SchemaVerdict)
+    assert [(f.kind, f.feature) for f in verdict.findings] == [("new_column", "tip")]
+    (change,) = propose(verdict)
     assert (change.type, change.safe) == ("number", True)
-    stream.job.take_schema(version(schema_text.changed(SCHEMA, [change]), 1))
+    stream.job.activate_schema(version(schema_text.apply_changes(SCHEMA, [change]), 1))
     out = stream.window(tip=1.5)
     assert only(out, SchemaVerdict).findings == ()
     assert only(out, WindowSummary).anomalies == ()
@@ -129,39 +129,37 @@ def test_a_new_column_has_the_type_of_its_values_and_is_known_once_accepted(tmp_
         (None, "missing_column", ()),
     ],
 )
-def test_a_field_that_no_longer_decodes_is_broken_at_once_and_named(
+def test_a_field_that_cannot_be_decoded_is_broken_at_once_and_named(
     tmp_path: Path, fare: object, kind: str, types: tuple[str, ...]
 ) -> None:
     stream = Stream(tmp_path)
     out = stream.window(fare=fare)
-    summary, found = only(out, WindowSummary), only(out, SchemaVerdict)
-    assert [(one.feature, one.rows) for one in summary.misfits] == [("fare", ROWS)]
+    summary, verdict = only(out, WindowSummary), only(out, SchemaVerdict)
+    assert [(f.feature, f.rows) for f in summary.rejected_fields] == [("fare", ROWS)]
     assert summary.dead_letters == ROWS
-    assert found.outcome == "broken"
-    assert [(one.kind, one.feature, one.values) for one in found.findings] == [
-        (kind, "fare", types)
-    ]
+    assert verdict.outcome == "broken"
+    assert [(f.kind, f.feature, f.values) for f in verdict.findings] == [(kind, "fare", types)]
 
 
-def test_a_version_that_cannot_be_read_leaves_the_one_before_in_force(tmp_path: Path) -> None:
+def test_after_a_version_that_cannot_be_read_the_one_before_stays_active(tmp_path: Path) -> None:
     stream = Stream(tmp_path)
-    stream.job.take_schema(version("feature {", 3))
+    stream.job.activate_schema(version("feature {", 3))
     assert only(stream.window(), SchemaVerdict).schema_version == 0
     forged = msgspec.structs.replace(version(SCHEMA, 4), digest=digest(b"other"))
-    stream.job.take_schema(forged)
+    stream.job.activate_schema(forged)
     assert only(stream.window(), SchemaVerdict).schema_version == 0
-    stream.job.take_schema(version(SCHEMA, 5))
+    stream.job.activate_schema(version(SCHEMA, 5))
     assert only(stream.window(), SchemaVerdict).schema_version == 5
 
 
-def test_served_values_that_never_looked_like_the_training_data_are_skew(tmp_path: Path) -> None:
+def test_served_values_that_always_differ_from_the_training_data_are_skew(tmp_path: Path) -> None:
     stream = Stream(tmp_path)
     trained = [only(stream.window(), WindowSummary) for _ in range(3)]
     promotion = first_promotion(stream.store, trained, record_id="p1")
     stream.job.promote(promotion)
     for _ in range(4):
         skewed = only(stream.window(fare=20), SchemaVerdict)
-    assert [(one.kind, one.feature) for one in skewed.findings] == [("skew", "fare")]
+    assert [(f.kind, f.feature) for f in skewed.findings] == [("skew", "fare")]
     assert "version 1" in skewed.findings[0].reason
     assert (skewed.findings[0].value or 0) > 1
 
@@ -175,17 +173,17 @@ def test_served_values_that_never_looked_like_the_training_data_are_skew(tmp_pat
     assert only(drifted, SchemaVerdict).findings == ()
 
 
-def test_a_model_without_a_schema_gets_no_verdict_on_it(tmp_path: Path) -> None:
+def test_a_model_without_a_schema_gets_no_schema_verdict(tmp_path: Path) -> None:
     out = Stream(tmp_path, schema="").window(extra=1)
-    assert not [one for one in out if isinstance(one, SchemaVerdict)]
+    assert not [record for record in out if isinstance(record, SchemaVerdict)]
 
 
-def test_what_the_step_remembers_survives_its_state(tmp_path: Path) -> None:
+def test_the_state_of_the_step_survives_encoding(tmp_path: Path) -> None:
     stream = Stream(tmp_path)
-    summary = only(stream.window(company="y"), WindowSummary)
-    drift = only(stream.window(company="y"), DriftVerdict)
-    kept = SchemaKept().after(version(SCHEMA, 1))
-    _, kept = stream.job._desk.verdict(summary, drift, kept)
-    assert kept.history.windows
-    assert read_kept(msgspec.msgpack.encode(kept)) == kept
-    assert read_kept(None) == SchemaKept()
+    stream.job.activate_schema(version(SCHEMA, 1))
+    stream.window(company="y")
+    state = stream.job.state.schema
+    assert state.version == version(SCHEMA, 1)
+    assert state.history.windows
+    assert read_schema_state(msgspec.msgpack.encode(state)) == state
+    assert read_schema_state(None) == SchemaStepState()

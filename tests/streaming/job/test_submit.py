@@ -1,17 +1,19 @@
-"""What must not be forgotten when the job is submitted, and what is said when nobody answers."""
+"""The options that a job is submitted with, and the errors when an engine does not answer."""
 
 from __future__ import annotations
 
 import os
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from streaming.contracts.errors import ConfigurationError, UnavailableError
 from streaming.contracts.model import ModelContract
 from streaming.drift import DriftRules
-from streaming.engines.flink.client import Flink, newest_checkpoint, options, submit
+from streaming.engines.flink.client import Flink, newest_checkpoint
 from streaming.job.settings import JobSettings, ModelJob
+from streaming.job.submit import options, submit
 
 CONTRACT = ModelContract(
     model="m", module="", events_topic="e", labels_topic="l", key="id", time="at"
@@ -29,27 +31,27 @@ def settings(**more: object) -> JobSettings:
     )
 
 
-def test_bundles_end_before_checkpoints() -> None:
+def test_bundles_are_finished_before_checkpoints() -> None:
     assert "--finish_bundle_before_checkpointing" in options(settings())
     assert "--checkpointing_interval=5000" in options(settings())
 
 
 def test_operators_are_not_chained_so_that_savepoints_fit_any_parallelism() -> None:
-    assert "--operator_chaining" in options(settings())  # bare, it turns the default off
+    assert "--operator_chaining" in options(settings())  # without a value it turns the default off
 
 
-def test_no_more_key_groups_than_workers_can_ever_be() -> None:
+def test_the_number_of_key_groups_is_the_largest_number_of_workers() -> None:
     assert "--max_parallelism=32" in options(settings())
     with pytest.raises(ConfigurationError, match=r"33 workers .* stream.max_workers: 32"):
         settings(parallelism=33)
 
 
-def test_a_job_goes_on_from_a_checkpoint_only_when_told() -> None:
+def test_a_job_starts_from_a_checkpoint_only_when_configured() -> None:
     assert not [o for o in options(settings()) if o.startswith("--savepoint_path")]
     assert "--savepoint_path=file:///a/chk-3" in options(settings(restore="/a/chk-3"))
 
 
-def test_the_newest_complete_checkpoint_is_found(tmp_path: Path) -> None:
+def test_the_newest_complete_checkpoint_is_chosen(tmp_path: Path) -> None:
     assert newest_checkpoint(tmp_path) == ""
     for age, name in enumerate(["a/chk-9", "b/chk-2", "b/chk-1"]):
         (tmp_path / name).mkdir(parents=True)
@@ -59,7 +61,7 @@ def test_the_newest_complete_checkpoint_is_found(tmp_path: Path) -> None:
     assert newest_checkpoint(tmp_path) == str(tmp_path / "a/chk-9")
 
 
-def test_silence_is_an_error_with_an_address() -> None:
+def test_an_engine_that_does_not_answer_is_an_error_with_its_address() -> None:
     with pytest.raises(UnavailableError, match=r"Flink at http://127\.0\.0\.1:1 "):
         submit(settings())
     with pytest.raises(UnavailableError, match="does not answer"):
@@ -67,30 +69,28 @@ def test_silence_is_an_error_with_an_address() -> None:
 
 
 @pytest.mark.parametrize(("window", "pause"), [(5.0, 0.25), (1.0, 0.2), (60.0, 1.0)])
-def test_the_pause_between_steps_follows_the_window(window: float, pause: float) -> None:
-    import msgspec
-
+def test_the_pause_between_steps_depends_on_the_window(window: float, pause: float) -> None:
     contract = msgspec.structs.replace(CONTRACT, window_seconds=window)
     job = ModelJob(contract=contract, rules=DriftRules())
-    chosen = JobSettings(models=(job,), bootstrap="", artifact_root="")
-    assert chosen.pause_seconds == pause
+    job_settings = JobSettings(models=(job,), bootstrap="", artifact_root="")
+    assert job_settings.poll_pause_seconds == pause
 
 
-class Busy(Flink):
-    """It does not answer the first few times."""
+class BusyFlink(Flink):
+    """A Flink that does not answer the first requests."""
 
-    silent = 2
+    unanswered = 2
 
     def running(self, job_id: str) -> bool:
-        type(self).silent -= 1
-        if self.silent >= 0:
+        type(self).unanswered -= 1
+        if self.unanswered >= 0:
             raise UnavailableError("timed out")
         return True
 
 
-def test_a_busy_flink_is_asked_again_until_the_time_is_over() -> None:
-    Busy("http://127.0.0.1:1").wait_running("x", seconds=30.0)
-    assert Busy.silent == -1
-    Busy.silent = 1_000_000
+def test_requests_to_a_busy_flink_are_repeated_until_the_deadline() -> None:
+    BusyFlink("http://127.0.0.1:1").wait_running("x", seconds=30.0)
+    assert BusyFlink.unanswered == -1
+    BusyFlink.unanswered = 1_000_000
     with pytest.raises(UnavailableError, match="timed out"):
-        Busy("http://127.0.0.1:1").wait_running("x", seconds=0.3)
+        BusyFlink("http://127.0.0.1:1").wait_running("x", seconds=0.3)

@@ -1,4 +1,4 @@
-"""Made-up predictions and outcomes, and the records around them."""
+"""Simulated predictions and labels, and the records around them, for the tests of quality."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ from streaming.contracts.records import (
     DriftVerdict,
     Promotion,
 )
-from streaming.quality import QualityBook, QualityRules
+from streaming.quality import QualityMonitor, QualityRules
 from streaming.quality.counts import Counts, count_rows, score_buckets
 
 WINDOW = 10.0
 RULES = QualityRules(
-    horizon_seconds=60.0, min_labels=400, patience_seconds=20.0, scores_baseline=1000
+    horizon_seconds=60.0, min_labels=400, grace_seconds=20.0, min_baseline_predictions=1000
 )
 Bools = NDArray[np.bool_]
 Numbers = NDArray[np.float64]
@@ -36,8 +36,8 @@ def draw(
 ) -> tuple[Numbers, Bools]:
     """Scores and outcomes of a calibrated model with AUC 0.8.
 
-    `keep` is how much of the logit still tells the outcome (-1: the opposite), `shift` is added to
-    the logit of every outcome's chance, `middle` is where the logits lie.
+    `keep` is the share of the logit that still predicts the outcome (-1: the opposite), `shift` is
+    added to the logit of every outcome's probability, `middle` is the mean logit.
     """
     logits = rng.normal(middle, 1.4, rows)
     chance = special.expit(keep * (logits + 1.5) - 1.5 + shift)
@@ -45,14 +45,14 @@ def draw(
 
 
 def window_counts(rng: np.random.Generator, rows: int, **world: float) -> Counts:
-    """The counts of one window, every prediction labelled."""
-    scores, truth = draw(rng, rows, **world)
-    return count_rows(score_buckets(scores), truth.astype(int))
+    """The counts of one window in which every prediction has a label."""
+    scores, outcomes = draw(rng, rows, **world)
+    return count_rows(score_buckets(scores), outcomes.astype(int))
 
 
 @dataclass
 class World:
-    """A book, fed window by window; labels come after an exponential delay."""
+    """A monitor that is fed window by window; labels arrive after an exponential delay."""
 
     rules: QualityRules = RULES
     rows: int = 600
@@ -60,24 +60,24 @@ class World:
     seed: int = 1
     version: int = 1
     at: float = 0.0
-    given: list[QualityVerdict] = field(default_factory=list)
+    verdicts: list[QualityVerdict] = field(default_factory=list)
 
     def __post_init__(self) -> None:
         self.rng = np.random.default_rng(self.seed)
-        self.book = self.fresh()
+        self.monitor = self.new_monitor()
         self.log: list[object] = []
-        self.made = 0
-        self.due: list[tuple[float, str, bool]] = []
+        self.predictions = 0
+        self.pending_labels: list[tuple[float, str, bool]] = []
         self.promote(1)
 
-    def fresh(self) -> QualityBook:
-        return QualityBook(
+    def new_monitor(self) -> QualityMonitor:
+        return QualityMonitor(
             model="m", window_seconds=WINDOW, max_out_of_orderness_seconds=1.0, rules=self.rules
         )
 
     def promote(self, version: int) -> None:
         self.version = version
-        made = Promotion(
+        promotion = Promotion(
             record_id=f"p{version}",
             model="m",
             at=self.at,
@@ -90,7 +90,7 @@ class World:
             window_start=0.0,
             window_end=0.0,
         )
-        self._feed(made)
+        self._feed(promotion)
 
     def window(
         self,
@@ -99,60 +99,66 @@ class World:
         labelled: float = 1.0,
         **world: float,
     ) -> list[QualityVerdict]:
-        """One window of predictions, its drift verdict, and the verdicts given meanwhile."""
-        scores, truth = draw(self.rng, self.rows, **world)
+        """One window of predictions and its drift verdict; returns the verdicts meanwhile."""
+        scores, outcomes = draw(self.rng, self.rows, **world)
         times = self.at + WINDOW * np.arange(self.rows) / self.rows
-        came = times + self.rng.exponential(self.delay, self.rows)
+        arrivals = times + self.rng.exponential(self.delay, self.rows)
         rows = []
         for number, bucket in enumerate(score_buckets(scores).tolist()):
-            key = f"k{self.made}"
-            self.made += 1
+            key = f"k{self.predictions}"
+            self.predictions += 1
             rows.append((key, float(times[number]), self.version, bucket))
             if self.rng.random() < labelled:
-                self.due.append((float(came[number]), key, bool(truth[number])))
+                self.pending_labels.append((float(arrivals[number]), key, bool(outcomes[number])))
         self._feed(rows)
         self.at += WINDOW
         if inputs is not None:
             self._feed(drift_verdict(self.at, inputs))
-        before = len(self.given)
+        before = len(self.verdicts)
         for second in range(int(WINDOW)):
             self.second(self.at - WINDOW + second + 1.0)
-        return self.given[before:]
+        return self.verdicts[before:]
 
     def second(self, now: float) -> None:
-        due = sorted(one for one in self.due if one[0] <= now)
-        self.due = [one for one in self.due if one[0] > now]
-        self._feed([(key, outcome, came) for came, key, outcome in due])
-        found = self.book.tick(now)
-        self.log += found
-        self.given += found
+        due = sorted(label for label in self.pending_labels if label[0] <= now)
+        self.pending_labels = [label for label in self.pending_labels if label[0] > now]
+        self._feed([(key, outcome, arrived) for arrived, key, outcome in due])
+        verdicts = self.monitor.poll(now)
+        self.log += verdicts
+        self.verdicts += verdicts
 
-    def waits(self, seconds: float) -> None:
+    def wait(self, seconds: float) -> None:
         for second in range(int(seconds)):
             self.second(self.at + second + 1.0)
         self.at += seconds
 
+    def of_stage(self, stage: str) -> list[QualityVerdict]:
+        return [verdict for verdict in self.verdicts if verdict.stage == stage]
+
     def realised(self) -> list[QualityVerdict]:
-        return [one for one in self.given if one.stage == "realised"]
+        return self.of_stage("realised")
 
-    def _feed(self, what: object) -> None:
-        self.log.append(what)
-        feed(self.book, what)
+    def degraded(self) -> list[QualityVerdict]:
+        return [verdict for verdict in self.realised() if verdict.outcome == "degraded"]
+
+    def _feed(self, entry: object) -> None:
+        self.log.append(entry)
+        feed(self.monitor, entry)
 
 
-def feed(book: QualityBook, what: object) -> None:
-    """Give a book whatever it is."""
-    if isinstance(what, Promotion):
-        book.promotion(what)
-    elif isinstance(what, DriftVerdict):
-        book.drift(what)
-    elif isinstance(what, QualityVerdict):
-        book.remember(what)
-    elif isinstance(what, list) and what:
-        if len(what[0]) == 4:
-            book.predictions(what)
+def feed(monitor: QualityMonitor, entry: object) -> None:
+    """Pass an entry of the log to the method of the monitor that takes its kind."""
+    if isinstance(entry, Promotion):
+        monitor.add_promotion(entry)
+    elif isinstance(entry, DriftVerdict):
+        monitor.add_drift_verdict(entry)
+    elif isinstance(entry, QualityVerdict):
+        monitor.restore(entry)
+    elif isinstance(entry, list) and entry:
+        if len(entry[0]) == 4:
+            monitor.add_predictions(entry)
         else:
-            book.labels(what)
+            monitor.add_labels(entry)
 
 
 def drift_verdict(end: float, outcome: DriftOutcome) -> DriftVerdict:

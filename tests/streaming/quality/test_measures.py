@@ -1,4 +1,4 @@
-"""Measures from counts are those of the rows; their intervals cover; estimates hit."""
+"""Measures from counts equal those of the rows, their intervals cover, estimates are unbiased."""
 
 from __future__ import annotations
 
@@ -20,16 +20,16 @@ from tests.streaming.quality.quality_world import draw, window_counts
         lambda rows: len({outcome for _, outcome in rows}) == 2
     )
 )
-def test_the_auc_is_the_one_that_blesses_versions(rows: list[tuple[int, bool]]) -> None:
+def test_the_auc_equals_the_one_of_the_blessing_gate(rows: list[tuple[int, bool]]) -> None:
     scores = np.array([score for score, _ in rows]) / 13.0 + 0.02
-    truth = np.array([outcome for _, outcome in rows])
-    expected = auc_of_rows(truth, scores)
-    found = measured(count_rows(score_buckets(scores), truth.astype(int)))["auc"].metric()
+    outcomes = np.array([outcome for _, outcome in rows])
+    expected = auc_of_rows(outcomes, scores)
+    metric = measured(count_rows(score_buckets(scores), outcomes.astype(int)))["auc"].metric()
     assert expected is not None
-    assert found.low is not None
-    assert found.high is not None
-    assert found.value == pytest.approx(expected.value)
-    assert (found.low, found.high) == pytest.approx((expected.low, expected.high), abs=1e-6)
+    assert metric.low is not None
+    assert metric.high is not None
+    assert metric.value == pytest.approx(expected.value)
+    assert (metric.low, metric.high) == pytest.approx((expected.low, expected.high), abs=1e-6)
 
 
 @settings(max_examples=30)
@@ -37,30 +37,30 @@ def test_the_auc_is_the_one_that_blesses_versions(rows: list[tuple[int, bool]]) 
 def test_counts_add_up_in_any_order(sizes: list[int], seed: int) -> None:
     rng = np.random.default_rng(seed)
     buckets = [score_buckets(rng.random(size)) for size in sizes]
-    truth = [rng.integers(-1, 2, size) for size in sizes]
-    whole = count_rows(np.concatenate(buckets), np.concatenate(truth)).record()
-    parts = [count_rows(b, t) for b, t in zip(buckets, truth, strict=True)]
-    assert add(parts).record() == add(parts[::-1]).record() == whole
-    assert counts_of(whole).record() == whole
+    outcomes = [rng.integers(-1, 2, size) for size in sizes]
+    total = count_rows(np.concatenate(buckets), np.concatenate(outcomes)).record()
+    parts = [count_rows(b, o) for b, o in zip(buckets, outcomes, strict=True)]
+    assert add(parts).record() == add(parts[::-1]).record() == total
+    assert counts_of(total).record() == total
 
 
-def test_a_bucket_says_the_score_closely() -> None:
+def test_the_score_of_a_bucket_is_close_to_the_scores_in_it() -> None:
     scores = np.linspace(0.001, 0.999, 999)
     assert np.abs(score_of(score_buckets(scores)) - scores).max() < 0.004
     assert 0.0 < score_of(score_buckets([0.0]))[0] < 1e-6
 
 
-def test_intervals_cover_the_truth() -> None:
+def test_intervals_cover_the_true_value() -> None:
     rng = np.random.default_rng(5)
-    truth = measured(window_counts(rng, 400_000))
+    true_measures = measured(window_counts(rng, 400_000))
     inside = dict.fromkeys(("auc", "brier", "calibration"), 0)
     for _ in range(300):
-        for name, one in measured(window_counts(rng, 500)).items():
-            metric = one.metric()
+        for name, measure in measured(window_counts(rng, 500)).items():
+            metric = measure.metric()
             if name in inside:
                 assert metric.low is not None
                 assert metric.high is not None
-                inside[name] += metric.low <= truth[name].value <= metric.high
+                inside[name] += metric.low <= true_measures[name].value <= metric.high
     assert all(0.91 < count / 300 < 0.985 for count in inside.values()), inside
 
 
@@ -70,38 +70,39 @@ def test_one_class_has_no_auc() -> None:
     assert measured(count_rows([5, 6], [-1, -1])) == {}
 
 
-def test_an_estimate_needs_no_labels_and_hits_what_comes_true() -> None:
+def test_an_estimate_without_labels_agrees_with_the_labels_on_average() -> None:
     rng = np.random.default_rng(6)
-    learnt = calibrate(window_counts(rng, 8000))
+    calibration = calibrate(window_counts(rng, 8000))
     gaps = []
     for _ in range(20):
-        scores, truth = draw(rng, 4000, middle=-0.8)  # the inputs' mix moves, their meaning stays
+        # The distribution of the scores moves, their relation to the labels stays.
+        scores, outcomes = draw(rng, 4000, middle=-0.8)
         unlabelled = count_rows(score_buckets(scores), np.full(4000, -1))
-        found = estimate(unlabelled, learnt, contradicted=False)
-        real = measured(count_rows(score_buckets(scores), truth.astype(int)))["auc"].value
-        guess = next(metric.value for metric in found.metrics if metric.name == "auc")
-        gaps.append(guess - real)
+        metrics = estimate(unlabelled, calibration, contradicted=False).metrics
+        realised = measured(count_rows(score_buckets(scores), outcomes.astype(int)))["auc"].value
+        estimated = next(metric.value for metric in metrics if metric.name == "auc")
+        gaps.append(estimated - realised)
     assert abs(float(np.mean(gaps))) < 0.015
 
 
-def test_what_stands_against_an_estimate_is_said() -> None:
+def test_a_violated_assumption_is_named() -> None:
     rng = np.random.default_rng(7)
     counts = window_counts(rng, 2000)
-    assert "no mature labels" in estimate(counts, None, contradicted=False).objection
-    learnt = calibrate(counts)
-    assert estimate(counts, learnt, contradicted=False).objection == ""
-    assert "contradicted" in estimate(counts, learnt, contradicted=True).objection
+    assert "no mature labels" in estimate(counts, None, contradicted=False).violation
+    calibration = calibrate(counts)
+    assert estimate(counts, calibration, contradicted=False).violation == ""
+    assert "contradicted" in estimate(counts, calibration, contradicted=True).violation
     far = count_rows(score_buckets(np.full(100, 1.0 - 1e-6)), np.full(100, -1))
-    assert "outside" in estimate(far, learnt, contradicted=False).objection
+    assert "outside" in estimate(far, calibration, contradicted=False).violation
     assert calibrate(count_rows([1, 2], [0, 0])) is None
 
 
-def test_calibration_undoes_what_a_model_exaggerates() -> None:
+def test_calibration_corrects_an_overconfident_model() -> None:
     rng = np.random.default_rng(8)
-    scores, truth = draw(rng, 20_000, keep=0.5)
-    rows = count_rows(score_buckets(scores), truth.astype(int))
-    learnt = calibrate(rows)
-    assert learnt is not None
-    assert learnt.slope == pytest.approx(0.5, abs=0.05)
-    expected = float((rows.served * learnt.of(rows)).sum())
-    assert expected == pytest.approx(truth.sum(), rel=0.01)
+    scores, outcomes = draw(rng, 20_000, keep=0.5)
+    counts = count_rows(score_buckets(scores), outcomes.astype(int))
+    calibration = calibrate(counts)
+    assert calibration is not None
+    assert calibration.slope == pytest.approx(0.5, abs=0.05)
+    expected = float((counts.served * calibration.of(counts)).sum())
+    assert expected == pytest.approx(outcomes.sum(), rel=0.01)

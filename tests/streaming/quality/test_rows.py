@@ -1,4 +1,4 @@
-"""Bytes of the applications: what counts as a prediction or a label, and what is refused."""
+"""Decoding of the applications' messages: what is a prediction or a label, what is rejected."""
 
 from __future__ import annotations
 
@@ -28,15 +28,17 @@ def messages(*values: object) -> list[Message]:
     ]
 
 
-def good(**other: object) -> dict[str, object]:
-    return {"id": "a", "at": 10.0, "version": 2, "prediction": 0.25} | other
+def prediction(**changes: object) -> dict[str, object]:
+    return {"id": "a", "at": 10.0, "version": 2, "prediction": 0.25} | changes
 
 
 def test_a_prediction_is_key_time_version_and_score() -> None:
-    rows, refused = read_predictions(messages(good(), good(id=7, extra=[1])), CONTRACT, now=20.0)
+    rows, rejected = read_predictions(
+        messages(prediction(), prediction(id=7, extra=[1])), CONTRACT, now=20.0
+    )
     (bucket,) = score_buckets([0.25]).tolist()
     assert rows == [("a", 10.0, 2, bucket), ("7", 10.0, 2, bucket)]
-    assert not refused
+    assert not rejected
 
 
 @pytest.mark.parametrize(
@@ -46,35 +48,37 @@ def test_a_prediction_is_key_time_version_and_score() -> None:
         (b"{" + b" " * 70_000, Reason.OVERSIZE),
         (b"{nope", Reason.NOT_JSON),
         ([1], Reason.NOT_AN_OBJECT),
-        (good(id=None), Reason.MISSING_FIELD),
-        (good(id=True), Reason.MISSING_FIELD),
-        (good(version=None), Reason.MISSING_FIELD),
-        (good(prediction=None), Reason.MISSING_FIELD),
-        (good(at="soon"), Reason.NO_TIME),
-        (good(at=1e9), Reason.FUTURE_TIME),
-        (good(version="2"), Reason.WRONG_TYPE),
-        (good(prediction="0.5"), Reason.WRONG_TYPE),
-        (good(prediction=1.5), Reason.OUT_OF_RANGE),
+        (prediction(id=None), Reason.MISSING_FIELD),
+        (prediction(id=True), Reason.MISSING_FIELD),
+        (prediction(version=None), Reason.MISSING_FIELD),
+        (prediction(prediction=None), Reason.MISSING_FIELD),
+        (prediction(at="soon"), Reason.NO_TIME),
+        (prediction(at=1e9), Reason.FUTURE_TIME),
+        (prediction(version="2"), Reason.WRONG_TYPE),
+        (prediction(prediction="0.5"), Reason.WRONG_TYPE),
+        (prediction(prediction=1.5), Reason.OUT_OF_RANGE),
         (b'{"id":"a","at":1,"version":1,"prediction":NaN}', Reason.NOT_JSON),
     ],
 )
-def test_one_bad_prediction_is_refused_alone(value: object, reason: Reason) -> None:
-    rows, refused = read_predictions(messages(good(), value, good(id="b")), CONTRACT, now=20.0)
+def test_a_bad_prediction_is_rejected_alone(value: object, reason: Reason) -> None:
+    rows, rejected = read_predictions(
+        messages(prediction(), value, prediction(id="b")), CONTRACT, now=20.0
+    )
     assert [row[0] for row in rows] == ["a", "b"]
-    assert [(one.message.offset, one.reason) for one in refused] == [(1, reason.value)]
-    assert refused[0].detail.endswith(".")
+    assert [(r.message.offset, r.reason) for r in rejected] == [(1, reason.value)]
+    assert rejected[0].detail.endswith(".")
 
 
 @given(st.binary(max_size=60))
-def test_any_bytes_are_a_row_or_a_refusal(value: bytes) -> None:
-    rows, refused = read_predictions(messages(value), CONTRACT, now=20.0)
-    assert len(rows) + len(refused) == 1
+def test_any_bytes_give_a_row_or_a_rejection(value: bytes) -> None:
+    rows, rejected = read_predictions(messages(value), CONTRACT, now=20.0)
+    assert len(rows) + len(rejected) == 1
 
 
-def test_labels_tell_their_outcome_by_the_models_own_rule() -> None:
+def test_the_outcome_of_a_label_is_read_by_the_models_own_function() -> None:
     outcome = load_code("retrain.models.big_tipper").outcome
     assert outcome is not None
-    found, refused = read_labels(
+    rows, rejected = read_labels(
         messages(
             {"id": "a", "tips": 3.0, "fare": 10.0},
             {"id": "b", "tips": 1.0, "fare": 10.0},
@@ -84,5 +88,5 @@ def test_labels_tell_their_outcome_by_the_models_own_rule() -> None:
         CONTRACT,
         outcome,
     )
-    assert found == [("a", True, 50.0), ("b", False, 50.0)]
-    assert [one.reason for one in refused] == ["missing_field", "missing_field"]
+    assert rows == [("a", True, 50.0), ("b", False, 50.0)]
+    assert [r.reason for r in rejected] == ["missing_field", "missing_field"]

@@ -27,14 +27,12 @@ from tests.streaming.quality.quality_world import World, draw
 __all__ = ["broker"]
 
 WINDOW, ROWS = 10.0, 300
-RULES = QualityRules(
-    horizon_seconds=30.0, min_labels=200, patience_seconds=0.0, min_curve_windows=1
-)
+RULES = QualityRules(horizon_seconds=30.0, min_labels=200, grace_seconds=0.0, min_curve_windows=1)
 
 
 @dataclass
-class Skewed:
-    """The machine's clock plus what the test adds: the log stamps with the real one."""
+class ShiftedClock:
+    """The system clock plus an offset; the log itself stamps with the system clock."""
 
     base: Clock
     ahead: float = 0.0
@@ -47,11 +45,11 @@ class Skewed:
 
 
 @dataclass
-class Site:
-    """One model's topics on a log, and services over them."""
+class ModelTopics:
+    """The topics of one model on a log, with traffic and label services."""
 
     log: RecordLog
-    clock: Skewed
+    clock: ShiftedClock
     name: str = field(default_factory=lambda: f"m{uuid.uuid4().hex[:8]}")
 
     def __post_init__(self) -> None:
@@ -61,28 +59,28 @@ class Site:
             max_out_of_orderness_seconds=1.0,
         )  # fmt: skip
         self.predictions = f"{self.name}.p"
-        own = (self.predictions, self.contract.labels_topic)
+        inputs = (self.predictions, self.contract.labels_topic)
         self.log.ensure(
-            [*topics.RECORD_TOPICS, *(applications_topic(name, partitions=2) for name in own)]
+            [*topics.RECORD_TOPICS, *(applications_topic(name, partitions=2) for name in inputs)]
         )
         # Windows lie in the past, so that labels are mature when they arrive.
         self.start = float((self.clock.now() - 200.0) // WINDOW * WINDOW)
         self.rng = np.random.default_rng(4)
 
     def service(self) -> LabelService:
-        made = LabelService(
+        service = LabelService(
             log=self.log, clock=self.clock, contract=self.contract, rules=RULES,
             predictions_topic=self.predictions, outcome_of=lambda fields: fields.get("y"),
             poll_seconds=0.5,
         )  # fmt: skip
-        made.start()
-        return made
+        service.start()
+        return service
 
     def promote(self) -> None:
         self.log.append([promotion(self.name, self.start - 1.0)])
 
     def window(self, number: int, *, bad: bool = False) -> None:
-        scores, truth = draw(self.rng, ROWS)
+        scores, outcomes = draw(self.rng, ROWS)
         at = self.start + WINDOW * number
         rows = [(f"{number}-{n}", at + n * WINDOW / ROWS) for n in range(ROWS)]
         served = [
@@ -91,7 +89,7 @@ class Site:
         ]
         labels = [
             (key.encode(), orjson.dumps({"id": key, "y": y}))
-            for (key, _), y in zip(rows, truth.tolist(), strict=True)
+            for (key, _), y in zip(rows, outcomes.tolist(), strict=True)
         ]
         if bad:
             served[3] = (b"", b"{nope")
@@ -100,113 +98,113 @@ class Site:
         self.log.append_raw(self.predictions, served)
 
     def all(self, kind: type[Record]) -> list[Record]:
-        found = []
+        records = []
         for span in self.log.spans(topics.TOPIC_OF[kind].name):
             for message in self.log.read(span):
                 record = decode(message.value or b"")
                 if record.model == self.name:
-                    found.append(record)
-        return list(found)
+                    records.append(record)
+        return list(records)
 
 
 def promotion(model: str, at: float) -> Promotion:
     world = World()
-    (made,) = [record for record in world.log if isinstance(record, Promotion)]
+    (template,) = [record for record in world.log if isinstance(record, Promotion)]
     return Promotion(
         record_id=f"{model}-{at}", model=model, at=at, version=1, replaced=0, change="initial",
-        reason="", artifact=made.artifact, reference=None, window_start=0.0, window_end=0.0,
+        reason="", artifact=template.artifact, reference=None, window_start=0.0, window_end=0.0,
     )  # fmt: skip
 
 
 @pytest.fixture(params=["memory", pytest.param("kafka", marks=pytest.mark.engine)])
-def site(request: pytest.FixtureRequest) -> Iterator[Site]:
+def model(request: pytest.FixtureRequest) -> Iterator[ModelTopics]:
     log: RecordLog
     if request.param == "memory":
         log = MemoryLog()
     else:
         engines: Engines = request.getfixturevalue("broker")
         log = KafkaLog(engines.bootstrap)
-    yield Site(log, Skewed(SystemClock()))
+    yield ModelTopics(log, ShiftedClock(SystemClock()))
     log.close()
 
 
 def step(service: LabelService, expected: int) -> list[QualityVerdict]:
-    """Steps until so many verdicts have come, or no more come."""
-    found: list[QualityVerdict] = []
+    """Runs steps until `expected` verdicts were given and a step gives no more."""
+    verdicts: list[QualityVerdict] = []
     for _ in range(60):
         new = service.step()
-        found += new
-        if len(found) >= expected and not new:
+        verdicts += new
+        if len(verdicts) >= expected and not new:
             break
-    return found
+    return verdicts
 
 
-def test_what_lies_on_the_log_is_joined_judged_and_said_once(site: Site) -> None:
-    site.promote()
+def test_past_messages_are_joined_and_judged_once_over_a_restart(model: ModelTopics) -> None:
+    model.promote()
     for number in range(3):
-        site.window(number, bad=number == 0)
-    first = site.service()
-    given = step(first, 6)
-    assert [(v.stage, v.labelled) for v in given if v.stage == "realised"][1:] == [
+        model.window(number, bad=number == 0)
+    first = model.service()
+    verdicts = step(first, 6)
+    assert [(v.stage, v.labelled) for v in verdicts if v.stage == "realised"][1:] == [
         ("realised", ROWS),
         ("realised", ROWS),
     ]
-    accounts = first.book.joiner.accounts
+    accounts = first.monitor.joiner.accounts
     assert (accounts.predictions_dead, accounts.labels_dead) == (1, 1)
     assert (accounts.predictions_read, accounts.labels_read) == (3 * ROWS, 3 * ROWS)
     assert accounts.unlabelled == accounts.early == 1
 
-    site.window(3)  # comes while nobody listens
-    again = site.service()
-    more = step(again, 2)
-    assert {v.window_start for v in more} == {site.start + 30.0}
-    ids = [record.record_id for record in site.all(QualityVerdict)]
+    model.window(3)  # arrives while no service runs
+    restarted = model.service()
+    verdicts = step(restarted, 2)
+    assert {v.window_start for v in verdicts} == {model.start + 30.0}
+    ids = [record.record_id for record in model.all(QualityVerdict)]
     assert len(ids) == len(set(ids)) == 8
-    letters = site.all(DeadLetter)
-    assert len(letters) == 2, "a restart repeats no dead letter"
-    assert all(isinstance(one, DeadLetter) and one.payload for one in letters)
+    dead_letters = model.all(DeadLetter)
+    assert len(dead_letters) == 2, "a restart repeats no dead letter"
+    assert all(isinstance(record, DeadLetter) and record.payload for record in dead_letters)
 
 
-def test_what_comes_while_it_runs_is_followed(site: Site) -> None:
-    service = site.service()
+def test_messages_that_arrive_while_it_runs_are_followed(model: ModelTopics) -> None:
+    service = model.service()
     assert service.step() == ()
-    site.promote()
-    site.window(17)  # over for 20 to 30 seconds
-    given: list[QualityVerdict] = []
+    model.promote()
+    model.window(17)  # it ended 20 to 30 seconds ago
+    verdicts: list[QualityVerdict] = []
     for _ in range(60):
-        given += service.step()
-        if service.book.joiner.accounts.joined == ROWS:
+        verdicts += service.step()
+        if service.monitor.joiner.accounts.joined == ROWS:
             break
-    if len(given) < 2:  # on a slow machine its labels are mature by now
-        site.clock.sleep(12.0)
-        given += step(service, 1)
-    assert [v.stage for v in given] == ["estimated", "realised"]
+    if len(verdicts) < 2:  # on a slow machine its labels are mature by now
+        model.clock.sleep(12.0)
+        verdicts += step(service, 1)
+    assert [v.stage for v in verdicts] == ["estimated", "realised"]
     assert step(service, 0) == []
 
 
-def test_what_the_log_did_not_take_is_published_later() -> None:
-    clock = Skewed(SystemClock())
-    log = Refusing()
-    site = Site(log, clock)
-    site.promote()
-    site.window(0, bad=True)
+def test_records_that_the_log_refused_are_published_later() -> None:
+    clock = ShiftedClock(SystemClock())
+    log = RefusingLog()
+    model = ModelTopics(log, clock)
+    model.promote()
+    model.window(0, bad=True)
     log.refuses = True
     with pytest.raises(UnavailableError):
-        site.service()
+        model.service()
     log.refuses = False
-    service = site.service()
+    service = model.service()
     log.refuses = True
-    site.window(17)
+    model.window(17)
     for _ in range(2):
         with pytest.raises(UnavailableError):
             service.step()
     log.refuses = False
     assert "estimated" in [v.stage for v in step(service, 1)]
-    assert len(site.all(DeadLetter)) == 2
+    assert len(model.all(DeadLetter)) == 2
 
 
-class Refusing(MemoryLog):
-    """A log in memory that takes no records now and then."""
+class RefusingLog(MemoryLog):
+    """A log in memory that takes no records while `refuses` is set."""
 
     refuses = False
 
@@ -216,10 +214,10 @@ class Refusing(MemoryLog):
         super().append(records, topic=topic)
 
 
-def test_records_that_cannot_be_read_do_not_stop_it(site: Site) -> None:
-    site.promote()
-    site.log.append_raw(topics.DRIFT_VERDICTS.name, [(b"x", b"not a record")])
-    site.window(0)
-    service = site.service()
+def test_unreadable_records_do_not_stop_the_service(model: ModelTopics) -> None:
+    model.promote()
+    model.log.append_raw(topics.DRIFT_VERDICTS.name, [(b"x", b"not a record")])
+    model.window(0)
+    service = model.service()
     assert len(step(service, 2)) == 2
     assert service.unreadable >= 1

@@ -1,4 +1,4 @@
-"""A sample of rows: the same however rows came, uniform over rows, bounded, small on the wire."""
+"""The sample of rows: independent of fetches and merges, uniform, bounded, small when packed."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from streaming.contracts.errors import DecodeError
 from streaming.contracts.records import RowSample
 from streaming.grid import bucket_of
 from streaming.summary.sample import MAX_ROWS, MISSING, NON_FINITE, code_of_value
-from streaming.summary.sample_records import read_sample, sample_union
+from streaming.summary.sample_records import merge_sample_records, read_sample
 from tests.streaming.statistics_data import contract, integer, number, text
 
 CONTRACT = contract(
@@ -27,12 +27,14 @@ CONTRACT = contract(
 
 
 def rows(first: int, count: int) -> pa.RecordBatch:
-    """Rows whose values follow from their place, so that a sampled row can be told."""
+    """Rows whose values follow from their offset, so that a sampled row can be identified."""
     at = np.arange(first, first + count)
     return pa.RecordBatch.from_pydict(
         {
-            "fare": pa.array([None if one % 50 == 7 else 1.02 ** (one % 900) for one in at]),
-            "kind": pa.array([f"v{one % 7}" for one in at.tolist()]),
+            "fare": pa.array(
+                [None if offset % 50 == 7 else 1.02 ** (offset % 900) for offset in at]
+            ),
+            "kind": pa.array([f"v{offset % 7}" for offset in at.tolist()]),
             "seats": pa.array((at % 4).tolist(), pa.int64()),
             "clock": pa.array(at.astype(float)),
         }
@@ -40,87 +42,87 @@ def rows(first: int, count: int) -> pa.RecordBatch:
 
 
 def partial(first: int, count: int, step: int = 10_000, partition: int = 0) -> summary.Partial:
-    made = summary.start(CONTRACT)
+    counts = summary.start(CONTRACT)
     for begin in range(first, first + count, step):
         size = min(step, first + count - begin)
         keys = summary.row_keys("rides", partition, np.arange(begin, begin + size))
-        made = summary.add(made, rows(begin, size), keys)
-    return made
+        counts = summary.add(counts, rows(begin, size), keys)
+    return counts
 
 
-def record(made: summary.Partial) -> RowSample:
-    found = summary.finish_sample(made)
-    assert found is not None
-    return found
+def record(counts: summary.Partial) -> RowSample:
+    sample = summary.finish_sample(counts)
+    assert sample is not None
+    return sample
 
 
 @given(cuts=st.lists(st.integers(1, 2999), max_size=5), step=st.integers(100, 3000))
-def test_however_rows_are_fetched_merged_or_replayed_the_sample_is_the_same(
+def test_the_sample_does_not_depend_on_fetches_merges_and_replays(
     cuts: list[int], step: int
 ) -> None:
     borders = sorted({0, *cuts, 3000})
     parts = [partial(low, high - low, step) for low, high in pairwise(borders)]
-    travelled = [summary.from_bytes(summary.to_bytes(part)) for part in reversed(parts)]
-    again = summary.merge([*travelled, parts[0]])  # one part comes twice
-    assert record(again) == record(partial(0, 3000))
+    decoded = [summary.from_bytes(summary.to_bytes(part)) for part in reversed(parts)]
+    merged = summary.merge([*decoded, parts[0]])  # one part is repeated
+    assert record(merged) == record(partial(0, 3000))
 
 
 def test_a_sample_holds_the_smallest_keys_and_their_rows() -> None:
-    kept = read_sample(record(partial(0, 3000)))
+    sample = read_sample(record(partial(0, 3000)))
     keys = summary.row_keys("rides", 0, np.arange(3000))
-    chosen = np.argsort(keys)[:MAX_ROWS]
-    assert kept.keys.tolist() == keys[chosen].tolist()
-    assert kept.below == np.sort(keys)[MAX_ROWS]
-    for codes, at in zip(kept.codes.tolist(), chosen.tolist(), strict=True):
+    smallest = np.argsort(keys)[:MAX_ROWS]
+    assert sample.keys.tolist() == keys[smallest].tolist()
+    assert sample.below == np.sort(keys)[MAX_ROWS]
+    for codes, at in zip(sample.codes.tolist(), smallest.tolist(), strict=True):
         bucket = int(bucket_of([1.02 ** (at % 900) - 10.0])[0])
         assert codes[0] == (MISSING if at % 50 == 7 else bucket + 2**17)
         assert codes[1:] == [code_of_value(f"v{at % 7}"), code_of_value(str(at % 4))]
 
 
-def test_values_that_are_none_have_codes_of_their_own() -> None:
+def test_missing_and_non_finite_values_have_their_own_codes() -> None:
     batch = pa.RecordBatch.from_pydict(
         {"fare": pa.array([float("nan"), float("inf"), None]), "kind": pa.array([None, "", "é"])}
     )
-    made = summary.add(summary.start(CONTRACT), batch, np.arange(3, dtype=np.uint64))
-    assert read_sample(record(made)).codes.tolist() == [
+    counts = summary.add(summary.start(CONTRACT), batch, np.arange(3, dtype=np.uint64))
+    assert read_sample(record(counts)).codes.tolist() == [
         [NON_FINITE, MISSING, MISSING],
         [NON_FINITE, code_of_value(""), MISSING],
         [MISSING, code_of_value("é"), MISSING],
     ]
 
 
-def test_a_union_gives_every_row_the_same_chance() -> None:
+def test_a_union_gives_every_row_the_same_probability() -> None:
     small, large = partial(0, 600, partition=1), partial(0, 9_000)
-    union = sample_union([record(small), record(large)])
+    union = merge_sample_records([record(small), record(large)])
     assert union is not None
-    found = read_sample(union)
-    from_small = int(np.isin(found.keys, summary.row_keys("rides", 1, np.arange(600))).sum())
-    # 512 of 600 and 512 of 9,000 rows were there; an equal chance leaves about 34 of the 600
+    sample = read_sample(union)
+    from_small = int(np.isin(sample.keys, summary.row_keys("rides", 1, np.arange(600))).sum())
+    # The parts hold 512 of 600 and 512 of 9,000 rows; equal probability keeps about 34 of the 600.
     assert 15 < from_small < 60
-    assert found.below == min(record(small).below, record(large).below)
+    assert sample.below == min(record(small).below, record(large).below)
 
 
-def test_nothing_is_sampled_without_keys_and_a_union_skips_what_it_cannot_use() -> None:
-    made = summary.add(summary.start(CONTRACT), rows(0, 10))
-    assert summary.finish_sample(made) is None
+def test_without_keys_nothing_is_sampled_and_a_union_skips_unusable_samples() -> None:
+    counts = summary.add(summary.start(CONTRACT), rows(0, 10))
+    assert summary.finish_sample(counts) is None
     good = record(partial(0, 100))
     broken = RowSample(features=good.features, rows=3, below=5, data=b"none")
-    other = RowSample(features=("a",), rows=3, below=5, data=b"none")
-    assert sample_union([None, other, broken, good]) == good
-    assert sample_union([None]) is None
+    of_other_features = RowSample(features=("a",), rows=3, below=5, data=b"none")
+    assert merge_sample_records([None, of_other_features, broken, good]) == good
+    assert merge_sample_records([None]) is None
     with pytest.raises(DecodeError, match="cannot be read"):
         read_sample(broken)
 
 
 def test_a_window_of_20_features_stays_below_20_kilobytes() -> None:
-    of = contract(*(number(f"f{at}") for at in range(20)))
+    numbers = contract(*(number(f"f{at}") for at in range(20)))
     values = np.random.default_rng(1).normal(50.0, 20.0, (20, 10_000))
-    names = [spec.name for spec in of.features]
-    batch = pa.RecordBatch.from_arrays([pa.array(one) for one in values], names)
-    made = summary.add(summary.start(of), batch, summary.row_keys("e", 0, range(10_000)))
-    assert 5_000 < len(record(made).data) < 20_000
+    names = [spec.name for spec in numbers.features]
+    batch = pa.RecordBatch.from_arrays([pa.array(column) for column in values], names)
+    counts = summary.add(summary.start(numbers), batch, summary.row_keys("e", 0, range(10_000)))
+    assert 5_000 < len(record(counts).data) < 20_000
 
 
 def test_a_part_without_rows_is_neutral() -> None:
-    one = partial(0, 1000)
-    assert record(summary.merge([one, summary.start(CONTRACT)])) == record(one)
+    counts = partial(0, 1000)
+    assert record(summary.merge([counts, summary.start(CONTRACT)])) == record(counts)

@@ -1,4 +1,4 @@
-"""Rows that wait to be counted change nothing but the work."""
+"""Buffering rows before they are counted changes the amount of work, but no result."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ from streaming.contracts.codec import encode
 from streaming.contracts.errors import PermanentError
 from streaming.contracts.model import FeatureSpec, ModelContract
 from streaming.contracts.records import WindowSummary
-from streaming.windowing.accumulator import MAX_WAITING, Partials, WindowPartial
-from streaming.windowing.event_reader import Fetch, Reading, Step
+from streaming.windowing.accumulator import MAX_BUFFERED_ROWS, WindowAccumulator, WindowCombiner
+from streaming.windowing.event_reader import EventReader, Fetch, ReadResult
 
 CONTRACT = ModelContract(
     model="m",
@@ -29,8 +29,8 @@ CONTRACT = ModelContract(
         FeatureSpec(name="company", kind="text", categorical=True),
     ),
 )
-READING = Reading(CONTRACT)
-PARTIALS = READING.partials
+READER = EventReader(CONTRACT)
+COMBINER = READER.combiner
 END = 10_000
 
 
@@ -43,60 +43,61 @@ def event(number: int) -> bytes:
     return text.encode() if number % 29 else b"no event"
 
 
-def part_of(start: int, stop: int) -> WindowPartial:
-    """Of one fetch of these events."""
-    step = Step()
+def accumulator_of(start: int, stop: int) -> WindowAccumulator:
+    """The accumulator of one fetch of these events."""
+    result = ReadResult()
     offsets = range(start, stop)
     fetch = Fetch(
         partition=0,
         offsets=offsets,
         values=[event(number) for number in offsets],
-        arrived=lambda _: 1.5,
+        timestamp=lambda _: 1.5,
     )
-    READING.take(step, fetch, now=2.0)
-    return step.windows[END]
+    READER.add(result, fetch, now=2.0)
+    return result.windows[END]
 
 
-def finished(parts: list[WindowPartial]) -> WindowSummary:
-    whole = PARTIALS.merge(parts)
-    assert not whole.waiting
-    return PARTIALS.finish(whole, END, statistics=None, anomalies=())
+def summary_of(accumulators: list[WindowAccumulator]) -> WindowSummary:
+    merged = COMBINER.merge(accumulators)
+    assert not merged.buffered
+    return COMBINER.extract(merged, END, statistics=None, anomalies=())
 
 
 @settings(max_examples=40, deadline=None)
-@given(st.lists(st.integers(1, 2 * MAX_WAITING), min_size=1, max_size=12), st.data())
-def test_a_window_is_the_same_however_its_rows_were_fetched(
+@given(st.lists(st.integers(1, 2 * MAX_BUFFERED_ROWS), min_size=1, max_size=12), st.data())
+def test_a_summary_does_not_depend_on_how_its_rows_were_fetched(
     sizes: list[int], data: st.DataObject
 ) -> None:
     stops = [sum(sizes[: at + 1]) for at in range(len(sizes))]
-    parts = [part_of(stop - size, stop) for size, stop in zip(sizes, stops, strict=True)]
-    parts = [PARTIALS.from_bytes(PARTIALS.to_bytes(part)) for part in parts]
+    parts = [accumulator_of(stop - size, stop) for size, stop in zip(sizes, stops, strict=True)]
+    parts = [COMBINER.from_bytes(COMBINER.to_bytes(part)) for part in parts]
     middle = data.draw(st.integers(0, len(parts) - 1))
-    together = PARTIALS.merge(parts[: middle + 1])
-    kept = PARTIALS.from_bytes(PARTIALS.to_bytes(together))
-    assert encode(finished([*reversed(parts[middle + 1 :]), kept])) == encode(
-        finished([part_of(0, stops[-1])])
+    merged = COMBINER.merge(parts[: middle + 1])
+    stored = COMBINER.from_bytes(COMBINER.to_bytes(merged))
+    assert encode(summary_of([*reversed(parts[middle + 1 :]), stored])) == encode(
+        summary_of([accumulator_of(0, stops[-1])])
     )
 
 
-def test_no_more_rows_wait_than_may() -> None:
-    assert sum(len(keys) for keys, _ in part_of(0, MAX_WAITING // 2).waiting) > 0
-    many = part_of(0, 3 * MAX_WAITING)
-    assert not many.waiting
-    assert many.rows.rows == many.accepted > 2 * MAX_WAITING
+def test_the_number_of_buffered_rows_is_bounded() -> None:
+    few = accumulator_of(0, MAX_BUFFERED_ROWS // 2)
+    assert sum(len(keys) for keys, _ in few.buffered) > 0
+    many = accumulator_of(0, 3 * MAX_BUFFERED_ROWS)
+    assert not many.buffered
+    assert many.counts.rows == many.accepted > 2 * MAX_BUFFERED_ROWS
 
 
-def test_bytes_of_a_savepoint_from_before_rows_waited_are_read() -> None:
-    whole = PARTIALS.merge([part_of(0, 20)])
-    fields = msgspec.msgpack.decode(PARTIALS.to_bytes(whole), strict=False)
-    before = msgspec.msgpack.encode(fields[:7])
-    assert finished([PARTIALS.from_bytes(before)]) == finished([whole])
+def test_an_accumulator_without_the_fields_of_buffered_rows_is_read() -> None:
+    merged = COMBINER.merge([accumulator_of(0, 20)])
+    fields = msgspec.msgpack.decode(COMBINER.to_bytes(merged), strict=False)
+    without = msgspec.msgpack.encode(fields[:7])
+    assert summary_of([COMBINER.from_bytes(without)]) == summary_of([merged])
 
 
 def test_rows_of_other_features_are_refused() -> None:
-    other = Partials(replace(CONTRACT, features=CONTRACT.features[:2]))
+    fewer = WindowCombiner(replace(CONTRACT, features=CONTRACT.features[:2]))
     with pytest.raises(PermanentError, match="other features"):
-        other.from_bytes(PARTIALS.to_bytes(part_of(0, 10)))
-    counted = other.from_bytes(PARTIALS.to_bytes(PARTIALS.merge([part_of(0, 10)])))
+        fewer.from_bytes(COMBINER.to_bytes(accumulator_of(0, 10)))
+    counted = fewer.from_bytes(COMBINER.to_bytes(COMBINER.merge([accumulator_of(0, 10)])))
     with pytest.raises(PermanentError, match="different features"):
-        other.merge([counted])
+        fewer.merge([counted])

@@ -1,4 +1,4 @@
-"""The fast path accepts exactly what the row rule accepts, with the same values."""
+"""Decoding in columns accepts exactly the records that `decode_event` accepts, with its values."""
 
 from __future__ import annotations
 
@@ -118,13 +118,14 @@ def by_row(values: list[bytes | None]) -> tuple[dict[int, Event], dict[int, str]
 
 
 def check(values: list[bytes | None]) -> None:
-    """In columns, and one by one as a short fetch is read."""
-    for few in (0, len(values) + 1):
-        check_path(values, few)
+    """Compare both paths with the rule: columns, and row by row as for a short fetch."""
+    for min_arrow_records in (0, len(values) + 1):
+        check_path(values, min_arrow_records)
 
 
-def check_path(values: list[bytes | None], few: int) -> None:
-    decoded = Decoder(CONTRACT, few=few).decode(values, now=NOW)
+def check_path(values: list[bytes | None], min_arrow_records: int) -> None:
+    decoder = Decoder(CONTRACT, min_arrow_records=min_arrow_records)
+    decoded = decoder.decode(values, now=NOW)
     accepted, refused = by_row(values)
     assert decoded.index.tolist() == list(accepted)
     assert {dead.index: dead.reason for dead in decoded.dead} == refused
@@ -132,24 +133,24 @@ def check_path(values: list[bytes | None], few: int) -> None:
     columns = decoded.batch.to_pydict()
     for row, event in enumerate(accepted.values()):
         for name, value in event.values.items():
-            found = columns[name][row]
+            cell = columns[name][row]
             if name in event.non_finite:
-                assert math.isnan(found)
+                assert math.isnan(cell)
             elif isinstance(value, str):
-                assert found == cut_text(value, CONTRACT.max_text_bytes)
+                assert cell == cut_text(value, CONTRACT.max_text_bytes)
             else:
-                assert found == value
-                assert type(found) is type(value)
+                assert cell == value
+                assert type(cell) is type(value)
 
 
 @pytest.fixture(autouse=True)
 def _short_runs(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Let Arrow have even the shortest run, so that small examples exercise it."""
-    monkeypatch.setattr(module, "_FEWEST", 1)
+    """Give even the shortest run to Arrow, so that small examples exercise it."""
+    monkeypatch.setattr(module, "_MIN_RUN", 1)
 
 
 @pytest.mark.parametrize("value", ODD)
-def test_every_odd_record_is_judged_as_by_the_rule_alone_and_among_others(
+def test_every_odd_record_is_decoded_by_the_rule_alone_and_among_others(
     value: bytes | None,
 ) -> None:
     check([value])
@@ -162,8 +163,8 @@ def test_all_odd_records_at_once() -> None:
     check([record for odd in ODD for record in (odd, GOOD)])
 
 
-def test_runs_of_the_real_length_agree_too(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(module, "_FEWEST", 16)
+def test_runs_of_the_real_length_agree_with_the_rule(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "_MIN_RUN", 16)
     rng = np.random.default_rng(7)
     for share in (0.0, 0.002, 0.3):
         values: list[bytes | None] = [
@@ -206,13 +207,13 @@ encoded = st.one_of(
 @settings(max_examples=300, deadline=None)
 @given(st.lists(encoded, max_size=12))
 @example([b'{"fare":1', b',"id":"b","at":1}{"at":9}'])
-def test_fast_and_slow_path_agree(values: list[bytes | None]) -> None:
+def test_columns_and_rows_agree(values: list[bytes | None]) -> None:
     check(values)
 
 
 @settings(max_examples=300, deadline=None)
 @given(st.lists(st.tuples(st.integers(0, len(GOOD) - 1), st.binary(max_size=2)), max_size=6))
-def test_flipped_bytes_never_touch_their_neighbours(changes: list[tuple[int, bytes]]) -> None:
+def test_changed_bytes_never_affect_other_records(changes: list[tuple[int, bytes]]) -> None:
     values: list[bytes | None] = [GOOD]
     for at, piece in changes:
         values += [GOOD[:at] + piece + GOOD[at + 1 :], GOOD]
@@ -222,17 +223,18 @@ def test_flipped_bytes_never_touch_their_neighbours(changes: list[tuple[int, byt
 def test_unknown_fields_are_noticed_on_both_paths() -> None:
     new = GOOD[:-1] + b',"tip_size":1}'
     other = new.replace(b"2.5", b"NaN")
-    for few in (0, 100):
+    for min_arrow_records in (0, 100):
         for values in ([new, GOOD], [GOOD, other]):
-            decoded = Decoder(CONTRACT, few=few).decode(values, now=NOW)
+            decoder = Decoder(CONTRACT, min_arrow_records=min_arrow_records)
+            decoded = decoder.decode(values, now=NOW)
             assert decoded.unknown == {"tip_size": "integer"}
 
 
-def test_numeric_keys_stay_on_the_fast_path() -> None:
+def test_numeric_keys_are_read_by_arrow() -> None:
     values: list[bytes | None] = [GOOD.replace(b'"a"', str(n).encode()) for n in range(200)]
-    decoder = Decoder(CONTRACT)
-    decoder.decode(values, now=NOW)
-    assert decoder.decode(values, now=NOW).batch.num_rows == 200
-    runs, rest = decoder._arrow.parse(values)
-    assert len(runs[0]) == 200
-    assert rest == []
+    decoder, reader = Decoder(CONTRACT), module.ArrowJsonReader(CONTRACT)
+    for _ in range(2):  # the first fetch shows the type of the keys
+        assert decoder.decode(values, now=NOW).batch.num_rows == 200
+        (positions, _), unread = reader.parse(values)
+    assert len(positions) == 200
+    assert unread == []

@@ -1,4 +1,4 @@
-"""Replay, join and files; the bytes are read back with protobuf's own parser."""
+"""Replay, join and files of the examples; protobuf's own parser reads the bytes back."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from google.protobuf import descriptor_pb2, descriptor_pool, message_factory
 from hypothesis import given
 from hypothesis import strategies as st
 
-from retrain.engines.kafka.examples import LogExamples, schema_label_columns
+from retrain.engines.kafka.examples import LogExampleBuilder, schema_label_columns
 from retrain.engines.tfx.tfrecord import Value, example, feature_encoder
 from retrain.ports import AFTER_SHIFT, TrainingFailed
 from streaming.contracts.clock import ManualClock
@@ -28,17 +28,17 @@ TIPS = (FeatureSpec(name="tips", kind="number"),)
 
 
 def _message_class() -> Any:
-    """tf.Example, declared anew from feature.proto."""
+    """tf.Example, declared again from feature.proto."""
     file = descriptor_pb2.FileDescriptorProto(name="e.proto", package="t", syntax="proto3")
 
     def message(name: str) -> Any:
         return file.message_type.add(name=name)
 
     def add(
-        to: Any, name: str, number: int, kind: int, of: str = "", repeated: bool = False
+        target: Any, name: str, number: int, kind: int, of: str = "", repeated: bool = False
     ) -> None:
         label = 3 if repeated else 1
-        to.field.add(name=name, number=number, type=kind, label=label, type_name=of or None)
+        target.field.add(name=name, number=number, type=kind, label=label, type_name=of or None)
 
     add(message("BytesList"), "value", 1, 12, repeated=True)
     add(message("FloatList"), "value", 1, 2, repeated=True)
@@ -62,12 +62,12 @@ Example = _message_class()
 
 
 def parse(data: bytes) -> dict[str, list[Any]]:
-    found = Example.FromString(data)
+    message = Example.FromString(data)
     return {
         name: list(feature.bytes_list.value)
         + list(feature.float_list.value)
         + list(feature.int64_list.value)
-        for name, feature in found.features.feature.items()
+        for name, feature in message.features.feature.items()
     }
 
 
@@ -92,7 +92,7 @@ values = st.one_of(
 
 
 @given(st.dictionaries(st.text(min_size=1, max_size=200), values, max_size=5))
-def test_every_value_comes_back_zeros_and_empty_texts_too(
+def test_every_value_is_read_back_also_zeros_and_empty_texts(
     row: dict[str, tuple[FeatureKind, Value]],
 ) -> None:
     entries = b"".join(
@@ -124,20 +124,18 @@ def label(number: int, tips: object = 0.0) -> tuple[bytes, bytes]:
     return key.encode(), json.dumps({"trip_id": key, "tips": tips}).encode()
 
 
-def log() -> MemoryLog:
-    made = MemoryLog(clock=ManualClock(0.0))
-    made.ensure(
-        [applications_topic(EVENTS, partitions=2), applications_topic(LABELS, partitions=2)]
-    )
-    return made
+def empty_log() -> MemoryLog:
+    log = MemoryLog(clock=ManualClock(0.0))
+    log.ensure([applications_topic(EVENTS, partitions=2), applications_topic(LABELS, partitions=2)])
+    return log
 
 
-def everything(of: MemoryLog, **changes: Any) -> RetrainRequest:
-    return request(events=of.spans(EVENTS), labels=of.spans(LABELS), **changes)
+def request_of_all(log: MemoryLog, **changes: Any) -> RetrainRequest:
+    return request(events=log.spans(EVENTS), labels=log.spans(LABELS), **changes)
 
 
-def builder(of: MemoryLog, **changes: Any) -> LogExamples:
-    return LogExamples(log=of, label_columns=lambda _: TIPS, **({"least_rows": 1} | changes))
+def builder(log: MemoryLog, **changes: Any) -> LogExampleBuilder:
+    return LogExampleBuilder(log=log, label_columns=lambda _: TIPS, **({"min_rows": 1} | changes))
 
 
 def all_rows(folder: Path) -> list[dict[str, list[Any]]]:
@@ -145,27 +143,34 @@ def all_rows(folder: Path) -> list[dict[str, list[Any]]]:
 
 
 def test_events_are_joined_with_their_labels_and_zeros_stay(tmp_path: Path) -> None:
-    there = log()
-    there.append_raw(EVENTS, [event(n) for n in range(1_000)])
-    there.append_raw(LABELS, [label(n) for n in range(900)])
-    made = builder(there).build(everything(there), CONTRACT, tmp_path / "x")
-    assert (made.rows, made.rows_after_shift, made.unlabelled, made.unusable) == (900, 0, 100, 0)
-    rows = all_rows(made.folder)
+    log = empty_log()
+    log.append_raw(EVENTS, [event(n) for n in range(1_000)])
+    log.append_raw(LABELS, [label(n) for n in range(900)])
+    example_set = builder(log).build(request_of_all(log), CONTRACT, tmp_path / "x")
+    assert (
+        example_set.rows,
+        example_set.rows_after_shift,
+        example_set.unlabelled,
+        example_set.unusable,
+    ) == (900, 0, 100, 0)
+    rows = all_rows(example_set.folder)
     assert {row["fare"][0] for row in rows} == {float(n) for n in range(900)}
     assert all(row["tips"] == [0.0] and row["trip_seconds"] == [0] for row in rows)
     assert all("company" not in row and row[AFTER_SHIFT] == [0] for row in rows)
-    held_back = sum(len(read(path)) for path in made.folder.glob("eval-*"))
+    held_back = sum(len(read(path)) for path in example_set.folder.glob("eval-*"))
     assert 130 <= held_back <= 230
 
 
 def test_the_same_request_gives_the_same_bytes(tmp_path: Path) -> None:
-    there = log()
-    there.append_raw(EVENTS, [event(n) for n in range(200)])
-    there.append_raw(LABELS, [label(n) for n in range(200)])
-    asked = everything(there)
-    there.append_raw(LABELS, [label(n, 9.0) for n in range(200)])
-    there.append_raw(EVENTS, [event(n) for n in range(200, 400)])
-    folders = [builder(there).build(asked, CONTRACT, tmp_path / name).folder for name in "ab"]
+    log = empty_log()
+    log.append_raw(EVENTS, [event(n) for n in range(200)])
+    log.append_raw(LABELS, [label(n) for n in range(200)])
+    retrain_request = request_of_all(log)
+    log.append_raw(LABELS, [label(n, 9.0) for n in range(200)])
+    log.append_raw(EVENTS, [event(n) for n in range(200, 400)])
+    folders = [
+        builder(log).build(retrain_request, CONTRACT, tmp_path / name).folder for name in "ab"
+    ]
     first, second = ([p.read_bytes() for p in sorted(folder.iterdir())] for folder in folders)
     assert first == second
     assert {row["tips"][0] for row in all_rows(folders[0])} == {0.0}
@@ -174,51 +179,59 @@ def test_the_same_request_gives_the_same_bytes(tmp_path: Path) -> None:
 def test_the_same_key_is_always_on_the_same_side(tmp_path: Path) -> None:
     sides = []
     for count in (100, 300):
-        there = log()
-        there.append_raw(EVENTS, [event(n) for n in range(count)])
-        there.append_raw(LABELS, [label(n) for n in range(count)])
-        folder = builder(there).build(everything(there), CONTRACT, tmp_path / str(count)).folder
-        found = [row for path in folder.glob("eval-*") for row in read(path)]
-        sides.append({row["fare"][0] for row in found if row["fare"][0] < 100})
+        log = empty_log()
+        log.append_raw(EVENTS, [event(n) for n in range(count)])
+        log.append_raw(LABELS, [label(n) for n in range(count)])
+        folder = builder(log).build(request_of_all(log), CONTRACT, tmp_path / str(count)).folder
+        rows = [row for path in folder.glob("eval-*") for row in read(path)]
+        sides.append({row["fare"][0] for row in rows if row["fare"][0] < 100})
     assert sides[0] == sides[1]
 
 
-def test_rows_after_the_shift_carry_the_flag_by_offset_and_time(tmp_path: Path) -> None:
-    there = log()
-    there.append_raw(EVENTS, [event(n, time=float(n)) for n in range(100)])
-    there.append_raw(LABELS, [label(n) for n in range(100)])
-    late = tuple(
+def test_rows_after_the_shift_are_flagged_by_offset_and_time(tmp_path: Path) -> None:
+    log = empty_log()
+    log.append_raw(EVENTS, [event(n, time=float(n)) for n in range(100)])
+    log.append_raw(LABELS, [label(n) for n in range(100)])
+    after_shift = tuple(
         OffsetRange(topic=EVENTS, partition=s.partition, start=20, stop=s.stop)
-        for s in there.spans(EVENTS)
+        for s in log.spans(EVENTS)
     )
-    asked = everything(there, after_shift=late, window_start=60.0)
-    made = builder(there).build(asked, CONTRACT, tmp_path / "x")
-    flagged = {r["fare"][0] for r in all_rows(made.folder) if r[AFTER_SHIFT] == [1]}
+    retrain_request = request_of_all(log, after_shift=after_shift, window_start=60.0)
+    example_set = builder(log).build(retrain_request, CONTRACT, tmp_path / "x")
+    flagged = {r["fare"][0] for r in all_rows(example_set.folder) if r[AFTER_SHIFT] == [1]}
     assert min(flagged) >= 60
     assert max(flagged) == 99
-    assert made.rows_after_shift == len(flagged) > 30
-    assert made.rows == 100
+    assert example_set.rows_after_shift == len(flagged) > 30
+    assert example_set.rows == 100
 
 
-def test_what_cannot_be_read_is_left_out_and_counted(tmp_path: Path) -> None:
-    there = log()
-    bad: list[tuple[bytes, bytes]] = [
+def test_unreadable_events_and_labels_are_left_out_and_counted(tmp_path: Path) -> None:
+    log = empty_log()
+    unreadable_events: list[tuple[bytes, bytes]] = [
         (b"a", b"{"),
         event(900, fare="x"),
         event(901, time=5_000.0),
     ]
-    there.append_raw(EVENTS, [event(n) for n in range(50)] + bad + [event(3, fare=77.0)])
-    worse = [label(1, None), label(2, "3"), label(3, float("nan")), (b"", b"[]"), (b"", b"no")]
-    there.append_raw(LABELS, [label(n) for n in range(5, 50)] + worse + [label(950)])
-    made = builder(there).build(everything(there), CONTRACT, tmp_path / "x")
-    assert (made.rows, made.unlabelled, made.unusable) == (45, 5, 8)
+    log.append_raw(
+        EVENTS, [event(n) for n in range(50)] + unreadable_events + [event(3, fare=77.0)]
+    )
+    unusable_labels = [
+        label(1, None),
+        label(2, "3"),
+        label(3, float("nan")),
+        (b"", b"[]"),
+        (b"", b"no"),
+    ]
+    log.append_raw(LABELS, [label(n) for n in range(5, 50)] + unusable_labels + [label(950)])
+    example_set = builder(log).build(request_of_all(log), CONTRACT, tmp_path / "x")
+    assert (example_set.rows, example_set.unlabelled, example_set.unusable) == (45, 5, 8)
 
 
-def test_too_few_labels_say_what_to_look_at(tmp_path: Path) -> None:
-    there = log()
-    there.append_raw(EVENTS, [event(n) for n in range(50)])
+def test_too_few_labels_fail_with_advice(tmp_path: Path) -> None:
+    log = empty_log()
+    log.append_raw(EVENTS, [event(n) for n in range(50)])
     with pytest.raises(TrainingFailed, match="0 of 50 replayed events have a label") as failed:
-        builder(there, least_rows=10).build(everything(there), CONTRACT, tmp_path / "x")
+        builder(log, min_rows=10).build(request_of_all(log), CONTRACT, tmp_path / "x")
     assert failed.value.component == "Examples"
     assert LABELS in failed.value.advice
     assert not (tmp_path / "x").exists()

@@ -1,4 +1,4 @@
-"""The queue on a real broker: the common suite, a killed worker, and a long training."""
+"""The request queue on a real broker: the common suite, dead workers and a long training."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ import pytest
 from kafka import KafkaProducer
 from kafka.admin import KafkaAdminClient, NewTopic
 
-from retrain.engines.kafka.request_queue import KafkaRequests
+from retrain.engines.kafka.request_queue import KafkaRequestQueue
 from streaming.contracts.codec import encode
 from streaming.contracts.records import RetrainRequest
 from tests.retrain.builders import request
-from tests.retrain.queue_suite import SUITE, Bench
+from tests.retrain.request_queue_suite import SUITE, QueueSetup
 
 pytestmark = [
     pytest.mark.engine,
@@ -32,19 +32,19 @@ ROOT = Path(__file__).resolve().parents[4]
 
 HOLDER = """
 import sys
-from retrain.engines.kafka.request_queue import KafkaRequests
+from retrain.engines.kafka.request_queue import KafkaRequestQueue
 bootstrap, group, topic = sys.argv[1:]
-queue = KafkaRequests(bootstrap, group=group, topic=topic, session_seconds=6.0)
-while (taken := queue.take(1.0)) is None:
+queue = KafkaRequestQueue(bootstrap, group=group, topic=topic, session_seconds=6.0)
+while (request := queue.take(1.0)) is None:
     pass
-print(taken.record_id, flush=True)
+print(request.record_id, flush=True)
 sys.stdin.readline()
-print(queue.done(taken), flush=True)
+print(queue.done(request), flush=True)
 """
 
 
-class KafkaBench:
-    """One topic and one group of their own."""
+class QueueTopic:
+    """A topic and a consumer group of one test."""
 
     def __init__(self, bootstrap: str) -> None:
         self.bootstrap = bootstrap
@@ -54,19 +54,19 @@ class KafkaBench:
         admin.close()
         self.producer = KafkaProducer(bootstrap_servers=bootstrap)
 
-    def put(self, what: RetrainRequest) -> None:
-        self.producer.send(self.topic, encode(what)).get(10)
+    def put(self, request: RetrainRequest) -> None:
+        self.put_raw(encode(request))
 
     def put_raw(self, value: bytes) -> None:
         self.producer.send(self.topic, value).get(10)
 
-    def join(self, session_seconds: float = 6.0) -> KafkaRequests:
-        return KafkaRequests(
+    def join(self, session_seconds: float = 6.0) -> KafkaRequestQueue:
+        return KafkaRequestQueue(
             self.bootstrap, group=self.group, topic=self.topic, session_seconds=session_seconds
         )
 
     def holder(self) -> subprocess.Popen[str]:
-        """Another process that has taken request a; a line of input makes it say it is done."""
+        """Another process that holds request a; a line of input makes it call and print `done`."""
         process = subprocess.Popen(
             [sys.executable, "-c", HOLDER, self.bootstrap, self.group, self.topic],
             stdin=subprocess.PIPE,
@@ -83,22 +83,22 @@ class KafkaBench:
 
 
 @pytest.fixture
-def bench(bootstrap: str) -> Iterator[KafkaBench]:
-    made = KafkaBench(bootstrap)
-    yield made
-    made.close()
+def topic(bootstrap: str) -> Iterator[QueueTopic]:
+    queue_topic = QueueTopic(bootstrap)
+    yield queue_topic
+    queue_topic.close()
 
 
 @pytest.mark.parametrize("check", SUITE, ids=lambda check: check.__name__)
-def test_the_suite_of_queues(check: Callable[[Bench], None], bench: KafkaBench) -> None:
-    check(Bench(put=bench.put, join=bench.join, patience_seconds=20.0))
+def test_the_request_queue_suite(check: Callable[[QueueSetup], None], topic: QueueTopic) -> None:
+    check(QueueSetup(put=topic.put, join=topic.join, timeout_seconds=20.0))
 
 
-def test_a_killed_workers_request_goes_to_the_next_one(bench: KafkaBench) -> None:
-    bench.put(request("a"))
-    holder = bench.holder()
-    successor = bench.join()
-    assert successor.take(3.0) is None, "a living worker keeps its request"
+def test_the_request_of_a_killed_worker_goes_to_the_next_one(topic: QueueTopic) -> None:
+    topic.put(request("a"))
+    holder = topic.holder()
+    successor = topic.join()
+    assert successor.take(3.0) is None, "a live worker keeps its request"
     holder.send_signal(signal.SIGKILL)
     killed = time.monotonic()
     holder.wait()
@@ -111,41 +111,43 @@ def test_a_killed_workers_request_goes_to_the_next_one(bench: KafkaBench) -> Non
     successor.close()
 
 
-def test_a_long_training_outlives_the_session_while_others_join(bench: KafkaBench) -> None:
-    bench.put(request("a"))
-    bench.put(request("b"))
-    busy = bench.join(session_seconds=6.0)
+def test_a_long_training_outlives_the_session_while_others_join(topic: QueueTopic) -> None:
+    topic.put(request("a"))
+    topic.put(request("b"))
+    busy = topic.join(session_seconds=6.0)
     held = busy.take(20.0)
     assert held == request("a")
-    other = bench.join(session_seconds=6.0)
-    asked_until = time.monotonic() + 9.0
-    while time.monotonic() < asked_until:
-        assert other.take(0.5) is None
-    assert busy.done(request("a")), "the group was about to rebalance, and the request still ours"
+    standby = topic.join(session_seconds=6.0)
+    after_a_session = time.monotonic() + 9.0
+    while time.monotonic() < after_a_session:
+        assert standby.take(0.5) is None
+    assert busy.done(request("a")), (
+        "the group was about to rebalance, but the request was still held"
+    )
     following = None
     for _ in range(20):
-        following = busy.take(1.0) or other.take(1.0)
+        following = busy.take(1.0) or standby.take(1.0)
         if following is not None:
             break
     assert following == request("b")
     busy.close()
-    other.close()
+    standby.close()
 
 
-def test_a_stopped_worker_that_wakes_up_learns_that_it_lost_its_request(bench: KafkaBench) -> None:
-    bench.put(request("a"))
-    holder = bench.holder()
+def test_a_stopped_worker_that_resumes_has_lost_its_request(topic: QueueTopic) -> None:
+    topic.put(request("a"))
+    holder = topic.holder()
     os.kill(holder.pid, signal.SIGSTOP)
     try:
-        successor = bench.join()
+        successor = topic.join()
         taken, deadline = None, time.monotonic() + 40
         while taken is None and time.monotonic() < deadline:
             taken = successor.take(1.0)
         assert taken == request("a")
         assert successor.done(request("a"))
         os.kill(holder.pid, signal.SIGCONT)
-        said, _ = holder.communicate("\n", timeout=60)
-        assert said.split()[-1] == "False"
+        output, _ = holder.communicate("\n", timeout=60)
+        assert output.split()[-1] == "False"
         assert successor.take(2.0) is None
         successor.close()
     finally:
@@ -153,10 +155,10 @@ def test_a_stopped_worker_that_wakes_up_learns_that_it_lost_its_request(bench: K
         holder.wait()
 
 
-def test_what_is_no_request_is_passed_over(bench: KafkaBench) -> None:
-    bench.put_raw(b"nonsense")
-    bench.put(request("a"))
-    queue = bench.join()
+def test_an_unreadable_request_is_skipped(topic: QueueTopic) -> None:
+    topic.put_raw(b"nonsense")
+    topic.put(request("a"))
+    queue = topic.join()
     taken = queue.take(20.0) or queue.take(5.0)
     assert taken == request("a")
     queue.close()

@@ -1,4 +1,4 @@
-"""A whole worker on a real broker and a real store; only the training is a stand-in."""
+"""A complete worker on a real broker and a real store; only the training is faked."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ import subprocess
 import sys
 import time
 import uuid
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -36,14 +37,14 @@ ROOT = Path(__file__).resolve().parents[4]
 WORKER = """
 import sys, time
 from pathlib import Path
-from retrain.engines.kafka.examples import LogExamples
-from retrain.engines.kafka.request_queue import KafkaRequests
+from retrain.engines.kafka.examples import LogExampleBuilder
+from retrain.engines.kafka.request_queue import KafkaRequestQueue
 from retrain.engines.model_store import FolderStore
 from retrain.ports import Progress, TrainingResult
 from retrain.worker import Worker
 from streaming.contracts.clock import SystemClock
 from streaming.engines.kafka.log import KafkaLog
-from tests.retrain.builders import CONTRACT, MODEL, built
+from tests.retrain.builders import CONTRACT, MODEL, servable
 
 bootstrap, group, root, name, seconds = sys.argv[1:]
 
@@ -53,21 +54,21 @@ class Trainer:
         on_progress(Progress(component="Trainer", state="started", step=1, steps=1))
         time.sleep(float(seconds))
         on_progress(Progress(component="Trainer", state="done", step=1, steps=1))
-        return TrainingResult(built=built(job.work_dir / "m"), metrics=(), components=(),
+        return TrainingResult(servable=servable(job.work_dir / "m"), metrics=(), components=(),
             load_seconds=0.1, warm_predict_seconds=0.1, blessed=True, reason="Because.")
 
 log = KafkaLog(bootstrap)
 worker = Worker(
-    requests=KafkaRequests(bootstrap, group=group, session_seconds=6.0), log=log,
-    trainer=Trainer(), store=FolderStore(Path(root)), examples=LogExamples(log=log),
+    requests=KafkaRequestQueue(bootstrap, group=group, session_seconds=6.0), log=log,
+    trainer=Trainer(), store=FolderStore(Path(root)), examples=LogExampleBuilder(log=log),
     contracts={MODEL: CONTRACT}, clock=SystemClock(), name=name, scratch=Path(root) / "scratch",
 )
 worker.run(lambda: True)
 """
 
 
-class Stage:
-    """A broker with events, labels and the topics of records."""
+class KafkaEnvironment:
+    """A broker with events, labels and the record topics, and a model store."""
 
     def __init__(self, bootstrap: str, root: Path) -> None:
         self.bootstrap, self.root = bootstrap, root
@@ -82,7 +83,7 @@ class Stage:
         )
         self.store = FolderStore(root)
 
-    def fill(self, contract: ModelContract, rows: int) -> RetrainRequest:
+    def write_rows(self, contract: ModelContract, rows: int) -> RetrainRequest:
         keys = [f"trip-{n}" for n in range(rows)]
         self.log.append_raw(
             EVENTS,
@@ -111,48 +112,49 @@ class Stage:
         arguments = [self.bootstrap, self.group, str(self.root), name, str(seconds)]
         return subprocess.Popen([sys.executable, "-c", WORKER, *arguments], cwd=ROOT)
 
-    def told(self, topic: str) -> list[Record]:
+    def records(self, topic: str) -> list[Record]:
         return [
             decode(m.value or b"") for span in self.log.spans(topic) for m in self.log.read(span)
         ]
 
     def progress(self) -> list[RetrainProgress]:
-        return [r for r in self.told(RETRAIN_PROGRESS.name) if isinstance(r, RetrainProgress)]
+        return [r for r in self.records(RETRAIN_PROGRESS.name) if isinstance(r, RetrainProgress)]
 
     def versions(self) -> list[ModelVersion]:
-        return [r for r in self.told(MODEL_VERSIONS.name) if isinstance(r, ModelVersion)]
+        return [r for r in self.records(MODEL_VERSIONS.name) if isinstance(r, ModelVersion)]
 
 
-def test_a_worker_killed_in_training_is_replaced_and_one_version_comes_out(
+def test_a_worker_killed_while_training_is_replaced_and_one_version_is_published(
     bootstrap: str, tmp_path: Path
 ) -> None:
-    stage = Stage(bootstrap, tmp_path)
-    stage.log.append([stage.fill(CONTRACT, 2_000)])
-    first = stage.worker("w1", 300.0)
+    environment = KafkaEnvironment(bootstrap, tmp_path)
+    environment.log.append([environment.write_rows(CONTRACT, 2_000)])
+    first = environment.worker("w1", 300.0)
     second = None
     try:
-        _until(lambda: any(p.component == "Trainer" for p in stage.progress()), 60)
-        second = stage.worker("w2", 0.2)
+        _wait_until(lambda: any(p.component == "Trainer" for p in environment.progress()), 60)
+        second = environment.worker("w2", 0.2)
         first.send_signal(signal.SIGKILL)
-        _until(lambda: bool(stage.versions()), 60)
-        (version,) = stage.versions()
+        _wait_until(lambda: bool(environment.versions()), 60)
+        (version,) = environment.versions()
         assert (version.version, version.training_rows, version.request_id) == (1, 2_000, "real")
-        assert stage.store.versions(MODEL) == (1,)
-        assert {(p.attempt, p.worker) for p in stage.progress()} == {(1, "w1"), (2, "w2")}
+        assert environment.store.versions(MODEL) == (1,)
+        assert {(p.attempt, p.worker) for p in environment.progress()} == {(1, "w1"), (2, "w2")}
         assert list((tmp_path / "scratch").iterdir()) == [], "the dead worker's files are gone"
-        stage.log.append([request("real", at=time.time(), deadline=time.time() + 600)])
-        _until(lambda: len(stage.versions()) == 2, 30)
-        assert stage.versions()[0] == stage.versions()[1], "announced again, not trained again"
+        environment.log.append([request("real", at=time.time(), deadline=time.time() + 600)])
+        _wait_until(lambda: len(environment.versions()) == 2, 30)
+        assert environment.versions()[0] == environment.versions()[1], (
+            "published again, not trained again"
+        )
     finally:
         for process in (first, second):
             if process is not None:
                 process.kill()
                 process.wait()
-        stage.log.close()
+        environment.log.close()
 
 
-def _until(condition: object, seconds: float) -> None:
-    assert callable(condition)
+def _wait_until(condition: Callable[[], bool], seconds: float) -> None:
     deadline = time.monotonic() + seconds
     while not condition():
         assert time.monotonic() < deadline, f"not within {seconds} s"

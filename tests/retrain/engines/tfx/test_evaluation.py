@@ -1,4 +1,4 @@
-"""From TFMA's numbers to metrics; TFMA itself is tested with the whole pipeline."""
+"""TFMA's results as metrics; TFMA itself is tested with the whole pipeline."""
 
 from __future__ import annotations
 
@@ -26,12 +26,12 @@ ALONE = BOTH | dict.fromkeys(
 ONE_CLASS = dict.fromkeys(BOTH, math.nan) | {"rows": 40.0, "log_loss": 0.01}
 
 
-def test_slices_are_named_as_the_blessing_knows_them() -> None:
+def test_slice_names_are_those_of_the_blessing() -> None:
     assert slice_name((("after_shift", 1),)) == AFTER_SHIFT_SLICE
     assert slice_name((("payment_type", b"Cash"),)) == "payment_type:Cash"
 
 
-def test_both_models_give_a_paired_difference() -> None:
+def test_two_models_give_a_paired_difference() -> None:
     auc, difference, loss = metrics_of("", BOTH)
     assert (auc.value, auc.low, auc.high, auc.champion, auc.n) == (0.9, 0.88, 0.92, 0.8, 500)
     assert (difference.name, difference.value, difference.low) == ("auc_diff", 0.1, 0.07)
@@ -49,6 +49,6 @@ def test_a_single_class_has_no_interval_and_blesses_nothing() -> None:
     assert not bless([auc], BlessingRules(), has_champion=False).blessed
 
 
-def test_no_metric_is_not_a_number() -> None:
+def test_every_metric_is_finite() -> None:
     numbers = [m for case in (BOTH, ALONE, ONE_CLASS) for m in metrics_of("x:1", case)]
     assert all(math.isfinite(metric.value) for metric in numbers)

@@ -1,4 +1,4 @@
-"""Capping the evaluation keeps every record whole and every slice's share."""
+"""Capping the evaluation keeps records intact and samples the shards evenly."""
 
 from __future__ import annotations
 
@@ -15,16 +15,16 @@ from streaming.contracts.errors import DecodeError
 def write(folder: Path, name: str, records: list[bytes]) -> None:
     folder.mkdir(exist_ok=True)
     with RecordWriter(folder / name) as writer:
-        for one in records:
-            writer.write(one)
+        for record in records:
+            writer.write(record)
 
 
-def test_few_rows_are_left_alone(tmp_path: Path) -> None:
+def test_few_rows_are_not_capped(tmp_path: Path) -> None:
     write(tmp_path, "eval-0.tfrecord.gz", [b"a", b"b"])
     assert cap_evaluation(tmp_path, tmp_path / "capped", max_rows=2) == tmp_path
 
 
-def test_many_rows_are_thinned_evenly_over_the_shards(tmp_path: Path) -> None:
+def test_many_rows_are_sampled_evenly_over_the_shards(tmp_path: Path) -> None:
     examples = tmp_path / "examples"
     write(examples, "train-0.tfrecord.gz", [b"t"] * 50)
     write(examples, "eval-0.tfrecord.gz", [b"%d" % n for n in range(60)])
@@ -35,9 +35,9 @@ def test_many_rows_are_thinned_evenly_over_the_shards(tmp_path: Path) -> None:
     assert count_rows(capped, "train-*") == 50
 
 
-def test_a_shard_that_ends_early_is_refused(tmp_path: Path) -> None:
-    write(tmp_path, "eval-0.tfrecord.gz", [b"whole", b"cut"])
-    whole = gzip.decompress((tmp_path / "eval-0.tfrecord.gz").read_bytes())
-    (tmp_path / "eval-0.tfrecord.gz").write_bytes(gzip.compress(whole[:-3]))
+def test_a_truncated_shard_is_refused(tmp_path: Path) -> None:
+    write(tmp_path, "eval-0.tfrecord.gz", [b"complete", b"cut"])
+    data = gzip.decompress((tmp_path / "eval-0.tfrecord.gz").read_bytes())
+    (tmp_path / "eval-0.tfrecord.gz").write_bytes(gzip.compress(data[:-3]))
     with pytest.raises(DecodeError, match="ends within a record"):
         count_rows(tmp_path, "eval-*")

@@ -1,4 +1,4 @@
-"""Real SavedModels, made once by TensorFlow in a process of its own, and a real server."""
+"""SavedModels written once by TensorFlow in a separate process, and a real server."""
 
 from __future__ import annotations
 
@@ -16,19 +16,19 @@ from tests.serving.engines.modelserver.server_process import Server, start, stop
 
 @pytest.fixture(scope="session")
 def models(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[str, Any]]:
-    """The model store, and what TensorFlow predicts for its rows."""
+    """The folder of the models, and TensorFlow's own predictions."""
     base = tmp_path_factory.mktemp("models")
     script = Path(__file__).with_name("make_models.py")
-    made = subprocess.run(
+    completed = subprocess.run(
         [sys.executable, str(script), str(base)], check=False, capture_output=True, timeout=300
     )
-    assert made.returncode == 0, made.stderr.decode()
+    assert completed.returncode == 0, completed.stderr.decode()
     return base, json.loads((base / "expected.json").read_text())
 
 
 @pytest.fixture(scope="module")
 def server(models: tuple[Path, dict[str, Any]]) -> Iterator[Server]:
-    """A server with versions 1 and 2; its tests leave the versions as they were."""
-    made = start(models[0], "--versions", "1,2")
-    yield made
-    stop(made)
+    """A server with versions 1 and 2; its tests do not change the versions."""
+    running = start(models[0], "--versions", "1,2")
+    yield running
+    stop(running)

@@ -1,7 +1,7 @@
-"""Writes versions 1, 2 and 3 of a small model, and what TensorFlow itself predicts.
+"""Writes versions 1, 2 and 3 of a small model, and TensorFlow's own predictions.
 
-Run in a process of its own: ``python make_models.py FOLDER``. The model takes a number, an
-integer and a text; version 3 carries warm-up requests and writes bytes.
+Run in a separate process: ``python make_models.py FOLDER``. The inputs of the model are a number,
+an integer and a text; version 3 has warm-up requests.
 """
 
 from __future__ import annotations
@@ -39,8 +39,8 @@ def _model(seed: int) -> Any:
         keras.Input((1,), name="hour", dtype="int64"),
         keras.Input((1,), name="payment", dtype="string"),
     ]
-    words = keras.layers.StringLookup(vocabulary=["Cash", "Credit Card"], output_mode="one_hot")
-    parts = [inputs[0], keras.ops.cast(inputs[1], "float32"), words(inputs[2])]
+    payment = keras.layers.StringLookup(vocabulary=["Cash", "Credit Card"], output_mode="one_hot")
+    parts = [inputs[0], keras.ops.cast(inputs[1], "float32"), payment(inputs[2])]
     hidden = keras.layers.Dense(16, activation="relu")(keras.layers.Concatenate()(parts))
     return keras.Model(inputs, keras.layers.Dense(1, activation="sigmoid")(hidden))
 
@@ -54,9 +54,9 @@ def _write(folder: Path, seed: int) -> list[float]:
 
     @tf.function(input_signature=[tf.TensorSpec([None], tf.string, name="examples")])  # type: ignore[untyped-decorator]
     def examples(examples: Any) -> dict[str, Any]:
-        found = tf.io.parse_example(examples, _EXAMPLE)
-        probabilities = model([found["fare"], found["hour"], found["payment"]])
-        return {"probabilities": probabilities, "payment_bytes": found["payment"]}
+        parsed = tf.io.parse_example(examples, _EXAMPLE)
+        probabilities = model([parsed["fare"], parsed["hour"], parsed["payment"]])
+        return {"probabilities": probabilities, "payment_bytes": parsed["payment"]}
 
     archive = keras.export.ExportArchive()
     archive.track(model)
@@ -64,7 +64,7 @@ def _write(folder: Path, seed: int) -> list[float]:
     archive.add_endpoint("serving_examples", examples)
     archive.write_out(str(folder), verbose=False)
     columns = [tf.constant([[row[i]] for row in ROWS], _INPUTS[i].dtype) for i in range(3)]
-    return [float(one) for one in model(columns).numpy()[:, 0]]
+    return [float(probability) for probability in model(columns).numpy()[:, 0]]
 
 
 def _warm_up(folder: Path) -> None:

@@ -1,4 +1,4 @@
-"""Starts and stops one real server."""
+"""Starts and stops one real model server."""
 
 from __future__ import annotations
 
@@ -39,15 +39,15 @@ class Server:
 
 
 def free_port() -> int:
-    with socket.socket() as made:
-        made.bind(("127.0.0.1", 0))
-        return int(made.getsockname()[1])
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        return int(free.getsockname()[1])
 
 
 def start(base: Path, *flags: str) -> Server:
     """Start a server and wait until its port answers."""
     ports = free_port(), free_port()
-    began = time.monotonic()
+    started = time.monotonic()
     command = [sys.executable, "-m", "serving.engines.modelserver", "--role", "test"]
     command += ["--grpc-port", str(ports[0]), "--rest-port", str(ports[1])]
     command += ["--model-name", MODEL, "--base-path", str(base), *flags]
@@ -55,15 +55,15 @@ def start(base: Path, *flags: str) -> Server:
     while True:
         try:
             with socket.create_connection(("127.0.0.1", ports[1]), timeout=1):
-                return Server(process, *ports, start_seconds=time.monotonic() - began)
+                return Server(process, *ports, start_seconds=time.monotonic() - started)
         except OSError:
             assert process.poll() is None, process.stderr and process.stderr.read().decode()
-            assert time.monotonic() - began < 60, "the server did not start in 60 s"
+            assert time.monotonic() - started < 60, "the server did not start in 60 s"
             time.sleep(0.01)
 
 
 def stop(server: Server) -> str:
-    """End it as the supervisor does; its log."""
+    """Stop the server with SIGTERM, as the supervisor does; returns its log."""
     server.process.send_signal(signal.SIGTERM)
     _, log = server.process.communicate(timeout=20)
     assert server.process.returncode == 0, log.decode()

@@ -1,4 +1,4 @@
-"""Samples into counters: what retries and aggregates would hide."""
+"""Prometheus samples to counters, including errors that retries and aggregates hide."""
 
 from __future__ import annotations
 
@@ -24,20 +24,20 @@ def sample(name: str, value: float, cluster: str = "", at: float = AT, **labels:
 
 def counters(arm: Arm, *samples: Sample) -> ArmCounters:
     (scrape,) = read_scrapes([sample("envoy_server_uptime", 50), *samples])
-    return next(found for found in scrape.arms if found.arm == arm)
+    return next(arm_counters for arm_counters in scrape.arms if arm_counters.arm == arm)
 
 
-def test_a_retry_that_saved_the_client_is_the_arms_error() -> None:
-    found = counters(
+def test_a_successful_retry_is_an_error_of_the_arm() -> None:
+    result = counters(
         "canary",
         sample("envoy_cluster_upstream_rq_completed", 100, "canaryfb_rest"),
         sample("envoy_cluster_endpoint_rq_success", 70, "canary_rest"),
     )
-    assert (found.requests, found.errors) == (100, 30)
+    assert (result.requests, result.errors) == (100, 30)
 
 
-def test_rest_and_grpc_are_one_arm_and_a_callers_fault_counts() -> None:
-    found = counters(
+def test_rest_and_grpc_are_one_arm_and_client_errors_count() -> None:
+    result = counters(
         "control",
         sample("envoy_cluster_upstream_rq_completed", 100, "controlfb_rest"),
         sample("envoy_cluster_endpoint_rq_success", 100, "control_rest"),
@@ -46,40 +46,40 @@ def test_rest_and_grpc_are_one_arm_and_a_callers_fault_counts() -> None:
         sample("envoy_cluster_endpoint_rq_success", 50, "control_grpc"),
         sample("envoy_cluster_grpc_3", 4, "controlfb_grpc"),
     )
-    assert (found.requests, found.errors) == (150, 7)
+    assert (result.requests, result.errors) == (150, 7)
 
 
-def test_what_the_spare_server_answered_is_not_the_arms() -> None:
-    found = counters(
+def test_responses_of_the_spare_server_are_errors_of_the_arm() -> None:
+    result = counters(
         "canary",
         sample("envoy_cluster_upstream_rq_completed", 10, "canaryfb_grpc"),
         sample("envoy_cluster_endpoint_rq_success", 10, "sparestable_grpc"),
     )
-    assert found.errors == 10
+    assert result.errors == 10
 
 
-def test_slow_answers_are_those_above_the_edge() -> None:
-    found = counters(
+def test_slow_responses_are_those_above_the_edge() -> None:
+    result = counters(
         "mirror-canary",
         sample("envoy_cluster_upstream_rq_time_count", 40, "mirrorcanary_rest"),
         sample("envoy_cluster_upstream_rq_time_bucket", 15, "mirrorcanary_rest", le="200"),
     )
-    assert (found.timed, found.slow) == (40, 25)
+    assert (result.timed, result.slow) == (40, 25)
 
 
-def test_a_scrape_without_envoys_uptime_does_not_exist() -> None:
-    later = [
+def test_a_scrape_without_envoys_uptime_is_dropped() -> None:
+    samples = [
         sample("envoy_server_uptime", 51, at=101.0),
         sample("envoy_cluster_upstream_rq_completed", 9, "stablefb_rest", at=100.0),
         sample("envoy_cluster_upstream_rq_completed", 12, "stablefb_rest", at=101.0),
     ]
-    (scrape,) = read_scrapes(later)
+    (scrape,) = read_scrapes(samples)
     assert scrape.at == 101.0
     assert scrape.arms[0].requests == 12
 
 
 @given(st.integers(1, 10_000), st.integers(1, 600))
-def test_the_selector_names_the_edge_and_the_range(edge: int, seconds: int) -> None:
+def test_the_selector_contains_the_edge_and_the_range(edge: int, seconds: int) -> None:
     assert f"{edge}" in selector(edge, seconds)
     assert selector(edge, seconds).endswith(f"[{seconds}s]")
 
@@ -111,7 +111,7 @@ def test_promtool_accepts_the_configuration(tmp_path: Path) -> None:
     if promtool is None:
         pytest.skip("promtool is not installed; run `make setup`.")
     path = write_config(tmp_path / "prometheus.yml", serving_targets(EnvoyLayout(model="m")))
-    done = subprocess.run(
+    completed = subprocess.run(
         [promtool, "check", "config", str(path)], check=False, capture_output=True, text=True
     )
-    assert done.returncode == 0, done.stderr
+    assert completed.returncode == 0, completed.stderr

@@ -1,4 +1,4 @@
-"""Tail probabilities against exact ones, far out."""
+"""Tail probabilities agree with exact ones, also far out."""
 
 from __future__ import annotations
 
@@ -28,13 +28,13 @@ def test_a_share_has_the_exact_binomial_tail(n: int, count: int, share: float) -
 
 
 @pytest.mark.parametrize(("count", "sign"), [(20_000, 1), (0, -1)])
-def test_a_share_beyond_all_doubles_still_has_a_z(count: int, sign: int) -> None:
+def test_a_share_whose_p_underflows_has_a_finite_z(count: int, sign: int) -> None:
     z = share_z(count, 20_000, 0.5)
     assert math.isfinite(z)
     assert z * sign > 100
 
 
-def test_impossible_shares() -> None:
+def test_shares_of_0_and_1() -> None:
     assert share_z(0, 10, 0.0) == 0.0
     assert share_z(1, 10, 0.0) == math.inf
     assert share_z(9, 10, 1.0) == -math.inf
@@ -43,27 +43,27 @@ def test_impossible_shares() -> None:
 
 def _exact_tail(values: list[int], shares: list[float], n: int, total: int) -> float:
     """P(sum of n draws >= total) by convolution."""
-    one = np.zeros(max(values) + 1)
-    one[values] = shares
-    whole = np.ones(1)
+    single = np.zeros(max(values) + 1)
+    single[values] = shares
+    law = np.ones(1)
     for _ in range(n):
-        whole = signal.convolve(whole, one, method="direct")
-    return float(whole[total:].sum())
+        law = signal.convolve(law, single, method="direct")
+    return float(law[total:].sum())
 
 
 @pytest.mark.parametrize(("n", "sigmas"), [(60, 3.0), (60, 5.0), (120, 6.0)])
-def test_the_saddlepoint_meets_the_exact_tail(n: int, sigmas: float) -> None:
+def test_the_saddlepoint_agrees_with_the_exact_tail(n: int, sigmas: float) -> None:
     values, shares = [0, 1, 2, 3, 5, 9], [0.3, 0.25, 0.2, 0.1, 0.1, 0.05]
     mean = float(np.dot(values, shares))
     sd = math.sqrt(float(np.dot(np.square(values), shares)) - mean**2)
     total = math.ceil(n * mean + sigmas * sd * math.sqrt(n))
     scores = (np.array(values) - mean) / sd
-    # half a step: the sum is a lattice, the saddlepoint is not
+    # Minus half a step: the sum has a lattice distribution, the saddlepoint a continuous one.
     z = mean_score_z(scores, np.array(shares), ((total - 0.5) / n - mean) / sd, n)
     assert float(special.ndtr(-z)) == pytest.approx(_exact_tail(values, shares, n, total), rel=0.05)
 
 
-def test_the_saddlepoint_is_far_better_than_the_normal_limit_for_squares() -> None:
+def test_the_saddlepoint_is_more_accurate_than_the_normal_limit_for_squares() -> None:
     points = np.asarray(np.linspace(-8, 8, 4001), np.float64)
     shares = np.asarray(np.exp(-(points**2) / 2), np.float64)
     shares = np.asarray(shares / shares.sum(), np.float64)
@@ -86,13 +86,13 @@ def test_a_higher_mean_has_a_higher_z(mean: float, n: int) -> None:
     assert low <= high + 1e-6 or abs(abs(low) - 2.0) < 0.7  # the switch to the saddlepoint
 
 
-def test_all_rows_in_the_last_bucket_is_no_error() -> None:
+def test_all_rows_in_the_last_bucket_have_a_finite_z() -> None:
     scores, shares = np.array([-1.0, 1.0]), np.array([0.5, 0.5])
     assert mean_score_z(scores, shares, 1.0, 100) == pytest.approx(math.sqrt(200 * math.log(2)))
     assert mean_score_z(scores, shares, -5.0, 100) == pytest.approx(-math.sqrt(200 * math.log(2)))
 
 
-def test_persistent_error_widens_every_tail() -> None:
+def test_persistent_error_increases_p() -> None:
     assert two_sided(3.0, 0.0) < two_sided(3.0, 1.0) == two_sided(-3.0, 1.0)
     assert chi_square_tail(20.0, 4, 0.0) < chi_square_tail(20.0, 4, 1.0)
     assert chi_square_tail(20.0, 4, 1.0) == pytest.approx(chi_square_tail(10.0, 4, 0.0))

@@ -1,4 +1,4 @@
-"""A shard's reader knows when a partition has nothing more to read, also after transactions."""
+"""A shard reader detects the end of a partition, also after transactions."""
 
 from __future__ import annotations
 
@@ -12,14 +12,15 @@ from confluent_kafka import Producer
 
 from streaming.contracts.topics import applications_topic
 from streaming.engines.kafka.log import KafkaLog
-from streaming.engines.kafka.shard_reader import ShardReader
-from streaming.windowing.positions import Place
+from streaming.engines.kafka.shard_reader import Runs, ShardReader
+from streaming.windowing.positions import TopicPartition
+from tests.waiting import wait_for
 
 pytestmark = pytest.mark.engine
 
 
 @pytest.fixture
-def place(broker: Any) -> Place:
+def partition(broker: Any) -> TopicPartition:
     topic = applications_topic(f"events-{uuid.uuid4().hex[:8]}", partitions=1)
     log = KafkaLog(broker.bootstrap)
     log.ensure([topic])
@@ -27,58 +28,68 @@ def place(broker: Any) -> Place:
     return topic.name, 0
 
 
-def send(producer: Producer, place: Place, rows: int) -> None:
-    for number in range(rows):
-        producer.produce(place[0], b"%d" % number, partition=place[1])
+def send(producer: Producer, partition: TopicPartition, records: int) -> None:
+    topic, number = partition
+    for value in range(records):
+        producer.produce(topic, b"%d" % value, partition=number)
     producer.flush(20)
 
 
-def read(reader: ShardReader, place: Place, start: int, rows: int) -> int:
-    """Read so many rows; the next offset."""
-    found = 0
-    until = time.monotonic() + 20
-    while found < rows:
-        assert time.monotonic() < until
-        for _, run in reader.fetch({place: start}, most=100, wait_seconds=0.1):
-            found, start = found + len(run), run[-1].offset() + 1
-    assert found == rows
+def fetch(reader: ShardReader, partition: TopicPartition, start: int) -> Runs:
+    return reader.fetch({partition: start}, max_records=100, wait_seconds=0.1)
+
+
+def read(reader: ShardReader, partition: TopicPartition, start: int, records: int) -> int:
+    """Read this many records; returns the next offset."""
+    count = 0
+    deadline = time.monotonic() + 20
+    while count < records:
+        assert time.monotonic() < deadline
+        for _, run in fetch(reader, partition, start):
+            count, start = count + len(run), run[-1].offset() + 1
+    assert count == records
     return start
 
 
-def becomes(true: Callable[[], bool], reader: ShardReader, place: Place, start: int) -> bool:
-    """Whether it becomes true while there is nothing to read."""
-    until = time.monotonic() + 3
-    while time.monotonic() < until:
-        assert not reader.fetch({place: start}, most=100, wait_seconds=0.1)
-        if true():
-            return True
-    return False
+def wait_idle(
+    condition: Callable[[], bool], reader: ShardReader, partition: TopicPartition, start: int
+) -> None:
+    """Fetch, without any record coming, until the condition is true."""
+
+    def fetched() -> bool:
+        assert not fetch(reader, partition, start)
+        return condition()
+
+    wait_for(fetched)
 
 
-def test_a_partition_is_read_up_after_its_last_record(broker: Any, place: Place) -> None:
-    reader = ShardReader(broker.bootstrap)
-    send(Producer({"bootstrap.servers": broker.bootstrap}), place, 5)
-    at = read(reader, place, 0, 3 + 2)
-    assert becomes(lambda: place in reader._ended, reader, place, at)
-    assert reader.read_up(place, at)
-    assert not reader.read_up(place, 2)
-
-
-def test_marks_of_transactions_are_nothing_to_read_and_open_ones_may_be(
-    broker: Any, place: Place
+def test_a_partition_is_at_its_end_after_its_last_record(
+    broker: Any, partition: TopicPartition
 ) -> None:
     reader = ShardReader(broker.bootstrap)
-    producer = Producer({"bootstrap.servers": broker.bootstrap, "transactional.id": place[0]})
+    send(Producer({"bootstrap.servers": broker.bootstrap}), partition, 5)
+    offset = read(reader, partition, 0, 3 + 2)
+    wait_idle(lambda: reader.at_end(partition, offset), reader, partition, offset)
+    assert not reader.at_end(partition, 2)
+
+
+def test_transaction_markers_are_skipped_at_the_end_but_an_open_transaction_is_not(
+    broker: Any, partition: TopicPartition
+) -> None:
+    reader = ShardReader(broker.bootstrap)
+    producer = Producer({"bootstrap.servers": broker.bootstrap, "transactional.id": partition[0]})
     producer.init_transactions()
     producer.begin_transaction()
-    send(producer, place, 3)
+    send(producer, partition, 3)
     producer.commit_transaction()
-    at = read(reader, place, 0, 3)
-    assert at == 3
-    assert becomes(lambda: reader.read_up(place, at), reader, place, at)
+    offset = read(reader, partition, 0, 3)
+    assert offset == 3
+    wait_idle(lambda: reader.at_end(partition, offset), reader, partition, offset)
     producer.begin_transaction()
-    send(producer, place, 1)
-    assert becomes(lambda: reader.end(place) == 5, reader, place, at)
-    assert not becomes(lambda: reader.read_up(place, at), reader, place, at)
+    send(producer, partition, 1)
+    wait_idle(lambda: reader.end_offset(partition) == 5, reader, partition, offset)
+    for _ in range(5):
+        assert not fetch(reader, partition, offset)
+        assert not reader.at_end(partition, offset)
     producer.abort_transaction()
-    assert becomes(lambda: reader.read_up(place, at), reader, place, at)
+    wait_idle(lambda: reader.at_end(partition, offset), reader, partition, offset)

@@ -1,4 +1,4 @@
-"""The statistics proto against TFDV's own statistics of the same rows, and TFDV's validation."""
+"""The statistics proto equals TFDV's own statistics of the same rows; TFDV's native validation."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from tests.streaming.statistics_data import TRIPS, contract, integer, number, te
 
 STANDARD, QUANTILES = 0, 1
 LEADING_BITS = 2.0**-18
-"""To so much of the largest value mean and deviation are known."""
+"""Precision of mean and deviation, relative to the largest value."""
 BUCKET = 2.0**-6
 
 
@@ -36,7 +36,7 @@ def ours(
 def theirs(
     batch: pa.RecordBatch, *categories: str
 ) -> dict[str, statistics_pb2.FeatureNameStatistics]:
-    """TFDV in memory, as finely as it can; non-finite numbers are missing there too."""
+    """TFDV in memory, with its finest resolution; non-finite numbers are missing there too."""
     import tensorflow_data_validation as tfdv
     from tensorflow_data_validation.statistics import stats_impl
 
@@ -62,37 +62,39 @@ def listed(batch: pa.RecordBatch) -> pa.RecordBatch:
 
 
 def named(
-    found: statistics_pb2.DatasetFeatureStatisticsList,
+    statistics: statistics_pb2.DatasetFeatureStatisticsList,
 ) -> dict[str, statistics_pb2.FeatureNameStatistics]:
-    return {feature.path.step[0]: feature for feature in found.datasets[0].features}
+    return {feature.path.step[0]: feature for feature in statistics.datasets[0].features}
 
 
-def assert_common(one: Any, other: Any) -> None:
+def assert_common(ours: Any, theirs: Any) -> None:
     for name in ("num_non_missing", "num_missing", "min_num_values", "max_num_values",
                  "avg_num_values", "tot_num_values"):  # fmt: skip
-        assert getattr(one, name) == getattr(other, name), name
-    assert sum(b.sample_count for b in one.num_values_histogram.buckets) == pytest.approx(
-        sum(b.sample_count for b in other.num_values_histogram.buckets)
+        assert getattr(ours, name) == getattr(theirs, name), name
+    assert sum(b.sample_count for b in ours.num_values_histogram.buckets) == pytest.approx(
+        sum(b.sample_count for b in theirs.num_values_histogram.buckets)
     )
 
 
-def assert_numbers(one: Any, other: Any) -> None:
-    """Exact where we are exact, else within the width of the grid or of the leading bits."""
-    assert_common(one.common_stats, other.common_stats)
-    assert (one.num_zeros, one.min, one.max) == (other.num_zeros, other.min, other.max)
-    largest = max(abs(other.min), abs(other.max))
-    assert one.mean == pytest.approx(other.mean, abs=LEADING_BITS * largest)
-    assert one.std_dev == pytest.approx(other.std_dev, abs=2 * LEADING_BITS * largest)
-    assert [h.type for h in one.histograms] == [h.type for h in other.histograms]
+def assert_numbers(ours: Any, theirs: Any) -> None:
+    """Equal where our figures are exact, else within the width of the grid or the leading bits."""
+    assert_common(ours.common_stats, theirs.common_stats)
+    assert (ours.num_zeros, ours.min, ours.max) == (theirs.num_zeros, theirs.min, theirs.max)
+    largest = max(abs(theirs.min), abs(theirs.max))
+    assert ours.mean == pytest.approx(theirs.mean, abs=LEADING_BITS * largest)
+    assert ours.std_dev == pytest.approx(theirs.std_dev, abs=2 * LEADING_BITS * largest)
+    assert [h.type for h in ours.histograms] == [h.type for h in theirs.histograms]
 
 
-def assert_strings(one: Any, other: Any) -> None:
-    assert_common(one.common_stats, other.common_stats)
-    assert one.unique == other.unique
-    assert one.avg_length == pytest.approx(other.avg_length, rel=1e-6)
-    mine = {bucket.label: bucket.sample_count for bucket in one.rank_histogram.buckets}
-    assert mine == {bucket.label: bucket.sample_count for bucket in other.rank_histogram.buckets}
-    assert [top.frequency for top in one.top_values] == [top.frequency for top in other.top_values]
+def assert_strings(ours: Any, theirs: Any) -> None:
+    assert_common(ours.common_stats, theirs.common_stats)
+    assert ours.unique == theirs.unique
+    assert ours.avg_length == pytest.approx(theirs.avg_length, rel=1e-6)
+    mine = {bucket.label: bucket.sample_count for bucket in ours.rank_histogram.buckets}
+    assert mine == {bucket.label: bucket.sample_count for bucket in theirs.rank_histogram.buckets}
+    assert [top.frequency for top in ours.top_values] == [
+        top.frequency for top in theirs.top_values
+    ]
 
 
 SMALL = contract(
@@ -123,7 +125,7 @@ ROWS = st.fixed_dictionaries(
 
 
 @given(st.lists(ROWS, min_size=1, max_size=12))
-def test_small_windows_read_as_tfdv_reads_them(some: list[dict[str, Any]]) -> None:
+def test_small_windows_have_the_statistics_of_tfdv(some: list[dict[str, Any]]) -> None:
     batch = pa.RecordBatch.from_arrays(
         [pa.array([row[name] for row in some], kind) for name, kind in KINDS.items()],
         names=list(KINDS),
@@ -140,7 +142,7 @@ def test_small_windows_read_as_tfdv_reads_them(some: list[dict[str, Any]]) -> No
             assert_numbers(mine[name].num_stats, tfdvs[name].num_stats)
 
 
-def test_a_large_window_reads_as_tfdv_reads_it() -> None:
+def test_a_large_window_has_the_statistics_of_tfdv() -> None:
     batch = trips(np.random.default_rng(3), 20_000)
     mine, tfdvs = ours(TRIPS, batch, "zone"), theirs(batch, "zone")
     assert mine.keys() == tfdvs.keys()
@@ -179,7 +181,7 @@ def assert_shape(stats: Any, column: pa.Array[Any], name: str) -> None:
         assert upto >= (at + 1) / 10 - 1e-9
 
 
-def test_the_native_validation_answers_as_tfdv_does() -> None:
+def test_the_native_validation_gives_the_result_of_tfdv() -> None:
     import tensorflow_data_validation as tfdv
 
     statistics = Statistics(str(CODE.schema))
@@ -192,33 +194,33 @@ def test_the_native_validation_answers_as_tfdv_does() -> None:
         "payment_type": ["Bitcoin", "Cash"],
     }
     batch = pa.RecordBatch.from_pydict(rows)
-    found = statistics.of(summary.add(summary.start(broken), batch))
-    verdict = validate(found, schema, environment="SERVING")
-    assert verdict == tfdv.validate_statistics(found, schema, environment="SERVING")
-    codes = {(one.feature, one.code) for one in statistics.anomalies(found, {"colour": "text"})}
+    proto = statistics.of(summary.add(summary.start(broken), batch))
+    anomalies = validate(proto, schema, environment="SERVING")
+    assert anomalies == tfdv.validate_statistics(proto, schema, environment="SERVING")
+    codes = {(a.feature, a.code) for a in statistics.anomalies(proto, {"colour": "text"})}
     assert ("colour", "SCHEMA_NEW_COLUMN") in codes
     assert ("fare", "FLOAT_TYPE_SMALL_FLOAT") in codes
     assert ("payment_type", "ENUM_TYPE_UNEXPECTED_STRING_VALUES") in codes
 
 
-def test_an_environment_that_the_schema_does_not_know_is_refused() -> None:
+def test_an_environment_that_is_not_in_the_schema_is_refused() -> None:
     empty = statistics_pb2.DatasetFeatureStatisticsList()
     empty.datasets.add()
     with pytest.raises(ConfigurationError, match="SERVING"):
         validate(empty, schema_pb2.Schema(), environment="SERVING")
 
 
-def test_nothing_of_tensorflow_is_imported() -> None:
+def test_tensorflow_is_not_imported() -> None:
     import subprocess
     import sys
 
-    told = subprocess.run(
+    completed = subprocess.run(
         [sys.executable, "-c", _SCRIPT, str(CODE.schema)],
         capture_output=True,
         text=True,
         check=True,
     )
-    assert told.stdout.split() == ["0", "0"]
+    assert completed.stdout.split() == ["0", "0"]
 
 
 _SCRIPT = """
@@ -226,8 +228,8 @@ import sys
 from tensorflow_metadata.proto.v0 import statistics_pb2
 from streaming.job.pipeline import build
 from streaming.engines.tfdv.validation import Statistics
-found = statistics_pb2.DatasetFeatureStatisticsList()
-found.datasets.add()
-anomalies = Statistics(sys.argv[1]).anomalies(found)
+statistics = statistics_pb2.DatasetFeatureStatisticsList()
+statistics.datasets.add()
+anomalies = Statistics(sys.argv[1]).anomalies(statistics)
 print(len(anomalies), sum(name == "tensorflow" for name in sys.modules))
 """

@@ -1,0 +1,1 @@
+"""What all commands share: registration, errors, questions, completion."""

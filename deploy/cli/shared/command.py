@@ -1,0 +1,177 @@
+"""What every command shares: how it is registered, how it fails, and how it asks before acting.
+
+A command is a function whose first parameter is the `Deployment` (or the `Invocation`, where the
+configuration may be wrong). The decorator reads the configuration, prints our errors and ends with
+the documented exit code.
+"""
+
+from __future__ import annotations
+
+import functools
+import inspect
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, NoReturn, get_type_hints
+
+import typer
+
+from deploy.cli.shared.completion import complete_model
+from deploy.views.output import show_json, stderr
+from streaming.contracts.errors import (
+    ConfigurationError,
+    Conflict,
+    DriftlineError,
+    GateFailedError,
+    NotFoundError,
+    UnavailableError,
+)
+
+if TYPE_CHECKING:
+    from deploy.app.deployment import Deployment, LogFactory
+
+EXITS = {
+    0: "done",
+    1: "failed",
+    2: "wrong usage or configuration",
+    3: "not found",
+    4: "a gate or verdict said no",
+    5: "conflict: stale approval, already running",
+    6: "not allowed",
+    7: "timed out",
+    8: "an engine cannot be reached",
+}
+
+_CODES: tuple[tuple[type[BaseException], int], ...] = (
+    (ConfigurationError, 2),
+    (NotFoundError, 3),
+    (GateFailedError, 4),
+    (Conflict, 5),
+    (TimeoutError, 7),
+    (UnavailableError, 8),
+    (DriftlineError, 1),
+)
+
+
+class UsageError(ConfigurationError):
+    """The command line is wrong or incomplete."""
+
+
+Json = Annotated[bool, typer.Option("--json", help="Print the result as JSON on stdout.")]
+Model = Annotated[
+    str,
+    typer.Argument(help="Name of the model in driftline.yaml.", autocompletion=complete_model),
+]
+Yes = Annotated[
+    bool, typer.Option("--yes", "-y", help="Do not ask; needed when there is no terminal.")
+]
+
+
+@dataclass(frozen=True, slots=True)
+class Invocation:
+    """What `driftline` was called with, before the configuration is read."""
+
+    file: Path | None = None
+    """The configuration file that was named, if any."""
+    log_factory: LogFactory | None = None
+    """Opens the record log; None for Kafka."""
+
+    def deployment(self) -> Deployment:
+        """Read the configuration; raises `ConfigurationError`."""
+        from deploy.app.deployment import Deployment, kafka_log
+
+        return Deployment.load(self.file, log_factory=self.log_factory or kafka_log)
+
+
+def command(body: Callable[..., None]) -> Callable[..., None]:
+    """Make a Typer command of a function that takes a `Deployment` or an `Invocation` first.
+
+    The class `Deployment` is imported when the command runs: it brings the whole configuration.
+    """
+    signature = inspect.signature(body)
+    hints = get_type_hints(body, localns={"Deployment": object}, include_extras=True)
+    first, *options = (
+        parameter.replace(annotation=hints[name])
+        for name, parameter in signature.parameters.items()
+    )
+    takes_invocation = first.annotation is Invocation
+
+    @functools.wraps(body)
+    def run(context: typer.Context, **arguments: Any) -> None:
+        with reported_errors(as_json=arguments.get("json", False)):
+            invocation = context.obj
+            body(invocation if takes_invocation else invocation.deployment(), **arguments)
+
+    kind = inspect.Parameter.POSITIONAL_OR_KEYWORD
+    context = inspect.Parameter("context", kind, annotation=typer.Context)
+    run.__signature__ = signature.replace(parameters=[context, *options])  # type: ignore[attr-defined]
+    run.__annotations__ = {option.name: option.annotation for option in (context, *options)}
+    return run
+
+
+def exit_code(error: BaseException) -> int:
+    """The documented exit code of an error.
+
+    >>> exit_code(Conflict("It is already running."))
+    5
+    """
+    return next((code for kind, code in _CODES if isinstance(error, kind)), 1)
+
+
+@contextmanager
+def reported_errors(*, as_json: bool = False) -> Iterator[None]:
+    """Turn our errors into a message and their exit code."""
+    try:
+        yield
+    except (DriftlineError, TimeoutError) as error:
+        fail(error, as_json=as_json)
+
+
+def fail(error: BaseException, *, as_json: bool = False) -> NoReturn:
+    """Print an error on stderr, and as JSON on stdout where asked; end with its exit code.
+
+    A command that has already printed its result as JSON passes no `as_json`.
+    """
+    name = type(error).__name__
+    stderr.print(name, style="red", end="")
+    stderr.print(f": {error}", soft_wrap=True)
+    if as_json:
+        show_json(error_as_data(name, str(error), exit_code(error)))
+    raise typer.Exit(exit_code(error))
+
+
+def error_as_data(kind: str, message: str, code: int) -> dict[str, Any]:
+    """The JSON form of an error."""
+    return {"error": {"type": kind, "message": message, "exit_code": code}}
+
+
+def refused(reason: str) -> Conflict:
+    """The error for a command that the daemon refused, with its reason."""
+    return Conflict(reason.removeprefix("Conflict: "))
+
+
+def confirm(consequence: str, *, yes: bool) -> None:
+    """Say what will happen and ask for consent.
+
+    Raises
+    ------
+    UsageError
+        When nobody can be asked and `yes` is not given.
+    typer.Exit
+        When the answer is no.
+    """
+    stderr.print(consequence, soft_wrap=True)
+    if yes:
+        return
+    if not on_terminal():
+        raise UsageError("Nothing was done: without a terminal this command needs --yes.")
+    if not typer.confirm("Continue?", err=True):
+        stderr.print("Nothing was done.")
+        raise typer.Exit(1)
+
+
+def on_terminal() -> bool:
+    """Whether somebody can answer a question."""
+    return sys.stdin.isatty()

@@ -1,0 +1,341 @@
+"""Rules of `driftline.yaml` that concern several keys, or the world outside the file.
+
+Each check takes the settings and yields the key it complains about and a sentence. Checks run on
+whatever part of the file is valid (see `deploy.config.partial`), so that one wrong key does not
+hide another mistake.
+"""
+
+from __future__ import annotations
+
+import difflib
+import re
+from collections.abc import Callable, Iterator
+from importlib.util import find_spec
+from urllib.parse import urlsplit
+from zoneinfo import available_timezones
+
+from deploy.config.model_settings import ModelSettings
+from deploy.config.port_map import HOST, PortMap
+from deploy.config.settings import Settings
+from deploy.config.units import format_duration
+from serving.rules import LATENCY_EDGES_MS
+from streaming.contracts.errors import ConfigurationError
+from streaming.contracts.topics import RECORD_TOPICS
+
+Path = tuple[str, ...]
+Problem = tuple[Path, str]
+
+_TOPIC = re.compile(r"[A-Za-z0-9._-]{1,249}")
+_ADDRESS = re.compile(r"(\[[0-9A-Fa-f:]+\]|[^\s:/,\[\]]+):(\d{1,5})")
+_HIGHEST_PORT = 65_535
+
+
+def problems(settings: Settings, *, partial: bool = False) -> list[Problem]:
+    """Every rule that the settings break.
+
+    Parameters
+    ----------
+    settings:
+        Complete settings, or with `partial` some of whose required keys may be absent: a check
+        that needs an absent key is skipped.
+    """
+    result: list[Problem] = []
+    for check in _CHECKS:
+        result += _run(lambda check=check: check(settings), partial)  # type: ignore[misc]
+    for name, model in settings.models.items():
+        for model_check in _MODEL_CHECKS:
+            result += [
+                (("models", name, *path), message)
+                for path, message in _run(
+                    lambda check=model_check, model=model: check(model),  # type: ignore[misc]
+                    partial,
+                )
+            ]
+    return result
+
+
+def _run(check: Callable[[], Iterator[Problem]], partial: bool) -> list[Problem]:
+    try:
+        return list(check())
+    except AttributeError:
+        if partial:
+            return []
+        raise
+
+
+# ------------------------------------------------------------------------ one model
+
+
+def _module_exists(model: ModelSettings) -> Iterator[Problem]:
+    try:
+        spec = find_spec(model.module) if model.module else None
+    except (ImportError, ValueError) as error:
+        yield ("module",), f"{model.module} cannot be imported: {error}."
+        return
+    if spec is None:
+        yield (
+            ("module",),
+            f"There is no module {model.module!r}. Write the import path of the model's package; "
+            "its folder must be on PYTHONPATH.",
+        )
+
+
+def _topics_differ(model: ModelSettings) -> Iterator[Problem]:
+    own = {topic.name for topic in RECORD_TOPICS}
+    names: dict[str, str] = {}
+    for section in ("events", "labels", "predictions"):
+        settings = getattr(model, section)
+        if settings is None:
+            continue
+        topic = settings.topic
+        if not _TOPIC.fullmatch(topic) or topic in (".", ".."):
+            yield (section, "topic"), f"{topic!r} is not a name that Kafka accepts for a topic."
+        if topic in own:
+            yield (section, "topic"), f"{topic} is a topic of Driftline itself; choose another."
+        earlier = names.setdefault(topic, section)
+        if earlier != section:
+            yield (section, "topic"), f"{topic} is the topic of {earlier} already."
+
+
+def _same_key(model: ModelSettings) -> Iterator[Problem]:
+    if model.events.key != model.labels.key:
+        yield (
+            ("labels", "key"),
+            f"events.key is {model.events.key!r} and labels.key {model.labels.key!r}; "
+            "both must name the same field.",
+        )
+
+
+def _window(model: ModelSettings) -> Iterator[Problem]:
+    milliseconds = model.window.size * 1000
+    if abs(milliseconds / 10 - round(milliseconds / 10)) > 1e-9:
+        yield (
+            ("window", "size"),
+            f"{format_duration(model.window.size)} is not a multiple of 10 ms.",
+        )
+
+
+def _effects_ascend(model: ModelSettings) -> Iterator[Problem]:
+    effect = model.drift.effect
+    if effect.suspected > effect.drifted:
+        yield (
+            ("drift", "effect", "suspected"),
+            f"{effect.suspected} is larger than drifted ({effect.drifted}); it must not be.",
+        )
+
+
+def _time_zone(model: ModelSettings) -> Iterator[Problem]:
+    zone, known = model.drift.season_zone, available_timezones()
+    if zone not in known and zone != "UTC":
+        near = difflib.get_close_matches(zone, known, n=1)
+        hint = f"Did you mean {near[0]}?" if near else "Write it like America/Chicago."
+        yield ("drift", "season_zone"), f"{zone!r} is not a time zone. {hint}"
+
+
+def _enough_rows(model: ModelSettings) -> Iterator[Problem]:
+    retrain = model.retrain
+    for key in ("min_labelled_rows", "min_initial_rows"):
+        rows = getattr(retrain, key)
+        if rows is not None and retrain.max_rows < rows:
+            yield (
+                ("retrain", "max_rows"),
+                f"{retrain.max_rows} is less than {key} ({rows}), so no retrain could start.",
+            )
+
+
+def _budget(model: ModelSettings) -> Iterator[Problem]:
+    if model.retrain.budget.times < 1:
+        yield ("retrain", "budget"), "Less than one retrain per period; none could ever start."
+
+
+def _steps_ascend(model: ModelSettings) -> Iterator[Problem]:
+    steps = model.rollout.steps
+    if list(steps) != sorted(set(steps)) or not steps or steps[0] < 1 or steps[-1] != 100:
+        yield (
+            ("rollout", "steps"),
+            f"{list(steps)} must ascend from at least 1 to 100, for example [1, 10, 50, 100].",
+        )
+    elif len(steps) < 2 or steps[-2] > 50:
+        yield (
+            ("rollout", "steps"),
+            f"{list(steps)} needs a last step of at most 50 before 100: the control arm gets as "
+            "much traffic as the canary.",
+        )
+
+
+def _deadline_allows_steps(model: ModelSettings) -> Iterator[Problem]:
+    rollout = model.rollout
+    held = (len(rollout.steps) - 1) * rollout.hold
+    if rollout.deadline <= held:
+        yield (
+            ("rollout", "deadline"),
+            f"{format_duration(rollout.deadline)} is over before {len(rollout.steps) - 1} steps of "
+            f"{format_duration(rollout.hold)} (hold) have passed; allow more than "
+            f"{format_duration(held)}.",
+        )
+
+
+def _latency_is_counted(model: ModelSettings) -> Iterator[Problem]:
+    milliseconds = model.rollout.gates.latency_p99 * 1000
+    if not any(abs(milliseconds - edge) < 1e-6 for edge in LATENCY_EDGES_MS):
+        near = min(LATENCY_EDGES_MS, key=lambda edge: abs(edge - milliseconds))
+        edges = ", ".join(map(str, LATENCY_EDGES_MS))
+        yield (
+            ("rollout", "gates", "latency_p99"),
+            f"{format_duration(milliseconds / 1000)} is not an edge of Envoy's latency histogram "
+            f"({edges} ms); the nearest is {near}ms.",
+        )
+
+
+def _errors_allowed(model: ModelSettings) -> Iterator[Problem]:
+    if model.rollout.gates.errors <= 0:
+        yield (
+            ("rollout", "gates", "errors"),
+            "An excess of 0 cannot be proven; write +0.1pp or more.",
+        )
+
+
+def _horizon(model: ModelSettings) -> Iterator[Problem]:
+    horizon, mature = model.quality.horizon, model.labels.mature_after
+    if horizon is not None and horizon < mature:
+        yield (
+            ("quality", "horizon"),
+            f"{format_duration(horizon)} is over before labels usually arrive "
+            f"(labels.mature_after: {format_duration(mature)}).",
+        )
+
+
+def _drift_rules(model: ModelSettings) -> Iterator[Problem]:
+    if not [*_effects_ascend(model), *_time_zone(model)]:
+        yield from _refused("drift", model.drift_rules)
+
+
+def _quality_rules(model: ModelSettings) -> Iterator[Problem]:
+    yield from _refused("quality", model.quality_rules)
+
+
+def _rollout_rules(model: ModelSettings) -> Iterator[Problem]:
+    named = (*_steps_ascend(model), *_latency_is_counted(model), *_errors_allowed(model))
+    if not named:
+        yield from _refused("rollout", model.rollout_rules)
+
+
+def _refused(section: str, make_rules: Callable[[], object]) -> Iterator[Problem]:
+    """What the rules themselves refuse and no check above has named."""
+    try:
+        make_rules()
+    except ConfigurationError as error:
+        yield (section,), str(error)
+
+
+# ------------------------------------------------------------------------ the whole file
+
+
+def _model_names(settings: Settings) -> Iterator[Problem]:
+    for name in settings.models:
+        if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9_.-]*", name):
+            yield (
+                ("models", name),
+                f"{name!r} is not a usable name; use letters, digits, dots, - and _ (it becomes a "
+                "folder and a part of URLs).",
+            )
+
+
+def _job_topics_differ(settings: Settings) -> Iterator[Problem]:
+    readers: dict[str, str] = {}
+    for name, model in settings.models.items():
+        first = readers.setdefault(model.events.topic, name)
+        if first != name and settings.stream.split != "model":
+            yield (
+                ("models", name, "events", "topic"),
+                f"{first} and {name} read {model.events.topic}: models of one stream job need "
+                "topics of their own; stream.split: model gives each model a job.",
+            )
+
+
+def _tenants(settings: Settings) -> Iterator[Problem]:
+    if settings.stream.split == "tenant":
+        for name, model in settings.models.items():
+            if not model.tenant:
+                yield ("models", name), f"stream.split: tenant needs models.{name}.tenant."
+
+
+def _workers(settings: Settings) -> Iterator[Problem]:
+    stream = settings.stream
+    if stream.parallelism > stream.max_workers:
+        yield (
+            ("stream", "parallelism"),
+            f"{stream.parallelism} is more than stream.max_workers ({stream.max_workers}).",
+        )
+
+
+def _served_model(settings: Settings) -> Iterator[Problem]:
+    named = settings.local.served_model
+    if named and named not in settings.models:
+        near = difflib.get_close_matches(named, settings.models, n=1)
+        hint = f" Did you mean {near[0]}?" if near else ""
+        yield ("local", "served_model"), f"{named!r} names no model of this file.{hint}"
+
+
+def _bootstrap(settings: Settings) -> Iterator[Problem]:
+    path, bootstrap = ("kafka", "bootstrap"), settings.kafka.bootstrap
+    if not bootstrap:
+        return
+    for server in bootstrap.split(","):
+        if not _is_address(server.strip()):
+            yield path, f"{server.strip()!r} is not host:port."
+    offset = settings.local.port_offset
+    embedded = PortMap().shifted(offset).kafka
+    if offset and bootstrap in (f"{HOST}:{PortMap().kafka}", f"localhost:{PortMap().kafka}"):
+        yield (
+            path,
+            f"{bootstrap} is the embedded broker without local.port_offset, which moves it to "
+            f"{HOST}:{embedded}; leave kafka.bootstrap out.",
+        )
+
+
+def _endpoints(settings: Settings) -> Iterator[Problem]:
+    for key, example in (("jobserver", "host:8099"), ("workers", "host:50000")):
+        value = getattr(settings.endpoints, key)
+        if value and not _is_address(value):
+            yield ("endpoints", key), f"{value!r} is not host:port, for example {example}."
+    for key in ("flink", "prometheus", "envoy"):
+        value = getattr(settings.endpoints, key)
+        if value and (
+            urlsplit(value).scheme not in ("http", "https") or not urlsplit(value).netloc
+        ):
+            yield ("endpoints", key), f"{value!r} is not a URL like http://host:port."
+
+
+def _is_address(text: str) -> bool:
+    match = _ADDRESS.fullmatch(text)
+    return bool(match) and 0 < int(match[2]) <= _HIGHEST_PORT  # type: ignore[index]
+
+
+_CHECKS: tuple[Callable[[Settings], Iterator[Problem]], ...] = (
+    _model_names,
+    _job_topics_differ,
+    _tenants,
+    _workers,
+    _served_model,
+    _bootstrap,
+    _endpoints,
+)
+_MODEL_CHECKS: tuple[Callable[[ModelSettings], Iterator[Problem]], ...] = (
+    _module_exists,
+    _topics_differ,
+    _same_key,
+    _window,
+    _effects_ascend,
+    _time_zone,
+    _enough_rows,
+    _budget,
+    _steps_ascend,
+    _deadline_allows_steps,
+    _latency_is_counted,
+    _errors_allowed,
+    _horizon,
+    _drift_rules,
+    _quality_rules,
+    _rollout_rules,
+)

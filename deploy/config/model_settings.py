@@ -1,0 +1,294 @@
+"""The settings of one model, as they are written below `models.NAME` in `driftline.yaml`.
+
+Defaults stand once, in the rules of the part that uses them (`DriftRules`, `QualityRules`,
+`RetrainRules`, `BlessingRules`, `RolloutRules`); each section takes them from there and turns
+itself into such rules with `rules`.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import Field
+
+from deploy.config import units
+from deploy.config.types import (
+    Duration,
+    Points,
+    PositiveDuration,
+    Rate,
+    RunsRule,
+    Section,
+)
+from retrain.blessing import BlessingRules
+from retrain.policy import RetrainRules
+from serving.rules import Approval, RolloutRules
+from streaming.contracts.model import ModelContract
+from streaming.drift.settings import DriftRules
+from streaming.quality.settings import (
+    QualityRules,
+    default_grace_seconds,
+    default_horizon_seconds,
+)
+
+_DRIFT, _QUALITY, _RETRAIN, _ROLLOUT = DriftRules(), QualityRules(), RetrainRules(), RolloutRules()
+_WINDOW = ModelContract(model="", module="", events_topic="", labels_topic="", key="", time="")
+_BLESSING = BlessingRules()
+
+
+class TopicSettings(Section):
+    """A topic that the applications write to."""
+
+    topic: str
+    """Name of the Kafka topic."""
+    key: str
+    """Field that identifies an event; events and labels use the same one."""
+    time: str = "event_time"
+    """Field with the event time, in seconds since 1970."""
+    partitions: int = Field(default=_WINDOW.partitions, ge=1)
+    """Number of partitions with which the topic is created if it does not exist."""
+
+
+class LabelSettings(TopicSettings):
+    """The topic of the labels."""
+
+    mature_after: Duration = 0.0
+    """Time after the event at which its label has usually arrived."""
+
+
+class PredictionSettings(Section):
+    """The topic to which the applications write the predictions they were served.
+
+    Each message is a JSON object with the key, the time, the ``version`` that answered and its
+    ``prediction``.
+    """
+
+    topic: str
+    """Name of the Kafka topic."""
+    partitions: int = Field(default=_WINDOW.partitions, ge=1)
+    """Number of partitions with which the topic is created if it does not exist."""
+
+
+class WindowSettings(Section):
+    """Event-time windows."""
+
+    size: PositiveDuration = _WINDOW.window_seconds
+    """Length of a window; a multiple of 10 ms."""
+    max_out_of_orderness: Duration = _WINDOW.max_out_of_orderness_seconds
+    """How far events may be out of order; events that come later count as late."""
+
+
+class EffectSettings(Section):
+    """Effect sizes in standard deviations; smaller changes never raise an alarm."""
+
+    suspected: float = Field(default=_DRIFT.suspected_sd, ge=0)
+    """Smallest effect that is reported."""
+    drifted: float = Field(default=_DRIFT.drifted_sd, ge=0)
+    """Smallest effect that asks for a retrain."""
+
+
+class DriftSettings(Section):
+    """The drift judge."""
+
+    false_alarms: Rate = units.Rate(_DRIFT.false_alarms, _DRIFT.period_seconds)
+    """Budget of false alarms of the model, over all features and windows."""
+    effect: EffectSettings = EffectSettings()
+    """Smallest effects that raise an alarm."""
+    sustained: RunsRule = units.RunsRule(_DRIFT.sustained, _DRIFT.of)
+    """How many of the last windows must exceed their limit."""
+    min_rows: int = Field(default=_DRIFT.min_rows, ge=20)
+    """A window with fewer rows is inconclusive."""
+    day_variation: Annotated[float, Field(ge=0)] | Literal["learnt"] = "learnt"
+    """Day-to-day variation of a healthy feature in standard deviations. learnt: estimated from the
+    days before a version's training windows, and 0.05 while there are too few."""
+    season: Literal["none", "hour-of-day", "hour-of-week"] = _DRIFT.season
+    """Compare each window with the history of its own hour."""
+    season_zone: str = _DRIFT.season_zone
+    """Time zone of those hours, for example America/Chicago."""
+    exported_features: int = Field(default=50, ge=0)
+    """Maximum number of features with Prometheus series, the worst first; the rest is counted."""
+
+    def rules(self) -> DriftRules:
+        """The judge's rules; raises `ConfigurationError`."""
+        return DriftRules(
+            false_alarms=self.false_alarms.times,
+            period_seconds=self.false_alarms.seconds,
+            suspected_sd=self.effect.suspected,
+            drifted_sd=self.effect.drifted,
+            sustained=self.sustained.hits,
+            of=self.sustained.of,
+            min_rows=self.min_rows,
+            between_day_sd=_DRIFT.between_day_sd
+            if self.day_variation == "learnt"
+            else self.day_variation,
+            learn_day_variance=self.day_variation == "learnt",
+            season=self.season,
+            season_zone=self.season_zone,
+        )
+
+
+class QualitySettings(Section):
+    """The judge of served predictions; needs `predictions`."""
+
+    false_alarms: Rate = units.Rate(_QUALITY.false_alarms, _QUALITY.period_seconds)
+    """Budget of false alarms, in addition to that of `drift`."""
+    auc_fall: float = Field(default=_QUALITY.auc_fall, ge=0)
+    """Smallest fall of the AUC that is reported."""
+    sustained: RunsRule = units.RunsRule(_QUALITY.sustained, _QUALITY.of)
+    """How many of the last batches must exceed their limit."""
+    min_labels: int = Field(default=_QUALITY.min_labels, ge=50)
+    """Labelled predictions that are judged together."""
+    day_variation: float = Field(default=_QUALITY.day_variation, ge=0)
+    """Day-to-day variation of AUC, Brier score and calibration that is not a loss."""
+    horizon: PositiveDuration | None = None
+    """Labels that arrive later than this are not used. null: 4 times `labels.mature_after` plus
+    2 windows."""
+
+    def rules(self, window: WindowSettings, mature_after: float) -> QualityRules:
+        """The judge's rules; raises `ConfigurationError`."""
+        return QualityRules(
+            false_alarms=self.false_alarms.times,
+            period_seconds=self.false_alarms.seconds,
+            auc_fall=self.auc_fall,
+            sustained=self.sustained.hits,
+            of=self.sustained.of,
+            min_labels=self.min_labels,
+            day_variation=self.day_variation,
+            horizon_seconds=self.horizon
+            or default_horizon_seconds(
+                mature_after_seconds=mature_after, window_seconds=window.size
+            ),
+            grace_seconds=default_grace_seconds(window_seconds=window.size),
+        )
+
+
+class RetrainSettings(Section):
+    """When to train, and on which rows."""
+
+    cooldown: Duration = _RETRAIN.cooldown_seconds
+    """Minimum time between the end of a retrain and the start of the next."""
+    budget: Rate = units.Rate(_RETRAIN.budget_runs, _RETRAIN.budget_seconds)
+    """Maximum number of retrains per period."""
+    debounce: Duration = _RETRAIN.debounce_seconds
+    """A shift must have lasted this long before it starts a retrain."""
+    min_labelled_rows: int = Field(default=_RETRAIN.min_labelled_rows, ge=1)
+    """Labelled rows after the shift that a retrain waits for."""
+    min_initial_rows: int | None = Field(default=None, ge=1)
+    """Labelled rows that the first version waits for. null: `min_labelled_rows`."""
+    max_rows: int = Field(default=_RETRAIN.max_rows, ge=1)
+    """Maximum number of rows that one retrain replays; the newest are kept."""
+    after_shift: float = Field(default=_RETRAIN.after_shift_share, gt=0, le=1)
+    """Share of the training rows that comes from after the shift."""
+    schedule: PositiveDuration | None = None
+    """Retrain this long after the last one even without a shift. null: never."""
+    deadline: PositiveDuration = _RETRAIN.deadline_seconds
+    """A retrain that has not finished by then counts as failed."""
+    auc_floor: float = Field(default=_BLESSING.floor, ge=0, le=1)
+    """A challenger whose AUC is lower is not blessed."""
+
+    def rules(self, mature_after: float) -> RetrainRules:
+        """The trigger's rules."""
+        return RetrainRules(
+            min_labelled_rows=self.min_labelled_rows,
+            min_initial_rows=self.min_initial_rows or 0,
+            max_rows=self.max_rows,
+            after_shift_share=self.after_shift,
+            label_delay_seconds=mature_after,
+            debounce_seconds=self.debounce,
+            cooldown_seconds=self.cooldown,
+            budget_runs=int(self.budget.times),
+            budget_seconds=self.budget.seconds,
+            deadline_seconds=self.deadline,
+            schedule_seconds=self.schedule or 0.0,
+        )
+
+    def blessing(self) -> BlessingRules:
+        """What a challenger must reach."""
+        return BlessingRules(floor=self.auc_floor)
+
+
+class GateSettings(Section):
+    """Limits that a canary must keep."""
+
+    latency_p99: PositiveDuration = _ROLLOUT.latency_ms / 1000
+    """Limit of the 99th percentile of the prediction latency."""
+    slow: Literal["absolute", "compare"] = _ROLLOUT.slow_gate
+    """absolute: prove that p99 is below latency_p99. compare: prove only that the canary is not
+    slower than the control arm, for machines on which the champion itself has 0.8 % slow answers
+    or more."""
+    startup: PositiveDuration = _ROLLOUT.startup_seconds
+    """Limit of the time from loading a version to its being available."""
+    errors: Points = _ROLLOUT.errors_pp / 100
+    """Tolerated excess of the error share over that of the control arm."""
+
+
+class RolloutSettings(Section):
+    """How a new version goes live."""
+
+    steps: tuple[int, ...] = _ROLLOUT.steps
+    """Canary weights in percent, ascending, ending with 100."""
+    hold: PositiveDuration = _ROLLOUT.hold_seconds
+    """A step lasts at least this long, and until each gate has enough requests."""
+    gates: GateSettings = GateSettings()
+    """Limits that a canary must keep."""
+    approval: Approval = _ROLLOUT.approval
+    """Whether an engineer must approve the version, and when."""
+    deadline: PositiveDuration = _ROLLOUT.deadline_seconds
+    """A rollout that has not passed by then is rolled back; waiting for approval does not count."""
+    bake: Duration = _ROLLOUT.bake_seconds
+    """The replaced version stays loaded this long after a promotion."""
+
+    def rules(self) -> RolloutRules:
+        """The rollout's rules; raises `ConfigurationError`."""
+        return RolloutRules(
+            steps=self.steps,
+            hold_seconds=self.hold,
+            errors_pp=self.gates.errors * 100,
+            latency_ms=round(self.gates.latency_p99 * 1000),
+            slow_gate=self.gates.slow,
+            startup_seconds=self.gates.startup,
+            approval=self.approval,
+            deadline_seconds=self.deadline,
+            bake_seconds=self.bake,
+        )
+
+
+class ModelSettings(Section):
+    """One model."""
+
+    module: str
+    """Import path of the model's code, for example retrain.models.big_tipper."""
+    tenant: str = Field(default="", pattern=r"^[a-z0-9_-]*$")
+    """Owner of the model; with `stream.split: tenant` each owner has a stream job of its own."""
+    events: TopicSettings
+    """Topic of the events."""
+    labels: LabelSettings
+    """Topic of the labels."""
+    predictions: PredictionSettings | None = None
+    """Topic of the served predictions. null: quality is not measured."""
+    window: WindowSettings = WindowSettings()
+    """Event-time windows."""
+    drift: DriftSettings = DriftSettings()
+    """The drift judge."""
+    quality: QualitySettings = QualitySettings()
+    """The judge of served predictions."""
+    retrain: RetrainSettings = RetrainSettings()
+    """When to train, and on which rows."""
+    rollout: RolloutSettings = RolloutSettings()
+    """How a new version goes live."""
+
+    def drift_rules(self) -> DriftRules:
+        """The drift judge's rules; raises `ConfigurationError`."""
+        return self.drift.rules()
+
+    def quality_rules(self) -> QualityRules:
+        """The quality judge's rules; raises `ConfigurationError`."""
+        return self.quality.rules(self.window, self.labels.mature_after)
+
+    def retrain_rules(self) -> RetrainRules:
+        """The trigger's rules."""
+        return self.retrain.rules(self.labels.mature_after)
+
+    def rollout_rules(self) -> RolloutRules:
+        """The rollout's rules; raises `ConfigurationError`."""
+        return self.rollout.rules()

@@ -1,0 +1,69 @@
+"""Types of setting values: each parses the file's unit, writes it back, and describes itself.
+
+The JSON Schema of each type accepts exactly what the parser accepts, so that an editor and
+`driftline config check` agree.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PlainSerializer, WithJsonSchema
+
+from deploy.config import units
+
+Duration = Annotated[
+    float,
+    BeforeValidator(units.parse_duration),
+    Field(ge=0),
+    PlainSerializer(units.format_duration, return_type=str, when_used="json"),
+    WithJsonSchema({"anyOf": [{"type": "string", "pattern": f"^{units.DURATION}$"}, {"const": 0}]}),
+]
+"""Seconds, written with a unit: ``200ms``, ``30s``, ``5m``, ``2h``, ``1d``."""
+
+PositiveDuration = Annotated[
+    float,
+    BeforeValidator(units.parse_duration),
+    Field(gt=0),
+    PlainSerializer(units.format_duration, return_type=str, when_used="json"),
+    WithJsonSchema({"type": "string", "pattern": f"^{units.DURATION}$"}),
+]
+"""A `Duration` above zero."""
+
+Rate = Annotated[
+    units.Rate,
+    BeforeValidator(units.parse_rate),
+    PlainSerializer(units.format_rate, return_type=str, when_used="json"),
+    WithJsonSchema({"type": "string", "pattern": f"^{units.RATE}$"}),
+]
+"""Events per period: ``1 per 30d``."""
+
+RunsRule = Annotated[
+    units.RunsRule,
+    BeforeValidator(units.parse_runs_rule),
+    PlainSerializer(units.format_runs_rule, return_type=str, when_used="json"),
+    WithJsonSchema({"type": "string", "pattern": f"^{units.RUNS_RULE}$"}),
+]
+"""At least k of the last m windows: ``3 of 5``."""
+
+Points = Annotated[
+    float,
+    BeforeValidator(units.parse_points),
+    Field(ge=0, le=1),
+    PlainSerializer(units.format_points, return_type=str, when_used="json"),
+    WithJsonSchema(
+        {
+            "anyOf": [
+                {"type": "string", "pattern": f"^{units.POINTS}$"},
+                {"type": "number", "minimum": 0, "maximum": 1},
+            ]
+        }
+    ),
+]
+"""A ratio, written in percentage points: ``+0.5pp``."""
+
+
+class Section(BaseModel):
+    """A part of the file. Unknown keys are refused; docstrings are the keys' descriptions."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)

@@ -1,0 +1,14 @@
+"""Names of the scenarios, importable without the rest of the demonstration (shell completion)."""
+
+from __future__ import annotations
+
+SCENARIO_NAMES = ("shift", "concept", "quiet", "slow-canary", "broken-schema", "new-column")
+
+
+def scenario_names() -> tuple[str, ...]:
+    """All scenarios; the first one is the default.
+
+    >>> scenario_names()[0]
+    'shift'
+    """
+    return SCENARIO_NAMES

@@ -1,0 +1,68 @@
+"""One line about a record, for people."""
+
+from __future__ import annotations
+
+from streaming.contracts.records import (
+    AnyRecord,
+    CanaryVerdict,
+    Command,
+    CommandReply,
+    DriftVerdict,
+    ModelVersion,
+    Promotion,
+    QualityVerdict,
+    RetrainFailure,
+    RetrainRequest,
+    RolloutStatus,
+    SchemaProposal,
+    SchemaVerdict,
+    SchemaVersion,
+)
+
+
+def describe(record: AnyRecord) -> str:
+    """What a record says, with its reason."""
+    head = _head(record)
+    reason: str = getattr(record, "reason", "")
+    return f"{head}: {reason}" if reason else head
+
+
+def _head(record: AnyRecord) -> str:
+    match record:
+        case Promotion():
+            return f"version {record.version} {record.change} (replaced {record.replaced})"
+        case ModelVersion():
+            blessed = "blessed" if record.blessed else "not blessed"
+            schema = f", schema version {record.schema_version}" if record.schema_version else ""
+            return f"version {record.version} {blessed}, {record.training_rows} rows{schema}"
+        case CanaryVerdict():
+            return f"canary at {record.weight} %: {record.outcome}"
+        case RetrainRequest():
+            return f"retrain because of {record.cause}"
+        case RetrainFailure():
+            return f"retrain failed in {record.component}"
+        case DriftVerdict():
+            return f"window {record.window_start:.0f}–{record.window_end:.0f} {record.outcome}"
+        case QualityVerdict():
+            window = f"{record.window_start:.0f}–{record.window_end:.0f}"
+            return f"quality of version {record.version} in {window} {record.outcome}"
+        case Command():
+            return f"{record.who} sent the command {record.action}"
+        case CommandReply():
+            return "accepted" if record.accepted else "refused"
+        case RolloutStatus():
+            return f"rollout of version {record.version}: {record.phase} at {record.weight} %"
+        case _:
+            return _schema_head(record)
+
+
+def _schema_head(record: AnyRecord) -> str:
+    match record:
+        case SchemaVerdict():
+            return f"schema in {record.window_start:.0f}–{record.window_end:.0f} {record.outcome}"
+        case SchemaProposal():
+            return f"schema proposal {record.proposal_id} {record.state}"
+        case SchemaVersion():
+            return f"schema version {record.version} by {record.accepted_by}"
+        case _:
+            return type(record).__name__

@@ -1,0 +1,130 @@
+"""Follows a record, or the version it made, back to the window that caused it.
+
+Compacted topics are small and read whole. The others are read from their ends, chunk by chunk,
+until the whole chain is found.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+
+from deploy.records.reader import backwards, read, stream
+from streaming.contracts import topics
+from streaming.contracts.errors import NotFoundError
+from streaming.contracts.log import RecordLog
+from streaming.contracts.records import AnyRecord, ModelVersion, OffsetRange, Promotion
+
+CHAIN = (
+    topics.PROMOTIONS,
+    topics.CANARY_VERDICTS,
+    topics.ROLLOUTS,
+    topics.MODEL_VERSIONS,
+    topics.RETRAIN_FAILURES,
+    topics.RETRAIN_REQUESTS,
+    topics.COMMAND_REPLIES,
+    topics.COMMANDS,
+    topics.QUALITY_VERDICTS,
+    topics.DRIFT_VERDICTS,
+    topics.SCHEMA_VERSIONS,
+    topics.SCHEMA_PROPOSALS,
+    topics.SCHEMA_VERDICTS,
+)
+"""The topics whose records can cause each other."""
+SHORTEST_ID = 6
+"""Number of first characters of its id by which a record is found."""
+
+
+@dataclass(slots=True)
+class Link:
+    """A record and the records that caused it."""
+
+    record: AnyRecord
+    causes: list[Link] = field(default_factory=list)
+
+
+def trace(log: RecordLog, target: str, model: str | None = None) -> Link:
+    """The chain behind a record id (or its beginning), or behind a version number.
+
+    Parameters
+    ----------
+    target:
+        A version number stands for its newest promotion, else for the version record.
+    model:
+        The model that a version number belongs to; None for any.
+
+    Raises
+    ------
+    NotFoundError
+        When no record and no version matches `target`.
+    """
+    by_id: dict[str, AnyRecord] = {}
+    start = None
+    for chunk in _newest_first(log):
+        for record in chunk:
+            by_id.setdefault(record.record_id, record)
+        start = start or _find(by_id.values(), target, model)
+        if start is not None and _complete(start, by_id):
+            break
+    if start is None:
+        raise NotFoundError(
+            f"No record or version {target!r}; `driftline versions MODEL` lists the versions."
+        )
+    return _link(start, by_id, frozenset())
+
+
+def _newest_first(log: RecordLog) -> Iterator[list[AnyRecord]]:
+    """The records of the chain's topics: compacted topics first, then the others in rounds."""
+    spans: list[tuple[type[AnyRecord], Iterator[OffsetRange]]] = []
+    compacted: list[AnyRecord] = []
+    for topic in CHAIN:
+        kind: type[AnyRecord] = topic.record  # type: ignore[assignment]
+        if topic.cleanup == "compact":
+            compacted += reversed([*stream(log, kind)])
+        else:
+            spans += [(kind, backwards(span)) for span in log.spans(topic.name)]
+    yield compacted
+    while spans:
+        chunks = [(kind, next(rest, None), rest) for kind, rest in spans]
+        spans = [(kind, rest) for kind, chunk, rest in chunks if chunk is not None]
+        yield [
+            record
+            for kind, chunk, _ in chunks
+            if chunk is not None
+            for record in reversed([*read(log, chunk, kind)])
+        ]
+
+
+def _find(records: Iterable[AnyRecord], target: str, model: str | None) -> AnyRecord | None:
+    promotion: Promotion | None = None
+    version: ModelVersion | None = None
+    for record in records:
+        if record.record_id.startswith(target) and len(target) >= SHORTEST_ID:
+            return record
+        if target.isdigit() and model in (None, record.model):
+            if isinstance(record, Promotion) and record.version == int(target):
+                promotion = promotion or record
+            elif isinstance(record, ModelVersion) and record.version == int(target):
+                version = version or record
+    return promotion or version
+
+
+def _complete(start: AnyRecord, by_id: dict[str, AnyRecord]) -> bool:
+    """Whether every record of the chain has been read."""
+    queue, seen = [start], {start.record_id}
+    while queue:
+        for cause in queue.pop().caused_by:
+            if cause not in by_id:
+                return False
+            if cause not in seen:
+                seen.add(cause)
+                queue.append(by_id[cause])
+    return True
+
+
+def _link(record: AnyRecord, by_id: dict[str, AnyRecord], path: frozenset[str]) -> Link:
+    link = Link(record)
+    for cause in record.caused_by:
+        if cause in by_id and cause not in path:
+            link.causes.append(_link(by_id[cause], by_id, path | {record.record_id}))
+    return link

@@ -1,0 +1,89 @@
+"""`driftline retrain`: the command that is sent, and what comes back."""
+
+from __future__ import annotations
+
+import threading
+
+import pytest
+
+from streaming.contracts.log import MemoryLog
+from streaming.contracts.records import ModelVersion, RetrainFailure
+from tests.deploy.cli.builders import MODEL, version
+from tests.deploy.cli.doubles import replying
+from tests.deploy.cli.runner import data, run
+
+ASK = ("retrain", MODEL, "--reason", "a new tariff")
+
+
+@pytest.fixture
+def log() -> MemoryLog:
+    return MemoryLog()
+
+
+def test_a_dry_run_prints_the_command_and_sends_nothing(log: MemoryLog) -> None:
+    shown = data(run(*ASK, "--from", "5", "--to", "9", "--dry-run", log=log))
+    assert (shown["action"], shown["reason"]) == ("retrain", "a new tariff")
+    assert (shown["window_start"], shown["window_end"]) == (5.0, 9.0)
+    assert log.spans("commands") == ()
+
+
+def test_the_reply_is_printed(log: MemoryLog) -> None:
+    with replying(log, reason="the request is on its way") as daemon:
+        shown = run(*ASK, "--json", log=log)
+    assert shown.exit_code == 0
+    assert data(shown)["accepted"] is True
+    assert daemon.commands[0].reason == "a new tariff"
+
+
+def test_a_refusal_is_a_conflict_as_json(log: MemoryLog) -> None:
+    with replying(log, accepted=False, reason="one is running"):
+        shown = run(*ASK, "--json", log=log)
+    assert shown.exit_code == 5
+    assert data(shown)["error"] == {
+        "type": "Conflict",
+        "message": "one is running",
+        "exit_code": 5,
+    }
+
+
+def wait(log: MemoryLog, result: ModelVersion | RetrainFailure, *options: str) -> tuple[int, str]:
+    """Exit code and stderr of a wait that ends with `result`."""
+    with replying(log, result_id="request-2"):
+        timer = threading.Timer(0.05, log.append, args=([result],))
+        timer.start()
+        shown = run(*ASK, "--wait", "--timeout", "20", *options, log=log)
+        timer.join()
+    return shown.exit_code, shown.stderr
+
+
+def test_a_wait_ends_with_the_version(log: MemoryLog) -> None:
+    code, messages = wait(log, version(2, reason="AUC 0.9"))
+    assert code == 0
+    assert "version 2: AUC 0.9" in messages
+
+
+def test_a_version_that_is_not_blessed_is_exit_4(log: MemoryLog) -> None:
+    code, messages = wait(log, version(2, reason="AUC 0.5", blessed=False))
+    assert code == 4
+    assert "not blessed: AUC 0.5" in messages
+
+
+def test_a_failed_retrain_is_exit_4_with_its_advice(log: MemoryLog) -> None:
+    failure = RetrainFailure(
+        record_id="f",
+        model=MODEL,
+        at=9.0,
+        request_id="request-2",
+        component="Trainer",
+        reason="no memory.",
+        advice="Free some.",
+    )
+    code, messages = wait(log, failure)
+    assert code == 4
+    assert "Trainer failed: no memory. Free some." in messages
+
+
+def test_a_wait_that_takes_too_long_is_exit_7(log: MemoryLog) -> None:
+    with replying(log, result_id="request-2"):
+        shown = run(*ASK, "--wait", "--timeout", "0.3", log=log)
+    assert shown.exit_code == 7

@@ -1,0 +1,206 @@
+"""`driftline rollout`: the version that is meant, consent, and the watched tree."""
+
+from __future__ import annotations
+
+import pytest
+
+from deploy.app.deployment import Deployment
+from deploy.cli.commands import rollout
+from deploy.cli.shared import command
+from deploy.views.rollout import ArmView, RolloutView, rollout_tree
+from deploy.views.rollout_observer import measured_shares, newest_status
+from serving.ports import ArmCounters, Scrape
+from streaming.contracts.errors import NotFoundError
+from streaming.contracts.log import MemoryLog
+from tests.deploy.cli.builders import MODEL, canary_verdict, promotion, status, version
+from tests.deploy.cli.doubles import replying
+from tests.deploy.cli.runner import DEMO, data, run
+
+ASKING = ("approve", "reject", "promote", "abort", "rollback")
+
+
+@pytest.fixture
+def log() -> MemoryLog:
+    """Version 2 is rolled out at 10 %; version 3 was published since."""
+    filled = MemoryLog()
+    filled.append(
+        [
+            version(1),
+            promotion(1),
+            version(2),
+            status("stepping", weight=10),
+            canary_verdict(),
+            version(3),
+        ]
+    )
+    return filled
+
+
+@pytest.mark.parametrize("action", [*ASKING, "pause", "resume"])
+def test_without_a_version_the_one_that_is_rolled_out_is_meant(log: MemoryLog, action: str) -> None:
+    yes = ["--yes"] if action in ASKING else []
+    with replying(log) as daemon:
+        shown = run("rollout", action, MODEL, *yes, log=log)
+    assert shown.exit_code == 0, shown.stderr
+    (sent,) = daemon.commands
+    assert (sent.action, sent.version, sent.digest) == (action, 2, "digest-2")
+    assert "version 2" in shown.stderr
+
+
+def test_another_version_is_a_conflict_and_nothing_is_sent(log: MemoryLog) -> None:
+    with replying(log) as daemon:
+        shown = run("rollout", "promote", MODEL, "--version", "3", "--yes", log=log)
+    assert shown.exit_code == 5
+    assert "Version 2 of big_tipper is being rolled out, not 3" in shown.stderr
+    assert daemon.commands == []
+
+
+def test_without_a_rollout_the_next_command_is_named() -> None:
+    log = MemoryLog()
+    log.append([version(1), promotion(1), status("idle", version=1)])
+    for action in ("promote", "pause"):
+        yes = ["--yes"] if action in ASKING else []
+        shown = run("rollout", action, MODEL, *yes, log=log)
+        assert shown.exit_code == 3
+        assert f"`driftline rollout status {MODEL}`" in shown.stderr
+
+
+def test_after_a_rollout_a_rollback_is_about_the_live_version() -> None:
+    log = MemoryLog()
+    log.append([version(1), promotion(1), version(2), promotion(2, replaced=1), status("idle")])
+    with replying(log) as daemon:
+        shown = run("rollout", "rollback", MODEL, "--yes", log=log)
+    assert shown.exit_code == 0, shown.stderr
+    assert daemon.commands[0].version == 2
+    assert "Version 1 of big_tipper gets all traffic again" in shown.stderr
+
+
+def test_the_first_version_cannot_be_rolled_back() -> None:
+    log = MemoryLog()
+    log.append([version(1), promotion(1)])
+    shown = run("rollout", "rollback", MODEL, "--yes", log=log)
+    assert shown.exit_code == 3
+    assert "no earlier version" in shown.stderr
+
+
+@pytest.mark.parametrize("action", ASKING)
+def test_without_a_terminal_consent_is_needed(log: MemoryLog, action: str) -> None:
+    with replying(log) as daemon:
+        shown = run("rollout", action, MODEL, log=log)
+    assert shown.exit_code == 2
+    assert "--yes" in shown.stderr
+    assert daemon.commands == []
+
+
+@pytest.mark.parametrize(("answer", "sent"), [("y\n", 1), ("n\n", 0)])
+def test_on_a_terminal_the_consequence_is_shown_and_consent_asked(
+    log: MemoryLog, monkeypatch: pytest.MonkeyPatch, answer: str, sent: int
+) -> None:
+    monkeypatch.setattr(command, "on_terminal", lambda: True)
+    with replying(log) as daemon:
+        shown = run("rollout", "promote", MODEL, log=log, stdin=answer)
+    assert len(daemon.commands) == sent
+    assert shown.exit_code == (0 if sent else 1)
+    assert "Version 2 goes from 10 % to 100 % of the traffic of big_tipper" in shown.stderr
+    assert "version 1 stays loaded for" in shown.stderr
+
+
+def test_an_approval_says_whether_a_canary_or_a_promotion_follows() -> None:
+    deployment = Deployment.load(DEMO)
+    for waits_for, words in (
+        ("approval before canary", "starts its canary"),
+        ("approval before promotion", "to 100 %"),
+    ):
+        log = MemoryLog()
+        log.append([status("awaiting-approval", waits_for=waits_for)])
+        _, consequence = rollout.resolve(deployment, log, MODEL, "approve", None)
+        assert words in consequence
+
+
+def test_the_status_is_the_newest_with_the_verdict_of_its_rollout(log: MemoryLog) -> None:
+    shown = data(run("rollout", "status", MODEL, "--json", log=log))
+    assert (shown["status"]["weight"], shown["verdict"]["weight"]) == (10, 10)
+    log.append([status("preparing", version=3, at=30.0)])
+    assert newest_status(log, MODEL).version == 3
+
+
+def test_before_the_first_rollout_the_status_is_not_found() -> None:
+    with pytest.raises(NotFoundError, match="driftline retrain"):
+        newest_status(MemoryLog(), MODEL)
+
+
+def view(phase: str = "stepping", weight: int = 10) -> RolloutView:
+    arm = ArmView(role="canary", version="2", health="ready", weight=weight, measured=9.5)
+    return RolloutView(
+        status=status(phase, weight=weight), verdict=canary_verdict(weight=weight), arms=(arm,)
+    )
+
+
+def test_the_tree_shows_weights_arms_and_gates() -> None:
+    from rich.console import Console
+
+    console = Console(width=200, markup=False, color_system=None)
+    with console.capture() as captured:
+        console.print(rollout_tree(view()))
+    text = captured.get()
+    for words in (
+        "weight set 10 %",
+        "canary: version 2, ready, weight 10 %, measured 9.5 %",
+        "errors: insufficient, difference_pp 0.125, limit 0.5, n 120, 300 requests missing",
+    ):
+        assert words in text
+
+
+class ScriptedObserver:
+    """Shows one view after the other."""
+
+    def __init__(self, *views: RolloutView) -> None:
+        self.views = list(views)
+
+    def look(self) -> RolloutView:
+        return self.views.pop(0)
+
+
+def test_off_a_terminal_a_watch_prints_changes_until_the_rollout_ends(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    pauses: list[float] = []
+    observer = ScriptedObserver(view(), view(), view(weight=25), view("idle", 0))
+    rollout._watch(observer, pauses.append)  # type: ignore[arg-type]
+    printed = capsys.readouterr().out
+    assert printed.count("stepping at 10 %") == 1
+    assert printed.count("stepping at 25 %") == 1
+    assert "idle at 0 %" in printed
+    assert len(pauses) == 3
+
+
+def test_on_a_terminal_one_tree_is_redrawn_until_the_rollout_ends(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    pauses: list[float] = []
+    observer = ScriptedObserver(view(), view(weight=25), view("idle", 0))
+    rollout._watch_live(observer, pauses.append)  # type: ignore[arg-type]
+    assert "idle at 0 %" in capsys.readouterr().out
+    assert len(pauses) == 2
+
+
+def test_a_watched_rollout_ends_the_command(log: MemoryLog) -> None:
+    log.append([status("idle", at=40.0)])
+    shown = run("rollout", "status", MODEL, "--watch", log=log)
+    assert shown.exit_code == 0, shown.stderr
+    assert "idle" in shown.stdout
+
+
+def scrape(at: float, **requests: int) -> Scrape:
+    arms = tuple(
+        ArmCounters(arm=arm, requests=count, errors=0, timed=0, slow=0)  # type: ignore[arg-type]
+        for arm, count in requests.items()
+    )
+    return Scrape(at=at, uptime_seconds=at, arms=arms)
+
+
+def test_the_measured_share_is_that_of_the_period() -> None:
+    scrapes = (scrape(1.0, stable=100, canary=0), scrape(2.0, stable=180, canary=20))
+    assert measured_shares(scrapes) == {"stable": 80.0, "canary": 20.0}
+    assert measured_shares(scrapes[:1]) == {}
+    assert measured_shares((scrape(9.0, stable=5), scrape(1.0, stable=6))) == {}

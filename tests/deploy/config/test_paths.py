@@ -1,0 +1,28 @@
+"""State lies in the checkout, or below the user's state folder when the package is installed."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from deploy.config import paths
+
+
+def test_a_checkout_keeps_its_state_beside_the_code() -> None:
+    assert paths.home({}) == paths.PROJECT / ".driftline"
+    assert paths.install_paths({}).opt == paths.PROJECT / ".driftline" / "opt"
+
+
+def test_a_named_home_wins(tmp_path: Path) -> None:
+    assert paths.home({"DRIFTLINE_HOME": str(tmp_path)}) == tmp_path
+    assert paths.install_paths({"DRIFTLINE_OPT": str(tmp_path)}).opt == tmp_path
+
+
+def test_an_installed_package_keeps_its_state_in_the_users_state_folder(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(paths, "PROJECT", tmp_path / "site-packages")
+    assert paths.home({"XDG_STATE_HOME": str(tmp_path)}) == tmp_path / "driftline"
+    assert paths.home({}) == Path.home() / ".local" / "state" / "driftline"
+    assert paths.install_paths({"XDG_STATE_HOME": str(tmp_path)}).opt == tmp_path / "driftline/opt"

@@ -1,0 +1,77 @@
+"""The configuration files of the embedded stack's monitoring, and when the stack is there."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from deploy.app.deployment import Deployment
+from deploy.config.paths import InstallPaths
+from deploy.local.embedded import (
+    ALERTMANAGER,
+    RULES,
+    engines_installed,
+    write_alertmanager,
+    write_prometheus,
+)
+from deploy.setup import loopback
+from tests.deploy.cli.runner import DEMO
+
+
+@pytest.fixture
+def deployment(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Deployment:
+    monkeypatch.setenv("DRIFTLINE_HOME", str(tmp_path))
+    monkeypatch.setenv("DRIFTLINE__LOCAL__PORT_OFFSET", "100")
+    return Deployment.load(DEMO)
+
+
+def test_prometheus_scrapes_every_process_on_its_shifted_port(deployment: Deployment) -> None:
+    write_prometheus(deployment)
+    file = deployment.home / "prometheus" / "prometheus.yml"
+    config = json.loads(file.read_text())
+    targets = {
+        job["job_name"]: [
+            target for static in job["static_configs"] for target in static["targets"]
+        ]
+        for job in config["scrape_configs"]
+    }
+    ports = deployment.ports
+    for job, port in (
+        ("daemon", ports.daemon_metrics),
+        ("worker", ports.worker_metrics),
+        ("labels", ports.labels_metrics),
+        ("traffic", ports.demo_metrics),
+    ):
+        assert targets[job] == [f"127.0.0.1:{port}"]
+    every = [address for addresses in targets.values() for address in addresses]
+    assert f"127.0.0.1:{ports.envoy_admin}" in every
+    assert config["rule_files"] == [str(file) for file in sorted(RULES.glob("*.yml"))]
+    assert str(ports.alertmanager) in json.dumps(config["alerting"])
+
+
+def test_the_same_settings_write_the_same_files(deployment: Deployment) -> None:
+    file = deployment.home / "prometheus" / "prometheus.yml"
+    write_prometheus(deployment)
+    before = file.read_text()
+    write_prometheus(deployment)
+    assert file.read_text() == before
+
+
+def test_alertmanager_gets_the_shipped_file(deployment: Deployment) -> None:
+    write_alertmanager(deployment)
+    written = deployment.home / "prometheus" / "alertmanager.yml"
+    assert written.read_text() == ALERTMANAGER.read_text()
+
+
+def test_the_engines_are_installed_only_with_all_their_parts(tmp_path: Path) -> None:
+    paths = InstallPaths(opt=tmp_path / "opt", python=tmp_path / "bin" / "python")
+    assert not engines_installed(paths)
+    for folder in (paths.kafka, paths.beam, paths.flink):
+        assert not engines_installed(paths)
+        folder.mkdir(parents=True)
+    assert not engines_installed(paths)
+    loopback.jar(paths).parent.mkdir(parents=True)
+    loopback.jar(paths).touch()
+    assert engines_installed(paths)

@@ -1,0 +1,106 @@
+"""The chain of records behind a version, found without reading whole topics."""
+
+from __future__ import annotations
+
+import pytest
+from msgspec.structs import replace
+
+from deploy.records.describe import describe
+from deploy.records.lineage import trace
+from streaming.contracts import topics
+from streaming.contracts.errors import NotFoundError
+from streaming.contracts.log import MemoryLog
+from streaming.contracts.records import (
+    Artifact,
+    DriftVerdict,
+    Promotion,
+    RetrainRequest,
+)
+from tests.deploy.records.test_reader import CountingLog
+
+
+def verdict(record_id: str, at: float) -> DriftVerdict:
+    return DriftVerdict(
+        record_id=record_id,
+        model="m",
+        at=at,
+        window_start=at - 1.0,
+        window_end=at,
+        outcome="drifted",
+        reason="fare moved by 0.8 sd",
+        rows=1,
+        offsets=(),
+        reference_id="",
+        reference_version=1,
+        features=(),
+    )
+
+
+def fill(log: MemoryLog) -> MemoryLog:
+    """A verdict, its request and its promotion, written twice."""
+    log.ensure(topics.RECORD_TOPICS)
+    request = RetrainRequest(
+        record_id="request-1",
+        model="m",
+        at=2.0,
+        caused_by=("verdict-1",),
+        cause="drift",
+        reason="3 of 5",
+        events=(),
+        labels=(),
+        window_start=0.0,
+        window_end=1.0,
+        base_version=1,
+        deadline=9.0,
+    )
+    promotion = Promotion(
+        record_id="promotion-1",
+        model="m",
+        at=3.0,
+        caused_by=("request-1",),
+        version=2,
+        replaced=1,
+        change="promoted",
+        reason="every gate passed",
+        artifact=Artifact(uri="file:///x", digest="d"),
+        reference=None,
+        window_start=0.0,
+        window_end=1.0,
+    )
+    log.append([verdict("verdict-1", 1.0), request, promotion, promotion])
+    return log
+
+
+def test_a_version_is_traced_back_to_its_window() -> None:
+    link = trace(fill(MemoryLog()), "2", "m")
+    assert isinstance(link.record, Promotion)
+    assert [type(cause.record) for cause in link.causes] == [RetrainRequest]
+    (window,) = link.causes[0].causes
+    assert describe(window.record) == "window 0–1 drifted: fare moved by 0.8 sd"
+
+
+def test_a_record_is_traced_by_the_beginning_of_its_id() -> None:
+    link = trace(fill(MemoryLog()), "reques")
+    assert link.record.record_id == "request-1"
+    assert [cause.record.record_id for cause in link.causes] == ["verdict-1"]
+
+
+def test_a_chain_at_the_end_of_a_long_topic_costs_a_few_reads() -> None:
+    log = CountingLog()
+    log.append([verdict(f"old-{number}", float(-number)) for number in range(5_000)])
+    fill(log)
+    CountingLog.read_so_far = 0
+    assert trace(log, "2", "m").causes[0].causes
+    assert CountingLog.read_so_far < 100
+
+
+def test_a_cause_that_is_gone_is_left_out() -> None:
+    log = MemoryLog()
+    log.ensure(topics.RECORD_TOPICS)
+    log.append([replace(verdict("verdict-2", 1.0), caused_by=("gone",))])
+    assert trace(log, "verdict-2").causes == []
+
+
+def test_an_unknown_id_says_what_to_do() -> None:
+    with pytest.raises(NotFoundError, match="driftline versions"):
+        trace(fill(MemoryLog()), "nothing")
