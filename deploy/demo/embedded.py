@@ -25,6 +25,7 @@ from deploy.demo.state import DemoState
 from deploy.demo.summary import Outputs, print_summary
 from deploy.demo.system import Addresses
 from deploy.local.embedded import embedded_stack
+from deploy.local.private_folder import private_files
 from deploy.local.stack import ProcessStatus
 from deploy.views.library_output import redirect_to
 from deploy.views.output import stderr
@@ -131,7 +132,7 @@ def run(deployment: Deployment, *, scenario: str, data: Path | None, keep: bool)
     selected = scenario_named(scenario)
     folder = deployment.base / "demo"
     system = EmbeddedSystem(deployment)
-    with redirect_to(system.log_file("demo")):
+    with private_files(), redirect_to(system.log_file("demo")):
         report, state = _run(system, selected, folder, data=data, keep=keep)
         write(report, folder / "report.json")
         charts = draw(state, folder)

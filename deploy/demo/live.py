@@ -46,7 +46,7 @@ class Lines:
     """One line for each event, in the order of time; no sentence is printed twice.
 
     The time of a line is when the event became known, so times never go back. Consecutive windows
-    with the same outcome are folded into one line, and a wait is mentioned once nothing has happened
+    with the same outcome are folded into one line. A wait is mentioned once nothing has happened
     for a while. A reason that several records share is printed with the first of them.
     """
 

@@ -15,6 +15,7 @@ drifted when three of the last five windows exceed the limit.
 >>> from streaming.baseline.merge import build_reference
 >>> from streaming.contracts.model import FeatureSpec, ModelContract
 >>> from streaming.contracts.records import WindowSummary
+>>> from streaming.drift import DriftHistory, DriftRules, judge_drift, prepare_reference
 >>> contract = ModelContract(
 ...     model="taxi", module="none", events_topic="trips", labels_topic="tips", key="id", time="t",
 ...     features=(FeatureSpec(name="fare", kind="number"),),
@@ -47,10 +48,16 @@ drifted when three of the last five windows exceed the limit.
 ('sustained', 0.7)
 """
 
-from streaming.drift.history import DriftHistory
-from streaming.drift.prepared_reference import PreparedReference, prepare_reference
-from streaming.drift.settings import DriftRules
-from streaming.drift.verdict import judge_drift
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from streaming.drift.history import DriftHistory
+    from streaming.drift.prepared_reference import PreparedReference, prepare_reference
+    from streaming.drift.settings import DriftRules
+    from streaming.drift.verdict import judge_drift
 
 __all__ = [
     "DriftHistory",
@@ -59,3 +66,18 @@ __all__ = [
     "judge_drift",
     "prepare_reference",
 ]
+
+_MODULES = {
+    "DriftHistory": "history",
+    "DriftRules": "settings",
+    "PreparedReference": "prepared_reference",
+    "judge_drift": "verdict",
+    "prepare_reference": "prepared_reference",
+}
+
+
+def __getattr__(name: str) -> Any:
+    """Import a public name when it is first used: reading settings must not load SciPy (1 s)."""
+    if name not in _MODULES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module(f"{__name__}.{_MODULES[name]}"), name)

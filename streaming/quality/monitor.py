@@ -205,22 +205,24 @@ class QualityMonitor:
         inputs = _worst(drift_verdicts)
         share = self.curve.share_at(now - end) * self.curve.labelled_share
         estimated = self._estimate(version, counts)
-        prediction_drift = None
-        if stage == "estimated":
-            prediction_drift = self._prediction_drift(version, live, counts, start)
+        is_estimate = stage == "estimated"
+        prediction_drift = (
+            self._prediction_drift(version, live, counts, start) if is_estimate else None
+        )
+        if is_estimate:
             judgement = _provisional(start, counts, estimated, live, now - end)
         else:
-            mature = MatureWindow(
-                version=version,
-                live=live,
-                start=start,
-                end=end,
-                counts=counts,
-                expected=share * counts.predictions,
-                inputs=inputs,
+            judgement = self._judge(
+                MatureWindow(
+                    version=version,
+                    live=live,
+                    start=start,
+                    end=end,
+                    counts=counts,
+                    expected=share * counts.predictions,
+                    inputs=inputs,
+                )
             )
-            judgement, baseline = judge_quality(mature, self._baseline(version), self.rules)
-            self._baselines[version] = baseline
         return QualityVerdict(
             record_id=verdict_id,
             model=self.model,
@@ -250,6 +252,11 @@ class QualityMonitor:
             matures_after=self.matures_after,
             accounts=self.joiner.accounts,
         )
+
+    def _judge(self, window: MatureWindow) -> Judgement:
+        judgement, baseline = judge_quality(window, self._baseline(window.version), self.rules)
+        self._baselines[window.version] = baseline
+        return judgement
 
     # ------------------------------------------------------------ state
 

@@ -144,7 +144,7 @@ def count_alarms(
     """Count the alarms of a period. Without known shifts, all alarms count as false.
 
     An alarm may continue for `rules.of` windows after the end of a shift, because verdicts look
-    back on so many windows.
+    back on as many windows.
     """
     alarms, drifted = AlarmCounter(rules.of), AlarmCounter(rules.of)
     false_alarms, quiet_seconds = 0, 0.0

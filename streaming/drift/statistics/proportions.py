@@ -79,7 +79,7 @@ def share_test(
         May be fractional.
     effective_sample_fraction:
         Scales `m` (at most 1): the reference's share (`expected_share`) is known as precisely as
-        from so many rows.
+        from that many rows.
     one_sided:
         Only an increase counts, as for values that nobody expected in the first place.
     day_variance:

@@ -21,7 +21,7 @@ _STEPS = 60
 _TINY = 1e-250
 """Smaller probabilities are taken to have underflowed."""
 _MANY = 200
-"""A share estimated from at least so many rows has a normal error."""
+"""A share estimated from at least this many rows has a normal error."""
 
 
 def two_sided(z: float, variance_ratio: float) -> float:

@@ -59,14 +59,14 @@ def write(folder: Path, *, topics: tuple[str, str] = ("a.trips", "b.trips"), **m
         ("model", {"driftline-a": ("a",), "driftline-b": ("b",)}),
     ],
 )
-def test_the_house_has_a_job_for_each_group(
+def test_a_deployment_has_a_job_for_each_group(
     tmp_path: Path, split: str, jobs: dict[str, tuple[str, ...]]
 ) -> None:
     deployment = Deployment.load(
         write(tmp_path, stream={"split": split, "parallelism": 2, "shards": 3})
     )
-    found = {job.settings.name: job.models for job in stream_jobs(deployment)}
-    assert found == jobs
+    models_by_job = {job.settings.name: job.models for job in stream_jobs(deployment)}
+    assert models_by_job == jobs
     settings = stream_job(deployment, "b").settings
     assert "b" in {one.contract.model for one in settings.models}
     assert (settings.parallelism, settings.shards) == (2, 3)
