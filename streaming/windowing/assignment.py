@@ -86,7 +86,7 @@ class Windows:
         clock:
             The partition's clock before the first of them.
         arrival:
-            When the event at a position arrived, seconds since 1970.
+            When the events at some positions arrived, seconds since 1970.
 
         >>> clock = EventClock(watermark_ms=10_000)
         >>> assignment = Windows.of(5.0, 2.0).assign(np.array([12.0, 4.0]), clock, lambda _: 13.0)

@@ -31,8 +31,8 @@ INITIAL_WATERMARK_MS = 0
 """The watermark before the first event. Windows that end before 1970 are late."""
 _BEFORE_ANY = -(2**62)
 
-Arrival = Callable[[int], float]
-"""When the row at a position arrived, seconds since 1970."""
+Arrival = Callable[[NDArray[np.int64]], NDArray[np.float64] | float]
+"""When the rows at these positions arrived, seconds since 1970; one number where it is the same."""
 
 
 class EventClock(msgspec.Struct, frozen=True, array_like=True):
@@ -65,7 +65,7 @@ class EventClock(msgspec.Struct, frozen=True, array_like=True):
         times_ms:
             Event times of the partition's next rows, in offset order.
         arrival:
-            Asked for the last row of each block only.
+            Asked for the last rows of blocks only.
         max_out_of_orderness_ms:
             The watermark stays this far behind the time that the blocks tell, and behind arrival.
 
@@ -86,8 +86,8 @@ class EventClock(msgspec.Struct, frozen=True, array_like=True):
         medians = np.concatenate((np.array(self.medians, np.int64), _medians(blocks)))
         reached = _time_of(medians)
         ends = np.arange(complete - len(reached) + 1, complete + 1) * BLOCK_ROWS - waiting
-        bounds = np.minimum(reached, [round(arrival(end - 1) * 1000) for end in ends.tolist()])
-        steps = (bounds - max_out_of_orderness_ms) // STEP_MS * STEP_MS
+        arrived_ms = np.floor(np.multiply(arrival(ends - 1), 1000.0)).astype(np.int64)
+        steps = (np.minimum(reached, arrived_ms) - max_out_of_orderness_ms) // STEP_MS * STEP_MS
         levels = np.maximum.accumulate(np.concatenate(([self.watermark_ms], steps)))
         latest_ms, stalled = self._latest(reached)
         clock = EventClock(
@@ -98,7 +98,8 @@ class EventClock(msgspec.Struct, frozen=True, array_like=True):
             medians=tuple(medians[1 - BLOCKS :].tolist()),
             pending=tuple(values[complete * BLOCK_ROWS :].tolist()),
         )
-        return np.repeat(levels, np.diff([0, *ends.tolist(), len(times_ms) + 1])), clock
+        runs = np.diff(ends, prepend=0, append=len(times_ms) + 1)
+        return np.repeat(levels, runs), clock
 
     def _latest(self, reached: NDArray[np.int64]) -> tuple[int, int]:
         """The latest time so far, and the number of blocks since it rose."""

@@ -11,6 +11,7 @@ from functools import cached_property
 from itertools import groupby, islice
 
 import numpy as np
+from numpy.typing import NDArray
 
 from streaming.contracts.ids import record_id
 from streaming.contracts.log import Message
@@ -38,9 +39,11 @@ class Fetch:
     """Whether these timestamps are those of the broker (``LogAppendTime``). Those of producers tell
     nothing about when a record arrived."""
 
-    def arrival(self, index: int, now: float) -> float:
-        """When the record at a position arrived: by the broker, or `now` when it is fetched."""
-        return min(self.timestamp(index), now) if self.broker_time else now
+    def arrivals(self, index: NDArray[np.int64], now: float) -> NDArray[np.float64] | float:
+        """When the records at these positions arrived: by the broker, or `now` as it is fetched."""
+        if not self.broker_time:
+            return now
+        return np.minimum([self.timestamp(at) for at in index.tolist()], now)
 
 
 @dataclass(slots=True)
@@ -85,7 +88,7 @@ class EventReader:
         assignment = self.windows.assign(
             decoded.times,
             result.clock,
-            lambda row: fetch.arrival(int(decoded.index[row]), now),
+            lambda rows: fetch.arrivals(decoded.index[rows], now),
         )
         self.combiner.add(
             result.windows,

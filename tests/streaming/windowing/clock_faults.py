@@ -81,7 +81,7 @@ def _read(
     now = arrivals if reading == "live" else np.full(len(arrivals), START + 2 * 86_400.0)
     usable = times <= now + FUTURE_SECONDS
     seen = now if reading == "backlog-without-broker-time" else arrivals
-    assignment = WINDOWS.assign(times[usable], EventClock(), seen[usable].tolist().__getitem__)
+    assignment = WINDOWS.assign(times[usable], EventClock(), seen[usable].__getitem__)
     late = np.zeros(len(times), bool)
     late[usable] = assignment.late
     return _Partition(

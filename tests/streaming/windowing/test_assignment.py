@@ -14,17 +14,18 @@ from streaming.windowing.event_clock import INITIAL_WATERMARK_MS, EventClock
 
 WINDOWS = Windows.of(5.0, 2.0)
 # No subnormal numbers: TensorFlow, which other tests load, makes the processor treat them as 0.
-moments = st.floats(-10, 100, allow_subnormal=False) | st.floats(-1e300, 1e9, allow_subnormal=False)
-events = st.lists(st.tuples(moments, st.floats(0, 200)), max_size=40)
+times = st.floats(-10, 100, allow_subnormal=False) | st.floats(-1e300, 1e9, allow_subnormal=False)
+events = st.lists(st.tuples(times, st.floats(0, 200)), max_size=40)
 """Time and arrival of each event."""
 
 
 def repeated(
     drawn: list[tuple[float, float]], times: int
-) -> tuple[NDArray[np.float64], list[float]]:
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Enough events that windows close: each drawn one `times` times."""
     many = [event for event in drawn for _ in range(times)]
-    return np.array([time for time, _ in many]), [arrival for _, arrival in many]
+    moments = np.array([time for time, _ in many], np.float64)
+    return moments, np.array([arrival for _, arrival in many], np.float64)
 
 
 @given(events, st.integers(1, 20), st.lists(st.integers(0, 800), max_size=5))

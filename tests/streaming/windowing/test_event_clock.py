@@ -76,7 +76,7 @@ def test_without_faults_no_more_events_are_late_than_behind_the_newest_event() -
     for rate in (1.0, 30.0, 3_000.0):
         arrivals = 1e6 + np.sort(rng.uniform(0, 20_000 / rate, 20_000))
         times: NDArray[np.float64] = arrivals - rng.exponential(1.0, len(arrivals))
-        late = windows.assign(times, EventClock(), arrivals.tolist().__getitem__).late
+        late = windows.assign(times, EventClock(), arrivals.__getitem__).late
         newest = np.maximum.accumulate(np.concatenate(([0.0], times[:-1])))
         strict = windows.end_ms(times) <= (newest - 2.0) * 1000 // 10 * 10
         assert not (late & ~strict).any()
@@ -92,8 +92,8 @@ def test_a_partition_of_few_events_moves_its_watermark_once_it_has_enough() -> N
 def test_the_broker_is_asked_for_the_arrival_of_few_rows_only() -> None:
     rows: list[int] = []
 
-    def arrival(row: int) -> float:
-        rows.append(row)
+    def arrival(positions: NDArray[np.int64]) -> float:
+        rows.extend(positions.tolist())
         return 1e6
 
     WINDOWS.assign(np.arange(5_000, dtype=np.float64), EventClock(), arrival)
