@@ -81,8 +81,9 @@ class RetrainRules(msgspec.Struct, frozen=True, kw_only=True):
     initial: bool = True
     """Whether the first version is trained automatically while no version is live."""
     max_dead_letter_ratio: float = 0.1
-    """Share of dead letters above which a window counts as broken data: it neither triggers a
-    retrain nor is it trained on. A broken producer has to be fixed, not learnt."""
+    """Share of dead letters, late events included, above which a window counts as broken data: it
+    neither triggers a retrain nor is it trained on. A broken producer has to be fixed, not
+    learnt."""
     breaking_anomalies: tuple[str, ...] = (
         "SCHEMA_MISSING_COLUMN",
         "SCHEMA_NEW_COLUMN",

@@ -139,10 +139,12 @@ def broken_data_reason(verdict: DriftVerdict, rules: RetrainRules) -> str:
     if codes:
         features = sorted({a.feature for a in verdict.anomalies if a.code in codes})
         return f"The window breaks the schema ({', '.join(codes)} in {', '.join(features)})."
-    total = verdict.accepted + verdict.dead_letters
-    if verdict.dead_letters > rules.max_dead_letter_ratio * total:
+    lost = verdict.dead_letters + verdict.late
+    total = verdict.accepted + lost
+    if lost > rules.max_dead_letter_ratio * total:
+        late = f" ({verdict.late} of them late)" if verdict.late else ""
         return (
-            f"{verdict.dead_letters} of {total} events of the window are dead letters, more than "
+            f"{lost} of {total} events of the window are dead letters{late}, more than "
             f"{rules.max_dead_letter_ratio:.0%}."
         )
     return ""

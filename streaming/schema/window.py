@@ -91,7 +91,7 @@ def find_disagreements(
     schema: Schema, window: WindowSummary, thresholds: SchemaThresholds
 ) -> Iterator[WindowFinding]:
     """Every finding of `window` against `schema`."""
-    yield from _rejected_fields(schema, window, thresholds)
+    yield from _rejected_fields(window, thresholds)
     if is_unjudgeable(window):
         return
     counted = {feature.name: feature for feature in window.features}
@@ -115,10 +115,12 @@ def find_disagreements(
 
 
 def _rejected_fields(
-    schema: Schema, window: WindowSummary, thresholds: SchemaThresholds
+    window: WindowSummary, thresholds: SchemaThresholds
 ) -> Iterator[WindowFinding]:
-    """Events that one field made unreadable: another type, or a missing required field."""
-    known = {column.name for column in schema.columns}
+    """Events that one field made unreadable: another type, or a missing required field.
+
+    The field need not be a column of the schema: the event time often is none.
+    """
     by_field = sorted(
         window.rejected_fields, key=lambda field: (field.feature, not field.value_kind, -field.rows)
     )
@@ -128,7 +130,7 @@ def _rejected_fields(
         fields, n = list(group), window.offsets_read
         count = sum(field.rows for field in fields)
         p = exceedance_p(count, n, 0.0)
-        if name not in known or n < MIN_ROWS or p > thresholds.sustained:
+        if n < MIN_ROWS or p > thresholds.sustained:
             continue
         decisive = count > MAX_DEAD_LETTERS * n and p <= thresholds.single
         finding = (

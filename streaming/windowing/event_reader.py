@@ -11,14 +11,16 @@ from functools import cached_property
 from itertools import groupby, islice
 
 import numpy as np
+from numpy.typing import NDArray
 
 from streaming.contracts.ids import record_id
 from streaming.contracts.log import Message
 from streaming.contracts.model import ModelContract
 from streaming.contracts.records import DeadLetter
 from streaming.windowing.accumulator import WindowAccumulator, WindowCombiner, count_rejected
-from streaming.windowing.assignment import INITIAL_WATERMARK_MS, Assignment, Windows
+from streaming.windowing.assignment import Assignment, Windows
 from streaming.windowing.decode import Decoded, Decoder
+from streaming.windowing.event_clock import EventClock
 
 _MAX_DEAD_BYTES = 2048
 """Bytes of a dead record's payload that are kept."""
@@ -33,19 +35,31 @@ class Fetch:
     values: Sequence[bytes | None]
     timestamp: Callable[[int], float]
     """Kafka's timestamp of the record at a position of the fetch, seconds since 1970."""
+    broker_time: bool = False
+    """Whether these timestamps are those of the broker (``LogAppendTime``). Those of producers tell
+    nothing about when a record arrived."""
+
+    def arrivals(self, index: NDArray[np.int64], now: float) -> NDArray[np.float64] | float:
+        """When the records at these positions arrived: by the broker, or `now` as it is fetched."""
+        if not self.broker_time:
+            return now
+        return np.minimum([self.timestamp(at) for at in index.tolist()], now)
 
 
 @dataclass(slots=True)
 class ReadResult:
     """What a reading step has read so far."""
 
-    watermark_ms: int = INITIAL_WATERMARK_MS
+    clock: EventClock = field(default_factory=EventClock)
+    """The partition's clock."""
     windows: dict[int, WindowAccumulator] = field(default_factory=dict)
     """Window end (milliseconds) -> accumulator."""
     dead: list[DeadLetter] = field(default_factory=list)
     late: list[DeadLetter] = field(default_factory=list)
     read: int = 0
     """Number of records."""
+    usable: int = 0
+    """Number of records with usable content, late ones included."""
 
 
 @dataclass(frozen=True)
@@ -71,7 +85,11 @@ class EventReader:
     def add(self, result: ReadResult, fetch: Fetch, *, now: float) -> None:
         """Add a fetch to the result."""
         decoded = self._decoder.decode(fetch.values, now=now)
-        assignment = self.windows.assign(decoded.times, result.watermark_ms)
+        assignment = self.windows.assign(
+            decoded.times,
+            result.clock,
+            lambda rows: fetch.arrivals(decoded.index[rows], now),
+        )
         self.combiner.add(
             result.windows,
             decoded,
@@ -81,7 +99,8 @@ class EventReader:
         )
         self._record_rejected(result, fetch, decoded=decoded, assignment=assignment, now=now)
         result.read += len(fetch.values)
-        result.watermark_ms = assignment.watermark_ms
+        result.usable += len(decoded.times)
+        result.clock = assignment.clock
 
     def late_in(
         self, fetch: Fetch, window_ends_ms: Collection[int], *, now: float
