@@ -1,17 +1,19 @@
 """The stream jobs on Flink: one per group of models.
 
-A job that was submitted and not cancelled is expected to run. That expectation is kept in a file,
-so `driftline status` can report a job that is gone, for example after `driftline down` and `up`.
+A job that was submitted and not cancelled is expected to run. A file remembers it with its Flink
+id, so `driftline status` reports a job that is gone, for example after `driftline down` and `up`,
+and `driftline job submit` continues from its last checkpoint.
 """
 
 from __future__ import annotations
 
 import contextlib
-import json
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
+
+import msgspec
 
 from deploy.app.deployment import Deployment
 from deploy.config.job_groups import group_of
@@ -25,32 +27,47 @@ if TYPE_CHECKING:
 Say = Callable[[str], None]
 
 
+class SubmittedJob(msgspec.Struct, frozen=True, kw_only=True):
+    """What is remembered of a job that was submitted."""
+
+    job_id: str = ""
+    """Flink's id; its checkpoints lie in a folder of this name."""
+    expected: bool = True
+    """Whether it should run: false once it was cancelled."""
+
+
 @dataclass(frozen=True, slots=True)
-class ExpectedJobs:
-    """Names of the stream jobs that were submitted and not cancelled, kept in a JSON file."""
+class SubmittedJobs:
+    """The stream jobs that were submitted, kept in a JSON file: name -> `SubmittedJob`."""
 
     file: Path
 
-    def names(self) -> frozenset[str]:
-        """The names; empty when there is no readable file."""
+    def all(self) -> dict[str, SubmittedJob]:
+        """By name; empty when there is no readable file."""
         try:
-            return frozenset(json.loads(self.file.read_text()))
-        except (OSError, ValueError, TypeError):
-            return frozenset()
+            return msgspec.json.decode(self.file.read_bytes(), type=dict[str, SubmittedJob])
+        except (OSError, msgspec.DecodeError, msgspec.ValidationError):
+            return {}
 
-    def add(self, name: str) -> None:
+    def names(self) -> frozenset[str]:
+        """The jobs that should run."""
+        return frozenset(name for name, job in self.all().items() if job.expected)
+
+    def add(self, name: str, job_id: str = "") -> None:
         """Expect a job to run."""
-        self._write(self.names() | {name})
+        self._write(self.all() | {name: SubmittedJob(job_id=job_id)})
 
     def remove(self, name: str) -> None:
-        """Expect a job no longer."""
-        self._write(self.names() - {name})
+        """Expect a job no longer; where its checkpoints lie stays known."""
+        jobs = self.all()
+        if name in jobs:
+            self._write(jobs | {name: msgspec.structs.replace(jobs[name], expected=False)})
 
-    def _write(self, names: frozenset[str]) -> None:
+    def _write(self, jobs: dict[str, SubmittedJob]) -> None:
         with contextlib.suppress(OSError):  # a read-only home only loses the reminder
             self.file.parent.mkdir(parents=True, exist_ok=True)
             self.file.touch(mode=0o600)
-            self.file.write_text(json.dumps(sorted(names)))
+            self.file.write_bytes(msgspec.json.encode(jobs))
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,8 +76,10 @@ class StreamJob:
 
     flink: Flink
     settings: JobSettings
-    expected: ExpectedJobs | None = None
-    """Remembers that it should run; None where nobody asks."""
+    submitted: SubmittedJobs | None = None
+    """Remembers that it should run, and its id; None where nobody asks."""
+    checkpoints: Path | None = None
+    """Flink's checkpoint folder as this process sees it; None when it is not known."""
 
     @property
     def models(self) -> tuple[str, ...]:
@@ -81,15 +100,54 @@ class StreamJob:
             )
         return job_id
 
-    def submit(self, ensure_topics: Callable[[], None], say: Say, *, restore: str = "") -> str:
-        """Start it unless it runs; returns Flink's id once it does."""
+    def submit(
+        self,
+        ensure_topics: Callable[[], None],
+        say: Say,
+        *,
+        restore: str = "",
+        fresh: bool = False,
+    ) -> str:
+        """Start it unless it runs; returns Flink's id once it does.
+
+        It continues from `restore`, else from the last checkpoint of its previous run, so that no
+        window is judged twice; with `fresh` or without a checkpoint, from the beginning of its
+        topics.
+
+        Raises
+        ------
+        UnavailableError
+            When it does not start.
+        """
+        point = "" if fresh else restore or self._last_checkpoint()
         if self.find() is None:
             ensure_topics()
             say(f"Submitting {self.settings.name}; the first start takes about half a minute.")
-        job_id = _submit(replace(self.settings, restore=restore))
-        if self.expected is not None:
-            self.expected.add(self.settings.name)
+            if point:
+                say(f"It continues from {point}.")
+        try:
+            job_id = _submit(replace(self.settings, restore=point))
+        except DriftlineError as error:
+            if not point or restore:
+                raise
+            raise UnavailableError(
+                f"{self.settings.name} did not continue from its checkpoint: {error} "
+                f"`driftline job submit {self.models[0]} --fresh` reads its topics from the start."
+            ) from error
+        if self.submitted is not None:
+            self.submitted.add(self.settings.name, job_id)
         return job_id
+
+    def _last_checkpoint(self) -> str:
+        """The newest checkpoint of the previous run of this job; empty for none."""
+        from streaming.engines.flink.client import newest_checkpoint
+
+        if self.submitted is None or self.checkpoints is None:
+            return ""
+        previous = self.submitted.all().get(self.settings.name)
+        if previous is None or not previous.job_id:
+            return ""
+        return newest_checkpoint(self.checkpoints, previous.job_id)
 
     def status(self) -> JobStatus:
         """Its state, restarts and checkpoints."""
@@ -102,8 +160,8 @@ class StreamJob:
     def cancel(self) -> None:
         """Cancel it; its last checkpoint stays."""
         self.flink.cancel(self.id())
-        if self.expected is not None:
-            self.expected.remove(self.settings.name)
+        if self.submitted is not None:
+            self.submitted.remove(self.settings.name)
 
     def update(
         self, ensure_topics: Callable[[], None], say: Say, *, parallelism: int | None = None
@@ -133,12 +191,15 @@ class StreamJob:
         say(f"{self.settings.name}: savepoint at {savepoint}")
         self.flink.cancel(job_id)
         try:
-            return _submit(replace(settings, restore=savepoint))
+            restarted = _submit(replace(settings, restore=savepoint))
         except DriftlineError as error:
             raise UnavailableError(
                 f"{self.settings.name} did not start again: {error} Its state is safe; "
                 f"`driftline job submit {self.models[0]} --restore {savepoint}` continues from it."
             ) from error
+        if self.submitted is not None:
+            self.submitted.add(self.settings.name, restarted)
+        return restarted
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -200,7 +261,7 @@ def stream_job_states(deployment: Deployment) -> tuple[StreamJobState, ...]:
     from streaming.engines.flink.client import Flink
 
     flink = Flink(deployment.flink_url, timeout=3.0)
-    expected = expected_jobs(deployment).names()
+    expected = submitted_jobs(deployment).names()
     states = []
     for group, models in deployment.groups.items():
         name = f"driftline-{group}"
@@ -215,9 +276,9 @@ def stream_job_states(deployment: Deployment) -> tuple[StreamJobState, ...]:
     return tuple(states)
 
 
-def expected_jobs(deployment: Deployment) -> ExpectedJobs:
-    """The jobs of this deployment that should run."""
-    return ExpectedJobs(deployment.home / "run" / "stream-jobs.json")
+def submitted_jobs(deployment: Deployment) -> SubmittedJobs:
+    """The jobs of this deployment that were submitted."""
+    return SubmittedJobs(deployment.home / "run" / "stream-jobs.json")
 
 
 def _flink_state(flink: Flink, name: str) -> str:
@@ -232,7 +293,12 @@ def _job_of(deployment: Deployment, group: str) -> StreamJob:
     from streaming.engines.flink.client import Flink
 
     settings = job_settings(deployment, group)
-    return StreamJob(Flink(settings.flink_rest), settings, expected_jobs(deployment))
+    return StreamJob(
+        Flink(settings.flink_rest),
+        settings,
+        submitted_jobs(deployment),
+        deployment.home / "data" / "checkpoints",
+    )
 
 
 def _submit(settings: JobSettings) -> str:

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from tenacity import retry, retry_if_exception_type, stop_after_delay, wait_fixed
+
 from deploy.app.deployment import Deployment
+from streaming.contracts.errors import UnavailableError
 from streaming.contracts.topics import RECORD_TOPICS, Topic, applications_topic
 
 DAEMON_APP = "driftline-daemon"
@@ -12,16 +15,30 @@ STATE_TOPIC = Topic(
 )
 """Changelog of the daemon's state table; declared here because Faust must not create topics."""
 
+FIRST_RESPONSE_SECONDS = 20.0
+"""Time for the first response of a broker that has just started, on a busy machine."""
+
+
+def ensure_topics_after_start(deployment: Deployment) -> None:
+    """`ensure_topics` on the embedded Kafka when it has just started: it may respond slowly."""
+    if deployment.settings.kafka.bootstrap:  # another Kafka, which this stack did not start
+        ensure_topics(deployment)
+        return
+    retried = retry(
+        retry=retry_if_exception_type(UnavailableError),
+        stop=stop_after_delay(FIRST_RESPONSE_SECONDS),
+        wait=wait_fixed(0.5),
+        reraise=True,
+    )
+    retried(ensure_topics)(deployment)
+
 
 def ensure_topics(deployment: Deployment) -> None:
     """Create every missing topic: records, daemon state, and the applications' topics."""
     topics = [*RECORD_TOPICS, STATE_TOPIC]
-    for name, section in deployment.settings.models.items():
-        contract = deployment.contract(name)
-        for topic in (contract.events_topic, contract.labels_topic):
-            topics.append(applications_topic(topic, partitions=contract.partitions))
-        predictions = section.predictions
-        if predictions is not None:
-            topics.append(applications_topic(predictions.topic, partitions=predictions.partitions))
+    for section in deployment.settings.models.values():
+        for settings in (section.events, section.labels, section.predictions):
+            if settings is not None:
+                topics.append(applications_topic(settings.topic, partitions=settings.partitions))
     with deployment.log() as log:
         log.ensure(topics)

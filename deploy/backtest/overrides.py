@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import fields, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,8 +13,8 @@ from ruamel.yaml.error import YAMLError
 
 from deploy.app.deployment import Deployment
 from deploy.config import loader
+from deploy.config.environment import PREFIX
 from streaming.contracts.errors import ConfigurationError
-from streaming.drift import DriftRules
 
 
 def changed_rules(
@@ -39,7 +39,7 @@ def changed_rules(
     from_file = _keys_of_file(file, model) if file else ()
     for path, value in [*from_file, *map(_key_of_setting, settings)]:
         words = ("MODELS", model, "DRIFT", *path)
-        environment[loader.PREFIX + "__".join(words).upper()] = value
+        environment[PREFIX + "__".join(words).upper()] = value
     return replace(deployment, settings=loader.load(deployment.file, environment=environment))
 
 
@@ -72,16 +72,3 @@ def _leaves(tree: Mapping[str, Any]) -> Iterator[tuple[tuple[str, ...], str]]:
             yield from (((str(key), *path), text) for path, text in _leaves(value))
         else:
             yield (str(key),), str(value)
-
-
-def differing_rules(before: DriftRules, after: DriftRules) -> list[tuple[str, Any, Any]]:
-    """Name and both values of each rule that differs.
-
-    >>> differing_rules(DriftRules(), DriftRules(of=6))
-    [('of', 5, 6)]
-    """
-    return [
-        (field.name, getattr(before, field.name), getattr(after, field.name))
-        for field in fields(DriftRules)
-        if getattr(before, field.name) != getattr(after, field.name)
-    ]

@@ -11,26 +11,30 @@ import difflib
 import re
 from collections.abc import Callable, Iterator
 from importlib.util import find_spec
-from urllib.parse import urlsplit
 from zoneinfo import available_timezones
 
+from deploy.config.address_checks import ADDRESS_CHECKS
 from deploy.config.model_settings import ModelSettings
-from deploy.config.port_map import HOST, PortMap
 from deploy.config.settings import Settings
+from deploy.config.topic_checks import MODEL_TOPIC_CHECKS, TOPIC_CHECKS
+from deploy.config.types import Problem
 from deploy.config.units import format_duration
+from retrain.models.code import import_failure, load_code
 from serving.rules import LATENCY_EDGES_MS
 from streaming.contracts.errors import ConfigurationError
-from streaming.contracts.topics import RECORD_TOPICS
 
-Path = tuple[str, ...]
-Problem = tuple[Path, str]
+RESERVED_FOLDERS = frozenset(
+    (
+        *(".", "..", "artifacts", "daemon", "data", "demo", "envoy", "flink"),
+        *("kafka", "log", "opt", "prometheus", "run", "scratch", "uv"),
+    )
+)
+"""Names below DRIFTLINE_HOME that have another use."""
 
-_TOPIC = re.compile(r"[A-Za-z0-9._-]{1,249}")
-_ADDRESS = re.compile(r"(\[[0-9A-Fa-f:]+\]|[^\s:/,\[\]]+):(\d{1,5})")
-_HIGHEST_PORT = 65_535
 
-
-def problems(settings: Settings, *, partial: bool = False) -> list[Problem]:
+def problems(
+    settings: Settings, *, partial: bool = False, contracts: bool = False
+) -> list[Problem]:
     """Every rule that the settings break.
 
     Parameters
@@ -38,12 +42,15 @@ def problems(settings: Settings, *, partial: bool = False) -> list[Problem]:
     settings:
         Complete settings, or with `partial` some of whose required keys may be absent: a check
         that needs an absent key is skipped.
+    contracts:
+        Also import each model's contract, which is light and starts no engine.
     """
+    model_checks = (*_MODEL_CHECKS, _contract_loads) if contracts else _MODEL_CHECKS
     result: list[Problem] = []
     for check in _CHECKS:
         result += _run(lambda check=check: check(settings), partial)  # type: ignore[misc]
     for name, model in settings.models.items():
-        for model_check in _MODEL_CHECKS:
+        for model_check in model_checks:
             result += [
                 (("models", name, *path), message)
                 for path, message in _run(
@@ -69,8 +76,8 @@ def _run(check: Callable[[], Iterator[Problem]], partial: bool) -> list[Problem]
 def _module_exists(model: ModelSettings) -> Iterator[Problem]:
     try:
         spec = find_spec(model.module) if model.module else None
-    except (ImportError, ValueError) as error:
-        yield ("module",), f"{model.module} cannot be imported: {error}."
+    except (Exception, SystemExit) as error:  # noqa: BLE001 - parent packages are user code
+        yield ("module",), f"{model.module} cannot be imported: {import_failure(error)}."
         return
     if spec is None:
         yield (
@@ -80,21 +87,18 @@ def _module_exists(model: ModelSettings) -> Iterator[Problem]:
         )
 
 
-def _topics_differ(model: ModelSettings) -> Iterator[Problem]:
-    own = {topic.name for topic in RECORD_TOPICS}
-    names: dict[str, str] = {}
-    for section in ("events", "labels", "predictions"):
-        settings = getattr(model, section)
-        if settings is None:
-            continue
-        topic = settings.topic
-        if not _TOPIC.fullmatch(topic) or topic in (".", ".."):
-            yield (section, "topic"), f"{topic!r} is not a name that Kafka accepts for a topic."
-        if topic in own:
-            yield (section, "topic"), f"{topic} is a topic of Driftline itself; choose another."
-        earlier = names.setdefault(topic, section)
-        if earlier != section:
-            yield (section, "topic"), f"{topic} is the topic of {earlier} already."
+def _contract_loads(model: ModelSettings) -> Iterator[Problem]:
+    if not any(_module_exists(model)):
+        try:
+            load_code(model.module)
+        except ConfigurationError as error:
+            yield ("module",), str(error)
+
+
+def _fields_are_named(model: ModelSettings) -> Iterator[Problem]:
+    for section, field in (("events", "key"), ("events", "time"), ("labels", "time")):
+        if not getattr(getattr(model, section), field).strip():
+            yield (section, field), "The name of a field is missing."
 
 
 def _same_key(model: ModelSettings) -> Iterator[Problem]:
@@ -241,18 +245,6 @@ def _model_names(settings: Settings) -> Iterator[Problem]:
             )
 
 
-def _job_topics_differ(settings: Settings) -> Iterator[Problem]:
-    readers: dict[str, str] = {}
-    for name, model in settings.models.items():
-        first = readers.setdefault(model.events.topic, name)
-        if first != name and settings.stream.split != "model":
-            yield (
-                ("models", name, "events", "topic"),
-                f"{first} and {name} read {model.events.topic}: models of one stream job need "
-                "topics of their own; stream.split: model gives each model a job.",
-            )
-
-
 def _tenants(settings: Settings) -> Iterator[Problem]:
     if settings.stream.split == "tenant":
         for name, model in settings.models.items():
@@ -269,6 +261,15 @@ def _workers(settings: Settings) -> Iterator[Problem]:
         )
 
 
+def _state_folder(settings: Settings) -> Iterator[Problem]:
+    folder = settings.local.folder
+    if folder in RESERVED_FOLDERS:
+        yield (
+            ("local", "folder"),
+            f"{folder!r} has another use below DRIFTLINE_HOME; choose a name of its own.",
+        )
+
+
 def _served_model(settings: Settings) -> Iterator[Problem]:
     named = settings.local.served_model
     if named and named not in settings.models:
@@ -277,53 +278,19 @@ def _served_model(settings: Settings) -> Iterator[Problem]:
         yield ("local", "served_model"), f"{named!r} names no model of this file.{hint}"
 
 
-def _bootstrap(settings: Settings) -> Iterator[Problem]:
-    path, bootstrap = ("kafka", "bootstrap"), settings.kafka.bootstrap
-    if not bootstrap:
-        return
-    for server in bootstrap.split(","):
-        if not _is_address(server.strip()):
-            yield path, f"{server.strip()!r} is not host:port."
-    offset = settings.local.port_offset
-    embedded = PortMap().shifted(offset).kafka
-    if offset and bootstrap in (f"{HOST}:{PortMap().kafka}", f"localhost:{PortMap().kafka}"):
-        yield (
-            path,
-            f"{bootstrap} is the embedded broker without local.port_offset, which moves it to "
-            f"{HOST}:{embedded}; leave kafka.bootstrap out.",
-        )
-
-
-def _endpoints(settings: Settings) -> Iterator[Problem]:
-    for key, example in (("jobserver", "host:8099"), ("workers", "host:50000")):
-        value = getattr(settings.endpoints, key)
-        if value and not _is_address(value):
-            yield ("endpoints", key), f"{value!r} is not host:port, for example {example}."
-    for key in ("flink", "prometheus", "envoy"):
-        value = getattr(settings.endpoints, key)
-        if value and (
-            urlsplit(value).scheme not in ("http", "https") or not urlsplit(value).netloc
-        ):
-            yield ("endpoints", key), f"{value!r} is not a URL like http://host:port."
-
-
-def _is_address(text: str) -> bool:
-    match = _ADDRESS.fullmatch(text)
-    return bool(match) and 0 < int(match[2]) <= _HIGHEST_PORT  # type: ignore[index]
-
-
 _CHECKS: tuple[Callable[[Settings], Iterator[Problem]], ...] = (
     _model_names,
-    _job_topics_differ,
+    *TOPIC_CHECKS,
     _tenants,
     _workers,
+    _state_folder,
     _served_model,
-    _bootstrap,
-    _endpoints,
+    *ADDRESS_CHECKS,
 )
 _MODEL_CHECKS: tuple[Callable[[ModelSettings], Iterator[Problem]], ...] = (
     _module_exists,
-    _topics_differ,
+    *MODEL_TOPIC_CHECKS,
+    _fields_are_named,
     _same_key,
     _window,
     _effects_ascend,

@@ -13,20 +13,29 @@ from pathlib import Path
 from typing import Any
 
 from pydantic import BaseModel, ValidationError
-from ruamel.yaml import YAML
-from ruamel.yaml.error import YAMLError
 
-from deploy.config.checks import Problem, problems
+from deploy.config.checks import problems
+from deploy.config.environment import override, variable_of
 from deploy.config.partial import partial
 from deploy.config.paths import DEFAULT_FILE, config_file
 from deploy.config.settings import ModelSettings, Settings
+from deploy.config.types import Problem
+from deploy.config.yaml_text import parse_file
 from streaming.contracts.errors import ConfigurationError
 
-PREFIX = "DRIFTLINE__"
 
-
-def load(file: Path | None = None, *, environment: Mapping[str, str] = os.environ) -> Settings:
+def load(
+    file: Path | None = None,
+    *,
+    environment: Mapping[str, str] = os.environ,
+    contracts: bool = False,
+) -> Settings:
     """The settings.
+
+    Parameters
+    ----------
+    contracts:
+        Also import each model's contract and report those that cannot be used.
 
     Raises
     ------
@@ -34,59 +43,39 @@ def load(file: Path | None = None, *, environment: Mapping[str, str] = os.enviro
         With one line for each mistake: file and line, key, what is wrong, and a suggestion.
     """
     path = config_file(file, environment)
-    tree = _read(path)
-    plain = _plain(tree)
-    override(plain, environment)
+    tree, plain = _read(path)
+    mistakes = override(plain, environment)
     try:
         settings = Settings.model_validate(plain)
     except ValidationError as error:
-        mistakes = [*_field_mistakes(error), *problems(partial(Settings, plain), partial=True)]
+        valid = partial(Settings, plain)
+        mistakes += _field_mistakes(error)
+        mistakes += problems(valid, partial=True, contracts=contracts)
     else:
-        mistakes = problems(settings)
+        mistakes += problems(settings, contracts=contracts)
         if not mistakes:
             return settings
     lines = dict.fromkeys(_located(mistake, tree, path, environment) for mistake in mistakes)
     raise ConfigurationError("\n".join(lines))
 
 
-def _read(path: Path) -> dict[str, Any]:
+def _read(path: Path) -> tuple[dict[str, Any], dict[str, Any]]:
+    """The file with line numbers, and as plain values."""
     try:
-        tree = YAML(typ="rt").load(path.read_text())
+        text = path.read_text(encoding="utf-8")
     except FileNotFoundError as error:
         raise ConfigurationError(
             f"{path} does not exist; copy {DEFAULT_FILE} there, or name another file by --config."
         ) from error
-    except (OSError, UnicodeDecodeError) as error:
+    except (OSError, ValueError) as error:
         raise ConfigurationError(f"{path} cannot be read: {error}") from error
-    except YAMLError as error:
+    try:
+        tree, plain = parse_file(text)
+    except ValueError as error:
         raise ConfigurationError(f"{path} is not YAML: {error}") from error
     if not isinstance(tree, dict):
         raise ConfigurationError(f"{path} must hold a mapping that begins with models:.")
-    return tree
-
-
-def override(tree: dict[str, Any], environment: Mapping[str, str]) -> None:
-    """Put DRIFTLINE__A__B values into the tree, in place; existing keys match in any case."""
-    for name in sorted(environment):
-        if not name.startswith(PREFIX):
-            continue
-        node = tree
-        path = name[len(PREFIX) :].split("__")
-        for word in path[:-1]:
-            node = node.setdefault(_same(node, word), {})
-        node[_same(node, path[-1])] = YAML(typ="safe").load(environment[name])
-
-
-def _same(node: Mapping[str, Any], word: str) -> str:
-    return next((key for key in node if str(key).lower() == word.lower()), word.lower())
-
-
-def _plain(node: Any) -> Any:
-    if isinstance(node, dict):
-        return {str(key): _plain(value) for key, value in node.items()}
-    if isinstance(node, list):
-        return [_plain(value) for value in node]
-    return node
+    return tree, plain
 
 
 def _field_mistakes(error: ValidationError) -> list[Problem]:
@@ -104,10 +93,23 @@ def _located(
     mistake: Problem, tree: dict[str, Any], path: Path, environment: Mapping[str, str]
 ) -> str:
     where, message = mistake
-    variable = PREFIX + "__".join(where).upper()
-    named = next((name for name in environment if name.upper() == variable), None)
-    place = named or f"{path.name}:{_line(tree, where)}"
-    return f"{place}: {'.'.join(where)}: {message}"
+    variable = variable_of(where, environment, below=not _has(tree, where))
+    place = variable or f"{path.name}:{_line(tree, where)}"
+    return f"{_printable(place)}: {_printable('.'.join(where))}: {message}"
+
+
+def _printable(text: str) -> str:
+    """The text with control characters escaped, because it is shown in a terminal."""
+    return text if text.isprintable() else repr(text)[1:-1]
+
+
+def _has(tree: Any, where: tuple[str, ...]) -> bool:
+    """Whether the file has the key."""
+    for part in where:
+        if not isinstance(tree, Mapping) or part not in tree:
+            return False
+        tree = tree[part]
+    return True
 
 
 def _line(tree: Any, where: tuple[str, ...]) -> int:

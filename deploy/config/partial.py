@@ -43,7 +43,8 @@ def _value(field: FieldInfo, raw: Any) -> Any:
         return partial(kind, raw)
     if get_origin(kind) is dict:
         inner = get_args(kind)[1]
-        return {name: partial(inner, part) for name, part in raw.items()}
+        parts = raw.items() if isinstance(raw, dict) else ()
+        return {name: partial(inner, part) for name, part in parts}
     nested = [
         part for part in get_args(kind) if isinstance(part, type) and issubclass(part, Section)
     ]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -106,3 +107,14 @@ def config_file(named: Path | None, environment: Mapping[str, str] = os.environ)
         return Path(environment["DRIFTLINE_CONFIG"])
     local = Path("driftline.yaml")
     return local if local.exists() else DEFAULT_FILE
+
+
+def driftline_program() -> str:
+    """How to call `driftline` from the current folder: its name, or its path if PATH lacks it."""
+    if shutil.which("driftline") is not None:
+        return "driftline"
+    program = Path(sys.executable).with_name("driftline")
+    if not program.exists():
+        return "driftline"
+    relative = os.path.relpath(program)
+    return str(program) if relative.startswith("..") else relative

@@ -11,7 +11,7 @@ from typing import Literal
 from pydantic import Field
 
 from deploy.config.model_settings import ModelSettings
-from deploy.config.types import Section
+from deploy.config.types import Addresses, Section
 
 __all__ = ["ModelSettings", "Settings"]
 
@@ -34,22 +34,22 @@ class StreamSettings(Section):
 class KafkaSettings(Section):
     """The Kafka cluster."""
 
-    bootstrap: str = ""
+    bootstrap: Addresses = ""
     """Bootstrap servers, host:port, separated by commas. Empty: the embedded broker."""
 
 
 class EndpointSettings(Section):
     """Addresses of the engines, where they are not the embedded ones. Empty: embedded."""
 
-    flink: str = ""
+    flink: Addresses = ""
     """Flink's REST API, http://host:port."""
-    jobserver: str = ""
+    jobserver: Addresses = ""
     """Beam's job server, host:port."""
-    workers: str = ""
+    workers: Addresses = ""
     """Beam's pool of Python workers, host:port."""
-    prometheus: str = ""
+    prometheus: Addresses = ""
     """Prometheus, http://host:port."""
-    envoy: str = ""
+    envoy: Addresses = ""
     """Envoy's listener for predictions, http://host:port."""
 
 

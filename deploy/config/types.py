@@ -8,7 +8,15 @@ from __future__ import annotations
 
 from typing import Annotated
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PlainSerializer, WithJsonSchema
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    PlainSerializer,
+    WithJsonSchema,
+)
 
 from deploy.config import units
 
@@ -61,6 +69,17 @@ Points = Annotated[
     ),
 ]
 """A ratio, written in percentage points: ``+0.5pp``."""
+
+
+def _strip_each(addresses: str) -> str:
+    return ",".join(address.strip() for address in addresses.split(","))
+
+
+Addresses = Annotated[str, AfterValidator(_strip_each)]
+"""An address, or several separated by commas, without white space around them."""
+
+Problem = tuple[tuple[str, ...], str]
+"""A mistake in the file: the path of the key, and a sentence that describes it."""
 
 
 class Section(BaseModel):

@@ -5,6 +5,7 @@ Pure: each parser raises `ValueError` with a sentence that says what was expecte
 
 from __future__ import annotations
 
+import math
 import re
 from contextlib import suppress
 from datetime import UTC, datetime
@@ -20,6 +21,8 @@ RUNS_RULE = r"\s*\d+\s*(?:of|/)\s*\d+\s*"
 """Pattern of a runs rule."""
 POINTS = r"\s*\+?\d+(?:\.\d+)?\s*pp\s*"
 """Pattern of a number of percentage points."""
+MAX_DURATION = 1000 * 365 * 86400.0
+"""Longest duration in seconds: 1,000 years."""
 
 
 class Rate(NamedTuple):
@@ -49,7 +52,14 @@ def parse_duration(text: str | float) -> float:
     if not isinstance(text, str) or not re.fullmatch(DURATION, text):
         raise ValueError(f"{text!r} is not a duration; write for example 200ms, 30s, 5m or 2h.")
     parts = re.findall(r"(\d+(?:\.\d+)?)\s*(ms|s|m|h|d)", text)
-    return sum(float(number) * _SECONDS[unit] for number, unit in parts)
+    seconds = sum(float(number) * _SECONDS[unit] for number, unit in parts)
+    if not seconds <= MAX_DURATION:
+        raise ValueError(f"{_shortened(text)} is longer than 1,000 years.")
+    return seconds
+
+
+def _shortened(text: str) -> str:
+    return repr(text if len(text) <= 40 else f"{text[:20]}…{text[-10:]}")
 
 
 def parse_time(text: str, now: float) -> float:
@@ -87,6 +97,10 @@ def parse_rate(text: str) -> Rate:
     match = re.fullmatch(r"\s*(\d+(?:\.\d+)?)\s+per\s+(.+)", str(text))
     if not match or float(match[1]) <= 0:
         raise ValueError(f"{text!r} is not a rate; write for example 1 per 30d.")
+    if math.isinf(float(match[1])):
+        raise ValueError(
+            f"{_shortened(str(text))} is too large a rate; write for example 1 per 30d."
+        )
     seconds = parse_duration(match[2])
     if seconds <= 0:
         raise ValueError(f"{text!r} has no period; write for example 1 per 30d.")
@@ -161,3 +175,15 @@ def format_points(ratio: float) -> str:
     '+0.5pp'
     """
     return f"+{ratio * 100:g}pp"
+
+
+def format_time(at: float) -> str:
+    """A point in time as every command prints it; the number where no calendar has the time.
+
+    >>> format_time(1_767_322_984.6), format_time(1.7e12)
+    ('2026-01-02 03:03:04 UTC', '1700000000000.0')
+    """
+    try:
+        return datetime.fromtimestamp(at, UTC).strftime("%Y-%m-%d %H:%M:%S UTC")
+    except (OverflowError, ValueError, OSError):
+        return str(at)

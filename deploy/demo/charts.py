@@ -6,7 +6,7 @@ retrain, the canary and the promotion marked.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -173,9 +173,15 @@ def auc_chart(state: DemoState, theme: Theme) -> Any:
     )
     width = theme.width - theme.label_width(names) - 2 * theme.padding - 20
     chart = alt.layer(intervals, points, labels).properties(width=width, height=44 * len(rows))
-    return finish(
-        chart, theme, auc_headline(state), "Evaluation on held-back rows, with 95 % intervals."
-    )
+    return finish(chart, theme, auc_headline(state), auc_note(state, rows))
+
+
+def auc_note(state: DemoState, rows: Sequence[dict[str, Any]]) -> str:
+    """How to read the chart; intervals are mentioned only where they are drawn."""
+    if not any(row.get("low") is not None for row in rows):
+        return "Evaluation on held-back rows."
+    version = max(state.timeline.versions)
+    return f"Evaluation on held-back rows; the bars are 95 % intervals of version {version}."
 
 
 def auc_rows(state: DemoState) -> list[dict[str, Any]]:

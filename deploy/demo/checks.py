@@ -144,9 +144,12 @@ def better_on_shift(state: DemoState) -> Check:
 
 def canary_passed(state: DemoState) -> Check:
     """The canary was judged and no step failed."""
-    outcomes = [v.outcome for v in state.timeline.canary if v.version == 2]
+    outcomes: list[str] = [v.outcome for v in state.timeline.canary if v.version == 2]
     passed = "pass" in outcomes and "fail" not in outcomes
-    seen = f"{outcomes.count('pass')} of {len(outcomes)} verdicts pass"
+    words = (("pass", "pass"), ("insufficient", "still collecting"), ("fail", "fail"))
+    seen = ", ".join(f"{outcomes.count(outcome)} {word}" for outcome, word in words)
+    if "error" in outcomes:
+        seen += f", {outcomes.count('error')} error"
     return _check("the canary passes", "at least 1 pass, 0 fail", passed, seen)
 
 

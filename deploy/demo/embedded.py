@@ -17,7 +17,7 @@ from pathlib import Path
 from deploy.app.deployment import Deployment
 from deploy.app.serving_layout import fault_file, served_model
 from deploy.app.stream_jobs import stream_job
-from deploy.app.topics import ensure_topics
+from deploy.app.topics import ensure_topics, ensure_topics_after_start
 from deploy.demo.process import TrafficProcess
 from deploy.demo.report import Report, write
 from deploy.demo.scenarios import Scenario, scenario_named
@@ -79,7 +79,7 @@ class EmbeddedSystem:
         for role in ("stable", "control", "canary"):
             fault_file(self.deployment, role).unlink(missing_ok=True)
         stack.up(["kafka"], on_progress=lambda process: on_progress(_progress(process)))
-        ensure_topics(self.deployment)
+        ensure_topics_after_start(self.deployment)
         stack.up(None, on_progress=lambda process: on_progress(_progress(process)))
 
     def submit_job(self) -> str:
@@ -135,6 +135,7 @@ def run(deployment: Deployment, *, scenario: str, data: Path | None, keep: bool)
     with private_files(), redirect_to(system.log_file("demo")):
         report, state = _run(system, selected, folder, data=data, keep=keep)
         write(report, folder / "report.json")
+        _report_drawing(report)
         charts = draw(state, folder)
     outputs = Outputs(
         report=folder / "report.json",
@@ -145,6 +146,12 @@ def run(deployment: Deployment, *, scenario: str, data: Path | None, keep: bool)
     )
     print_summary(stderr, report, state, outputs)
     return report
+
+
+def _report_drawing(report: Report) -> None:
+    """Announce the charts: drawing them takes a while."""
+    seconds = report.finished_at - report.started_at
+    stderr.print(f"{seconds:7.1f} s  drawing the charts", markup=False, highlight=False)
 
 
 def _run(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 import sys
+from collections import Counter
 from collections.abc import Sequence
 from typing import Protocol
 
@@ -17,7 +18,12 @@ from rich.text import Text
 from deploy.demo.state import DemoState
 from deploy.views.output import OUTCOME_STYLES
 from serving.state import Phase
-from streaming.contracts.records import DriftVerdict, FeatureVerdict, RetrainProgress
+from streaming.contracts.records import (
+    DriftVerdict,
+    FeatureVerdict,
+    RetrainProgress,
+    RetrainRequest,
+)
 
 _MARK = {"stable": "●", "suspected": "◐", "drifted": "▲", "degraded": "▲", "inconclusive": "·"}
 SHOWN_WINDOWS = 40
@@ -50,11 +56,13 @@ class Lines:
     The time of a line is when the event became known, so times never go back. Consecutive windows
     with the same outcome are folded into one line. A wait is mentioned once nothing has happened
     for a while. A sentence that the reasons of several records share is printed with the first.
+    Each component of a retrain has a line when it starts and when it ends.
     """
 
     def __init__(self, console: Console | None = None) -> None:
         self._console = console or Console(file=sys.stderr, highlight=False)
         self._entries = 0
+        self._progress_printed: Counter[str] = Counter()
         self._verdicts = 0
         self._run: list[DriftVerdict] = []
         self._waits_for = ""
@@ -77,7 +85,16 @@ class Lines:
             detail = self._new_sentences(entry.detail)
             self._line(at, f"{entry.what}: {detail}" if detail else entry.what)
         self._entries = len(state.timeline.entries)
+        self._print_progress(at, state)
         self._mention_wait(at, state.waits_for)
+
+    def _print_progress(self, at: float, state: DemoState) -> None:
+        """Print what the components of each retrain did since the last call."""
+        for request in state.timeline.requests:
+            progress = state.timeline.progress.get(request.record_id, [])
+            for record in progress[self._progress_printed[request.record_id] :]:
+                self._line(at, _progress_line(request, record))
+            self._progress_printed[request.record_id] = len(progress)
 
     def _new_sentences(self, text: str) -> str:
         """The sentences that were not printed before."""
@@ -115,6 +132,14 @@ class Lines:
 
 def _kind(verdict: DriftVerdict) -> tuple[str, int]:
     return verdict.outcome, verdict.reference_version
+
+
+def _progress_line(request: RetrainRequest, progress: RetrainProgress) -> str:
+    """The start or the end of one component of a retrain."""
+    attempt = f", attempt {progress.attempt}" if progress.attempt > 1 else ""
+    line = f"retrain ({request.cause}{attempt}), step {progress.step} of {progress.steps}"
+    line += f", {progress.component} {progress.state}"
+    return line if progress.state == "started" else f"{line} after {progress.seconds:.1f} s"
 
 
 def _run_line(verdicts: Sequence[DriftVerdict]) -> str:
@@ -285,9 +310,9 @@ def _canary(state: DemoState) -> Text:
 
 
 def _recent_entries(state: DemoState) -> Table:
-    table = Table(box=None, pad_edge=False, padding=(0, 1), show_header=False)
-    table.add_column(justify="right", style="dim")
-    table.add_column(no_wrap=True, overflow="ellipsis")
+    table = Table(box=None, pad_edge=False, padding=(0, 1), show_header=False, expand=True)
+    table.add_column(justify="right", style="dim", no_wrap=True, min_width=7)
+    table.add_column(no_wrap=True, overflow="ellipsis", ratio=1)
     recent = sorted(state.timeline.entries, key=lambda entry: entry.at_seconds)[-SHOWN_ENTRIES:]
     for entry in recent:
         detail = f"  {entry.detail}" if entry.detail else ""

@@ -16,7 +16,10 @@ ARMS = ("stable", "control", "canary")
 LEAD_SECONDS, TAIL_SECONDS = 10.0, 20.0
 """Time that the rollout chart shows before and after the rollout."""
 MAX_BINS = 80
-NOTE = "Requests for the new version; requests per second by arm; results of the gates"
+NOTE = (
+    "Requests for the new version; requests per second by arm, with totals during the rollout; "
+    "results of the gates"
+)
 _WEIGHTED = (Phase.STEPPING, Phase.PAUSED, Phase.AWAITING_APPROVAL)
 
 
@@ -35,7 +38,7 @@ def rollout_chart(state: DemoState, axis: TimeAxis, theme: Theme) -> Any:
         return None
     axis = rollout_axis(state, version, axis)
     panels = [share_panel(state, axis, theme, axis_visible=False, height=130)]
-    panels += arm_panels(state, axis, theme)
+    panels += arm_panels(state, version, axis, theme)
     gates = gates_panel(state, version, axis, theme)
     if gates is not None:
         panels.append(gates)
@@ -69,11 +72,12 @@ def rollout_headline(state: DemoState, version: int) -> str:
     """The result of the rollout as a sentence."""
     timeline = state.timeline
     requests, errors = state.rollout_client_counts(version)
-    clients = f"{errors} client errors in {requests:,} requests"
+    clients = f"{errors} client errors in {requests:,} requests during the rollout"
     promotion, rolled_back = timeline.promotion_of(version), timeline.rolled_back_at(version)
     statuses = timeline.rollout_of(version)
     if promotion is not None:
-        seconds = promotion.at - statuses[0].at
+        started_at = next((s.at for s in statuses if s.weight > 0), statuses[0].at)
+        seconds = promotion.at - started_at
         return f"Version {version} went from 0 to 100 % in {seconds:.0f} s: {clients}"
     if rolled_back is not None:
         weight = max(status.weight for status in statuses)
@@ -157,7 +161,11 @@ def _label_width(theme: Theme) -> int:
 
 
 def arm_rows(state: DemoState, axis: TimeAxis) -> list[dict[str, Any]]:
-    """Requests and errors per second by arm, in at most `MAX_BINS` bins of whole seconds."""
+    """Requests and errors per second by arm, in at most `MAX_BINS` bins of whole seconds.
+
+    Every arm has a row for each bin between the first and the last traffic of all arms; a bin in
+    which it received no request is 0.
+    """
     size = max(int((axis.stop - axis.left) / MAX_BINS), 1)
     totals: dict[tuple[str, int], list[int]] = defaultdict(lambda: [0, 0])
     for second in state.seconds:
@@ -167,6 +175,12 @@ def arm_rows(state: DemoState, axis: TimeAxis) -> list[dict[str, Any]]:
             total = totals[arm or "none", int((second.at - axis.left) // size)]
             total[0] += count.requests
             total[1] += count.errors
+    bins = [number for _, number in totals]
+    rows = [
+        ((arm, number), totals.get((arm, number), [0, 0]))
+        for arm in sorted({arm for arm, _ in totals})
+        for number in range(min(bins), max(bins) + 1)
+    ]
     return [
         {
             "arm": arm,
@@ -175,15 +189,29 @@ def arm_rows(state: DemoState, axis: TimeAxis) -> list[dict[str, Any]]:
             "requests": requests,
             "errors": errors,
         }
-        for (arm, number), (requests, errors) in sorted(totals.items())
+        for (arm, number), (requests, errors) in rows
     ]
 
 
-def arm_panels(state: DemoState, axis: TimeAxis, theme: Theme) -> list[Any]:
+def arm_totals(state: DemoState, version: int) -> dict[str, tuple[int, int]]:
+    """Requests and errors of each arm during the whole rollout of `version`.
+
+    The interval is that of `DemoState.rollout_client_counts`, so that the arms add up to it.
+    """
+    span = state.timeline.rollout_span(version, state.now)
+    totals: dict[str, tuple[int, int]] = dict.fromkeys(ARMS, (0, 0))
+    for second in state.seconds_between(*span) if span else ():
+        for arm, count in second.arms.items():
+            requests, errors = totals.get(arm, (0, 0))
+            totals[arm] = (requests + count.requests, errors + count.errors)
+    return totals
+
+
+def arm_panels(state: DemoState, version: int, axis: TimeAxis, theme: Theme) -> list[Any]:
     """One panel for each arm: its requests per second, and a mark at each error."""
     import altair as alt
 
-    rows = arm_rows(state, axis)
+    rows, totals = arm_rows(state, axis), arm_totals(state, version)
     top = max((row["rate"] for row in rows), default=1.0)
     width = theme.plot_width(_label_width(theme))
     x = axis.encoding(theme, visible=False)
@@ -199,7 +227,7 @@ def arm_panels(state: DemoState, axis: TimeAxis, theme: Theme) -> list[Any]:
         if not own:
             continue
         colour = theme.series_colour((0, 5, 1)[number])
-        requests, errors = sum(row["requests"] for row in own), sum(row["errors"] for row in own)
+        requests, errors = totals[arm]
         title = f"{arm}: {requests:,} requests, {errors} errors"
         base = alt.Chart(values(own)).encode(x=x, y=y)
         layers = [

@@ -67,9 +67,13 @@ class DemoState:
     def _phase_start(self, phase: str) -> float | None:
         return self.traffic.phase_since.get(phase) if self.traffic else None
 
+    def seconds_between(self, start: float, stop: float) -> list[Second]:
+        """The seconds of client traffic that overlap start … stop."""
+        return [second for second in self.seconds if start - 1 < second.at <= stop]
+
     def client_counts(self, start: float, stop: float) -> tuple[int, int]:
         """Requests and errors of the clients in the seconds that overlap start … stop."""
-        selected = [second for second in self.seconds if start - 1 < second.at <= stop]
+        selected = self.seconds_between(start, stop)
         requests = sum(second.requests for second in selected)
         return requests, sum(second.errors for second in selected)
 

@@ -11,6 +11,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from deploy.config.paths import driftline_program
 from deploy.demo.report import Report
 from deploy.demo.state import Check, DemoState
 from deploy.demo.system import Addresses
@@ -53,8 +54,10 @@ def print_summary(console: Console, report: Report, state: DemoState, outputs: O
         folder = _short(outputs.charts[0].parent)
         console.print(f"Charts  {folder}: {names}", markup=False, soft_wrap=True)
     console.print("\nWhat next", style="bold")
-    for command, purpose in next_commands(report, state.timeline.model, outputs):
-        console.print(f"  {command:<58} {purpose}", markup=False, soft_wrap=True)
+    commands = next_commands(report, state.timeline.model, outputs)
+    width = max(58, *(len(command) for command, _ in commands))
+    for command, purpose in commands:
+        console.print(f"  {command:<{width}} {purpose}", markup=False, soft_wrap=True)
     console.print(_addresses_line(outputs), markup=False, soft_wrap=True)
 
 
@@ -71,7 +74,8 @@ def checks_table(checks: Sequence[Check]) -> Table:
 
 def next_commands(report: Report, model: str, outputs: Outputs) -> tuple[tuple[str, str], ...]:
     """Three commands with their purpose."""
-    driftline = f"driftline -c {_short(outputs.config)}"
+    program = driftline_program()
+    driftline = f"{program} -c {_short(outputs.config)}"
     drift = (f"{driftline} drift {model}", "drift of each feature, window by window")
     if outputs.keep:
         version = report.promoted_version or 1
@@ -81,7 +85,7 @@ def next_commands(report: Report, model: str, outputs: Outputs) -> tuple[tuple[s
             (f"{driftline} down", "stop the stack"),
         )
     return (
-        (f"driftline demo --scenario {report.scenario} --keep", "run again, leave the stack up"),
+        (f"{program} demo --scenario {report.scenario} --keep", "run again, leave the stack up"),
         (f"{driftline} up", "start the stack with the records of this run"),
         drift,
     )

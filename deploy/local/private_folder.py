@@ -1,4 +1,7 @@
-"""The state folder belongs to its user alone: events, labels and models lie in it."""
+"""The state folder belongs to its user alone: events, labels and models lie in it.
+
+A folder that cannot be used is a `ConfigurationError` that names it.
+"""
 
 from __future__ import annotations
 
@@ -30,6 +33,26 @@ def make_private(folder: Path) -> None:
         raise ConfigurationError(
             f"The state folder {folder} cannot be made private: {error}. Set DRIFTLINE_HOME to a "
             "folder of your own."
+        ) from error
+
+
+@contextmanager
+def state_folder_errors(folder: Path) -> Iterator[None]:
+    """Turn an `OSError` about the state folder into an error that names it.
+
+    Raises
+    ------
+    ConfigurationError
+        When a file or folder inside cannot be read or written.
+    """
+    try:
+        yield
+    except TimeoutError:  # an OSError too, but not one of the file system
+        raise
+    except OSError as error:
+        raise ConfigurationError(
+            f"The state folder {folder} cannot be used: {error}. Correct the owner and mode of "
+            "that path or remove it, or set DRIFTLINE_HOME to a folder of your own."
         ) from error
 
 

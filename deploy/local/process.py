@@ -1,7 +1,9 @@
 """Starts, recognises and ends one process and everything it started itself.
 
 A process is identified by its pid and the creation time that the kernel reports: a pid alone may
-have been reused. Each process leads a session of its own, so its children end with it.
+have been reused. Each process leads a session of its own, so its children end with it. When it has
+ended, its children are recognised by a random mark in their environment, which they inherit: the
+number of its process group may belong to another program by then.
 """
 
 from __future__ import annotations
@@ -11,6 +13,7 @@ import os
 import signal
 import subprocess
 import time
+import uuid
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -22,7 +25,10 @@ from deploy.local.process_spec import ProcessSpec
 from deploy.setup import java
 
 LOG_BYTES = 32 << 20
+MARK = "DRIFTLINE_PROCESS"
+"""Environment variable with the mark of a process."""
 _POLL_SECONDS = 0.05
+_MAX_SWEEPS = 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,6 +37,8 @@ class Running:
 
     pid: int
     created: float
+    mark: str = ""
+    """Value of `MARK` in its environment; empty when it is not known."""
     child: subprocess.Popen[bytes] | None = field(default=None, compare=False)
 
     def alive(self) -> bool:
@@ -54,8 +62,7 @@ class Running:
     def collect(self) -> str:
         """Kill its leftovers, collect its exit status and describe its end."""
         if self.child is None:
-            if not psutil.pid_exists(self.pid):  # else the pid has been reused
-                _signal_group(self.pid, signal.SIGKILL)
+            _kill_marked(self.pid, self.mark)
             return "ended"
         _signal_group(self.pid, signal.SIGKILL)
         code = self.child.wait()
@@ -82,8 +89,34 @@ def find(pid: int, created: float) -> psutil.Process | None:
         process = psutil.Process(pid)
         same = abs(process.create_time() - created) < 0.05
         return process if same and process.status() != psutil.STATUS_ZOMBIE else None
-    except psutil.NoSuchProcess:
+    except (psutil.Error, OverflowError, ValueError):  # also a pid that no process can have
         return None
+
+
+def _kill_marked(group: int, mark: str) -> None:
+    """Kill the members of a process group that carry this mark, and no other process.
+
+    A mark is random and new at each start, so it also tells another boot's processes apart.
+    """
+    for _ in range(_MAX_SWEEPS if mark else 0):
+        members = [process for process in psutil.process_iter() if _marked(process, group, mark)]
+        if not members:
+            return
+        for process in members:
+            with contextlib.suppress(psutil.Error):
+                process.kill()  # checks the creation time, so a reused pid is not killed
+        psutil.wait_procs(members, timeout=1.0)
+
+
+def _marked(process: psutil.Process, group: int, mark: str) -> bool:
+    try:
+        return (
+            os.getpgid(process.pid) == group
+            and process.status() != psutil.STATUS_ZOMBIE
+            and process.environ().get(MARK) == mark
+        )
+    except (psutil.Error, OSError):
+        return False
 
 
 def environment(home: Path, spec: ProcessSpec, base: Mapping[str, str]) -> dict[str, str]:
@@ -129,7 +162,8 @@ def start(home: Path, spec: ProcessSpec) -> Running:
     log.parent.mkdir(parents=True, exist_ok=True)
     if log.exists() and log.stat().st_size > LOG_BYTES:
         os.replace(log, log.with_suffix(".log.1"))
-    env = environment(home, spec, os.environ)
+    mark = uuid.uuid4().hex
+    env = {**environment(home, spec, os.environ), MARK: mark}
     with log.open("ab") as output:
         started = time.strftime("%F %T UTC", time.gmtime())
         output.write(f"--- {started} starting {spec.name}\n".encode())
@@ -156,4 +190,4 @@ def start(home: Path, spec: ProcessSpec) -> Running:
         created = psutil.Process(child.pid).create_time()
     except psutil.NoSuchProcess:
         created = time.time()
-    return Running(child.pid, created, child)
+    return Running(child.pid, created, mark, child)

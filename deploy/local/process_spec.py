@@ -83,6 +83,8 @@ class ProcessState(msgspec.Struct, frozen=True, kw_only=True):
     ready: bool
     digest: str
     """Digest of the spec it was started from."""
+    mark: str = ""
+    """Random value in its environment; by it the children it has left are recognised."""
     last_exit: str = ""
     """How the process before it ended; empty if there was none."""
 
@@ -159,5 +161,8 @@ def write_atomic(path: Path, content: bytes | str) -> None:
     """Replace a file atomically: a reader sees the old content or the new one, never a part."""
     path.parent.mkdir(parents=True, exist_ok=True)
     fresh = path.with_name(f".{path.name}.{os.getpid()}.{threading.get_ident()}")
-    fresh.write_bytes(content.encode() if isinstance(content, str) else content)
-    os.replace(fresh, path)
+    try:
+        fresh.write_bytes(content.encode() if isinstance(content, str) else content)
+        os.replace(fresh, path)
+    finally:
+        fresh.unlink(missing_ok=True)  # only after an error is it still there

@@ -6,6 +6,7 @@ desired processes and reads the state files that the supervisor writes.
 
 from __future__ import annotations
 
+import contextlib
 import fcntl
 import os
 import signal
@@ -22,7 +23,7 @@ import msgspec
 from deploy.config.paths import PROJECT, install_paths
 from deploy.config.port_map import PortMap
 from deploy.local import probe, supervisor
-from deploy.local.private_folder import make_private, private_files
+from deploy.local.private_folder import make_private, private_files, state_folder_errors
 from deploy.local.process import Running, find, log_file, tail
 from deploy.local.process_spec import ProcessSpec, ProcessState, digest, selected, write_atomic
 from deploy.local.supervised import read_state, state_file
@@ -86,6 +87,19 @@ class Stack:
         self._specs = {spec.name: spec for spec in selected(specs, None)}
         self._prepare = tuple(prepare)
 
+    def selected(self, only: Sequence[str] | None) -> tuple[ProcessSpec, ...]:
+        """The named processes (all by default) and their dependencies.
+
+        Raises
+        ------
+        ConfigurationError
+            When a name is unknown.
+        """
+        try:
+            return selected(tuple(self._specs.values()), only)
+        except ValueError as error:
+            raise ConfigurationError(str(error)) from error
+
     def up(
         self,
         only: Sequence[str] | None = None,
@@ -103,12 +117,10 @@ class Stack:
         UnavailableError
             When a process does not become ready; the message has its last log lines.
         """
-        try:
-            chosen = selected(tuple(self._specs.values()), only)
-        except ValueError as error:
-            raise ConfigurationError(str(error)) from error
-        with private_files():
+        chosen = self.selected(only)
+        with private_files(), state_folder_errors(self.home):
             make_private(self.home)
+            self._refuse_folders(chosen)
             for step in self._prepare:
                 step()
             self._refuse_taken_ports(chosen)
@@ -120,7 +132,16 @@ class Stack:
         """Stop the named processes, or everything with the supervisor, and wait for their end.
 
         Returns the names of the processes that were running.
+
+        Raises
+        ------
+        ConfigurationError
+            When the home cannot be read or written.
         """
+        with state_folder_errors(self.home):
+            return self._down(only)
+
+    def _down(self, only: Sequence[str] | None) -> tuple[str, ...]:
         running = running_processes(self.home)
         if only is not None:
             desired = [s for s in supervisor.read_desired(self.home) if s.name not in set(only)]
@@ -131,18 +152,25 @@ class Stack:
             self._write_desired(())
         identity = self._supervisor()
         if identity is not None:
-            os.kill(identity.pid, signal.SIGTERM)
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(identity.pid, signal.SIGTERM)
             self._wait_until(lambda: not self.supervised(), 120.0)
-        for file in (self.home / "run").glob("*.json"):
+        for file in _state_files(self.home):
             state = read_state(file)
             if state is not None:
-                Running(state.pid, state.created).end(10.0)
+                Running(state.pid, state.created, state.mark).end(10.0)
                 file.unlink(missing_ok=True)
         return running
 
     def status(self) -> tuple[ProcessStatus, ...]:
-        """The present status of every process."""
-        with ThreadPoolExecutor(8) as pool:
+        """The present status of every process.
+
+        Raises
+        ------
+        ConfigurationError
+            When the home cannot be read, or the list of desired processes is unusable.
+        """
+        with state_folder_errors(self.home), ThreadPoolExecutor(8) as pool:
             return tuple(pool.map(self._status, self._specs.values()))
 
     def supervised(self) -> bool:
@@ -191,6 +219,17 @@ class Stack:
     def _find(self, name: str) -> bool:
         state = self._state(name)
         return state is not None and find(state.pid, state.created) is not None
+
+    def _refuse_folders(self, chosen: Sequence[ProcessSpec]) -> None:
+        """Refuse a folder in the place of a file that the supervisor writes."""
+        run_files = [state_file(self.home, spec.name) for spec in chosen]
+        run_files.append(supervisor.identity_file(self.home))
+        for file in run_files:
+            if file.is_dir():
+                raise ConfigurationError(
+                    f"{file} is a folder, but the stack writes a file there. Remove the folder, "
+                    "then run `driftline up` again."
+                )
 
     def _refuse_taken_ports(self, chosen: Sequence[ProcessSpec]) -> None:
         for spec in chosen:
@@ -295,16 +334,38 @@ class Stack:
             time.sleep(POLL_SECONDS)
 
 
+def _state_files(home: Path) -> list[Path]:
+    """The JSON files in run/, sorted; raises `OSError` when the folder cannot be read."""
+    folder = home / "run"
+    try:
+        names = os.listdir(folder)  # `Path.glob` hides that it is not permitted
+    except (FileNotFoundError, NotADirectoryError):
+        return []
+    return [folder / name for name in sorted(names) if name.endswith(".json")]
+
+
 def running_processes(home: Path) -> tuple[str, ...]:
-    """Names of a home's processes that run, also without a supervisor."""
-    states = [read_state(file) for file in sorted((home / "run").glob("*.json"))]
+    """Names of a home's processes that run, also without a supervisor.
+
+    Raises
+    ------
+    ConfigurationError
+        When the home cannot be read.
+    """
+    with state_folder_errors(home):
+        states = [read_state(file) for file in _state_files(home)]
     return tuple(
         state.name for state in states if state and find(state.pid, state.created) is not None
     )
 
 
 def running_stacks(base: Path) -> dict[Path, tuple[str, ...]]:
-    """Every stack below DRIFTLINE_HOME that runs, with its processes."""
-    folders = [base, *sorted(folder for folder in base.glob("*") if (folder / "run").is_dir())]
-    stacks = {folder: running_processes(folder) for folder in folders}
+    """Every stack below DRIFTLINE_HOME that runs, with its processes.
+
+    Folders that this user may not read are left out.
+    """
+    stacks = {}
+    for folder in (base, *sorted(base.glob("*"))):
+        with contextlib.suppress(ConfigurationError):
+            stacks[folder] = running_processes(folder)
     return {folder: names for folder, names in stacks.items() if names}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import threading
 import time
 from collections.abc import Callable
@@ -96,14 +97,15 @@ class SupervisedProcess(threading.Thread):
             self._stop_requested.wait(restart_delay(self._failures))
         if running is not None:
             running.end(self.spec.stop_seconds)
-        self._file.unlink(missing_ok=True)
+        with contextlib.suppress(OSError):
+            self._file.unlink(missing_ok=True)
 
     def _adopt(self) -> Running | None:
         """The process that an earlier supervisor left, if it has the same spec."""
         state = read_state(self._file)
         if state is None or find(state.pid, state.created) is None:
             return None
-        running = Running(state.pid, state.created)
+        running = Running(state.pid, state.created, state.mark)
         if state.digest == self.digest:
             self._restarts = state.restarts
             self._say(f"{self.spec.name}: continues as pid {state.pid}")
@@ -159,6 +161,10 @@ class SupervisedProcess(threading.Thread):
             restarts=self._restarts,
             ready=self.ready,
             digest=self.digest,
+            mark=running.mark,
             last_exit=self._last_exit,
         )
-        write_atomic(self._file, msgspec.json.encode(state))
+        try:
+            write_atomic(self._file, msgspec.json.encode(state))
+        except OSError as error:  # the process is still watched; `status` does not show it
+            self._say(f"{self.spec.name}: its state cannot be written: {error}")

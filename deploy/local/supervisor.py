@@ -23,6 +23,7 @@ import psutil
 from deploy.local.private_folder import UMASK
 from deploy.local.process_spec import ProcessSpec, digest, write_atomic
 from deploy.local.supervised import SupervisedProcess
+from streaming.contracts.errors import ConfigurationError, DriftlineError
 
 RECONCILE_SECONDS = 0.2
 
@@ -50,12 +51,23 @@ def lock_file(home: Path) -> Path:
 
 
 def read_desired(home: Path) -> tuple[ProcessSpec, ...]:
-    """The specs to keep running; empty when there is no list."""
+    """The specs to keep running; empty when there is no list.
+
+    Raises
+    ------
+    ConfigurationError
+        When the file is not a list of process specs, or is not a file.
+    """
+    file = desired_file(home)
     try:
-        content = desired_file(home).read_bytes()
+        return msgspec.json.decode(file.read_bytes(), type=tuple[ProcessSpec, ...])
     except FileNotFoundError:
         return ()
-    return msgspec.json.decode(content, type=tuple[ProcessSpec, ...])
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError, IsADirectoryError) as error:
+        raise ConfigurationError(
+            f"{file} is not a list of processes ({error}). Remove it; then `driftline up` writes "
+            "it again and starts what is missing."
+        ) from error
 
 
 class Supervisor:
@@ -65,15 +77,29 @@ class Supervisor:
         self._home = home
         self._supervised: dict[str, SupervisedProcess] = {}
         self._last_change = 0
+        self._last_error = ""
 
     def reconcile(self) -> None:
-        """Read the desired processes if they have changed; start and stop accordingly."""
+        """Read the desired processes if they have changed; start and stop accordingly.
+
+        While they cannot be read, the processes continue as they are.
+        """
+        try:
+            self._reconcile()
+        except (DriftlineError, OSError) as error:
+            if str(error) != self._last_error:
+                say(f"supervisor: the processes continue as they are: {error}")
+            self._last_error = str(error)
+        else:
+            self._last_error = ""
+
+    def _reconcile(self) -> None:
         file = desired_file(self._home)
         changed = file.stat().st_mtime_ns if file.exists() else 0
         if changed == self._last_change:
             return
-        self._last_change = changed
         desired = {spec.name: spec for spec in read_desired(self._home)}
+        self._last_change = changed
         self._end(
             [
                 process

@@ -10,7 +10,6 @@ from collections.abc import Callable, Iterator
 
 from streaming.contracts import topics
 from streaming.contracts.codec import record_in
-from streaming.contracts.errors import UnavailableError
 from streaming.contracts.ids import record_id
 from streaming.contracts.log import RecordLog
 from streaming.contracts.records import (
@@ -71,16 +70,16 @@ def send_command(log: RecordLog, command: Command, *, timeout: float) -> Command
 
     Raises
     ------
-    UnavailableError
+    TimeoutError
         When no reply comes in time.
     """
-    follow = _records(log, topics.COMMAND_REPLIES.name, deadline=time.time() + timeout)
-    next(follow)  # positioned before the command is sent, so the reply cannot be missed
+    follow = _records(log, topics.COMMAND_REPLIES.name, deadline=time.monotonic() + timeout)
+    next(follow, None)  # positioned before the command is sent, so the reply cannot be missed
     log.append([command])
     for record in follow:
         if isinstance(record, CommandReply) and record.command_id == command.record_id:
             return record
-    raise UnavailableError(
+    raise TimeoutError(
         f"No reply within {timeout:.0f} s: is the daemon running? `driftline status` shows it."
     )
 
@@ -89,6 +88,13 @@ def await_retrain(
     log: RecordLog, reply: CommandReply, *, deadline: float, say: Callable[[str], None]
 ) -> ModelVersion | RetrainFailure:
     """Wait for the version or the failure of the request that a reply names.
+
+    Parameters
+    ----------
+    deadline:
+        A reading of `time.monotonic`, which a change of the system's clock does not move.
+    say:
+        Prints each finished component.
 
     Raises
     ------
@@ -122,5 +128,5 @@ def _records(
             yield None
         elif record := record_in(message.value):
             yield record
-        if time.time() > deadline:
+        if time.monotonic() > deadline:
             return

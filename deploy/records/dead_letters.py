@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
+from hashlib import sha256
 
 from deploy.records.reader import newest
-from streaming.contracts.errors import NotFoundError
+from streaming.contracts.errors import DriftlineError, NotFoundError
 from streaming.contracts.log import RecordLog
 from streaming.contracts.records import DeadLetter
 
@@ -62,21 +64,53 @@ def find_dead_letter(log: RecordLog, target: str) -> DeadLetter:
     return matching[0]
 
 
-def replayable(letters: Sequence[DeadLetter]) -> tuple[list[DeadLetter], list[Skipped]]:
-    """The dead letters whose original is whole, each original once, and the others."""
-    whole: dict[str, DeadLetter] = {}
+def reasons(log: RecordLog, model: str | None, *, last: int) -> Counter[str]:
+    """How many of the newest dead letters have each reason."""
+    return Counter(letter.reason for letter in newest(log, DeadLetter, model, last))
+
+
+def replayable(
+    log: RecordLog, letters: Sequence[DeadLetter], *, topics: Collection[str]
+) -> tuple[list[DeadLetter], list[Skipped]]:
+    """The dead letters whose original can be sent again, each original once, and the others.
+
+    Dead letters with the same topic and payload have the same original: one that was replayed and
+    failed again has a new position.
+
+    Parameters
+    ----------
+    topics:
+        Topics of the applications; originals return to these only.
+    """
+    existing = {
+        topic for topic in {letter.topic for letter in letters} & set(topics) if log.spans(topic)
+    }
+    whole: list[DeadLetter] = []
     skipped = []
+    known: set[tuple[str, bytes]] = set()
     for letter in letters:
-        if len(letter.payload) != letter.payload_bytes:
-            missing = letter.payload_bytes - len(letter.payload)
-            skipped.append(
-                Skipped(letter, f"{missing} of {letter.payload_bytes} bytes were cut off")
-            )
-        elif position(letter) in whole:
-            skipped.append(Skipped(letter, "the same original is in an earlier dead letter"))
+        original = (letter.topic, sha256(letter.payload).digest())
+        if letter.topic not in topics:
+            reason = f"{letter.topic} is not a topic of this configuration's models"
+        elif letter.topic not in existing:
+            reason = f"the topic {letter.topic} does not exist"
+        elif len(letter.payload) != letter.payload_bytes:
+            reason = _wrong_size(letter)
+        elif original in known:
+            reason = "the same original is in an earlier dead letter"
         else:
-            whole[position(letter)] = letter
-    return list(whole.values()), skipped
+            known.add(original)
+            whole.append(letter)
+            continue
+        skipped.append(Skipped(letter, reason))
+    return whole, skipped
+
+
+def _wrong_size(letter: DeadLetter) -> str:
+    missing = letter.payload_bytes - len(letter.payload)
+    if missing > 0:
+        return f"{missing} of {letter.payload_bytes} bytes were cut off"
+    return f"it has {len(letter.payload)} bytes, but its record gives {letter.payload_bytes}"
 
 
 def replay(log: RecordLog, letters: Sequence[DeadLetter], key_fields: dict[str, str]) -> None:
@@ -87,18 +121,42 @@ def replay(log: RecordLog, letters: Sequence[DeadLetter], key_fields: dict[str, 
     key_fields:
         By model, the field of an event that is the message's key. The key of the original message
         is not kept; an original without a readable key field gets none.
+
+    Raises
+    ------
+    DriftlineError
+        When the log refuses a topic's messages; the message counts what was sent before.
     """
     by_topic: dict[str, list[tuple[bytes | None, bytes]]] = {}
     for letter in letters:
         key = _key(letter.payload, key_fields.get(letter.model, ""))
         by_topic.setdefault(letter.topic, []).append((key, letter.payload))
-    for topic, messages in by_topic.items():
-        log.append_raw(topic, messages)
+    names = list(by_topic)
+    for index, topic in enumerate(names):
+        try:
+            log.append_raw(topic, by_topic[topic])
+        except DriftlineError as error:
+            counts = {name: len(messages) for name, messages in by_topic.items()}
+            error.args = (f"{error} {_progress(names, index, counts)}",)
+            raise
+
+
+def _progress(names: list[str], failed: int, counts: dict[str, int]) -> str:
+    """What was sent when the topic at index `failed` was refused."""
+
+    def listed(chosen: Iterable[str]) -> str:
+        return ", ".join(f"{counts[name]} to {name}" for name in chosen) or "none"
+
+    return (
+        f"Sent again before the failure: {listed(names[:failed])}; "
+        f"perhaps in part: {listed(names[failed : failed + 1])}; "
+        f"not sent: {listed(names[failed + 1 :])}."
+    )
 
 
 def _key(payload: bytes, field: str) -> bytes | None:
     try:
         value = json.loads(payload)[field]
-    except (ValueError, KeyError, TypeError):
+        return str(value).encode() if isinstance(value, str | int) else None
+    except (ValueError, KeyError, TypeError, RecursionError):
         return None
-    return str(value).encode() if isinstance(value, str | int) else None

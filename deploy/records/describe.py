@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from deploy.config.units import format_time
 from streaming.contracts.records import (
     AnyRecord,
     CanaryVerdict,
@@ -19,9 +20,23 @@ from streaming.contracts.records import (
     SchemaVersion,
 )
 
+_WAITING = "Waiting: "
+"""How the reason of a reply begins that announces why a retrain waits."""
+
+
+def is_waiting(record: AnyRecord) -> bool:
+    """Whether a record announces why a retrain waits."""
+    return (
+        isinstance(record, CommandReply)
+        and not record.accepted
+        and record.reason.startswith(_WAITING)
+    )
+
 
 def describe(record: AnyRecord) -> str:
     """What a record says, with its reason."""
+    if isinstance(record, CommandReply) and is_waiting(record):
+        return f"waiting: {record.reason.removeprefix(_WAITING)}"
     head = _head(record)
     reason: str = getattr(record, "reason", "")
     return f"{head}: {reason}" if reason else head
@@ -42,10 +57,9 @@ def _head(record: AnyRecord) -> str:
         case RetrainFailure():
             return f"retrain failed in {record.component}"
         case DriftVerdict():
-            return f"window {record.window_start:.0f}–{record.window_end:.0f} {record.outcome}"
+            return f"window {_period(record)} {record.outcome}"
         case QualityVerdict():
-            window = f"{record.window_start:.0f}–{record.window_end:.0f}"
-            return f"quality of version {record.version} in {window} {record.outcome}"
+            return f"quality of version {record.version} in {_period(record)} {record.outcome}"
         case Command():
             return f"{record.who} sent the command {record.action}"
         case CommandReply():
@@ -59,10 +73,15 @@ def _head(record: AnyRecord) -> str:
 def _schema_head(record: AnyRecord) -> str:
     match record:
         case SchemaVerdict():
-            return f"schema in {record.window_start:.0f}–{record.window_end:.0f} {record.outcome}"
+            return f"schema in {_period(record)} {record.outcome}"
         case SchemaProposal():
             return f"schema proposal {record.proposal_id} {record.state}"
         case SchemaVersion():
             return f"schema version {record.version} by {record.accepted_by}"
         case _:
             return type(record).__name__
+
+
+def _period(verdict: DriftVerdict | QualityVerdict | SchemaVerdict) -> str:
+    """Start and end of a verdict's window."""
+    return f"{format_time(verdict.window_start)} to {format_time(verdict.window_end)}"

@@ -35,12 +35,24 @@ SHORTEST_ID = 6
 """Number of first characters of its id by which a record is found."""
 
 
+MAX_DEPTH = 100
+"""Causes further back are named only; tracing the named id goes on from there."""
+
+
 @dataclass(slots=True)
 class Link:
-    """A record and the records that caused it."""
+    """A record and the records that caused it.
+
+    A record that caused several others has its causes once; elsewhere it is `repeated`. (Versions
+    share causes with all earlier ones: a tree that repeats them grows exponentially.)
+    """
 
     record: AnyRecord
     causes: list[Link] = field(default_factory=list)
+    repeated: bool = False
+    """Whether its causes are listed at another place of the same chain."""
+    more: bool = False
+    """Whether its causes are left out because they are more than `MAX_DEPTH` steps back."""
 
 
 def trace(log: RecordLog, target: str, model: str | None = None) -> Link:
@@ -70,7 +82,7 @@ def trace(log: RecordLog, target: str, model: str | None = None) -> Link:
         raise NotFoundError(
             f"No record or version {target!r}; `driftline versions MODEL` lists the versions."
         )
-    return _link(start, by_id, frozenset())
+    return _link(start, by_id, set(), 0)
 
 
 def _newest_first(log: RecordLog) -> Iterator[list[AnyRecord]]:
@@ -101,7 +113,7 @@ def _find(records: Iterable[AnyRecord], target: str, model: str | None) -> AnyRe
     for record in records:
         if record.record_id.startswith(target) and len(target) >= SHORTEST_ID:
             return record
-        if target.isdigit() and model in (None, record.model):
+        if target.isascii() and target.isdigit() and model in (None, record.model):
             if isinstance(record, Promotion) and record.version == int(target):
                 promotion = promotion or record
             elif isinstance(record, ModelVersion) and record.version == int(target):
@@ -122,9 +134,11 @@ def _complete(start: AnyRecord, by_id: dict[str, AnyRecord]) -> bool:
     return True
 
 
-def _link(record: AnyRecord, by_id: dict[str, AnyRecord], path: frozenset[str]) -> Link:
-    link = Link(record)
-    for cause in record.caused_by:
-        if cause in by_id and cause not in path:
-            link.causes.append(_link(by_id[cause], by_id, path | {record.record_id}))
-    return link
+def _link(record: AnyRecord, by_id: dict[str, AnyRecord], listed: set[str], depth: int) -> Link:
+    if record.record_id in listed:
+        return Link(record, repeated=True)
+    causes = [by_id[cause] for cause in record.caused_by if cause in by_id]
+    if depth == MAX_DEPTH:
+        return Link(record, more=bool(causes))
+    listed.add(record.record_id)
+    return Link(record, [_link(cause, by_id, listed, depth + 1) for cause in causes])

@@ -11,9 +11,10 @@ from rich.console import RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from deploy.backtest.overrides import differing_rules
 from deploy.backtest.replay import RuleComparison
-from deploy.views.output import format_time, table
+from deploy.config.units import Rate, RunsRule, format_rate, format_runs_rule, format_time
+from deploy.views.output import table
+from streaming.drift import DriftRules
 from streaming.drift.backtest.alarm_count import AlarmRate
 from streaming.drift.backtest.replay import BacktestResult, DetectionDelay, FeatureAlarms
 
@@ -66,8 +67,11 @@ def _sides(comparison: RuleComparison) -> Table:
         f"{comparison.model}, {format_time(first.window_start)} to {format_time(last.window_end)}",
         "", *(f">{run.name}" for run in runs),
     )  # fmt: skip
-    for name, *values in differing_rules(runs[0].rules, runs[-1].rules):
-        shown.add_row(f"drift rule {name}", *(f"{value}" for value in values))
+    written = [rules_as_written(run.rules) for run in runs]
+    for name in written[0]:
+        values = [rules[name] for rules in written]
+        if len(set(values)) > 1:
+            shown.add_row(f"drift.{name}", *values)
     results = [run.result for run in runs]
     for title, cell in _ROWS:
         shown.add_row(title, *(cell(result) for result in results))
@@ -80,6 +84,25 @@ def _sides(comparison: RuleComparison) -> Table:
             "  drifted after", *(_window_count(delay.windows_to_drifted) for delay in delays)
         )
     return shown
+
+
+def rules_as_written(rules: DriftRules) -> dict[str, str]:
+    """The rules by their keys under `drift`, each as the configuration file writes it.
+
+    >>> rules_as_written(DriftRules())["false_alarms"]
+    '1 per 30d'
+    """
+    return {
+        "false_alarms": format_rate(Rate(rules.false_alarms, rules.period_seconds)),
+        "effect.suspected": f"{rules.suspected_sd:g}",
+        "effect.drifted": f"{rules.drifted_sd:g}",
+        "sustained": format_runs_rule(RunsRule(rules.sustained, rules.of)),
+        "min_rows": f"{rules.min_rows}",
+        "max_lost": f"{rules.max_lost:g}",
+        "day_variation": "learnt" if rules.learn_day_variance else f"{rules.between_day_sd:g}",
+        "season": rules.season,
+        "season_zone": rules.season_zone,
+    }
 
 
 def _false_alarms(rate: AlarmRate) -> str:

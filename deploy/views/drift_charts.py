@@ -6,6 +6,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from msgspec.structs import replace
+
 from deploy.views.drift_tables import cell_names, of_feature
 from deploy.views.output import save_chart
 from deploy.views.theme import DEFAULT, Theme, finish, separated, state_shape, values
@@ -43,7 +45,16 @@ def draw(
         for first in range(0, len(histograms), columns)
     ]
     panel = effects_panel(verdicts, names, axis, theme)
-    save_chart(finish(alt.vconcat(panel, *rows), theme, headline(verdicts), note(verdicts)), file)
+    drawn = verdicts if feature is None else only_feature(verdicts, feature)
+    save_chart(finish(alt.vconcat(panel, *rows), theme, headline(drawn), note(drawn)), file)
+
+
+def only_feature(verdicts: Sequence[DriftVerdict], feature: str) -> list[DriftVerdict]:
+    """The windows that judged a feature, each with the outcome of this feature alone."""
+    return [
+        replace(verdict, outcome=entry.outcome, features=(entry,))
+        for verdict, entry in of_feature(verdicts, feature)
+    ]
 
 
 def note(verdicts: Sequence[DriftVerdict]) -> str:

@@ -10,7 +10,8 @@ from rich.console import RenderableType
 from rich.table import Table
 
 from deploy.app.suggestion import did_you_mean
-from deploy.views.output import format_time, outcome_text, table
+from deploy.config.units import format_time
+from deploy.views.output import outcome_text, table
 from streaming.contracts.errors import NotFoundError
 from streaming.contracts.records import Distances, DriftVerdict, FeatureVerdict, Histogram
 
@@ -23,6 +24,16 @@ DISTANCES = {
 }
 """Fields of `Distances` and their usual names."""
 _BAR_WIDTH = 30
+NO_REFERENCE = (
+    "These windows are not judged, because there is no reference yet; the first promotion brings "
+    "it."
+)
+"""What is printed instead of features while a model has no reference."""
+
+
+def without_reference(verdicts: Sequence[DriftVerdict]) -> bool:
+    """Whether no window was judged because there was no reference."""
+    return not any(verdict.reference_version or verdict.features for verdict in verdicts)
 
 
 def windows_table(model: str, verdicts: Sequence[DriftVerdict]) -> Table:
@@ -98,6 +109,8 @@ def of_feature(
         if entry.feature == feature
     ]
     if not matching:
+        if without_reference(verdicts):
+            raise NotFoundError(NO_REFERENCE)
         known = sorted({entry.feature for verdict in verdicts for entry in verdict.features})
         raise NotFoundError(
             f"No feature {feature} in these windows; they have {', '.join(known) or 'none'}."

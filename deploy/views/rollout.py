@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 
 from rich.text import Text
 from rich.tree import Tree
 
+from deploy.config.units import format_time
 from deploy.records.describe import describe
-from deploy.views.output import format_time, outcome_text
+from deploy.views.escapes import one_line
+from deploy.views.output import outcome_text
 from serving.state import Phase
 from streaming.contracts.records import CanaryVerdict, GateResult, RolloutStatus
 
@@ -35,6 +38,8 @@ class RolloutView:
     status: RolloutStatus
     verdict: CanaryVerdict | None
     """The newest verdict of this rollout."""
+    steps: int
+    """Number of steps before the promotion."""
     arms: tuple[ArmView, ...] = ()
     problems: tuple[str, ...] = ()
     """Engines that did not answer."""
@@ -48,36 +53,46 @@ class RolloutView:
 def rollout_tree(view: RolloutView) -> Tree:
     """The rollout as one tree, which `--watch` redraws."""
     status = view.status
-    tree = Tree(f"{status.model}: {describe(status)}")
-    tree.add(f"since {format_time(status.at)}, step {status.step}, weight set {status.weight} %")
+    tree = Tree(one_line(f"{status.model}: {describe(status)}"))
+    step = "" if view.ended else f", {step_text(status.step, view.steps)}"
+    tree.add(f"since {format_time(status.at)}{step}, weight set {status.weight} %")
     if status.waits_for:
-        tree.add(Text(f"waits for {status.waits_for}", style="yellow"))
+        tree.add(Text(one_line(f"waits for {status.waits_for}"), style="yellow"))
     if view.arms:
         branch = tree.add("arms")
         for arm in view.arms:
             branch.add(_arm_text(arm))
     if view.verdict is not None:
-        branch = tree.add(_verdict_text(view.verdict))
+        branch = tree.add(_verdict_text(view.verdict, view.steps))
         for gate in view.verdict.gates:
             branch.add(_gate_text(gate))
     for problem in view.problems:
-        tree.add(Text(problem, style="yellow"))
+        tree.add(Text(one_line(problem), style="yellow"))
     return tree
 
 
 def rollout_lines(view: RolloutView) -> Iterator[str]:
     """The rollout as lines, of which `--watch` prints the changed ones off a terminal."""
     status = view.status
-    yield f"{status.model}: {describe(status)}"
+    yield one_line(f"{status.model}: {describe(status)}")
     if status.waits_for:
-        yield f"waits for {status.waits_for}"
+        yield one_line(f"waits for {status.waits_for}")
     for arm in view.arms:
         yield f"{arm.role}: version {arm.version}, {arm.health}"
     if view.verdict is not None:
         verdict = view.verdict
-        yield f"step {verdict.step} at {verdict.weight} %: {verdict.outcome}"
+        yield f"{step_text(verdict.step, view.steps)} at {verdict.weight} %: {verdict.outcome}"
         for gate in verdict.gates:
-            yield f"gate {gate.gate}: {gate.outcome}"
+            yield one_line(f"gate {gate.gate}: {gate.outcome}")
+
+
+def step_text(step: int, steps: int) -> str:
+    """A step in words; `step` is its index from 0.
+
+    >>> step_text(2, 5)
+    'step 3 of 5'
+    """
+    return f"step {step + 1} of {steps}" if step >= 0 else f"before step 1 of {steps}"
 
 
 def _arm_text(arm: ArmView) -> Text:
@@ -88,19 +103,36 @@ def _arm_text(arm: ArmView) -> Text:
     return text.append(f", weight {weight}, measured {measured}")
 
 
-def _verdict_text(verdict: CanaryVerdict) -> Text:
-    text = Text(f"gates at step {verdict.step} ({verdict.weight} %): ")
+def _verdict_text(verdict: CanaryVerdict, steps: int) -> Text:
+    text = Text(f"gates at {step_text(verdict.step, steps)} ({verdict.weight} %): ")
     text.append_text(outcome_text(verdict.outcome))
     return text.append(f", {verdict.requests} requests in {verdict.seconds_in_step:.0f} s")
 
 
 def _gate_text(gate: GateResult) -> Text:
-    text = Text(f"{gate.gate}: ")
+    text = Text(one_line(f"{gate.gate}: "))
     text.append_text(outcome_text(gate.outcome))
     missing = f", {gate.missing} requests missing" if gate.missing else ""
-    values = f"{_values(gate)}, " if gate.samples else ""
-    return text.append(f", {values}limit {gate.limit:g}, n {gate.n}{missing}: {gate.reason}")
+    reason = one_line(f": {gate.reason}") if gate.reason else ""
+    return text.append(f", {value_against_limit(gate)}, n {gate.n}{missing}{reason}")
 
 
-def _values(gate: GateResult) -> str:
-    return " ".join(f"{sample.name} {sample.value:.4g}" for sample in gate.samples) or "–"
+def value_against_limit(gate: GateResult) -> str:
+    """What a gate measured and its limit; the evidence behind it is in the record."""
+    samples = {sample.name: sample.value for sample in gate.samples}
+    match gate.gate:
+        case "errors" | "slow" if gate.n and "excess" in samples:
+            return f"excess {100 * samples['excess']:+.2f} pp, limit {100 * gate.limit:.3g} pp"
+        case "errors" | "slow":
+            return f"limit {100 * gate.limit:.3g} pp"
+        case "latency_p99" if samples.get("canary_timed"):
+            share = samples.get("canary_slow", 0.0) / samples["canary_timed"]
+            return f"slow {100 * share:.2f} %, limit {100 * gate.limit:.3g} %"
+        case "latency_p99":
+            return f"limit {100 * gate.limit:.3g} %"
+        case "sample_ratio" if "log_e" in samples:
+            return f"p {math.exp(min(0.0, -samples['log_e'])):.2g}, limit {gate.limit:g}"
+        case "startup" if "seconds" in samples:
+            return f"{samples['seconds']:.2f} s, limit {gate.limit:g} s"
+        case _:
+            return f"limit {gate.limit:g}"

@@ -10,11 +10,21 @@ from deploy.app.deployment import Deployment
 from deploy.app.serving_engines import model_servers, traffic_metrics, traffic_router
 from deploy.app.serving_layout import SERVED_ROLES, served_model
 from deploy.records import reader
+from deploy.records.describe import describe, is_waiting
 from deploy.views.rollout import ArmView, RolloutView
 from serving.ports import Role, Scrape, ServerStatus
 from streaming.contracts.errors import DriftlineError, NotFoundError
 from streaming.contracts.log import RecordLog
-from streaming.contracts.records import CanaryVerdict, RolloutStatus
+from streaming.contracts.records import (
+    AnyRecord,
+    CanaryVerdict,
+    CommandReply,
+    DriftVerdict,
+    ModelVersion,
+    RetrainFailure,
+    RetrainRequest,
+    RolloutStatus,
+)
 
 MEASURED_SECONDS = 60.0
 """Requests of this last period give the measured shares."""
@@ -32,6 +42,18 @@ def newest_status(log: RecordLog, model: str) -> RolloutStatus:
     return statuses[0]
 
 
+def before_first_rollout(log: RecordLog, model: str) -> str:
+    """What a model without a rollout waits for, from the newest record about its retrains."""
+    records: list[AnyRecord] = [*reader.newest(log, CommandReply, model, 1, where=is_waiting)]
+    for kind in (RetrainRequest, RetrainFailure, ModelVersion):
+        records += reader.newest(log, kind, model, 1)
+    if records:
+        newest = max(records, key=lambda record: record.at)
+        return f"{model} had no rollout yet; {describe(newest)}"
+    windows = len(reader.records(log, DriftVerdict, model))
+    return f"{model} has no version yet; {windows} window{'s' * (windows != 1)} judged"
+
+
 def newest_verdict(log: RecordLog, status: RolloutStatus) -> CanaryVerdict | None:
     """The newest verdict of the rollout that a status is about, None before the first."""
     verdicts = reader.newest(log, CanaryVerdict, status.model, 1)
@@ -45,6 +67,7 @@ class RolloutObserver:
     def __init__(self, deployment: Deployment, log: RecordLog, model: str) -> None:
         self._log = log
         self._model = model
+        self._steps = len(deployment.rollout_rules(model).weights)
         self._problems: list[str] = []
         self._served = self._try(lambda: served_model(deployment)) == model
         if self._served:
@@ -60,6 +83,7 @@ class RolloutObserver:
         return RolloutView(
             status=status,
             verdict=newest_verdict(self._log, status),
+            steps=self._steps,
             arms=arms,
             problems=tuple(dict.fromkeys(self._problems)),
         )

@@ -55,23 +55,36 @@ def load_code(module: str) -> ModelCode:
     Raises
     ------
     ConfigurationError
-        When there is no such module, or it defines no ``CODE``.
+        When there is no such module, its import fails for whatever reason, or it defines no
+        ``CODE``.
 
     >>> load_code("retrain.models.big_tipper").label
     'big_tipper'
     """
     try:
         code = importlib.import_module(f"{module}.contract").CODE
-    except (ImportError, AttributeError) as error:
+    except (Exception, SystemExit) as error:
         raise ConfigurationError(
-            f"The model module {module} cannot be used: {error}. Name a package whose module"
-            " `contract` defines CODE, such as retrain.models.big_tipper."
+            f"The model module {module} cannot be used: {import_failure(error)}. Name a package"
+            " whose module `contract` defines CODE, such as retrain.models.big_tipper."
         ) from error
     if not isinstance(code, ModelCode):
         raise ConfigurationError(
             f"{module}.contract.CODE is a {type(code).__name__}, not a ModelCode."
         )
     return code
+
+
+def import_failure(error: BaseException) -> str:
+    """One line that describes why user code could not be imported.
+
+    >>> import_failure(RuntimeError("no licence"))
+    'RuntimeError: no licence'
+    """
+    reason = " ".join(str(error).split()).rstrip(".")
+    if isinstance(error, ImportError | AttributeError):
+        return reason
+    return f"{type(error).__name__}: {reason}" if reason else type(error).__name__
 
 
 def instance(features: tuple[FeatureSpec, ...], values: Mapping[str, Any]) -> dict[str, list[Any]]:

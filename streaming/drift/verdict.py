@@ -73,7 +73,11 @@ def judge_drift(
         reference = prepare_reference(reference, contract)
     problem = messages.unusable_window(window, rules)
     if reference is None:
-        problem = "There is no reference yet; the first promotion brings it."
+        problem = (
+            "The live version's reference is missing or cannot be read."
+            if reference_id
+            else "There is no reference yet; the first promotion brings it."
+        )
     if problem or reference is None:
         return _verdict(window, reference, reference_id, "inconclusive", problem, ()), history
     effective_rules = rules.with_day_variance(reference.day_variance)

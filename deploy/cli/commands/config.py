@@ -9,11 +9,10 @@ from rich.text import Text
 
 from deploy.cli.shared.command import Invocation, Json, command
 from deploy.views.output import show_json, stderr, stdout
-from streaming.contracts.errors import ConfigurationError, NotFoundError
+from streaming.contracts.errors import NotFoundError
 
 if TYPE_CHECKING:
     from deploy.config.explain import Explained
-    from deploy.config.settings import Settings
 
 app = typer.Typer(no_args_is_help=True, help="Check and explain driftline.yaml.")
 
@@ -28,27 +27,12 @@ def check(invocation: Invocation, json: Json = False) -> None:
     from deploy.config import loader
     from deploy.config.paths import config_file
 
-    settings = loader.load(invocation.file)
-    _check_models(settings)
+    settings = loader.load(invocation.file, contracts=True)
     if json:
         show_json(settings.model_dump(mode="json"))
     else:
         file = config_file(invocation.file)
         stderr.print(f"{file}: {len(settings.models)} model(s), no mistakes.", soft_wrap=True)
-
-
-def _check_models(settings: Settings) -> None:
-    """Import each model's contract, which is light and starts no engine."""
-    from retrain.models.code import load_code
-
-    mistakes = []
-    for name, model in settings.models.items():
-        try:
-            load_code(model.module)
-        except ConfigurationError as error:
-            mistakes.append(f"models.{name}.module: {error}")
-    if mistakes:
-        raise ConfigurationError("\n".join(mistakes))
 
 
 @app.command(name="explain")

@@ -2,24 +2,31 @@
 
 from __future__ import annotations
 
-import json as json_module
 from collections import Counter
 from typing import TYPE_CHECKING, Annotated
 
+import msgspec
 import typer
 
 from deploy.cli.shared.command import Json, UsageError, Yes, command, confirm
 from deploy.cli.shared.completion import complete_model
+from deploy.config.units import format_time
 from deploy.records import dead_letters
 from deploy.records.dead_letters import Skipped, position
-from deploy.views.output import format_time, show_json, stderr, stdout, table
+from deploy.views.escapes import one_line, visible_json
+from deploy.views.output import show_json, stderr, stdout, table
+from streaming.contracts.errors import NotFoundError
+from streaming.contracts.log import RecordLog
 from streaming.contracts.records import DeadLetter
 
 if TYPE_CHECKING:
     from deploy.app.deployment import Deployment
+    from deploy.config.settings import Settings
 
 PREVIEW = 60
-"""Characters of a payload that `list` shows."""
+"""Bytes of a payload that `list` shows."""
+REASONS_OF = 1000
+"""Newest dead letters whose reasons are listed when none has the given reason."""
 
 app = typer.Typer(
     no_args_is_help=True, help="Events that could not be used: list, show and replay them."
@@ -49,6 +56,8 @@ def list_(
         deployment.settings_of(model)
     with deployment.log() as log:
         letters = dead_letters.newest_dead_letters(log, model=model, reason=reason, last=last)
+        if reason is not None and not letters:
+            _list_reasons(log, model, reason)
     if json:
         show_json(letters)
         return
@@ -60,11 +69,11 @@ def list_(
             position(letter),
             letter.reason,
             letter.detail,
-            printable(letter.payload[:PREVIEW]),
+            preview(letter),
         )
     stdout.print(shown)
     for code, count in Counter(letter.reason for letter in letters).most_common():
-        stderr.print(f"{code}: {count} of the newest {len(letters)}")
+        stderr.print(one_line(f"{code}: {count} of the newest {len(letters)}"))
 
 
 @app.command("show")
@@ -85,10 +94,13 @@ def show_(
     if json:
         show_json(letter)
         return
-    stdout.print(f"{format_time(letter.at)}  {position(letter)}  [{letter.record_id}]")
-    stdout.print(f"{letter.model}: {letter.reason}: {letter.detail}")
-    if len(letter.payload) != letter.payload_bytes:
-        stdout.print(f"The first {len(letter.payload)} of {letter.payload_bytes} bytes:")
+    stdout.print(one_line(f"{format_time(letter.at)}  {position(letter)}  [{letter.record_id}]"))
+    stdout.print(one_line(f"{letter.model}: {letter.reason}: {letter.detail}"))
+    size = len(letter.payload)
+    if size < letter.payload_bytes:
+        stdout.print(f"The first {size} of {letter.payload_bytes} bytes:")
+    elif size > letter.payload_bytes:
+        stdout.print(f"{size} bytes, although the record gives {letter.payload_bytes}:")
     stdout.print(formatted(letter.payload), soft_wrap=True)
 
 
@@ -116,14 +128,15 @@ def replay_(
     """
     if (reason is None) == (target is None):
         raise UsageError("Give either --reason or --id.")
+    if model is not None:
+        deployment.settings_of(model)
+    topics = _application_topics(deployment.settings)
     with deployment.log() as log:
-        if target is not None:
-            letters = [dead_letters.find_dead_letter(log, target)]
-        else:
-            letters = dead_letters.newest_dead_letters(log, model=model, reason=reason, last=last)
-        whole, skipped = dead_letters.replayable(letters)
+        letters = _chosen(log, reason=reason, target=target, model=model, last=last)
+        whole, skipped = dead_letters.replayable(log, letters, topics=topics)
         for entry in skipped:
-            stderr.print(f"skipped {position(entry.letter)}: {entry.reason}", soft_wrap=True)
+            line = f"skipped {position(entry.letter)}: {entry.reason}"
+            stderr.print(one_line(line), soft_wrap=True)
         if whole and not dry_run:
             confirm(_consequence(whole), yes=yes)
             keys = {
@@ -131,6 +144,39 @@ def replay_(
             }
             dead_letters.replay(log, whole, keys)
     _report(whole, skipped, sent=bool(whole) and not dry_run, json=json)
+
+
+def _chosen(
+    log: RecordLog, *, reason: str | None, target: str | None, model: str | None, last: int
+) -> list[DeadLetter]:
+    """The dead letter `target`, or the newest ones with the reason."""
+    if target is not None:
+        letter = dead_letters.find_dead_letter(log, target)
+        if model not in (None, letter.model):
+            raise NotFoundError(f"The dead letter {target} is of {letter.model}, not of {model}.")
+        return [letter]
+    letters = dead_letters.newest_dead_letters(log, model=model, reason=reason, last=last)
+    if reason is not None and not letters:
+        _list_reasons(log, model, reason)
+    return letters
+
+
+def _list_reasons(log: RecordLog, model: str | None, reason: str) -> None:
+    """Print on stderr which reasons the newest dead letters have."""
+    counts = dead_letters.reasons(log, model, last=REASONS_OF)
+    known = ", ".join(f"{name} ({count})" for name, count in counts.most_common())
+    advice = f"the newest {counts.total()} have {known}" if known else "there are no dead letters"
+    stderr.print(one_line(f"No dead letter has the reason {reason}; {advice}."), soft_wrap=True)
+
+
+def _application_topics(settings: Settings) -> set[str]:
+    """The topics of all models' events, labels and predictions."""
+    topics = set()
+    for section in settings.models.values():
+        topics |= {section.events.topic, section.labels.topic}
+        if section.predictions is not None:
+            topics.add(section.predictions.topic)
+    return topics
 
 
 def _consequence(letters: list[DeadLetter]) -> str:
@@ -153,9 +199,15 @@ def _report(letters: list[DeadLetter], skipped: list[Skipped], *, sent: bool, js
         )
         return
     for letter in letters:
-        stdout.print(position(letter))
+        stdout.print(one_line(position(letter)))
     done = "sent again" if sent else "would be sent again" if letters else "to send"
     stderr.print(f"{len(letters)} {done}, {len(skipped)} skipped.")
+
+
+def preview(letter: DeadLetter) -> str:
+    """The beginning of a payload in one line; "…" where more follows."""
+    start = letter.payload[:PREVIEW]
+    return printable(start) + ("…" if letter.payload_bytes > len(start) else "")
 
 
 def printable(payload: bytes) -> str:
@@ -171,8 +223,11 @@ def printable(payload: bytes) -> str:
 
 
 def formatted(payload: bytes) -> str:
-    """A whole payload: indented if it is JSON, else as text with escapes."""
+    """A whole payload: indented if it is JSON, else as text with escapes.
+
+    Numbers, escapes and repeated fields stay as they were sent.
+    """
     try:
-        return json_module.dumps(json_module.loads(payload), indent=2, ensure_ascii=False)
+        return visible_json(msgspec.json.format(payload, indent=2).decode())
     except (ValueError, RecursionError):
         return printable(payload)

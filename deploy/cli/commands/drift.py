@@ -35,7 +35,14 @@ def drift(
     Example: `driftline drift big_tipper --last 5`, `driftline drift big_tipper --feature fare`
     """
     from deploy.records import reader
-    from deploy.views.drift_tables import feature_details, features_table, of_feature, windows_table
+    from deploy.views.drift_tables import (
+        NO_REFERENCE,
+        feature_details,
+        features_table,
+        of_feature,
+        windows_table,
+        without_reference,
+    )
 
     check_chart_file(plot)
     deployment.settings_of(model)
@@ -58,4 +65,10 @@ def drift(
             stdout.print(part)
     else:
         stdout.print(windows_table(model, verdicts))
-        stdout.print(features_table(verdicts[-1]))
+        newest = verdicts[-1]
+        if newest.features:
+            stdout.print(features_table(newest))
+        elif without_reference(verdicts):
+            stdout.print(NO_REFERENCE, soft_wrap=True)
+        else:
+            stdout.print(f"The newest window was not judged: {newest.reason}", soft_wrap=True)

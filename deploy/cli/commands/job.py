@@ -9,7 +9,8 @@ from rich.text import Text
 
 from deploy.cli.shared.command import Json, Model, UsageError, Yes, command, confirm
 from deploy.cli.shared.completion import complete_model
-from deploy.views.output import format_time, outcome_text, show_json, stderr, stdout, table
+from deploy.config.units import format_time
+from deploy.views.output import outcome_text, show_json, stderr, stdout, table
 
 if TYPE_CHECKING:
     from deploy.app.deployment import Deployment
@@ -26,6 +27,10 @@ AnyModel = Annotated[
     typer.Argument(
         help="A model that the job serves; none = every job.", autocompletion=complete_model
     ),
+]
+Fresh = Annotated[
+    bool,
+    typer.Option("--fresh", help="Read the topics from the start; every window is judged again."),
 ]
 Restore = Annotated[
     str,
@@ -88,18 +93,26 @@ def list_jobs(deployment: Deployment, json: Json = False) -> None:
 @app.command()
 @command
 def submit(
-    deployment: Deployment, model: AnyModel = None, restore: Restore = "", json: Json = False
+    deployment: Deployment,
+    model: AnyModel = None,
+    restore: Restore = "",
+    fresh: Fresh = False,
+    json: Json = False,
 ) -> None:
     """Submit stream jobs and wait until they run; a running one is left alone.
+
+    A job that ran before continues from its last checkpoint.
 
     Example: `driftline job submit big_tipper`
     """
     jobs = _selected(deployment, model)
+    if restore and fresh:
+        raise UsageError("--restore and --fresh exclude each other.")
     if restore and len(jobs) > 1:
         raise UsageError("--restore belongs to one job: name one of its models.")
     ids = {
         job.settings.name: job.submit(
-            lambda: _ensure_topics(deployment), stderr.print, restore=restore
+            lambda: _ensure_topics(deployment), stderr.print, restore=restore, fresh=fresh
         )
         for job in jobs
     }

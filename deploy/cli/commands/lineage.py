@@ -8,7 +8,8 @@ import typer
 
 from deploy.cli.shared.command import Json, Model, command
 from deploy.cli.shared.completion import complete_model
-from deploy.views.output import format_time, outcome_text, show_json, stdout, table
+from deploy.config.units import format_time
+from deploy.views.output import outcome_text, show_json, stdout, table
 from streaming.contracts.records import ModelVersion, Promotion
 
 if TYPE_CHECKING:
@@ -114,10 +115,23 @@ def _line(link: Link) -> str:
 
 
 def _with_causes(tree: Tree, link: Link) -> Tree:
+    """Add the causes; a record that is listed already is only named."""
     for cause in link.causes:
-        _with_causes(tree.add(_line(cause)), cause)
+        record_id = cause.record.record_id
+        if cause.repeated:
+            tree.add(f"(above)  [{record_id}]")
+            continue
+        branch = _with_causes(tree.add(_line(cause)), cause)
+        if cause.more:
+            branch.add(f"older causes: driftline trace {record_id}")
     return tree
 
 
 def _as_data(link: Link) -> dict[str, object]:
-    return {"record": link.record, "causes": [_as_data(cause) for cause in link.causes]}
+    if link.repeated:
+        return {"record_id": link.record.record_id, "repeated": True}
+    return {
+        "record": link.record,
+        "causes": [_as_data(cause) for cause in link.causes],
+        "more": link.more,
+    }

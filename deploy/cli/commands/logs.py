@@ -14,6 +14,8 @@ import typer
 from deploy.app.suggestion import did_you_mean
 from deploy.cli.shared.command import command
 from deploy.cli.shared.completion import complete_process
+from deploy.local.private_folder import state_folder_errors
+from deploy.views.escapes import visible
 from streaming.contracts.errors import NotFoundError
 
 if TYPE_CHECKING:
@@ -43,18 +45,21 @@ def logs(
     """
     folder = deployment.home / "log"
     file = folder / f"{process}.log"
-    known = sorted(entry.stem for entry in folder.glob("*.log"))
+    with state_folder_errors(deployment.home):
+        known = sorted(entry.stem for entry in folder.glob("*.log"))
     if process not in known:
         names = f"there are {', '.join(known)}" if known else "`driftline up` starts the stack"
         raise NotFoundError(
             f"{folder} has no log of {process}; {names}.{did_you_mean(process, known)}"
         )
-    for line in last_lines(file, lines):
-        sys.stdout.write(line)
+    with state_folder_errors(deployment.home):
+        end = last_lines(file, lines)
+    for line in end:
+        sys.stdout.write(visible(line))
     sys.stdout.flush()
     if follow:
         for text in followed(file):
-            sys.stdout.write(text)
+            sys.stdout.write(visible(text))
             sys.stdout.flush()
 
 

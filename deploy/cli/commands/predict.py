@@ -20,6 +20,9 @@ from streaming.contracts.model import FeatureSpec, ModelContract
 if TYPE_CHECKING:
     from deploy.app.deployment import Deployment
 
+_NO_VERSION = "servable not found"
+"""What TF Serving answers while it has loaded no version of a model."""
+
 
 @command
 def predict(
@@ -135,6 +138,10 @@ def _request(
             f"No answer from {deployment.envoy_url}: {error}. `driftline up` starts the embedded "
             "stack."
         ) from error
+    if response.status_code == httpx.codes.NOT_FOUND and _NO_VERSION in response.text.lower():
+        raise NotFoundError(
+            f"No version of {model} is live yet; `driftline rollout status {model}`."
+        )
     if response.status_code != httpx.codes.OK:
         raise PermanentError(
             f"The model server answered {response.status_code}: {response.text[:300]}"

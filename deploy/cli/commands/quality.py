@@ -10,9 +10,9 @@ from rich.table import Table
 from rich.text import Text
 
 from deploy.cli.shared.command import Json, Model, command
+from deploy.config.units import format_time
 from deploy.views.output import (
     check_chart_file,
-    format_time,
     outcome_text,
     show_json,
     stderr,
@@ -21,6 +21,7 @@ from deploy.views.output import (
 )
 from streaming.contracts.errors import ConfigurationError, NotFoundError
 from streaming.contracts.quality_records import QualityMetric, QualityVerdict
+from streaming.contracts.records import Promotion
 
 if TYPE_CHECKING:
     from deploy.app.deployment import Deployment
@@ -53,6 +54,12 @@ def quality(
     check_chart_file(plot)
     with deployment.log() as log:
         verdicts = reader.records(log, QualityVerdict, model)
+        promotions = reader.newest(log, Promotion, model, 1)
+    if not verdicts and not promotions:
+        raise NotFoundError(
+            f"No version of {model} is live yet, so there are no predictions to measure; "
+            f"`driftline rollout status {model}`."
+        )
     if not verdicts:
         raise NotFoundError(f"No window of {model} has ended yet; is `driftline labels` running?")
     shown = latest(verdicts, last)

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from deploy.cli.shared.command import Json, Model, command, fail, refused
+from deploy.views.escapes import one_line
 from deploy.views.output import show_json, stderr
 from streaming.contracts.errors import GateFailedError
 from streaming.contracts.records import Command, ModelVersion
@@ -56,12 +57,12 @@ def _send(
 ) -> None:
     from deploy.records import commands
 
-    deadline = time.time() + timeout
+    deadline = time.monotonic() + timeout
     with deployment.log() as log:
         reply = commands.send_command(log, request, timeout=min(timeout, commands.REPLY_SECONDS))
         if not reply.accepted:
             raise refused(reply.reason)
-        stderr.print(f"accepted: {reply.reason}")
+        stderr.print(one_line(f"accepted: {reply.reason}"))
         if not wait:
             if json:
                 show_json(reply)
@@ -71,6 +72,6 @@ def _send(
         show_json(result)
     if not isinstance(result, ModelVersion):
         fail(GateFailedError(f"{result.component} failed: {result.reason} {result.advice}"))
-    stderr.print(f"version {result.version}: {result.reason}")
+    stderr.print(one_line(f"version {result.version}: {result.reason}"))
     if not result.blessed:
         fail(GateFailedError(f"Version {result.version} is not blessed: {result.reason}"))

@@ -49,12 +49,25 @@ def status(
     Example: `driftline rollout status big_tipper`
     """
     from deploy.views.rollout import rollout_tree
-    from deploy.views.rollout_observer import RolloutObserver, newest_status, newest_verdict
+    from deploy.views.rollout_observer import (
+        RolloutObserver,
+        before_first_rollout,
+        newest_status,
+        newest_verdict,
+    )
 
     deployment.settings_of(model)
     with deployment.log() as log:
-        if json:
+        try:
             newest = newest_status(log, model)
+        except NotFoundError:
+            waiting = before_first_rollout(log, model)
+            if json:
+                show_json({"status": None, "verdict": None, "waiting": waiting})
+            else:
+                stdout.print(waiting, soft_wrap=True)
+            return
+        if json:
             show_json({"status": newest, "verdict": newest_verdict(log, newest)})
             return
         observer = RolloutObserver(deployment, log, model)

@@ -10,6 +10,7 @@ import typer
 
 from deploy.cli.commands import schema_versions
 from deploy.cli.shared.command import Json, Model, command, fail
+from deploy.views.escapes import one_line
 from deploy.views.output import outcome_text, show_json, stderr, stdout, table
 from streaming.contracts.errors import Conflict, GateFailedError
 from streaming.contracts.records import SchemaChange, SchemaProposal, SchemaVerdict
@@ -86,7 +87,7 @@ def propose_(
         show_json({"id": proposal_id, "base": base.digest, "changes": changes})
         return
     if not changes:
-        stdout.print(f"Nothing to change: {report.outcome}. {report.reason}")
+        stdout.print(one_line(f"Nothing to change: {report.outcome}. {report.reason}"))
         return
     _show_changes(model, changes)
     before = schema_text.apply_changes(base.text, ()).splitlines()
@@ -110,7 +111,7 @@ def _show_next_step(proposal: SchemaProposal | None) -> None:
         stderr.print("Not published yet: the daemon publishes it with the next window's verdict.")
         return
     for line in proposal.affects:
-        stdout.print(f"affects: {line}")
+        stdout.print(one_line(f"affects: {line}"))
     stderr.print(
         f"`driftline schema accept {proposal.proposal_id} --reason …` makes it the next version.",
         soft_wrap=True,
@@ -118,7 +119,7 @@ def _show_next_step(proposal: SchemaProposal | None) -> None:
 
 
 def _show(report: SchemaVerdict) -> None:
-    stdout.print(outcome_text(report.outcome), report.reason)
+    stdout.print(outcome_text(report.outcome), one_line(report.reason))
     title = f"{report.model} against version {report.schema_version} of its schema"
     shown = table(title, "finding", "column", "verdict", ">hits", ">value", ">limit", "reason")
     for finding in report.findings:

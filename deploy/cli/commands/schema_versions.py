@@ -9,7 +9,9 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from deploy.cli.shared.command import Json, Model, Yes, command, confirm, refused
-from deploy.views.output import format_time, show_json, stderr, stdout, table
+from deploy.config.units import format_time
+from deploy.views.escapes import one_line
+from deploy.views.output import show_json, stderr, stdout, table
 from streaming.contracts.records import Action, SchemaProposal
 
 if TYPE_CHECKING:
@@ -71,7 +73,7 @@ def history(deployment: Deployment, model: Model, json: Json = False) -> None:
         )
     stdout.print(shown if versions else "No version yet: the model's file is in force.")
     for proposal in waiting:
-        stdout.print(f"open: {proposal.proposal_id}: {proposal.reason}")
+        stdout.print(one_line(f"open: {proposal.proposal_id}: {proposal.reason}"))
 
 
 @command
@@ -95,7 +97,8 @@ def show(
     if json:
         show_json(numbered)
         return
-    stderr.print(f"version {numbered.version}, by {numbered.accepted_by}: {numbered.reason}")
+    origin = f"version {numbered.version}, by {numbered.accepted_by}: {numbered.reason}"
+    stderr.print(one_line(origin))
     stdout.print(numbered.text, end="", soft_wrap=True)
 
 
@@ -147,7 +150,7 @@ def _decide(
         raise refused(reply.reason)
     if json:
         show_json(reply)
-    stderr.print(f"done: {reply.reason}")
+    stderr.print(one_line(f"done: {reply.reason}"))
 
 
 def _consequence(proposal: SchemaProposal) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -10,6 +11,7 @@ import typer
 from rich.table import Table
 
 from deploy.cli.shared.command import Json, Yes, command, confirm, fail
+from deploy.config.paths import driftline_program
 from deploy.config.units import format_duration
 from deploy.views.output import outcome_text, show_json, stderr, stdout, table
 from streaming.contracts.errors import ConfigurationError, UnavailableError
@@ -35,7 +37,7 @@ def up(
     Example: `driftline up`
     """
     from deploy.app.stream_jobs import stream_job_states
-    from deploy.app.topics import ensure_topics
+    from deploy.app.topics import ensure_topics_after_start
     from deploy.local.embedded import embedded_stack, engines_installed
 
     if not engines_installed():
@@ -44,27 +46,49 @@ def up(
             "In containers the engines have services of their own: `driftline status` checks them."
         )
     stack = embedded_stack(deployment)
-    stack.up(["kafka"], on_progress=_report_progress)
-    ensure_topics(deployment)
-    stack.up(only, on_progress=_report_progress)
+    stack.selected(only)  # an unknown name is refused before anything starts
+    with stderr.status("starting the stack") as line:
+        progress = _StartProgress(line.update)
+        stack.up(["kafka"], on_progress=progress.report)
+        ensure_topics_after_start(deployment)
+        stack.up(only, on_progress=progress.report)
     jobs = stream_job_states(deployment)
     if json:
         show_json({"processes": stack.status(), "stream_jobs": jobs})
         return
     started = "The stack" if only is None else ", ".join(only)
-    stderr.print(f"{started} is up; `driftline status` shows it, `driftline down` stops it.")
+    program = driftline_program()
+    stderr.print(
+        f"{started} is up; `{program} status` shows it, `{program} down` stops it.", soft_wrap=True
+    )
     for job in jobs:
         if job.state == "not running":
             again = "was stopped with the stack" if job.expected else "was never submitted"
             stderr.print(
-                f"The stream job {job.name} {again}: `driftline job submit {job.models[0]}` "
+                f"The stream job {job.name} {again}: `{program} job submit {job.models[0]}` "
                 "starts it.",
                 soft_wrap=True,
             )
 
 
-def _report_progress(process: ProcessStatus) -> None:
-    stderr.print(f"{process.name}: {process.health}")
+class _StartProgress:
+    """One line for each process when it is ready; the status line names those that are not."""
+
+    def __init__(self, update: Callable[[str], None]) -> None:
+        self._update = update
+        self._ready: set[str] = set()
+        self._pending: dict[str, str] = {}
+
+    def report(self, process: ProcessStatus) -> None:
+        """Show a change in the health of a process."""
+        if process.health == "ready":
+            self._pending.pop(process.name, None)
+            if process.name not in self._ready:
+                self._ready.add(process.name)
+                stderr.print(f"{process.name}: ready")
+        else:
+            self._pending[process.name] = str(process.health)
+        self._update(", ".join(f"{name} {health}" for name, health in self._pending.items()))
 
 
 @command

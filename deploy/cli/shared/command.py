@@ -7,6 +7,7 @@ the documented exit code.
 
 from __future__ import annotations
 
+import errno
 import functools
 import inspect
 import sys
@@ -57,6 +58,10 @@ _CODES: tuple[tuple[type[BaseException], int], ...] = (
 
 class UsageError(ConfigurationError):
     """The command line is wrong or incomplete."""
+
+
+class Declined(DriftlineError):
+    """The user did not consent."""
 
 
 Json = Annotated[bool, typer.Option("--json", help="Print the result as JSON on stdout.")]
@@ -127,6 +132,21 @@ def reported_errors(*, as_json: bool = False) -> Iterator[None]:
         yield
     except (DriftlineError, TimeoutError) as error:
         fail(error, as_json=as_json)
+    except OSError as error:
+        if error.errno == errno.EPIPE:  # the reader of the output has ended; Click handles it
+            raise
+        fail(OSError(_os_error_sentence(error)), as_json=as_json)
+
+
+def _os_error_sentence(error: OSError) -> str:
+    """One sentence with the reason and the path.
+
+    >>> _os_error_sentence(PermissionError(13, "Permission denied", "/srv/state"))
+    'The operating system refused an operation: Permission denied: /srv/state.'
+    """
+    reason = error.strerror or str(error) or type(error).__name__
+    path = f": {error.filename}" if error.filename is not None else ""
+    return f"The operating system refused an operation: {reason}{path}."
 
 
 def fail(error: BaseException, *, as_json: bool = False) -> NoReturn:
@@ -159,17 +179,21 @@ def confirm(consequence: str, *, yes: bool) -> None:
     ------
     UsageError
         When nobody can be asked and `yes` is not given.
-    typer.Exit
-        When the answer is no.
+    Declined
+        When the answer is no, or there is none: end of input, or Ctrl-C.
     """
     stderr.print(consequence, soft_wrap=True)
     if yes:
         return
     if not on_terminal():
         raise UsageError("Nothing was done: without a terminal this command needs --yes.")
-    if not typer.confirm("Continue?", err=True):
-        stderr.print("Nothing was done.")
-        raise typer.Exit(1)
+    try:
+        consent = typer.confirm("Continue?", err=True)
+    except typer.Abort:
+        stderr.print()  # ends the line of the question
+        consent = False
+    if not consent:
+        raise Declined("Nothing was done.")
 
 
 def on_terminal() -> bool:

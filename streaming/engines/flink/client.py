@@ -219,10 +219,11 @@ def retry_until(deadline: float, request: Callable[[], Response]) -> Response:
     return retrying(request)
 
 
-def newest_checkpoint(folder: Path) -> str:
+def newest_checkpoint(folder: Path, job_id: str = "*") -> str:
     """Path of the newest complete checkpoint below Flink's checkpoint folder; empty for none.
 
     Flink keeps them as ``<job id>/chk-<n>``; a complete one has a ``_metadata``.
     """
-    metadata = sorted(folder.glob("*/chk-*/_metadata"), key=lambda path: path.stat().st_mtime)
+    complete = folder.glob(f"{job_id}/chk-*/_metadata")
+    metadata = sorted(complete, key=lambda path: path.stat().st_mtime)
     return str(metadata[-1].parent) if metadata else ""

@@ -80,7 +80,7 @@ def consumer_settings(bootstrap: str) -> dict[str, object]:
 
 
 _CONNECT_TIMEOUT = 1.0
-_NO_ANSWER = (
+NO_RESPONSE = (
     KafkaError._TRANSPORT,
     KafkaError._TIMED_OUT,
     KafkaError._ALL_BROKERS_DOWN,
@@ -89,8 +89,8 @@ _NO_ANSWER = (
 """Errors of a request that no broker answered in time."""
 
 
-def reachable(bootstrap: str, seconds: float) -> bool:
-    """Whether any of the brokers accepts a connection within this time.
+def accepting_address(bootstrap: str, seconds: float) -> str | None:
+    """The first ``host:port`` that accepts a connection within this time; None if none does.
 
     Parameters
     ----------
@@ -101,11 +101,21 @@ def reachable(bootstrap: str, seconds: float) -> bool:
     for address in addresses:
         host, _, port = address.strip().rpartition(":")
         try:
-            socket.create_connection((host, int(port)), timeout=seconds / len(addresses)).close()
+            endpoint = (host.strip("[]"), int(port))
+            socket.create_connection(endpoint, timeout=seconds / len(addresses)).close()
         except (OSError, ValueError):
             continue
-        return True
-    return False
+        return address.strip()
+    return None
+
+
+def no_response(address: str) -> UnavailableError:
+    """The error for an address that accepts connections but does not respond like a broker."""
+    return UnavailableError(
+        f"A program answers at {address} that is not Kafka, or Kafka hangs: it accepts connections "
+        "and does not respond to Kafka's requests. `driftline status` shows what is running; "
+        "`kafka.bootstrap` names another Kafka."
+    )
 
 
 def unavailable(bootstrap: str) -> UnavailableError:
@@ -129,15 +139,13 @@ def translated(error: KafkaException, bootstrap: str) -> Exception:
     """Driftline's error for Kafka's."""
     cause = error.args[0]
     if cause.code() in (KafkaError.UNKNOWN_TOPIC_OR_PART, KafkaError._UNKNOWN_TOPIC):
-        return NotFoundError(f"Kafka at {bootstrap} has no such topic or partition: {cause.str()}.")
-    if cause.code() in _NO_ANSWER:
-        if not reachable(bootstrap, _CONNECT_TIMEOUT):
-            return unavailable(bootstrap)
-        return UnavailableError(
-            f"Kafka at {bootstrap} accepts connections but does not answer in time: "
-            f"{cause.str()}. `driftline status` shows its state."
-        )
-    return UnavailableError(f"Kafka at {bootstrap} refused the request: {cause.str()}.")
+        return NotFoundError(f"Kafka at {bootstrap} has no such topic or partition.")
+    if cause.code() in NO_RESPONSE:
+        address = accepting_address(bootstrap, _CONNECT_TIMEOUT)
+        return unavailable(bootstrap) if address is None else no_response(address)
+    return UnavailableError(
+        f"Kafka at {bootstrap} refused the request with the error {cause.name()}."
+    )
 
 
 def has_no_leader(error: BaseException) -> bool:

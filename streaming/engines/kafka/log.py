@@ -4,9 +4,9 @@ Writes are durable when a call returns (all replicas, idempotent producer). Read
 group; readers keep their own offsets. Topics are created here with their partition count, clean-up
 policy and retention; an existing topic with another partition count is refused.
 
-When no broker can be reached, the first call of a log fails within three seconds and its error
-names the next command. A log that has reached a broker before waits longer for it to return, so
-that services survive its restart.
+When no broker can be reached or none responds, the first call of a log fails within three seconds
+and its error names the next command. A log that has reached a broker before waits longer for it to
+return, so that services survive its restart.
 """
 
 from __future__ import annotations
@@ -34,12 +34,14 @@ from streaming.contracts.records import OffsetRange, Record
 from streaming.contracts.topics import TOPIC_OF, Topic, message_key
 from streaming.engines.kafka.clients import (
     MAX_MESSAGE_BYTES,
+    NO_RESPONSE,
+    accepting_address,
     consumer_settings,
     has_no_leader,
+    no_response,
     produce,
     producer,
     raise_permanent,
-    reachable,
     translated,
     unavailable,
 )
@@ -48,8 +50,10 @@ Response = TypeVar("Response")
 
 _TIMEOUT = 15.0
 """Seconds for a response: a broker may be busy, or may be restarting."""
-_CONNECT_TIMEOUT = 2.5
-"""Seconds for the first connection to a broker."""
+_FIRST_TIMEOUT = 2.2
+"""Seconds for the first response of a broker, with the connection."""
+_MIN_FIRST_RESPONSE = 0.5
+"""Seconds for that response when connecting has taken longer than planned."""
 _BATCH = 2000
 
 _retry_election = retry(
@@ -157,7 +161,7 @@ class KafkaLog:
 
     def _write(self, pairs: dict[str, Any]) -> None:
         if self._producer is None:
-            self._check_reachable()
+            self._reach_broker()
             self._producer = producer(self._bootstrap)
         errors: list[KafkaError] = []
 
@@ -221,18 +225,29 @@ class KafkaLog:
 
     def _request(self, request: Callable[[], Response]) -> Response:
         """The response to a metadata request."""
-        self._check_reachable()
+        self._reach_broker()
         try:
-            response = request()
+            return request()
         except KafkaException as error:
             raise translated(error, self._bootstrap) from error
-        self._reached = True
-        return response
 
-    def _check_reachable(self) -> None:
-        """Before the first request: raise `UnavailableError` when no broker can be reached."""
-        if not self._reached and not reachable(self._bootstrap, _CONNECT_TIMEOUT):
+    def _reach_broker(self) -> None:
+        """Before the first request: raise `UnavailableError` unless a broker responds."""
+        if self._reached:
+            return
+        deadline = time.monotonic() + _FIRST_TIMEOUT
+        address = accepting_address(self._bootstrap, _FIRST_TIMEOUT - _MIN_FIRST_RESPONSE)
+        if address is None:
             raise unavailable(self._bootstrap)
+        try:
+            self._admin.list_topics(timeout=max(_MIN_FIRST_RESPONSE, deadline - time.monotonic()))
+        except KafkaException as error:
+            # the address is known: a second connection would only take time
+            no_broker = error.args[0].code() in NO_RESPONSE
+            raise (
+                no_response(address) if no_broker else translated(error, self._bootstrap)
+            ) from error
+        self._reached = True
 
     def _bounds(self, topic: str, partition: int) -> tuple[int, int]:
         """The first offset of a partition, and the next one that will be written."""

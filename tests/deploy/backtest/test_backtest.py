@@ -107,7 +107,7 @@ def test_both_rule_sets_are_shown_side_by_side(run: Any) -> None:
     assert shown.exit_code == 0, shown.stderr
     for words in ("rules in force", "changed rules", "false alarms", "fare", "first alarm after"):
         assert words in shown.stdout
-    row = next(line for line in shown.stdout.splitlines() if "drifted_sd" in line)
+    row = next(line for line in shown.stdout.splitlines() if "drift.effect.drifted" in line)
     assert row.split()[-2:] == ["0.5", "1.2"]
     assert "disagree on" in shown.stdout
 
@@ -203,3 +203,12 @@ def test_the_chart_is_drawn(run: Any, tmp_path: Path, name: str) -> None:
     assert shown.exit_code == 0, shown.stderr
     content = file.read_bytes()
     assert content[:4] == b"\x89PNG" if name.endswith("png") else b"changed rules" in content
+
+
+@pytest.mark.parametrize(
+    "setting", ["drift.min_rows=[", "drift.min_rows=*a", "drift.sustained.k=3"]
+)
+def test_a_setting_that_cannot_be_read_names_its_variable(setting: str) -> None:
+    key = setting.partition("=")[0].upper().replace(".", "__")
+    with pytest.raises(ConfigurationError, match=f"^DRIFTLINE__MODELS__{MODEL.upper()}__{key}: "):
+        changed_rules(Deployment.load(DEMO), MODEL, None, [setting])

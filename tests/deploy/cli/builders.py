@@ -5,6 +5,7 @@ from __future__ import annotations
 from streaming.contracts.records import (
     Artifact,
     CanaryVerdict,
+    CommandReply,
     DeadLetter,
     DriftVerdict,
     FeatureVerdict,
@@ -37,6 +38,18 @@ def version(number: int, *, reason: str = "", blessed: bool = True) -> ModelVers
         window_end=1.0,
         load_seconds=0.1,
         warm_predict_seconds=0.001,
+    )
+
+
+def waiting(reason: str, *, at: float = 2.0) -> CommandReply:
+    """The announcement that a retrain waits."""
+    return CommandReply(
+        record_id=f"waiting-{at}",
+        model=MODEL,
+        at=at,
+        command_id="initial",
+        accepted=False,
+        reason=f"Waiting: {reason}",
     )
 
 
@@ -89,8 +102,11 @@ def canary_verdict(*, weight: int = 10, reason: str = "", gate: str = "errors") 
         reason=reason,
         query="",
         n=120,
-        limit=0.5,
-        samples=(GateSample(name="difference_pp", value=0.125),),
+        limit=0.005,
+        samples=(
+            GateSample(name="excess", value=0.00125),
+            GateSample(name="log_e_fail", value=0.25),
+        ),
         missing=300,
     )
     return CanaryVerdict(
@@ -115,7 +131,7 @@ def dead_letter(
     payload: bytes = b'{"trip_id": "t1", "fare": "x"}',
     reason: str = "bad-type",
     detail: str = "",
-    topic: str = "taxi.events",
+    topic: str = "taxi.trips",
     cut: int = 0,
 ) -> DeadLetter:
     return DeadLetter(

@@ -8,11 +8,12 @@ import numpy as np
 import pytest
 from msgspec.structs import replace
 
-from deploy.views.drift_charts import MAX_FEATURES, moved_most
+from deploy.views.drift_charts import MAX_FEATURES, headline, moved_most, only_feature
 from deploy.views.drift_tables import DISTANCES, cell_names
 from streaming.contracts.log import MemoryLog
 from streaming.contracts.records import DriftVerdict
 from streaming.drift import DriftHistory, DriftRules, judge_drift, prepare_reference
+from tests.deploy.cli.builders import drift_verdict
 from tests.deploy.cli.runner import data, run
 from tests.streaming.statistics_data import TRIPS, reference, trips, window
 
@@ -111,3 +112,26 @@ def test_each_bin_has_a_name_of_its_own(verdicts: list[DriftVerdict]) -> None:
         assert feature.histogram is not None
         names = cell_names(feature.histogram)
         assert len(set(names)) == len(names) == len(feature.histogram.window)
+
+
+@pytest.mark.parametrize(("feature", "code"), [([], 0), (["--feature", "fare"], 3)])
+def test_without_a_reference_the_command_names_it(feature: list[str], code: int) -> None:
+    log = MemoryLog()
+    log.append([replace(drift_verdict(), reference_version=0, features=())])
+    shown = run("drift", "big_tipper", *feature, log=log)
+    assert shown.exit_code == code
+    assert "not judged, because there is no reference yet" in shown.output
+    assert "effect sd" not in shown.stdout
+
+
+def test_a_window_that_was_not_judged_says_why() -> None:
+    log = MemoryLog()
+    log.append([replace(drift_verdict(reason="Only 9 rows."), features=())])
+    shown = run("drift", "big_tipper", log=log)
+    assert "The newest window was not judged: Only 9 rows." in shown.stdout
+
+
+def test_the_headline_of_one_feature_is_about_this_feature(verdicts: list[DriftVerdict]) -> None:
+    assert "payment moved" in headline(only_feature(verdicts, "payment"))
+    largest = moved_most(verdicts)[0]
+    assert f"{largest} " in headline(verdicts)

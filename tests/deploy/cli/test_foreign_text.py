@@ -200,3 +200,84 @@ def test_a_payload_cannot_control_the_terminal() -> None:
         assert shown.exit_code == 0
         assert "\x1b" not in shown.output
         assert r"\x1b[31m[/x]\x07" in shown.output
+
+
+CONTROLS = {
+    "colour and title": "\x1b[31mred\x1b]0;title\x07",
+    "8-bit sequence": "a\x9b31mb",
+    "direction": "abc\u202edef\u2066g\u2069",
+    "carriage return": "good\rEVIL",
+    "newline": "line 1\nversion 9 blessed",
+    "backspace": "a\x08\x08b",
+    "null": "a\x00b",
+    "line separator": "a\u2028b",
+}
+
+
+@pytest.mark.parametrize("text", CONTROLS.values(), ids=CONTROLS)
+def test_control_characters_of_records_never_reach_the_terminal(
+    text: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(f"{__name__}.HOSTILE_TEXT", text)
+    monkeypatch.setattr(f"{__name__}.HOSTILE", (text,))
+    log = MemoryLog()
+    log.append(
+        [
+            version(2, reason=text),
+            promotion(2, replaced=1, reason=text),
+            status("stepping", weight=10, reason=text, waits_for=text),
+            canary_verdict(reason=text, gate=text),
+            dead_letter(1, payload=text.encode(), reason=text, detail=text, topic=text),
+            drift_verdict(reason=text, feature=text),
+            *hostile_schema(),
+        ]
+    )
+    for words in (
+        ("models",),
+        ("versions", MODEL),
+        ("trace", "2"),
+        ("drift", MODEL),
+        ("drift", MODEL, "--feature", text),
+        ("rollout", "status", MODEL),
+        ("dead-letters", "list"),
+        ("dead-letters", "show", "letter-0001"),
+        ("dead-letters", "replay", "--id", "letter-0001", "--dry-run"),
+        ("schema", "check", MODEL),
+        ("schema", "history", MODEL),
+        ("schema", "show", MODEL),
+        ("versions", text),
+    ):
+        for as_json in ((), ("--json",)):
+            shown = run(*words, *as_json, log=log)
+            for char in "\x00\x07\x08\r\x1b\x9b\u202e\u2066\u2069\u2028":
+                assert char not in shown.output, words
+            if words != ("versions", text):  # errors may have several lines
+                lines = (line.strip() for line in shown.output.splitlines())
+                assert not any(line.startswith("version 9 blessed") for line in lines), words
+
+
+@pytest.mark.parametrize("at", [1.7e12, 1e12, -1e12, 1e17, 1e300, -1e300])
+def test_records_with_impossible_times_are_listed(at: float) -> None:
+    log = MemoryLog()
+    verdict = replace(drift_verdict(), at=at, window_start=at, window_end=at)
+    records = [
+        version(2),
+        promotion(2, replaced=1),
+        status("stepping", weight=10),
+        canary_verdict(),
+        dead_letter(1),
+        *hostile_schema(),
+    ]
+    log.append([verdict, *(replace(record, at=at) for record in records)])
+    for words in (
+        ("models",),
+        ("versions", MODEL),
+        ("trace", "2"),
+        ("drift", MODEL),
+        ("drift", MODEL, "--feature", "fare"),
+        ("rollout", "status", MODEL),
+        ("dead-letters", "list"),
+        ("dead-letters", "show", "letter-0001"),
+        ("schema", "history", MODEL),
+    ):
+        assert run(*words, log=log).exit_code == 0, words

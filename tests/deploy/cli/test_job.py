@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from deploy.app.stream_jobs import ExpectedJobs
+from deploy.app.stream_jobs import SubmittedJobs
 from tests.deploy.cli.builders import MODEL
 from tests.deploy.cli.doubles import http_server
 from tests.deploy.cli.runner import data, run
@@ -85,7 +85,7 @@ def test_a_savepoint_is_written(env: dict[str, str]) -> None:
 def test_cancelling_needs_consent_and_ends_the_expectation(
     env: dict[str, str], flink: FakeFlink, tmp_path: Path
 ) -> None:
-    expected = ExpectedJobs(tmp_path / "demo-stack" / "run" / "stream-jobs.json")
+    expected = SubmittedJobs(tmp_path / "demo-stack" / "run" / "stream-jobs.json")
     expected.add("driftline-all")
     refused = run("job", "cancel", MODEL, env=env)
     assert refused.exit_code == 2
@@ -100,7 +100,7 @@ def test_a_running_job_is_left_alone_and_expected_from_now_on(
     env: dict[str, str], tmp_path: Path
 ) -> None:
     assert data(run("job", "submit", MODEL, "--json", env=env)) == {"job": "j1"}
-    expected = ExpectedJobs(tmp_path / "demo-stack" / "run" / "stream-jobs.json")
+    expected = SubmittedJobs(tmp_path / "demo-stack" / "run" / "stream-jobs.json")
     assert expected.names() == {"driftline-all"}
 
 

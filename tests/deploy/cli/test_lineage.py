@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from msgspec.structs import replace
+
+from deploy.records.describe import describe
 from streaming.contracts.log import MemoryLog
-from tests.deploy.cli.builders import MODEL, promotion, version
+from tests.deploy.cli.builders import MODEL, promotion, version, waiting
 from tests.deploy.cli.runner import data, run
 from tests.deploy.records.test_reader import CountingLog
 
@@ -35,3 +38,20 @@ def test_a_trace_follows_the_causes() -> None:
     assert [cause["record"]["kind"] for cause in shown["causes"]] == ["model-version"]
     assert "version-1" in run("trace", "1", log=log).stdout
     assert run("trace", "7", log=log).exit_code == 3
+
+
+def test_a_trace_prints_each_record_once() -> None:
+    log = MemoryLog()
+    ancestor = version(1)
+    middle = replace(version(2), caused_by=("version-1",))
+    log.append([ancestor, middle, replace(promotion(2), caused_by=("version-2", "version-1"))])
+    lines = run("trace", "2", log=log).stdout.splitlines()
+    assert len(lines) == 4
+    assert sum("version 1 blessed" in line for line in lines) == 1
+    assert lines[-1].endswith("(above)  [version-1]")
+
+
+def test_an_announcement_is_not_a_refusal() -> None:
+    assert describe(waiting("0 of 20 rows.")) == "waiting: 0 of 20 rows."
+    refusal = replace(waiting(""), reason="No data.")
+    assert describe(refusal) == "refused: No data."

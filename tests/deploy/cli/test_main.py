@@ -107,6 +107,18 @@ def test_a_bad_configuration_is_exit_2_and_says_where(tmp_path: Path) -> None:
     assert "Did you mean module?" in shown.stderr
 
 
+@pytest.mark.parametrize("command", [("config", "check"), ("config", "explain"), ("models",)])
+@pytest.mark.parametrize("content", ["models:\n", "models: [1]\n", "models: [", "- a\n"])
+def test_a_file_without_models_is_exit_2_for_every_command(
+    tmp_path: Path, command: tuple[str, ...], content: str
+) -> None:
+    file = tmp_path / "driftline.yaml"
+    file.write_text(content)
+    shown = run(*command, config=file)
+    assert shown.exit_code == 2
+    assert "driftline.yaml" in shown.stderr
+
+
 def test_config_check_prints_the_values_as_json() -> None:
     values = data(run("config", "check", "--json", config=SHIPPED))
     assert values["models"]["big_tipper"]["rollout"]["steps"][-1] == 100

@@ -89,3 +89,12 @@ def test_an_absent_envoy_is_exit_8_and_an_error_of_the_server_exit_1() -> None:
         shown = run(*rows({}), env={"DRIFTLINE__ENDPOINTS__ENVOY": url})
     assert shown.exit_code == 1
     assert "[/x] no version" in shown.stderr
+
+
+def test_without_a_live_version_a_prediction_is_exit_3() -> None:
+    answer = {"error": "Servable not found for request: Latest(big_tipper)"}
+    with http_server(lambda *_: (404, answer)) as url:
+        shown = run(*rows({}), env={"DRIFTLINE__ENDPOINTS__ENVOY": url})
+    assert shown.exit_code == 3
+    assert "NotFoundError: No version of big_tipper is live yet" in shown.stderr
+    assert "`driftline rollout status big_tipper`" in shown.stderr

@@ -16,6 +16,7 @@ from deploy.metrics.quality import QualityExporter
 from streaming.contracts.log import MemoryLog
 from streaming.contracts.quality_records import QualityVerdict
 from streaming.contracts.records import Record
+from tests.deploy.cli.builders import promotion
 from tests.deploy.cli.runner import DEMO, SHIPPED, data, run
 from tests.streaming.quality.quality_world import World
 
@@ -83,9 +84,18 @@ def test_a_chart_needs_a_known_suffix(log: MemoryLog) -> None:
 
 
 def test_before_the_first_verdict_the_service_is_named() -> None:
-    shown = run("quality", "big_tipper")
+    log = MemoryLog()
+    log.append([promotion(1)])
+    shown = run("quality", "big_tipper", log=log)
     assert shown.exit_code == 3
     assert "driftline labels" in shown.stderr
+
+
+def test_before_the_first_version_the_reason_is_that_none_is_live() -> None:
+    shown = run("quality", "big_tipper")
+    assert shown.exit_code == 3
+    assert "No version of big_tipper is live yet" in shown.stderr
+    assert "driftline labels" not in shown.stderr
 
 
 def test_the_service_refuses_a_configuration_without_predictions() -> None:

@@ -87,3 +87,12 @@ def test_a_wait_that_takes_too_long_is_exit_7(log: MemoryLog) -> None:
     with replying(log, result_id="request-2"):
         shown = run(*ASK, "--wait", "--timeout", "0.3", log=log)
     assert shown.exit_code == 7
+
+
+@pytest.mark.parametrize("options", [(), ("--wait",), ("--json",)])
+def test_a_daemon_that_does_not_reply_is_exit_7(log: MemoryLog, options: tuple[str, ...]) -> None:
+    shown = run(*ASK, "--timeout", "0.1", *options, log=log)
+    assert shown.exit_code == 7
+    assert "is the daemon running? `driftline status` shows it." in shown.stderr
+    if "--json" in options:
+        assert data(shown)["error"]["exit_code"] == 7

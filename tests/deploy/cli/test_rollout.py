@@ -7,12 +7,27 @@ import pytest
 from deploy.app.deployment import Deployment
 from deploy.cli.commands import rollout
 from deploy.cli.shared import command
-from deploy.views.rollout import ArmView, RolloutView, rollout_tree
-from deploy.views.rollout_observer import measured_shares, newest_status
+from deploy.views.rollout import (
+    ArmView,
+    RolloutView,
+    rollout_tree,
+    step_text,
+    value_against_limit,
+)
+from deploy.views.rollout_observer import before_first_rollout, measured_shares, newest_status
 from serving.ports import ArmCounters, Scrape
 from streaming.contracts.errors import NotFoundError
 from streaming.contracts.log import MemoryLog
-from tests.deploy.cli.builders import MODEL, canary_verdict, promotion, status, version
+from streaming.contracts.records import GateResult, GateSample
+from tests.deploy.cli.builders import (
+    MODEL,
+    canary_verdict,
+    drift_verdict,
+    promotion,
+    status,
+    version,
+    waiting,
+)
 from tests.deploy.cli.doubles import replying
 from tests.deploy.cli.runner import DEMO, data, run
 
@@ -129,10 +144,36 @@ def test_before_the_first_rollout_the_status_is_not_found() -> None:
         newest_status(MemoryLog(), MODEL)
 
 
+@pytest.mark.parametrize("watch", [[], ["--watch"]])
+def test_before_the_first_rollout_the_command_shows_what_the_model_waits_for(
+    watch: list[str],
+) -> None:
+    log = MemoryLog()
+    log.append([drift_verdict()])
+    shown = run("rollout", "status", MODEL, *watch, log=log)
+    assert shown.exit_code == 0, shown.stderr
+    assert shown.stdout == f"{MODEL} has no version yet; 1 window judged\n"
+    log.append([waiting("0 of 20000 labelled rows so far."), waiting("a cooldown.", at=3.0)])
+    shown = run("rollout", "status", MODEL, *watch, log=log)
+    assert shown.exit_code == 0, shown.stderr
+    assert shown.stdout == f"{MODEL} had no rollout yet; waiting: a cooldown.\n"
+    log.append([version(4)])
+    assert "version 4 blessed" in before_first_rollout(log, MODEL)
+
+
+def test_before_the_first_rollout_the_json_has_no_status() -> None:
+    shown = data(run("rollout", "status", MODEL, "--json"))
+    assert (shown["status"], shown["verdict"]) == (None, None)
+    assert "no version yet; 0 windows judged" in shown["waiting"]
+
+
 def view(phase: str = "stepping", weight: int = 10) -> RolloutView:
     arm = ArmView(role="canary", version="2", health="ready", weight=weight, measured=9.5)
     return RolloutView(
-        status=status(phase, weight=weight), verdict=canary_verdict(weight=weight), arms=(arm,)
+        status=status(phase, weight=weight),
+        verdict=canary_verdict(weight=weight),
+        steps=5,
+        arms=(arm,),
     )
 
 
@@ -146,9 +187,41 @@ def test_the_tree_shows_weights_arms_and_gates() -> None:
     for words in (
         "weight set 10 %",
         "canary: version 2, ready, weight 10 %, measured 9.5 %",
-        "errors: insufficient, difference_pp 0.125, limit 0.5, n 120, 300 requests missing",
+        "step 2 of 5, weight set 10 %",
+        "gates at step 2 of 5 (10 %)",
+        "errors: insufficient, excess +0.12 pp, limit 0.5 pp, n 120, 300 requests missing",
     ):
         assert words in text
+    assert "log_e_fail" not in text  # evidence is in the record
+
+
+@pytest.mark.parametrize(
+    ("gate", "samples", "limit", "words"),
+    [
+        ("slow", {"excess": -0.01}, 0.02, "excess -1.00 pp, limit 2 pp"),
+        ("latency_p99", {"canary_timed": 200, "canary_slow": 1}, 0.01, "slow 0.50 %, limit 1 %"),
+        ("latency_p99", {"canary_timed": 0, "canary_slow": 0}, 0.01, "limit 1 %"),
+        ("sample_ratio", {"log_e": 0.0}, 0.0001, "p 1, limit 0.0001"),
+        ("startup", {"seconds": 2.5}, 60.0, "2.50 s, limit 60 s"),
+    ],
+)
+def test_each_gate_shows_its_value_against_its_limit(
+    gate: str, samples: dict[str, float], limit: float, words: str
+) -> None:
+    result = GateResult(
+        gate=gate,
+        outcome="pass",
+        reason="",
+        query="",
+        n=10,
+        limit=limit,
+        samples=tuple(GateSample(name=name, value=value) for name, value in samples.items()),
+    )
+    assert value_against_limit(result) == words
+
+
+def test_a_step_before_the_first_has_no_number() -> None:
+    assert step_text(-1, 5) == "before step 1 of 5"
 
 
 class ScriptedObserver:

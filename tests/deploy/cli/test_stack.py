@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import io
+import os
 import socket
 import sys
 import time
@@ -11,8 +13,10 @@ from typing import Any
 
 import pytest
 
+from deploy.app import topics
 from deploy.app.deployment import Deployment
-from deploy.app.stream_jobs import ExpectedJobs
+from deploy.app.stream_jobs import SubmittedJobs
+from deploy.cli.commands import stack as stack_command
 from deploy.config.paths import PROJECT, install_paths
 from deploy.config.port_map import HOST, PortMap
 from deploy.local import embedded
@@ -33,10 +37,10 @@ def free_port() -> int:
         return int(bound.getsockname()[1])
 
 
-def small_stack(home: Path) -> Stack:
+def small_stack(home: Path, name: str = "server") -> Stack:
     port = free_port()
     spec = ProcessSpec(
-        name="server", argv=(sys.executable, "-c", SERVER, str(port)), ready=Tcp(port=port)
+        name=name, argv=(sys.executable, "-c", SERVER, str(port)), ready=Tcp(port=port)
     )
     return Stack(home, PortMap(), [spec])
 
@@ -74,6 +78,24 @@ def flink_job(state: str | None) -> Any:
         return 404, {}
 
     return answer
+
+
+def test_up_prints_one_line_for_each_process(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    port = free_port()
+    argv = (sys.executable, "-c", SERVER, str(port))
+    kafka = ProcessSpec(name="kafka", argv=argv, ready=Tcp(port=port))
+    stack = Stack(home / "demo-stack", PortMap(), [kafka])
+    monkeypatch.setattr(embedded, "engines_installed", lambda: True)
+    monkeypatch.setattr(embedded, "embedded_stack", lambda deployment: stack)
+    monkeypatch.setattr(topics, "ensure_topics", lambda deployment: None)
+    monkeypatch.setattr(stack_command, "driftline_program", lambda: "bin/driftline")
+    try:
+        shown = run("up", env=at(home))
+    finally:
+        stack.down()
+    assert shown.exit_code == 0, shown.stderr
+    assert [line for line in shown.stderr.splitlines() if "kafka" in line] == ["kafka: ready"]
+    assert "`bin/driftline status` shows it, `bin/driftline down` stops it" in shown.stderr
 
 
 def test_down_names_the_stack_and_asks_first(running: Stack, home: Path) -> None:
@@ -131,7 +153,7 @@ def test_a_stream_job_that_should_run_and_does_not_is_exit_8(
 ) -> None:
     monkeypatch.setattr(embedded, "engines_installed", lambda: True)
     monkeypatch.setattr(embedded, "embedded_stack", lambda deployment: running)
-    jobs = ExpectedJobs(home / "demo-stack" / "run" / "stream-jobs.json")
+    jobs = SubmittedJobs(home / "demo-stack" / "run" / "stream-jobs.json")
     if expected:
         jobs.add("driftline-all")
     with http_server(flink_job(state)) as flink:
@@ -213,3 +235,64 @@ def test_the_python_path_of_services_keeps_the_users_entries_first(
     specs = embedded.process_specs(Deployment.load(DEMO), install_paths())
     daemon = next(spec for spec in specs if spec.name == "daemon")
     assert daemon.env["PYTHONPATH"].split(":") == entries
+
+
+@pytest.mark.parametrize(
+    "names", [("nope",), ("server", "nope"), ("",), ("Server",), ("server,other",)]
+)
+def test_up_refuses_an_unknown_name_before_anything_starts(
+    home: Path, monkeypatch: pytest.MonkeyPatch, names: tuple[str, ...]
+) -> None:
+    monkeypatch.setattr(embedded, "engines_installed", lambda: True)
+    monkeypatch.setattr(embedded, "embedded_stack", lambda deployment: small_stack(deployment.home))
+    shown = run("up", *(word for name in names for word in ("--only", name)), env=at(home))
+    assert shown.exit_code == 2
+    assert f"No process {names[-1]}; there are server." in shown.stderr
+    assert list(home.iterdir()) == []
+
+
+@pytest.mark.parametrize("words", [("status",), ("up",)], ids=" ".join)
+@pytest.mark.parametrize("content", [b"", b"{", b"null", b"{}", b"\xff\x00\x9c"], ids=repr)
+def test_an_unusable_list_of_processes_is_one_error(
+    home: Path, monkeypatch: pytest.MonkeyPatch, words: tuple[str, ...], content: bytes
+) -> None:
+    monkeypatch.setattr(embedded, "engines_installed", lambda: True)
+    # `up` starts Kafka first
+    monkeypatch.setattr(embedded, "embedded_stack", lambda at: small_stack(at.home, "kafka"))
+    file = home / "demo-stack" / "run" / "desired.json"
+    file.parent.mkdir(parents=True)
+    file.write_bytes(content)
+    shown = run(*words, env=at(home))
+    assert shown.exit_code == 2
+    assert str(file) in shown.stderr
+    assert "Remove it" in shown.stderr
+
+
+@pytest.mark.parametrize(
+    "words", [("status",), ("down", "--yes"), ("up",), ("logs", "kafka")], ids=" ".join
+)
+def test_a_state_folder_of_another_user_is_one_error(
+    home: Path, monkeypatch: pytest.MonkeyPatch, words: tuple[str, ...]
+) -> None:
+    folder = str(home / "demo-stack")
+
+    def refusing(function: Any) -> Any:
+        """The function, which may not look into the folder."""
+
+        def refuse(path: Any = ".", *arguments: Any, **more: Any) -> Any:
+            if not isinstance(path, int) and str(path).startswith(folder):
+                raise PermissionError(13, "Permission denied", str(path))
+            return function(path, *arguments, **more)
+
+        return refuse
+
+    monkeypatch.setattr(embedded, "engines_installed", lambda: True)
+    # `up` starts Kafka first
+    monkeypatch.setattr(embedded, "embedded_stack", lambda at: small_stack(at.home, "kafka"))
+    for name in ("scandir", "listdir", "stat", "mkdir"):
+        monkeypatch.setattr(os, name, refusing(getattr(os, name)))
+    monkeypatch.setattr(io, "open", refusing(io.open))
+    shown = run(*words, env=at(home))
+    assert shown.exit_code == 2, shown.output
+    assert f"The state folder {folder} cannot be" in shown.stderr
+    assert "DRIFTLINE_HOME" in shown.stderr

@@ -89,6 +89,62 @@ MISTAKES: list[tuple[dict[str, Any], dict[str, Any], str]] = [
     ({}, {"stream": {"parallelism": 64}}, r"stream\.parallelism: 64 is more than"),
     ({}, {"stream": {"split": "tenant"}}, r"needs models\.m\.tenant"),
     ({}, {"local": {"served_model": "n"}}, r"names no model"),
+    *(
+        ({}, {"local": {"folder": folder}}, r"local\.folder: .* has another use")
+        for folder in (".", "..", "run", "log", "data", "artifacts")
+    ),
+    *(
+        ({}, {"endpoints": {"flink": url}}, r"endpoints\.flink: .* is not a URL")
+        for url in ("http://[::1", "http://a:99999", "http://a:b", "http://:80", "http://a b:80")
+    ),
+    *(
+        (
+            {},
+            {"kafka": {"bootstrap": servers}, "local": {"port_offset": 9}},
+            r"it to 127\.0\.0\.1:9101",
+        )
+        for servers in ("localhost:9092", " 127.0.0.1:9092 ", "[::1]:9092", "a:1, localhost:9092")
+    ),
+    *(
+        ({}, {"endpoints": {key: address}, "local": {"port_offset": 1}}, f"moves it to {moved}")
+        for key, address, moved in (
+            ("flink", "http://127.0.0.1:8081", "127.0.0.1:8082"),
+            ("prometheus", "http://localhost:9090/", "127.0.0.1:9091"),
+            ("envoy", " http://[::1]:8500 ", "127.0.0.1:8501"),
+            ("jobserver", "localhost:8099", "127.0.0.1:8100"),
+            ("workers", "127.0.0.1:8096", "127.0.0.1:8097"),
+        )
+    ),
+    *(
+        ({"events": {"topic": topic, "key": "trip_id"}}, {}, rf"events\.topic: .*{reason}")
+        for topic, reason in (
+            ("__consumer_offsets", "Kafka's own topics"),
+            ("__transaction_state", "Kafka's own topics"),
+            ("driftline-daemon-state-changelog", "topic of Driftline itself"),
+            ("..", "not a name that Kafka accepts"),
+        )
+    ),
+    *(
+        (
+            {
+                "events": {"topic": events, "key": "trip_id"},
+                "labels": {"topic": labels, "key": "trip_id"},
+            },
+            {},
+            rf"labels\.topic: .* collides with {events}, the topic of events",
+        )
+        for events, labels in (("a.b", "a_b"), ("a_b", "a.b"), ("a.b_c", "a_b.c"))
+    ),
+    *(
+        (
+            {"events": {"topic": "a", "key": key}, "labels": {"topic": "b", "key": key}},
+            {},
+            r"events\.key: The name",
+        )
+        for key in ("", " ")
+    ),
+    ({"events": {"topic": "a", "key": "trip_id", "time": ""}}, {}, r"events\.time: The name"),
+    ({"labels": {"topic": "a", "key": "trip_id", "time": " "}}, {}, r"labels\.time: The name"),
 ]
 
 
@@ -120,3 +176,76 @@ def test_a_model_name_that_cannot_be_a_folder_is_refused(tmp_path: Path, name: s
     file.write_text(yaml.safe_dump({"models": {name: MODEL}}))
     with pytest.raises(ConfigurationError, match="usable name"):
         loader.load(file, environment={})
+
+
+def two_models(folder: Path, first: dict[str, str], second: dict[str, str], split: str) -> None:
+    models = {
+        name: MODEL | {role: {"topic": topic} for role, topic in topics.items()}
+        for name, topics in (("m", first), ("n", second))
+    }
+    for model in models.values():
+        for role in ("events", "labels"):
+            model[role] = {"key": "trip_id"} | model[role]
+    file = folder / "driftline.yaml"
+    file.write_text(yaml.safe_dump({"models": models, "stream": {"split": split}}))
+    loader.load(file, environment={})
+
+
+M = {"events": "a", "labels": "b", "predictions": "c"}
+N = {"events": "d", "labels": "e", "predictions": "f"}
+
+
+@pytest.mark.parametrize("split", ["none", "model"])
+@pytest.mark.parametrize(
+    ("role", "topic", "complaint"),
+    [
+        ("events", "b", r"b is the topic of models\.m\.labels already"),
+        ("events", "c", r"c is the topic of models\.m\.predictions already"),
+        ("labels", "a", r"a is the topic of models\.m\.events already"),
+        ("labels", "c", r"c is the topic of models\.m\.predictions already"),
+        ("predictions", "a", r"a is the topic of models\.m\.events already"),
+        ("predictions", "b", r"b is the topic of models\.m\.labels already"),
+        ("predictions", "c", r"c is the topic of models\.m\.predictions already"),
+    ],
+)
+def test_models_do_not_share_a_topic_of_another_role(
+    tmp_path: Path, split: str, role: str, topic: str, complaint: str
+) -> None:
+    with pytest.raises(ConfigurationError, match=rf"models\.n\.{role}\.topic: {complaint}"):
+        two_models(tmp_path, M, N | {role: topic}, split)
+
+
+@pytest.mark.parametrize("role", ["events", "labels", "predictions"])
+@pytest.mark.parametrize("split", ["none", "model"])
+def test_topics_of_two_models_do_not_collide_in_kafka(
+    tmp_path: Path, role: str, split: str
+) -> None:
+    complaint = rf"models\.n\.{role}\.topic: x_y collides with x\.y, the topic of models\.m\.labels"
+    with pytest.raises(ConfigurationError, match=complaint):
+        two_models(tmp_path, M | {"labels": "x.y"}, N | {role: "x_y"}, split)
+
+
+@pytest.mark.parametrize("role", ["events", "labels"])
+def test_models_share_events_or_labels_only_in_jobs_of_their_own(tmp_path: Path, role: str) -> None:
+    second = N | {role: M[role]}
+    two_models(tmp_path, M, second, "model")
+    with pytest.raises(ConfigurationError, match=rf"models\.n\.{role}\.topic"):
+        two_models(tmp_path, M, second, "none")
+
+
+@pytest.mark.parametrize("folder", ["b", "run2", "..a", "my.run"])
+def test_a_folder_of_its_own_is_accepted(tmp_path: Path, folder: str) -> None:
+    load(tmp_path, {}, local={"folder": folder})
+
+
+def test_white_space_around_addresses_is_removed(tmp_path: Path) -> None:
+    file = tmp_path / "driftline.yaml"
+    addresses = {
+        "kafka": {"bootstrap": " a:1 , b:2 "},
+        "endpoints": {"flink": " http://f:1 ", "jobserver": "j:2 "},
+    }
+    file.write_text(yaml.safe_dump({"models": {"m": MODEL}, **addresses}))
+    settings = loader.load(file, environment={})
+    assert settings.kafka.bootstrap == "a:1,b:2"
+    assert settings.endpoints.flink == "http://f:1"
+    assert settings.endpoints.jobserver == "j:2"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 
 import pytest
@@ -26,3 +27,21 @@ def test_an_installed_package_keeps_its_state_in_the_users_state_folder(
     assert paths.home({"XDG_STATE_HOME": str(tmp_path)}) == tmp_path / "driftline"
     assert paths.home({}) == Path.home() / ".local" / "state" / "driftline"
     assert paths.install_paths({"XDG_STATE_HOME": str(tmp_path)}).opt == tmp_path / "driftline/opt"
+
+
+def test_driftline_is_called_by_its_path_when_it_is_not_on_path(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    programs = tmp_path / ".venv" / "bin"
+    programs.mkdir(parents=True)
+    monkeypatch.setattr(sys, "executable", str(programs / "python"))
+    monkeypatch.setenv("PATH", "")
+    monkeypatch.chdir(tmp_path)
+    assert paths.driftline_program() == "driftline"  # no program is known
+    (programs / "driftline").touch(mode=0o755)
+    assert paths.driftline_program() == ".venv/bin/driftline"
+    (tmp_path / "elsewhere").mkdir()
+    monkeypatch.chdir(tmp_path / "elsewhere")
+    assert paths.driftline_program() == str(programs / "driftline")
+    monkeypatch.setenv("PATH", str(programs))
+    assert paths.driftline_program() == "driftline"

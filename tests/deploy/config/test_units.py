@@ -37,3 +37,21 @@ def test_a_runs_rule_needs_hits_within_windows(text: str) -> None:
 def test_percentage_points_are_read_back_as_they_were_written(tenths: int) -> None:
     ratio = tenths / 1000
     assert units.parse_points(units.format_points(ratio)) == pytest.approx(ratio)
+
+
+@pytest.mark.parametrize("text", ["365000d", "8760000h", "1000d 364000d"])
+def test_a_duration_of_1000_years_is_read(text: str) -> None:
+    assert units.parse_duration(text) == units.MAX_DURATION
+
+
+@pytest.mark.parametrize("text", ["365001d", "365000d 1s", "9" * 350 + "s", "9" * 5000 + "ms"])
+def test_a_longer_duration_is_refused_with_a_short_message(text: str) -> None:
+    with pytest.raises(ValueError, match="longer than 1,000 years") as refused:
+        units.parse_duration(text)
+    assert len(str(refused.value)) < 80
+
+
+@pytest.mark.parametrize("text", ["9" * 400 + " per 1d", "1 per " + "9" * 400 + "d"])
+def test_a_rate_without_limit_is_refused(text: str) -> None:
+    with pytest.raises(ValueError, match=r"too large a rate|longer than 1,000 years"):
+        units.parse_rate(text)

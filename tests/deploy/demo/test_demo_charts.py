@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 from pathlib import Path
 from typing import Any
@@ -9,7 +10,8 @@ from typing import Any
 import msgspec
 import pytest
 
-from deploy.demo import charts, rollout_charts
+from deploy.demo import charts, checks, rollout_charts
+from deploy.demo.control import ArmCount, Second
 from deploy.demo.runner import Pace, run_demo
 from deploy.demo.scenarios import scenario_named
 from deploy.demo.state import DemoState
@@ -120,6 +122,56 @@ def test_the_rollout_shows_arms_gates_and_errors(last_states: dict[str, DemoStat
     assert {"errors", "latency p99", "pass"} <= texts(chart)
 
 
+def test_the_totals_of_the_arms_add_up_to_the_headline(last_states: dict[str, DemoState]) -> None:
+    state = last_states["shift"]
+    requests, errors = state.rollout_client_counts(2)
+    totals = rollout_charts.arm_totals(state, 2)
+    assert requests > 0
+    assert sum(requests for requests, _ in totals.values()) == requests
+    assert sum(errors for _, errors in totals.values()) == errors
+    chart = specification(charts.CHARTS["rollout"](state, VARIANTS[""]))
+    titles = [panel["title"]["text"] for panel in chart["vconcat"] if "title" in panel]
+    assert titles[0] == f"stable: {totals['stable'][0]:,} requests, 0 errors"
+    assert f"{requests:,} requests during the rollout" in headline("rollout", state)
+
+
+def test_the_seconds_of_the_rollout_are_those_between_its_markers(
+    last_states: dict[str, DemoState],
+) -> None:
+    state = last_states["shift"]
+    at = {marker.label: marker.at for marker in charts.time_axis(state).markers}
+    seconds = at["version 2 live"] - at["canary"]
+    assert f"from 0 to 100 % in {seconds:.0f} s:" in headline("rollout", state)
+
+
+def test_the_canary_check_names_verdicts_that_are_still_collecting(
+    last_states: dict[str, DemoState],
+) -> None:
+    state = last_states["shift"]
+    verdict = next(v for v in state.timeline.canary if v.outcome == "pass")
+    collecting = msgspec.structs.replace(verdict, outcome="insufficient")
+    timeline = dataclasses.replace(state.timeline, canary=[collecting, verdict, collecting])
+    check = checks.canary_passed(dataclasses.replace(state, timeline=timeline))
+    assert check.passed
+    assert check.seen == "1 pass, 2 still collecting, 0 fail"
+
+
+def test_seconds_without_requests_are_zero(last_states: dict[str, DemoState]) -> None:
+    state = last_states["shift"]
+    axis = rollout_charts.rollout_axis(state, 2, charts.time_axis(state))
+    start = int(axis.left) + 1
+    arms: tuple[dict[str, int], ...] = ({"stable": 5}, {"canary": 3}, {}, {"stable": 4})
+    seconds = [
+        Second(at=start + number, arms={arm: ArmCount(requests=n) for arm, n in counts.items()})
+        for number, counts in enumerate(arms)
+    ]
+    rows = rollout_charts.arm_rows(dataclasses.replace(state, seconds=seconds), axis)
+    requests = {
+        arm: [row["requests"] for row in rows if row["arm"] == arm] for arm in ("stable", "canary")
+    }
+    assert requests == {"stable": [5, 0, 0, 4], "canary": [0, 3, 0, 0]}
+
+
 def test_only_states_that_occur_are_shown(last_states: dict[str, DemoState]) -> None:
     quiet = texts(specification(charts.CHARTS["quality"](last_states["quiet"], VARIANTS[""])))
     assert quiet & {"stable", "suspected", "degraded", "inconclusive"} == {"stable"}
@@ -159,6 +211,16 @@ def test_auc_has_intervals_and_the_champion(last_states: dict[str, DemoState]) -
         ("all rows: version 2", "challenger"),
     ]
     assert rows[0]["low"] < rows[0]["auc"] < rows[0]["high"]
+
+
+def test_intervals_are_promised_for_the_version_that_has_them(
+    last_states: dict[str, DemoState],
+) -> None:
+    state = last_states["shift"]
+    title = specification(charts.CHARTS["auc"](state, VARIANTS[""]))["title"]
+    assert " ".join(title["subtitle"]).endswith("the bars are 95 % intervals of version 2.")
+    without = [{**row, "low": None} for row in charts.auc_rows(state)]
+    assert charts.auc_note(state, without) == "Evaluation on held-back rows."
 
 
 @pytest.mark.parametrize("name", list(charts.CHARTS))

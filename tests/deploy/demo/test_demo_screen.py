@@ -8,11 +8,12 @@ import subprocess
 import sys
 from pathlib import Path
 
+import msgspec
 import pytest
 from rich.console import Console
 
 from deploy.config.paths import PROJECT
-from deploy.demo import live
+from deploy.demo import live, summary
 from deploy.demo.report import Report
 from deploy.demo.runner import Pace, run_demo
 from deploy.demo.scenarios import scenario_named
@@ -20,6 +21,7 @@ from deploy.demo.state import DemoState
 from deploy.demo.summary import Outputs, next_commands, print_summary
 from deploy.demo.system import Addresses
 from deploy.demo.timeline import RecordTimeline
+from streaming.contracts.records import RetrainProgress, RetrainRequest
 from tests.deploy.demo.scripted_demo import NOISE
 from tests.deploy.demo.scripted_system import ScriptedSystem
 
@@ -97,6 +99,45 @@ def test_windows_of_one_outcome_are_one_line(tmp_path: Path) -> None:
     assert "largest effect" in lines[-2]
 
 
+def test_each_component_of_a_retrain_has_a_line_when_it_starts_and_ends() -> None:
+    out = io.StringIO()
+    screen = live.Lines(Console(file=out, highlight=False))
+    timeline = RecordTimeline(model="m", started_at=0.0)
+    state = DemoState(scenario="s", started_at=0.0, now=3.0, timeline=timeline)
+    timeline.requests.append(
+        RetrainRequest(
+            record_id="r", at=1.0, model="m", cause="drift", reason="", events=(), labels=(),
+            window_start=0.0, window_end=1.0, base_version=1, deadline=9.0,
+        )
+    )  # fmt: skip
+    started = RetrainProgress(
+        record_id="p1", at=2.0, model="m", request_id="r", attempt=1, worker="w",
+        component="Trainer", state="started", step=3, steps=7,
+    )  # fmt: skip
+    timeline.add(started)
+    screen.show(state)
+    screen.show(state)
+    timeline.add(msgspec.structs.replace(started, record_id="p2", state="done", seconds=52.0))
+    screen.show(state)
+    assert [line.partition(" s  ")[2] for line in out.getvalue().splitlines()] == [
+        "retrain (drift), step 3 of 7, Trainer started",
+        "retrain (drift), step 3 of 7, Trainer done after 52.0 s",
+    ]
+
+
+@pytest.mark.parametrize("width", [80, 110])
+def test_a_long_sentence_leaves_the_time_of_an_event_visible(width: int) -> None:
+    timeline = RecordTimeline(model="m", started_at=0.0)
+    timeline.note(1234.0, "windows drifted", "The fare moved. " * 30)
+    out = io.StringIO()
+    state = DemoState(scenario="s", started_at=0.0, now=3.0, timeline=timeline)
+    Console(file=out, width=width).print(live.layout(state, 0.0))
+    last = out.getvalue().splitlines()[-1]
+    assert last.startswith(" 1234 s  windows drifted")
+    assert last.endswith("…")
+    assert len(last) <= width
+
+
 def test_short_waits_are_not_mentioned(tmp_path: Path) -> None:
     lines = lines_of(tmp_path)
     assert not [line for line in lines if "version 1 to be live" in line]
@@ -143,12 +184,16 @@ def test_a_run_ends_with_its_checks_and_what_to_do_next(tmp_path: Path) -> None:
     assert text.count("What next") == 1
 
 
+@pytest.mark.parametrize("program", ["driftline", ".venv/bin/driftline"])
 @pytest.mark.parametrize("keep", [True, False])
-def test_the_summary_names_three_commands(tmp_path: Path, keep: bool) -> None:
+def test_the_summary_names_three_commands(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, keep: bool, program: str
+) -> None:
+    monkeypatch.setattr(summary, "driftline_program", lambda: program)
     _, report = run_on(live.Lines(Console(file=io.StringIO())), tmp_path)
     commands = [command for command, _ in next_commands(report, "m", outputs(tmp_path, keep=keep))]
     assert len(commands) == 3
-    assert all(command.startswith("driftline ") for command in commands)
+    assert all(command.startswith(f"{program} ") for command in commands)
     assert any(command.endswith("down") for command in commands) is keep
 
 
@@ -171,10 +216,11 @@ def test_stderr_has_only_our_lines(tmp_path: Path) -> None:
     command = [sys.executable, "-m", "tests.deploy.demo.scripted_demo", str(tmp_path)]
     done = subprocess.run(command, cwd=PROJECT, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
-    screen, _, summary = done.stderr.partition("\n\n")
+    screen, _, ending = done.stderr.partition("\n\n")
     assert all(LINE.match(line) for line in screen.splitlines())
-    assert summary.startswith("shift passed")
-    assert summary.endswith("stderr is restored\n")
+    assert screen.splitlines()[-1].endswith("  drawing the charts")
+    assert ending.startswith("shift passed")
+    assert ending.endswith("stderr is restored\n")
     log = (tmp_path / "log" / "demo.log").read_text()
     for text in NOISE:
         assert text not in done.stderr

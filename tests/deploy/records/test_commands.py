@@ -12,7 +12,6 @@ import pytest
 from deploy.records import commands
 from streaming.contracts import topics
 from streaming.contracts.codec import decode_as
-from streaming.contracts.errors import UnavailableError
 from streaming.contracts.log import MemoryLog
 from streaming.contracts.records import Command, CommandReply, RetrainFailure
 
@@ -68,8 +67,24 @@ def test_a_command_gets_its_own_reply(log: MemoryLog, daemon: None) -> None:
 
 def test_no_reply_is_an_error_that_names_the_daemon(log: MemoryLog) -> None:
     command = commands.new_command("m", "pause", "x", at=1.0)
-    with pytest.raises(UnavailableError, match="daemon"):
+    with pytest.raises(TimeoutError, match="daemon"):
         commands.send_command(log, command, timeout=0.05)
+
+
+@pytest.mark.parametrize("clock", [0.0, -1e9, 4e9])
+def test_waits_do_not_depend_on_the_systems_clock(
+    log: MemoryLog, monkeypatch: pytest.MonkeyPatch, clock: float
+) -> None:
+    times = iter([1e9])
+    monkeypatch.setattr(time, "time", lambda: next(times, clock))
+    command = commands.new_command("m", "pause", "x", at=1.0)
+    began = time.monotonic()
+    with pytest.raises(TimeoutError, match="daemon"):
+        commands.send_command(log, command, timeout=0.1)
+    accepted = reply("c", accepted=True, reason="", result_id="mine")
+    with pytest.raises(TimeoutError, match="mine"):
+        commands.await_retrain(log, accepted, deadline=time.monotonic() + 0.1, say=print)
+    assert 0.2 <= time.monotonic() - began < 5.0
 
 
 def test_the_failure_of_the_own_request_ends_the_wait(log: MemoryLog) -> None:
@@ -85,14 +100,14 @@ def test_the_failure_of_the_own_request_ends_the_wait(log: MemoryLog) -> None:
         )
         log.append([failure])
     accepted = reply("c", accepted=True, reason="", result_id="mine")
-    result = commands.await_retrain(log, accepted, deadline=time.time() + 10, say=print)
+    result = commands.await_retrain(log, accepted, deadline=time.monotonic() + 10, say=print)
     assert result.request_id == "mine"
 
 
 def test_a_wait_without_a_version_times_out(log: MemoryLog) -> None:
     accepted = reply("c", accepted=True, reason="", result_id="mine")
     with pytest.raises(TimeoutError, match="mine"):
-        commands.await_retrain(log, accepted, deadline=time.time(), say=print)
+        commands.await_retrain(log, accepted, deadline=time.monotonic(), say=print)
 
 
 def test_a_user_without_a_name_has_an_id(monkeypatch: pytest.MonkeyPatch) -> None:

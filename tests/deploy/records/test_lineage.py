@@ -6,7 +6,7 @@ import pytest
 from msgspec.structs import replace
 
 from deploy.records.describe import describe
-from deploy.records.lineage import trace
+from deploy.records.lineage import MAX_DEPTH, Link, trace
 from streaming.contracts import topics
 from streaming.contracts.errors import NotFoundError
 from streaming.contracts.log import MemoryLog
@@ -76,7 +76,9 @@ def test_a_version_is_traced_back_to_its_window() -> None:
     assert isinstance(link.record, Promotion)
     assert [type(cause.record) for cause in link.causes] == [RetrainRequest]
     (window,) = link.causes[0].causes
-    assert describe(window.record) == "window 0–1 drifted: fare moved by 0.8 sd"
+    assert describe(window.record) == (
+        "window 1970-01-01 00:00:00 UTC to 1970-01-01 00:00:01 UTC drifted: fare moved by 0.8 sd"
+    )
 
 
 def test_a_record_is_traced_by_the_beginning_of_its_id() -> None:
@@ -104,3 +106,52 @@ def test_a_cause_that_is_gone_is_left_out() -> None:
 def test_an_unknown_id_says_what_to_do() -> None:
     with pytest.raises(NotFoundError, match="driftline versions"):
         trace(fill(MemoryLog()), "nothing")
+
+
+def chained(versions: int, verdicts_each: int) -> MemoryLog:
+    """Each version has several verdicts as causes, and each of those the promotion before it."""
+    log = MemoryLog()
+    log.ensure(topics.RECORD_TOPICS)
+    for number in range(versions):
+        before = (f"promotion-{number - 1:05}",) if number else ()
+        names = [f"verdict-{number:05}-{index}" for index in range(verdicts_each)]
+        log.append([replace(verdict(name, float(number)), caused_by=before) for name in names])
+        promotion = Promotion(
+            record_id=f"promotion-{number:05}",
+            model="m",
+            at=number + 0.5,
+            caused_by=tuple(names),
+            version=number + 1,
+            replaced=number,
+            change="promoted",
+            reason="",
+            artifact=Artifact(uri="", digest=""),
+            reference=None,
+            window_start=0.0,
+            window_end=1.0,
+        )
+        log.append([promotion])
+    return log
+
+
+def links(link: Link) -> list[Link]:
+    return [link, *(inner for cause in link.causes for inner in links(cause))]
+
+
+def test_a_chain_over_many_versions_lists_each_record_once() -> None:
+    chain = links(trace(chained(versions=12, verdicts_each=4), "12"))
+    listed = [link.record.record_id for link in chain if not link.repeated]
+    assert len(listed) == len(set(listed)) == 12 * 5
+    assert len(chain) < 2 * 12 * 5
+
+
+def test_a_very_long_chain_is_cut_and_says_so() -> None:
+    chain = links(trace(chained(versions=400, verdicts_each=1), "400"))
+    assert len(chain) == MAX_DEPTH + 1
+    assert [link.more for link in chain] == [False] * MAX_DEPTH + [True]
+
+
+@pytest.mark.parametrize("target", ["²²²²²²", "٣", "", "no such"])
+def test_a_target_that_is_no_number_is_not_found(target: str) -> None:
+    with pytest.raises(NotFoundError):
+        trace(chained(versions=1, verdicts_each=1), target)

@@ -232,6 +232,12 @@ def test_without_a_reference_nothing_is_judged() -> None:
     assert history == DriftHistory()
 
 
+def test_a_reference_that_cannot_be_read_is_not_called_absent() -> None:
+    verdicts, _ = run(shifted(1), prepared=None, reference_id="promotion-1")
+    assert verdicts[0].outcome == "inconclusive"
+    assert "cannot be read" in verdicts[0].reason
+
+
 @pytest.mark.parametrize("rows", [0, 1, 60])
 def test_too_few_rows_are_inconclusive_not_stable(rows: int) -> None:
     verdicts, history = run(shifted(1, rows=rows))

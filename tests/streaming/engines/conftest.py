@@ -14,6 +14,8 @@ from pathlib import Path
 
 import httpx
 import pytest
+from confluent_kafka import KafkaException
+from confluent_kafka.admin import AdminClient
 
 REPOSITORY = Path(__file__).resolve().parents[3]
 OPT = Path(os.environ.get("DRIFTLINE_OPT", REPOSITORY / ".driftline" / "opt"))
@@ -87,7 +89,7 @@ class Engines:
             cluster_id = random_uuid.stdout.decode().split()[-1]
             arguments = ["format", "--standalone", "-t", cluster_id, "-c", str(properties)]
             subprocess.run([*tool, *arguments], capture_output=True, check=True)
-        return [*java, "kafka.Kafka", str(properties)], {}, lambda: listens(BASE + 92)
+        return [*java, "kafka.Kafka", str(properties)], {}, lambda: broker_responds(self.bootstrap)
 
     def _jobmanager(self) -> tuple[list[str], dict[str, str], Callable[[], bool]]:
         folder = self.home / "conf"
@@ -179,6 +181,15 @@ def listens(port: int) -> bool:
     with socket.socket() as probe:
         probe.settimeout(0.5)
         return probe.connect_ex(("127.0.0.1", port)) == 0
+
+
+def broker_responds(bootstrap: str) -> bool:
+    """Whether a Kafka broker responds to a request."""
+    try:
+        AdminClient({"bootstrap.servers": bootstrap, "log_level": 2}).list_topics(timeout=5)
+    except KafkaException:
+        return False
+    return True
 
 
 def answers(url: str) -> bool:
