@@ -96,7 +96,7 @@ def _contract_loads(model: ModelSettings) -> Iterator[Problem]:
 
 
 def _fields_are_named(model: ModelSettings) -> Iterator[Problem]:
-    for section, field in (("events", "key"), ("events", "time"), ("labels", "time")):
+    for section, field in (("events", "key"), ("events", "time")):
         if not getattr(getattr(model, section), field).strip():
             yield (section, field), "The name of a field is missing."
 

@@ -43,10 +43,15 @@ class TopicSettings(Section):
     """Name of the Kafka topic."""
     key: str
     """Field that identifies an event; events and labels use the same one."""
-    time: str = "event_time"
-    """Field with the event time, in seconds since 1970."""
     partitions: int = Field(default=_WINDOW.partitions, ge=1)
     """Number of partitions with which the topic is created if it does not exist."""
+
+
+class EventSettings(TopicSettings):
+    """The topic of the events."""
+
+    time: str = "event_time"
+    """Field with the event time, in seconds since 1970."""
 
 
 class LabelSettings(TopicSettings):
@@ -265,7 +270,7 @@ class ModelSettings(Section):
     """Import path of the model's code, for example retrain.models.big_tipper."""
     tenant: str = Field(default="", pattern=r"^[a-z0-9_-]*$")
     """Owner of the model; with `stream.split: tenant` each owner has a stream job of its own."""
-    events: TopicSettings
+    events: EventSettings
     """Topic of the events."""
     labels: LabelSettings
     """Topic of the labels."""

@@ -144,7 +144,7 @@ MISTAKES: list[tuple[dict[str, Any], dict[str, Any], str]] = [
         for key in ("", " ")
     ),
     ({"events": {"topic": "a", "key": "trip_id", "time": ""}}, {}, r"events\.time: The name"),
-    ({"labels": {"topic": "a", "key": "trip_id", "time": " "}}, {}, r"labels\.time: The name"),
+    ({"labels": {"topic": "a", "key": "trip_id", "time": "t"}}, {}, r"labels\.time: no such key"),
 ]
 
 

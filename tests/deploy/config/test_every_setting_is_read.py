@@ -53,8 +53,6 @@ def test_the_search_would_find_a_key_that_nothing_reads() -> None:
 
 ONLY_CHECKED = {("labels", "key")}
 """Must equal `events.key`, which is read."""
-ACCEPTED_ONLY = {("labels", "time")}
-"""A label's time is that of its message; the key is accepted beside `events.time`."""
 
 
 def keys_of_several_sections() -> list[tuple[str, str]]:
@@ -96,7 +94,7 @@ def _reads(source: ast.AST, own: str | None = None) -> Iterator[tuple[str, str]]
 def test_a_key_of_several_sections_is_read_in_each() -> None:
     read = {pair for source in sources() for pair in _reads(source)}
     unread = set(keys_of_several_sections()) - read
-    assert unread == ONLY_CHECKED | ACCEPTED_ONLY
+    assert unread == ONLY_CHECKED
 
 
 def test_the_search_tells_the_sections_of_a_key_apart() -> None:
