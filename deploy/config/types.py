@@ -63,6 +63,23 @@ Points = Annotated[
 """A ratio, written in percentage points: ``+0.5pp``."""
 
 
+Percent = Annotated[
+    float,
+    BeforeValidator(units.parse_percent),
+    Field(ge=0, le=1),
+    PlainSerializer(units.format_percent, return_type=str, when_used="json"),
+    WithJsonSchema(
+        {
+            "anyOf": [
+                {"type": "string", "pattern": f"^{units.PERCENT}$"},
+                {"type": "number", "minimum": 0, "maximum": 1},
+            ]
+        }
+    ),
+]
+"""A share, written in percent: ``0.1%``."""
+
+
 class Section(BaseModel):
     """A part of the file. Unknown keys are refused; docstrings are the keys' descriptions."""
 

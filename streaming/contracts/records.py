@@ -52,6 +52,7 @@ from streaming.contracts.statistics import (
     TestResult,
     WindowSummary,
 )
+from streaming.contracts.tolerance import Breach
 
 __all__ = [
     "ALARMED",
@@ -205,6 +206,8 @@ class ModelVersion(Record, frozen=True, kw_only=True, tag="model-version"):
     schema_version: int = 0
     """The schema that its data was validated against; 0 = the file beside the model's code."""
     schema_digest: str = ""
+    set_aside: tuple[Breach, ...] = ()
+    """Rows that it was not trained on because they break the schema, by column and code."""
 
 
 class RetrainFailure(Record, frozen=True, kw_only=True, tag="retrain-failure"):

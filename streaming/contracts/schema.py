@@ -12,6 +12,7 @@ SchemaKind = Literal[
     "presence_drop",
     "unseen_value",
     "type_change",
+    "out_of_domain",
     "deprecated_column",
     "skew",
     "other",
@@ -30,7 +31,7 @@ class SchemaFinding(Value, frozen=True, kw_only=True):
     feature: str
     outcome: Literal["noticed", "suspected", "broken"]
     """noticed: in a window, but not (yet) in enough of them; suspected: in enough windows; broken:
-    in enough windows, and the model lacks what it needs."""
+    in enough windows, and no retrain starts on such data (`contracts.tolerance`)."""
     reason: str
     value: float | None = None
     """Share of the rows that disagree (skew: effect in standard deviations); None where windows

@@ -107,6 +107,10 @@ class SchemaAnomaly(Value, frozen=True, kw_only=True):
     detail: str
     value_kind: str = ""
     """Kind of the values of a new column (integer, number, text, …); empty for other anomalies."""
+    rows: int | None = None
+    """Rows that break the schema in this respect; None where they are not counted."""
+    allowed: float = 0.0
+    """Share of the rows for which the schema allows it."""
 
 
 class RejectedField(Value, frozen=True, kw_only=True):
@@ -238,6 +242,8 @@ class DriftVerdict(Record, frozen=True, kw_only=True, tag="drift-verdict"):
     reference_version: int
     features: tuple[FeatureVerdict, ...]
     anomalies: tuple[SchemaAnomaly, ...] = ()
+    rejected_fields: tuple[RejectedField, ...] = ()
+    """Dead letters of the window by the field that caused them."""
     accepted: int = 0
     dead_letters: int = 0
     late: int = 0
