@@ -64,14 +64,14 @@ def blocking_anomalies(
 def _breaches(anomalies: Iterable[Anomaly], rows: dict[str, int]) -> tuple[Breach, ...]:
     """The anomalies of all splits as breaches of one set of rows."""
     total = max(1, sum(rows.values()))
-    found: dict[tuple[str, str], Breach] = {}
+    by_key: dict[tuple[str, str], Breach] = {}
     for anomaly in anomalies:
         if anomaly.code in CHANGES:
             continue
         of_split = max(1, rows.get(anomaly.split, total))
-        known = found.get((anomaly.feature, anomaly.code))
+        known = by_key.get((anomaly.feature, anomaly.code))
         bad = min(of_split if anomaly.rows is None else anomaly.rows, of_split)
-        found[anomaly.feature, anomaly.code] = Breach(
+        by_key[anomaly.feature, anomaly.code] = Breach(
             feature=anomaly.feature,
             code=anomaly.code,
             rows=min(total, bad + (known.rows if known else 0)),
@@ -79,7 +79,7 @@ def _breaches(anomalies: Iterable[Anomaly], rows: dict[str, int]) -> tuple[Breac
             allowed=anomaly.allowed,
             counted=anomaly.rows is not None and (known is None or known.counted),
         )
-    return tuple(found.values())
+    return tuple(by_key.values())
 
 
 def describe(anomalies: Iterable[Anomaly], *, max_items: int = 3) -> str:

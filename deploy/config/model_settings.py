@@ -138,7 +138,7 @@ class ToleranceSettings(Section):
 
     share: Percent = _TOLERANCE.share
     """Share of the rows that may break the schema in one respect; more count as broken data."""
-    lasting: RunsRule = units.RunsRule(_TOLERANCE.sustained, _TOLERANCE.of)
+    sustained: RunsRule = units.RunsRule(_TOLERANCE.sustained, _TOLERANCE.of)
     """How many of the last windows must exceed the share before no retrain starts. A single such
     window is left out of training."""
     never: tuple[str, ...] = _TOLERANCE.never
@@ -148,8 +148,8 @@ class ToleranceSettings(Section):
         """The rule that schema, trigger and retrain share."""
         return Tolerance(
             share=self.share,
-            sustained=self.lasting.hits,
-            of=self.lasting.of,
+            sustained=self.sustained.hits,
+            of=self.sustained.of,
             never=self.never,
         )
 

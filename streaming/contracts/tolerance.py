@@ -53,7 +53,7 @@ MISSING_FIELD, WRONG_TYPE = "MISSING_FIELD", "WRONG_TYPE"
 """Codes of events that one field made unusable. They are dead letters, so no retrain reads them."""
 CRITICAL_P = 1e-4
 """Largest probability at which a share counts as exceeded."""
-MOST_ROWS = 0.5
+AT_ONCE_SHARE = 0.5
 """A breach of a larger share of the rows needs one window only."""
 
 Effect = Literal["none", "set-aside", "left-out", "broken"]
@@ -68,7 +68,7 @@ class Tolerance(msgspec.Struct, frozen=True, kw_only=True):
     """Share of a window's rows that may break the schema in one respect; the rows are set aside.
     What the schema itself allows is added by the schema (`Breach.allowed`)."""
     sustained: int = 3
-    """Data are broken when so many of the last `of` windows exceed the share."""
+    """Data are broken when this many of the last `of` windows exceed the share."""
     of: int = 5
     """Number of latest windows that `sustained` refers to."""
     never: tuple[str, ...] = (
@@ -85,7 +85,7 @@ class Tolerance(msgspec.Struct, frozen=True, kw_only=True):
             raise ConfigurationError(f"tolerance.share is {self.share}; it must lie in 0 to 1.")
         if not 1 <= self.sustained <= self.of:
             raise ConfigurationError(
-                f"tolerance.lasting is {self.sustained} of {self.of}; at least 1 window and at "
+                f"tolerance.sustained is {self.sustained} of {self.of}; at least 1 window and at "
                 "most all of them can be required."
             )
 
@@ -164,9 +164,9 @@ def judge(windows: Sequence[Sequence[Breach]], tolerance: Tolerance) -> Judgemen
     keys = sorted({key for window in exceeding for key in window})
     hits = {key: sum(key in window for window in exceeding) for key in keys}
     at_once = {b.key for b in newest if _needs_one_window(b, tolerance) and exceeds(b, tolerance)}
-    lasting = [key for key in keys if hits[key] >= tolerance.sustained or key in at_once]
-    if lasting:
-        broken = [next(w[key] for w in reversed(exceeding) if key in w) for key in lasting]
+    persistent = [key for key in keys if hits[key] >= tolerance.sustained or key in at_once]
+    if persistent:
+        broken = [next(w[key] for w in reversed(exceeding) if key in w) for key in persistent]
         return _judgement("broken", broken, tolerance, hits)
     if exceeding and exceeding[-1]:
         return _judgement("left-out", exceeding[-1].values(), tolerance, hits)
@@ -175,7 +175,7 @@ def judge(windows: Sequence[Sequence[Breach]], tolerance: Tolerance) -> Judgemen
 
 
 def _needs_one_window(breach: Breach, tolerance: Tolerance) -> bool:
-    most = breach.counted and breach.rows > MOST_ROWS * breach.of_rows
+    most = breach.counted and breach.rows > AT_ONCE_SHARE * breach.of_rows
     return most or breach.code in tolerance.never
 
 
@@ -202,9 +202,9 @@ def describe(breach: Breach, tolerance: Tolerance, hits: int = 0) -> str:
     percent = f"at most {float(limit) * 100:g}% may"
     if breach.code in tolerance.never:
         percent = "it never passes"
-    lasting = f" ({hits} of the last {tolerance.of} windows)" if hits and tolerance.of > 1 else ""
+    windows = f" ({hits} of the last {tolerance.of} windows)" if hits and tolerance.of > 1 else ""
     where = breach.feature or "all features"
-    return f"{breach.code} in {where}: {breach.rows} of {breach.of_rows} rows, {percent}{lasting}"
+    return f"{breach.code} in {where}: {breach.rows} of {breach.of_rows} rows, {percent}{windows}"
 
 
 def breaches_of(

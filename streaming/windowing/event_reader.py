@@ -65,6 +65,10 @@ class EventReader:
         return WindowCombiner(self.contract)
 
     @cached_property
+    def _features(self) -> frozenset[str]:
+        return frozenset(spec.name for spec in self.contract.features)
+
+    @cached_property
     def _decoder(self) -> Decoder:
         return Decoder(self.contract)
 
@@ -116,7 +120,7 @@ class EventReader:
         for dead in decoded.dead:
             accumulator = accounting(dead.index)
             accumulator.dead += 1
-            if dead.field:
+            if dead.field in self._features:
                 count_rejected(accumulator.rejected_fields, dead.field, dead.value_kind)
             result.dead.append(
                 self._dead_letter(

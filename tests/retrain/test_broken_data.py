@@ -1,4 +1,4 @@
-"""The trigger and broken data: bad rows below the tolerated share stop nothing, lasting ones do."""
+"""The trigger and broken data: a few bad rows stop nothing, persistent ones stop retrains."""
 
 from __future__ import annotations
 
@@ -64,7 +64,7 @@ def test_a_few_bad_rows_or_one_bad_window_refuse_no_retrain(
         "A_NAME_OF_A_LATER_TFDV",
     ],
 )
-def test_lasting_bad_rows_refuse_retrains_until_they_end(code: str) -> None:
+def test_persistent_bad_rows_refuse_retrains_until_they_end(code: str) -> None:
     """Also codes that the retrain's gate knows: the trigger does not ask for what it refuses."""
     driver = live_driver()
     driver.receive(*(drifted(n, anomaly(code, rows=40)) for n in DRIFTED))

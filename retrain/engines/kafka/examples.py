@@ -1,7 +1,7 @@
 """Builds training examples from a request's offset ranges: events joined with labels by key.
 
-Events are validated by the same function as on the stream's slow path, as of the request's time,
-so the replay yields the rows that the stream counted. Only the labels in the request's ranges are
+Events and labels are read by the rule of `streaming.contracts.events`, as of the request's time, so
+the replay yields the rows that the stream counted. Only the labels in the request's ranges are
 used: those known when the decision was made. Rows without a label are left out and counted. The
 same request over the same log gives the same files, byte for byte.
 """
@@ -14,8 +14,6 @@ from dataclasses import dataclass, field
 from hashlib import blake2b
 from pathlib import Path
 
-import orjson
-
 from retrain.engines.schema_rules import column_rules, read_schema
 from retrain.engines.tfx.tfrecord import RecordWriter, example, feature_encoder
 from retrain.models.code import load_code
@@ -23,7 +21,7 @@ from retrain.ports import AFTER_SHIFT, ExampleSet, TrainingFailed
 from retrain.row_rules import ColumnRule, Violation, breaches_by_column, violation
 from retrain.selection import subtract_ranges
 from streaming.contracts.errors import ConfigurationError, DecodeError
-from streaming.contracts.events import decode_event
+from streaming.contracts.events import decode_event, key_of, read_fields, value_of
 from streaming.contracts.log import RecordLog
 from streaming.contracts.model import FeatureKind, FeatureSpec, ModelContract
 from streaming.contracts.records import OffsetRange, RetrainRequest
@@ -88,7 +86,7 @@ class LogExampleBuilder:
         for span in request.labels:
             self._read_labels(span, contract, columns, rows)
         labelled = len(rows.labels)
-        set_aside = self._set_aside(rows, contract)
+        set_aside = self._tolerated(rows, contract)
         if labelled < self.min_rows:
             raise TrainingFailed(
                 f"{labelled} of {len(rows.events)} replayed events have a label "
@@ -108,7 +106,7 @@ class LogExampleBuilder:
             set_aside=set_aside,
         )
 
-    def _set_aside(self, rows: _Rows, contract: ModelContract) -> tuple[Breach, ...]:
+    def _tolerated(self, rows: _Rows, contract: ModelContract) -> tuple[Breach, ...]:
         """The rows that were set aside; raises `TrainingFailed` when they are too many."""
         set_aside = breaches_by_column(
             [*rows.set_aside.values(), *rows.bad_labels.values()],
@@ -167,14 +165,14 @@ class LogExampleBuilder:
         rules = [rows.rules[s.name] for s in columns if s.name in rows.rules]
         for message in self.log.read(span):
             try:
-                fields = orjson.loads(message.value or b"")
-                key = str(fields[contract.key])
-            except (orjson.JSONDecodeError, KeyError, TypeError):
+                fields = read_fields(message.value, contract)
+                key = key_of(fields, contract)
+                if key not in rows.events:
+                    continue
+                values = {s.name: value_of(fields, s) for s in columns}
+            except DecodeError:
                 rows.unusable += 1
                 continue
-            if key not in rows.events:
-                continue
-            values = {s.name: _value(fields.get(s.name), s.kind) for s in columns}
             if any(value is None for value in values.values()):
                 rows.unusable += 1
                 continue
@@ -241,14 +239,3 @@ def schema_label_columns(contract: ModelContract) -> tuple[FeatureSpec, ...]:
 
 def _hash(key: str) -> int:
     return int.from_bytes(blake2b(key.encode(), digest_size=8).digest(), "big")
-
-
-def _value(value: object, kind: FeatureKind) -> int | float | str | None:
-    """The label's value in its kind; None when it cannot be used."""
-    if kind == "text":
-        return value if isinstance(value, str) else None
-    if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
-        return None
-    if kind == "number":
-        return float(value)
-    return int(value) if value == int(value) and -(2**63) <= value < 2**63 else None

@@ -115,8 +115,8 @@ class Statistics:
             if name not in self._served
         ]
         if self.schema is not None and statistics.datasets[0].num_examples:
-            found = validate(statistics, self.schema, environment=SERVING)
-            anomalies += [self._with_rows(anomaly, counted) for anomaly in _records(found)]
+            proto = validate(statistics, self.schema, environment=SERVING)
+            anomalies += [self._with_rows(anomaly, counted) for anomaly in _records(proto)]
         return tuple(anomalies)
 
     def _with_rows(self, anomaly: SchemaAnomaly, counted: Partial | None) -> SchemaAnomaly:

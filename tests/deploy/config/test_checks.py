@@ -67,7 +67,7 @@ MISTAKES: list[tuple[dict[str, Any], dict[str, Any], str]] = [
     ),
     ({"tolerance": {"share": "2 of 5"}}, {}, r"tolerance\.share: .*write for example 0\.1%"),
     ({"tolerance": {"share": "200%"}}, {}, r"tolerance\.share"),
-    ({"tolerance": {"lasting": "5 of 3"}}, {}, r"tolerance\.lasting"),
+    ({"tolerance": {"sustained": "5 of 3"}}, {}, r"tolerance\.sustained"),
     ({"tolerance": {"never": ["SCHEMA_NEW_COLUMN"]}}, {}, r"tolerance\.never: .*is change"),
     ({"tolerance": {"never": ["fare"]}}, {}, r"tolerance\.never: 'fare' is not a name"),
     ({"window": {"size": "15ms"}}, {}, r"window\.size: 15ms is not a multiple"),

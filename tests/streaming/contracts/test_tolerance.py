@@ -1,4 +1,4 @@
-"""The rule for broken data: share, lasting, effect."""
+"""The rule for broken data: share, duration, effect."""
 
 from __future__ import annotations
 
@@ -115,14 +115,14 @@ def test_anomalies_and_dead_letters_of_a_window_become_breaches() -> None:
         RejectedField(feature="miles", value_kind="boolean", rows=5),
         RejectedField(feature="miles", value_kind="", rows=6),
     ]
-    found = breaches_of(anomalies, rejected, rows=90, offsets_read=105)
-    assert {b.key: (b.rows, b.of_rows, b.counted) for b in found} == {
+    breaches = breaches_of(anomalies, rejected, rows=90, offsets_read=105)
+    assert {b.key: (b.rows, b.of_rows, b.counted) for b in breaches} == {
         ("fare", "A_NAME_OF_A_LATER_TFDV"): (90, 90, False),
         ("fare", "FLOAT_TYPE_SMALL_FLOAT"): (3, 90, True),
         ("miles", "MISSING_FIELD"): (6, 105, True),
         ("miles", "WRONG_TYPE"): (9, 105, True),
     }
-    assert {b.code for b in pooled([(90, found)])} == {
+    assert {b.code for b in pooled([(90, breaches)])} == {
         "A_NAME_OF_A_LATER_TFDV",
         "FLOAT_TYPE_SMALL_FLOAT",
     }

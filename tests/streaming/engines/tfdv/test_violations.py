@@ -46,8 +46,8 @@ def anomalies(columns: dict[str, list[Any]]) -> dict[tuple[str, str], SchemaAnom
     batch = pa.record_batch({name: pa.array(v, kinds[name]) for name, v in columns.items()})
     counted = summary.add(summary.start(CONTRACT), batch)
     statistics = Statistics(text=SCHEMA)
-    found = statistics.anomalies(statistics.of(counted), {}, counted)
-    return {(anomaly.feature, anomaly.code): anomaly for anomaly in found}
+    records = statistics.anomalies(statistics.of(counted), {}, counted)
+    return {(anomaly.feature, anomaly.code): anomaly for anomaly in records}
 
 
 def columns(rows: int) -> dict[str, list[Any]]:
