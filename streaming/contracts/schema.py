@@ -19,7 +19,14 @@ SchemaKind = Literal[
 ]
 SchemaOutcome = Literal["conforms", "suspected", "broken", "inconclusive"]
 SchemaAct = Literal[
-    "extend_domain", "relax_presence", "add_column", "deprecate", "undeprecate", "retype", "inspect"
+    "extend_domain",
+    "relax_presence",
+    "add_column",
+    "ignore_column",
+    "deprecate",
+    "undeprecate",
+    "retype",
+    "inspect",
 ]
 ProposalState = Literal["open", "accepted", "rejected", "superseded"]
 

@@ -9,6 +9,7 @@ import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from tensorflow_metadata.proto.v0 import statistics_pb2
 
 from streaming.contracts.errors import ConfigurationError
 from streaming.contracts.records import (
@@ -20,11 +21,15 @@ from streaming.contracts.records import (
     WindowSummary,
 )
 from streaming.engines.tfdv import schema_text
+from streaming.engines.tfdv.validation import Statistics, validate
 from streaming.schema import Column, Schema, SchemaThresholds, check_schema, propose
 
 THRESHOLDS = SchemaThresholds(sustained=1e-4)
 SUSTAINED, OF = THRESHOLDS.tolerance.sustained, THRESHOLDS.tolerance.of
 TAXI = Path(__file__).parents[3] / "retrain" / "models" / "big_tipper" / "schema.pbtxt"
+NO_ROWS = statistics_pb2.DatasetFeatureStatisticsList(
+    datasets=[statistics_pb2.DatasetFeatureStatistics()]
+)
 SCHEMA = Schema(
     columns=(
         Column(name="fare", min_fraction=1.0),
@@ -83,7 +88,7 @@ def test_one_disagreeing_row_in_every_window_is_no_finding(rows: int, field: str
     [
         ({"app": 500}, "unseen_value", "extend_domain"),
         ({"old": 9_000}, "deprecated_column", "undeprecate"),
-        ({"new": True}, "new_column", "add_column"),
+        ({"new": True}, "new_column", "ignore_column"),
     ],
 )
 def test_a_sustained_finding_is_suspected_and_a_change_is_proposed(
@@ -203,7 +208,67 @@ def test_a_column_of_small_presence_is_not_reported_missing_by_chance() -> None:
     assert check(schema, [window(0, fare_missing=10_000)]).outcome == "broken"
 
 
-@pytest.mark.parametrize(("value_kind", "type"), [("number", "number"), ("list", ""), ("", "")])
+NEW_KINDS = [
+    ("integer", "add_column", "integer"),
+    ("number", "add_column", "number"),
+    ("text", "add_column", "text"),
+    ("boolean", "ignore_column", ""),
+    ("list", "ignore_column", ""),
+    ("object", "ignore_column", ""),
+    ("mixed", "ignore_column", ""),
+    ("", "ignore_column", ""),
+]
+
+
+@pytest.mark.parametrize("name", ["tip2", "a b", 'quote"d', "a.b", "größe", "new\nline", "x" * 300])
+@pytest.mark.parametrize(("value_kind", "act", "type"), NEW_KINDS)
+def test_a_new_column_of_every_kind_can_be_accepted(
+    name: str, value_kind: str, act: str, type: str
+) -> None:
+    """After its acceptance it is known, whatever it holds later, and no retrain lacks it."""
+    statistics = Statistics(text=TAXI.read_text())
+    (new,) = statistics.anomalies(NO_ROWS, {name: value_kind})
+    windows = [msgspec.structs.replace(window(i), anomalies=(new,)) for i in range(SUSTAINED)]
+    report = check(SCHEMA, windows)
+    assert report.outcome == "suspected"
+    (change,) = propose(report)
+    assert (change.act, change.feature, change.type, change.safe) == (act, name, type, True)
+    text = schema_text.apply_changes(TAXI.read_text(), [change])
+    accepted = Statistics(text=text)
+    for later in ("integer", "number", "text", "boolean", "list", "object", "mixed", ""):
+        assert accepted.anomalies(NO_ROWS, {name: later}) == ()
+    assert {column.name for column in schema_text.to_schema(text).columns} >= {name}
+    examples = statistics_pb2.DatasetFeatureStatisticsList()
+    examples.datasets.add(num_examples=100)
+    assert accepted.schema is not None
+    before = validate(examples, schema_text.parse(TAXI.read_text()), environment="TRAINING")
+    after = validate(examples, accepted.schema, environment="TRAINING")
+    assert after.anomaly_info.keys() == before.anomaly_info.keys()
+
+
+@pytest.mark.parametrize("kinds", [("integer", "text"), ("list", "integer"), ("", "boolean")])
+def test_a_new_column_of_changing_kinds_can_be_ignored(kinds: tuple[str, ...]) -> None:
+    anomalies = [
+        SchemaAnomaly(feature="tip2", code="SCHEMA_NEW_COLUMN", detail="New.", value_kind=kind)
+        for kind in (*kinds, kinds[0])
+    ]
+    windows = [
+        msgspec.structs.replace(window(i), anomalies=(anomaly,))
+        for i, anomaly in enumerate(anomalies)
+    ]
+    assert [change.act for change in propose(check(SCHEMA, windows))] == ["ignore_column"]
+
+
+def test_a_field_without_a_name_is_named_and_left_to_an_engineer() -> None:
+    new = SchemaAnomaly(feature="", code="SCHEMA_NEW_COLUMN", detail="New.", value_kind="number")
+    windows = [msgspec.structs.replace(window(i), anomalies=(new,)) for i in range(SUSTAINED)]
+    (change,) = propose(check(SCHEMA, windows))
+    assert not change.safe
+
+
+@pytest.mark.parametrize(
+    ("value_kind", "type"), [("number", "number"), ("text", "text"), ("integer", "integer")]
+)
 def test_a_new_column_is_proposed_with_the_observed_type(value_kind: str, type: str) -> None:
     new = SchemaAnomaly(
         feature="tip2", code="SCHEMA_NEW_COLUMN", detail="New.", value_kind=value_kind
