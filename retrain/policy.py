@@ -83,8 +83,8 @@ class RetrainRules(msgspec.Struct, frozen=True, kw_only=True):
     initial: bool = True
     """Whether the first version is trained automatically while no version is live."""
     max_dead_letter_ratio: float = 0.1
-    """Share of dead letters above which a window is left out: it neither triggers a retrain nor is
-    it trained on. A broken producer has to be fixed, not learnt."""
+    """Share of dead letters, late events included, above which a window is left out: it neither
+    triggers a retrain nor is it trained on. A broken producer has to be fixed, not learnt."""
     tolerance: Tolerance = Tolerance()
     """When data are broken. New values and new fields are not: they are drift."""
     max_windows: int = 256

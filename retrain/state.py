@@ -142,10 +142,12 @@ def broken_data_reason(verdict: DriftVerdict, rules: RetrainRules) -> str:
     judgement = judge([_breaches(verdict)], rules.tolerance)
     if judgement.effect in ("left-out", "broken"):
         return f"The window breaks the schema: {judgement.reason}."
-    total = verdict.accepted + verdict.dead_letters
-    if verdict.dead_letters > rules.max_dead_letter_ratio * total:
+    lost = verdict.dead_letters + verdict.late
+    total = verdict.accepted + lost
+    if lost > rules.max_dead_letter_ratio * total:
+        late = f" ({verdict.late} of them late)" if verdict.late else ""
         return (
-            f"{verdict.dead_letters} of {total} events of the window are dead letters, more than "
+            f"{lost} of {total} events of the window are dead letters{late}, more than "
             f"{rules.max_dead_letter_ratio:.0%}."
         )
     return ""

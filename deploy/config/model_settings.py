@@ -77,7 +77,8 @@ class WindowSettings(Section):
     size: PositiveDuration = _WINDOW.window_seconds
     """Length of a window; a multiple of 10 ms."""
     max_out_of_orderness: Duration = _WINDOW.max_out_of_orderness_seconds
-    """How far events may be out of order; events that come later count as late."""
+    """How far an event may lag behind most others; one that comes later counts as late, and so does
+    one that arrives this long after its window's end."""
 
 
 class EffectSettings(Section):
@@ -100,6 +101,9 @@ class DriftSettings(Section):
     """How many of the last windows must exceed their limit."""
     min_rows: int = Field(default=_DRIFT.min_rows, ge=20)
     """A window with fewer rows is inconclusive."""
+    max_lost: float = Field(default=_DRIFT.max_lost, ge=0, lt=1)
+    """A window that lost a larger share of the events that arrived, as dead letters or late, is
+    inconclusive: the events left may differ from those lost."""
     day_variation: Annotated[float, Field(ge=0)] | Literal["learnt"] = "learnt"
     """Day-to-day variation of a healthy feature in standard deviations. learnt: estimated from the
     days before a version's training windows, and 0.05 while there are too few."""
@@ -120,6 +124,7 @@ class DriftSettings(Section):
             sustained=self.sustained.hits,
             of=self.sustained.of,
             min_rows=self.min_rows,
+            max_lost=self.max_lost,
             between_day_sd=_DRIFT.between_day_sd
             if self.day_variation == "learnt"
             else self.day_variation,

@@ -18,7 +18,7 @@ from deploy.views import drift_charts, quality_charts
 from deploy.views.output import save_chart
 from deploy.views.theme import VARIANTS, Theme, finish, values
 from deploy.views.time_axis import Marker, TimeAxis
-from streaming.contracts.quality import QualityVerdict
+from streaming.contracts.quality_records import QualityVerdict
 from streaming.contracts.records import DriftVerdict, ModelVersion
 
 ChartFunction = Callable[[DemoState, Theme], Any]
@@ -139,7 +139,7 @@ def quality_chart(state: DemoState, theme: Theme) -> Any:
     if not verdicts:
         return None
     panel = quality_charts.auc_panel(verdicts, time_axis(state), theme)
-    return finish(panel, theme, quality_charts.headline(verdicts), quality_charts.NOTE)
+    return finish(panel, theme, quality_charts.headline(verdicts), quality_charts.note(verdicts))
 
 
 def auc_chart(state: DemoState, theme: Theme) -> Any:

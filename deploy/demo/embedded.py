@@ -108,7 +108,7 @@ class EmbeddedSystem:
 
 
 def _progress(process: ProcessStatus) -> str:
-    return f"{process.name} ({process.health})"
+    return f"the stack to start: {process.name} is {process.health}"
 
 
 def run(deployment: Deployment, *, scenario: str, data: Path | None, keep: bool) -> Report:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import sys
 from collections.abc import Sequence
 from typing import Protocol
@@ -22,6 +23,7 @@ _MARK = {"stable": "●", "suspected": "◐", "drifted": "▲", "degraded": "▲
 SHOWN_WINDOWS = 40
 SHOWN_FEATURES = 5
 SHOWN_ENTRIES = 6
+_SENTENCE_END = re.compile(r"(?<=\.) (?=[A-Z0-9])")
 LONG_WAIT_SECONDS = 5.0
 """Plain lines mention what is waited for once nothing has happened for this long."""
 
@@ -47,7 +49,7 @@ class Lines:
 
     The time of a line is when the event became known, so times never go back. Consecutive windows
     with the same outcome are folded into one line. A wait is mentioned once nothing has happened
-    for a while. A reason that several records share is printed with the first of them.
+    for a while. A sentence that the reasons of several records share is printed with the first.
     """
 
     def __init__(self, console: Console | None = None) -> None:
@@ -58,7 +60,7 @@ class Lines:
         self._waits_for = ""
         self._waiting_since = self._printed_at = 0.0
         self._mentioned: set[str] = set()
-        self._details: set[str] = set()
+        self._sentences: set[str] = set()
 
     def __enter__(self) -> Lines:
         return self
@@ -72,11 +74,16 @@ class Lines:
         if not state.waits_for:
             self._end_run(at)
         for entry in state.timeline.entries[self._entries :]:
-            new = entry.detail and entry.detail not in self._details
-            self._line(at, f"{entry.what}: {entry.detail}" if new else entry.what)
-            self._details.add(entry.detail)
+            detail = self._new_sentences(entry.detail)
+            self._line(at, f"{entry.what}: {detail}" if detail else entry.what)
         self._entries = len(state.timeline.entries)
         self._mention_wait(at, state.waits_for)
+
+    def _new_sentences(self, text: str) -> str:
+        """The sentences that were not printed before."""
+        new = [part for part in _SENTENCE_END.split(text) if part not in self._sentences]
+        self._sentences.update(new)
+        return " ".join(new)
 
     def _fold_windows(self, at: float, verdicts: Sequence[DriftVerdict]) -> None:
         for verdict in verdicts[self._verdicts :]:

@@ -16,7 +16,7 @@ ARMS = ("stable", "control", "canary")
 LEAD_SECONDS, TAIL_SECONDS = 10.0, 20.0
 """Time that the rollout chart shows before and after the rollout."""
 MAX_BINS = 80
-NOTE = "Requests for the new version; requests per second by arm; results of the gates."
+NOTE = "Requests for the new version; requests per second by arm; results of the gates"
 _WEIGHTED = (Phase.STEPPING, Phase.PAUSED, Phase.AWAITING_APPROVAL)
 
 
@@ -42,7 +42,15 @@ def rollout_chart(state: DemoState, axis: TimeAxis, theme: Theme) -> Any:
     else:
         panels[-1] = panels[-1].encode(x=axis.encoding(theme))
     chart = alt.vconcat(*panels, bounds="flush", spacing=34)
-    return finish(chart, theme, rollout_headline(state, version), NOTE)
+    return finish(chart, theme, rollout_headline(state, version), _note(state, version, axis))
+
+
+def _note(state: DemoState, version: int, axis: TimeAxis) -> str:
+    """How to read the chart; only outcomes that occur are mentioned."""
+    outcomes = {row["outcome"] for row in gate_rows(state, version, axis)}
+    words = {"insufficient": "diamond: not enough requests yet", "fail": "triangle: fail"}
+    shapes = [text for outcome, text in words.items() if outcome in outcomes]
+    return f"{NOTE} ({', '.join(shapes)})." if shapes else f"{NOTE}."
 
 
 def rollout_axis(state: DemoState, version: int, axis: TimeAxis) -> TimeAxis:

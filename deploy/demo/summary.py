@@ -16,7 +16,7 @@ from deploy.demo.state import Check, DemoState
 from deploy.demo.system import Addresses
 
 PLAIN_WIDTH = 120
-"""Width of the table where there is no terminal."""
+"""Least width of the table where there is no terminal."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -41,8 +41,12 @@ def print_summary(console: Console, report: Report, state: DemoState, outputs: O
     )
     if state.ended_early:
         console.print(state.ended_early, markup=False, soft_wrap=True)
-    width = console.width if console.is_terminal else max(console.width, PLAIN_WIDTH)
-    console.print(checks_table(state.checks), width=width)
+    wide = (
+        console
+        if console.is_terminal
+        else Console(file=console.file, width=max(console.width, PLAIN_WIDTH))
+    )
+    wide.print(checks_table(state.checks))
     console.print(f"Report  {_short(outputs.report)}", markup=False, soft_wrap=True)
     if outputs.charts:
         names = ", ".join(file.name for file in outputs.charts)

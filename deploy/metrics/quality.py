@@ -9,7 +9,7 @@ from prometheus_client import CollectorRegistry, Counter, Gauge, start_http_serv
 from deploy.metrics.exporter import make_metric
 from streaming.contracts import metrics
 from streaming.contracts.metrics import MetricSpec
-from streaming.contracts.quality import QualityAccounts, QualityMetric, QualityVerdict
+from streaming.contracts.quality_records import QualityAccounts, QualityMetric, QualityVerdict
 from streaming.quality import QualityMonitor
 
 PREDICTION_OUTCOMES = {

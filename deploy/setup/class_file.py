@@ -101,13 +101,13 @@ class ClassFile:
         UnexpectedClassError
             When there is no such method, it begins differently, or its length cannot change.
         """
-        found = self._code(name, descriptor)
-        if not found.code.startswith(old):
+        body = self._code(name, descriptor)
+        if not body.code.startswith(old):
             raise UnexpectedClassError(f"The method {name} begins with other instructions.")
-        if found.fixed and len(old) != len(new):
+        if body.fixed and len(old) != len(new):
             raise UnexpectedClassError(f"The length of the method {name} cannot change.")
-        code = new + found.code[len(old) :]
-        at = found.attribute
+        code = new + body.code[len(old) :]
+        at = body.attribute
         length, before, local_slots = struct.unpack_from(">IHH", self._rest, at)
         head = struct.pack(
             ">IHHI",
@@ -116,10 +116,10 @@ class ClassFile:
             local_slots,
             len(code),
         )
-        self._rest[at : at + len(head) + len(found.code)] = head + code
+        self._rest[at : at + len(head) + len(body.code)] = head + code
 
     def _code(self, name: str, descriptor: str) -> _Code:
-        wanted = (name.encode(), descriptor.encode())
+        signature = (name.encode(), descriptor.encode())
         interfaces = 6
         fields = interfaces + 2 + 2 * _u2(self._rest, interfaces)
         at = fields + 2
@@ -128,7 +128,7 @@ class ClassFile:
         methods, at = _u2(self._rest, at), at + 2
         for _method in range(methods):
             names = struct.unpack_from(">HH", self._rest, at + 2)
-            if tuple(self._texts[index] for index in names) == wanted:
+            if tuple(self._texts[index] for index in names) == signature:
                 return self._code_attribute(at + 6, name)
             at = self._after_attributes(at + 6)
         raise UnexpectedClassError(f"There is no method {name} with the descriptor {descriptor}.")

@@ -183,8 +183,8 @@ def loopback_classes(paths: InstallPaths) -> Check:
     """The classes that keep Flink and Beam from listening on every address are current."""
     exists = loopback.jar(paths).exists()
     current = exists and stamps.done(paths.stamps, "loopback", loopback.made_from())
-    found = "as locked" if current else "older than the jars" if exists else "not installed"
-    return _check("loopback classes", current, found, _SETUP)
+    state = "as locked" if current else "older than the jars" if exists else "not installed"
+    return _check("loopback classes", current, state, _SETUP)
 
 
 def program(name: str, path: Path) -> Check:

@@ -23,7 +23,7 @@ from deploy.setup import stamps
 from deploy.setup.screen import Progress, SetupFailed
 
 LOCK = SETUP / "jars.lock"
-_HEAD = "# engine coordinates bytes sha256; made by tools/resolve_jars.py, do not edit\n"
+_HEAD = "# engine coordinates bytes sha256; made by deploy/setup/resolve_jars.py, do not edit\n"
 _TRIES = 4
 _WAIT_SECONDS = 60.0
 _PARALLEL = 12

@@ -6,21 +6,41 @@ emoji codes switched off, so a "[/x]" in a payload cannot end a command. Colour 
 
 from __future__ import annotations
 
+import os
 import sys
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import msgspec
-from rich.console import Console
+from rich.console import Console, ConsoleDimensions
 from rich.table import Table
 from rich.text import Text
 
 from streaming.contracts.errors import ConfigurationError
 
-stderr = Console(stderr=True, markup=False, emoji=False, highlight=False)
+PIPED_WIDTH = 500
+"""Columns of output that is not a terminal, unless COLUMNS says otherwise."""
+
+
+class OutputConsole(Console):
+    """A console that cuts nothing when its output is piped: tables get the width they need."""
+
+    @property
+    def size(self) -> ConsoleDimensions:
+        """Width and height in characters."""
+        if self.is_terminal:
+            return super().size
+        return ConsoleDimensions(int(os.environ.get("COLUMNS", PIPED_WIDTH)), 25)
+
+    @size.setter
+    def size(self, dimensions: tuple[int, int]) -> None:
+        self._width, self._height = dimensions
+
+
+stderr = OutputConsole(stderr=True, markup=False, emoji=False, highlight=False)
 """Messages for people: progress, advice, errors."""
-stdout = Console(markup=False, emoji=False, highlight=False)
+stdout = OutputConsole(markup=False, emoji=False, highlight=False)
 """Results."""
 
 _STYLES = {

@@ -11,7 +11,7 @@ import numpy as np
 from deploy.views.output import save_chart
 from deploy.views.theme import DEFAULT, STATE_OF, Theme, finish, separated, state_shape, values
 from deploy.views.time_axis import TimeAxis
-from streaming.contracts.quality import QualityMetric, QualityVerdict
+from streaming.contracts.quality_records import QualityMetric, QualityVerdict
 from streaming.quality.counts import add, counts_of
 
 PANEL_HEIGHT = 230
@@ -19,7 +19,6 @@ LABELS = ("estimated", "limit")
 _BINS = 10
 LABEL_GAP = 0.08
 """Least distance between the labels of calibration curves, as a share."""
-NOTE = "AUC of the live version on mature labels, with its 95 % interval. Dashed: the limit."
 
 
 def draw(verdicts: Sequence[QualityVerdict], file: Path, *, theme: Theme = DEFAULT) -> None:
@@ -37,7 +36,7 @@ def draw(verdicts: Sequence[QualityVerdict], file: Path, *, theme: Theme = DEFAU
     concat = alt.vconcat if theme.narrow else alt.hconcat
     rows = [concat(*details)] if details else []
     chart = alt.vconcat(auc_panel(live, axis, theme), *rows)
-    save_chart(finish(chart, theme, headline(live), NOTE), file)
+    save_chart(finish(chart, theme, headline(live), note(live)), file)
 
 
 def headline(verdicts: Sequence[QualityVerdict]) -> str:
@@ -46,20 +45,32 @@ def headline(verdicts: Sequence[QualityVerdict]) -> str:
     It compares the first window of the first version with the worst window and with the last one.
     """
     known = [
-        (verdict, metric.value)
+        (verdict, metric)
         for verdict in verdicts
         if verdict.stage == "realised" and (metric := auc_of(verdict.metrics))
     ]
     if not known:
         return "No window has mature labels yet"
     begin, (last, end) = known[0][1], known[-1]
-    worst, low = min(known, key=lambda pair: pair[1])
-    if worst.outcome not in ("suspected", "degraded"):
-        return f"AUC of version {last.version} is stable at {end:.2f} in {len(known)} windows"
-    fall = f"AUC of version {worst.version} fell from {begin:.2f} to {low:.2f}"
+    worst, low = min(known, key=lambda pair: pair[1].value)
+    if worst.outcome not in ("suspected", "degraded") and not _fell(begin, low):
+        return f"AUC of version {last.version} is {end.value:.2f} after {len(known)} windows"
+    fall = f"AUC of version {worst.version} fell from {begin.value:.2f} to {low.value:.2f}"
     if last.version > worst.version:
-        return f"{fall}; version {last.version} reaches {end:.2f}"
-    return f"{fall} and stands at {end:.2f}"
+        return f"{fall}; version {last.version} reaches {end.value:.2f}"
+    return f"{fall} and is {end.value:.2f} at the end"
+
+
+def _fell(before: QualityMetric, after: QualityMetric) -> bool:
+    """Whether the interval after lies entirely below the interval before."""
+    return before.low is not None and after.high is not None and after.high < before.low
+
+
+def note(verdicts: Sequence[QualityVerdict]) -> str:
+    """How to read the chart."""
+    limits = any(m.limit is not None for v in verdicts if (m := auc_of(v.metrics)))
+    suffix = " Dashed: the limit." if limits else ""
+    return f"AUC of the live version on mature labels, with its 95 % interval.{suffix}"
 
 
 def auc_of(metrics: Sequence[QualityMetric]) -> QualityMetric | None:

@@ -46,6 +46,8 @@ class Reason(StrEnum):
     MISSING_FIELD = "missing_field"
     NO_TIME = "no_time"
     FUTURE_TIME = "future_time"
+    PAST_TIME = "past_time"
+    """The clock that stamped the event was never set."""
     OUT_OF_RANGE = "out_of_range"
     """A prediction that is not a probability, or a version below 1."""
 
@@ -72,7 +74,8 @@ def decode_event(data: bytes | None, contract: ModelContract, *, now: float) -> 
     contract:
         Names and kinds of the fields.
     now:
-        Seconds since 1970; an event further ahead than `contract.future_seconds` is refused.
+        Seconds since 1970; an event further ahead than `contract.future_seconds`, or further back
+        than `contract.past_seconds`, is refused.
 
     Raises
     ------
@@ -152,12 +155,20 @@ def time_of(fields: Mapping[str, Any], contract: ModelContract, now: float) -> f
             f"Field {contract.time} holds no time.",
             reason=Reason.NO_TIME.value,
             field=contract.time,
-            value_kind=kind_of(time),
+            value_kind="" if is_missing(time) else kind_of(time),
         )
     if time > now + contract.future_seconds:
         raise DecodeError(
             f"Field {contract.time} is {time - now:.0f} s ahead of the clock.",
             reason=Reason.FUTURE_TIME.value,
+            field=contract.time,
+            value_kind=kind_of(time),
+        )
+    if time < now - contract.past_seconds:
+        raise DecodeError(
+            f"Field {contract.time} is {(now - time) / 86_400:.0f} days behind the clock, as from "
+            "a clock that was never set.",
+            reason=Reason.PAST_TIME.value,
             field=contract.time,
             value_kind=kind_of(time),
         )

@@ -66,3 +66,6 @@ class ModelContract(msgspec.Struct, frozen=True, kw_only=True):
     future_seconds: float = 300.0
     """An event stamped further ahead of the clock is a dead letter, so that it cannot push the
     watermark."""
+    past_seconds: float = 10 * 365 * 86_400.0
+    """An event stamped further back than this is a dead letter: clocks that were never set start in
+    1970, 1980 or 2000, and ten years are more than any stream is late."""

@@ -12,7 +12,16 @@ from __future__ import annotations
 from typing import Literal
 
 from streaming.contracts.base import FORMAT_VERSION, Artifact, OffsetRange, Record, Value
-from streaming.contracts.quality import (
+from streaming.contracts.drift_records import (
+    ALARMED,
+    Distances,
+    DriftOutcome,
+    DriftVerdict,
+    FeatureVerdict,
+    Histogram,
+    TestResult,
+)
+from streaming.contracts.quality_records import (
     MaturityPoint,
     QualityAccounts,
     QualityCause,
@@ -22,7 +31,25 @@ from streaming.contracts.quality import (
     QualityVerdict,
     ScoreCounts,
 )
-from streaming.contracts.schema import (
+from streaming.contracts.reference_records import DayVariance, ReferenceSummary, SlotSummary
+from streaming.contracts.retrain_records import (
+    Cause,
+    ComponentRun,
+    Metric,
+    ModelVersion,
+    RetrainFailure,
+    RetrainProgress,
+    RetrainRequest,
+)
+from streaming.contracts.rollout_records import (
+    CanaryVerdict,
+    GateOutcome,
+    GateResult,
+    GateSample,
+    Promotion,
+    RolloutStatus,
+)
+from streaming.contracts.schema_records import (
     ProposalState,
     SchemaAct,
     SchemaChange,
@@ -33,26 +60,15 @@ from streaming.contracts.schema import (
     SchemaVerdict,
     SchemaVersion,
 )
-from streaming.contracts.statistics import (
-    ALARMED,
+from streaming.contracts.window_records import (
     Categories,
-    DayVariance,
-    Distances,
-    DriftOutcome,
-    DriftVerdict,
     FeatureSummary,
-    FeatureVerdict,
-    Histogram,
     NumericGrid,
-    ReferenceSummary,
     RejectedField,
     RowSample,
     SchemaAnomaly,
-    SlotSummary,
-    TestResult,
     WindowSummary,
 )
-from streaming.contracts.tolerance import Breach
 
 __all__ = [
     "ALARMED",
@@ -114,7 +130,6 @@ __all__ = [
     "WindowSummary",
 ]
 
-GateOutcome = Literal["pass", "fail", "insufficient", "error"]
 Action = Literal[
     "retrain",
     "approve",
@@ -127,203 +142,75 @@ Action = Literal[
     "accept-schema",
     "reject-schema",
 ]
-Cause = Literal["drift", "concept", "manual", "schedule", "initial"]
+"""What a command asks for.
 
-
-# ------------------------------------------------------------------ retrain
-
-
-class RetrainRequest(Record, frozen=True, kw_only=True, tag="retrain-request"):
-    """Train a new version on these offsets."""
-
-    cause: Cause
-    reason: str
-    events: tuple[OffsetRange, ...]
-    labels: tuple[OffsetRange, ...]
-    """The label offsets that were known at the time of the decision."""
-    window_start: float
-    window_end: float
-    """Event time of the newest data; the windows from `window_start` on become the reference."""
-    base_version: int
-    """The champion; 0 when no version is live yet."""
-    deadline: float
-    after_shift: tuple[OffsetRange, ...] = ()
-    """The part of `events` after the shift: the slice on which the challenger must win."""
-
-
-class RetrainProgress(Record, frozen=True, kw_only=True, tag="retrain-progress"):
-    """Progress of a retrain worker."""
-
-    request_id: str
-    attempt: int
-    worker: str
-    component: str
-    state: Literal["started", "done", "failed"]
-    step: int
-    steps: int
-    seconds: float = 0.0
-    detail: str = ""
-
-
-class Metric(Value, frozen=True, kw_only=True):
-    """One metric of an evaluation on one slice."""
-
-    name: str
-    slice: str
-    """Name of the slice; empty for all rows."""
-    value: float
-    low: float | None = None
-    high: float | None = None
-    n: int = 0
-    champion: float | None = None
-
-
-class ComponentRun(Value, frozen=True, kw_only=True):
-    """Duration of one component of a retrain."""
-
-    name: str
-    seconds: float
-
-
-class ModelVersion(Record, frozen=True, kw_only=True, tag="model-version"):
-    """A trained, evaluated and published version."""
-
-    version: int
-    request_id: str
-    artifact: Artifact
-    base_version: int
-    blessed: bool
-    reason: str
-    """Why it was blessed, or not."""
-    evaluation: tuple[Metric, ...]
-    components: tuple[ComponentRun, ...]
-    training_rows: int
-    window_start: float
-    window_end: float
-    load_seconds: float
-    warm_predict_seconds: float
-    cause: Cause = "manual"
-    schema_version: int = 0
-    """The schema that its data was validated against; 0 = the file beside the model's code."""
-    schema_digest: str = ""
-    set_aside: tuple[Breach, ...] = ()
-    """Rows that it was not trained on because they break the schema, by column and code."""
-
-
-class RetrainFailure(Record, frozen=True, kw_only=True, tag="retrain-failure"):
-    """A retrain that produced no version."""
-
-    request_id: str
-    component: str
-    reason: str
-    advice: str
-    attempt: int = 1
-
-
-# ------------------------------------------------------------------ serving
-
-
-class GateSample(Value, frozen=True, kw_only=True):
-    """One value that a gate or a trigger evaluated."""
-
-    name: str
-    value: float
-
-
-class GateResult(Value, frozen=True, kw_only=True):
-    """The outcome of one gate."""
-
-    gate: str
-    outcome: GateOutcome
-    reason: str
-    query: str
-    n: int
-    limit: float
-    samples: tuple[GateSample, ...] = ()
-    missing: int = 0
-    """Estimated number of further requests that it needs; 0 when it has enough."""
-
-
-class CanaryVerdict(Record, frozen=True, kw_only=True, tag="canary-verdict"):
-    """The verdict on a canary at one step of its rollout."""
-
-    version: int
-    rollout_id: str
-    step: int
-    weight: int
-    outcome: GateOutcome
-    reason: str
-    gates: tuple[GateResult, ...]
-    requests: int
-    seconds_in_step: float
-
-
-class Promotion(Record, frozen=True, kw_only=True, tag="promotion"):
-    """The version that is live from now on. Compacted by model: only the newest one counts."""
-
-    version: int
-    replaced: int
-    change: Literal["initial", "promoted", "rolled-back"]
-    reason: str
-    artifact: Artifact
-    reference: Artifact | None
-    """The reference from now on (JSON of `ReferenceSummary`); None when there is none."""
-    window_start: float
-    window_end: float
-
-
-class RolloutStatus(Record, frozen=True, kw_only=True, tag="rollout-status"):
-    """The state of a rollout; compacted by model, written at each change."""
-
-    rollout_id: str
-    version: int
-    champion: int
-    phase: str
-    weight: int
-    step: int
-    reason: str
-    waits_for: str = ""
+* ``retrain``: start a retrain.
+* ``approve``, ``reject``: decide on a rollout that awaits approval.
+* ``pause``, ``resume``: hold the canary at its weight, and continue.
+* ``promote``: make the canary live without waiting for the gates.
+* ``abort``: end the rollout and keep the champion.
+* ``rollback``: return to the previous version; during a rollout the same as ``abort``.
+* ``accept-schema``, ``reject-schema``: decide on a schema proposal.
+"""
 
 
 class Command(Record, frozen=True, kw_only=True, tag="command"):
     """A person's command."""
 
     action: Action
+    """What the command asks for."""
     reason: str
+    """Why, in the person's words."""
     who: str
+    """Name of the user who sent it."""
     version: int = 0
     """The version it concerns; 0 = the version that is rolled out or live."""
     digest: str = ""
-    """Digest of the artifact it is bound to; approvals need it."""
+    """Digest of the artifact that was reviewed: a command about a rollout is refused when the
+    artifact has changed, and `approve` and `reject` need it. For a schema command, digest of the
+    proposal's text."""
     subject: str = ""
-    """Id of the proposal it concerns."""
+    """Id of the schema proposal it concerns; empty for other commands."""
     window_start: float | None = None
+    """For a retrain: train only on windows from this event time on, seconds since 1970; None = no
+    limit."""
     window_end: float | None = None
+    """For a retrain: train only on windows that end by this event time, seconds since 1970; None =
+    no limit."""
 
 
 class CommandReply(Record, frozen=True, kw_only=True, tag="command-reply"):
     """The reply to a command or a trigger: accepted, merged or refused, with the reason."""
 
     command_id: str
-    """Id of the command it answers; the cause of the trigger where there is no command."""
+    """Id of the command it answers. Where there is no command, id of the verdict or the retrain
+    request that it is about, or the name of the cause."""
     accepted: bool
+    """Whether the command was accepted; False also where a trigger waits or was merged."""
     reason: str
+    """Why it was accepted, merged or refused, or what the trigger waits for."""
     result_id: str = ""
+    """Id of the retrain request that was started or merged with, of the rollout, or of the schema
+    version that is current; empty when there is none."""
 
 
 class DeadLetter(Record, frozen=True, kw_only=True, tag="dead-letter"):
     """A message that could not be used; nothing is dropped silently."""
 
     topic: str
+    """Topic of the message."""
     partition: int
+    """Partition of the message, from 0."""
     offset: int
+    """Offset of the message in its partition."""
     reason: str
     """Reason code: one of `events.Reason`, or ``late``."""
     detail: str
+    """What was wrong, in words."""
     payload: bytes
     """The original bytes, truncated to a bound; base64 in JSON."""
     payload_bytes: int
-    """Length before truncation."""
+    """Length of the original before truncation, in bytes."""
 
 
 AnyRecord = (

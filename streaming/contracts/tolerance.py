@@ -23,7 +23,7 @@ import msgspec
 
 from streaming.contracts.base import Value
 from streaming.contracts.errors import ConfigurationError
-from streaming.contracts.statistics import RejectedField, SchemaAnomaly
+from streaming.contracts.window_records import RejectedField, SchemaAnomaly
 
 CHANGES = frozenset(
     {

@@ -134,11 +134,13 @@ def _name_with_reason(feature: FeatureVerdict) -> str:
 
 def unusable_window(window: WindowSummary, rules: DriftRules) -> str:
     """Sentence why a window cannot be judged as a whole; empty when it can."""
-    total = window.accepted + window.dead_letters
-    if window.dead_letters > rules.max_dead_letters * total:
+    lost = window.dead_letters + window.late
+    arrived = window.accepted + lost
+    if lost > rules.max_lost * arrived:
         return (
-            f"{window.dead_letters:,} of {total:,} records could not be read "
-            f"(at most {rules.max_dead_letters:.0%} may be); see the dead letters."
+            f"{lost:,} of {arrived:,} records that arrived were lost "
+            f"({window.dead_letters:,} could not be read, {window.late:,} were late; "
+            f"at most {rules.max_lost:.0%} may be); see the dead letters."
         )
     if not window.accepted:
         return "The window holds no rows."

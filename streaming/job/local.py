@@ -23,7 +23,7 @@ from streaming.engines.artifact_store import ArtifactStore
 from streaming.job.model_step import ModelState, ModelStep
 from streaming.job.settings import ModelJob
 from streaming.windowing.accumulator import WindowAccumulator
-from streaming.windowing.assignment import INITIAL_WATERMARK_MS
+from streaming.windowing.event_clock import INITIAL_WATERMARK_MS, EventClock
 from streaming.windowing.event_reader import EventReader, Fetch, ReadResult
 
 JobRecord = WindowSummary | DriftVerdict | SchemaVerdict | DeadLetter
@@ -47,7 +47,7 @@ class LocalJob:
     store: ArtifactStore
     state: ModelState = field(default_factory=ModelState, init=False)
     """What the verdicts on the next window depend on."""
-    _watermarks: dict[int, int] = field(init=False)
+    _clocks: dict[int, EventClock] = field(init=False)
     _open: dict[int, list[WindowAccumulator]] = field(default_factory=dict, init=False)
     _reader: EventReader = field(init=False)
     _step: ModelStep = field(init=False)
@@ -55,27 +55,28 @@ class LocalJob:
     def __post_init__(self) -> None:
         self._reader = EventReader(self.contract)
         self._step = ModelStep(ModelJob(contract=self.contract, rules=self.rules), self.store)
-        self._watermarks = dict.fromkeys(range(self.contract.partitions), INITIAL_WATERMARK_MS)
+        self._clocks = dict.fromkeys(range(self.contract.partitions), EventClock())
 
     def feed(self, fetch: Fetch, *, now: float) -> list[JobRecord]:
         """Read a fetch; returns its dead letters, and the records of windows that it closed."""
-        result = ReadResult(watermark_ms=self._watermarks[fetch.partition])
+        result = ReadResult(clock=self._clocks[fetch.partition])
         self._reader.add(result, fetch, now=now)
         for end, accumulator in result.windows.items():
             self._open.setdefault(end, []).append(accumulator)
-        self._watermarks[fetch.partition] = result.watermark_ms
+        self._clocks[fetch.partition] = result.clock
         return [*result.dead, *result.late, *self._close()]
 
     def idle(self, partition: int, *, now: float) -> list[JobRecord]:
-        """Advance the watermark of a partition that has nothing to read at `now`."""
-        watermark = self._reader.windows.idle_watermark(now, self._watermarks[partition])
-        self._watermarks[partition] = watermark
+        """Advance the watermark of a partition that has nothing usable to read at `now`."""
+        clock = self._clocks[partition]
+        watermark = self._reader.windows.idle_watermark(now, clock.watermark_ms)
+        self._clocks[partition] = clock.at_least(watermark)
         return list(self._close())
 
     def finish(self) -> list[JobRecord]:
         """Close all open windows."""
         last = max(self._open, default=INITIAL_WATERMARK_MS)
-        self._watermarks = dict.fromkeys(self._watermarks, last)
+        self._clocks = {number: clock.at_least(last) for number, clock in self._clocks.items()}
         return list(self._close())
 
     def promote(self, promotion: Promotion) -> None:
@@ -87,7 +88,7 @@ class LocalJob:
         self.state = self.state.after_schema(version)
 
     def _close(self) -> Iterator[JobRecord]:
-        watermark = min(self._watermarks.values())
+        watermark = min(clock.watermark_ms for clock in self._clocks.values())
         for end in sorted(end for end in self._open if end <= watermark):
             window, self.state = self._step.close(end, self._open.pop(end), self.state)
             yield from window.records

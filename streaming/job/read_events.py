@@ -16,15 +16,17 @@ from typing import Any
 import apache_beam as beam
 from apache_beam.coders import BytesCoder
 from apache_beam.transforms.userstate import ReadModifyWriteStateSpec
+from confluent_kafka import TIMESTAMP_LOG_APPEND_TIME
 
 from streaming.contracts.codec import encode
 from streaming.contracts.errors import ConfigurationError
 from streaming.engines.kafka.shard_reader import ShardReader, belongs, shared_reader
 from streaming.job.polling import PollSchedule, ReadTrigger
 from streaming.job.settings import JobSettings, ModelJob
-from streaming.windowing.assignment import INITIAL_WATERMARK_MS
 from streaming.windowing.completeness import ShardUpdate, encode_update, passed_window_end
+from streaming.windowing.event_clock import INITIAL_WATERMARK_MS
 from streaming.windowing.event_reader import EventReader, Fetch, ReadResult
+from streaming.windowing.idleness import IdlePartitions, caught_up
 from streaming.windowing.positions import (
     Position,
     Positions,
@@ -56,6 +58,8 @@ class ShardStep:
     """Topic -> windows and dead letters of all its partitions."""
     read: set[TopicPartition] = field(default_factory=set)
     """Partitions that brought records."""
+    usable: set[TopicPartition] = field(default_factory=set)
+    """Partitions that brought events which tell their time."""
     more: bool = False
     """Whether the last fetch was full, so that there is more to read."""
 
@@ -74,7 +78,7 @@ class ReadEvents(beam.DoFn):  # type: ignore[misc]
             model.contract.events_topic: model for model in self.settings.models
         }
         self.readers = {topic: EventReader(model.contract) for topic, model in self.models.items()}
-        self.idle_since: dict[TopicPartition, float] = {}
+        self.idle = IdlePartitions(self.settings.idle_timeout_seconds)
         self.reported_counts: dict[tuple[Shard, str], int] = {}
         self.schedule = PollSchedule(
             self.settings.poll_interval_seconds, self.settings.poll_pause_seconds
@@ -124,7 +128,7 @@ class ReadEvents(beam.DoFn):  # type: ignore[misc]
                 if belongs((topic, number), shard):
                     configured = number < len(model.from_offsets)
                     start = model.from_offsets[number] if configured else 0
-                    positions[topic, number] = Position(start, INITIAL_WATERMARK_MS)
+                    positions[topic, number] = Position(start)
         return positions
 
     def _read(self, source: ShardReader, step: ShardStep) -> None:
@@ -142,34 +146,40 @@ class ReadEvents(beam.DoFn):  # type: ignore[misc]
     def _add(self, partition: TopicPartition, messages: list[Any], step: ShardStep) -> None:
         topic, number = partition
         of_topic = step.results.setdefault(topic, ReadResult())
-        # the watermark is the partition's own, the windows and dead letters are the topic's
+        # the clock is the partition's own, the windows and dead letters are the topic's
         result = ReadResult(
-            watermark_ms=step.positions[partition].watermark_ms,
+            clock=step.positions[partition].clock,
             windows=of_topic.windows,
             dead=of_topic.dead,
             late=of_topic.late,
         )
-        self.readers[topic].add(result, to_fetch(number, messages), now=time.time())
-        step.positions[partition] = Position(messages[-1].offset() + 1, result.watermark_ms)
+        reader, now = self.readers[topic], time.time()
+        reader.add(result, to_fetch(number, messages), now=now)
+        step.positions[partition] = Position(messages[-1].offset() + 1, result.clock)
         step.read.add(partition)
+        if result.usable and not reader.windows.is_stuck(result.clock, now):
+            step.usable.add(partition)
 
     def _update_idle(self, source: ShardReader, partition: TopicPartition, step: ShardStep) -> None:
         """Advance the watermark of an idle partition, so that it does not hold windows open."""
-        if partition in step.read:
-            self.idle_since.pop(partition, None)
+        usable = partition in step.usable
+        if not self.idle.is_idle(partition, usable=usable, now=time.monotonic()):
             return
-        timeout, position = self.settings.idle_timeout_seconds, step.positions[partition]
-        since = self.idle_since.setdefault(partition, time.monotonic())
-        if time.monotonic() - since < timeout:
-            return
-        never_read = position.watermark_ms == INITIAL_WATERMARK_MS
+        position, timeout = step.positions[partition], self.settings.idle_timeout_seconds
+        never_read = position.clock.watermark_ms == INITIAL_WATERMARK_MS
         if never_read and not source.was_written(partition[0], every=timeout):
-            self.idle_since.pop(partition)  # an empty topic: its first events may be old ones
+            self.idle.restart(partition)  # an empty topic: its first events may be old ones
             return
-        if source.at_end(partition, position.offset):
-            windows = self.readers[partition[0]].windows
-            watermark = windows.idle_watermark(time.time(), position.watermark_ms)
-            step.positions[partition] = Position(position.offset, watermark)
+        near_end = caught_up(
+            position.offset,
+            source.end_offset(partition),
+            brought_records=partition in step.read,
+            max_records=self.settings.fetch_records,
+        )
+        if near_end or source.at_end(partition, position.offset):
+            windows, clock = self.readers[partition[0]].windows, position.clock
+            watermark = windows.idle_watermark(time.time(), clock.watermark_ms)
+            step.positions[partition] = Position(position.offset, clock.at_least(watermark))
 
     # ------------------------------------------------------------------ outputs
 
@@ -203,9 +213,9 @@ class ReadEvents(beam.DoFn):  # type: ignore[misc]
             if (
                 old is None
                 or partition in step.read
-                or passed_window_end(old.watermark_ms, position.watermark_ms, size)
+                or passed_window_end(old.clock.watermark_ms, position.clock.watermark_ms, size)
             ):
-                watermarks[topic][number] = position.watermark_ms
+                watermarks[topic][number] = position.clock.watermark_ms
         return watermarks
 
 
@@ -233,4 +243,5 @@ def to_fetch(partition: int, messages: list[Any]) -> Fetch:
         offsets=[message.offset() for message in messages],
         values=[message.value() for message in messages],
         timestamp=lambda index: messages[index].timestamp()[1] / 1000,
+        broker_time=messages[0].timestamp()[0] == TIMESTAMP_LOG_APPEND_TIME,
     )

@@ -58,7 +58,7 @@ class JobSettings:
     """Pause of a shard that found nothing more to read; 0 = a twentieth of the shortest window,
     between 0.2 and 1 s."""
     idle_timeout_seconds: float = 5.0
-    """A partition that brought no record for this long no longer holds windows open."""
+    """A partition that brought nothing usable for this long no longer holds windows open."""
     discovery_seconds: float = 1.0
     """Interval at which a shard looks for new partitions."""
     restore: str = ""

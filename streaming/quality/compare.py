@@ -17,7 +17,7 @@ from math import sqrt
 from msgspec.structs import replace
 from scipy import special
 
-from streaming.contracts.quality import QualityMetric
+from streaming.contracts.quality_records import QualityMetric
 from streaming.drift.statistics.pvalues import two_sided
 from streaming.drift.thresholds.alarm_rules import AlarmRule
 from streaming.quality.counts import Counts

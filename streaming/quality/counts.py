@@ -15,7 +15,7 @@ import numpy as np
 import numpy.typing as npt
 from scipy import special
 
-from streaming.contracts.quality import ScoreCounts
+from streaming.contracts.quality_records import ScoreCounts
 from streaming.grid import Floats, Ids, Integers, bucket_middle, bucket_of
 
 _MIN_DISTANCE = 1e-7

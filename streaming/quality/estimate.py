@@ -17,7 +17,7 @@ from dataclasses import dataclass
 import numpy as np
 from scipy import special
 
-from streaming.contracts.quality import QualityMetric
+from streaming.contracts.quality_records import QualityMetric
 from streaming.grid import Floats, bucket_middle
 from streaming.quality.counts import Counts
 from streaming.quality.measures import measure_all

@@ -18,7 +18,7 @@ from math import floor
 
 import numpy as np
 
-from streaming.contracts.quality import QualityAccounts
+from streaming.contracts.quality_records import QualityAccounts
 from streaming.grid import Floats
 from streaming.quality.counts import Counts, count_rows
 

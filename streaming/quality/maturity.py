@@ -18,7 +18,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from streaming.contracts.quality import MaturityPoint
+from streaming.contracts.quality_records import MaturityPoint
 from streaming.grid import Floats, Integers
 
 _STEPS = 60

@@ -14,7 +14,7 @@ from math import exp, log, sqrt
 
 import numpy as np
 
-from streaming.contracts.quality import QualityMetric
+from streaming.contracts.quality_records import QualityMetric
 from streaming.grid import Floats
 
 Z95 = 1.959963984540054

@@ -16,7 +16,7 @@ from typing import Literal
 import numpy as np
 
 from streaming.contracts.ids import record_id
-from streaming.contracts.quality import QualityStage, QualityVerdict
+from streaming.contracts.quality_records import QualityStage, QualityVerdict
 from streaming.contracts.records import (
     ALARMED,
     DriftOutcome,
@@ -213,15 +213,7 @@ class QualityMonitor:
             judgement = _provisional(start, counts, estimated, live, now - end)
         else:
             judgement = self._judge(
-                MatureWindow(
-                    version=version,
-                    live=live,
-                    start=start,
-                    end=end,
-                    counts=counts,
-                    expected=share * counts.predictions,
-                    inputs=inputs,
-                )
+                version, counts, start=start, live=live, expected_share=share, inputs=inputs
             )
         return QualityVerdict(
             record_id=verdict_id,
@@ -253,9 +245,29 @@ class QualityMonitor:
             accounts=self.joiner.accounts,
         )
 
-    def _judge(self, window: MatureWindow) -> Judgement:
-        judgement, baseline = judge_quality(window, self._baseline(window.version), self.rules)
-        self._baselines[window.version] = baseline
+    def _judge(
+        self,
+        version: int,
+        counts: Counts,
+        *,
+        start: float,
+        live: bool,
+        expected_share: float,
+        inputs: DriftOutcome | Literal[""],
+    ) -> Judgement:
+        """Judge a mature window and keep the version's state."""
+        window = MatureWindow(
+            version=version,
+            live=live,
+            start=start,
+            end=start + self.window_seconds,
+            counts=counts,
+            expected=expected_share * counts.predictions,
+            inputs=inputs,
+        )
+        judgement, self._baselines[version] = judge_quality(
+            window, self._baseline(version), self.rules
+        )
         return judgement
 
     # ------------------------------------------------------------ state

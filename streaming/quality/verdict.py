@@ -13,12 +13,12 @@ from dataclasses import dataclass
 
 from msgspec.structs import replace as replace_struct
 
-from streaming.contracts.quality import (
+from streaming.contracts.drift_records import DriftOutcome
+from streaming.contracts.quality_records import (
     QualityCause,
     QualityMetric,
     QualityOutcome,
 )
-from streaming.contracts.statistics import DriftOutcome
 from streaming.quality.compare import DISPLAY_NAMES, Comparison, compare, measured
 from streaming.quality.counts import Counts
 from streaming.quality.measures import Measure

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field, replace
 from typing import Literal
 
-from streaming.contracts.quality import QualityCause
+from streaming.contracts.quality_records import QualityCause
 from streaming.contracts.records import ALARMED
 from streaming.quality.counts import Counts, add
 from streaming.quality.settings import QualityRules

@@ -135,7 +135,10 @@ def find_disagreements(
 def _rejected_fields(
     window: WindowSummary, thresholds: SchemaThresholds
 ) -> Iterator[WindowFinding]:
-    """Events that one field made unreadable: another type, or a missing required field."""
+    """Events that one field made unreadable: another type, or a missing required field.
+
+    The field need not be a column of the schema: the event time often is none.
+    """
     by_field = sorted(
         window.rejected_fields, key=lambda field: (field.feature, not field.value_kind, -field.rows)
     )

@@ -1,27 +1,27 @@
 """Assigns events to event-time windows and decides which of them are late.
 
 All times are whole milliseconds, so that Python, the JVM and the tests agree on every boundary.
-The rule depends on the order of one partition's records alone, never on how they were fetched, so
-a replay after a crash decides the same: a record is late when the records *before* it in its
-partition had already closed its window.
+The rule depends on one partition's records, their order and their arrival, never on how they were
+fetched: a record is late when the records *before* it in its partition had already closed its
+window. Where the topic has the broker's time, a replay after a crash decides the same; elsewhere a
+record arrives when it is fetched, which bounds the watermark only where most clocks are fast.
+`event_clock` has the rule of the watermark.
 """
 
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
 
 from streaming.contracts.errors import ConfigurationError
+from streaming.windowing.event_clock import BLOCKS, STEP_MS, Arrival, EventClock
 
-_STEP_MS = 10
-"""Watermarks and window lengths are multiples of this. A watermark can then never lie between a
-window's last millisecond and its end, where engines disagree."""
-
-INITIAL_WATERMARK_MS = 0
-"""The watermark before the first event. Windows that end before 1970 are late."""
+_MIN_STUCK_MS = 3_600_000
+"""A partition's event time is stuck only when it is at least this far behind the clock, so that
+coarse event times (a quarter of an hour) are not taken for it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -30,7 +30,7 @@ class Windows:
 
     size_ms: int
     max_out_of_orderness_ms: int
-    """The watermark follows the largest event time at this distance."""
+    """The watermark follows the event time of most rows at this distance."""
 
     @classmethod
     def of(cls, window_seconds: float, max_out_of_orderness_seconds: float) -> Windows:
@@ -46,7 +46,7 @@ class Windows:
         Windows(size_ms=5000, max_out_of_orderness_ms=2000)
         """
         size = round(window_seconds * 1000)
-        if size <= 0 or size % _STEP_MS or abs(size - window_seconds * 1000) > 1e-6:
+        if size <= 0 or size % STEP_MS or abs(size - window_seconds * 1000) > 1e-6:
             raise ConfigurationError(
                 f"A window of {window_seconds} s is not possible; give a positive multiple of "
                 "0.01 s."
@@ -76,29 +76,46 @@ class Windows:
         """
         return (watermark_ms // self.size_ms + 1) * self.size_ms
 
-    def assign(self, times: NDArray[np.float64], watermark_ms: int) -> Assignment:
-        """Assign a partition's events to windows and advance its watermark.
+    def assign(self, times: NDArray[np.float64], clock: EventClock, arrival: Arrival) -> Assignment:
+        """Assign a partition's events to windows and advance its clock.
 
         Parameters
         ----------
         times:
             Event times in seconds, in offset order.
-        watermark_ms:
-            The partition's watermark before the first of them.
+        clock:
+            The partition's clock before the first of them.
+        arrival:
+            When the events at some positions arrived, seconds since 1970.
 
-        >>> assignment = Windows.of(5.0, 2.0).assign(np.array([1.0, 12.0, 4.0, 6.0]), 0)
-        >>> assignment.late.tolist(), assignment.watermark_ms
-        ([False, False, True, True], 10000)
+        >>> clock = EventClock(watermark_ms=10_000)
+        >>> assignment = Windows.of(5.0, 2.0).assign(np.array([12.0, 4.0]), clock, lambda _: 13.0)
+        >>> assignment.late.tolist(), assignment.clock.watermark_ms
+        ([False, True], 10000)
         """
         ends = self.end_ms(times)
-        bounds = np.maximum(times, -1.0) * 1000.0 - self.max_out_of_orderness_ms
-        steps = np.floor(bounds / _STEP_MS).astype(np.int64) * _STEP_MS
-        watermarks = np.maximum.accumulate(np.concatenate(([watermark_ms], steps)))
-        return Assignment(ends=ends, late=ends <= watermarks[:-1], watermarks=watermarks)
+        times_ms = np.floor(np.maximum(times, -1.0) * 1000.0).astype(np.int64)
+        watermarks, clock = clock.after(
+            times_ms, arrival, max_out_of_orderness_ms=self.max_out_of_orderness_ms
+        )
+        return Assignment(
+            ends=ends, late=ends <= watermarks[:-1], watermarks=watermarks, clock=clock
+        )
+
+    def is_stuck(self, clock: EventClock, now: float) -> bool:
+        """Whether a partition's event time is far behind `now` (seconds) and cannot advance,
+        although it brings events: it stands still, or fell back behind what it has told before.
+
+        >>> stuck = EventClock(reached_ms=0, stalled=9)
+        >>> [Windows.of(60.0, 10.0).is_stuck(stuck, now) for now in (1_800.0, 7_200.0)]
+        [False, True]
+        """
+        behind_ms = max(_MIN_STUCK_MS, 2 * self.size_ms + self.max_out_of_orderness_ms)
+        return clock.stalled >= BLOCKS and now * 1000.0 - clock.reached_ms > behind_ms
 
     def idle_watermark(self, now: float, watermark_ms: int) -> int:
-        """The watermark of a partition that has nothing to read at `now` (seconds)."""
-        bound = math.floor((now * 1000.0 - self.max_out_of_orderness_ms) / _STEP_MS) * _STEP_MS
+        """The watermark of a partition that has nothing usable to read at `now` (seconds)."""
+        bound = math.floor((now * 1000.0 - self.max_out_of_orderness_ms) / STEP_MS) * STEP_MS
         return max(watermark_ms, bound)
 
     def accounting_window(self, timestamp: float, watermark_ms: int, now: float) -> int:
@@ -122,8 +139,5 @@ class Assignment:
     """True where the event's window was closed before the event."""
     watermarks: NDArray[np.int64]
     """The partition's watermark before each event, and after the last one."""
-
-    @property
-    def watermark_ms(self) -> int:
-        """The partition's watermark after the last event."""
-        return int(self.watermarks[-1])
+    clock: EventClock = field(default_factory=EventClock)
+    """The partition's clock after the last event."""

@@ -11,7 +11,7 @@ from collections.abc import Iterable
 
 import msgspec
 
-from streaming.windowing.assignment import INITIAL_WATERMARK_MS
+from streaming.windowing.event_clock import INITIAL_WATERMARK_MS
 
 MAX_WATERMARK_MS = 2**63 - 1
 """No window ends later."""

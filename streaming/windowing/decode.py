@@ -158,7 +158,9 @@ class Decoder:
         """True for the rows which `decode_event` would certainly accept as they are."""
         contract = self.contract
         times = table[contract.time].cast(pa.float64()).to_numpy()
-        usable: NDArray[np.bool_] = np.isfinite(times) & (times <= now + contract.future_seconds)
+        usable: NDArray[np.bool_] = (times <= now + contract.future_seconds) & (
+            times >= now - contract.past_seconds
+        )
         key: Any = table[contract.key]
         usable &= np.asarray(pc.is_valid(key))
         if contract.key not in {spec.name for spec in contract.features}:

@@ -11,17 +11,24 @@ from functools import cached_property
 from itertools import groupby, islice
 
 import numpy as np
+from numpy.typing import NDArray
 
+from streaming.contracts.events import Reason
 from streaming.contracts.ids import record_id
 from streaming.contracts.log import Message
 from streaming.contracts.model import ModelContract
 from streaming.contracts.records import DeadLetter
 from streaming.windowing.accumulator import WindowAccumulator, WindowCombiner, count_rejected
-from streaming.windowing.assignment import INITIAL_WATERMARK_MS, Assignment, Windows
+from streaming.windowing.assignment import Assignment, Windows
 from streaming.windowing.decode import Decoded, Decoder
+from streaming.windowing.event_clock import EventClock
 
 _MAX_DEAD_BYTES = 2048
 """Bytes of a dead record's payload that are kept."""
+
+
+_OF_THE_CLOCK = frozenset({Reason.FUTURE_TIME.value, Reason.PAST_TIME.value})
+"""Reasons that concern the clock of a producer, not what a field holds."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -33,19 +40,31 @@ class Fetch:
     values: Sequence[bytes | None]
     timestamp: Callable[[int], float]
     """Kafka's timestamp of the record at a position of the fetch, seconds since 1970."""
+    broker_time: bool = False
+    """Whether these timestamps are those of the broker (``LogAppendTime``). Those of producers tell
+    nothing about when a record arrived."""
+
+    def arrivals(self, index: NDArray[np.int64], now: float) -> NDArray[np.float64] | float:
+        """When the records at these positions arrived: by the broker, or `now` as it is fetched."""
+        if not self.broker_time:
+            return now
+        return np.minimum([self.timestamp(at) for at in index.tolist()], now)
 
 
 @dataclass(slots=True)
 class ReadResult:
     """What a reading step has read so far."""
 
-    watermark_ms: int = INITIAL_WATERMARK_MS
+    clock: EventClock = field(default_factory=EventClock)
+    """The partition's clock."""
     windows: dict[int, WindowAccumulator] = field(default_factory=dict)
     """Window end (milliseconds) -> accumulator."""
     dead: list[DeadLetter] = field(default_factory=list)
     late: list[DeadLetter] = field(default_factory=list)
     read: int = 0
     """Number of records."""
+    usable: int = 0
+    """Number of records with usable content, late ones included."""
 
 
 @dataclass(frozen=True)
@@ -65,17 +84,17 @@ class EventReader:
         return WindowCombiner(self.contract)
 
     @cached_property
-    def _features(self) -> frozenset[str]:
-        return frozenset(spec.name for spec in self.contract.features)
-
-    @cached_property
     def _decoder(self) -> Decoder:
         return Decoder(self.contract)
 
     def add(self, result: ReadResult, fetch: Fetch, *, now: float) -> None:
         """Add a fetch to the result."""
         decoded = self._decoder.decode(fetch.values, now=now)
-        assignment = self.windows.assign(decoded.times, result.watermark_ms)
+        assignment = self.windows.assign(
+            decoded.times,
+            result.clock,
+            lambda rows: fetch.arrivals(decoded.index[rows], now),
+        )
         self.combiner.add(
             result.windows,
             decoded,
@@ -85,7 +104,8 @@ class EventReader:
         )
         self._record_rejected(result, fetch, decoded=decoded, assignment=assignment, now=now)
         result.read += len(fetch.values)
-        result.watermark_ms = assignment.watermark_ms
+        result.usable += len(decoded.times)
+        result.clock = assignment.clock
 
     def late_in(
         self, fetch: Fetch, window_ends_ms: Collection[int], *, now: float
@@ -120,7 +140,7 @@ class EventReader:
         for dead in decoded.dead:
             accumulator = accounting(dead.index)
             accumulator.dead += 1
-            if dead.field in self._features:
+            if dead.field and dead.reason not in _OF_THE_CLOCK:
                 count_rejected(accumulator.rejected_fields, dead.field, dead.value_kind)
             result.dead.append(
                 self._dead_letter(

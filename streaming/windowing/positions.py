@@ -1,6 +1,6 @@
 """How far a shard has read: the state of a reading step.
 
-The state holds the next offset and the watermark of each partition that the shard has begun. Both
+The state holds the next offset and the event clock of each partition that the shard has begun. Both
 travel in the checkpoints, so after a restore the same records meet the same watermark. A step
 moves all partitions of its shard at once.
 """
@@ -8,6 +8,8 @@ moves all partitions of its shard at once.
 from __future__ import annotations
 
 import msgspec
+
+from streaming.windowing.event_clock import EventClock
 
 TopicPartition = tuple[str, int]
 """A topic's name and the number of one of its partitions."""
@@ -20,7 +22,7 @@ class Position(msgspec.Struct, frozen=True, array_like=True):
 
     offset: int
     """The next offset to read."""
-    watermark_ms: int
+    clock: EventClock = EventClock()
 
 
 class Positions(msgspec.Struct, frozen=True, array_like=True):
@@ -43,7 +45,7 @@ class Positions(msgspec.Struct, frozen=True, array_like=True):
     def of(cls, positions: dict[TopicPartition, Position], *, shards: int = 1) -> Positions:
         """Positions by topic partition, in a fixed order.
 
-        >>> positions = Positions.of({("b", 1): Position(5, 0), ("a", 0): Position(7, 0)})
+        >>> positions = Positions.of({("b", 1): Position(5), ("a", 0): Position(7)})
         >>> positions.by_topic["b"][1].offset
         5
         """

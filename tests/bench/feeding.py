@@ -21,11 +21,14 @@ from streaming.contracts.codec import decode
 from streaming.contracts.log import Message
 from streaming.contracts.model import ModelContract
 from streaming.contracts.records import WindowSummary
+from streaming.windowing.event_clock import BLOCK_ROWS, BLOCKS
 from tests.bench.figures import Round
 from tests.bench.job_stack import job_cpu
 
 SPAN = 60.0
 """Event time of one round in seconds. Rounds lie in the past, `2 * SPAN` apart."""
+LAST_EVENTS = BLOCK_ROWS * (BLOCKS + 1)
+"""As many events of one time move the watermark, whatever came before them."""
 TIMEOUT_SECONDS = 180.0
 
 
@@ -75,8 +78,8 @@ class EventFeed:
     ) -> Round:
         """Send a round's events and wait until all of them lie in judged windows.
 
-        A last event, later than the round, moves the watermark, so that the windows close without
-        waiting for more traffic.
+        Some last events, later than the round, move the watermark, so that the windows close
+        without waiting for more traffic.
         """
         window = self.contract.window_seconds
         row = next(messages.rows(generate(np.random.default_rng(1), 1)))
@@ -84,16 +87,16 @@ class EventFeed:
         last = messages.event(
             row, key=(self.contract.key, f"last-{number}"), time=(self.contract.time, later)
         )
-        wall, cpu = self._send([*payload, last], stack, number)
-        self.sent += len(payload) + 1
-        self.offset += len(payload) + 2  # the commit takes an offset
-        expected = self.sent - 1
+        wall, cpu = self._send([*payload, *[last] * LAST_EVENTS], stack, number)
+        self.sent += len(payload) + LAST_EVENTS
+        self.offset += len(payload) + LAST_EVENTS + 1  # the commit takes an offset
+        expected = self.sent - LAST_EVENTS
         until = time.monotonic() + TIMEOUT_SECONDS
         for message in messages_read:
             record = decode(message.value) if message and message.value else None
             if isinstance(record, WindowSummary) and record.model == self.contract.model:
                 self.accepted += record.accepted
-            if self.accepted >= expected - number:
+            if self.accepted >= expected - number * LAST_EVENTS:
                 break
             if time.monotonic() > until:
                 raise RuntimeError(f"{self.accepted} of {expected} events are accounted for.")

@@ -26,8 +26,8 @@ from streaming.job.settings import JobSettings
 from streaming.job.submit import options
 from streaming.job.write_records import WriteRecords
 from streaming.windowing.accumulator import WindowAccumulator
-from streaming.windowing.assignment import INITIAL_WATERMARK_MS
 from streaming.windowing.completeness import ShardUpdate, encode_update
+from streaming.windowing.event_clock import EventClock
 from streaming.windowing.event_reader import EventReader, Fetch, ReadResult
 from tests.bench.rows import RowByRow
 
@@ -94,7 +94,7 @@ class Accumulate(beam.DoFn):  # type: ignore[misc]
     def setup(self) -> None:
         self.reading = EventReader(self.contract)
         self.rows = RowByRow(self.contract, self.reading)
-        self.watermark_ms = INITIAL_WATERMARK_MS
+        self.clock = EventClock()
         self.offset = 0
 
     def start_bundle(self) -> None:
@@ -110,21 +110,21 @@ class Accumulate(beam.DoFn):  # type: ignore[misc]
     def finish_bundle(self) -> Iterator[WindowedValue]:
         windows = self._columns() if self.mode == "native" else self._rows()
         parts = {end: self.reading.combiner.to_bytes(part) for end, part in windows.items()}
-        update = encode_update(ShardUpdate(parts, {0: self.watermark_ms}, 1))
+        update = encode_update(ShardUpdate(parts, {0: self.clock.watermark_ms}, 1))
         yield WindowedValue((self.contract.model, update), MIN_TIMESTAMP, [GlobalWindow()])
 
     def _columns(self) -> dict[int, WindowAccumulator]:
-        result, now = ReadResult(watermark_ms=self.watermark_ms), time.time()
+        result, now = ReadResult(clock=self.clock), time.time()
         for at in range(0, len(self.values), FETCH):
             values = self.values[at : at + FETCH]
             offsets = range(self.offset, self.offset + len(values))
             self.offset = offsets.stop
             fetch = Fetch(partition=0, offsets=offsets, values=values, timestamp=lambda _: now)
             self.reading.add(result, fetch, now=now)
-        self.watermark_ms = result.watermark_ms
+        self.clock = result.clock
         return result.windows
 
     def _rows(self) -> dict[int, WindowAccumulator]:
         self.rows.finish(self.windows)
-        self.watermark_ms = max(self.watermark_ms, self.rows.watermark_ms)
+        self.clock = self.clock.at_least(self.rows.watermark_ms)
         return self.windows

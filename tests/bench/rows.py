@@ -9,7 +9,7 @@ from streaming.contracts.errors import DecodeError
 from streaming.contracts.events import Event, decode_event
 from streaming.contracts.model import ModelContract
 from streaming.windowing.accumulator import WindowAccumulator
-from streaming.windowing.assignment import INITIAL_WATERMARK_MS
+from streaming.windowing.event_clock import INITIAL_WATERMARK_MS
 from streaming.windowing.event_reader import EventReader
 
 ROWS = 1000

@@ -54,7 +54,7 @@ def test_images_are_pinned_and_only_net_publishes_ports(name: str) -> None:
         assert service["network_mode"] == "service:net"
 
 
-@pytest.mark.parametrize("name", SERVICES.keys() - {"prepare", "stream-job", "traffic"})
+@pytest.mark.parametrize("name", sorted(SERVICES.keys() - {"prepare", "stream-job", "traffic"}))
 def test_every_long_running_service_has_a_health_check(name: str) -> None:
     assert SERVICES[name]["healthcheck"]["retries"]
 

@@ -15,6 +15,8 @@ from deploy.cli.main import app
 
 PROJECT = Path(__file__).resolve().parents[2]
 SPAN = re.compile(r"`(?:\S*/)?driftline ([^`]*)`")
+FENCE = re.compile(r"^```\w*\n(.*?)^```", re.MULTILINE | re.DOTALL)
+LINE = re.compile(r"^(?:[A-Z_]+=\S+ )*driftline ([^#\n]*)", re.MULTILINE)
 PACKAGES = ("deploy", "retrain", "serving", "streaming")
 DOCUMENTS = [
     *PROJECT.glob("*.md"),
@@ -28,9 +30,10 @@ PLACEHOLDER = "X"
 
 
 def named(text: str) -> Iterator[list[str]]:
-    """The words of each command in backticks, once for each of `a | b | c`."""
-    for span in SPAN.findall(text):
-        words = re.sub(r"\s+", " ", span).replace(" | ", "|").split(" ")
+    """The words of each command in code style, once for each of `a | b | c`."""
+    blocks = FENCE.findall(text)
+    for span in [*SPAN.findall(text), *(line for block in blocks for line in LINE.findall(block))]:
+        words = re.sub(r"\s+", " ", span).strip().replace(" | ", "|").split(" ")
         if words[0] in ("-c", "--config"):
             words = words[2:]
         alternatives = [[]] if not words else [[word] for word in words[0].split("|")]
@@ -94,3 +97,5 @@ def test_the_check_finds_what_does_not_exist() -> None:
     (words,) = named("`driftline -c x.yaml drift MODEL --frature F`")
     assert problem(words) == "drift has no option --frature"
     assert [problem(words) for words in named("`driftline schema check | show`")] == ["", ""]
+    (words,) = named("```\nX=1 driftline schema chek  # a comment\n```")
+    assert problem(words) == "no command schema chek"

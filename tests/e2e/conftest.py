@@ -22,7 +22,6 @@ from deploy.demo.control import Control
 PROJECT = Path(__file__).resolve().parents[2]
 COMMAND = Path(sys.prefix) / "bin" / "driftline"
 PROFILE = PROJECT / "deploy" / "config" / "demo.yaml"
-TAXI = PROJECT.parent / "shared" / "data" / "chicago_taxi.csv"
 
 
 @dataclass(frozen=True)

@@ -82,6 +82,7 @@ def verdict(
     reference: int = 1,
     rows: int = 50,
     dead: int = 0,
+    late: int = 0,
     anomalies: tuple[SchemaAnomaly, ...] = (),
 ) -> DriftVerdict:
     """The verdict on window `number`, whose offsets are rows·number … rows·number + rows."""
@@ -103,7 +104,8 @@ def verdict(
         anomalies=anomalies,
         accepted=rows,
         dead_letters=dead,
-        offsets_read=rows + dead,
+        late=late,
+        offsets_read=rows + dead + late,
     )
 
 

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import msgspec
+import pytest
 from msgspec.structs import replace
 
 from retrain.trigger import find_candidate
 from streaming.contracts.records import (
+    DriftOutcome,
     RetrainFailure,
     RetrainProgress,
     RolloutStatus,
@@ -228,6 +230,19 @@ def test_broken_data_starts_no_retrain() -> None:
     driver.receive(*(verdict(n, "drifted", anomalies=(new_value,)) for n in (14, 15)))
     (request,) = driver.requests
     assert {r.start for r in request.after_shift} == {700}
+
+
+@pytest.mark.parametrize(("dead", "late"), [(40, 0), (0, 40), (4, 4), (0, 1_200)])
+@pytest.mark.parametrize("outcome", ["inconclusive", "drifted"])
+def test_a_window_that_lost_many_of_its_rows_causes_no_retrain(
+    outcome: DriftOutcome, dead: int, late: int
+) -> None:
+    driver = live_driver()
+    driver.receive(*(verdict(n, outcome, dead=dead, late=late) for n in range(10, 20)))
+    assert not driver.requests
+    assert not any(window.usable for window in driver.state.windows if window.start >= 100)
+    driver.receive(*(verdict(n, "drifted", dead=2, late=2) for n in range(20, 25)))
+    assert len(driver.requests) == 1
 
 
 def test_the_schedule_starts_a_retrain_without_drift() -> None:

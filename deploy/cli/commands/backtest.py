@@ -35,7 +35,7 @@ def backtest(
     ] = None,
     shift: Annotated[
         list[str] | None,
-        typer.Option(help="A change known to be true, START..END or START.. (repeatable)."),
+        typer.Option(help="Period of a known change, START..END or START.. (repeatable)."),
     ] = None,
     plot: Annotated[
         Path | None, typer.Option(help="Draw both sets of verdicts over time: .png or .svg.")
@@ -44,8 +44,9 @@ def backtest(
 ) -> None:
     """Judge a period again under changed rules: alarms, false alarms and delay side by side.
 
-    Alarms outside every --shift are false; without one the whole period counts as quiet. The logged
-    windows and the references in force then are used; a window's length cannot change.
+    Alarms outside every `--shift` are false; without one the whole period counts as quiet. The
+    logged windows are judged against the references that were in force at their time. The length of
+    a window cannot be changed.
 
     Example: `driftline backtest big_tipper --since 7d --set drift.false_alarms="1 per 7d"`
     """

@@ -26,9 +26,10 @@ app = typer.Typer(
 )
 
 OfModel = Annotated[
-    str | None, typer.Option("--model", help="Of this model only.", autocompletion=complete_model)
+    str | None,
+    typer.Option("--model", help="Only those of this model.", autocompletion=complete_model),
 ]
-WithReason = Annotated[str | None, typer.Option(help="With this reason code only.")]
+WithReason = Annotated[str | None, typer.Option(help="Only those with this reason code.")]
 
 
 @app.command("list")
@@ -37,7 +38,7 @@ def list_(
     deployment: Deployment,
     model: OfModel = None,
     reason: WithReason = None,
-    last: Annotated[int, typer.Option(min=1, help="Number of the newest to list.")] = 20,
+    last: Annotated[int, typer.Option(min=1, help="Number of newest dead letters to list.")] = 20,
     json: Json = False,
 ) -> None:
     """List the newest dead letters, and count those by reason.
@@ -100,7 +101,9 @@ def replay_(
         str | None, typer.Option("--id", help="One dead letter, named as in `show`.")
     ] = None,
     model: OfModel = None,
-    last: Annotated[int, typer.Option(min=1, help="At most this many of the newest.")] = 1000,
+    last: Annotated[
+        int, typer.Option(min=1, help="Maximum number of dead letters; the newest are taken.")
+    ] = 1000,
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Show what would be sent without sending it.")
     ] = False,
@@ -109,7 +112,7 @@ def replay_(
 ) -> None:
     """Send the originals of dead letters to their topics again, once their cause is fixed.
 
-    Example: `driftline dead-letters replay --reason bad-type --dry-run`
+    Example: `driftline dead-letters replay --reason wrong_type --dry-run`
     """
     if (reason is None) == (target is None):
         raise UsageError("Give either --reason or --id.")

@@ -17,8 +17,8 @@ if TYPE_CHECKING:
 
 app = typer.Typer(
     no_args_is_help=True,
-    help="The stream jobs on Flink. `stream.split` says which models share one; a job is named by "
-    "any of its models.",
+    help="The stream jobs on Flink. `stream.split` determines which models share a job; name a job "
+    "by any of its models.",
 )
 
 AnyModel = Annotated[

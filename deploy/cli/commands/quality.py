@@ -20,7 +20,7 @@ from deploy.views.output import (
     table,
 )
 from streaming.contracts.errors import ConfigurationError, NotFoundError
-from streaming.contracts.quality import QualityMetric, QualityVerdict
+from streaming.contracts.quality_records import QualityMetric, QualityVerdict
 
 if TYPE_CHECKING:
     from deploy.app.deployment import Deployment
@@ -38,7 +38,9 @@ def quality(
 ) -> None:
     """Show realised and estimated quality per window, the maturity curve and calibration.
 
-    `driftline labels` is the service that measures it. Example: `driftline quality big_tipper`
+    `driftline labels` is the service that measures it.
+
+    Example: `driftline quality big_tipper`
     """
     from deploy.records import reader
 

@@ -60,8 +60,9 @@ def propose_(
     """Show the smallest change of the schema that fits the persistent findings, as a diff.
 
     The daemon publishes it with an id that `driftline schema accept` takes. `--write` is for those
-    who would rather edit the schema beside the model's code. Example: `driftline schema propose
-    big_tipper --write next.pbtxt`
+    who would rather edit the schema beside the model's code.
+
+    Example: `driftline schema propose big_tipper --write next.pbtxt`
     """
     from deploy.records import schemas
     from streaming.engines.tfdv import schema_text

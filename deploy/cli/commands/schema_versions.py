@@ -30,6 +30,7 @@ def accept(
     """Make a proposal the next version of the schema; exit code 5 when it is refused.
 
     The stream job checks its next windows against it, and the next retrain uses it.
+
     Example: `driftline schema accept 3f2a --reason "a new way to pay"`
     """
     _decide(deployment, "accept-schema", proposal, reason, yes=yes, json=json)

@@ -116,7 +116,9 @@ def _other_stacks(deployment: Deployment) -> dict[Path, tuple[str, ...]]:
 def status(deployment: Deployment, json: Json = False) -> None:
     """Show the processes (in a container, the endpoints) and the stream jobs.
 
-    Exit code 8 when something that should run does not. Example: `driftline status --json`
+    Exit code 8 when something that should run does not.
+
+    Example: `driftline status --json`
     """
     from deploy.app.stream_jobs import stream_job_states
     from deploy.local.embedded import embedded_stack, engines_installed

@@ -37,7 +37,7 @@ EXITS = {
     1: "failed",
     2: "wrong usage or configuration",
     3: "not found",
-    4: "a gate or verdict said no",
+    4: "a gate failed or a verdict is negative",
     5: "conflict: stale approval, already running",
     6: "not allowed",
     7: "timed out",

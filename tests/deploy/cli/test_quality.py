@@ -14,7 +14,7 @@ from deploy.config.port_map import PortMap
 from deploy.local.embedded import engines_installed, process_specs
 from deploy.metrics.quality import QualityExporter
 from streaming.contracts.log import MemoryLog
-from streaming.contracts.quality import QualityVerdict
+from streaming.contracts.quality_records import QualityVerdict
 from streaming.contracts.records import Record
 from tests.deploy.cli.runner import DEMO, SHIPPED, data, run
 from tests.streaming.quality.quality_world import World

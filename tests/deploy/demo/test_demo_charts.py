@@ -6,12 +6,14 @@ import json
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 
 from deploy.demo import charts, rollout_charts
 from deploy.demo.runner import Pace, run_demo
 from deploy.demo.scenarios import scenario_named
 from deploy.demo.state import DemoState
+from deploy.views import quality_charts
 from deploy.views.theme import DARK, LIGHT, NARROW, VARIANTS, Theme
 from tests.deploy.demo.scripted_system import ScriptedSystem
 
@@ -73,6 +75,18 @@ def test_headlines_state_the_result(last_states: dict[str, DemoState]) -> None:
     rolled_back = headline("rollout", last_states["slow-canary"])
     assert rolled_back.startswith(
         "Version 2 was rolled back at 10 % by latency_p99: 0 client errors"
+    )
+
+
+def test_a_clear_fall_of_the_auc_is_stated_even_without_a_baseline(
+    last_states: dict[str, DemoState],
+) -> None:
+    verdicts = [
+        msgspec.structs.replace(verdict, outcome="inconclusive", cause="")
+        for verdict in last_states["shift"].timeline.quality
+    ]
+    assert quality_charts.headline(verdicts) == (
+        "AUC of version 1 fell from 0.90 to 0.62; version 2 reaches 0.90"
     )
 
 

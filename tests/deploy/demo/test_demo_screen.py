@@ -19,6 +19,7 @@ from deploy.demo.scenarios import scenario_named
 from deploy.demo.state import DemoState
 from deploy.demo.summary import Outputs, next_commands, print_summary
 from deploy.demo.system import Addresses
+from deploy.demo.timeline import RecordTimeline
 from tests.deploy.demo.scripted_demo import NOISE
 from tests.deploy.demo.scripted_system import ScriptedSystem
 
@@ -67,6 +68,19 @@ def test_lines_are_in_the_order_of_time_and_never_repeated(name: str, tmp_path: 
     assert len(set(texts)) == len(texts)
     details = [text.partition(": ")[2] for text in texts if ": " in text]
     assert len(set(details)) == len(details)
+
+
+def test_a_sentence_that_two_reasons_share_is_printed_once() -> None:
+    out = io.StringIO()
+    screen = live.Lines(Console(file=out, highlight=False))
+    timeline = RecordTimeline(model="m", started_at=0.0)
+    timeline.note(1.0, "windows drifted", "Fare moved. It is drift.")
+    timeline.note(2.0, "retrain requested", "Fare moved. It is drift. 5331 rows are there.")
+    screen.show(DemoState(scenario="s", started_at=0.0, now=3.0, timeline=timeline))
+    assert [line.split("  ")[-1] for line in out.getvalue().splitlines()] == [
+        "windows drifted: Fare moved. It is drift.",
+        "retrain requested: 5331 rows are there.",
+    ]
 
 
 def test_each_event_is_one_line(tmp_path: Path) -> None:

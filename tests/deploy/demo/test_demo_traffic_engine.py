@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
@@ -16,7 +16,9 @@ from deploy.demo.process import TrafficProcess
 from retrain.models.big_tipper.contract import FEATURES
 from streaming.contracts.errors import DecodeError
 from streaming.contracts.events import decode_event
+from streaming.contracts.log import RecordLog
 from streaming.contracts.model import ModelContract
+from streaming.contracts.records import OffsetRange
 from streaming.contracts.topics import applications_topic
 
 pytestmark = pytest.mark.engine
@@ -79,6 +81,46 @@ def wait(
     raise AssertionError(f"The condition did not become true: {traffic.status()}")
 
 
+def _config(bootstrap: str, envoy: str, folder: Path) -> TrafficConfig:
+    return TrafficConfig(
+        bootstrap=bootstrap,
+        events_topic="taxi.trips",
+        labels_topic="taxi.tips",
+        key="trip_id",
+        time="event_time",
+        model="big_tipper",
+        envoy=envoy,
+        folder=str(folder),
+        run="test",
+        history_rows=3000,
+        history_seconds=10,
+        label_delay_seconds=0.2,
+    )
+
+
+def _read_events(
+    log: RecordLog, spans: Sequence[OffsetRange]
+) -> tuple[int, list[str], list[float], int]:
+    """Usable events, reasons of the others, event times, and events with the new column."""
+    usable, tolls = 0, 0
+    reasons: list[str] = []
+    times: list[float] = []
+    for span in spans:
+        of_partition = []
+        for message in log.read(span):
+            fields = orjson.loads(message.value or b"")
+            of_partition.append(fields["event_time"])
+            tolls += "tolls" in fields
+            try:
+                decode_event(message.value, CONTRACT, now=time.time())
+                usable += 1
+            except DecodeError as error:
+                reasons.append(error.reason)
+        assert of_partition == sorted(of_partition)
+        times += of_partition
+    return usable, reasons, times, tolls
+
+
 def test_counts_are_exact_and_each_phase_sends_its_own_events(
     bootstrap: str, envoy: str, tmp_path: Path
 ) -> None:
@@ -87,20 +129,7 @@ def test_counts_are_exact_and_each_phase_sends_its_own_events(
 
     log = KafkaLog(bootstrap)
     log.ensure([applications_topic(name, partitions=2) for name in ("taxi.trips", "taxi.tips")])
-    config = TrafficConfig(
-        bootstrap=bootstrap,
-        events_topic="taxi.trips",
-        labels_topic="taxi.tips",
-        key="trip_id",
-        time="event_time",
-        model="big_tipper",
-        envoy=envoy,
-        folder=str(tmp_path),
-        run="test",
-        history_rows=3000,
-        history_seconds=10,
-        label_delay_seconds=0.2,
-    )
+    config = _config(bootstrap, envoy, tmp_path)
     traffic = TrafficProcess(tmp_path, tmp_path / "traffic.log")
     began = time.time()
     traffic.start(config)
@@ -129,20 +158,7 @@ def test_counts_are_exact_and_each_phase_sends_its_own_events(
     assert last.errors == last.requests // 50
     assert "503" in last.first_error
 
-    usable, reasons, times, tolls = 0, [], [], 0
-    for span in spans:
-        of_partition = []
-        for message in log.read(span):
-            fields = orjson.loads(message.value or b"")
-            of_partition.append(fields["event_time"])
-            tolls += "tolls" in fields
-            try:
-                decode_event(message.value, CONTRACT, now=time.time())
-                usable += 1
-            except DecodeError as error:
-                reasons.append(error.reason)
-        assert of_partition == sorted(of_partition)
-        times += of_partition
+    usable, reasons, times, tolls = _read_events(log, spans)
     assert usable == last.sent - last.broken
     assert 300 < tolls < 1_000
     assert set(reasons) == {"missing_field", "wrong_type"}

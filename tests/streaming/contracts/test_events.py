@@ -70,6 +70,8 @@ def test_a_number_may_be_an_integer_and_zero_is_not_missing() -> None:
         (event(at="noon"), Reason.NO_TIME),
         (event(at=float("nan")), Reason.NO_TIME),
         (event(at=NOW + 301), Reason.FUTURE_TIME),
+        (event(at=NOW - CONTRACT.past_seconds - 1), Reason.PAST_TIME),
+        (event(at=-1e300), Reason.PAST_TIME),
     ],
 )
 def test_a_bad_event_is_refused_with_its_reason(data: bytes | None, reason: Reason) -> None:
@@ -136,6 +138,21 @@ def test_another_type_is_refused_alike_whatever_else_the_record_holds(
         decode_event(data, CONTRACT, now=NOW)
     error = caught.value
     assert (error.reason, error.field, error.value_kind) == (Reason.WRONG_TYPE.value, name, kind)
+
+
+@pytest.mark.parametrize(
+    ("time", "kind"),
+    [("noon", "text"), (None, ""), (True, "boolean"), ([1], "list"), (float("inf"), "")],
+)
+def test_an_event_without_a_time_names_the_field_and_what_it_holds(time: object, kind: str) -> None:
+    with pytest.raises(DecodeError) as caught:
+        decode_event(event(at=time), CONTRACT, now=NOW)
+    assert (caught.value.field, caught.value.value_kind) == ("at", kind)
+
+
+def test_an_event_that_is_years_old_is_used() -> None:
+    nine_years = 9 * 365 * 86_400.0
+    assert decode_event(event(at=NOW - nine_years), CONTRACT, now=NOW).time == NOW - nine_years
 
 
 @given(st.binary(max_size=300))

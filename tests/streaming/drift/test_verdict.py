@@ -240,13 +240,30 @@ def test_too_few_rows_are_inconclusive_not_stable(rows: int) -> None:
     assert not history.features
 
 
-def test_mostly_dead_letters_are_inconclusive_and_are_not_remembered() -> None:
+@pytest.mark.parametrize(
+    ("dead", "late", "lost"),
+    [
+        (2_500, 0, "2,500 of 4,500 records that arrived were lost (2,500 could not be read, 0"),
+        (0, 2_500, "2,500 of 4,500 records that arrived were lost (0 could not be read, 2,500"),
+        (120, 110, "230 of 2,230 records that arrived were lost (120 could not be read, 110 were"),
+        (0, 60_000, "60,000 of 62,000"),
+    ],
+)
+def test_a_window_that_lost_many_of_its_rows_is_inconclusive_and_not_remembered(
+    dead: int, late: int, lost: str
+) -> None:
     change: Mapping[str, Change] = {"normal": lambda x, _: x + 1.0}
-    broken = [replace(summary, dead_letters=2_500) for summary in shifted(3, change)]
+    broken = [replace(summary, dead_letters=dead, late=late) for summary in shifted(3, change)]
     verdicts, history = run(broken)
     assert set(outcomes(verdicts)) == {"inconclusive"}
-    assert "2,500 of 4,500 records could not be read" in verdicts[0].reason
+    assert lost in verdicts[0].reason
     assert not history.features
+
+
+def test_a_window_that_lost_few_of_its_rows_is_judged() -> None:
+    change: Mapping[str, Change] = {"normal": lambda x, _: x + 1.0}
+    few = [replace(summary, dead_letters=110, late=110) for summary in shifted(3, change)]
+    assert run(few)[0][-1].outcome == "drifted"
 
 
 def test_a_feature_lost_against_the_schema_is_broken_not_drifted() -> None:

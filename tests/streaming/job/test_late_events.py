@@ -13,11 +13,14 @@ from streaming.contracts.records import DeadLetter, OffsetRange
 from streaming.job.late_events import late_records
 from streaming.windowing.accumulator import WindowAccumulator
 from streaming.windowing.completeness import LateRange, ShardUpdate, WindowProgress
+from streaming.windowing.event_clock import BLOCK_ROWS, BLOCKS, EventClock
 from streaming.windowing.event_reader import EventReader, ReadResult, fetches
 from streaming.windowing.open_windows import split_late
 from tests.streaming.statistics_data import contract, number
 
 NOW = 1_000.0
+FOLLOWED = BLOCK_ROWS * BLOCKS
+"""As many events of one time move the watermark of a new partition."""
 CLOSED = 40_000
 CONTRACT = contract(number("fare"), key="id", time="at", max_out_of_orderness_seconds=1.0)
 READER = EventReader(CONTRACT)
@@ -40,20 +43,20 @@ class NewPartition:
     def __init__(self, log: MemoryLog) -> None:
         self.log = log
         self.progress = WindowProgress().after(ShardUpdate({}, {1: CLOSED}, 1))
-        self.watermark_ms = 0
+        self.clock = EventClock()
         self.accumulators: list[WindowAccumulator] = []
         self.dead_letters: list[DeadLetter] = []
         self.late_ranges: list[LateRange] = []
 
     def step(self, start: int, stop: int) -> None:
-        result = ReadResult(watermark_ms=self.watermark_ms)
+        result = ReadResult(clock=self.clock)
         span = OffsetRange(topic="e", partition=0, start=start, stop=stop)
         for fetch in fetches(self.log.read(span)):
             READER.add(result, fetch, now=NOW)
-        self.watermark_ms = result.watermark_ms
+        self.clock = result.clock
         self.dead_letters += [*result.dead, *result.late]
         encoded = {end: COMBINER.to_bytes(window) for end, window in result.windows.items()}
-        update = ShardUpdate(encoded, {0: result.watermark_ms}, 2)
+        update = ShardUpdate(encoded, {0: result.clock.watermark_ms}, 2)
         accumulators, late = split_late(READER, update, self.progress.closed_ms)
         assert min(accumulators, default=CLOSED + 1) > CLOSED
         self.progress = self.progress.after(update)
@@ -65,11 +68,13 @@ class NewPartition:
 
 @given(
     st.lists(st.one_of(st.floats(0.0, 60.0).map(event), st.just(b"{")), min_size=1, max_size=40),
-    st.lists(st.integers(1, 39), max_size=4),
+    st.integers(1, 8),
+    st.lists(st.integers(1, 319), max_size=4),
 )
 def test_every_row_that_is_late_for_the_model_has_a_dead_letter(
-    values: list[bytes], cuts: list[int]
+    drawn: list[bytes], times: int, cuts: list[int]
 ) -> None:
+    values = [value for value in drawn for _ in range(times)]
     partition = NewPartition(log_of(values))
     borders = sorted({0, len(values), *(cut for cut in cuts if cut < len(values))})
     for start, stop in itertools.pairwise(borders):
@@ -84,13 +89,14 @@ def test_every_row_that_is_late_for_the_model_has_a_dead_letter(
 
 
 def test_a_row_that_is_late_after_reading_has_the_same_dead_letter_as_any_late_row() -> None:
-    partition = NewPartition(log_of([event(12.0), b"{", event(50.0), event(13.0)]))
+    partition = NewPartition(log_of([event(12.0), b"{", *[event(50.0)] * FOLLOWED, event(13.0)]))
     partition.step(0, 2)
-    partition.step(2, 4)
+    partition.step(2, FOLLOWED + 3)
     assert partition.late_ranges == [LateRange((15_000,), {0: (0, 1)}, 1)]
     late = {letter.offset: letter for letter in partition.dead_letters if letter.reason == "late"}
-    assert sorted(late) == [0, 3]
-    assert (late[0].detail, late[0].payload) == (late[3].detail, event(12.0))
+    last = FOLLOWED + 2
+    assert sorted(late) == [0, last]
+    assert (late[0].detail, late[0].payload) == (late[last].detail, event(12.0))
 
 
 def test_rows_that_the_log_no_longer_holds_have_no_dead_letter() -> None:

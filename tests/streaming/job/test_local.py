@@ -89,10 +89,12 @@ values = st.lists(
 
 
 @settings(max_examples=25, deadline=None)
-@given(values, values, st.lists(st.integers(1, 29), max_size=4))
+@given(values, values, st.integers(1, 12), st.lists(st.integers(1, 359), max_size=4))
 def test_every_offset_is_accounted_for_however_records_are_fetched(
-    store: ArtifactStore, first: list[bytes], second: list[bytes], cuts: list[int]
+    store: ArtifactStore, drawn: list[bytes], more: list[bytes], times: int, cuts: list[int]
 ) -> None:
+    # a watermark moves after 135 rows
+    first, second = ([value for value in part for _ in range(times)] for part in (drawn, more))
     logs = {0: first, 1: second}
     records = run(store, logs, cuts)
     windows = summaries(records)
@@ -186,7 +188,7 @@ def test_a_promotion_changes_the_reference(store: ArtifactStore) -> None:
 
 def test_an_idle_partition_lets_windows_close(store: ArtifactStore) -> None:
     job = LocalJob(CONTRACT, DriftRules(), store)
-    assert not summaries(job.feed(fetch(0, 0, [event(1.0), event(20.0)]), now=NOW))
+    assert not summaries(job.feed(fetch(0, 0, [event(1.0), *[event(20.0)] * 135]), now=NOW))
     (summary,) = summaries(job.idle(1, now=30.0))
     assert (summary.window_end, summary.accepted) == (5.0, 1)
     assert decode(encode(summary)) == summary

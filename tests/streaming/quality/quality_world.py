@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import special
 
-from streaming.contracts.quality import QualityVerdict
+from streaming.contracts.quality_records import QualityVerdict
 from streaming.contracts.records import (
     Artifact,
     DriftOutcome,

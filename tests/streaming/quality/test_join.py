@@ -5,7 +5,7 @@ from __future__ import annotations
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from streaming.contracts.quality import ScoreCounts
+from streaming.contracts.quality_records import ScoreCounts
 from streaming.quality.join import Joiner
 
 KEYS = st.sampled_from([f"k{n}" for n in range(8)])

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from streaming.contracts.codec import decode, encode
-from streaming.contracts.quality import QualityVerdict
+from streaming.contracts.quality_records import QualityVerdict
 from tests.streaming.quality.quality_world import RULES, World, feed
 
 

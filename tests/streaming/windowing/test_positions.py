@@ -6,6 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from streaming.engines.kafka.shard_reader import belongs
+from streaming.windowing.event_clock import EventClock
 from streaming.windowing.positions import (
     Position,
     Positions,
@@ -14,9 +15,19 @@ from streaming.windowing.positions import (
     write_positions,
 )
 
+times_ms = st.integers(-(2**45), 2**45)
+clocks = st.builds(
+    EventClock,
+    st.integers(0, 2**45),
+    times_ms,
+    times_ms,
+    st.integers(0, 2**40),
+    st.lists(times_ms, max_size=8).map(tuple),
+    st.lists(times_ms, max_size=14).map(tuple),
+)
 positions = st.dictionaries(
     st.tuples(st.sampled_from(["trips", "rides", "hires"]), st.integers(0, 30)),
-    st.builds(Position, st.integers(0, 2**60), st.integers(0, 2**45)),
+    st.builds(Position, st.integers(0, 2**60), clocks),
 )
 
 

@@ -5,11 +5,31 @@ from __future__ import annotations
 from typing import Literal
 
 from streaming.contracts.base import Record, Value
-from streaming.contracts.statistics import DriftOutcome, FeatureVerdict
+from streaming.contracts.drift_records import DriftOutcome, FeatureVerdict
 
 QualityOutcome = Literal["stable", "suspected", "degraded", "inconclusive"]
+"""Outcome of a quality verdict.
+
+* ``stable``: no metric of the batch is beyond its limit often or far enough.
+* ``suspected``: a metric is far beyond its limit in this batch.
+* ``degraded``: a metric is beyond its limit in several of the latest batches.
+* ``inconclusive``: it was not judged: provisional, too few labels, no baseline yet, or a version
+  that was not live.
+"""
 QualityCause = Literal["", "concept", "inputs", "unknown"]
+"""Cause of a degradation.
+
+* ``concept``: the inputs were stable, so their relation to the labels has changed.
+* ``inputs``: the inputs drifted too.
+* ``unknown``: the inputs could not be judged.
+* empty: the outcome is not ``degraded``.
+"""
 QualityStage = Literal["estimated", "realised"]
+"""When a quality verdict was given.
+
+* ``estimated``: as soon as the window has ended; quality is estimated from the scores.
+* ``realised``: once the labels of the window are mature; quality is measured.
+"""
 
 
 class ScoreCounts(Value, frozen=True, kw_only=True):
@@ -20,6 +40,7 @@ class ScoreCounts(Value, frozen=True, kw_only=True):
     """
 
     buckets: tuple[int, ...]
+    """Ids of the grid's buckets (`streaming.grid`) that hold the logit of a score."""
     served: tuple[int, ...]
     """Predictions per bucket, with a label or without."""
     positives: tuple[int, ...]
@@ -35,6 +56,7 @@ class QualityMetric(Value, frozen=True, kw_only=True):
     """auc, brier, calibration (mean predicted minus mean observed), log_loss, ece,
     positive_rate."""
     value: float
+    """Value of the metric, measured or estimated."""
     low: float | None = None
     """Lower end of the 95 % interval; None where there is no interval."""
     high: float | None = None
@@ -44,21 +66,22 @@ class QualityMetric(Value, frozen=True, kw_only=True):
     baseline: float | None = None
     """The version's baseline value; None where the metric is not compared."""
     limit: float | None = None
-    """The value beyond which the metric counts as an exceedance."""
+    """The value beyond which the metric counts as an exceedance; None where it is not compared."""
     p: float | None = None
-    """p-value of the comparison with the baseline."""
+    """p-value of the comparison with the baseline; None where the metric is not compared."""
     hits: int = 0
     """Batches among the last `of` in which the metric was beyond its limit."""
     of: int = 0
-    """Number of latest batches that `hits` refers to."""
+    """Number of latest batches that `hits` refers to; 0 where the metric is not compared."""
 
 
 class MaturityPoint(Value, frozen=True, kw_only=True):
     """One point of the maturity curve: the share of labels that has arrived at an age."""
 
     age_seconds: float
+    """Age of a label: seconds from its prediction to its arrival."""
     share: float
-    """Share of the labels that will ever arrive."""
+    """Share of labels that has arrived by this age, of all that arrive within the horizon."""
 
 
 class QualityAccounts(Value, frozen=True, kw_only=True):
@@ -69,6 +92,7 @@ class QualityAccounts(Value, frozen=True, kw_only=True):
     """
 
     predictions_read: int = 0
+    """Predictions read, with those that became dead letters."""
     joined: int = 0
     """Predictions with a label."""
     waiting: int = 0
@@ -82,6 +106,7 @@ class QualityAccounts(Value, frozen=True, kw_only=True):
     predictions_dead: int = 0
     """Predictions that could not be read and became dead letters."""
     labels_read: int = 0
+    """Labels read, with those that became dead letters."""
     matched: int = 0
     """Labels whose prediction is known."""
     early: int = 0
@@ -108,39 +133,46 @@ class QualityVerdict(Record, frozen=True, kw_only=True, tag="quality-verdict"):
     """
 
     stage: QualityStage
+    """Whether quality is estimated or realised."""
     version: int
+    """Version that made the predictions."""
     live: bool
     """Whether the version was live throughout the window; others are measured, not judged."""
     window_start: float
+    """Start of the window in event time (inclusive), seconds since 1970."""
     window_end: float
+    """End of the window in event time (exclusive), seconds since 1970."""
     since: float
     """Start of the batch: of the first window that was judged together with this one."""
     outcome: QualityOutcome
+    """Outcome of the batch; always `inconclusive` in the ``estimated`` stage."""
     cause: QualityCause
-    """Cause of a degradation: concept (the inputs were stable), inputs (they drifted), unknown
-    (they could not be judged)."""
+    """Cause of a degradation; empty for any other outcome."""
     reason: str
+    """The metric that decided, with its value and limit; or why the batch was not judged."""
     predictions: int
     """Predictions of the version in the window."""
     labelled: int
     """Predictions of the version in the window that have a label."""
     expected_share: float
-    """Share of the labels that should have arrived by now, by the maturity curve."""
+    """Share of the predictions whose label should have arrived by now, by the maturity curve."""
     metrics: tuple[QualityMetric, ...]
     """Metrics of the batch since `since`; in the ``estimated`` stage, provisional ones of the
     window."""
     estimated: tuple[QualityMetric, ...] = ()
-    """Metrics estimated from the scores alone."""
+    """Metrics of the window estimated from the scores alone; empty while the version has no mature
+    labels to calibrate on."""
     assumption_holds: bool = False
     """Whether nothing known contradicts the assumption of the estimate."""
     assumption: str = ""
     """The assumption of the estimate in words, with its violation where there is one."""
     counts: ScoreCounts
+    """Scores and outcomes of the window's predictions."""
     inputs: DriftOutcome | Literal[""] = ""
     """The worst drift outcome of the window; empty when there was no drift verdict."""
     prediction_drift: FeatureVerdict | None = None
     """The scores compared with those of the version's first predictions; None while that baseline
-    is incomplete."""
+    is incomplete, for a version that was not live, and in the ``realised`` stage."""
     shift_start: float = 0.0
     """When degraded: end of the first batch that was beyond its limit, else 0."""
     maturity: tuple[MaturityPoint, ...] = ()
@@ -148,3 +180,4 @@ class QualityVerdict(Record, frozen=True, kw_only=True, tag="quality-verdict"):
     matures_after: float = 0.0
     """Seconds after its end at which a window is mature, as currently estimated."""
     accounts: QualityAccounts = QualityAccounts()
+    """Accounts of all predictions and labels at the time of the verdict."""

@@ -1,6 +1,7 @@
 """Writes `deploy/setup/jars.lock`: the jars of the broker and the job server, with digests.
 
-For maintainers, after a change of a version in `ROOTS`: ``.venv/bin/python tools/resolve_jars.py``.
+For maintainers, after a change of a version in `ROOTS`:
+``.venv/bin/python -m deploy.setup.resolve_jars``.
 It needs Maven (`mvn`), which resolves the transitive dependencies; the installer needs only the
 lock. Maven checks its downloads against the repository's checksums, and the lock pins them.
 """

@@ -1,0 +1,153 @@
+"""Records of retraining: requests, progress, and the version or failure at the end."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from streaming.contracts.base import Artifact, OffsetRange, Record, Value
+from streaming.contracts.tolerance import Breach
+
+Cause = Literal["drift", "concept", "manual", "schedule", "initial"]
+"""Why a retrain was requested.
+
+* ``drift``: the inputs have shifted.
+* ``concept``: quality has degraded although the inputs are stable.
+* ``manual``: a person requested it.
+* ``schedule``: the scheduled time since the last retrain or promotion has passed.
+* ``initial``: no version is live yet.
+"""
+
+
+class RetrainRequest(Record, frozen=True, kw_only=True, tag="retrain-request"):
+    """Train a new version on these offsets."""
+
+    cause: Cause
+    """Why the retrain was requested."""
+    reason: str
+    """The cause in words, and the numbers of rows and labels that decided."""
+    events: tuple[OffsetRange, ...]
+    """Offsets of the events to train on."""
+    labels: tuple[OffsetRange, ...]
+    """The label offsets that were known at the time of the decision."""
+    window_start: float
+    """Start of the newest data in event time, seconds since 1970. The windows from here to
+    `window_end` become the reference."""
+    window_end: float
+    """End of the newest data in event time, seconds since 1970."""
+    base_version: int
+    """The champion; 0 when no version is live yet."""
+    deadline: float
+    """Time after which the request is not served and its worker counts as lost, seconds since
+    1970."""
+    after_shift: tuple[OffsetRange, ...] = ()
+    """The part of `events` after the shift: the slice on which the challenger must win. Empty when
+    there was no shift."""
+
+
+class RetrainProgress(Record, frozen=True, kw_only=True, tag="retrain-progress"):
+    """Progress of a retrain worker."""
+
+    request_id: str
+    """record_id of the request that is being served."""
+    attempt: int
+    """Number of the attempt at the request, from 1."""
+    worker: str
+    """Name of the worker, unique for each process."""
+    component: str
+    """Name of the step: ``Examples``, a component of the trainer, or ``Publish``."""
+    state: Literal["started", "done", "failed"]
+    """Whether the step has started, succeeded (``done``) or failed."""
+    step: int
+    """Number of the step, from 1."""
+    steps: int
+    """Number of steps of the attempt."""
+    seconds: float = 0.0
+    """Duration of the step; 0 when it has only started."""
+    detail: str = ""
+    """Result of the step or its error, in words; empty when there is nothing to add."""
+
+
+class Metric(Value, frozen=True, kw_only=True):
+    """One metric of an evaluation on one slice."""
+
+    name: str
+    """Name of the metric: auc, auc_diff (challenger minus champion on the same rows) or
+    log_loss."""
+    slice: str
+    """Name of the slice; empty for all rows."""
+    value: float
+    """Value of the new version. The AUC of a slice with a single class is 0.5, without an
+    interval."""
+    low: float | None = None
+    """Lower end of the 95 % interval; None where there is no interval."""
+    high: float | None = None
+    """Upper end of the 95 % interval; None where there is no interval."""
+    n: int = 0
+    """Number of rows of the slice."""
+    champion: float | None = None
+    """The champion's value on the same rows; None without a champion, and for auc_diff."""
+
+
+class ComponentRun(Value, frozen=True, kw_only=True):
+    """Duration of one component of a retrain."""
+
+    name: str
+    """Name of the component."""
+    seconds: float
+    """Duration of the component."""
+
+
+class ModelVersion(Record, frozen=True, kw_only=True, tag="model-version"):
+    """A trained, evaluated and published version."""
+
+    version: int
+    """Number of the version, unique for each model."""
+    request_id: str
+    """record_id of the retrain request."""
+    artifact: Artifact
+    """Folder of the version in the model store."""
+    base_version: int
+    """The champion at the time of the request; 0 when no version was live."""
+    blessed: bool
+    """Whether the version may go to the canary."""
+    reason: str
+    """Why it was blessed, or not."""
+    evaluation: tuple[Metric, ...]
+    """Metrics of the evaluation, by slice."""
+    components: tuple[ComponentRun, ...]
+    """Durations of the trainer's components, in order."""
+    training_rows: int
+    """Number of labelled rows, those held back for the evaluation included."""
+    window_start: float
+    """Start of the newest training data in event time, seconds since 1970. The windows from here
+    to `window_end` become the reference."""
+    window_end: float
+    """End of the newest training data in event time, seconds since 1970."""
+    load_seconds: float
+    """Time from version seen to version available, in a real server process."""
+    warm_predict_seconds: float
+    """Median duration of a single-row prediction in a warm server process."""
+    cause: Cause = "manual"
+    """Why the retrain was requested."""
+    schema_version: int = 0
+    """The schema that its data was validated against; 0 = the file beside the model's code."""
+    schema_digest: str = ""
+    """SHA-256 of that schema's text, in hex; empty when the model has no schema."""
+    set_aside: tuple[Breach, ...] = ()
+    """Rows that it was not trained on because they break the schema, by column and code."""
+
+
+class RetrainFailure(Record, frozen=True, kw_only=True, tag="retrain-failure"):
+    """A retrain that produced no version."""
+
+    request_id: str
+    """record_id of the retrain request."""
+    component: str
+    """Step that failed: ``Examples``, a component of the trainer or ``Publish``; ``Worker`` or
+    ``Store`` where no step was run."""
+    reason: str
+    """What was found, and what was expected."""
+    advice: str
+    """What a person should do next."""
+    attempt: int = 1
+    """Number of the last attempt, from 1."""
