@@ -109,7 +109,7 @@ def _on_drift_verdict(
         return Transition(state)
     state = record_window(marked, verdict, context.rules)
     if problem := broken_data_reason(verdict, context.rules):
-        advice = f"{problem} The data is broken, so no retrain was started. Fix the producer first."
+        advice = f"{problem} The window is left out; no retrain starts because of it."
         return _announce_if_drifted(state, verdict, context, code="broken", reason=advice)
     if verdict.reference_version != state.live:
         outdated = (

@@ -4,7 +4,7 @@ Pure: `decide` takes the facts and the time and returns an outcome and one sente
 behind it. It keeps no state and acts on nothing; `handlers` does both.
 
 The checks run from the longest-lasting obstacle to the shortest: a running retrain or rollout,
-then the budget, then the waiting periods, then the data. The reason that a person reads is
+then broken data, the budget, the waiting periods, and the labels. The reason that a person reads is
 therefore the one that will hold longest.
 """
 
@@ -15,6 +15,7 @@ from typing import Literal
 import msgspec
 
 from streaming.contracts.records import Cause
+from streaming.contracts.tolerance import Tolerance
 
 DAY = 86_400.0
 
@@ -23,6 +24,7 @@ Code = Literal[
     "start",
     "in-flight",
     "rollout",
+    "broken",
     "budget",
     "back-off",
     "cool-down",
@@ -81,19 +83,10 @@ class RetrainRules(msgspec.Struct, frozen=True, kw_only=True):
     initial: bool = True
     """Whether the first version is trained automatically while no version is live."""
     max_dead_letter_ratio: float = 0.1
-    """Share of dead letters, late events included, above which a window counts as broken data: it
-    neither triggers a retrain nor is it trained on. A broken producer has to be fixed, not
-    learnt."""
-    breaking_anomalies: tuple[str, ...] = (
-        "SCHEMA_MISSING_COLUMN",
-        "SCHEMA_NEW_COLUMN",
-        "FEATURE_TYPE_NOT_PRESENT",
-        "FEATURE_TYPE_LOW_FRACTION_PRESENT",
-        "FEATURE_TYPE_LOW_NUMBER_PRESENT",
-        "UNEXPECTED_DATA_TYPE",
-    )
-    """TFDV's codes for broken data, treated like dead letters. New values of a text feature are
-    not among them: they are drift."""
+    """Share of dead letters, late events included, above which a window is left out: it neither
+    triggers a retrain nor is it trained on. A broken producer has to be fixed, not learnt."""
+    tolerance: Tolerance = Tolerance()
+    """When data are broken. New values and new fields are not: they are drift."""
     max_windows: int = 256
     """Windows remembered one by one; older ones are joined in pairs."""
 
@@ -123,6 +116,8 @@ class PolicyInput(msgspec.Struct, frozen=True, kw_only=True):
     """How long the shift has lasted in event time; None when the cause is not a shift."""
     rows: int = 0
     """Usable rows; only those after the shift when there is one."""
+    broken: str = ""
+    """Why the data are broken, in words; empty when they are not."""
     labels: int = 0
     """Labels that have arrived for those rows."""
 
@@ -148,7 +143,11 @@ def decide(cause: Cause, facts: PolicyInput, rules: RetrainRules, *, now: float)
     '800 of 5000 labelled rows so far (9000 rows, 800 labels).'
     """
     blocked: Outcome = "refused" if cause == "manual" else "wait"
-    obstacle = _in_progress(facts, rules, blocked, now) or _budget(facts, rules, blocked, now)
+    obstacle = (
+        _in_progress(facts, rules, blocked, now)
+        or _broken(facts, blocked)
+        or _budget(facts, rules, blocked, now)
+    )
     if obstacle is None and cause != "manual":
         obstacle = _waiting_period(cause, facts, rules, now)
     return obstacle or _enough_labels(cause, facts, rules, blocked)
@@ -190,6 +189,18 @@ def _in_progress(
             reason=f"Version {facts.rollout} is being rolled out; a retrain waits for its end.",
         )
     return None
+
+
+def _broken(facts: PolicyInput, blocked: Outcome) -> Decision | None:
+    """The retrain's gate would refuse such data, so the retrain is not asked for."""
+    if not facts.broken:
+        return None
+    return Decision(
+        outcome=blocked,
+        code="broken",
+        reason=f"The data is broken ({facts.broken}). Fix the producer, or accept the change of "
+        "the schema (`driftline schema propose`).",
+    )
 
 
 def _budget(

@@ -20,6 +20,7 @@ from streaming.contracts.records import (
     OffsetRange,
     RetrainRequest,
 )
+from streaming.contracts.tolerance import Breach
 
 AFTER_SHIFT = "after_shift"
 """int64 feature of every example: 1 when the row's offset lies in `request.after_shift`, else 0.
@@ -104,6 +105,8 @@ class TrainingJob:
     """Number of the active schema version; 0 = the one beside the model's code."""
     schema_digest: str = ""
     """SHA-256 of the active schema's text."""
+    set_aside: tuple[Breach, ...] = ()
+    """Rows that are not among the examples because they break the schema."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -277,20 +280,31 @@ class ExampleSet:
     """Number of usable events without a label at the time of the decision; they are left out."""
     unusable: int
     """Number of events and labels that could not be read; they are left out."""
+    set_aside: tuple[Breach, ...] = ()
+    """Rows that break the schema, by column and code; they are left out."""
 
 
 class ExampleBuilder(Protocol):
     """Writes the examples of a request."""
 
-    def build(self, request: RetrainRequest, contract: ModelContract, folder: Path) -> ExampleSet:
+    def build(
+        self,
+        request: RetrainRequest,
+        contract: ModelContract,
+        folder: Path,
+        schema: Path | None = None,
+    ) -> ExampleSet:
         """Replay the request's offsets into shards below `folder`.
+
+        Rows that break the schema in the file `schema` are set aside and counted.
 
         Deterministic: the same request over the same log gives the same rows in the same shards.
 
         Raises
         ------
         TrainingFailed
-            Component ``Examples``: too few labelled rows, or the log no longer has them.
+            Component ``Examples``: too few labelled rows, too many that break the schema, or the
+            log no longer has them.
         """
 
 

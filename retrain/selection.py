@@ -14,6 +14,7 @@ import msgspec
 
 from retrain.policy import RetrainRules
 from streaming.contracts.records import OffsetRange
+from streaming.contracts.tolerance import Breach, pooled
 
 
 class RecordedWindow(msgspec.Struct, frozen=True, kw_only=True):
@@ -28,7 +29,9 @@ class RecordedWindow(msgspec.Struct, frozen=True, kw_only=True):
     offsets: tuple[OffsetRange, ...]
     """Smallest ranges that contain the window's events, one for each partition."""
     usable: bool = True
-    """False when the window's data is broken; such a window is never trained on."""
+    """False when the window is left out; such a window is never trained on."""
+    breaches: tuple[Breach, ...] = ()
+    """Rows of the window that break the schema."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -49,6 +52,8 @@ class Selection:
     """End of the windows that become the next reference."""
     oldest: float = 0.0
     """Start of the oldest selected window; labels before it are not needed."""
+    breaches: tuple[Breach, ...] = ()
+    """Rows of the selected windows that break the schema."""
 
 
 def select(
@@ -180,6 +185,7 @@ def _join(first: RecordedWindow, second: RecordedWindow) -> RecordedWindow:
         rows=first.rows + second.rows,
         offsets=merge_ranges((*first.offsets, *second.offsets)),
         usable=first.usable,
+        breaches=pooled((w.rows, w.breaches) for w in (first, second)),
     )
 
 
@@ -262,4 +268,5 @@ def _build_selection(
         window_start=min(w.start for w in newest),
         window_end=max(w.end for w in newest),
         oldest=min(w.start for w in windows),
+        breaches=pooled((w.rows, w.breaches) for w in windows),
     )

@@ -10,7 +10,7 @@ import msgspec
 from msgspec.structs import replace
 
 from retrain.policy import PolicyInput, RetrainRules
-from retrain.selection import RecordedWindow, condense
+from retrain.selection import RecordedWindow, Selection, condense
 from streaming.contracts.records import (
     ALARMED,
     Cause,
@@ -19,6 +19,7 @@ from streaming.contracts.records import (
     Promotion,
     QualityVerdict,
 )
+from streaming.contracts.tolerance import Breach, breaches_of, judge
 
 MAX_SEEN = 512
 """Number of record ids remembered. It exceeds the number of windows kept, so that a verdict whose
@@ -29,6 +30,9 @@ MAX_STARTS = 128
 
 MAX_VERDICTS = 16
 """Number of verdict ids that a shift keeps: the first one and the latest."""
+
+MAX_BREACHES = 20
+"""Number of breaches of the schema remembered of a window."""
 
 MAX_ANNOUNCED = 32
 """Number of announcement codes remembered."""
@@ -134,11 +138,10 @@ def mark_seen(state: TriggerState, record_id: str) -> TriggerState | None:
 
 
 def broken_data_reason(verdict: DriftVerdict, rules: RetrainRules) -> str:
-    """Why a window is broken data rather than drift, in one sentence; empty when it is not."""
-    codes = sorted({a.code for a in verdict.anomalies} & set(rules.breaking_anomalies))
-    if codes:
-        features = sorted({a.feature for a in verdict.anomalies if a.code in codes})
-        return f"The window breaks the schema ({', '.join(codes)} in {', '.join(features)})."
+    """Why a window is left out as broken data, in one sentence; empty when it is not."""
+    judgement = judge([_breaches(verdict)], rules.tolerance)
+    if judgement.effect in ("left-out", "broken"):
+        return f"The window breaks the schema: {judgement.reason}."
     lost = verdict.dead_letters + verdict.late
     total = verdict.accepted + lost
     if lost > rules.max_dead_letter_ratio * total:
@@ -150,6 +153,30 @@ def broken_data_reason(verdict: DriftVerdict, rules: RetrainRules) -> str:
     return ""
 
 
+def _breaches(verdict: DriftVerdict) -> tuple[Breach, ...]:
+    """The rows of a window that break the schema."""
+    breaches = breaches_of(
+        verdict.anomalies,
+        verdict.rejected_fields,
+        rows=verdict.accepted or verdict.rows,
+        offsets_read=verdict.offsets_read,
+    )
+    return tuple(sorted(breaches, key=lambda b: -b.rows)[:MAX_BREACHES])
+
+
+def broken_data(state: TriggerState, selection: Selection, rules: RetrainRules) -> str:
+    """Why no retrain may start on these data, in words; empty when one may.
+
+    The retrain judges its rows by the same rule, so a retrain that would be refused there is not
+    asked for: the latest windows are judged together, and so are the rows that it would read.
+    """
+    latest = judge([window.breaches for window in state.windows], rules.tolerance)
+    if latest.effect == "broken":
+        return latest.reason
+    selected = judge([selection.breaches], rules.tolerance.at_once())
+    return f"in the rows to train on: {selected.reason}" if selected.effect == "broken" else ""
+
+
 def record_window(state: TriggerState, verdict: DriftVerdict, rules: RetrainRules) -> TriggerState:
     """Remember a window's offset ranges, whatever its verdict."""
     window = RecordedWindow(
@@ -158,6 +185,7 @@ def record_window(state: TriggerState, verdict: DriftVerdict, rules: RetrainRule
         rows=verdict.accepted or verdict.rows,
         offsets=verdict.offsets,
         usable=not broken_data_reason(verdict, rules),
+        breaches=_breaches(verdict),
     )
     windows = tuple(sorted((*state.windows, window), key=lambda w: (w.start, w.end)))
     kept = condense(windows, rules.max_windows)
@@ -280,7 +308,7 @@ def end_rollout(state: TriggerState, version: int, now: float) -> TriggerState:
 
 
 def policy_input(
-    state: TriggerState, shift: Shift | None, *, rows: int, labels: int
+    state: TriggerState, shift: Shift | None, *, rows: int, labels: int, broken: str = ""
 ) -> PolicyInput:
     """The facts for `policy.decide`; `shift` is the one that the retrain is for."""
     running = state.running
@@ -297,6 +325,7 @@ def policy_input(
         shift_seconds=shift.seconds if shift else None,
         rows=rows,
         labels=labels,
+        broken=broken,
     )
 
 

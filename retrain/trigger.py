@@ -19,6 +19,7 @@ from retrain.state import (
     Running,
     Shift,
     TriggerState,
+    broken_data,
     confirmed_shift,
     policy_input,
 )
@@ -195,7 +196,8 @@ def _decide(
     """The policy's decision; labels are counted only when nothing else prevents a retrain."""
     rules, labels = context.rules, context.labels
     rows = rows_after(state.windows, shift.start) if shift else selection.rows
-    facts = policy_input(state, shift, rows=rows, labels=0)
+    broken = broken_data(state, selection, rules)
+    facts = policy_input(state, shift, rows=rows, labels=0, broken=broken)
     without_labels = decide(cause, facts, rules, now=context.now)
     if without_labels.code != "labels":
         return without_labels

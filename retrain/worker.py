@@ -29,6 +29,7 @@ from retrain.ports import (
     highest_version,
 )
 from retrain.progress import AttemptProgress
+from retrain.row_rules import describe_rows
 from retrain.schema_versions import TrainingSchema, write_active_schema
 from streaming.contracts.clock import Clock
 from streaming.contracts.codec import record_in
@@ -193,9 +194,9 @@ class Worker:
         work.mkdir(parents=True)
         try:
             progress.started(EXAMPLES, 1)
-            example_set = self.examples.build(request, contract, folder / "examples")
-            progress.done(_counts(example_set))
             schema = write_active_schema(self.log, contract, folder)
+            example_set = self.examples.build(request, contract, folder / "examples", schema.path)
+            progress.done(_counts(example_set))
             job = self._job(request, example_set, work_dir=work, schema=schema)
             result = self.trainer.train(job, progress.relay)
             progress.started(PUBLISH, progress.steps)
@@ -229,6 +230,7 @@ class Worker:
             schema=schema.path,
             schema_version=schema.version,
             schema_digest=schema.digest,
+            set_aside=example_set.set_aside,
         )
 
     def _publish(
@@ -241,9 +243,7 @@ class Worker:
         """Publish to the store, under the next free number if the job's number is taken by now."""
         version = job.version
         while True:
-            record = self._version_record(
-                request, result, version=version, rows=job.rows, schema=schema
-            )
+            record = self._version_record(request, result, version=version, job=job, schema=schema)
             try:
                 return self.store.publish(record, result.servable)
             except Conflict:
@@ -258,7 +258,7 @@ class Worker:
         result: TrainingResult,
         *,
         version: int,
-        rows: int,
+        job: TrainingJob,
         schema: TrainingSchema,
     ) -> ModelVersion:
         return ModelVersion(
@@ -274,7 +274,8 @@ class Worker:
             reason=result.reason,
             evaluation=result.metrics,
             components=result.components,
-            training_rows=rows,
+            training_rows=job.rows,
+            set_aside=job.set_aside,
             window_start=request.window_start,
             window_end=request.window_end,
             load_seconds=result.load_seconds,
@@ -340,7 +341,9 @@ class Worker:
 
 
 def _counts(example_set: ExampleSet) -> str:
+    set_aside = describe_rows(example_set.set_aside)
     return (
         f"{example_set.rows} rows, {example_set.rows_after_shift} after the shift; "
         f"{example_set.unlabelled} without a label, {example_set.unusable} unusable"
+        + (f", {set_aside}" if set_aside else "")
     )

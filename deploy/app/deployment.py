@@ -23,6 +23,7 @@ from streaming.contracts.model import ModelContract
 if TYPE_CHECKING:
     from retrain.policy import RetrainRules
     from serving.rules import RolloutRules
+    from streaming.contracts.tolerance import Tolerance
     from streaming.drift import DriftRules
     from streaming.engines.artifact_store import ArtifactStore
     from streaming.quality import QualityRules
@@ -137,6 +138,10 @@ class Deployment:
     def quality_rules(self, model: str) -> QualityRules:
         """The quality judge's rules."""
         return self.settings_of(model).quality_rules()
+
+    def tolerance(self, model: str) -> Tolerance:
+        """How much broken data is tolerated."""
+        return self.settings_of(model).tolerance.rules()
 
     def retrain_rules(self, model: str) -> RetrainRules:
         """The rules of the retrain trigger."""

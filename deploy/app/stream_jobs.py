@@ -230,7 +230,11 @@ def job_settings(deployment: Deployment, group: str) -> JobSettings:
     )
     return JobSettings(
         models=tuple(
-            ModelJob(contract=deployment.contract(model), rules=deployment.drift_rules(model))
+            ModelJob(
+                contract=deployment.contract(model),
+                rules=deployment.drift_rules(model),
+                tolerance=deployment.tolerance(model),
+            )
             for model in deployment.groups[group]
         ),
         group=group,

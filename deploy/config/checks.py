@@ -22,6 +22,7 @@ from deploy.config.units import format_duration
 from retrain.models.code import import_failure, load_code
 from serving.rules import LATENCY_EDGES_MS
 from streaming.contracts.errors import ConfigurationError
+from streaming.contracts.tolerance import CHANGES
 
 RESERVED_FOLDERS = frozenset(
     (
@@ -199,6 +200,20 @@ def _errors_allowed(model: ModelSettings) -> Iterator[Problem]:
         )
 
 
+def _never_passing(model: ModelSettings) -> Iterator[Problem]:
+    for code in model.tolerance.never:
+        if code in CHANGES:
+            yield (
+                ("tolerance", "never"),
+                f"{code} is change, which a retrain has to learn; it never stops one.",
+            )
+        elif not re.fullmatch(r"[A-Z][A-Z_]+", code):
+            yield (
+                ("tolerance", "never"),
+                f"{code!r} is not a name of TFDV's anomalies, for example SCHEMA_MISSING_COLUMN.",
+            )
+
+
 def _horizon(model: ModelSettings) -> Iterator[Problem]:
     horizon, mature = model.quality.horizon, model.labels.mature_after
     if horizon is not None and horizon < mature:
@@ -301,6 +316,7 @@ _MODEL_CHECKS: tuple[Callable[[ModelSettings], Iterator[Problem]], ...] = (
     _deadline_allows_steps,
     _latency_is_counted,
     _errors_allowed,
+    _never_passing,
     _horizon,
     _drift_rules,
     _quality_rules,

@@ -14,6 +14,7 @@ from pydantic import Field
 from deploy.config import units
 from deploy.config.types import (
     Duration,
+    Percent,
     Points,
     PositiveDuration,
     Rate,
@@ -24,6 +25,7 @@ from retrain.blessing import BlessingRules
 from retrain.policy import RetrainRules
 from serving.rules import Approval, RolloutRules
 from streaming.contracts.model import ModelContract
+from streaming.contracts.tolerance import Tolerance
 from streaming.drift.settings import DriftRules
 from streaming.quality.settings import (
     QualityRules,
@@ -33,7 +35,7 @@ from streaming.quality.settings import (
 
 _DRIFT, _QUALITY, _RETRAIN, _ROLLOUT = DriftRules(), QualityRules(), RetrainRules(), RolloutRules()
 _WINDOW = ModelContract(model="", module="", events_topic="", labels_topic="", key="", time="")
-_BLESSING = BlessingRules()
+_BLESSING, _TOLERANCE = BlessingRules(), Tolerance()
 
 
 class TopicSettings(Section):
@@ -137,6 +139,31 @@ class DriftSettings(Section):
         )
 
 
+class ToleranceSettings(Section):
+    """When data are broken: for the schema's verdicts, the retrain trigger and the retrain.
+
+    New values and new fields are change and never break anything. All other rows that do not fit
+    the schema are set aside, and their number is in the version's record.
+    """
+
+    share: Percent = _TOLERANCE.share
+    """Share of the rows that may break the schema in one respect; more count as broken data."""
+    sustained: RunsRule = units.RunsRule(_TOLERANCE.sustained, _TOLERANCE.of)
+    """How many of the last windows must exceed the share before no retrain starts. A single such
+    window is left out of training."""
+    never: tuple[str, ...] = _TOLERANCE.never
+    """TFDV's names of the anomalies that never pass, whatever their share: one window is enough."""
+
+    def rules(self) -> Tolerance:
+        """The rule that schema, trigger and retrain share."""
+        return Tolerance(
+            share=self.share,
+            sustained=self.sustained.hits,
+            of=self.sustained.of,
+            never=self.never,
+        )
+
+
 class QualitySettings(Section):
     """The judge of served predictions; needs `predictions`."""
 
@@ -196,7 +223,7 @@ class RetrainSettings(Section):
     auc_floor: float = Field(default=_BLESSING.floor, ge=0, le=1)
     """A challenger whose AUC is lower is not blessed."""
 
-    def rules(self, mature_after: float) -> RetrainRules:
+    def rules(self, mature_after: float, tolerance: Tolerance) -> RetrainRules:
         """The trigger's rules."""
         return RetrainRules(
             min_labelled_rows=self.min_labelled_rows,
@@ -210,6 +237,7 @@ class RetrainSettings(Section):
             budget_seconds=self.budget.seconds,
             deadline_seconds=self.deadline,
             schedule_seconds=self.schedule or 0.0,
+            tolerance=tolerance,
         )
 
     def blessing(self) -> BlessingRules:
@@ -280,6 +308,8 @@ class ModelSettings(Section):
     """Event-time windows."""
     drift: DriftSettings = DriftSettings()
     """The drift judge."""
+    tolerance: ToleranceSettings = ToleranceSettings()
+    """When data are broken."""
     quality: QualitySettings = QualitySettings()
     """The judge of served predictions."""
     retrain: RetrainSettings = RetrainSettings()
@@ -297,7 +327,7 @@ class ModelSettings(Section):
 
     def retrain_rules(self) -> RetrainRules:
         """The trigger's rules."""
-        return self.retrain.rules(self.labels.mature_after)
+        return self.retrain.rules(self.labels.mature_after, self.tolerance.rules())
 
     def rollout_rules(self) -> RolloutRules:
         """The rollout's rules; raises `ConfigurationError`."""

@@ -81,6 +81,22 @@ Addresses = Annotated[str, AfterValidator(_strip_each)]
 Problem = tuple[tuple[str, ...], str]
 """A mistake in the file: the path of the key, and a sentence that describes it."""
 
+Percent = Annotated[
+    float,
+    BeforeValidator(units.parse_percent),
+    Field(ge=0, le=1),
+    PlainSerializer(units.format_percent, return_type=str, when_used="json"),
+    WithJsonSchema(
+        {
+            "anyOf": [
+                {"type": "string", "pattern": f"^{units.PERCENT}$"},
+                {"type": "number", "minimum": 0, "maximum": 1},
+            ]
+        }
+    ),
+]
+"""A share, written in percent: ``0.1%``."""
+
 
 class Section(BaseModel):
     """A part of the file. Unknown keys are refused; docstrings are the keys' descriptions."""

@@ -23,6 +23,8 @@ POINTS = r"\s*\+?\d+(?:\.\d+)?\s*pp\s*"
 """Pattern of a number of percentage points."""
 MAX_DURATION = 1000 * 365 * 86400.0
 """Longest duration in seconds: 1,000 years."""
+PERCENT = r"\s*\d+(?:\.\d+)?\s*%\s*"
+"""Pattern of a share in percent."""
 
 
 class Rate(NamedTuple):
@@ -133,6 +135,28 @@ def parse_points(text: str | float) -> float:
             f"{text!r} is not a number of percentage points; write for example +0.5pp."
         )
     return float(str(text).strip().lstrip("+").removesuffix("pp")) / 100
+
+
+def parse_percent(text: str | float) -> float:
+    """A share in percent as a ratio. A bare number is a ratio already.
+
+    >>> parse_percent("0.5%"), parse_percent(0.005)
+    (0.005, 0.005)
+    """
+    if isinstance(text, int | float) and not isinstance(text, bool):
+        return float(text)
+    if not re.fullmatch(PERCENT, str(text)):
+        raise ValueError(f"{text!r} is not a share; write for example 0.1%.")
+    return float(str(text).strip().removesuffix("%")) / 100
+
+
+def format_percent(ratio: float) -> str:
+    """A ratio in percent.
+
+    >>> format_percent(0.001)
+    '0.1%'
+    """
+    return f"{ratio * 100:g}%"
 
 
 def format_duration(value: float) -> str:

@@ -49,7 +49,9 @@ def _head(record: AnyRecord) -> str:
         case ModelVersion():
             blessed = "blessed" if record.blessed else "not blessed"
             schema = f", schema version {record.schema_version}" if record.schema_version else ""
-            return f"version {record.version} {blessed}, {record.training_rows} rows{schema}"
+            aside = sum(breach.rows for breach in record.set_aside)
+            rows = f"{record.training_rows} rows" + (f" ({aside} set aside)" if aside else "")
+            return f"version {record.version} {blessed}, {rows}{schema}"
         case CanaryVerdict():
             return f"canary at {record.weight} %: {record.outcome}"
         case RetrainRequest():

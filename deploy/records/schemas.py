@@ -20,7 +20,6 @@ from streaming.contracts.records import (
 )
 from streaming.engines.tfdv import schema_text
 from streaming.schema import check_schema, schema_thresholds, version_from_file
-from streaming.schema.thresholds import OF
 
 
 def versions(log: RecordLog, model: str) -> list[SchemaVersion]:
@@ -96,12 +95,16 @@ def verdict(deployment: Deployment, log: RecordLog, model: str) -> SchemaVerdict
     verdicts = newest(log, SchemaVerdict, model, 1)
     if verdicts:
         return verdicts[0]
-    windows = newest(log, WindowSummary, model, OF)
+    tolerance = deployment.tolerance(model)
+    windows = newest(log, WindowSummary, model, tolerance.of)
     if not windows:
         raise NotFoundError(f"{model} has no window yet; `driftline job status {model}`.")
     schema, seconds = schema_text.schema_of(in_force), deployment.contract(model).window_seconds
     thresholds = schema_thresholds(
-        deployment.drift_rules(model), columns=len(schema.columns), window_seconds=seconds
+        deployment.drift_rules(model),
+        columns=len(schema.columns),
+        window_seconds=seconds,
+        tolerance=tolerance,
     )
     windows.sort(key=lambda window: window.window_start)
     return check_schema(schema, windows, thresholds)

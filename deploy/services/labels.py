@@ -57,8 +57,10 @@ def label_service(
     deployment: Deployment, model: str, records: RecordLog, exporter: QualityExporter
 ) -> LabelService:
     """The label service of one model on the deployment's log; raises `ConfigurationError`."""
+    from retrain.engines.kafka.examples import schema_label_columns
     from retrain.models.code import load_code
 
+    contract = deployment.contract(model)
     section = deployment.settings_of(model)
     outcome = load_code(section.module).outcome
     if section.predictions is None or outcome is None:
@@ -69,10 +71,11 @@ def label_service(
     return LabelService(
         log=records,
         clock=SystemClock(),
-        contract=deployment.contract(model),
+        contract=contract,
         rules=deployment.quality_rules(model),
         predictions_topic=section.predictions.topic,
         outcome_of=outcome,
+        label_columns=schema_label_columns(contract),
         on_verdict=exporter.verdict,
     )
 

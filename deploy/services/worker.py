@@ -15,6 +15,7 @@ from deploy.services.shutdown import ShutdownFlag
 from streaming.contracts.clock import SystemClock
 from streaming.contracts.log import RecordLog
 from streaming.contracts.records import RetrainProgress
+from streaming.contracts.tolerance import Tolerance
 
 if TYPE_CHECKING:
     from retrain.engines.tfx.trainer import TfxTrainer
@@ -59,7 +60,13 @@ def tfx_trainer(deployment: Deployment) -> TfxTrainer:
         rules={
             name: section.retrain.blessing() for name, section in deployment.settings.models.items()
         },
+        tolerances=_tolerances(deployment),
     )
+
+
+def _tolerances(deployment: Deployment) -> dict[str, Tolerance]:
+    """How much broken data each model tolerates."""
+    return {name: deployment.tolerance(name) for name in deployment.settings.models}
 
 
 def retrain_worker(
@@ -80,7 +87,7 @@ def retrain_worker(
         log=records,
         trainer=trainer,
         store=FolderStore(deployment.artifact_root / "models"),
-        examples=LogExampleBuilder(log=records),
+        examples=LogExampleBuilder(log=records, tolerances=_tolerances(deployment)),
         contracts={name: deployment.contract(name) for name in deployment.settings.models},
         clock=SystemClock(),
         name=f"{socket.gethostname()}-{os.getpid()}",

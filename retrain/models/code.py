@@ -16,14 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from streaming.contracts.errors import ConfigurationError
-from streaming.contracts.model import FeatureKind, FeatureSpec
-
-MISSING: Mapping[FeatureKind, int | float | str] = {
-    "integer": -(2**63),
-    "number": float("nan"),
-    "text": "",
-}
-"""The value that represents a missing one in a prediction request, because tensors are dense."""
+from streaming.contracts.model import MISSING, FeatureSpec
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

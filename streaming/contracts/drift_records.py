@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Literal
 
 from streaming.contracts.base import OffsetRange, Record, Value
-from streaming.contracts.window_records import SchemaAnomaly
+from streaming.contracts.window_records import RejectedField, SchemaAnomaly
 
 DriftOutcome = Literal["stable", "suspected", "drifted", "inconclusive"]
 """Outcome of a drift verdict on a window or a feature.
@@ -137,6 +137,8 @@ class DriftVerdict(Record, frozen=True, kw_only=True, tag="drift-verdict"):
     when the window was not judged."""
     anomalies: tuple[SchemaAnomaly, ...] = ()
     """Anomalies of the window under the schema, from its summary."""
+    rejected_fields: tuple[RejectedField, ...] = ()
+    """Dead letters of the window by the field that caused them, from its summary."""
     accepted: int = 0
     """Number of accepted rows, from the window's summary."""
     dead_letters: int = 0

@@ -1,7 +1,11 @@
 """Decodes one event and defines which events are usable.
 
 The stream job decodes columns and uses this only for records that Arrow cannot read; the retrain
-worker decodes every record with it, so both agree on which rows exist.
+worker decodes every record with it, so both agree on which rows exist. Labels and predictions are
+read by the same functions (`read_fields`, `key_of`, `time_of`, `value_of`).
+
+A value is missing when the field is absent or null, or holds a number that is not finite, an empty
+text or a sentinel: all of these are one loss, and have one outcome.
 """
 
 from __future__ import annotations
@@ -16,7 +20,7 @@ import msgspec
 import orjson
 
 from streaming.contracts.errors import DecodeError
-from streaming.contracts.model import FeatureSpec, ModelContract
+from streaming.contracts.model import MISSING, FeatureSpec, ModelContract
 
 _INT64 = 2**63
 MAX_UNKNOWN = 50
@@ -45,7 +49,7 @@ class Reason(StrEnum):
     PAST_TIME = "past_time"
     """The clock that stamped the event was never set."""
     OUT_OF_RANGE = "out_of_range"
-    """A prediction that is not a probability."""
+    """A prediction that is not a probability, or a version below 1."""
 
 
 class Event(msgspec.Struct, frozen=True):
@@ -55,9 +59,7 @@ class Event(msgspec.Struct, frozen=True):
     time: float
     """Event time, seconds since 1970."""
     values: dict[str, int | float | str | None]
-    """Values of the contract's features."""
-    non_finite: tuple[str, ...] = ()
-    """Features whose number was NaN or infinite; their value is None."""
+    """Values of the contract's features; None where a value is missing."""
     unknown: Mapping[str, str] = MappingProxyType({})
     """Fields that are not in the contract, at most `MAX_UNKNOWN` -> kind of the value."""
 
@@ -80,30 +82,23 @@ def decode_event(data: bytes | None, contract: ModelContract, *, now: float) -> 
     DecodeError
         With one of `Reason` as its `reason`.
     """
-    fields = _parse(data, contract)
-    time = _time(fields, contract, now)
+    fields = read_fields(data, contract)
+    time = time_of(fields, contract, now)
     values: dict[str, int | float | str | None] = {}
-    non_finite = []
     for spec in contract.features:
-        value = _value(fields.get(spec.name), spec)
-        if isinstance(value, float) and not math.isfinite(value):
-            non_finite.append(spec.name)
-            value = None
-        elif value is None and spec.required:
-            raise DecodeError(
-                f"Field {spec.name} is missing.",
-                reason=Reason.MISSING_FIELD.value,
-                field=spec.name,
-            )
+        value = value_of(fields, spec)
+        if value is None and spec.required:
+            raise missing_field(spec.name)
         values[spec.name] = value
     unknown = unknown_fields(fields, values.keys() | {contract.key, contract.time})
-    key = fields.get(contract.key)
-    if not isinstance(key, str | int) or isinstance(key, bool) or key == "":
-        raise DecodeError(f"Field {contract.key} is missing.", reason=Reason.MISSING_FIELD.value)
-    return Event(str(key), time, values, tuple(non_finite), unknown)
+    return Event(key_of(fields, contract), time, values, unknown)
 
 
-def _parse(data: bytes | None, contract: ModelContract) -> dict[str, Any]:
+def read_fields(data: bytes | None, contract: ModelContract) -> dict[str, Any]:
+    """The fields of a record, a JSON object; raises `DecodeError`.
+
+    NaN, Infinity and a byte order mark are read, although they are no JSON.
+    """
     if data is None or not data.strip():
         raise DecodeError("The record is empty.", reason=Reason.EMPTY.value)
     if len(data) > contract.largest_event_bytes:
@@ -135,36 +130,61 @@ def _lenient(data: bytes) -> Any:
 
 
 def _integer(text: str) -> int | float:
-    """An integer; one that is too long for any number becomes infinite, as ``1e999`` does."""
-    return int(text) if len(text) < 300 else float(text)
+    """An integer; one of more than 64 bits is a float, as it is for orjson."""
+    number = float(text)
+    return int(text) if abs(number) < 2**66 and -_INT64 <= int(text) < 2 * _INT64 else number
 
 
-def _time(fields: dict[str, Any], contract: ModelContract, now: float) -> float:
+def key_of(fields: Mapping[str, Any], contract: ModelContract) -> str:
+    """The key of a record, a text or an integer of 64 bits; raises `DecodeError`."""
+    key = fields.get(contract.key)
+    if is_missing(key):
+        raise missing_field(contract.key)
+    if isinstance(key, str):
+        return key
+    if isinstance(key, int) and not isinstance(key, bool) and -_INT64 <= key < _INT64:
+        return str(key)
+    raise _wrong_type(contract.key, key, "a text or an integer")
+
+
+def time_of(fields: Mapping[str, Any], contract: ModelContract, now: float) -> float:
+    """The time of a record, seconds since 1970; raises `DecodeError`."""
     time = fields.get(contract.time)
     if isinstance(time, bool) or not isinstance(time, int | float) or not math.isfinite(time):
         raise DecodeError(
             f"Field {contract.time} holds no time.",
             reason=Reason.NO_TIME.value,
             field=contract.time,
-            value_kind="" if isinstance(time, float) else kind_of(time),
+            value_kind="" if is_missing(time) else kind_of(time),
         )
     if time > now + contract.future_seconds:
         raise DecodeError(
             f"Field {contract.time} is {time - now:.0f} s ahead of the clock.",
             reason=Reason.FUTURE_TIME.value,
+            field=contract.time,
+            value_kind=kind_of(time),
         )
     if time < now - contract.past_seconds:
         raise DecodeError(
             f"Field {contract.time} is {(now - time) / 86_400:.0f} days behind the clock, as from "
             "a clock that was never set.",
             reason=Reason.PAST_TIME.value,
+            field=contract.time,
+            value_kind=kind_of(time),
         )
     return float(time)
 
 
-def _value(value: Any, spec: FeatureSpec) -> int | float | str | None:
-    """The value, converted to the feature's kind; None where it is missing."""
-    if value is None:
+def value_of(fields: Mapping[str, Any], spec: FeatureSpec) -> int | float | str | None:
+    """The value of a field in the feature's kind; None where it is missing.
+
+    Raises
+    ------
+    DecodeError
+        When the field holds a value of another kind.
+    """
+    value = fields.get(spec.name)
+    if is_missing(value, spec):
         return None
     if spec.kind == "text" and isinstance(value, str):
         return value
@@ -173,10 +193,34 @@ def _value(value: Any, spec: FeatureSpec) -> int | float | str | None:
             return float(value)
         if isinstance(value, int) and -_INT64 <= value < _INT64:
             return value
-    raise DecodeError(
-        f"Field {spec.name} holds a {type(value).__name__}; the contract has {spec.kind}.",
+    raise _wrong_type(spec.name, value, spec.kind)
+
+
+def is_missing(value: Any, spec: FeatureSpec | None = None) -> bool:
+    """Whether a value stands for a missing one.
+
+    >>> [is_missing(value) for value in (None, float("nan"), "", 0, "0")]
+    [True, True, True, False, False]
+    >>> is_missing(-999, FeatureSpec(name="seats", kind="integer", sentinels=(-999,)))
+    True
+    """
+    if value is None or value == "" or (isinstance(value, float) and not math.isfinite(value)):
+        return True
+    if spec is None or isinstance(value, bool | list | dict):
+        return False
+    return value in spec.sentinels or (spec.kind == "integer" and value == MISSING["integer"])
+
+
+def missing_field(name: str) -> DecodeError:
+    """The error of a required field that has no value."""
+    return DecodeError(f"Field {name} is missing.", reason=Reason.MISSING_FIELD.value, field=name)
+
+
+def _wrong_type(name: str, value: Any, expected: str) -> DecodeError:
+    return DecodeError(
+        f"Field {name} holds a {type(value).__name__}; the contract has {expected}.",
         reason=Reason.WRONG_TYPE.value,
-        field=spec.name,
+        field=name,
         value_kind=kind_of(value),
     )
 

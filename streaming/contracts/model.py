@@ -7,11 +7,19 @@ pivot stays the same.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Literal
 
 import msgspec
 
 FeatureKind = Literal["integer", "number", "text"]
+MISSING: Mapping[FeatureKind, int | float | str] = {
+    "integer": -(2**63),
+    "number": float("nan"),
+    "text": "",
+}
+"""The value that stands for a missing one in a prediction request, because tensors are dense. In an
+event it is a missing value too."""
 
 
 class FeatureSpec(msgspec.Struct, frozen=True, kw_only=True):
@@ -29,6 +37,9 @@ class FeatureSpec(msgspec.Struct, frozen=True, kw_only=True):
     only."""
     pivot: float = 0.0
     """Subtracted before bucketing; 0 unless all values are far from zero."""
+    sentinels: tuple[int | float | str, ...] = ()
+    """Values that a producer sends in place of a missing one, for example -999; those of `MISSING`
+    are known."""
 
 
 class ModelContract(msgspec.Struct, frozen=True, kw_only=True):

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Literal
 
 from streaming.contracts.base import Artifact, OffsetRange, Record, Value
+from streaming.contracts.tolerance import Breach
 
 Cause = Literal["drift", "concept", "manual", "schedule", "initial"]
 """Why a retrain was requested.
@@ -132,6 +133,8 @@ class ModelVersion(Record, frozen=True, kw_only=True, tag="model-version"):
     """The schema that its data was validated against; 0 = the file beside the model's code."""
     schema_digest: str = ""
     """SHA-256 of that schema's text, in hex; empty when the model has no schema."""
+    set_aside: tuple[Breach, ...] = ()
+    """Rows that it was not trained on because they break the schema, by column and code."""
 
 
 class RetrainFailure(Record, frozen=True, kw_only=True, tag="retrain-failure"):

@@ -12,6 +12,7 @@ SchemaKind = Literal[
     "presence_drop",
     "unseen_value",
     "type_change",
+    "out_of_domain",
     "deprecated_column",
     "skew",
     "other",
@@ -23,6 +24,7 @@ SchemaKind = Literal[
 * ``presence_drop``: more rows without a value than the schema allows.
 * ``unseen_value``: more values outside the column's domain than the schema allows.
 * ``type_change``: events in which the field holds another type.
+* ``out_of_domain``: numbers below or above the column's domain.
 * ``deprecated_column``: a deprecated column that is still sent.
 * ``skew``: served values that have differed from the training data since the version went live.
 * ``other``: any other anomaly of TFDV.
@@ -32,17 +34,25 @@ SchemaOutcome = Literal["conforms", "suspected", "broken", "inconclusive"]
 
 * ``conforms``: no finding in enough of the latest windows.
 * ``suspected``: a finding in enough of them.
-* ``broken``: a finding in enough of them, and the model lacks what it needs.
+* ``broken``: no retrain starts on such data (`contracts.tolerance`).
 * ``inconclusive``: too few rows or too many dead letters to judge.
 """
 SchemaAct = Literal[
-    "extend_domain", "relax_presence", "add_column", "deprecate", "undeprecate", "retype", "inspect"
+    "extend_domain",
+    "relax_presence",
+    "add_column",
+    "ignore_column",
+    "deprecate",
+    "undeprecate",
+    "retype",
+    "inspect",
 ]
 """What a schema change does to its column.
 
 * ``extend_domain``: adds values to the domain.
 * ``relax_presence``: lowers the share of rows that must have a value.
 * ``add_column``: adds an optional column.
+* ``ignore_column``: marks a new column as known and ignored.
 * ``deprecate``: marks the column as no longer expected.
 * ``undeprecate``: expects a deprecated column again.
 * ``retype``: gives the column another type.
@@ -67,7 +77,7 @@ class SchemaFinding(Value, frozen=True, kw_only=True):
     """Name of the column."""
     outcome: Literal["noticed", "suspected", "broken"]
     """noticed: in a window, but not (yet) in enough of them; suspected: in enough windows; broken:
-    in enough windows, and the model lacks what it needs."""
+    no retrain starts on such data (`contracts.tolerance`)."""
     reason: str
     """What disagrees in the newest of these windows, with share and limit."""
     value: float | None = None

@@ -78,6 +78,10 @@ class SchemaAnomaly(Value, frozen=True, kw_only=True):
     """Description of the anomaly, in words."""
     value_kind: str = ""
     """Kind of the values of a new column (integer, number, text, …); empty for other anomalies."""
+    rows: int | None = None
+    """Rows that break the schema in this respect; None where they are not counted."""
+    allowed: float = 0.0
+    """Share of the rows for which the schema allows it."""
 
 
 class RejectedField(Value, frozen=True, kw_only=True):

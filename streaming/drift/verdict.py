@@ -231,6 +231,7 @@ def _verdict(
         reference_version=reference.version if reference else 0,
         features=features,
         anomalies=window.anomalies,
+        rejected_fields=window.rejected_fields,
         accepted=window.accepted,
         dead_letters=window.dead_letters,
         late=window.late,

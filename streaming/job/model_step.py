@@ -78,7 +78,7 @@ class ModelStep:
         self._rules: DriftRules = job.rules
         self._summaries = SummaryBuilder(job.contract, store)
         self._references = PromotedReferences(store, job.contract, job.rules)
-        self._validator = SchemaValidator(job.contract, job.rules)
+        self._validator = SchemaValidator(job.contract, job.rules, job.tolerance)
 
     def close(
         self, end_ms: int, accumulators: Iterable[WindowAccumulator], state: ModelState

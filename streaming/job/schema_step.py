@@ -24,6 +24,7 @@ from streaming.contracts.records import (
     SchemaVersion,
     WindowSummary,
 )
+from streaming.contracts.tolerance import DEFAULT, Tolerance
 from streaming.drift import DriftRules
 from streaming.engines.tfdv import schema_text
 from streaming.engines.tfdv.validation import Statistics
@@ -49,26 +50,39 @@ class SchemaStepState(msgspec.Struct, frozen=True, kw_only=True):
 class ActiveSchema:
     """A schema with everything that a verdict needs, prepared once."""
 
-    def __init__(self, text: str, version: int, contract: ModelContract, rules: DriftRules) -> None:
+    def __init__(
+        self,
+        text: str,
+        version: int,
+        contract: ModelContract,
+        rules: DriftRules,
+        tolerance: Tolerance,
+    ) -> None:
         self.schema: Schema = schema_text.to_schema(text, version)
         self.statistics = Statistics(text=text)
         self.statistics.warm_up()
         self.thresholds = schema_thresholds(
-            rules, columns=len(self.schema.columns), window_seconds=contract.window_seconds
+            rules,
+            columns=len(self.schema.columns),
+            window_seconds=contract.window_seconds,
+            tolerance=tolerance,
         )
 
 
 class SchemaValidator:
     """Judges the windows of one model against its active schema."""
 
-    def __init__(self, contract: ModelContract, rules: DriftRules) -> None:
+    def __init__(
+        self, contract: ModelContract, rules: DriftRules, tolerance: Tolerance = DEFAULT
+    ) -> None:
         self._contract = contract
         self._rules = rules
+        self._tolerance = tolerance
         self._from_file: ActiveSchema | None = None
         self._from_version: ActiveSchema | None = None
         if contract.schema_path:
             text = schema_text.read_text(Path(contract.schema_path))
-            self._from_file = ActiveSchema(text, 0, contract, rules)
+            self._from_file = ActiveSchema(text, 0, contract, rules, tolerance)
 
     def active(self, version: SchemaVersion | None) -> ActiveSchema | None:
         """The active schema; None when the model has none.
@@ -84,7 +98,7 @@ class SchemaValidator:
             if digest(version.text.encode()) != version.digest:
                 raise ConfigurationError("Its text does not match its digest.")
             self._from_version = ActiveSchema(
-                version.text, version.version, self._contract, self._rules
+                version.text, version.version, self._contract, self._rules, self._tolerance
             )
         except DriftlineError as error:
             log.error(

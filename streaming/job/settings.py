@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from streaming.contracts.errors import ConfigurationError
 from streaming.contracts.model import ModelContract
+from streaming.contracts.tolerance import DEFAULT, Tolerance
 from streaming.drift import DriftRules
 
 
@@ -16,6 +17,8 @@ class ModelJob:
 
     contract: ModelContract
     rules: DriftRules
+    tolerance: Tolerance = DEFAULT
+    """How much broken data is tolerated."""
     from_offsets: tuple[int, ...] = ()
     """First offset to read of each events partition; empty = the beginning of the log."""
 

@@ -37,7 +37,7 @@ class SummaryBuilder:
             merged,
             end_ms,
             statistics=self._store_statistics(proto.SerializeToString(deterministic=True), end_ms),
-            anomalies=statistics.anomalies(proto, merged.unknown),
+            anomalies=statistics.anomalies(proto, merged.unknown, merged.counts),
             schema_digest=schema.schema.digest if schema else "",
         )
 

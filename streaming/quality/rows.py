@@ -1,22 +1,28 @@
 """Decodes served predictions and labels from the applications' messages.
 
-A whole fetch is decoded at a time. One bad record never rejects another, and each rejection has one
-of the reason codes of `contracts.events.Reason`.
+A whole fetch is decoded at a time, by the rule for events (`contracts.events`). One bad record
+never rejects another, and each rejection has one of the reason codes of `contracts.events.Reason`.
 """
 
 from __future__ import annotations
 
-import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-import orjson
-
 from streaming.contracts.errors import DecodeError
-from streaming.contracts.events import Reason
+from streaming.contracts.events import (
+    Reason,
+    is_missing,
+    key_of,
+    kind_of,
+    missing_field,
+    read_fields,
+    time_of,
+    value_of,
+)
 from streaming.contracts.log import Message
-from streaming.contracts.model import ModelContract
+from streaming.contracts.model import FeatureSpec, ModelContract
 from streaming.quality.counts import score_buckets
 from streaming.quality.join import LabelRow, PredictionRow
 
@@ -24,6 +30,9 @@ OutcomeOf = Callable[[Mapping[str, Any]], bool | None]
 """Reads the outcome from the fields of a label record; returns None when there is none."""
 
 VERSION, PREDICTION = "version", "prediction"
+_VERSION = FeatureSpec(name=VERSION, kind="integer")
+_PREDICTION = FeatureSpec(name=PREDICTION, kind="number")
+_INT64 = 2**63
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -33,6 +42,8 @@ class RejectedMessage:
     message: Message
     reason: str
     detail: str
+    field: str = ""
+    """The field that caused it; empty where no single field did."""
 
 
 def read_predictions(
@@ -48,23 +59,15 @@ def read_predictions(
     rejected = []
     for message in messages:
         try:
-            fields = _object(message.value, contract)
-            key = _key(fields, contract)
-            time = _time(fields, contract, now)
-            version, score = fields.get(VERSION), fields.get(PREDICTION)
-            if version is None or score is None:
-                missing = VERSION if version is None else PREDICTION
-                raise _error(Reason.MISSING_FIELD, f"Field {missing} is missing.")
-            if not isinstance(version, int) or isinstance(version, bool) or version < 1:
-                raise _error(Reason.WRONG_TYPE, f"Field {VERSION} holds no version number.")
-            if not isinstance(score, int | float) or isinstance(score, bool):
-                raise _error(Reason.WRONG_TYPE, f"Field {PREDICTION} holds no number.")
-            if not 0.0 <= score <= 1.0:
-                raise _error(Reason.OUT_OF_RANGE, f"Field {PREDICTION} must lie between 0 and 1.")
+            fields = read_fields(message.value, contract)
+            key, time = key_of(fields, contract), time_of(fields, contract, now)
+            version: Any = fields.get(VERSION)
+            score: Any = fields.get(PREDICTION)
+            is_plain = type(version) is int and type(score) is float
+            if not is_plain or not (0 < version < _INT64 and 0.0 <= score <= 1.0):
+                version, score = _checked(fields)
         except DecodeError as error:
-            rejected.append(
-                RejectedMessage(message=message, reason=error.reason, detail=str(error))
-            )
+            rejected.append(_rejected(message, error))
             continue
         readable.append((key, time, version))
         scores.append(score)
@@ -73,57 +76,105 @@ def read_predictions(
     return rows, rejected
 
 
+def _checked(fields: Mapping[str, Any]) -> tuple[int, float]:
+    """Version and prediction, whatever they hold; raises `DecodeError` with the field's name."""
+    values = []
+    for spec in (_VERSION, _PREDICTION):
+        value = value_of(fields, spec)
+        if value is None:
+            raise missing_field(spec.name)
+        values.append(value)
+    version, score = int(values[0]), float(values[1])
+    if version < 1:
+        raise _out_of_range(VERSION, "must be 1 or more")
+    if not 0.0 <= score <= 1.0:
+        raise _out_of_range(PREDICTION, "must lie between 0 and 1")
+    return version, score
+
+
+def _out_of_range(name: str, rule: str) -> DecodeError:
+    return DecodeError(f"Field {name} {rule}.", reason=Reason.OUT_OF_RANGE.value, field=name)
+
+
+def _rejected(message: Message, error: DecodeError) -> RejectedMessage:
+    return RejectedMessage(
+        message=message, reason=error.reason, detail=str(error), field=error.field
+    )
+
+
+class _AskedFields(Mapping[str, Any]):
+    """The fields of a label as its model reads them; missing values are None.
+
+    It remembers which fields the model asked for, so that a label without an outcome can name the
+    field that it lacks.
+    """
+
+    def __init__(self, fields: Mapping[str, Any]) -> None:
+        self._fields = fields
+        self.asked: list[str] = []
+
+    def __getitem__(self, name: str) -> Any:
+        self.asked.append(name)
+        value = self._fields.get(name)
+        if name not in self._fields:
+            raise KeyError(name)
+        return None if is_missing(value) else value
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._fields)
+
+    def __len__(self) -> int:
+        return len(self._fields)
+
+    def error(self) -> DecodeError:
+        """Why there is no outcome: the first field that is missing, or that holds no number."""
+        for name in self.asked:
+            if is_missing(self._fields.get(name)):
+                return missing_field(name)
+        kinds = {name: kind_of(self._fields.get(name)) for name in self.asked}
+        odd = [name for name, kind in kinds.items() if kind not in ("integer", "number")]
+        name = next(iter([*odd, *kinds]), "")
+        kind = kinds.get(name, "")
+        return DecodeError(
+            f"Field {name} holds a {kind}; the label has no outcome.",
+            reason=Reason.WRONG_TYPE.value,
+            field=name,
+            value_kind=kind,
+        )
+
+
 def read_labels(
-    messages: Sequence[Message], contract: ModelContract, outcome_of: OutcomeOf
+    messages: Sequence[Message],
+    contract: ModelContract,
+    outcome_of: OutcomeOf,
+    columns: Sequence[FeatureSpec] = (),
 ) -> tuple[list[LabelRow], list[RejectedMessage]]:
-    """The labels of a fetch, and the messages that could not be read."""
+    """The labels of a fetch, and the messages that could not be read.
+
+    Parameters
+    ----------
+    messages, contract:
+        The messages of the labels' topic, and the model's contract.
+    outcome_of:
+        The model's function that reads the outcome.
+    columns:
+        Fields that every label must have, with their kinds; a retrain requires the same.
+    """
     rows: list[LabelRow] = []
     rejected = []
     for message in messages:
         try:
-            fields = _object(message.value, contract)
-            key = _key(fields, contract)
-            outcome = outcome_of(fields)
+            fields = read_fields(message.value, contract)
+            key = key_of(fields, contract)
+            for spec in columns:
+                if value_of(fields, spec) is None:
+                    raise missing_field(spec.name)
+            label = _AskedFields(fields)
+            outcome = outcome_of(label)
             if outcome is None:
-                raise _error(Reason.MISSING_FIELD, "The label holds no outcome.")
+                raise label.error()
         except DecodeError as error:
-            rejected.append(
-                RejectedMessage(message=message, reason=error.reason, detail=str(error))
-            )
+            rejected.append(_rejected(message, error))
             continue
         rows.append((key, outcome, message.time))
     return rows, rejected
-
-
-def _object(data: bytes | None, contract: ModelContract) -> dict[str, Any]:
-    if not data or not data.strip():
-        raise _error(Reason.EMPTY, "The record is empty.")
-    if len(data) > contract.largest_event_bytes:
-        raise _error(Reason.OVERSIZE, f"The record has {len(data)} bytes.")
-    try:
-        fields = orjson.loads(data)
-    except orjson.JSONDecodeError as error:
-        raise _error(Reason.NOT_JSON, f"The record is not JSON: {error}.") from error
-    if not isinstance(fields, dict):
-        raise _error(Reason.NOT_AN_OBJECT, "The record is no JSON object.")
-    return fields
-
-
-def _key(fields: dict[str, Any], contract: ModelContract) -> str:
-    key = fields.get(contract.key)
-    if not isinstance(key, str | int) or isinstance(key, bool) or key == "":
-        raise _error(Reason.MISSING_FIELD, f"Field {contract.key} is missing.")
-    return str(key)
-
-
-def _time(fields: dict[str, Any], contract: ModelContract, now: float) -> float:
-    time = fields.get(contract.time)
-    if isinstance(time, bool) or not isinstance(time, int | float) or not math.isfinite(time):
-        raise _error(Reason.NO_TIME, f"Field {contract.time} holds no time.")
-    if time > now + contract.future_seconds:
-        raise _error(Reason.FUTURE_TIME, f"Field {contract.time} lies in the future.")
-    return float(time)
-
-
-def _error(reason: Reason, detail: str) -> DecodeError:
-    return DecodeError(detail, reason=reason.value)

@@ -18,7 +18,7 @@ from streaming.contracts.codec import decode
 from streaming.contracts.errors import DecodeError
 from streaming.contracts.ids import record_id
 from streaming.contracts.log import Message, RecordLog
-from streaming.contracts.model import ModelContract
+from streaming.contracts.model import FeatureSpec, ModelContract
 from streaming.contracts.records import (
     AnyRecord,
     DeadLetter,
@@ -53,6 +53,8 @@ class LabelService:
         Topic to which the applications write the predictions that were served.
     outcome_of:
         The model's function that reads the outcome of a label record.
+    label_columns:
+        Fields that every label must have, with their kinds.
     on_verdict:
         Called with each verdict that was published.
     """
@@ -63,6 +65,7 @@ class LabelService:
     rules: QualityRules
     predictions_topic: str
     outcome_of: OutcomeOf
+    label_columns: tuple[FeatureSpec, ...] = ()
     on_verdict: Callable[[QualityVerdict], None] = lambda verdict: None
     poll_seconds: float = 0.2
     monitor: QualityMonitor = field(init=False)
@@ -165,7 +168,7 @@ class LabelService:
             predictions, rejected = read_predictions(run, self.contract, now=self.clock.now())
             self.monitor.add_predictions(predictions, len(rejected))
         elif topic == self.contract.labels_topic:
-            labels, rejected = read_labels(run, self.contract, self.outcome_of)
+            labels, rejected = read_labels(run, self.contract, self.outcome_of, self.label_columns)
             self.monitor.add_labels(labels, len(rejected))
         else:
             for record in self._records(run):

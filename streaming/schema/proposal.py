@@ -1,9 +1,10 @@
 """Proposes the smallest change of a schema that would end its sustained findings.
 
 Only a change that widens the schema can be written automatically: a larger domain, a lower
-presence, a new optional column whose type was seen. All other changes are named and left to an
-engineer: a column that is gone or has another type may be a fault of the producer, and skew cannot
-be solved in the schema.
+presence, a new optional column whose type was seen. A new field of any other kind (boolean, list,
+object, mixed, always null) cannot be a feature; it is written as known and ignored. All other
+changes are named and left to an engineer: a column that is gone or has another type may be a fault
+of the producer, and skew cannot be solved in the schema.
 """
 
 from __future__ import annotations
@@ -18,6 +19,8 @@ _COSTS: dict[SchemaAct, str] = {
     "relax_presence": "Rows without it will be served and trained on; the code must handle the "
     "missing values.",
     "add_column": "Known but not used: the contract and the preprocessing must name it to use it.",
+    "ignore_column": "Known and ignored for good: its values are no integer, number or text, so it "
+    "cannot be a feature as it is sent.",
     "deprecate": "A version that uses it is served without it; fix the producer, or retrain.",
     "undeprecate": "None; alternatively, the producer stops sending it.",
     "retype": "Its events are dead letters; fix the producer, or change contract and code.",
@@ -73,7 +76,9 @@ def _change_for(finding: SchemaFinding) -> SchemaChange:
             return _change("relax_presence", finding, safe=True, min_fraction=presence)
         case "new_column":
             column_type = _common_type(finding.values)
-            return _change("add_column", finding, safe=bool(column_type), type=column_type)
+            if column_type:
+                return _change("add_column", finding, safe=bool(finding.feature), type=column_type)
+            return _change("ignore_column", finding, safe=bool(finding.feature))
         case "missing_column":
             return _change("deprecate", finding)
         case "deprecated_column":

@@ -34,6 +34,9 @@ SchemaEditor = Callable[[str, Sequence[SchemaChange]], str]
 """Applies the safe changes among some changes to a schema's text."""
 _MAX_REMEMBERED = 100
 """Largest number of answered commands and of rejected proposals in the state."""
+_MAX_IGNORED = 1_000
+"""Largest number of ignored columns in the state."""
+_NEW_COLUMN_ACTS = ("add_column", "ignore_column")
 
 
 class SchemaState(msgspec.Struct, frozen=True, kw_only=True):
@@ -47,6 +50,8 @@ class SchemaState(msgspec.Struct, frozen=True, kw_only=True):
     """The newest proposal, in its newest state: open or decided."""
     rejected: tuple[SchemaProposal, ...] = ()
     """Rejected proposals against the current version."""
+    ignored: tuple[str, ...] = ()
+    """New columns whose proposal was rejected; they are not proposed again, whatever the schema."""
     live_version: int = 0
     """The model version that is live; 0 while there is none."""
     answered: tuple[str, ...] = ()
@@ -123,7 +128,12 @@ def _propose(
     if current is None or verdict.schema_digest != current.digest:
         return RegistryStep(state)
     rejected = [change for proposal in state.rejected for change in proposal.changes]
-    required = tuple(change for change in propose(verdict) if not covers(rejected, [change]))
+    required = tuple(
+        change
+        for change in propose(verdict)
+        if not covers(rejected, [change])
+        and not (change.act in _NEW_COLUMN_ACTS and change.feature in state.ignored)
+    )
     latest = state.latest_proposal
     if not required or (
         latest is not None
@@ -216,7 +226,9 @@ def _decide(state: SchemaState, command: Command, now: float) -> RegistryStep:
             state = replace(state, latest_proposal=decision.proposal)
         if decision.outcome == "rejected":
             rejected = (*state.rejected, decision.proposal)[-_MAX_REMEMBERED:]
-            state = replace(state, rejected=rejected)
+            columns = (c.feature for c in proposal.changes if c.act in _NEW_COLUMN_ACTS)
+            ignored = tuple(dict.fromkeys((*state.ignored, *columns)))[-_MAX_IGNORED:]
+            state = replace(state, rejected=rejected, ignored=ignored)
     return RegistryStep(state, tuple(records))
 
 

@@ -1,9 +1,10 @@
 """Schema verdicts: combines the findings of the latest windows.
 
-A finding is sustained when `SUSTAINED` of the last `OF` windows have it, or when one window is
-decisive: every row of it lacks a column, or most of its events hold another type. A window that
-cannot be judged is `inconclusive` and never conforms, unless one field made it unreadable. That
-field is then named, and the verdict is `broken`.
+A finding is `suspected` when `Tolerance.sustained` of the last `Tolerance.of` windows have it.
+Whether it is `broken` is decided by `contracts.tolerance.judge`, as it is in the retrain: so a
+verdict is broken exactly where no retrain starts. A window that cannot be judged is `inconclusive`
+and never conforms, unless one field made it unreadable. That field is then named, and the verdict
+is `broken`.
 """
 
 from __future__ import annotations
@@ -21,17 +22,17 @@ from streaming.contracts.records import (
     SchemaVerdict,
     WindowSummary,
 )
+from streaming.contracts.tolerance import Breach, Tolerance, judge
 from streaming.drift.settings import DriftRules
 from streaming.schema.columns import Schema
 from streaming.schema.skew import SkewState, find_skew
-from streaming.schema.thresholds import OF, SUSTAINED, SchemaThresholds
-from streaming.schema.window import MAX_VALUES, find_disagreements, is_unjudgeable
+from streaming.schema.thresholds import SchemaThresholds
+from streaming.schema.window import MAX_VALUES, find_disagreements, is_unjudgeable, kind_of_code
 
 MAX_FINDINGS = 200
 """Largest number of findings of one window: events can name any number of new columns."""
 SKEW_LIMIT = DriftRules().suspected_sd
 """Smallest skew that is reported by default, in standard deviations: that of drift."""
-_BREAKING = frozenset({"missing_column", "type_change"})
 
 
 class PastWindow(msgspec.Struct, frozen=True, kw_only=True):
@@ -39,12 +40,12 @@ class PastWindow(msgspec.Struct, frozen=True, kw_only=True):
 
     start: float
     findings: tuple[SchemaFinding, ...]
-    decisive: tuple[tuple[SchemaKind, str], ...] = ()
-    """(kind, feature) of the findings for which this window alone is enough."""
+    breaches: tuple[Breach, ...] = ()
+    """The rows behind those findings that can be broken data."""
 
 
 class SchemaHistory(msgspec.Struct, frozen=True, kw_only=True):
-    """State between verdicts; bounded by `OF` windows."""
+    """State between verdicts; bounded by `Tolerance.of` windows."""
 
     digest: str = ""
     """Digest of the schema the windows were compared with; another schema starts afresh."""
@@ -74,22 +75,28 @@ def judge_schema(
         Smallest effect that is reported as drift, in standard deviations.
     """
     before = history.windows if history.digest == schema.digest else ()
-    by_column = {
-        (disagreement.finding.kind, disagreement.finding.feature): disagreement
-        for disagreement in find_disagreements(schema, window, thresholds)
-    }
+    tolerance = thresholds.tolerance
+    by_column: dict[tuple[SchemaKind, str], SchemaFinding] = {}
+    breaches: list[Breach] = []
+    for disagreement in find_disagreements(schema, window, thresholds):
+        finding = disagreement.finding
+        known = by_column.setdefault((finding.kind, finding.feature), finding)
+        if (finding.value or 0.0) > (known.value or 0.0):
+            by_column[finding.kind, finding.feature] = finding
+        if disagreement.breach is not None:
+            breaches.append(disagreement.breach)
     kept = dict(sorted(by_column.items())[:MAX_FINDINGS])
     current = PastWindow(
         start=window.window_start,
-        findings=tuple(disagreement.finding for disagreement in kept.values()),
-        decisive=tuple(key for key, disagreement in kept.items() if disagreement.decisive),
+        findings=tuple(kept.values()),
+        breaches=tuple(breaches[:MAX_FINDINGS]),
     )
-    windows = (*before, current)[-OF:]
-    skew_state, findings = history.skew, _combine(windows)
+    windows = (*before, current)[-tolerance.of :]
+    skew_state, findings = history.skew, _combine(windows, tolerance)
     if drift is not None:
         skew_state, skew_findings = find_skew(history.skew, drift, skew_limit)
         findings = (*findings, *skew_findings)
-    outcome, reason = _outcome(findings, window)
+    outcome, reason = _outcome(findings, window, tolerance)
     verdict = SchemaVerdict(
         record_id=record_id(
             "schema-verdict", window.model, window.window_start, window.window_end, schema.digest
@@ -114,41 +121,48 @@ def check_schema(
 ) -> SchemaVerdict:
     """The verdict on the newest of `windows` (at least one, oldest first), given the others."""
     history = SchemaHistory()
-    for window in windows[-OF:]:
+    for window in windows[-thresholds.tolerance.of :]:
         verdict, history = judge_schema(window, schema, history, thresholds)
     return verdict
 
 
-def _combine(windows: tuple[PastWindow, ...]) -> tuple[SchemaFinding, ...]:
+def _combine(windows: tuple[PastWindow, ...], tolerance: Tolerance) -> tuple[SchemaFinding, ...]:
     """One finding per kind and column over the windows, the newest last."""
     by_column: dict[tuple[SchemaKind, str], list[SchemaFinding]] = {}
     for window in windows:
         for finding in window.findings:
             by_column.setdefault((finding.kind, finding.feature), []).append(finding)
-    decisive = frozenset(windows[-1].decisive)
+    judgement = judge([window.breaches for window in windows], tolerance)
+    broken = {
+        (kind_of_code(breach.code), breach.feature)
+        for breach in judgement.breaches
+        if judgement.effect == "broken"
+    }
     return tuple(
-        _combined(findings, key in decisive) for key, findings in sorted(by_column.items())
+        _combined(findings, tolerance, is_broken=key in broken)
+        for key, findings in sorted(by_column.items())
     )
 
 
-def _combined(findings: list[SchemaFinding], decisive: bool) -> SchemaFinding:
-    newest, is_sustained = findings[-1], decisive or len(findings) >= SUSTAINED
-    breaks = newest.kind in _BREAKING and (decisive or newest.value is None or newest.value >= 0.5)
+def _combined(
+    findings: list[SchemaFinding], tolerance: Tolerance, *, is_broken: bool
+) -> SchemaFinding:
+    is_sustained = len(findings) >= tolerance.sustained
     values = tuple(
         dict.fromkeys(value for finding in reversed(findings) for value in finding.values)
     )
     return msgspec.structs.replace(
-        newest,
-        outcome=("broken" if breaks else "suspected") if is_sustained else "noticed",
+        findings[-1],
+        outcome="broken" if is_broken else "suspected" if is_sustained else "noticed",
         hits=len(findings),
-        of=OF,
+        of=tolerance.of,
         since=findings[0].since,
         values=values[:MAX_VALUES],
     )
 
 
 def _outcome(
-    findings: tuple[SchemaFinding, ...], window: WindowSummary
+    findings: tuple[SchemaFinding, ...], window: WindowSummary, tolerance: Tolerance
 ) -> tuple[SchemaOutcome, str]:
     sustained = [finding for finding in findings if finding.outcome != "noticed"]
     worst = next((finding for finding in sustained if finding.outcome == "broken"), None)
@@ -158,7 +172,7 @@ def _outcome(
             "could not be read: too little to judge."
         )
     if not sustained:
-        return "conforms", f"No sustained finding in the last {OF} windows."
+        return "conforms", f"No sustained finding in the last {tolerance.of} windows."
     worst = worst or sustained[0]
     reason = f"{worst.kind.replace('_', ' ')}: {worst.feature}. {worst.reason}"
     more = f" And {len(sustained) - 1} more." if len(sustained) > 1 else ""

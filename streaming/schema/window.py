@@ -1,8 +1,10 @@
 """Findings of one window: where its rows disagree with the schema.
 
-A share (missing values, values outside a domain, rows that do not decode) is compared with the
-share that the schema allows by an exact binomial test. At least `TOLERATED_SHARE` of the rows is
-always allowed: one odd row in 100,000 is no finding even where the schema allows none.
+A share is compared with the share that the schema allows by an exact binomial test. At least the
+tolerated share of the rows is always allowed: one odd row in 100,000 is no finding even where the
+schema allows none. Rows that can be broken data (missing values, values outside a numeric domain,
+rows that do not decode) are tested by the rule that the retrain shares,
+`streaming.contracts.tolerance`; their finding carries its `Breach`.
 
 Columns that a window does not count have no share: a new column is only known to have been seen. A
 value of another type never becomes part of a column; its event is a dead letter, counted by field.
@@ -10,7 +12,7 @@ value of another type never becomes part of a column; its event is a dead letter
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import groupby
 
@@ -18,16 +20,26 @@ from scipy import special
 
 from streaming.contracts.records import (
     FeatureSummary,
-    RejectedField,
+    SchemaAnomaly,
     SchemaFinding,
     SchemaKind,
     WindowSummary,
 )
+from streaming.contracts.tolerance import (
+    CHANGES,
+    MISSING_FIELD,
+    PRESENCE,
+    WRONG_TYPE,
+    Breach,
+    Tolerance,
+    breaches_of,
+    exceeds,
+)
 from streaming.schema.columns import Column, Schema
 from streaming.schema.thresholds import SchemaThresholds
 
-TOLERATED_SHARE = 0.001
-"""Share of rows that is allowed to disagree whatever the schema says."""
+TOLERATED_SHARE = Tolerance().share
+"""Share of rows that is allowed to disagree by default, whatever the schema says."""
 MIN_ROWS = 100
 """Smallest number of rows that is tested."""
 MAX_DEAD_LETTERS = 0.5
@@ -35,20 +47,24 @@ MAX_DEAD_LETTERS = 0.5
 MAX_VALUES, MAX_VALUE_LENGTH = 20, 64
 """Largest number and length of the example values in a finding."""
 
-_TESTED_CODES = frozenset(
-    {
-        "ENUM_TYPE_UNEXPECTED_STRING_VALUES",
-        "FEATURE_TYPE_LOW_FRACTION_PRESENT",
-        "SCHEMA_MISSING_COLUMN",
-    }
-)
+_NO_VALUES, _FEW_VALUES = "FEATURE_TYPE_NOT_PRESENT", "FEATURE_TYPE_LOW_FRACTION_PRESENT"
+_TESTED_CODES = PRESENCE | {"ENUM_TYPE_UNEXPECTED_STRING_VALUES"}
 """TFDV's codes of the anomalies that are tested here for the columns that windows count."""
 _KINDS: dict[str, SchemaKind] = {
     "SCHEMA_NEW_COLUMN": "new_column",
     "SCHEMA_MISSING_COLUMN": "missing_column",
     "ENUM_TYPE_UNEXPECTED_STRING_VALUES": "unseen_value",
     "FEATURE_TYPE_LOW_FRACTION_PRESENT": "presence_drop",
+    "FEATURE_TYPE_LOW_NUMBER_PRESENT": "presence_drop",
+    "FEATURE_TYPE_NO_VALUES": "missing_column",
+    _NO_VALUES: "missing_column",
+    MISSING_FIELD: "missing_column",
+    WRONG_TYPE: "type_change",
     "UNEXPECTED_DATA_TYPE": "type_change",
+    "FLOAT_TYPE_SMALL_FLOAT": "out_of_domain",
+    "FLOAT_TYPE_BIG_FLOAT": "out_of_domain",
+    "INT_TYPE_SMALL_INT": "out_of_domain",
+    "INT_TYPE_BIG_INT": "out_of_domain",
 }
 
 
@@ -57,8 +73,8 @@ class WindowFinding:
     """A finding of one window."""
 
     finding: SchemaFinding
-    decisive: bool = False
-    """Whether this window alone is enough for the finding."""
+    breach: Breach | None = None
+    """The rows that exceed the tolerated share; None where the finding is change, not breakage."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -77,14 +93,19 @@ def is_unjudgeable(window: WindowSummary) -> bool:
     )
 
 
-def exceedance_p(count: int, n: int, allowed: float) -> float:
-    """P(at least `count` of `n` rows) when the share `allowed`, at least `TOLERATED_SHARE`, may.
+def exceedance_p(count: int, n: int, allowed: float, tolerated: float = TOLERATED_SHARE) -> float:
+    """P(at least `count` of `n` rows) when the share `allowed`, at least `tolerated`, may.
 
     >>> f"{exceedance_p(1, 100_000, 0.0):.2f} {exceedance_p(100, 1_000, 0.05):.0e}"
     '1.00 8e-11'
     """
-    share = max(allowed, TOLERATED_SHARE)
+    share = max(allowed, tolerated)
     return float(special.bdtrc(count - 1, n, share)) if count > n * share else 1.0
+
+
+def kind_of_code(code: str) -> SchemaKind:
+    """The kind of finding that an anomaly of TFDV, or a code of dead letters, becomes."""
+    return _KINDS.get(code, "other")
 
 
 def find_disagreements(
@@ -104,11 +125,8 @@ def find_disagreements(
     for anomaly in window.anomalies:
         is_tested = anomaly.code in _TESTED_CODES and anomaly.feature in counted
         is_known = anomaly.code == "SCHEMA_NEW_COLUMN" and anomaly.feature in known
-        if is_tested or is_known:
-            continue
-        kind = _KINDS.get(anomaly.code, "other")
-        values = (anomaly.value_kind,) if anomaly.value_kind else ()
-        yield WindowFinding(_finding(kind, anomaly.feature, window, anomaly.detail, values=values))
+        if not is_tested and not is_known:
+            yield from _anomaly(anomaly, window, thresholds.tolerance)
 
 
 # ------------------------------------------------------------------- the tests
@@ -129,60 +147,67 @@ def _rejected_fields(
     ):
         fields, n = list(group), window.offsets_read
         count = sum(field.rows for field in fields)
-        p = exceedance_p(count, n, 0.0)
-        if n < MIN_ROWS or p > thresholds.sustained:
+        code = WRONG_TYPE if has_value else MISSING_FIELD
+        breach = Breach(feature=name, code=code, rows=count, of_rows=n)
+        if n < MIN_ROWS or not exceeds(breach, thresholds.tolerance):
             continue
-        decisive = count > MAX_DEAD_LETTERS * n and p <= thresholds.single
-        finding = (
-            _type_change(name, fields, count, window)
+        share = _Share(value=count / n, limit=thresholds.tolerance.share, n=n)
+        types = tuple(field.value_kind for field in fields if field.value_kind)
+        reason = (
+            f"{share.value:.2%} of {n} events hold another type ({', '.join(types)})."
             if has_value
-            else _missing_field(name, count, window)
+            else f"{share.value:.2%} of {n} events lack this required field."
         )
-        yield WindowFinding(finding, decisive)
+        kind: SchemaKind = "type_change" if has_value else "missing_column"
+        finding = _finding(kind, name, window, reason, share=share, values=types)
+        yield WindowFinding(finding, breach)
 
 
-def _type_change(
-    name: str, fields: Sequence[RejectedField], count: int, window: WindowSummary
-) -> SchemaFinding:
-    n = window.offsets_read
-    types = tuple(field.value_kind for field in fields if field.value_kind)
-    reason = f"{count / n:.2%} of {n} events hold another type ({', '.join(types)})."
-    share = _Share(value=count / n, limit=TOLERATED_SHARE, n=n)
-    return _finding("type_change", name, window, reason, share=share, values=types)
-
-
-def _missing_field(name: str, count: int, window: WindowSummary) -> SchemaFinding:
-    n = window.offsets_read
-    reason = f"{count / n:.2%} of {n} events lack this required field."
-    share = _Share(value=count / n, limit=TOLERATED_SHARE, n=n)
-    return _finding("missing_column", name, window, reason, share=share)
+def _anomaly(
+    anomaly: SchemaAnomaly, window: WindowSummary, tolerance: Tolerance
+) -> Iterator[WindowFinding]:
+    """An anomaly of TFDV that is not tested here: by its rows, where TFDV's are counted."""
+    kind = kind_of_code(anomaly.code)
+    values = (anomaly.value_kind,) if anomaly.value_kind else ()
+    if anomaly.code in CHANGES:
+        yield WindowFinding(_finding(kind, anomaly.feature, window, anomaly.detail, values=values))
+        return
+    (breach,) = breaches_of([anomaly], (), rows=window.accepted, offsets_read=window.offsets_read)
+    if not exceeds(breach, tolerance):
+        return
+    share, detail = _Share(), anomaly.detail
+    if breach.counted:
+        n = breach.of_rows
+        limit = max(breach.allowed, tolerance.share)
+        share = _Share(value=breach.rows / n, limit=limit, n=n)
+        detail = f"{breach.rows / n:.2%} of {n} rows. {detail}"
+    yield WindowFinding(_finding(kind, anomaly.feature, window, detail, share=share), breach)
 
 
 def _presence(
     column: Column, feature: FeatureSummary, window: WindowSummary, thresholds: SchemaThresholds
 ) -> Iterator[WindowFinding]:
-    missing, n = feature.missing, feature.rows
+    missing, n = feature.missing + feature.non_finite, feature.rows
+    tolerated = thresholds.tolerance.share
     if column.deprecated:
-        if exceedance_p(n - missing, n, 0.0) <= thresholds.sustained:
+        if exceedance_p(n - missing, n, 0.0, tolerated) <= thresholds.sustained:
             reason = "The column is deprecated and still sent."
-            share = _Share(value=1 - missing / n, limit=TOLERATED_SHARE, n=n)
+            share = _Share(value=1 - missing / n, limit=tolerated, n=n)
             yield WindowFinding(
                 _finding("deprecated_column", column.name, window, reason, share=share)
             )
         return
-    allowed = 1.0 - column.min_fraction
-    p = exceedance_p(missing, n, allowed)
-    if column.min_fraction <= 0 or p > thresholds.sustained:
+    allowed = round(1.0 - column.min_fraction, 9)
+    code = _NO_VALUES if missing == n else _FEW_VALUES
+    breach = Breach(feature=column.name, code=code, rows=missing, of_rows=n, allowed=allowed)
+    if column.min_fraction <= 0 or not exceeds(breach, thresholds.tolerance):
         return
-    share = _Share(value=missing / n, limit=max(allowed, TOLERATED_SHARE), n=n)
-    if missing == n:
-        finding = _finding(
-            "missing_column", column.name, window, "No row has a value.", share=share
-        )
-        yield WindowFinding(finding, p <= thresholds.single)
-        return
+    share = _Share(value=missing / n, limit=max(allowed, tolerated), n=n)
+    kind: SchemaKind = "missing_column" if missing == n else "presence_drop"
     reason = f"{missing / n:.2%} of {n} rows have no value; {allowed:.2%} are allowed."
-    yield WindowFinding(_finding("presence_drop", column.name, window, reason, share=share))
+    if missing == n:
+        reason = "No row has a value."
+    yield WindowFinding(_finding(kind, column.name, window, reason, share=share), breach)
 
 
 def _domain(
@@ -194,13 +219,15 @@ def _domain(
     known = frozenset(column.values)
     pairs = zip(categories.values, categories.counts, strict=True)
     unseen = [(value, count) for value, count in pairs if value not in known]
-    n, count = feature.rows - feature.missing, sum(count for _, count in unseen)
+    n = feature.rows - feature.missing - feature.non_finite
+    count = sum(count for _, count in unseen)
     allowed = 1.0 - column.domain_mass
-    if n < MIN_ROWS or exceedance_p(count, n, allowed) > thresholds.sustained:
+    tolerated = thresholds.tolerance.share
+    if n < MIN_ROWS or exceedance_p(count, n, allowed, tolerated) > thresholds.sustained:
         return
     reason = f"{count / n:.2%} of {n} values are not in the domain; {allowed:.2%} are allowed."
     values = tuple(value[:MAX_VALUE_LENGTH] for value, _ in unseen[:MAX_VALUES])
-    share = _Share(value=count / n, limit=max(allowed, TOLERATED_SHARE), n=n)
+    share = _Share(value=count / n, limit=max(allowed, tolerated), n=n)
     yield WindowFinding(
         _finding("unseen_value", column.name, window, reason, share=share, values=values)
     )

@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 
 from streaming.contracts.errors import DecodeError
 from streaming.contracts.events import Event, decode_event, merged_kinds, unknown_fields
-from streaming.contracts.model import FeatureSpec, ModelContract
+from streaming.contracts.model import MISSING, FeatureSpec, ModelContract
 from streaming.windowing.arrow_json import TYPES, ArrowJsonReader
 
 MIN_ARROW_RECORDS = 100
@@ -57,7 +57,7 @@ class Decoded:
     """The usable rows of a fetch, in fetch order, and the dead records."""
 
     batch: pa.RecordBatch
-    """One column per feature of the contract; a number may be NaN where it was not finite."""
+    """One column per feature of the contract; null where a value is missing."""
     times: NDArray[np.float64]
     """Event time of each row, seconds since 1970."""
     index: NDArray[np.int64]
@@ -103,6 +103,7 @@ class Decoder:
         if len(values) < self.min_arrow_records:
             return self._decode_rows(values, now)
         (positions, table), remaining = self._arrow.parse(values)
+        table = self._with_nulls(table)
         usable = self._usable(table, now)
         if not usable.all():
             remaining.extend(positions[~usable].tolist())
@@ -138,9 +139,20 @@ class Decoder:
         cells: list[Any] = [event.values[spec.name] for _, event in rows]
         if spec.kind == "text":
             cells = [cut_text(cell, self.contract.max_text_bytes) for cell in cells]
-        elif any(event.non_finite for _, event in rows):
-            cells = [_cell(event, spec.name) for _, event in rows]
         return pa.array(cells, TYPES[spec.kind])
+
+    def _with_nulls(self, table: pa.Table) -> pa.Table:
+        """The table with null in place of each value that stands for a missing one.
+
+        Numbers that are not finite are left to the row rule (`_usable`).
+        """
+        for spec in self.contract.features:
+            at = table.schema.get_field_index(spec.name)
+            missing = _stands_for_missing(table.column(at), spec)
+            if missing is not None:
+                column = pc.if_else(missing, pa.scalar(None, TYPES[spec.kind]), table.column(at))
+                table = table.set_column(at, table.schema.field(at), column)
+        return table
 
     def _usable(self, table: pa.Table, now: float) -> NDArray[np.bool_]:
         """True for the rows which `decode_event` would certainly accept as they are."""
@@ -273,9 +285,24 @@ def _dead(index: int, error: DecodeError) -> DeadRecord:
     )
 
 
+def _stands_for_missing(column: Any, spec: FeatureSpec) -> Any:
+    """A mask of the values that stand for missing ones; None where there are none."""
+    if spec.sentinels:
+        absent = pa.array([*spec.sentinels, *_sentinel(spec)], column.type)
+        return pc.is_in(column, value_set=absent)
+    if spec.kind == "text":
+        shortest = pc.min(pc.binary_length(column)).as_py()
+        return pc.equal(column, pa.scalar("")) if shortest == 0 else None
+    if spec.kind == "integer" and pc.min(column).as_py() == MISSING["integer"]:
+        return pc.equal(column, pa.scalar(MISSING["integer"], pa.int64()))
+    return None
+
+
+def _sentinel(spec: FeatureSpec) -> tuple[int | float | str, ...]:
+    return () if spec.kind == "number" else (MISSING[spec.kind],)
+
+
 def _cell(event: Event, name: str) -> int | float | str | None:
-    if name in event.non_finite:
-        return float("nan")
     return event.values.get(name, event.time)
 
 

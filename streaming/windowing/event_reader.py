@@ -13,6 +13,7 @@ from itertools import groupby, islice
 import numpy as np
 from numpy.typing import NDArray
 
+from streaming.contracts.events import Reason
 from streaming.contracts.ids import record_id
 from streaming.contracts.log import Message
 from streaming.contracts.model import ModelContract
@@ -24,6 +25,10 @@ from streaming.windowing.event_clock import EventClock
 
 _MAX_DEAD_BYTES = 2048
 """Bytes of a dead record's payload that are kept."""
+
+
+_OF_THE_CLOCK = frozenset({Reason.FUTURE_TIME.value, Reason.PAST_TIME.value})
+"""Reasons that concern the clock of a producer, not what a field holds."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -135,7 +140,7 @@ class EventReader:
         for dead in decoded.dead:
             accumulator = accounting(dead.index)
             accumulator.dead += 1
-            if dead.field:
+            if dead.field and dead.reason not in _OF_THE_CLOCK:
                 count_rejected(accumulator.rejected_fields, dead.field, dead.value_kind)
             result.dead.append(
                 self._dead_letter(

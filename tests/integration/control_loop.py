@@ -68,7 +68,13 @@ R = TypeVar("R", bound=Record)
 class Examples:
     """Builds no examples; counts the rows that a replay would read."""
 
-    def build(self, request: RetrainRequest, contract: ModelContract, folder: Path) -> ExampleSet:
+    def build(
+        self,
+        request: RetrainRequest,
+        contract: ModelContract,
+        folder: Path,
+        schema: Path | None = None,
+    ) -> ExampleSet:
         folder.mkdir(parents=True)
         rows = sum(span.stop - span.start for span in request.events)
         return ExampleSet(folder=folder, rows=rows, rows_after_shift=rows, unlabelled=0, unusable=0)

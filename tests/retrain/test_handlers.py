@@ -221,8 +221,8 @@ def test_broken_data_starts_no_retrain() -> None:
     driver.receive(verdict(11, "drifted", dead=40), verdict(12, "drifted", dead=40))
     assert not driver.requests
     reason = driver.replies[0].reason
-    assert "breaks the schema (FEATURE_TYPE_NOT_PRESENT in fare)" in reason
-    assert reason.endswith("The data is broken, so no retrain was started. Fix the producer first.")
+    assert "breaks the schema: FEATURE_TYPE_NOT_PRESENT in fare" in reason
+    assert reason.endswith("The window is left out; no retrain starts because of it.")
     new_value = SchemaAnomaly(
         feature="company", code="ENUM_TYPE_UNEXPECTED_STRING_VALUES", detail=""
     )

@@ -62,7 +62,13 @@ class FakeTrainer:
 
 @dataclass
 class FakeExamples:
-    def build(self, request: RetrainRequest, contract: ModelContract, folder: Path) -> ExampleSet:
+    def build(
+        self,
+        request: RetrainRequest,
+        contract: ModelContract,
+        folder: Path,
+        schema: Path | None = None,
+    ) -> ExampleSet:
         return ExampleSet(folder=folder, rows=800, rows_after_shift=500, unlabelled=9, unusable=1)
 
 

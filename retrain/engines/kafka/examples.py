@@ -1,7 +1,7 @@
 """Builds training examples from a request's offset ranges: events joined with labels by key.
 
-Events are validated by the same function as on the stream's slow path, as of the request's time,
-so the replay yields the rows that the stream counted. Only the labels in the request's ranges are
+Events and labels are read by the rule of `streaming.contracts.events`, as of the request's time, so
+the replay yields the rows that the stream counted. Only the labels in the request's ranges are
 used: those known when the decision was made. Rows without a label are left out and counted. The
 same request over the same log gives the same files, byte for byte.
 """
@@ -9,22 +9,23 @@ same request over the same log gives the same files, byte for byte.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from hashlib import blake2b
 from pathlib import Path
 
-import orjson
-
+from retrain.engines.schema_rules import column_rules, read_schema
 from retrain.engines.tfx.tfrecord import RecordWriter, example, feature_encoder
 from retrain.models.code import load_code
 from retrain.ports import AFTER_SHIFT, ExampleSet, TrainingFailed
+from retrain.row_rules import ColumnRule, Violation, breaches_by_column, violation
 from retrain.selection import subtract_ranges
 from streaming.contracts.errors import ConfigurationError, DecodeError
-from streaming.contracts.events import decode_event
+from streaming.contracts.events import decode_event, key_of, read_fields, value_of
 from streaming.contracts.log import RecordLog
 from streaming.contracts.model import FeatureKind, FeatureSpec, ModelContract
 from streaming.contracts.records import OffsetRange, RetrainRequest
+from streaming.contracts.tolerance import DEFAULT, Breach, Tolerance, judge
 
 Columns = Callable[[ModelContract], tuple[FeatureSpec, ...]]
 
@@ -39,10 +40,16 @@ MAX_SHARDS = 16
 class _Rows:
     """The rows collected so far."""
 
+    rules: Mapping[str, ColumnRule]
+    """Column → what the schema requires of every row."""
     events: dict[str, tuple[bytes, int]] = field(default_factory=dict)
     """Key → encoded features, and 1 when the event lies after the shift."""
     labels: dict[str, bytes] = field(default_factory=dict)
     """Key → encoded label fields."""
+    set_aside: dict[str, Violation] = field(default_factory=dict)
+    """Key of an event that breaks the schema → how."""
+    bad_labels: dict[str, Violation] = field(default_factory=dict)
+    """Key of an event whose latest label breaks the schema → how."""
     unusable: int = 0
     """Number of events and labels that could not be read."""
 
@@ -58,11 +65,19 @@ class LogExampleBuilder:
     """Share of the keys that is held back for the evaluation."""
     min_rows: int = 500
     """Minimum number of labelled rows; fewer give no usable model."""
+    tolerances: Mapping[str, Tolerance] | None = None
+    """Model name → how much broken data is tolerated; None = the default for every model."""
 
-    def build(self, request: RetrainRequest, contract: ModelContract, folder: Path) -> ExampleSet:
+    def build(
+        self,
+        request: RetrainRequest,
+        contract: ModelContract,
+        folder: Path,
+        schema: Path | None = None,
+    ) -> ExampleSet:
         """See `ExampleBuilder.build`."""
         columns = (self.label_columns or schema_label_columns)(contract)
-        rows = _Rows()
+        rows = _Rows(rules=column_rules(read_schema(schema)) if schema else {})
         history = subtract_ranges(request.events, request.after_shift)
         for span in history:
             self._read_events(span, request, contract, rows, after_shift=False)
@@ -71,6 +86,7 @@ class LogExampleBuilder:
         for span in request.labels:
             self._read_labels(span, contract, columns, rows)
         labelled = len(rows.labels)
+        set_aside = self._tolerated(rows, contract)
         if labelled < self.min_rows:
             raise TrainingFailed(
                 f"{labelled} of {len(rows.events)} replayed events have a label "
@@ -85,9 +101,27 @@ class LogExampleBuilder:
             folder=folder,
             rows=labelled,
             rows_after_shift=rows_after_shift,
-            unlabelled=len(rows.events) - labelled,
+            unlabelled=len(rows.events) - labelled - len(rows.bad_labels),
             unusable=rows.unusable,
+            set_aside=set_aside,
         )
+
+    def _tolerated(self, rows: _Rows, contract: ModelContract) -> tuple[Breach, ...]:
+        """The rows that were set aside; raises `TrainingFailed` when they are too many."""
+        set_aside = breaches_by_column(
+            [*rows.set_aside.values(), *rows.bad_labels.values()],
+            of_rows=len(rows.events) + len(rows.set_aside),
+        )
+        tolerance = DEFAULT if self.tolerances is None else self.tolerances[contract.model]
+        judgement = judge([set_aside], tolerance.at_once())
+        if judgement.effect == "broken":
+            raise TrainingFailed(
+                f"The data is broken: {judgement.reason}.",
+                component="Examples",
+                advice="Fix the producer, accept the change of the schema, or raise "
+                f"models.{contract.model}.tolerance.share; then request the retrain again.",
+            )
+        return set_aside
 
     def _read_events(
         self,
@@ -99,16 +133,20 @@ class LogExampleBuilder:
         after_shift: bool,
     ) -> None:
         encoders = [(s.name, feature_encoder(s)) for s in contract.features]
-        events = rows.events
+        events, set_aside = rows.events, rows.set_aside
+        rules = [rows.rules[s.name] for s in contract.features if s.name in rows.rules]
         for message in self.log.read(span):
             try:
                 event = decode_event(message.value, contract, now=request.at)
             except DecodeError:
                 rows.unusable += 1
                 continue
-            if event.key in events:
+            if event.key in events or event.key in set_aside:
                 continue  # delivered twice: the first one counts
             values = event.values
+            if (broken := violation(values, rules)) is not None:
+                set_aside[event.key] = broken
+                continue
             # The range may also contain rows of earlier windows, from before the shift.
             flag = int(after_shift and event.time >= request.window_start)
             events[event.key] = (
@@ -124,20 +162,26 @@ class LogExampleBuilder:
         rows: _Rows,
     ) -> None:
         encoders = [(s, feature_encoder(s)) for s in columns]
+        rules = [rows.rules[s.name] for s in columns if s.name in rows.rules]
         for message in self.log.read(span):
             try:
-                fields = orjson.loads(message.value or b"")
-                key = str(fields[contract.key])
-            except (orjson.JSONDecodeError, KeyError, TypeError):
+                fields = read_fields(message.value, contract)
+                key = key_of(fields, contract)
+                if key not in rows.events:
+                    continue
+                values = {s.name: value_of(fields, s) for s in columns}
+            except DecodeError:
                 rows.unusable += 1
                 continue
-            if key not in rows.events:
-                continue
-            values = [(encode, _value(fields.get(s.name), s.kind)) for s, encode in encoders]
-            if any(value is None for _, value in values):
+            if any(value is None for value in values.values()):
                 rows.unusable += 1
                 continue
-            rows.labels[key] = b"".join([encode(value) for encode, value in values])
+            if (broken := violation(values, rules)) is not None:  # the latest label counts
+                rows.labels.pop(key, None)
+                rows.bad_labels[key] = broken
+                continue
+            rows.bad_labels.pop(key, None)
+            rows.labels[key] = b"".join([encode(values[s.name]) for s, encode in encoders])
 
     def _write(self, rows: _Rows, folder: Path) -> int:
         """Write all shards; return the number of rows after the shift.
@@ -195,14 +239,3 @@ def schema_label_columns(contract: ModelContract) -> tuple[FeatureSpec, ...]:
 
 def _hash(key: str) -> int:
     return int.from_bytes(blake2b(key.encode(), digest_size=8).digest(), "big")
-
-
-def _value(value: object, kind: FeatureKind) -> int | float | str | None:
-    """The label's value in its kind; None when it cannot be used."""
-    if kind == "text":
-        return value if isinstance(value, str) else None
-    if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
-        return None
-    if kind == "number":
-        return float(value)
-    return int(value) if value == int(value) and -(2**63) <= value < 2**63 else None

@@ -16,9 +16,11 @@ from ml_metadata import MetadataStore
 from ml_metadata.proto import metadata_store_pb2
 
 from streaming.contracts.records import ComponentRun, OffsetRange, RetrainRequest
+from streaming.contracts.tolerance import Breach
 
 _TYPE = "pipeline_run"
 _PREFIX = "driftline_"
+Breaches = tuple[Breach, ...]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -51,6 +53,8 @@ class Trace:
     """Offsets of the labels that were replayed."""
     components: tuple[ComponentRun, ...]
     """Durations of the components."""
+    set_aside: tuple[Breach, ...]
+    """Rows that were not trained on because they break the schema."""
     artifacts: tuple[tuple[str, str], ...]
     """(type, URI) of every artifact of the run; the worker deletes the files afterwards."""
 
@@ -65,6 +69,7 @@ def record_run(
     outcome: str,
     schema_version: int = 0,
     schema_digest: str = "",
+    set_aside: tuple[Breach, ...] = (),
 ) -> None:
     """Record a run's lineage; a run that never started a node has no context and is skipped."""
     context = store.get_context_by_type_and_name(_TYPE, run_id)
@@ -79,6 +84,7 @@ def record_run(
         "caused_by": _encode(request.caused_by),
         "events": _encode(request.events),
         "labels": _encode(request.labels),
+        "set_aside": _encode(set_aside),
     }
     for name, value in texts.items():
         context.custom_properties[_PREFIX + name].string_value = value
@@ -137,6 +143,7 @@ def _trace(store: MetadataStore, context: Any) -> Trace:
         events=_decode(properties[_PREFIX + "events"].string_value, tuple[OffsetRange, ...]),
         labels=_decode(properties[_PREFIX + "labels"].string_value, tuple[OffsetRange, ...]),
         components=tuple(_component(execution) for execution in executions),
+        set_aside=_decode(properties[_PREFIX + "set_aside"].string_value or "[]", Breaches),
         artifacts=tuple((artifact.type, artifact.uri) for artifact in artifacts),
     )
 

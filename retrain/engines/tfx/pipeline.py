@@ -22,6 +22,7 @@ from retrain.engines.tfx.infra_validation import ServingLimits, ServingValidator
 from retrain.models.code import ModelCode
 from retrain.ports import EVAL_SHARDS, TRAIN_SHARDS, ServerCommand
 from streaming.contracts.errors import ConfigurationError
+from streaming.contracts.tolerance import DEFAULT, Tolerance
 
 BEAM = ("--runner=FnApiRunner",)
 """Beam's options. Its default runner first tries to download another runner, which hangs behind a
@@ -72,7 +73,7 @@ class RetrainPipeline:
             "schema", tfx.components.ImportSchemaGen(schema_file=str(file or self._code.schema))
         )
 
-    def validate(self) -> Self:
+    def validate(self, tolerance: Tolerance = DEFAULT) -> Self:
         """Compute statistics, validate them against the schema, and stop the run on broken data."""
         statistics = tfx.components.StatisticsGen(examples=self._out("examples", "examples"))
         self._add("statistics", statistics)
@@ -80,7 +81,14 @@ class RetrainPipeline:
             statistics=self._out("statistics", "statistics"), schema=self._out("schema", "schema")
         )
         self._add("validator", validator)
-        return self._add("gate", AnomalyGate(self._out("validator", "anomalies")))
+        gate = AnomalyGate(
+            anomalies=self._out("validator", "anomalies"),
+            statistics=self._out("statistics", "statistics"),
+            schema=self._out("schema", "schema"),
+            examples=self._out("examples", "examples"),
+            tolerance=tolerance,
+        )
+        return self._add("gate", gate)
 
     def preprocess(self) -> Self:
         """Build the transform graph; the trainer applies it, so the rows are not copied."""

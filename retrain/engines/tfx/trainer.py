@@ -26,6 +26,7 @@ from retrain.ports import (
 )
 from streaming.contracts.errors import GateFailedError, PermanentError, TemporaryError
 from streaming.contracts.records import Metric
+from streaming.contracts.tolerance import DEFAULT, Tolerance
 
 if TYPE_CHECKING:
     from retrain.engines.tfx.infra_validation import ServingLimits
@@ -70,6 +71,8 @@ class TfxTrainer:
         How the model server of the serving check is started.
     rules:
         Model name → floor and tolerances of its blessing; None = the defaults for every model.
+    tolerances:
+        Model name → how much broken data is tolerated; None = the default for every model.
     limits:
         Steps and rows.
     serving:
@@ -82,12 +85,14 @@ class TfxTrainer:
         *,
         server: ModelServerLauncher,
         rules: Mapping[str, BlessingRules] | None = None,
+        tolerances: Mapping[str, Tolerance] | None = None,
         limits: TrainingLimits | None = None,
         serving: ServingLimits | None = None,
     ) -> None:
         self.metadata = home / "metadata" / "mlmd.sqlite"
         self._server = server
         self._rules = rules
+        self._tolerances = tolerances
         self._limits = limits or TrainingLimits()
         self._serving = serving
 
@@ -134,7 +139,11 @@ class TfxTrainer:
                     schema_digest=job.schema_digest,
                     digest=digest,
                     outcome=outcome,
+                    set_aside=job.set_aside,
                 )
+
+    def _tolerance(self, model: str) -> Tolerance:
+        return DEFAULT if self._tolerances is None else self._tolerances[model]
 
     def _plan(self, job: TrainingJob, code: ModelCode) -> RetrainPipeline:
         from retrain.engines.tfx.infra_validation import ServingLimits
@@ -148,7 +157,7 @@ class TfxTrainer:
             RetrainPipeline(f"driftline-{job.request.model}", job.work_dir / "tfx", code)
             .from_shards(examples)
             .with_schema(job.schema)
-            .validate()
+            .validate(self._tolerance(job.request.model))
             .preprocess()
             .train(steps=self._limits.steps, batch=self._limits.batch)
             .against(_as_artifact(job))

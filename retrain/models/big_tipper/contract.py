@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeGuard
 
 from retrain.models.code import ModelCode
 from streaming.contracts.model import FeatureSpec
@@ -42,9 +42,13 @@ def outcome(fields: Mapping[str, Any]) -> bool | None:
     (True, None)
     """
     tips, fare = fields.get("tips"), fields.get("fare")
-    if not isinstance(tips, int | float) or not isinstance(fare, int | float):
+    if not _is_number(tips) or not _is_number(fare):
         return None
     return bool(tips > 0.2 * fare)
+
+
+def _is_number(value: Any) -> TypeGuard[int | float]:
+    return isinstance(value, int | float) and not isinstance(value, bool)
 
 
 CODE = ModelCode(

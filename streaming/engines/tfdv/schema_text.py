@@ -91,7 +91,7 @@ def apply_changes(text: str, changes: Iterable[SchemaChange]) -> str:
         feature = features.get(change.feature)
         if not change.safe:
             continue
-        if change.act == "add_column" and feature is None:
+        if change.act in ("add_column", "ignore_column") and feature is None:
             _add_column(proto, change)
         elif change.act == "relax_presence" and feature is not None:
             feature.presence.min_fraction = change.min_fraction or 0.0
@@ -102,10 +102,17 @@ def apply_changes(text: str, changes: Iterable[SchemaChange]) -> str:
 
 
 def _add_column(proto: Any, change: SchemaChange) -> None:
-    """Add an optional column: allowed in events and examples, required in neither."""
+    """Add an optional column: allowed in events and examples, required in neither.
+
+    A column to ignore is disabled, so that no validation and no parsing of examples considers it.
+    """
     from tensorflow_metadata.proto.v0 import schema_pb2
 
     feature = proto.feature.add(name=change.feature)
+    if change.act == "ignore_column":
+        feature.type = schema_pb2.BYTES
+        feature.lifecycle_stage = schema_pb2.LifecycleStage.Value("DISABLED")
+        return
     feature.type = schema_pb2.FeatureType.Value(_TYPES[change.type])
     feature.presence.min_count = 0
     feature.value_count.min = feature.value_count.max = 1

@@ -105,7 +105,7 @@ def _common(to: Any, present: int, rows: int) -> None:
 
 
 def _numbers(to: Any, spec: FeatureSpec, part: FeaturePart, rows: int) -> None:
-    lows, highs, counts, moments = _masses(spec, part)
+    lows, highs, counts, moments = masses(spec, part)
     _common(to.common_stats, moments.n + part.tail_rows, rows)
     if not moments.n:
         return
@@ -130,7 +130,7 @@ def _equal_edges(low: float, high: float) -> Floats:
     return np.asarray(np.linspace(low, high, 1 + (_HISTOGRAM if high > low else 1)), np.float64)
 
 
-def _masses(spec: FeatureSpec, part: FeaturePart) -> tuple[Floats, Floats, Floats, Moments]:
+def masses(spec: FeatureSpec, part: FeaturePart) -> tuple[Floats, Floats, Floats, Moments]:
     """Lower and upper edges of the buckets, ascending; their counts; the moments of the values."""
     counts = part.counts.astype(np.float64)
     if is_counted_by_value(spec):
@@ -146,6 +146,13 @@ def _masses(spec: FeatureSpec, part: FeaturePart) -> tuple[Floats, Floats, Float
         lows = np.clip(lower(part.ids) + spec.pivot, moments.low, moments.high)
         highs = np.clip(upper(part.ids) + spec.pivot, moments.low, moments.high)
     return lows, highs, counts, moments
+
+
+def rows_below(lows: Floats, highs: Floats, counts: Floats, bound: float) -> float:
+    """Rows of these buckets below `bound`, if values are evenly spread within a bucket."""
+    with np.errstate(divide="ignore", invalid="ignore"):
+        inside = np.clip((bound - lows) / (highs - lows), 0.0, 1.0)
+    return float((counts * inside).sum())
 
 
 def _quantiles(

@@ -15,12 +15,16 @@ from dataclasses import dataclass
 from functools import cache, cached_property
 from pathlib import Path
 from types import MappingProxyType, ModuleType
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
+
+import msgspec
 
 from streaming.contracts.errors import ConfigurationError
 from streaming.contracts.records import SchemaAnomaly
+from streaming.contracts.tolerance import PRESENCE
 from streaming.engines.tfdv import schema_text
 from streaming.engines.tfdv.statistics_proto import statistics_proto
+from streaming.engines.tfdv.violations import count_rows
 from streaming.summary import Partial
 
 if TYPE_CHECKING:
@@ -69,6 +73,11 @@ class Statistics:
         return frozenset(f.name for f in features if SERVING not in f.not_in_environment)
 
     @cached_property
+    def _features(self) -> dict[str, Any]:
+        features = self.schema.feature if self.schema is not None else ()
+        return {feature.name: feature for feature in features}
+
+    @cached_property
     def _categories(self) -> frozenset[str]:
         features = self.schema.feature if self.schema is not None else ()
         return frozenset(f.name for f in features if f.int_domain.is_categorical)
@@ -81,6 +90,7 @@ class Statistics:
         self,
         statistics: statistics_pb2.DatasetFeatureStatisticsList,
         unknown: Mapping[str, str] = MappingProxyType({}),
+        counted: Partial | None = None,
     ) -> tuple[SchemaAnomaly, ...]:
         """The anomalies of a window under the schema.
 
@@ -91,6 +101,8 @@ class Statistics:
         unknown:
             Fields of the events that are not in the contract -> kind of their values. They are not
             columns, so TFDV does not see them. A field that is in the schema is not an anomaly.
+        counted:
+            The counts that `statistics` were written from, to count the rows of each anomaly.
         """
         anomalies = [
             SchemaAnomaly(
@@ -103,8 +115,21 @@ class Statistics:
             if name not in self._served
         ]
         if self.schema is not None and statistics.datasets[0].num_examples:
-            anomalies += _records(validate(statistics, self.schema, environment=SERVING))
+            proto = validate(statistics, self.schema, environment=SERVING)
+            anomalies += [self._with_rows(anomaly, counted) for anomaly in _records(proto)]
         return tuple(anomalies)
+
+    def _with_rows(self, anomaly: SchemaAnomaly, counted: Partial | None) -> SchemaAnomaly:
+        """The anomaly with the number of its rows, where the counts have it."""
+        feature = self._features.get(anomaly.feature)
+        if feature is None or counted is None:
+            return anomaly
+        is_presence = anomaly.code in PRESENCE
+        return msgspec.structs.replace(
+            anomaly,
+            rows=count_rows(anomaly.code, feature, counted),
+            allowed=round(1.0 - feature.presence.min_fraction, 9) if is_presence else 0.0,
+        )
 
 
 def validate(

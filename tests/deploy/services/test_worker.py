@@ -102,7 +102,13 @@ class OneFailingModel:
 class NoExamples:
     """Builds no files."""
 
-    def build(self, request: RetrainRequest, contract: ModelContract, folder: Path) -> ExampleSet:
+    def build(
+        self,
+        request: RetrainRequest,
+        contract: ModelContract,
+        folder: Path,
+        schema: Path | None = None,
+    ) -> ExampleSet:
         return ExampleSet(folder=folder, rows=800, rows_after_shift=0, unlabelled=0, unusable=0)
 
 

@@ -12,9 +12,10 @@ from tensorflow_metadata.proto.v0 import schema_pb2
 
 from retrain.models.big_tipper import big_tipper_features as spec
 from retrain.models.big_tipper.contract import CODE, FEATURES
-from retrain.models.code import MISSING, instance, load_code
+from retrain.models.code import instance, load_code
 from retrain.ports import AFTER_SHIFT
 from streaming.contracts.errors import ConfigurationError
+from streaming.contracts.model import MISSING
 
 TYPES = {
     "integer": schema_pb2.INT,

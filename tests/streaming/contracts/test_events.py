@@ -24,6 +24,8 @@ CONTRACT = ModelContract(
         FeatureSpec(name="fare", kind="number", required=True),
         FeatureSpec(name="seconds", kind="integer"),
         FeatureSpec(name="company", kind="text", categorical=True),
+        FeatureSpec(name="miles", kind="number", sentinels=(-999,)),
+        FeatureSpec(name="city", kind="text", sentinels=("n/a", "-")),
     ),
 )
 NOW = 1_000_000.0
@@ -38,7 +40,9 @@ def test_a_good_event_gives_its_values() -> None:
     decoded = decode_event(event(extra=1, seconds=None), CONTRACT, now=NOW)
     assert decoded.key == "a"
     assert decoded.time == NOW
-    assert decoded.values == {"fare": 1.5, "seconds": None, "company": "x"}
+    assert decoded.values["fare"] == 1.5
+    assert decoded.values["seconds"] is None
+    assert decoded.values["company"] == "x"
     assert decoded.unknown == {"extra": "integer"}
 
 
@@ -76,6 +80,66 @@ def test_a_bad_event_is_refused_with_its_reason(data: bytes | None, reason: Reas
     assert caught.value.reason == reason.value
 
 
+MISSING_VALUES = [None, float("nan"), float("inf"), float("-inf"), "", "absent"]
+
+
+def without(name: str, value: object) -> bytes:
+    """An event whose field `name` stands for a missing value."""
+    if value != "absent":
+        return event(**{name: value})
+    fields = json.loads(event())
+    fields.pop(name, None)
+    return json.dumps(fields).encode()
+
+
+@pytest.mark.parametrize("value", MISSING_VALUES, ids=repr)
+@pytest.mark.parametrize("name", ["seconds", "company", "miles"])
+def test_every_way_to_lose_a_value_is_a_missing_value(name: str, value: object) -> None:
+    decoded = decode_event(without(name, value), CONTRACT, now=NOW)
+    assert decoded.values[name] is None
+
+
+@pytest.mark.parametrize("value", MISSING_VALUES, ids=repr)
+@pytest.mark.parametrize("name", ["fare", "id"])
+def test_every_way_to_lose_a_required_value_is_a_missing_field(name: str, value: object) -> None:
+    with pytest.raises(DecodeError, match=f"Field {name} is missing") as caught:
+        decode_event(without(name, value), CONTRACT, now=NOW)
+    assert (caught.value.reason, caught.value.field) == (Reason.MISSING_FIELD.value, name)
+
+
+@pytest.mark.parametrize(
+    ("name", "value"), [("seconds", -(2**63)), ("miles", -999.0), ("miles", -999), ("city", "n/a")]
+)
+def test_a_sentinel_is_a_missing_value(name: str, value: object) -> None:
+    assert decode_event(event(**{name: value}), CONTRACT, now=NOW).values[name] is None
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "kind"),
+    [
+        ("id", True, "boolean"),
+        ("id", 2**63, "integer"),
+        ("id", 2**64, "number"),
+        ("id", 7.0, "number"),
+        ("id", [1], "list"),
+        ("fare", "12", "text"),
+        ("seconds", 2.0, "number"),
+        ("seconds", 2**64, "number"),
+        ("company", {"a": 1}, "object"),
+    ],
+)
+@pytest.mark.parametrize("end", ["}", ',"other":NaN}'])
+@pytest.mark.parametrize("start", ["", "\ufeff"])
+def test_another_type_is_refused_alike_whatever_else_the_record_holds(
+    name: str, value: object, kind: str, start: str, end: str
+) -> None:
+    data = (start + event(**{name: value}).decode()[:-1] + end).encode()
+    with pytest.raises(DecodeError, match=f"Field {name} holds") as caught:
+        decode_event(data, CONTRACT, now=NOW)
+    error = caught.value
+    assert (error.reason, error.field, error.value_kind) == (Reason.WRONG_TYPE.value, name, kind)
+
+
 @pytest.mark.parametrize(
     ("time", "kind"),
     [("noon", "text"), (None, ""), (True, "boolean"), ([1], "list"), (float("inf"), "")],
@@ -89,13 +153,6 @@ def test_an_event_without_a_time_names_the_field_and_what_it_holds(time: object,
 def test_an_event_that_is_years_old_is_used() -> None:
     nine_years = 9 * 365 * 86_400.0
     assert decode_event(event(at=NOW - nine_years), CONTRACT, now=NOW).time == NOW - nine_years
-
-
-@pytest.mark.parametrize("value", [float("nan"), float("inf"), float("-inf")])
-def test_a_non_finite_number_is_named_and_has_no_value(value: float) -> None:
-    decoded = decode_event(event(fare=value), CONTRACT, now=NOW)
-    assert decoded.non_finite == ("fare",)
-    assert decoded.values["fare"] is None
 
 
 @given(st.binary(max_size=300))

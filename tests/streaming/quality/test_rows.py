@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
 from retrain.models.code import load_code
-from streaming.contracts.events import Reason
+from streaming.contracts.errors import DecodeError
+from streaming.contracts.events import Reason, decode_event
 from streaming.contracts.log import Message
-from streaming.contracts.model import ModelContract
+from streaming.contracts.model import FeatureSpec, ModelContract
 from streaming.quality.counts import score_buckets
 from streaming.quality.rows import read_labels, read_predictions
 
@@ -49,7 +52,15 @@ def test_a_prediction_is_key_time_version_and_score() -> None:
         (b"{nope", Reason.NOT_JSON),
         ([1], Reason.NOT_AN_OBJECT),
         (prediction(id=None), Reason.MISSING_FIELD),
-        (prediction(id=True), Reason.MISSING_FIELD),
+        (prediction(id=True), Reason.WRONG_TYPE),
+        (prediction(id=2**63), Reason.WRONG_TYPE),
+        (prediction(id=7.0), Reason.WRONG_TYPE),
+        (prediction(version=2.0), Reason.WRONG_TYPE),
+        (prediction(version=2**64), Reason.WRONG_TYPE),
+        (prediction(version=True), Reason.WRONG_TYPE),
+        (prediction(version=0), Reason.OUT_OF_RANGE),
+        (prediction(version=""), Reason.MISSING_FIELD),
+        (prediction(prediction=True), Reason.WRONG_TYPE),
         (prediction(version=None), Reason.MISSING_FIELD),
         (prediction(prediction=None), Reason.MISSING_FIELD),
         (prediction(at="soon"), Reason.NO_TIME),
@@ -57,7 +68,7 @@ def test_a_prediction_is_key_time_version_and_score() -> None:
         (prediction(version="2"), Reason.WRONG_TYPE),
         (prediction(prediction="0.5"), Reason.WRONG_TYPE),
         (prediction(prediction=1.5), Reason.OUT_OF_RANGE),
-        (b'{"id":"a","at":1,"version":1,"prediction":NaN}', Reason.NOT_JSON),
+        (b'{"id":"a","at":1,"version":1,"prediction":NaN}', Reason.MISSING_FIELD),
     ],
 )
 def test_a_bad_prediction_is_rejected_alone(value: object, reason: Reason) -> None:
@@ -67,6 +78,80 @@ def test_a_bad_prediction_is_rejected_alone(value: object, reason: Reason) -> No
     assert [row[0] for row in rows] == ["a", "b"]
     assert [(r.message.offset, r.reason) for r in rejected] == [(1, reason.value)]
     assert rejected[0].detail.endswith(".")
+
+
+GOOD_PREDICTION = b'{"id":"c","at":10.0,"version":2,"prediction":0.25}'
+GOOD_LABEL = b'{"id":"c","tips":3.0,"fare":10.0}'
+TIPS = (FeatureSpec(name="tips", kind="number"),)
+ODD_RECORDS = [
+    lambda good: good,
+    lambda good: b"\xef\xbb\xbf" + good,
+    lambda good: good[:-1] + b',"other":NaN}',
+    lambda good: good[:-1] + b',"other":-Infinity}',
+    lambda good: good[:-1] + b',"other":1e999}',
+    lambda good: good[:-1] + b',"other":18446744073709551616}',
+    lambda good: good[:-1] + b',"other":"\\ud800"}',
+    lambda good: good[:-1] + b',"other":"\xff"}',
+    lambda good: good.replace(b'"c"', b"7"),
+    lambda good: good.replace(b'"c"', b"7.0"),
+    lambda good: good.replace(b'"c"', b"9223372036854775808"),
+    lambda good: good.replace(b'"c"', b"18446744073709551616"),
+    lambda good: good.replace(b'"c"', b"18446744073709551616")[:-1] + b',"other":NaN}',
+    lambda good: good.replace(b'"c"', b'""'),
+    lambda good: good.replace(b'"c"', b"NaN"),
+    lambda good: good.replace(b'"c"', b"null"),
+    lambda good: good.replace(b'"c"', b"[1]"),
+    lambda good: b"  " + good + b"\n",
+    lambda good: good + good,
+    lambda good: b"",
+]
+
+
+@pytest.mark.parametrize("odd", ODD_RECORDS)
+def test_events_labels_and_predictions_are_accepted_or_refused_alike(
+    odd: Callable[[bytes], bytes],
+) -> None:
+    outcome = load_code("retrain.models.big_tipper").outcome
+    assert outcome is not None
+    event_contract = replace(CONTRACT, features=TIPS)
+    results = []
+    try:
+        results.append(decode_event(odd(GOOD_PREDICTION), event_contract, now=20.0).key)
+    except DecodeError as error:
+        results.append(f"{error.reason} {error.field}")
+    rows, rejected = read_predictions(messages(odd(GOOD_PREDICTION)), CONTRACT, now=20.0)
+    results += [row[0] for row in rows] + [f"{r.reason} {r.field}" for r in rejected]
+    labels, rejected = read_labels(messages(odd(GOOD_LABEL)), CONTRACT, outcome, TIPS)
+    results += [label[0] for label in labels] + [f"{r.reason} {r.field}" for r in rejected]
+    assert len(results) == 3
+    assert len(set(results)) == 1, results
+
+
+@pytest.mark.parametrize("columns", [(), TIPS])
+@pytest.mark.parametrize(
+    ("field", "value", "reason"),
+    [
+        ("tips", b"null", Reason.MISSING_FIELD),
+        ("tips", b"NaN", Reason.MISSING_FIELD),
+        ("tips", b"Infinity", Reason.MISSING_FIELD),
+        ("tips", b'""', Reason.MISSING_FIELD),
+        ("tips", b'"3"', Reason.WRONG_TYPE),
+        ("tips", b"true", Reason.WRONG_TYPE),
+        ("fare", b"null", Reason.MISSING_FIELD),
+        ("fare", b"NaN", Reason.MISSING_FIELD),
+        ("fare", b'"3"', Reason.WRONG_TYPE),
+    ],
+)
+def test_a_bad_label_is_refused_with_the_name_of_its_field(
+    columns: tuple[FeatureSpec, ...], field: str, value: bytes, reason: Reason
+) -> None:
+    outcome = load_code("retrain.models.big_tipper").outcome
+    assert outcome is not None
+    data = GOOD_LABEL.replace({"tips": b"3.0", "fare": b"10.0"}[field], value)
+    rows, rejected = read_labels(messages(data), CONTRACT, outcome, columns)
+    assert rows == []
+    assert [(r.reason, r.field) for r in rejected] == [(reason.value, field)]
+    assert f"Field {field} " in rejected[0].detail
 
 
 @given(st.binary(max_size=60))

@@ -142,6 +142,23 @@ def test_a_rejected_change_is_not_proposed_again_but_further_changes_are() -> No
     assert reject(proposal, state.current, by="a", reason="", now=1.0).outcome == "rejected"
 
 
+def test_a_rejected_new_column_is_ignored_for_good() -> None:
+    state = initial_state()
+    assert state.current is not None
+    result = step(state, verdict(state.current, "b", new="tip"))
+    (proposal,) = records_of(result, SchemaProposal)
+    state = step(result.state, command(proposal.proposal_id, "reject-schema")).state
+    state = adopt_file(state, text=FILE.replace('"a"', '"a" value: "z"'), now=20.0).state
+    assert state.current is not None
+    assert state.current.version == 2
+    again = step(state, verdict(state.current, "b", at=30.0, new="tip"))
+    (second,) = records_of(again, SchemaProposal)
+    assert [change.act for change in second.changes] == ["extend_domain"]
+    other = step(again.state, verdict(state.current, "b", at=31.0, new="surge"))
+    third = records_of(other, SchemaProposal)[-1]
+    assert [change.feature for change in third.changes] == ["pay", "surge"]
+
+
 def test_a_larger_finding_supersedes_and_a_smaller_one_changes_nothing() -> None:
     state, first = with_proposal(initial_state(), "b")
     assert state.current is not None

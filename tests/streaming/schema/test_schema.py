@@ -9,6 +9,7 @@ import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from tensorflow_metadata.proto.v0 import statistics_pb2
 
 from streaming.contracts.errors import ConfigurationError
 from streaming.contracts.records import (
@@ -20,11 +21,15 @@ from streaming.contracts.records import (
     WindowSummary,
 )
 from streaming.engines.tfdv import schema_text
+from streaming.engines.tfdv.validation import Statistics, validate
 from streaming.schema import Column, Schema, SchemaThresholds, check_schema, propose
-from streaming.schema.thresholds import OF, SUSTAINED
 
-THRESHOLDS = SchemaThresholds(sustained=1e-4, single=1e-8)
+THRESHOLDS = SchemaThresholds(sustained=1e-4)
+SUSTAINED, OF = THRESHOLDS.tolerance.sustained, THRESHOLDS.tolerance.of
 TAXI = Path(__file__).parents[3] / "retrain" / "models" / "big_tipper" / "schema.pbtxt"
+NO_ROWS = statistics_pb2.DatasetFeatureStatisticsList(
+    datasets=[statistics_pb2.DatasetFeatureStatistics()]
+)
 SCHEMA = Schema(
     columns=(
         Column(name="fare", min_fraction=1.0),
@@ -81,10 +86,9 @@ def test_one_disagreeing_row_in_every_window_is_no_finding(rows: int, field: str
 @pytest.mark.parametrize(
     ("disagreement", "kind", "act"),
     [
-        ({"fare_missing": 400}, "presence_drop", "relax_presence"),
         ({"app": 500}, "unseen_value", "extend_domain"),
         ({"old": 9_000}, "deprecated_column", "undeprecate"),
-        ({"new": True}, "new_column", "add_column"),
+        ({"new": True}, "new_column", "ignore_column"),
     ],
 )
 def test_a_sustained_finding_is_suspected_and_a_change_is_proposed(
@@ -102,6 +106,40 @@ def test_a_sustained_finding_is_suspected_and_a_change_is_proposed(
     assert later.outcome == "conforms"
 
 
+@pytest.mark.parametrize("share", ["missing", "non_finite"])
+@pytest.mark.parametrize("rows", [1_000, 10_000, 200_000])
+@pytest.mark.parametrize(("bad", "outcome"), [(0.0005, "conforms"), (0.04, "broken")])
+def test_missing_values_break_the_data_above_the_tolerated_share_only(
+    share: str, rows: int, bad: float, outcome: str
+) -> None:
+    """NaN and null are one family: the same share gives the same outcome."""
+    counts = {"missing": 0, "non_finite": 0, share: round(rows * bad)}
+    fare = FeatureSummary(name="fare", rows=rows, **counts)  # type: ignore[arg-type]
+    windows = [
+        msgspec.structs.replace(window(i, rows=rows), features=(fare,)) for i in range(SUSTAINED)
+    ]
+    assert check(SCHEMA, windows[:-1]).outcome == "conforms"
+    report = check(SCHEMA, windows)
+    assert report.outcome == outcome
+    acts = [(change.act, change.safe) for change in propose(report)]
+    assert acts == ([("relax_presence", True)] if outcome == "broken" else [])
+
+
+@pytest.mark.parametrize("code", ["FLOAT_TYPE_SMALL_FLOAT", "INT_TYPE_BIG_INT"])
+@pytest.mark.parametrize(("bad", "outcome"), [(1, "conforms"), (5, "conforms"), (100, "broken")])
+def test_values_outside_a_domain_break_the_data_above_the_tolerated_share_only(
+    code: str, bad: int, outcome: str
+) -> None:
+    anomaly = SchemaAnomaly(feature="fare", code=code, detail="-1 < 0.", rows=bad)
+    windows = [msgspec.structs.replace(window(i), anomalies=(anomaly,)) for i in range(SUSTAINED)]
+    report = check(SCHEMA, windows)
+    assert report.outcome == outcome
+    if outcome == "broken":
+        (finding,) = report.findings
+        assert (finding.kind, finding.feature) == ("out_of_domain", "fare")
+        assert finding.value == pytest.approx(bad / 10_000)
+
+
 def test_a_missing_column_is_broken_at_once_and_never_written_automatically() -> None:
     report = check(SCHEMA, [window(0), window(1, fare_missing=10_000)])
     assert report.outcome == "broken"
@@ -117,7 +155,7 @@ def test_anomalies_of_uncounted_columns_are_taken_from_tfdv_without_a_share() ->
     assert {finding.kind for finding in report.findings} == {
         "presence_drop",
         "missing_column",
-        "other",
+        "out_of_domain",
     }
     changes = propose(report)
     assert all(finding.value is None for finding in report.findings)
@@ -149,7 +187,7 @@ def test_a_field_that_makes_most_events_unreadable_is_named(
     assert [(change.act, change.safe) for change in propose(report)] == [(act, False)]
 
 
-def test_some_events_of_another_type_are_suspected_once_sustained() -> None:
+def test_some_events_of_another_type_are_broken_once_sustained() -> None:
     rejected_fields = (RejectedField(feature="fare", value_kind="text", rows=200),)
     windows = [
         msgspec.structs.replace(window(i, dead=200), rejected_fields=rejected_fields)
@@ -157,7 +195,7 @@ def test_some_events_of_another_type_are_suspected_once_sustained() -> None:
     ]
     assert check(SCHEMA, windows[:2]).outcome == "conforms"
     report = check(SCHEMA, windows)
-    assert report.outcome == "suspected"
+    assert report.outcome == "broken"
     assert [(finding.kind, finding.values) for finding in report.findings] == [
         ("type_change", ("text",))
     ]
@@ -170,7 +208,67 @@ def test_a_column_of_small_presence_is_not_reported_missing_by_chance() -> None:
     assert check(schema, [window(0, fare_missing=10_000)]).outcome == "broken"
 
 
-@pytest.mark.parametrize(("value_kind", "type"), [("number", "number"), ("list", ""), ("", "")])
+NEW_KINDS = [
+    ("integer", "add_column", "integer"),
+    ("number", "add_column", "number"),
+    ("text", "add_column", "text"),
+    ("boolean", "ignore_column", ""),
+    ("list", "ignore_column", ""),
+    ("object", "ignore_column", ""),
+    ("mixed", "ignore_column", ""),
+    ("", "ignore_column", ""),
+]
+
+
+@pytest.mark.parametrize("name", ["tip2", "a b", 'quote"d', "a.b", "größe", "new\nline", "x" * 300])
+@pytest.mark.parametrize(("value_kind", "act", "type"), NEW_KINDS)
+def test_a_new_column_of_every_kind_can_be_accepted(
+    name: str, value_kind: str, act: str, type: str
+) -> None:
+    """After its acceptance it is known, whatever it holds later, and no retrain lacks it."""
+    statistics = Statistics(text=TAXI.read_text())
+    (new,) = statistics.anomalies(NO_ROWS, {name: value_kind})
+    windows = [msgspec.structs.replace(window(i), anomalies=(new,)) for i in range(SUSTAINED)]
+    report = check(SCHEMA, windows)
+    assert report.outcome == "suspected"
+    (change,) = propose(report)
+    assert (change.act, change.feature, change.type, change.safe) == (act, name, type, True)
+    text = schema_text.apply_changes(TAXI.read_text(), [change])
+    accepted = Statistics(text=text)
+    for later in ("integer", "number", "text", "boolean", "list", "object", "mixed", ""):
+        assert accepted.anomalies(NO_ROWS, {name: later}) == ()
+    assert {column.name for column in schema_text.to_schema(text).columns} >= {name}
+    examples = statistics_pb2.DatasetFeatureStatisticsList()
+    examples.datasets.add(num_examples=100)
+    assert accepted.schema is not None
+    before = validate(examples, schema_text.parse(TAXI.read_text()), environment="TRAINING")
+    after = validate(examples, accepted.schema, environment="TRAINING")
+    assert after.anomaly_info.keys() == before.anomaly_info.keys()
+
+
+@pytest.mark.parametrize("kinds", [("integer", "text"), ("list", "integer"), ("", "boolean")])
+def test_a_new_column_of_changing_kinds_can_be_ignored(kinds: tuple[str, ...]) -> None:
+    anomalies = [
+        SchemaAnomaly(feature="tip2", code="SCHEMA_NEW_COLUMN", detail="New.", value_kind=kind)
+        for kind in (*kinds, kinds[0])
+    ]
+    windows = [
+        msgspec.structs.replace(window(i), anomalies=(anomaly,))
+        for i, anomaly in enumerate(anomalies)
+    ]
+    assert [change.act for change in propose(check(SCHEMA, windows))] == ["ignore_column"]
+
+
+def test_a_field_without_a_name_is_named_and_left_to_an_engineer() -> None:
+    new = SchemaAnomaly(feature="", code="SCHEMA_NEW_COLUMN", detail="New.", value_kind="number")
+    windows = [msgspec.structs.replace(window(i), anomalies=(new,)) for i in range(SUSTAINED)]
+    (change,) = propose(check(SCHEMA, windows))
+    assert not change.safe
+
+
+@pytest.mark.parametrize(
+    ("value_kind", "type"), [("number", "number"), ("text", "text"), ("integer", "integer")]
+)
 def test_a_new_column_is_proposed_with_the_observed_type(value_kind: str, type: str) -> None:
     new = SchemaAnomaly(
         feature="tip2", code="SCHEMA_NEW_COLUMN", detail="New.", value_kind=value_kind

@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 
 from retrain.engines.kafka.examples import LogExampleBuilder, schema_label_columns
 from retrain.engines.tfx.tfrecord import Value, example, feature_encoder
-from retrain.ports import AFTER_SHIFT, TrainingFailed
+from retrain.ports import AFTER_SHIFT, ExampleSet, TrainingFailed
 from streaming.contracts.clock import ManualClock
 from streaming.contracts.log import MemoryLog
 from streaming.contracts.model import FeatureKind, FeatureSpec
@@ -225,6 +225,75 @@ def test_unreadable_events_and_labels_are_left_out_and_counted(tmp_path: Path) -
     log.append_raw(LABELS, [label(n) for n in range(5, 50)] + unusable_labels + [label(950)])
     example_set = builder(log).build(request_of_all(log), CONTRACT, tmp_path / "x")
     assert (example_set.rows, example_set.unlabelled, example_set.unusable) == (45, 5, 8)
+
+
+SCHEMA = """
+feature { name: "fare" type: FLOAT presence { min_fraction: 1.0 } float_domain { min: 0.0 } }
+feature { name: "trip_seconds" type: INT int_domain { min: 0 max: 86400 } }
+feature { name: "company" type: BYTES string_domain { value: "A" } }
+feature { name: "tips" type: FLOAT float_domain { min: 0.0 max: 500.0 } }
+"""
+
+
+def build_by_schema(
+    folder: Path, bad: dict[int, dict[str, Any]], labels: dict[int, object]
+) -> ExampleSet:
+    """Examples of 6,000 events of which some have other fields, and some another label."""
+    log = empty_log()
+    log.append_raw(EVENTS, [event(n, **bad.get(n, {})) for n in range(6_000)])
+    log.append_raw(LABELS, [label(n, labels.get(n, 1.0)) for n in range(6_000)])
+    (folder / "schema.pbtxt").write_text(SCHEMA)
+    return builder(log).build(
+        request_of_all(log), CONTRACT, folder / "x", schema=folder / "schema.pbtxt"
+    )
+
+
+@pytest.mark.parametrize(
+    ("bad", "labels", "feature", "code"),
+    [
+        ({7: {"fare": -1.0}}, {}, "fare", "FLOAT_TYPE_SMALL_FLOAT"),
+        ({7: {"trip_seconds": -1}}, {}, "trip_seconds", "INT_TYPE_SMALL_INT"),
+        ({7: {"trip_seconds": 10**9}}, {}, "trip_seconds", "INT_TYPE_BIG_INT"),
+        ({}, {7: -0.5}, "tips", "FLOAT_TYPE_SMALL_FLOAT"),
+        ({}, {7: 1e9}, "tips", "FLOAT_TYPE_BIG_FLOAT"),
+    ],
+)
+def test_a_row_outside_a_domain_is_set_aside_with_a_count(
+    tmp_path: Path,
+    bad: dict[int, dict[str, Any]],
+    labels: dict[int, object],
+    feature: str,
+    code: str,
+) -> None:
+    example_set = build_by_schema(tmp_path, bad, labels)
+    (aside,) = example_set.set_aside
+    assert (aside.feature, aside.code, aside.rows, aside.of_rows) == (feature, code, 1, 6_000)
+    assert (example_set.rows, example_set.unlabelled, example_set.unusable) == (5_999, 0, 0)
+    assert 7.0 not in {row["fare"][0] for row in all_rows(example_set.folder)}
+
+
+def test_a_new_value_is_trained_on_and_a_corrected_label_counts(tmp_path: Path) -> None:
+    log = empty_log()
+    log.append_raw(EVENTS, [event(n, company="B") for n in range(600)])
+    tips = [label(n, 1.0) for n in range(600)]
+    log.append_raw(LABELS, [label(5, -1.0), *tips, label(9, -1.0)])
+    (tmp_path / "schema.pbtxt").write_text(SCHEMA)
+    example_set = builder(log).build(
+        request_of_all(log), CONTRACT, tmp_path / "x", schema=tmp_path / "schema.pbtxt"
+    )
+    assert (example_set.rows, [b.rows for b in example_set.set_aside]) == (599, [1])
+    fares = {row["fare"][0] for row in all_rows(example_set.folder)}
+    assert 5.0 in fares
+    assert 9.0 not in fares
+
+
+def test_too_many_rows_outside_a_domain_fail_and_name_the_field(tmp_path: Path) -> None:
+    bad: dict[int, dict[str, Any]] = {n: {"fare": -1.0} for n in range(0, 6_000, 100)}
+    with pytest.raises(
+        TrainingFailed, match="FLOAT_TYPE_SMALL_FLOAT in fare: 60 of 6000"
+    ) as failed:
+        build_by_schema(tmp_path, bad, {})
+    assert failed.value.component == "Examples"
 
 
 def test_too_few_labels_fail_with_advice(tmp_path: Path) -> None:

@@ -21,6 +21,7 @@ from retrain.models.code import instance
 from retrain.ports import AFTER_SHIFT_SLICE, Progress, TrainingFailed, TrainingResult
 from streaming.contracts.errors import GateFailedError
 from streaming.contracts.records import Artifact, Metric, ModelVersion, SchemaChange
+from streaming.contracts.tolerance import DEFAULT
 from streaming.engines.tfdv import schema_text
 from tests.retrain.engines.taxi_trips import shifted, training_job, trips, write_shards
 
@@ -29,7 +30,7 @@ pytestmark = [
     pytest.mark.filterwarnings("ignore"),  # TFX's libraries warn about each other
 ]
 
-ROWS = 5_200
+ROWS = 6_000
 SECOND_SCHEMA: dict[str, Any] = {"schema_version": 7, "schema_digest": "d7"}
 NODES = (
     "ImportExampleGen",
@@ -88,7 +89,11 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> Trained:
     both = Trained(
         TfxTrainer(home, server=DriftlineModelServer()), FolderStore(home / "models"), {}, {}
     )
-    before = trips(ROWS)
+    before = [*trips(5_200), *trips(ROWS - 5_200)]
+    # One row in 6,000 outside its domain, and one without a required value, fail no run.
+    odd = next(n for n, trip in enumerate(before) if trip["payment_type"] == "Credit Card")
+    before[odd] = before[odd] | {"fare": -1.0}
+    before[17] = before[17] | {"trip_seconds": None}
     champion = None
     for version, rows in ((1, before), (2, shifted(before))):
         examples = write_shards(home / f"examples-{version}", rows)
@@ -112,6 +117,10 @@ def accepted_schema(folder: Path) -> Path:
         SchemaChange(
             act="extend_domain", feature="payment_type", safe=True, reason="", cost="",
             values=("Crypto",),
+        ),
+        *(
+            SchemaChange(act="ignore_column", feature=name, safe=True, reason="", cost="")
+            for name in ("is_shared", "stops", "meter", "always null", "mixed.kinds")
         ),
     )  # fmt: skip
     path = folder / "accepted.pbtxt"
@@ -261,6 +270,15 @@ def test_broken_examples_stop_at_the_gate(trained: Trained, tmp_path: Path) -> N
     assert trace.outcome.startswith("failed: AnomalyGate")
 
 
+def test_more_than_a_few_rows_outside_a_domain_stop_at_the_gate(
+    trained: Trained, tmp_path: Path
+) -> None:
+    rows = [trip | {"fare": -1.0} if n % 50 == 0 else trip for n, trip in enumerate(trips(2_000))]
+    examples = write_shards(tmp_path / "examples", rows)
+    with pytest.raises(TrainingFailed, match=r"fare in .*FLOAT_TYPE_SMALL_FLOAT, \d+ rows"):
+        trained.trainer.train(training_job(tmp_path / "work", examples, 5, None), lambda _: None)
+
+
 def test_a_truncated_shard_fails_the_examples(trained: Trained, tmp_path: Path) -> None:
     examples = write_shards(tmp_path / "examples", trips(100))
     shard = sorted(examples.glob("eval-*"))[0]
@@ -283,11 +301,21 @@ def test_a_skipped_node_is_a_failure(tmp_path: Path) -> None:
     nothing = tfx.dsl.Resolver(
         strategy_class=tfx.dsl.experimental.LatestArtifactStrategy,
         anomalies=tfx.dsl.Channel(type=kind),
+        statistics=tfx.dsl.Channel(type=tfx.types.standard_artifacts.ExampleStatistics),
+        schema=tfx.dsl.Channel(type=tfx.types.standard_artifacts.Schema),
+        examples=tfx.dsl.Channel(type=tfx.types.standard_artifacts.Examples),
     ).with_id("Nothing")
+    gate = AnomalyGate(
+        **{
+            name: nothing.outputs[name]
+            for name in ("anomalies", "statistics", "schema", "examples")
+        },
+        tolerance=DEFAULT,
+    )
     skipping = Pipeline(
         pipeline_name="skips",
         pipeline_root=str(tmp_path / "root"),
-        components=[nothing, AnomalyGate(nothing.outputs["anomalies"])],
+        components=[nothing, gate],
         metadata_connection_config=(
             tfx.orchestration.metadata.sqlite_metadata_connection_config(str(metadata))
         ),
