@@ -84,13 +84,13 @@ class KafkaEnvironment:
         self.store = FolderStore(root)
 
     def write_rows(self, contract: ModelContract, rows: int) -> RetrainRequest:
-        keys = [f"trip-{n}" for n in range(rows)]
+        keys, now = [f"trip-{n}" for n in range(rows)], time.time()
         self.log.append_raw(
             EVENTS,
             [
                 (
                     k.encode(),
-                    json.dumps({contract.key: k, contract.time: 1.0, "fare": 9.5}).encode(),
+                    json.dumps({contract.key: k, contract.time: now, "fare": 9.5}).encode(),
                 )
                 for k in keys
             ],
@@ -99,7 +99,6 @@ class KafkaEnvironment:
             LABELS,
             [(k.encode(), json.dumps({contract.key: k, "tips": 2.0}).encode()) for k in keys],
         )
-        now = time.time()
         return request(
             "real",
             at=now,
