@@ -26,6 +26,7 @@ from retrain.state import (
 from streaming.contracts.ids import record_id
 from streaming.contracts.model import ModelContract
 from streaming.contracts.records import Cause, Command, CommandReply, Record, RetrainRequest
+from streaming.contracts.replies import command_reply
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -272,13 +273,12 @@ def reply(
     accepted: bool = False,
 ) -> CommandReply:
     """The record that reports to people what became of a command or a cause."""
-    return CommandReply(
-        record_id=record_id("command-reply", state.model, replies_to, code),
+    return command_reply(
+        replies_to,
         model=state.model,
-        at=context.now,
-        caused_by=(replies_to,),
-        command_id=replies_to,
         accepted=accepted,
         reason=reason,
+        now=context.now,
         result_id=result_id,
+        code=code,
     )

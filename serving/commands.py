@@ -11,11 +11,11 @@ from collections.abc import Callable
 
 from msgspec.structs import replace
 
-from serving.report import command_reply
 from serving.state import Phase, Rollout, RolloutState, Transition
 from serving.transitions import add_cause, enter_phase, roll_back, switch_phase
 from streaming.contracts.ids import record_id
 from streaming.contracts.records import Command
+from streaming.contracts.replies import command_reply
 
 Outcome = tuple[RolloutState, bool, str]
 """State after the command, whether it was accepted, and the reason."""
@@ -28,7 +28,14 @@ def apply_command(state: RolloutState, command: Command, *, now: float) -> Trans
     """Apply a command or refuse it; the reply is a record in both cases."""
     after, accepted, reason = _decide(state, command, now)
     result = after.rollout.rollout_id if after.rollout is not None else ""
-    reply = command_reply(command, accepted=accepted, reason=reason, now=now, result=result)
+    reply = command_reply(
+        command.record_id,
+        model=command.model,
+        accepted=accepted,
+        reason=reason,
+        now=now,
+        result_id=result,
+    )
     return Transition(state=after, records=(reply,))
 
 

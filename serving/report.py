@@ -12,8 +12,6 @@ from streaming.contracts.ids import record_id
 from streaming.contracts.records import (
     Artifact,
     CanaryVerdict,
-    Command,
-    CommandReply,
     Promotion,
     Record,
     RolloutStatus,
@@ -89,22 +87,6 @@ def rolled_back(
         reference=previous.reference,
         window_start=previous.window_start,
         window_end=previous.window_end,
-    )
-
-
-def command_reply(
-    command: Command, *, accepted: bool, reason: str, now: float, result: str = ""
-) -> CommandReply:
-    """The reply to a command."""
-    return CommandReply(
-        record_id=record_id("command-reply", command.model, command.record_id),
-        model=command.model,
-        at=now,
-        caused_by=(command.record_id,),
-        command_id=command.record_id,
-        accepted=accepted,
-        reason=reason,
-        result_id=result,
     )
 
 

@@ -54,19 +54,25 @@ RunsRule = Annotated[
 ]
 """At least k of the last m windows: ``3 of 5``."""
 
+
+def _ratio_schema(pattern: str) -> WithJsonSchema:
+    """A ratio as text with its unit, or as a bare number from 0 to 1."""
+    return WithJsonSchema(
+        {
+            "anyOf": [
+                {"type": "string", "pattern": f"^{pattern}$"},
+                {"type": "number", "minimum": 0, "maximum": 1},
+            ]
+        }
+    )
+
+
 Points = Annotated[
     float,
     BeforeValidator(units.parse_points),
     Field(ge=0, le=1),
     PlainSerializer(units.format_points, return_type=str, when_used="json"),
-    WithJsonSchema(
-        {
-            "anyOf": [
-                {"type": "string", "pattern": f"^{units.POINTS}$"},
-                {"type": "number", "minimum": 0, "maximum": 1},
-            ]
-        }
-    ),
+    _ratio_schema(units.POINTS),
 ]
 """A ratio, written in percentage points: ``+0.5pp``."""
 
@@ -78,24 +84,18 @@ def _strip_each(addresses: str) -> str:
 Addresses = Annotated[str, AfterValidator(_strip_each)]
 """An address, or several separated by commas, without white space around them."""
 
-Problem = tuple[tuple[str, ...], str]
-"""A mistake in the file: the path of the key, and a sentence that describes it."""
-
 Percent = Annotated[
     float,
     BeforeValidator(units.parse_percent),
     Field(ge=0, le=1),
     PlainSerializer(units.format_percent, return_type=str, when_used="json"),
-    WithJsonSchema(
-        {
-            "anyOf": [
-                {"type": "string", "pattern": f"^{units.PERCENT}$"},
-                {"type": "number", "minimum": 0, "maximum": 1},
-            ]
-        }
-    ),
+    _ratio_schema(units.PERCENT),
 ]
 """A share, written in percent: ``0.1%``."""
+
+
+Problem = tuple[tuple[str, ...], str]
+"""A mistake in the file: the path of the key, and a sentence that describes it."""
 
 
 class Section(BaseModel):

@@ -50,8 +50,9 @@ drifted when three of the last five windows exceed the limit.
 
 from __future__ import annotations
 
-from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from streaming.lazy_exports import lazy_exports
 
 if TYPE_CHECKING:
     from streaming.drift.history import DriftHistory
@@ -67,17 +68,13 @@ __all__ = [
     "prepare_reference",
 ]
 
-_MODULES = {
-    "DriftHistory": "history",
-    "DriftRules": "settings",
-    "PreparedReference": "prepared_reference",
-    "judge_drift": "verdict",
-    "prepare_reference": "prepared_reference",
-}
-
-
-def __getattr__(name: str) -> Any:
-    """Import a public name when it is first used: reading settings must not load SciPy (1 s)."""
-    if name not in _MODULES:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(import_module(f"{__name__}.{_MODULES[name]}"), name)
+__getattr__ = lazy_exports(
+    __name__,
+    {
+        "DriftHistory": "history",
+        "DriftRules": "settings",
+        "PreparedReference": "prepared_reference",
+        "judge_drift": "verdict",
+        "prepare_reference": "prepared_reference",
+    },
+)

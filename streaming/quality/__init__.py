@@ -5,8 +5,9 @@ Pure: `QualityMonitor` takes rows and records and returns verdicts; see the READ
 
 from __future__ import annotations
 
-from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from streaming.lazy_exports import lazy_exports
 
 if TYPE_CHECKING:
     from streaming.quality.monitor import QualityMonitor
@@ -15,11 +16,7 @@ if TYPE_CHECKING:
 
 __all__ = ["QualityMonitor", "QualityRules", "judge_quality"]
 
-_MODULES = {"QualityMonitor": "monitor", "QualityRules": "settings", "judge_quality": "verdict"}
-
-
-def __getattr__(name: str) -> Any:
-    """Import a public name when it is first used: reading settings must not load SciPy (1 s)."""
-    if name not in _MODULES:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(import_module(f"{__name__}.{_MODULES[name]}"), name)
+__getattr__ = lazy_exports(
+    __name__,
+    {"QualityMonitor": "monitor", "QualityRules": "settings", "judge_quality": "verdict"},
+)

@@ -19,7 +19,6 @@ from streaming.contracts.ids import digest, record_id
 from streaming.contracts.records import (
     AnyRecord,
     Command,
-    CommandReply,
     Promotion,
     Record,
     SchemaChange,
@@ -27,6 +26,7 @@ from streaming.contracts.records import (
     SchemaVerdict,
     SchemaVersion,
 )
+from streaming.contracts.replies import command_reply
 from streaming.schema.acceptance import accept, close_proposal, reject, version_from_file
 from streaming.schema.proposal import covers, propose
 
@@ -208,11 +208,25 @@ def _decide(state: SchemaState, command: Command, now: float) -> RegistryStep:
             f"{command.subject} is not among the proposals against the current schema; "
             f"`driftline schema propose {state.model}` shows the newest proposal."
         )
-        return RegistryStep(state, (_reply(command, False, reason, "", now),))
+        return RegistryStep(
+            state,
+            (
+                command_reply(
+                    command.record_id, model=command.model, accepted=False, reason=reason, now=now
+                ),
+            ),
+        )
     decide = accept if command.action == "accept-schema" else reject
     decision = decide(proposal, state.current, by=command.who, reason=command.reason, now=now)
     accepted = decision.outcome != "refused"
-    reply = _reply(command, accepted, decision.reason, decision.version.record_id, now)
+    reply = command_reply(
+        command.record_id,
+        model=command.model,
+        accepted=accepted,
+        reason=decision.reason,
+        now=now,
+        result_id=decision.version.record_id,
+    )
     records: list[Record] = [reply]
     if decision.version is not state.current:
         causes = (*decision.version.caused_by, command.record_id)
@@ -237,19 +251,4 @@ def _find_proposal(state: SchemaState, proposal_id: str) -> SchemaProposal | Non
     proposals = [*state.rejected, *([state.latest_proposal] if state.latest_proposal else [])]
     return next(
         (p for p in reversed(proposals) if proposal_id and p.proposal_id == proposal_id), None
-    )
-
-
-def _reply(
-    command: Command, accepted: bool, reason: str, result_id: str, now: float
-) -> CommandReply:
-    return CommandReply(
-        record_id=record_id("command-reply", command.model, command.record_id),
-        model=command.model,
-        at=now,
-        caused_by=(command.record_id,),
-        command_id=command.record_id,
-        accepted=accepted,
-        reason=reason,
-        result_id=result_id,
     )
