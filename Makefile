@@ -7,10 +7,10 @@ unexport PYTHONPATH
 unexport VIRTUAL_ENV
 bin := .venv/bin
 
-.PHONY: help setup demo test lint coverage docs bench simulations up down doctor clean
+.PHONY: help setup demo test test-compose lint coverage docs bench simulations up down doctor clean
 
 help: ## print this list
-	@awk -F':.*## ' '/^[a-z]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 setup: ## fetch and prepare everything (again: seconds)
 	@deploy/setup/bootstrap.sh
@@ -20,6 +20,9 @@ demo: setup ## run the whole loop: stream, drift, retrain, canary, promotion
 
 test: setup ## run every check and test, as CI does
 	@tests/run
+
+test-compose: setup ## build the image and bring the containers up, where a Docker engine answers
+	@tests/run compose
 
 lint: setup ## format, lint, types and import rules only
 	@tests/run lint

@@ -127,6 +127,8 @@ class TrainingResult:
     """Whether the version may go to the canary."""
     reason: str
     """Why it was blessed, or not, in one sentence."""
+    blessing_rules: str = ""
+    """JSON of the rules that decided; empty where they are not known."""
 
 
 class Trainer(Protocol):

@@ -277,6 +277,11 @@ def apply_promotion(state: TriggerState, promotion: Promotion, now: float) -> Tr
     """
     if promotion.at < state.promoted_at:
         return state
+    if promotion.change == "referenced" and promotion.version == state.live:
+        # nothing began or ended; windows are judged against another reference from now on
+        return replace(
+            state, promotion_id=promotion.record_id, promoted_at=promotion.at, shift=None
+        )
     rolled_back = promotion.change == "rolled-back"
     finished = max(
         state.last_finished_rollout, promotion.version, promotion.replaced if rolled_back else 0

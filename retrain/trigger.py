@@ -26,7 +26,7 @@ from retrain.state import (
 from streaming.contracts.ids import record_id
 from streaming.contracts.model import ModelContract
 from streaming.contracts.records import Cause, Command, CommandReply, Record, RetrainRequest
-from streaming.contracts.replies import command_reply
+from streaming.contracts.replies import command_reply, out_of_date
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -67,6 +67,8 @@ class Candidate:
     """Why there is a cause, in one sentence."""
     decision: Decision
     selection: Selection
+    proposed_by: str = ""
+    """Name of the person who asked for it; empty when no person did."""
 
 
 def find_candidate(state: TriggerState, context: TriggerContext) -> Candidate | None:
@@ -140,6 +142,9 @@ def advance(state: TriggerState, context: TriggerContext) -> Transition:
 
 def on_command(state: TriggerState, command: Command, context: TriggerContext) -> Transition:
     """A person's request: start at once, or merge or refuse it with the reason."""
+    if late := out_of_date(command, context.now):
+        refused = reply(state, context, replies_to=command.record_id, reason=late)
+        return Transition(state, (refused,))
     rules = context.rules
     window_range = (command.window_start, command.window_end)
     shift = confirmed_shift(state, rules) or state.concept
@@ -173,6 +178,7 @@ def on_command(state: TriggerState, command: Command, context: TriggerContext) -
         reason=f"Requested by {command.who}: {command.reason.rstrip('.')}.",
         decision=decision,
         selection=selection,
+        proposed_by=command.who,
     )
     state, request = _start(state, candidate, context)
     acceptance = reply(
@@ -228,6 +234,7 @@ def _start(
         window_end=selection.window_end,
         base_version=state.live,
         deadline=now + rules.deadline_seconds,
+        proposed_by=candidate.proposed_by,
     )
     recent = [start for start in state.starts if now - start < rules.budget_seconds]
     running = Running(

@@ -15,7 +15,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, TypeVar
 
+import msgspec
 import structlog
+from msgspec.structs import replace
 
 from retrain.ports import (
     ExampleBuilder,
@@ -37,6 +39,7 @@ from streaming.contracts.errors import Conflict, PermanentError, TemporaryError
 from streaming.contracts.ids import record_id
 from streaming.contracts.log import RecordLog
 from streaming.contracts.model import ModelContract
+from streaming.contracts.recomputed import rules_in_force
 from streaming.contracts.records import (
     Artifact,
     ModelVersion,
@@ -77,6 +80,8 @@ class Worker:
     clock: Clock
     name: str
     """Name of this worker in the progress records; unique for each process."""
+    code: str = ""
+    """Version of the code, for the record of the rules."""
     scratch: Path
     """Folder for the files of running attempts; shared by the workers of one machine."""
     max_attempts: int = 2
@@ -241,9 +246,10 @@ class Worker:
         schema: TrainingSchema,
     ) -> ModelVersion:
         """Publish to the store, under the next free number if the job's number is taken by now."""
-        version = job.version
+        version, rules = job.version, self._write_rules(request.model, result)
         while True:
             record = self._version_record(request, result, version=version, job=job, schema=schema)
+            record = replace(record, rules_digest=rules)
             try:
                 return self.store.publish(record, result.servable)
             except Conflict:
@@ -251,6 +257,15 @@ class Worker:
                 if highest < version:
                     raise
                 version = highest + 1
+
+    def _write_rules(self, model: str, result: TrainingResult) -> str:
+        """Write the rules that decided; returns the digest by which the version names them."""
+        if not result.blessing_rules:
+            return ""
+        rules = msgspec.Raw(result.blessing_rules.encode())
+        record = rules_in_force("blessing", rules, model=model, code=self.code, at=self.clock.now())
+        self.log.append([record])
+        return record.digest
 
     def _version_record(
         self,
@@ -281,6 +296,7 @@ class Worker:
             load_seconds=result.load_seconds,
             warm_predict_seconds=result.warm_predict_seconds,
             cause=request.cause,
+            proposed_by=request.proposed_by,
             schema_version=schema.version,
             schema_digest=schema.digest,
         )

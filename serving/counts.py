@@ -1,19 +1,21 @@
 """Turns scraped counters into the counts that the gates judge.
 
-Counters are subtracted between consecutive scrapes. A pair with a restart of Envoy, or with a
-decreasing counter, adds nothing to either arm. A gap (Prometheus was down) is bridged, because
-counters are cumulative. A block closes at the first scrape after its end: missing data merges
-blocks and never creates one.
+Counters are subtracted between consecutive scrapes. A gap (Prometheus was down) is bridged, because
+counters are cumulative. A scrape that lacks a counter is left out like a gap. A restart of Envoy,
+or counters that stay incompatible with the earlier ones, begin anew: that pair of scrapes adds
+nothing to any arm. A block closes at the first scrape after its end: missing data merges blocks and
+never creates one.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable
 
-from msgspec.structs import replace
+from msgspec.structs import astuple, replace
 
 from serving.ports import Arm, ArmCounters, Scrape
 from serving.rules import EjectionRules, RolloutRules
+from serving.slice_counts import add_slices, slice_differences
 from serving.state import ArmCounts, Block
 
 MIRRORED = -1
@@ -23,27 +25,60 @@ FULL_BLOCKS = 512
 """Number of blocks after which blocks get longer, so that the state of a rollout of days stays
 small. Any length that depends only on the number of earlier blocks keeps the e-process valid."""
 
+MAX_INCOMPLETE = 3
+"""Consecutive scrapes that may be left out as incomplete; the next one begins anew."""
+
+IN_FLIGHT = 32
+"""Requests of an arm whose counters may not be in step, because they are still being answered."""
+
 _RESTART_SLACK_SECONDS = 3.0
 _NO_REQUESTS = {"requests": 0, "errors": 0, "timed": 0, "slow": 0}
 
+KNOWN_SECONDS = 5.0
+"""The traffic is known after this time. It is not measured on at a weight: traffic that ceases must
+not put the deadline off."""
+
 
 def begin_run(counts: ArmCounts, *, step: int) -> ArmCounts:
-    """Start a new period at one weight: drop the open block and keep the closed ones."""
+    """Start a new period at one weight. The open block is closed as it is: what happened before a
+    protective pause counts."""
     return replace(
         counts,
+        blocks=_with_open_block(counts),
         run=counts.run + 1,
         step=step,
         open_block=None,
         last_scrape=None,
+        incomplete=0,
         open_check=None,
         bad_checks=0,
         good_checks=0,
         last_bad_at=0.0,
+        heard_at=None,
     )
 
 
+def restart_control(counts: ArmCounts) -> ArmCounts:
+    """Judge the control by what comes from now on: its server was replaced."""
+    blocks = _with_open_block(counts)
+    if counts.control_from == len(blocks):
+        return counts
+    return replace(counts, blocks=blocks, open_block=None, control_from=len(blocks))
+
+
+def _with_open_block(counts: ArmCounts) -> tuple[Block, ...]:
+    block = counts.open_block
+    counted = block is not None and (block.n1 or block.n0 or block.timed1 or block.timed0)
+    return (*counts.blocks, block) if block is not None and counted else counts.blocks
+
+
 def add_scrapes(
-    counts: ArmCounts, scrapes: Iterable[Scrape], *, since: float, rules: RolloutRules, alone: bool
+    counts: ArmCounts,
+    scrapes: Iterable[Scrape],
+    *,
+    since: float,
+    rules: RolloutRules,
+    now: float | None = None,
 ) -> ArmCounts:
     """Add scrapes to the counts.
 
@@ -57,30 +92,59 @@ def add_scrapes(
         When the weight was confirmed. Ejection checks begin then, blocks `warm_seconds` later.
     rules:
         Lengths of blocks and ejection checks.
-    alone:
-        True while baking: the stable arm takes the canary's place and there is no control.
+    now:
+        When they arrived, by the clock of this process. Silence is measured by it, because the
+        clock of the scrapes may be another one.
     """
     for scrape in scrapes:
         last = counts.last_scrape
         if scrape.at < since or (last is not None and scrape.at <= last.at):
             continue
-        counts = _add_scrape(counts, scrape, since=since, rules=rules, alone=alone)
+        counts = _add_scrape(counts, scrape, since=since, rules=rules)
+        counts = replace(counts, heard_at=scrape.at if now is None else now)
     return counts
 
 
-def difference(before: Scrape, after: Scrape, *, run: int, step: int, alone: bool) -> Block | None:
-    """The counts between two scrapes; None when the counters were reset in between."""
-    start_shift = (after.at - after.uptime_seconds) - (before.at - before.uptime_seconds)
-    if start_shift > _RESTART_SLACK_SECONDS:
+def add_traffic(counts: ArmCounts, scrapes: Iterable[Scrape]) -> ArmCounts:
+    """Measure the traffic before the first weight: the requests of the stable arm, which gets all.
+
+    Nothing is judged by it.
+    """
+    for scrape in scrapes:
+        last = counts.last_scrape
+        if last is not None and scrape.at <= last.at:
+            continue
+        change = None if last is None else difference(last, scrape, run=0, step=0, alone=True)
+        if last is not None and change is not None:
+            counts = replace(
+                counts,
+                measured_seconds=counts.measured_seconds + scrape.at - last.at,
+                measured_requests=counts.measured_requests + change.n1,
+                measured_slices=add_slices(counts.measured_slices, change.slices),
+            )
+        counts = replace(counts, last_scrape=scrape)
+    return counts
+
+
+def difference(
+    before: Scrape, after: Scrape, *, run: int, step: int, alone: bool = False
+) -> Block | None:
+    """The counts between two scrapes; None when the counters were reset in between, or when one of
+    the scrapes lacks a counter."""
+    if _restarted(before, after):
         return None
-    canary_arm, control_arm = _arms(step, alone)
-    canary = _subtract(before, after, canary_arm)
-    control = _NO_REQUESTS if control_arm is None else _subtract(before, after, control_arm)
-    if canary is None or control is None:
+    arms = _arms(step, alone)
+    if not all(_fit(before, after, arm, _counterpart(arm)) for arm in arms if arm is not None):
         return None
+    slices = slice_differences(before, after, arms)
+    if slices is None:
+        return None
+    canary, control, stable = (
+        _NO_REQUESTS if arm is None else _subtract(before, after, arm) for arm in arms
+    )
     return Block(
-        run=run,
-        step=step,
+        run,
+        step,
         n1=canary["requests"],
         n0=control["requests"],
         errors1=canary["errors"],
@@ -89,23 +153,58 @@ def difference(before: Scrape, after: Scrape, *, run: int, step: int, alone: boo
         timed0=control["timed"],
         slow1=canary["slow"],
         slow0=control["slow"],
+        n_stable=stable["requests"],
+        errors_stable=stable["errors"],
+        timed_stable=stable["timed"],
+        slow_stable=stable["slow"],
+        slices=slices,
     )
+
+
+def _restarted(before: Scrape, after: Scrape) -> bool:
+    """Whether the scrapes come from two processes: their start times differ."""
+    shift = (after.at - after.uptime_seconds) - (before.at - before.uptime_seconds)
+    return abs(shift) > _RESTART_SLACK_SECONDS
+
+
+def _fit(before: Scrape, after: Scrape, arm: Arm, counterpart: Arm | None) -> bool:
+    """Whether the counters of an arm can follow each other.
+
+    One that is missing in a scrape, or that begins again under another address, shows as a fall of
+    the counts, or as more errors, durations or requests than can have come. `counterpart` gets the
+    same traffic: a change that is far above its own is a counter that was missing before.
+    """
+    change = _subtract(before, after, arm)
+    requests = change["requests"]
+    if min(requests, change["timed"], change["slow"]) < 0 or change["slow"] > change["timed"]:
+        return False
+    if abs(change["errors"]) > requests + IN_FLIGHT:
+        return False
+    if change["timed"] > 2 * requests + 8 * IN_FLIGHT:
+        return False
+    if counterpart is None:
+        return True
+    beside = _subtract(before, after, counterpart)["requests"]
+    return requests <= 10 * max(0, beside) + IN_FLIGHT
+
+
+def _counterpart(arm: Arm) -> Arm | None:
+    counterparts: dict[Arm, Arm] = {
+        "canary": "control",
+        "control": "canary",
+        "mirror-canary": "mirror-control",
+        "mirror-control": "mirror-canary",
+    }
+    return counterparts.get(arm)
 
 
 def add(a: Block, b: Block) -> Block:
     """The sum of the counts, with the run and step of `a`."""
-    return Block(
-        a.run,
-        a.step,
-        a.n1 + b.n1,
-        a.n0 + b.n0,
-        a.errors1 + b.errors1,
-        a.errors0 + b.errors0,
-        a.timed1 + b.timed1,
-        a.timed0 + b.timed0,
-        a.slow1 + b.slow1,
-        a.slow0 + b.slow0,
-    )
+    counts = zip(astuple(a)[2:-1], astuple(b)[2:-1], strict=True)
+    total = Block(a.run, a.step, *(x + y for x, y in counts))
+    if not (a.slices or b.slices):
+        return total
+    return replace(total, slices=add_slices(a.slices, b.slices))
 
 
 def block_seconds(blocks: int, seconds: float) -> float:
@@ -119,34 +218,48 @@ def block_seconds(blocks: int, seconds: float) -> float:
     return seconds * 2.0 ** ((blocks - FULL_BLOCKS) // 128 + 1)
 
 
-def is_bad(pooled: Block, rules: EjectionRules, *, alone: bool = False) -> bool:
-    """Whether an ejection check is bad: the canary fails or is slow, and the control is healthy."""
+def is_bad(pooled: Block, rules: EjectionRules) -> bool:
+    """Whether an ejection check is bad: the canary fails or is slow, and an arm with the champion
+    is healthy. A sick control does not keep a dead canary in traffic."""
 
-    def worse(bad1: int, n1: int, bad0: int, n0: int) -> bool:
-        control_healthy = alone or (
-            n0 >= rules.min_requests and bad0 <= rules.max_control_share * n0
+    def healthy(bad: int, requests: int) -> bool:
+        return requests >= rules.min_requests and bad <= rules.max_control_share * requests
+
+    def worse(bad1: int, n1: int, champions: tuple[tuple[int, int], ...]) -> bool:
+        return (
+            n1 >= rules.min_requests
+            and bad1 >= rules.bad_share * n1
+            and any(healthy(bad, n) for bad, n in champions)
         )
-        return n1 >= rules.min_requests and bad1 >= rules.bad_share * n1 and control_healthy
 
-    return worse(pooled.errors1, pooled.n1, pooled.errors0, pooled.n0) or worse(
-        pooled.slow1, pooled.timed1, pooled.slow0, pooled.timed0
-    )
+    b = pooled
+    errors = ((b.errors0, b.n0), (b.errors_stable, b.n_stable))
+    slow = ((b.slow0, b.timed0), (b.slow_stable, b.timed_stable))
+    return worse(b.errors1, b.n1, errors) or worse(b.slow1, b.timed1, slow)
 
 
 def _add_scrape(
-    counts: ArmCounts, scrape: Scrape, *, since: float, rules: RolloutRules, alone: bool
+    counts: ArmCounts, scrape: Scrape, *, since: float, rules: RolloutRules
 ) -> ArmCounts:
     last = counts.last_scrape
-    change = (
-        None
-        if last is None
-        else difference(last, scrape, run=counts.run, step=counts.step, alone=alone)
-    )
-    if change is not None:
-        counts = _check(counts, change, scrape.at, rules.ejection, alone=alone)
+    change = None
+    if last is not None:
+        change = difference(last, scrape, run=counts.run, step=counts.step)
+        left_out = counts.incomplete < MAX_INCOMPLETE and not _restarted(last, scrape)
+        if change is None and left_out:
+            return replace(counts, incomplete=counts.incomplete + 1)
+    if last is not None and change is not None:
+        if counts.measured_seconds < KNOWN_SECONDS:
+            counts = replace(
+                counts,
+                measured_seconds=counts.measured_seconds + scrape.at - last.at,
+                measured_requests=counts.measured_requests + _clients(change),
+                measured_slices=add_slices(counts.measured_slices, change.slices),
+            )
+        counts = _check(counts, change, scrape.at, rules.ejection)
         if counts.open_block is not None:
             counts = replace(counts, open_block=add(counts.open_block, change))
-    counts = replace(counts, last_scrape=scrape)
+    counts = replace(counts, incomplete=0, last_scrape=scrape)
     empty = Block(run=counts.run, step=counts.step)
     if counts.open_block is None:
         if scrape.at < since + rules.warm_seconds:
@@ -162,35 +275,38 @@ def _add_scrape(
     )
 
 
-def _check(
-    counts: ArmCounts, change: Block, at: float, rules: EjectionRules, *, alone: bool
-) -> ArmCounts:
+def _check(counts: ArmCounts, change: Block, at: float, rules: EjectionRules) -> ArmCounts:
     """Pool `change` into the open ejection check; close the check when it can be decided."""
     pooled = change if counts.open_check is None else add(counts.open_check, change)
     since = at if counts.open_check is None else counts.check_since
-    if is_bad(pooled, rules, alone=alone):
+    if is_bad(pooled, rules):
         bad_checks = counts.bad_checks + 1
         return replace(
             counts, open_check=None, bad_checks=bad_checks, good_checks=0, last_bad_at=at
         )
     # Durations arrive a little later than counts: a good check needs both.
-    if pooled.timed1 >= rules.min_requests and (alone or pooled.timed0 >= rules.min_requests):
+    if pooled.timed1 >= rules.min_requests and pooled.timed0 >= rules.min_requests:
         return replace(counts, open_check=None, bad_checks=0, good_checks=counts.good_checks + 1)
     if at - since >= rules.max_seconds:
         return replace(counts, open_check=None)
     return replace(counts, open_check=pooled, check_since=since)
 
 
-def _arms(step: int, alone: bool) -> tuple[Arm, Arm | None]:
+def _clients(change: Block) -> int:
+    """Requests of clients; copies are not."""
+    return change.n_stable + (0 if change.step == MIRRORED else change.n1 + change.n0)
+
+
+def _arms(step: int, alone: bool) -> tuple[Arm, Arm | None, Arm | None]:
     if alone:
-        return "stable", None
-    return ("mirror-canary", "mirror-control") if step == MIRRORED else ("canary", "control")
+        return "stable", None, None
+    if step == MIRRORED:
+        return "mirror-canary", "mirror-control", "stable"
+    return "canary", "control", "stable"
 
 
-def _subtract(before: Scrape, after: Scrape, arm: Arm) -> dict[str, int] | None:
+def _subtract(before: Scrape, after: Scrape, arm: Arm) -> dict[str, int]:
     old, new = _counters(before, arm), _counters(after, arm)
-    if new.requests < old.requests or new.timed < old.timed:
-        return None
     return {
         # An error may be counted before its request completes. Do not clip: the sum is right.
         "requests": new.requests - old.requests,

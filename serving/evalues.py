@@ -20,6 +20,7 @@ import math
 from collections.abc import Callable, Sequence
 
 import numpy as np
+from numpy.typing import ArrayLike, NDArray
 from scipy.special import betainc, betaincc, betaln, xlog1py, xlogy
 
 PRIOR_A, PRIOR_B = 0.5, 100.0
@@ -29,12 +30,67 @@ COMMON, SEPARATE = 0.7, 0.3
 """Weights of "one rate for both arms" and "one rate per arm" in the numerator of `log_pass`.
 Without the second part a canary slightly worse, but inside the margin, could never pass."""
 
+ODDS = (1.25, 1.5, 2.0, 3.0, 5.0, 10.0, 30.0)
+"""Odds that `share_bets` mixes: how many times as many bad requests the first arm may have."""
+
 MAX_REQUESTS = 10_000_000
 
 
 def decided(log_e: float) -> float:
     """The log e-value rounded to six decimals; decisions use this value."""
     return round(log_e, 6)
+
+
+def symmetry_bets(differences: ArrayLike, lambdas: Sequence[float]) -> NDArray[np.float64]:
+    """Log pay-outs, one row per bet size and one column per block, of the symmetry e-process.
+
+    Parameters
+    ----------
+    differences:
+        Per block, bad requests of the canary minus those of the control.
+    lambdas:
+        Bet sizes. The pay-out of a block is 2 / (1 + exp(−2 λ D)): its mean is 1 when D and −D are
+        equally likely, and it is never above 2.
+    """
+    d = np.asarray(differences, dtype=np.float64)
+    bets = np.asarray(lambdas, dtype=np.float64)[:, None]
+    return np.asarray(math.log(2.0) - np.logaddexp(0.0, -2.0 * bets * d))
+
+
+def share_bets(
+    bad: ArrayLike, requests: ArrayLike, bad_others: ArrayLike, others: ArrayLike
+) -> NDArray[np.float64]:
+    """Log pay-outs, one row per bet and one column per block, for arms of unequal traffic.
+
+    Given the bad requests X = x + y of both arms, those of the first are Binomial(X, s) when the
+    requests are split at random, with s its share of the requests. A bet on odds ρ pays
+    ρ^x / (1 + s(ρ − 1))^X, of mean 1 (Lindon & Malek 2022), cut at 2 here, so that one burst in
+    one arm is never more than one block of evidence.
+
+    >>> float(share_bets([5], [10], [0], [990]).max()) == math.log(2)
+    True
+    >>> float(share_bets([0], [10], [9], [990]).max()) < 0
+    True
+    """
+    x, n, y, m = (
+        np.maximum(0.0, np.asarray(values, dtype=np.float64))
+        for values in (bad, requests, bad_others, others)
+    )
+    share = n / np.maximum(1.0, n + m)
+    odds = np.asarray(ODDS, dtype=np.float64)[:, None]
+    pay = x * np.log(odds) - (x + y) * np.log1p(share * (odds - 1.0))
+    return np.asarray(np.minimum(math.log(2.0), pay))
+
+
+def log_mixed(totals: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Log e-values of bets mixed with equal weights.
+
+    Parameters
+    ----------
+    totals:
+        Sums of the log pay-outs: one row per bet, one column per e-value.
+    """
+    return np.asarray(np.logaddexp.reduce(totals, axis=0) - math.log(len(totals)))
 
 
 def log_symmetry(differences: Sequence[int], lambdas: Sequence[float]) -> float:
@@ -56,11 +112,7 @@ def log_symmetry(differences: Sequence[int], lambdas: Sequence[float]) -> float:
     >>> round(log_symmetry([40] * 7, [3.2]), 3) == round(7 * math.log(2), 3)
     True
     """
-    if not differences:
-        return 0.0
-    d = np.asarray(differences, dtype=np.float64)
-    bets = [float(np.sum(math.log(2.0) - np.logaddexp(0.0, -2.0 * bet * d))) for bet in lambdas]
-    return _log_mean(bets)
+    return float(log_mixed(symmetry_bets(differences, lambdas).sum(axis=1)))
 
 
 def log_restarted(
@@ -161,6 +213,8 @@ def log_share_below(x: float, n: float, limit: float) -> float:
     """
     if n <= 0:
         return 0.0
+    if x >= limit * n:
+        return 0.0  # no share below the limit is more likely; and the tail below would underflow
     b = 2.0 / limit
     top = betaln(PRIOR_A + x, b + n - x) + _log_cdf(PRIOR_A + x, b + n - x, limit)
     bottom = betaln(PRIOR_A, b) + _log_cdf(PRIOR_A, b, limit) + _log_likelihood(x, n, limit)
@@ -170,6 +224,8 @@ def log_share_below(x: float, n: float, limit: float) -> float:
 def log_share_above(x: float, n: float, limit: float) -> float:
     """Evidence that a share is above `limit`; the prior favours shares of about 1 %."""
     if n <= 0:
+        return 0.0
+    if x <= limit * n:
         return 0.0
     b = 50.0
     top = betaln(PRIOR_A + x, b + n - x) + _log_tail(PRIOR_A + x, b + n - x, limit)
@@ -236,6 +292,15 @@ def missing_for_pass(
         return log_pass(x1 + more, n1 + k, x0 + more, n0 + k, margin) >= log_needed
 
     return _smallest(enough)
+
+
+def requests_for_pass(share: float, margin: float, log_needed: float) -> int:
+    """Requests per arm that `log_pass` needs when both arms have exactly this share.
+
+    >>> requests_for_pass(0.0, 0.05, math.log(20))
+    68
+    """
+    return _smallest(lambda k: log_pass(k * share, k, k * share, k, margin) >= log_needed)
 
 
 def missing_for_share(x: float, n: float, limit: float, log_needed: float) -> int:

@@ -1,47 +1,152 @@
 """What can happen to a rollout in each phase: one pure function per phase.
 
-Each function returns the next state and the records that the change writes.
+Each function returns the next state and the records that the change writes. The phases after the
+last step are in `serving.promotion` and `serving.returning`.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
 
 from msgspec.structs import replace
 
-from serving.desired import canary_weight, load_seconds, serves
-from serving.gates import judge_gates, judge_startup
-from serving.ports import ALL_STABLE, Observation
-from serving.report import promotion, rolled_back, verdict_record
-from serving.rules import RolloutRules
-from serving.state import Phase, Rollout, RolloutState
-from serving.transitions import add_cause, enter_phase, reject_version, roll_back, switch_phase
-from serving.verdict import Verdict, judge
-from streaming.contracts.records import GateOutcome, Record
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class TickInput:
-    """The inputs of one tick besides the state."""
-
-    observed: Observation
-    rules: RolloutRules
-    now: float
-
-
-Change = tuple[RolloutState, list[Record]]
-"""The state after the change, and its records."""
+from serving.approval_steps import end_approval
+from serving.deadlines import approval_reason, overdue
+from serving.desired import canary_weight, find_server, load_seconds, serves
+from serving.gates import judge_startup
+from serving.judging import fail, give_up, judge_weight, report_progress, unproven, with_verdict
+from serving.memory_budget import awaits_memory
+from serving.phase import Phase
+from serving.plan import deadline_of, plan_measured
+from serving.ports import Observation, Role
+from serving.promotion import bake, promote
+from serving.returning import finish_rollback
+from serving.shadow import comparison_record, paired_gate, settled
+from serving.state import Rollout, RolloutState
+from serving.tick_input import Change, TickInput
+from serving.transitions import add_cause, enter_phase, roll_back, switch_phase
+from serving.verdict import Verdict
+from streaming.contracts.approval_digests import comparison_digest
 
 
 def advance_phase(state: RolloutState, rollout: Rollout, tick: TickInput) -> Change:
     """Apply at most one change to the rollout in progress."""
+    changed = _changed_files(rollout, tick)
+    if changed is not None:
+        return fail(state, rollout, changed, tick, weight=canary_weight(rollout, tick.rules))
+    moved = _follow_serving(state, rollout, tick) or _follow_champion(state, rollout, tick)
+    if moved is not None:
+        return moved, []
+    if overdue(rollout, tick.rules, tick.now):
+        return _nobody_decided(state, rollout, tick)
+    if awaits_memory(rollout, tick.rules):
+        return _await_memory(state, rollout, tick)
     handler = _HANDLERS.get(rollout.phase)
     if handler is not None:
         return handler(state, rollout, tick)
     if canary_weight(rollout, tick.rules):
         return _judge_weight(state, rollout, tick)
     return state, []
+
+
+def _nobody_decided(state: RolloutState, rollout: Rollout, tick: TickInput) -> Change:
+    """End what waited for a person for too long."""
+    what = "approved" if rollout.phase is Phase.AWAITING_APPROVAL else "resumed"
+    hours = (tick.now - rollout.since) / 3600
+    reason = f"Nobody {what} version {rollout.candidate.version} within {hours:.0f} h."
+    weight = canary_weight(rollout, tick.rules)
+    opened = state.approval
+    if opened is None or rollout.phase is not Phase.AWAITING_APPROVAL:
+        return give_up(state, rollout, reason, tick, weight=weight)
+    if opened.decisions:
+        names = ", ".join(decision.who for decision in opened.decisions)
+        reason = (
+            f"Only {len(opened.decisions)} of {opened.request.people} people ({names}) approved "
+            f"version {rollout.candidate.version} within {hours:.0f} h."
+        )
+    state, outcome = end_approval(state, "expired", reason, tick.now)
+    rollout = add_cause(rollout, outcome.record_id)
+    state, records = give_up(state, rollout, reason, tick, weight=weight)
+    return state, [outcome, *records]
+
+
+def _changed_files(rollout: Rollout, tick: TickInput) -> Verdict | None:
+    """Why a version that people decide on is given up: its files are others now; None if not."""
+    files, asked_about = tick.observed.files, rollout.candidate.artifact.digest
+    if rollout.phase is not Phase.AWAITING_APPROVAL or files in (None, asked_about):
+        return None
+    reason = (
+        f"The files of version {rollout.candidate.version} have changed since they were published: "
+        f"their digest is {str(files)[:12]}, not {asked_about[:12]}. Nobody was asked about these."
+    )
+    return Verdict(outcome="fail", reason=reason)
+
+
+_NOT_COMPARED = {"comparison": "", "comparison_id": ""}
+
+
+def _follow_champion(state: RolloutState, rollout: Rollout, tick: TickInput) -> RolloutState | None:
+    """Compare with the champion after all, if it can be served again before anybody decided."""
+    champion = rollout.champion
+    if not rollout.uncompared or rollout.phase is not Phase.AWAITING_APPROVAL:
+        return None
+    if not serves(tick.observed, "control", champion):
+        return None
+    reason = f"Version {champion} can be served again, so it is compared with first."
+    again = enter_phase(
+        rollout, Phase.PREPARING, reason, tick.now, step=0, uncompared=False, **_NOT_COMPARED
+    )
+    return replace(state, rollout=again, load_requests=())
+
+
+def _follow_serving(state: RolloutState, rollout: Rollout, tick: TickInput) -> RolloutState | None:
+    """The state after the deployment began or ceased to serve the model; None if nothing follows.
+
+    Without traffic no gate can pass, so a rollout that waits for one goes on without a canary. Only
+    a step leads to the promotion without a person: somebody or something stopped the others. A
+    rollout without a canary starts again with the servers once there are some.
+    """
+    if not rollout.champion:
+        return None  # the first version has no canary anywhere
+    if not tick.rules.served:
+        waits = rollout.phase is Phase.AWAITING_APPROVAL and rollout.approval == "before-canary"
+        if rollout.phase in (Phase.STEPPING, Phase.COMPARING):
+            return replace(state, rollout=_without_canary(rollout, tick))
+        if waits or rollout.phase in (Phase.PAUSED, Phase.EJECTED):
+            return replace(state, rollout=_await_use(rollout, tick))
+        return None
+    if not rollout.unserved or rollout.phase not in (Phase.AWAITING_APPROVAL, Phase.PROMOTING):
+        return None
+    reason = (
+        f"This deployment serves the model now, so version {rollout.candidate.version} is compared "
+        f"with version {rollout.champion} first."
+    )
+    again = enter_phase(
+        rollout,
+        Phase.PREPARING,
+        reason,
+        tick.now,
+        step=0,
+        spent_seconds=0.0,
+        ejections=0,
+        unserved=False,
+        **_NOT_COMPARED,
+    )
+    # the load time is judged, and the earlier requests went to no server
+    return replace(state, rollout=again, load_requests=())
+
+
+def _await_memory(state: RolloutState, rollout: Rollout, tick: TickInput) -> Change:
+    """Load nothing until the rollout has its memory; give it up where it can never have it."""
+    answer = tick.observed.memory
+    if answer is None:
+        return state, []  # not asked yet: the rollout began in this tick
+    if answer.outcome == "granted":
+        granted = enter_phase(rollout, rollout.phase, answer.reason, tick.now, memory_granted=True)
+        return replace(state, rollout=granted), []
+    if answer.outcome == "impossible" or rollout.phase_seconds >= tick.rules.memory_seconds:
+        return give_up(state, rollout, answer.reason, tick)
+    return replace(state, rollout=replace(rollout, reason=answer.reason)), []
 
 
 def _prepare(state: RolloutState, rollout: Rollout, tick: TickInput) -> Change:
@@ -52,53 +157,162 @@ def _prepare(state: RolloutState, rollout: Rollout, tick: TickInput) -> Change:
         gate = judge_startup(load_seconds(state, observed, version), rules=tick.rules)
         verdict = Verdict(outcome=gate.outcome, reason=gate.reason, gates=(gate,))
         next_rollout = _after_startup(rollout, verdict, tick)
-        return _with_verdict(state, next_rollout, verdict, tick, weight=0)
-    waited = tick.now - rollout.since
+        return with_verdict(state, next_rollout, verdict, tick, weight=0)
+    waited = rollout.phase_seconds
     if waited < tick.rules.prepare_seconds:
         return state, []
+    usable = serves(observed, "canary", version) or serves(observed, "canary", rollout.champion)
+    if usable and _lacks(observed, "control", rollout.champion):
+        return _go_uncompared(state, rollout, tick)
     reason = (
         f"After {waited:.0f} s control and canary did not both have their versions "
         f"({rollout.champion} and {version}). See the model servers' logs."
     )
-    verdict = Verdict(outcome="error", reason=reason)
-    return _fail(state, rollout, verdict, tick, weight=0)
+    return give_up(state, rollout, reason, tick)
+
+
+def _lacks(observed: Observation, role: Role, version: int) -> bool:
+    """Whether a server answers, does not have the version, and is not about to."""
+    server = find_server(observed, role)
+    busy = any(entry.state == "loading" for entry in server.versions)
+    return server.reachable and not busy and not serves(observed, role, version)
+
+
+def _go_uncompared(state: RolloutState, rollout: Rollout, tick: TickInput) -> Change:
+    """Go on without a comparison, because the champion cannot be loaded any more.
+
+    If no server has it, clients get no answer and a version that works is better than none. While
+    one server still has it in memory, an engineer decides; if that is the canary server, it keeps
+    it, and the version is loaded only after the decision.
+    """
+    version = rollout.candidate.version
+    kept_by_canary = serves(tick.observed, "canary", rollout.champion)
+    silent = _lacks(tick.observed, "stable", rollout.champion) and not kept_by_canary
+    lost = (
+        f"Version {rollout.champion} cannot be loaded any more, so there is nothing to compare "
+        f"version {version} with"
+        + (", and clients get no answer" if silent else "; only one server still has it")
+    )
+    if kept_by_canary:
+        verdict = Verdict(outcome="insufficient", reason=f"{lost}. Its load was not measured.")
+    else:
+        gate = judge_startup(load_seconds(state, tick.observed, version), rules=tick.rules)
+        verdict = Verdict(outcome=gate.outcome, reason=f"{lost}. {gate.reason}", gates=(gate,))
+    if verdict.outcome == "fail":
+        return fail(state, rollout, verdict, tick, weight=0)
+    if tick.rules.approval == "never" and silent:
+        uncompared = enter_phase(rollout, Phase.PROMOTING, f"{lost}.", tick.now, uncompared=True)
+    else:
+        reason = f"{lost}; an engineer decides."
+        uncompared = enter_phase(
+            rollout,
+            Phase.AWAITING_APPROVAL,
+            reason,
+            tick.now,
+            approval="before-promotion",
+            uncompared=True,
+        )
+    return with_verdict(state, uncompared, verdict, tick, weight=0)
 
 
 def _after_startup(rollout: Rollout, verdict: Verdict, tick: TickInput) -> Rollout:
     if verdict.outcome != "pass":
-        return roll_back(rollout, verdict.reason, tick.now)
+        return roll_back(rollout, verdict.reason, tick.now, "fail")
+    if not tick.rules.served:
+        return _without_canary(rollout, tick)
+    if tick.rules.shadow.enabled:
+        return enter_phase(rollout, Phase.COMPARING, verdict.reason, tick.now)
+    return _first_weight(rollout, verdict.reason, tick)
+
+
+def _compare(state: RolloutState, rollout: Rollout, tick: TickInput) -> Change:
+    """Hold until the answers are compared in pairs; then go on, ask a person, or roll back."""
+    rules, now = tick.rules.shadow, tick.now
+    comparison = settled(tick.observed.answers, waited=rollout.phase_seconds, rules=rules)
+    if comparison is None:
+        return state, []
+    record = comparison_record(rollout, comparison, model=state.model, now=now)
+    outcome, reason = comparison.outcome, comparison.reason
+    gate = paired_gate(comparison, rules)
+    verdict = Verdict(outcome=outcome, reason=reason, gates=(gate,))
+    if outcome == "pass" or (outcome != "fail" and rules.undecided == "continue"):
+        next_rollout = _first_weight(rollout, reason, tick)
+    elif outcome == "fail" or rules.undecided == "roll-back":
+        next_rollout = roll_back(rollout, reason, now, "fail" if outcome == "fail" else "outage")
+    else:
+        next_rollout = _await_approval(rollout, f"{reason} {approval_reason(tick.rules)}", tick)
+    next_rollout = replace(
+        add_cause(next_rollout, record.record_id),
+        comparison=comparison_digest(comparison),
+        comparison_id=record.record_id,
+    )
+    state, records = with_verdict(state, next_rollout, verdict, tick, weight=0)
+    return state, [record, *records]
+
+
+def _first_weight(rollout: Rollout, reason: str, tick: TickInput) -> Rollout:
+    """The first step, or the approval before it."""
     if tick.rules.approval == "before-canary":
-        reason = "The servers are ready; an engineer decides whether clients reach this version."
-        return enter_phase(
-            rollout, Phase.AWAITING_APPROVAL, reason, tick.now, approval="before-canary"
-        )
-    return enter_phase(rollout, Phase.STEPPING, verdict.reason, tick.now)
+        return _await_approval(rollout, approval_reason(tick.rules), tick)
+    planned = f"{reason}{_planned(rollout, tick)}"
+    return enter_phase(rollout, Phase.STEPPING, planned, tick.now)
+
+
+def _await_approval(rollout: Rollout, reason: str, tick: TickInput) -> Rollout:
+    planned = f"{reason}{_planned(rollout, tick)}"
+    return enter_phase(
+        rollout, Phase.AWAITING_APPROVAL, planned, tick.now, approval="before-canary"
+    )
+
+
+def _planned(rollout: Rollout, tick: TickInput) -> str:
+    """The plan at the measured traffic, as a further sentence; empty where none was measured."""
+    measured = plan_measured(tick.rules, rollout.counts)
+    return "" if measured is None else f" {measured.text}"
+
+
+def _without_canary(rollout: Rollout, tick: TickInput) -> Rollout:
+    """The rollout of a model that is served elsewhere: an approval, or the promotion."""
+    if tick.rules.approval == "never":
+        return enter_phase(rollout, Phase.PROMOTING, f"{_UNSERVED}.", tick.now, unserved=True)
+    return _await_use(rollout, tick)
+
+
+_UNSERVED = "This deployment does not serve the model, so there is no canary"
+
+
+def _await_use(rollout: Rollout, tick: TickInput) -> Rollout:
+    reason = f"{_UNSERVED}; an engineer says when version {rollout.candidate.version} is in use."
+    return enter_phase(
+        rollout,
+        Phase.AWAITING_APPROVAL,
+        reason,
+        tick.now,
+        approval="before-promotion",
+        unserved=True,
+    )
 
 
 def _judge_weight(state: RolloutState, rollout: Rollout, tick: TickInput) -> Change:
     """Judge the current weight: roll back, eject, move on, or hold."""
     rules, now = tick.rules, tick.now
-    verdict = _verdict(rollout, tick)
+    verdict = judge_weight(rollout, tick)
     held = 0.0 if rollout.run_since is None else now - rollout.run_since
     weight = rules.weights[rollout.step]
     if verdict.outcome == "fail":
-        return _fail(state, rollout, verdict, tick, weight=weight)
+        return fail(state, rollout, verdict, tick, weight=weight)
     if rollout.counts.bad_checks >= rules.ejection.bad_checks:
         return _eject(state, rollout, tick)
     if rollout.phase is not Phase.STEPPING:
-        return _report_progress(state, rollout, verdict, tick)
+        return report_progress(state, rollout, verdict, tick, weight=weight)
     if verdict.outcome == "pass" and held >= rules.hold_seconds:
         next_rollout = _after_pass(rollout, verdict, tick)
-        return _with_verdict(state, next_rollout, verdict, tick, weight=weight)
-    if rollout.spent_seconds >= rules.deadline_seconds:
-        reason = (
-            f"Not proven within {rules.deadline_seconds:.0f} s, so rolled back, though nothing "
-            f"failed: {verdict.reason}"
-        )
-        outcome: GateOutcome = "insufficient" if verdict.outcome == "pass" else verdict.outcome
-        late = Verdict(outcome=outcome, reason=reason, gates=verdict.gates)
-        return _fail(state, rollout, late, tick, weight=weight)
-    return _report_progress(state, rollout, verdict, tick)
+        return with_verdict(state, next_rollout, verdict, tick, weight=weight)
+    deadline = deadline_of(rules, rollout.counts)
+    if rollout.spent_seconds >= deadline:
+        late = unproven(verdict, deadline)
+        return fail(state, rollout, late, tick, weight=weight)
+    return report_progress(state, rollout, verdict, tick, weight=weight)
 
 
 def _after_pass(rollout: Rollout, verdict: Verdict, tick: TickInput) -> Rollout:
@@ -123,9 +337,7 @@ def _eject(state: RolloutState, rollout: Rollout, tick: TickInput) -> Change:
     )
     if rollout.ejections >= rules.max_ejections:
         reason = f"{reason}, for the {rollout.ejections + 1}th time."
-        verdict = Verdict(outcome="error", reason=reason)
-        weight = tick.rules.weights[rollout.step]
-        return _fail(state, rollout, verdict, tick, weight=weight)
+        return give_up(state, rollout, reason, tick, weight=tick.rules.weights[rollout.step])
     ejected = enter_phase(
         rollout,
         Phase.EJECTED,
@@ -141,13 +353,13 @@ def _eject(state: RolloutState, rollout: Rollout, tick: TickInput) -> Change:
 def _judge_ejected(state: RolloutState, rollout: Rollout, tick: TickInput) -> Change:
     """Judge the copies: roll back after a fail, return to clients after recovery, or wait."""
     now, rules = tick.now, tick.rules.ejection
-    verdict = _verdict(rollout, tick)
+    verdict = judge_weight(rollout, tick)
     if verdict.outcome == "fail":
-        return _fail(state, rollout, verdict, tick, weight=0)
-    if rollout.spent_seconds >= tick.rules.deadline_seconds:
+        return fail(state, rollout, verdict, tick, weight=0)
+    if rollout.spent_seconds >= deadline_of(tick.rules, rollout.counts):
         reason = "The deadline passed while the canary was ejected."
         late = Verdict(outcome="error", reason=reason, gates=verdict.gates)
-        return _fail(state, rollout, late, tick, weight=0)
+        return fail(state, rollout, late, tick, weight=0)
     run_since = rollout.run_since if rollout.run_since is not None else now
     counts = rollout.counts
     recovered = now - max(run_since, counts.last_bad_at) >= rules.recover_seconds
@@ -157,107 +369,15 @@ def _judge_ejected(state: RolloutState, rollout: Rollout, tick: TickInput) -> Ch
         resumed = enter_phase(rollout, rollout.resume_to, reason, now, approval=rollout.approval)
         return replace(state, rollout=resumed), []
     undecided = Verdict(outcome="insufficient", reason=rollout.reason, gates=verdict.gates)
-    return _report_progress(state, rollout, undecided, tick)
-
-
-def _promote(state: RolloutState, rollout: Rollout, tick: TickInput) -> Change:
-    """Promote once the stable server, the route and the reference are ready."""
-    observed, rules, now = tick.observed, tick.rules, tick.now
-    version = rollout.candidate.version
-    waited = now - rollout.since
-    if not serves(observed, "stable", version):
-        if waited >= rules.prepare_seconds and rollout.champion:
-            reason = f"The stable server did not get version {version} in {waited:.0f} s."
-            return replace(state, rollout=roll_back(rollout, reason, now)), []
-        return state, []
-    reference = observed.reference
-    if reference is not None and reference.version != version:
-        reference = None
-    reference_settled = reference is not None or waited >= rules.prepare_seconds
-    if observed.split != ALL_STABLE or not reference_settled:
-        return state, []
-    artifact = reference.artifact if reference is not None else None
-    record = promotion(state, rollout, artifact, now)
-    state = replace(state, live=record, previous=state.live, live_candidate=rollout.candidate)
-    if not rollout.champion or rules.bake_seconds <= 0:
-        return replace(state, rollout=None), [record]
-    reason = f"Version {version} is live; version {rollout.champion} stays loaded."
-    baking = enter_phase(rollout, Phase.BAKING, reason, now, published=True)
-    return replace(state, rollout=baking), [record]
-
-
-def _bake(state: RolloutState, rollout: Rollout, tick: TickInput) -> Change:
-    """Roll back a promoted version that fails; end the rollout after the bake time."""
-    bad_checks = tick.rules.ejection.bake_bad_checks
-    if rollout.counts.bad_checks >= bad_checks:
-        reason = (
-            f"Version {rollout.candidate.version} failed or was slow in {bad_checks} consecutive "
-            "checks after its promotion."
-        )
-        return replace(state, rollout=roll_back(rollout, reason, tick.now)), []
-    if tick.now - rollout.since >= tick.rules.bake_seconds:
-        return replace(state, rollout=None), []
-    return state, []
-
-
-def _finish_rollback(state: RolloutState, rollout: Rollout, tick: TickInput) -> Change:
-    """End the rollout once the champion serves all traffic."""
-    observed = tick.observed
-    restored = not rollout.champion or serves(observed, "stable", rollout.champion)
-    if observed.split != ALL_STABLE or not restored:
-        return state, []
-    state = reject_version(state, rollout.candidate.version)
-    if not rollout.published or state.previous is None:
-        return state, []
-    record = rolled_back(state, rollout, state.previous, tick.now)
-    return replace(state, live=record, previous=None, live_candidate=None), [record]
+    return report_progress(state, rollout, undecided, tick, weight=0)
 
 
 _HANDLERS: dict[Phase, Callable[[RolloutState, Rollout, TickInput], Change]] = {
     Phase.PREPARING: _prepare,
+    Phase.COMPARING: _compare,
     Phase.EJECTED: _judge_ejected,
-    Phase.PROMOTING: _promote,
-    Phase.BAKING: _bake,
-    Phase.ROLLING_BACK: _finish_rollback,
+    Phase.PROMOTING: promote,
+    Phase.BAKING: bake,
+    Phase.ROLLING_BACK: finish_rollback,
 }
 """The other phases judge the current weight if there is one."""
-
-
-def _verdict(rollout: Rollout, tick: TickInput) -> Verdict:
-    counts = rollout.counts
-    gates = judge_gates(counts.blocks, run=counts.run, step=rollout.step, rules=tick.rules)
-    last = counts.last_scrape
-    heard_at = last.at if last is not None else (rollout.run_since or rollout.since)
-    return judge(gates, silent_seconds=tick.now - heard_at, stale_seconds=tick.rules.stale_seconds)
-
-
-def _fail(
-    state: RolloutState, rollout: Rollout, verdict: Verdict, tick: TickInput, *, weight: int
-) -> Change:
-    """Begin the rollback for the reason of the verdict."""
-    back = roll_back(rollout, verdict.reason, tick.now)
-    return _with_verdict(state, back, verdict, tick, weight=weight)
-
-
-def _report_progress(
-    state: RolloutState, rollout: Rollout, verdict: Verdict, tick: TickInput
-) -> Change:
-    """Write a verdict record when the outcome changed, and at regular intervals."""
-    due = tick.now - rollout.reported_at >= tick.rules.report_seconds
-    changed = verdict.outcome != rollout.reported_outcome
-    if rollout.run_since is None or not (due or changed):
-        return state, []
-    weight = canary_weight(rollout, tick.rules)
-    return _with_verdict(state, rollout, verdict, tick, weight=weight)
-
-
-def _with_verdict(
-    state: RolloutState, rollout: Rollout, verdict: Verdict, tick: TickInput, *, weight: int
-) -> Change:
-    """Write the verdict on the old phase, and continue with `rollout`."""
-    assert state.rollout is not None
-    record = verdict_record(state.rollout, verdict, model=state.model, weight=weight, now=tick.now)
-    rollout = replace(rollout, reported_at=tick.now, reported_outcome=verdict.outcome)
-    if verdict.outcome != "insufficient":
-        rollout = add_cause(rollout, record.record_id)
-    return replace(state, rollout=rollout), [record]

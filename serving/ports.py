@@ -1,9 +1,11 @@
 """The ports of serving and the values that pass through them.
 
-Four ports: `TrafficRouter` (each arm's share of the requests), `ModelServers` (which version each
+Ports: `TrafficRouter` (each arm's share of the requests), `ModelServers` (which version each
 server has loaded), `TrafficMetrics` (request counters as scraped), `ReferencePublisher` (drift
-references). Engines implement them; `serving.engines.memory` holds an in-memory implementation of
-each, and one conformance suite tests both kinds.
+references), `AnswerComparer` (both versions' answers to the same requests), `GateQueries` (users'
+queries, optional) and `MemoryBudget` (optional). Engines implement them;
+`serving.engines.memory` holds an in-memory implementation of each, and one conformance suite tests
+both kinds.
 
 An `Observation` is the state of the outside at one moment; an `Action` is one change to it.
 Actions are idempotent: performing one twice has the same effect as performing it once.
@@ -14,8 +16,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal, Protocol
 
+from serving.evidence.queries import QueryLook
+from serving.evidence.rules import EvidenceRules
 from streaming.contracts.base import Artifact, Value
-from streaming.contracts.records import ModelVersion
+from streaming.contracts.records import ModelVersion, PairedComparison, Promotion
 
 Role = Literal["stable", "control", "canary", "shadow"]
 """One model server process each. The control server holds the champion during a rollout."""
@@ -30,6 +34,28 @@ ARMS: tuple[Arm, ...] = ("stable", "control", "canary", "mirror-control", "mirro
 LoadState = Literal["loading", "available", "unloading", "ended"]
 
 
+class ArmShare(Value, frozen=True, kw_only=True):
+    """One arm of an experiment: the users that meet a version."""
+
+    name: str
+    version: int
+    share: int
+    """Share of all users, in hundredths of a percent."""
+    arm: Arm | None
+    """Where their requests go; None = to the champion, counted for no arm: it was taken out."""
+
+
+class ExperimentSplit(Value, frozen=True, kw_only=True):
+    """Split by user. A request without a user goes to the champion and is counted for no arm."""
+
+    salt: str
+    """Id of the experiment. A user's arm follows from it and the user (`arm_of`)."""
+    header: str
+    """Header with the user."""
+    arms: tuple[ArmShare, ...]
+    """The champion first."""
+
+
 class TrafficSplit(Value, frozen=True, kw_only=True):
     """Shares of the requests in percent; stable + control + canary = 100."""
 
@@ -40,8 +66,8 @@ class TrafficSplit(Value, frozen=True, kw_only=True):
     """Share of the requests copied to both control and canary; their responses are discarded."""
     shadow: int = 0
     """Share copied to the shadow server."""
-    sticky: bool = False
-    """Split by user (header ``x-user-id``) instead of by request: for experiments, not canaries."""
+    experiment: ExperimentSplit | None = None
+    """Split by user among the arms of an experiment; stable is 100 then."""
 
     def __post_init__(self) -> None:
         shares = (self.stable, self.control, self.canary)
@@ -50,6 +76,8 @@ class TrafficSplit(Value, frozen=True, kw_only=True):
                 f"Shares stable {self.stable}, control {self.control}, canary {self.canary} "
                 "must not be negative and must add up to 100."
             )
+        if self.experiment is not None and self.stable != 100:
+            raise ValueError("An experiment splits the requests by user; stable must be 100.")
         if max(self.mirror, self.shadow) > 100:
             raise ValueError(f"Copied shares {self.mirror}, {self.shadow} exceed 100 %.")
 
@@ -75,6 +103,22 @@ class ServerStatus(Value, frozen=True, kw_only=True):
     versions: tuple[VersionStatus, ...] = ()
 
 
+class SliceCounters(Value, frozen=True, kw_only=True):
+    """Cumulative counters of the requests of one slice that were routed to an arm."""
+
+    name: str
+    """The header's value."""
+    requests: int
+    """Completed requests."""
+    errors: int
+    """Failed tries of the arm's own server that were tried again elsewhere, and 4xx responses. A
+    request that failed twice counts twice."""
+    timed: int
+    """Responses with a measured duration."""
+    slow: int
+    """Timed responses above the latency limit."""
+
+
 class ArmCounters(Value, frozen=True, kw_only=True):
     """Cumulative counters of one arm since Envoy started."""
 
@@ -89,6 +133,9 @@ class ArmCounters(Value, frozen=True, kw_only=True):
     """Responses with a measured duration. Envoy updates this up to 0.5 s after `requests`."""
     slow: int
     """Timed responses above the latency limit, retries included."""
+    slices: tuple[SliceCounters, ...] = ()
+    """The requests of slices, which the counters above include; slices without any may be absent.
+    """
 
 
 class Scrape(Value, frozen=True, kw_only=True):
@@ -108,6 +155,35 @@ class PublishedReference(Value, frozen=True, kw_only=True):
     artifact: Artifact | None
 
 
+class History(Value, frozen=True, kw_only=True):
+    """What the log says about the model's promotions."""
+
+    newest: Promotion | None
+    """The newest promotion; None when there was none yet."""
+
+
+NO_HISTORY = History(newest=None)
+
+
+class MemoryDemand(Value, frozen=True, kw_only=True):
+    """The versions that a model needs, each once per server that has it loaded."""
+
+    at_rest: tuple[int, ...] = ()
+    """Without a rollout."""
+    rollout: tuple[int, ...] = ()
+    """During its rollout, in all; empty without one."""
+    granted: bool = False
+    """Whether the rollout was told before that it has its memory."""
+
+
+class MemoryAnswer(Value, frozen=True, kw_only=True):
+    """Whether a rollout has the memory for its versions."""
+
+    outcome: Literal["granted", "waits", "impossible"]
+    """impossible: it would not fit beside the other models at rest."""
+    reason: str
+
+
 class Observation(Value, frozen=True, kw_only=True):
     """The state of the outside at one tick. Whatever could not be reached is None or empty."""
 
@@ -117,8 +193,21 @@ class Observation(Value, frozen=True, kw_only=True):
     servers: tuple[ServerStatus, ...] = ()
     scrapes: tuple[Scrape, ...] = ()
     """Scrapes that were not counted yet, oldest first."""
+    looks: tuple[QueryLook, ...] = ()
+    """Values of the users' queries that were due."""
     reference: PublishedReference | None = None
     """The reference of the version being promoted; None until it is published."""
+    history: History | None = NO_HISTORY
+    """The newest promotion of the log, read only before a first version goes live; None when the
+    log could not be read."""
+    answers: PairedComparison | None = None
+    """The newest comparison of the canary's answers with the champion's; None until there is one.
+    """
+    files: str | None = None
+    """Digest of the candidate's files as they are now; read only while people decide on it, and
+    None where it is not known."""
+    memory: MemoryAnswer | None = None
+    """Whether the rollout has its memory; None where memory is not limited, or nobody asked."""
     problems: tuple[str, ...] = ()
 
 
@@ -141,7 +230,22 @@ class PublishReference(Value, frozen=True, kw_only=True, tag="publish-reference"
     version: ModelVersion
 
 
-Action = SetTrafficSplit | LoadVersion | PublishReference
+class CompareAnswers(Value, frozen=True, kw_only=True, tag="compare-answers"):
+    """Let the servers of control and canary answer the same recent requests, and compare."""
+
+    version: ModelVersion
+    """The canary's version."""
+    champion: int
+    """The control's version."""
+
+
+class UnloadVersions(Value, frozen=True, kw_only=True, tag="unload-versions"):
+    """Make a server that gets no requests give up its versions."""
+
+    role: Role
+
+
+Action = SetTrafficSplit | LoadVersion | UnloadVersions | PublishReference | CompareAnswers
 
 
 class TrafficRouter(Protocol):
@@ -170,6 +274,12 @@ class ModelServers(Protocol):
         cannot find the version.
         """
 
+    def unload(self, role: Role) -> None:
+        """Serve no version any more.
+
+        Raises `UnavailableError` when the server does not answer.
+        """
+
 
 class TrafficMetrics(Protocol):
     """The router's request counters, as scraped."""
@@ -180,26 +290,94 @@ class TrafficMetrics(Protocol):
         Raises `UnavailableError` when the metrics store does not answer.
         """
 
+    def notices(self) -> tuple[str, ...]:
+        """What an operator should know about the latest `scrapes`: a clock that is wrong."""
+
 
 class ReferencePublisher(Protocol):
     """Builds the drift reference of a version from the windows that it was trained on."""
 
     def publish(self, version: ModelVersion) -> Artifact | None:
-        """Build and store the reference; the same version always gives the same artifact.
+        """Build and store the reference, or start to; the same windows give the same artifact.
 
-        Returns None when there are no windows. Raises `TemporaryError` when it cannot be built
-        now.
+        Returns None when there are no windows, or as long as it is being built. Raises
+        `TemporaryError` when it cannot be built now. `published` gives the result.
         """
 
     def published(self, version: ModelVersion) -> PublishedReference | None:
         """The result of an earlier `publish` by this process; None before it. Does no I/O."""
 
 
+class PromotionLog(Protocol):
+    """The promotions that were written, read before a first version goes live."""
+
+    def newest(self) -> Promotion | None:
+        """The newest promotion of the model; None when there was none.
+
+        Raises `UnavailableError` when the log does not answer.
+        """
+
+
+class MemoryBudget(Protocol):
+    """The memory that the model servers of all models may take together."""
+
+    def ask(self, model: str, demand: MemoryDemand, *, now: float) -> MemoryAnswer:
+        """Say what a model needs now, and learn whether its rollout has it. Does no network I/O."""
+
+
+class GateQueries(Protocol):
+    """Evaluates users' queries."""
+
+    @property
+    def rules(self) -> EvidenceRules:
+        """The gates that are evaluated."""
+
+    def value(self, query: str, *, now: float) -> float | None:
+        """The query's value; None where it gives none.
+
+        Raises `UnavailableError` when the metrics store does not answer, and `GateFailedError` when
+        the query cannot be evaluated to one number.
+        """
+
+
+class AnswerComparer(Protocol):
+    """Compares the answers of two loaded versions to the same requests, without any client."""
+
+    def compare(self, version: ModelVersion, champion: int) -> None:
+        """Start a comparison unless one runs or has just ended; `compared` gives the result.
+
+        Returns at once, so the state of servers and log is part of the result: an outcome of error
+        or insufficient, after which a later call starts another comparison.
+        """
+
+    def compared(self, version: ModelVersion, champion: int) -> PairedComparison | None:
+        """The newest result of this process for these versions; None before it. Does no I/O."""
+
+
+class VersionFiles(Protocol):
+    """The files of published versions."""
+
+    def digest(self, version: ModelVersion) -> str | None:
+        """Digest of the version's files as they are now; None where they are not in reach.
+
+        Raises `UnavailableError` when they cannot be read.
+        """
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ServingPorts:
-    """The four ports that `observe` reads and `perform` changes."""
+    """The ports that `observe` reads and `perform` changes."""
 
     router: TrafficRouter
     servers: ModelServers
     metrics: TrafficMetrics
     references: ReferencePublisher
+    answers: AnswerComparer
+    promotions: PromotionLog | None = None
+    """None where every promotion reaches `handle` before the first version does."""
+    queries: GateQueries | None = None
+    """None where there are no queries."""
+    files: VersionFiles | None = None
+    """None where the files of a version are not in reach."""
+    memory: MemoryBudget | None = None
+    """None where memory is not limited."""

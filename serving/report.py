@@ -1,13 +1,23 @@
-"""Builds the records of a rollout from its state; a repeated tick gives the same record ids."""
+"""Builds the records of a rollout from its state; a repeated tick gives the same records.
+
+An id stands for one text. A promotion's id is that of its rollout, and its text is remembered
+before it is written. The id of a verdict or a status is a digest of its whole text: a tick that is
+decided again after a crash, at another time and with other counts, gives another record.
+"""
 
 from __future__ import annotations
 
 from msgspec.structs import replace
 
-from serving.desired import canary_weight
+from serving.deadlines import ends_at
+from serving.desired import weight_in_force
+from serving.phase import Phase
+from serving.plan import deadline_of
+from serving.queries import of_model
 from serving.rules import RolloutRules
-from serving.state import Phase, Rollout, RolloutState
+from serving.state import Rollout, RolloutState
 from serving.verdict import Verdict
+from streaming.contracts.codec import with_text_id
 from streaming.contracts.ids import record_id
 from streaming.contracts.records import (
     Artifact,
@@ -24,16 +34,8 @@ def verdict_record(
     """The verdict at this weight."""
     counts = rollout.counts
     current_blocks = [block for block in counts.blocks if block.run == counts.run]
-    return CanaryVerdict(
-        record_id=record_id(
-            "canary-verdict",
-            model,
-            rollout.rollout_id,
-            rollout.phase.value,
-            counts.run,
-            len(counts.blocks),
-            verdict.outcome,
-        ),
+    record = CanaryVerdict(
+        record_id="",
         model=model,
         at=now,
         caused_by=rollout.caused_by[:1],
@@ -43,10 +45,14 @@ def verdict_record(
         weight=weight,
         outcome=verdict.outcome,
         reason=verdict.reason,
-        gates=verdict.gates,
+        gates=tuple(
+            replace(gate, query=of_model(gate.query, model)) if gate.query else gate
+            for gate in verdict.gates
+        ),
         requests=sum(block.n1 for block in current_blocks),
         seconds_in_step=0.0 if rollout.run_since is None else now - rollout.run_since,
     )
+    return with_text_id(record, "canary-verdict", rollout.rollout_id, rollout.phase.value)
 
 
 def promotion(
@@ -57,8 +63,8 @@ def promotion(
     return Promotion(
         record_id=record_id("promotion", state.model, rollout.rollout_id, "promoted"),
         model=state.model,
-        at=now,
-        caused_by=rollout.caused_by,
+        at=_after_live(state, now),
+        caused_by=rollout.causes,
         version=version.version,
         replaced=rollout.champion,
         change="promoted" if rollout.champion else "initial",
@@ -70,6 +76,19 @@ def promotion(
     )
 
 
+def referenced(state: RolloutState, live: Promotion, reference: Artifact, now: float) -> Promotion:
+    """The live version again, now with the reference that was built after its promotion."""
+    return replace(
+        live,
+        record_id=record_id("promotion", state.model, live.record_id, "referenced"),
+        at=_after_live(state, now),
+        caused_by=(*live.caused_by[:1], live.record_id),
+        change="referenced",
+        reason=f"The drift reference of version {live.version} is built; windows are judged again.",
+        reference=reference,
+    )
+
+
 def rolled_back(
     state: RolloutState, rollout: Rollout, previous: Promotion, now: float
 ) -> Promotion:
@@ -77,8 +96,8 @@ def rolled_back(
     return Promotion(
         record_id=record_id("promotion", state.model, rollout.rollout_id, "rolled-back"),
         model=state.model,
-        at=now,
-        caused_by=rollout.caused_by,
+        at=_after_live(state, now),
+        caused_by=rollout.causes,
         version=previous.version,
         replaced=rollout.candidate.version,
         change="rolled-back",
@@ -90,6 +109,11 @@ def rolled_back(
     )
 
 
+def _after_live(state: RolloutState, now: float) -> float:
+    """The time of a promotion: later than that of the one before, also if the clock went back."""
+    return now if state.live is None else max(now, state.live.at + 0.001)
+
+
 def status(
     state: RolloutState, rules: RolloutRules, now: float
 ) -> tuple[RolloutState, tuple[Record, ...]]:
@@ -99,6 +123,8 @@ def status(
         return state, ()
     record = _status_record(state, rules, now)
     run = rollout.counts.run if rollout is not None else 0
+    in_steps = rollout is not None and rollout.phase in (Phase.STEPPING, Phase.EJECTED)
+    deadline = deadline_of(rules, rollout.counts) if rollout is not None and in_steps else 0.0
     content = (
         record.rollout_id,
         record.phase,
@@ -107,14 +133,14 @@ def status(
         record.weight,
         run,
         record.waits_for,
+        deadline,
     )
     key = record_id("rollout-status", state.model, *content)
     if key == state.status_key:
         return state, ()
     # An idle status repeats the content of an earlier one: the previous id keeps the ids distinct.
-    new_id = record_id("rollout-status", state.model, state.status_id, key)
-    state = replace(state, status_key=key, status_id=new_id)
-    return state, (replace(record, record_id=new_id),)
+    record = with_text_id(record, "rollout-status", state.status_id)
+    return replace(state, status_key=key, status_id=record.record_id), (record,)
 
 
 def _status_record(state: RolloutState, rules: RolloutRules, now: float) -> RolloutStatus:
@@ -129,16 +155,19 @@ def _status_record(state: RolloutState, rules: RolloutRules, now: float) -> Roll
         version=rollout.candidate.version if rollout is not None else live,
         champion=rollout.champion if rollout is not None else live,
         phase=state.phase.value,
-        weight=canary_weight(rollout, rules),
+        weight=weight_in_force(state, rules),
+        ends_at=ends_at(rollout, rules, now),
         step=rollout.step if rollout is not None else 0,
         reason=rollout.reason if rollout is not None else f"Version {live} is live.",
-        waits_for=_waits_for(rollout),
+        waits_for=_waits_for(state),
     )
 
 
-def _waits_for(rollout: Rollout | None) -> str:
+def _waits_for(state: RolloutState) -> str:
+    rollout, experiment, queued = state.rollout, state.experiment, state.queued_version
     if rollout is None:
-        return ""
+        busy = experiment is not None and experiment.phase in ("preparing", "running")
+        return f"the end of an experiment (version {queued.version})" if busy and queued else ""
     if rollout.phase is Phase.AWAITING_APPROVAL:
         return f"approval {rollout.approval.replace('-', ' ')}"
     return "resume" if rollout.phase is Phase.PAUSED else ""

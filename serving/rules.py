@@ -7,9 +7,14 @@ a control arm with the same traffic as the canary.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal, get_args
 
+from serving.approval_rules import ApprovalRules
+from serving.evidence.rules import EvidenceRules
+from serving.experiment_rules import ExperimentRules
+from serving.shadow_rules import ShadowRules
+from serving.slice_rules import NO_SLICES, SliceRules
 from streaming.contracts.errors import ConfigurationError
 
 Approval = Literal["never", "before-canary", "before-promotion"]
@@ -29,6 +34,8 @@ class Alphas:
     """Of failing a canary that has no more errors than the control."""
     slow: float = 0.01
     """Of failing a canary that has no more slow responses than the control."""
+    control: float = 0.01
+    """Of calling a control sick that is like the stable arm, for each of errors and slow."""
     sample_ratio: float = 0.001
     """Of reporting an unequal split when requests are split equally."""
     passing: float = 0.05
@@ -51,14 +58,18 @@ class EjectionRules:
     bad_checks: int = 2
     """Consecutive bad checks that eject the canary."""
     bake_bad_checks: int = 5
-    """Consecutive bad checks that roll back a promoted version. The number is larger because there
-    is no control to compare it with."""
+    """Consecutive bad checks of the live version that take it back where nothing tells whether the
+    replaced version would do better. Beside a healthy control, `bad_checks` are enough."""
     recover_seconds: float = 15.0
     """Copies of the traffic must be answered well for this long before clients return."""
     mirror_weight: int = 25
     """Share of the traffic, in percent, copied to canary and control during an ejection."""
     max_ejections: int = 3
     """A canary that would be ejected more often than this is rolled back."""
+
+
+_SHADOW, _APPROVALS = ShadowRules(), ApprovalRules()
+_EXPERIMENTS = ExperimentRules()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -90,14 +101,40 @@ class RolloutRules:
     startup_seconds: float = 5.0
     """Limit on the time from the load request until the version is available."""
     approval: Approval = "before-canary"
-    """When a person has to approve; before-canary protects clients from an unreviewed version."""
+    """When a person has to approve; before-canary protects clients from an unreviewed version. The
+    first version of a model needs it too, unless it is never."""
+    approvals: ApprovalRules = _APPROVALS
+    """Who may approve, and how many people it takes."""
     deadline_seconds: float = 7200.0
-    """Time in steps after which an unproven rollout is rolled back. Waiting for a person does not
-    count."""
+    """Time in steps after which an unproven rollout is rolled back; later where the measured
+    traffic needs longer (`serving.plan`). Only time in which the rollout is watched counts, and
+    waiting for a person does not."""
     prepare_seconds: float = 120.0
     """Time limit for the servers to load both versions; the rollout is given up after it."""
+    reference_seconds: float = 600.0
+    """How long a promotion waits for the version's drift reference. Without one, windows are
+    inconclusive until it is built, which goes on. A build that does nothing for as long is started
+    again."""
+    served: bool = True
+    """Whether this deployment serves the model. If not, a version needs no canary: it is promoted
+    once it is blessed, and approved where an approval is asked for."""
+    memory_limited: bool = False
+    """Whether a rollout has to wait for memory before it loads its versions."""
+    memory_seconds: float = 86_400.0
+    """A rollout that gets no memory for this long (a day) is given up."""
     bake_seconds: float = 600.0
-    """The replaced version stays loaded for this long after a promotion."""
+    """The replaced version stays loaded for at least this long after a promotion, and until every
+    gate has passed once more."""
+    bake_weight: int = 10
+    """Share of the traffic, in percent, that the replaced version keeps during the bake, and an
+    equal share of the promoted one that it is compared with. Less traffic takes longer to judge."""
+    bake_deadline_seconds: float = 7200.0
+    """A bake whose gates still lack data after this long ends in a rollback, unless the requests
+    exclude at least the harm that a first canary step has to exclude."""
+    approval_seconds: float = 259_200.0
+    """A version that nobody approves for this long (three days) is given up."""
+    pause_seconds: float = 86_400.0
+    """A pause that nobody ends for this long (a day) ends in a rollback."""
     block_seconds: float = 5.0
     """Length of a block. Shorter blocks take a burst of requests in one arm for harm."""
     warm_seconds: float = 3.0
@@ -110,6 +147,14 @@ class RolloutRules:
     """Bet sizes of the symmetry e-process."""
     alphas: Alphas = Alphas()
     ejection: EjectionRules = EjectionRules()
+    evidence: EvidenceRules = field(default_factory=EvidenceRules)
+    """The gates on scores, realised quality and users' queries."""
+    shadow: ShadowRules = _SHADOW
+    """The paired comparison of answers before the first weight."""
+    slices: SliceRules = NO_SLICES
+    """Requests that are judged apart, by a header."""
+    experiments: ExperimentRules = _EXPERIMENTS
+    """How versions are compared by user."""
 
     def __post_init__(self) -> None:
         steps = self.weights
@@ -118,12 +163,25 @@ class RolloutRules:
                 f"Rollout steps {list(self.steps)} must ascend from at least 1 to at most 50 "
                 "(percent; the control arm gets as much as the canary); a final 100 is optional."
             )
+        if not 1 <= self.bake_weight <= 50:
+            raise ConfigurationError(
+                f"bake_weight is {self.bake_weight}; it must be 1 to 50 (percent; the replaced and "
+                "the promoted version get as much each)."
+            )
         if self.latency_ms not in LATENCY_EDGES_MS:
             raise ConfigurationError(
                 f"The latency limit of {self.latency_ms} ms is not a histogram edge; choose one "
                 f"of {list(LATENCY_EDGES_MS)}."
             )
-        for name in ("errors_pp", "slow_share", "startup_seconds", "block_seconds"):
+        positive = ("errors_pp", "slow_share", "startup_seconds", "block_seconds")
+        limits = (
+            "bake_deadline_seconds",
+            "approval_seconds",
+            "pause_seconds",
+            "prepare_seconds",
+            "memory_seconds",
+        )
+        for name in (*positive, *limits):
             if getattr(self, name) <= 0:
                 raise ConfigurationError(f"{name} is {getattr(self, name)}; it must be above 0.")
         if self.approval not in get_args(Approval):

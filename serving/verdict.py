@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from serving.control import CONTROL_GATES, CONTROL_SLICE_GATES
 from streaming.contracts.records import GateOutcome, GateResult
 
 WORST_FIRST: tuple[GateOutcome, ...] = ("fail", "error", "insufficient", "pass")
@@ -17,6 +18,12 @@ class Verdict:
     outcome: GateOutcome
     reason: str
     gates: tuple[GateResult, ...] = ()
+
+    @property
+    def control_is_sick(self) -> bool:
+        """Whether the control is proven to be worse than the stable arm: replace its server."""
+        of_control = (*CONTROL_GATES.values(), *CONTROL_SLICE_GATES.values())
+        return any(gate.gate in of_control and gate.outcome == "error" for gate in self.gates)
 
     @property
     def missing(self) -> int:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import threading
 from abc import ABC, abstractmethod
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 
 
@@ -61,6 +63,15 @@ class Background(ABC):
             raise RuntimeError(f"The work has not ended {seconds:.0f} s after it was stopped.")
         if self._error is not None:
             raise RuntimeError(f"The work failed: {self._error}") from self._error
+
+    @contextmanager
+    def running(self) -> Iterator[None]:
+        """Work for the length of a `with`."""
+        self.start()
+        try:
+            yield
+        finally:
+            self.stop()
 
     def _run(self) -> None:
         try:

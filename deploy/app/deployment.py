@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 from deploy.app.suggestion import did_you_mean
 from deploy.config import loader, paths
 from deploy.config.port_map import HOST, PortMap
+from deploy.config.serving_checks import served_models
 from deploy.config.settings import ModelSettings, Settings
 from streaming.contracts.errors import NotFoundError
 from streaming.contracts.log import RecordLog
@@ -149,7 +150,20 @@ class Deployment:
 
     def rollout_rules(self, model: str) -> RolloutRules:
         """The rollout's rules."""
-        return self.settings_of(model).rollout_rules()
+        return replace(
+            self.settings_of(model).rollout_rules(),
+            served=self.serves(model),
+            memory_limited=self.settings.local.model_memory is not None and self.serves(model),
+        )
+
+    @property
+    def served_models(self) -> tuple[str, ...]:
+        """The models that the deployment's servers serve; it monitors the others."""
+        return served_models(self.settings)
+
+    def serves(self, model: str) -> bool:
+        """Whether the deployment's servers serve the model."""
+        return model in self.served_models
 
     # -------------------------------------------------------------- engines
 

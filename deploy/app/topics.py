@@ -2,16 +2,23 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from tenacity import retry, retry_if_exception_type, stop_after_delay, wait_fixed
 
 from deploy.app.deployment import Deployment
+from deploy.config.retention import planned_topics
 from streaming.contracts.errors import UnavailableError
-from streaming.contracts.topics import RECORD_TOPICS, Topic, applications_topic
+from streaming.contracts.topics import Topic
 
 DAEMON_APP = "driftline-daemon"
 """Faust's application id: consumer group of the daemon and prefix of its changelog."""
 STATE_TOPIC = Topic(
-    name=f"{DAEMON_APP}-state-changelog", record=None, key="model", cleanup="compact"
+    name=f"{DAEMON_APP}-state-changelog",
+    record=None,
+    key="model",
+    cleanup="compact",
+    retention="for ever",
 )
 """Changelog of the daemon's state table; declared here because Faust must not create topics."""
 
@@ -33,12 +40,19 @@ def ensure_topics_after_start(deployment: Deployment) -> None:
     retried(ensure_topics)(deployment)
 
 
+def deployment_topics(deployment: Deployment) -> tuple[Topic, ...]:
+    """Every topic as the settings say it should be, the daemon's state included."""
+    replicas = deployment.settings.kafka.replicas
+    return (*planned_topics(deployment.settings), replace(STATE_TOPIC, replicas=replicas))
+
+
 def ensure_topics(deployment: Deployment) -> None:
-    """Create every missing topic: records, daemon state, and the applications' topics."""
-    topics = [*RECORD_TOPICS, STATE_TOPIC]
-    for section in deployment.settings.models.values():
-        for settings in (section.events, section.labels, section.predictions):
-            if settings is not None:
-                topics.append(applications_topic(settings.topic, partitions=settings.partitions))
+    """Create every missing topic, and repair the settings of Driftline's own existing ones.
+
+    Raises
+    ------
+    ConfigurationError
+        When a topic cannot become what the settings say, or there are too few brokers.
+    """
     with deployment.log() as log:
-        log.ensure(topics)
+        log.ensure(deployment_topics(deployment))

@@ -1,15 +1,18 @@
 """Replays logged windows through the drift verdict, under the rules in force and changed ones.
 
 Everything comes from the log and the artifact store: the windows' summaries, the promotion whose
-reference each verdict names, and that reference. Windows are read one by one and judged in the
-log's order, as the job did, so a period of any length fits into memory.
+reference each verdict names, and that reference. Promotions are kept for ever, so a window is
+judged against the reference that was in force then, however many promotions followed. Windows are
+read one by one and judged in the log's order, as the job did, so a period of any length fits into
+memory.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from math import inf
+from typing import NamedTuple
 
 from deploy.app.deployment import Deployment
 from deploy.records import reader
@@ -63,14 +66,23 @@ class RuleComparison:
     agreeing: int
     """Windows whose logged outcome is also that of the rules in force now."""
     lost_references: tuple[int, ...]
-    """Versions whose reference is no longer in the artifact store; their windows are
-    inconclusive."""
+    """Versions whose promotion is no longer in the log, or whose reference is no longer in the
+    artifact store; their windows are inconclusive."""
 
     @property
     def differing(self) -> int:
         """Windows on which the first and the last run disagree."""
         pairs = zip(self.runs[0].windows, self.runs[-1].windows, strict=True)
         return sum(before.outcome != after.outcome for before, after in pairs)
+
+
+class LoggedVerdict(NamedTuple):
+    """What a backtest needs of a logged verdict."""
+
+    reference_id: str
+    """Id of the promotion whose reference was in force; empty if there was none."""
+    reference_version: int
+    outcome: str
 
 
 class ReferenceCache:
@@ -104,16 +116,18 @@ class ReferenceCache:
         except (DriftlineError, OSError):
             return None
 
-    @property
-    def lost(self) -> tuple[int, ...]:
-        """Versions whose reference was needed and could not be read."""
-        return tuple(
-            sorted(
-                self._promotions[reference_id].version
-                for reference_id, reference in self._references.items()
-                if reference is None and reference_id in self._promotions
-            )
-        )
+    def lost(self, verdicts: Iterable[LoggedVerdict]) -> tuple[int, ...]:
+        """Versions whose reference was needed and could not be read.
+
+        Parameters
+        ----------
+        verdicts:
+            The logged verdicts, which name the version of a promotion that is not in the log.
+        """
+        versions = {verdict.reference_id: verdict.reference_version for verdict in verdicts}
+        versions |= {name: promotion.version for name, promotion in self._promotions.items()}
+        unread = {name for name, reference in self._references.items() if reference is None}
+        return tuple(sorted({versions[name] for name in unread if name and name in versions}))
 
 
 def backtest(
@@ -139,7 +153,9 @@ def backtest(
     contract = first.contract(model)
     promotions = {entry.record_id: entry for entry in reader.records(log, Promotion, model)}
     logged = {
-        verdict.window_start: (verdict.reference_id, verdict.outcome)
+        verdict.window_start: LoggedVerdict(
+            verdict.reference_id, verdict.reference_version, verdict.outcome
+        )
         for verdict in reader.stream(log, DriftVerdict, model)
     }
     rules = {name: deployment.drift_rules(model) for name, deployment in deployments.items()}
@@ -148,7 +164,7 @@ def backtest(
         name: ReferenceCache(first.store(), promotions, contract, rule_set)
         for name, rule_set in rules.items()
     }
-    for window, reference_id in _windows(log, model, period, logged):
+    for window, reference_id in _windows(log, model, period, logged, promotions):
         for name, replay in replays.items():
             replay.add(window, references[name].of(reference_id, window), reference_id)
     runs = tuple(_run(name, replay, period, shifts) for name, replay in replays.items())
@@ -162,8 +178,8 @@ def backtest(
         model=model,
         runs=runs,
         logged=len(compared),
-        agreeing=sum(logged[window.window_start][1] == window.outcome for window in compared),
-        lost_references=next(iter(references.values())).lost,
+        agreeing=sum(logged[window.window_start].outcome == window.outcome for window in compared),
+        lost_references=next(iter(references.values())).lost(logged.values()),
     )
 
 
@@ -174,16 +190,28 @@ def _run(name: str, replay: Replay, period: Period, shifts: Sequence[KnownShift]
 
 
 def _windows(
-    log: RecordLog, model: str, period: Period, logged: Mapping[float, tuple[str, str]]
+    log: RecordLog,
+    model: str,
+    period: Period,
+    logged: Mapping[float, LoggedVerdict],
+    promotions: Mapping[str, Promotion],
 ) -> Iterator[tuple[WindowSummary, str]]:
     """The windows of the period and of the warm-up before it, with their references' ids.
 
-    A window without a logged verdict takes the reference of the window before it.
+    A window without a logged verdict takes the reference of the window before it; if no earlier
+    window has one, the newest promotion from before the window's end.
     """
     starts = sorted(start for start in logged if start < period.since)
     begin = starts[-MAX_WARM_UP] if len(starts) >= MAX_WARM_UP else -inf
-    reference_id = ""
+    last: str | None = None
     for window in reader.stream(log, WindowSummary, model):
-        reference_id, _ = logged.get(window.window_start, (reference_id, ""))
+        verdict = logged.get(window.window_start)
+        last = last if verdict is None else verdict.reference_id
         if begin <= window.window_start and window.window_end <= period.until:
-            yield window, reference_id
+            yield window, _in_force(promotions, window) if last is None else last
+
+
+def _in_force(promotions: Mapping[str, Promotion], window: WindowSummary) -> str:
+    """The id of the newest promotion from before the window's end; empty if there is none."""
+    earlier = [entry for entry in promotions.values() if entry.at < window.window_end]
+    return max(earlier, key=lambda entry: entry.at).record_id if earlier else ""

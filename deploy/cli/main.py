@@ -20,6 +20,7 @@ from deploy.cli.commands import (
     dead_letters,
     doctor,
     drift,
+    experiment,
     job,
     lineage,
     logs,
@@ -120,6 +121,7 @@ _COMMANDS: tuple[Callable[..., None], ...] = (
 _GROUPS: dict[str, typer.Typer] = {
     "job": job.app,
     "rollout": rollout.app,
+    "experiment": experiment.app,
     "schema": schema.app,
     "dead-letters": dead_letters.app,
     "config": config.app,

@@ -15,6 +15,8 @@ from zoneinfo import available_timezones
 
 from deploy.config.address_checks import ADDRESS_CHECKS
 from deploy.config.model_settings import ModelSettings
+from deploy.config.retention_checks import RETENTION_CHECKS
+from deploy.config.serving_checks import SERVING_CHECKS
 from deploy.config.settings import Settings
 from deploy.config.topic_checks import MODEL_TOPIC_CHECKS, TOPIC_CHECKS
 from deploy.config.types import Problem
@@ -234,9 +236,36 @@ def _quality_rules(model: ModelSettings) -> Iterator[Problem]:
 
 
 def _rollout_rules(model: ModelSettings) -> Iterator[Problem]:
-    named = (*_steps_ascend(model), *_latency_is_counted(model), *_errors_allowed(model))
+    named = (
+        *_steps_ascend(model),
+        *_latency_is_counted(model),
+        *_errors_allowed(model),
+        *_experiment_rules(model),
+    )
     if not named:
         yield from _refused("rollout", model.rollout_rules)
+
+
+def _experiment_rules(model: ModelSettings) -> Iterator[Problem]:
+    yield from _refused("experiments", model.experiment_rules)
+
+
+def _users_can_be_counted(model: ModelSettings) -> Iterator[Problem]:
+    needed = model.experiments.user_window + model.labels.mature_after
+    if model.experiments.max_duration <= needed:
+        yield (
+            ("experiments", "max_duration"),
+            f"{format_duration(model.experiments.max_duration)} is over before the first user "
+            f"counts: experiments.user_window and labels.mature_after are "
+            f"{format_duration(needed)} together.",
+        )
+    field = model.experiments.user_field.strip()
+    if not field or field in (model.events.key, model.events.time, "version", "prediction"):
+        yield (
+            ("experiments", "user_field"),
+            f"{field!r} has another meaning in the messages of the predictions topic; name the "
+            "field that holds the user.",
+        )
 
 
 def _refused(section: str, make_rules: Callable[[], object]) -> Iterator[Problem]:
@@ -285,21 +314,14 @@ def _state_folder(settings: Settings) -> Iterator[Problem]:
         )
 
 
-def _served_model(settings: Settings) -> Iterator[Problem]:
-    named = settings.local.served_model
-    if named and named not in settings.models:
-        near = difflib.get_close_matches(named, settings.models, n=1)
-        hint = f" Did you mean {near[0]}?" if near else ""
-        yield ("local", "served_model"), f"{named!r} names no model of this file.{hint}"
-
-
 _CHECKS: tuple[Callable[[Settings], Iterator[Problem]], ...] = (
     _model_names,
     *TOPIC_CHECKS,
+    *RETENTION_CHECKS,
     _tenants,
     _workers,
     _state_folder,
-    _served_model,
+    *SERVING_CHECKS,
     *ADDRESS_CHECKS,
 )
 _MODEL_CHECKS: tuple[Callable[[ModelSettings], Iterator[Problem]], ...] = (
@@ -321,4 +343,6 @@ _MODEL_CHECKS: tuple[Callable[[ModelSettings], Iterator[Problem]], ...] = (
     _drift_rules,
     _quality_rules,
     _rollout_rules,
+    _experiment_rules,
+    _users_can_be_counted,
 )

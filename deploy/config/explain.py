@@ -54,11 +54,14 @@ def _section(section: Section, prefix: str) -> Iterator[Explained]:
 
 
 def describe(section: type[Section], prefix: str = "") -> Iterator[Explained]:
-    """The same rows without values, for the reference page; a model is called ``NAME``."""
+    """The same rows without values, for the reference page; a model is called ``NAME``.
+
+    A list of sections is one row, whose meaning names their keys.
+    """
     defaults = _defaults(section)
     for name, field in section.model_fields.items():
         key, inner = f"{prefix}{name}", _inner_section(field.annotation)
-        if inner is not None:
+        if inner is not None and get_origin(field.annotation) is not tuple:
             is_mapping = get_origin(field.annotation) is dict
             yield from describe(inner, f"{key}.NAME." if is_mapping else f"{key}.")
         else:

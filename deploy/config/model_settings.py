@@ -7,15 +7,20 @@ itself into such rules with `rules`.
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Annotated, Literal
 
 from pydantic import Field
 
 from deploy.config import units
+from deploy.config.approval_settings import ApproverSettings
+from deploy.config.experiment_settings import ExperimentSettings
+from deploy.config.gate_settings import GateSettings
+from deploy.config.shadow_settings import ShadowSettings
+from deploy.config.slice_settings import SliceSettings
 from deploy.config.types import (
     Duration,
     Percent,
-    Points,
     PositiveDuration,
     Rate,
     RunsRule,
@@ -23,6 +28,8 @@ from deploy.config.types import (
 )
 from retrain.blessing import BlessingRules
 from retrain.policy import RetrainRules
+from serving.approval_rules import ApprovalRules
+from serving.experiment_rules import ExperimentRules
 from serving.rules import Approval, RolloutRules
 from streaming.contracts.model import ModelContract
 from streaming.contracts.tolerance import Tolerance
@@ -245,21 +252,6 @@ class RetrainSettings(Section):
         return BlessingRules(floor=self.auc_floor)
 
 
-class GateSettings(Section):
-    """Limits that a canary must keep."""
-
-    latency_p99: PositiveDuration = _ROLLOUT.latency_ms / 1000
-    """Limit of the 99th percentile of the prediction latency."""
-    slow: Literal["absolute", "compare"] = _ROLLOUT.slow_gate
-    """absolute: prove that p99 is below latency_p99. compare: prove only that the canary is not
-    slower than the control arm, for machines on which the champion itself has 0.8 % slow answers
-    or more."""
-    startup: PositiveDuration = _ROLLOUT.startup_seconds
-    """Limit of the time from loading a version to its being available."""
-    errors: Points = _ROLLOUT.errors_pp / 100
-    """Tolerated excess of the error share over that of the control arm."""
-
-
 class RolloutSettings(Section):
     """How a new version goes live."""
 
@@ -269,15 +261,41 @@ class RolloutSettings(Section):
     """A step lasts at least this long, and until each gate has enough requests."""
     gates: GateSettings = GateSettings()
     """Limits that a canary must keep."""
+    shadow: ShadowSettings = ShadowSettings()
+    """The paired comparison before the first weight."""
+    slices: SliceSettings = SliceSettings()
+    """Requests that are judged apart, by a header."""
     approval: Approval = _ROLLOUT.approval
-    """Whether an engineer must approve the version, and when."""
+    """Whether an engineer must approve the version, and when. The first version of a model needs
+    the approval too, unless it is never."""
+    approvers: tuple[ApproverSettings, ...] = ()
+    """Who may approve or reject: a list of {name, role}. Empty: anybody. Names are not
+    authenticated: whoever can write to Kafka can write any name."""
+    approval_people: int = Field(default=_ROLLOUT.approvals.people, ge=1)
+    """How many different people must approve. `promote` does not stand in for several."""
+    approval_by_proposer: bool = _ROLLOUT.approvals.by_proposer
+    """Whether the person who asked for the retrain, or for another try, may approve it."""
     deadline: PositiveDuration = _ROLLOUT.deadline_seconds
     """A rollout that has not passed by then is rolled back; waiting for approval does not count."""
+    approval_deadline: PositiveDuration = _ROLLOUT.approval_seconds
+    """A version that nobody approves for this long is given up."""
+    pause_deadline: PositiveDuration = _ROLLOUT.pause_seconds
+    """A pause that nobody ends for this long ends in a rollback."""
     bake: Duration = _ROLLOUT.bake_seconds
-    """The replaced version stays loaded this long after a promotion."""
+    """The replaced version stays loaded at least this long after a promotion, and until every gate
+    has passed once more."""
+    bake_weight: int = Field(default=_ROLLOUT.bake_weight, ge=1, le=50)
+    """Share of the traffic, in percent, that the replaced version keeps during the bake, and an
+    equal share of the promoted one that it is compared with. Less traffic takes longer to judge."""
+    bake_deadline: PositiveDuration = _ROLLOUT.bake_deadline_seconds
+    """A bake that still lacks data after this long ends in a rollback, unless its requests exclude
+    at least the harm that a first canary step has to exclude."""
 
-    def rules(self) -> RolloutRules:
-        """The rollout's rules; raises `ConfigurationError`."""
+    def rules(self, *, measured: bool = False) -> RolloutRules:
+        """The rollout's rules; raises `ConfigurationError`.
+
+        `measured` says whether the applications write the predictions they got.
+        """
         return RolloutRules(
             steps=self.steps,
             hold_seconds=self.hold,
@@ -286,8 +304,20 @@ class RolloutSettings(Section):
             slow_gate=self.gates.slow,
             startup_seconds=self.gates.startup,
             approval=self.approval,
+            approvals=ApprovalRules(
+                approvers=tuple(entry.approver() for entry in self.approvers),
+                people=self.approval_people,
+                by_proposer=self.approval_by_proposer,
+            ),
             deadline_seconds=self.deadline,
+            approval_seconds=self.approval_deadline,
+            pause_seconds=self.pause_deadline,
             bake_seconds=self.bake,
+            bake_weight=self.bake_weight,
+            bake_deadline_seconds=self.bake_deadline,
+            evidence=self.gates.evidence(measured=measured),
+            shadow=self.shadow.rules(),
+            slices=self.slices.rules(),
         )
 
 
@@ -316,6 +346,13 @@ class ModelSettings(Section):
     """When to train, and on which rows."""
     rollout: RolloutSettings = RolloutSettings()
     """How a new version goes live."""
+    version_labels: dict[str, Annotated[int, Field(ge=1)]] = Field(default={})
+    """Labels of your own and the version of each, for example {previous: 3}: requests for
+    /v1/models/NAME/labels/previous go to that version, on a server of its own, whatever the rollout
+    does. stable and canary are the labels of these arms. After a change `driftline up` moves the
+    labels; a version is unloaded only when no label names it."""
+    experiments: ExperimentSettings = ExperimentSettings()
+    """How versions are compared by user."""
 
     def drift_rules(self) -> DriftRules:
         """The drift judge's rules; raises `ConfigurationError`."""
@@ -331,4 +368,9 @@ class ModelSettings(Section):
 
     def rollout_rules(self) -> RolloutRules:
         """The rollout's rules; raises `ConfigurationError`."""
-        return self.rollout.rules()
+        rules = self.rollout.rules(measured=self.predictions is not None)
+        return replace(rules, experiments=self.experiment_rules())
+
+    def experiment_rules(self) -> ExperimentRules:
+        """The rules of experiments; raises `ConfigurationError`."""
+        return self.experiments.rules(self.labels.mature_after)

@@ -9,6 +9,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from streaming.contracts.errors import ConfigurationError
+
 PROJECT = Path(__file__).resolve().parents[2]
 SETUP = Path(__file__).resolve().parents[1] / "setup"
 DEFAULT_FILE = Path(__file__).resolve().parent / "driftline.yaml"
@@ -77,7 +79,7 @@ def home(environment: Mapping[str, str] = os.environ) -> Path:
     """
     named = environment.get("DRIFTLINE_HOME")
     if named:
-        return Path(named).expanduser().resolve()
+        return _folder("DRIFTLINE_HOME", named)
     if is_checkout():
         return PROJECT / ".driftline"
     state = environment.get("XDG_STATE_HOME")
@@ -94,9 +96,17 @@ def install_paths(environment: Mapping[str, str] = os.environ) -> InstallPaths:
     named = environment.get("DRIFTLINE_OPT")
     base = PROJECT / ".driftline" if is_checkout() else home(environment)
     return InstallPaths(
-        opt=Path(named).expanduser().resolve() if named else base / "opt",
+        opt=_folder("DRIFTLINE_OPT", named) if named else base / "opt",
         python=bin_folder / "python",
     )
+
+
+def _folder(variable: str, named: str) -> Path:
+    try:
+        return Path(named).expanduser().resolve()
+    except (RuntimeError, OSError, ValueError) as error:
+        why = str(error).rstrip(".")
+        raise ConfigurationError(f"{variable}={named!r} is no folder: {why}.") from error
 
 
 def config_file(named: Path | None, environment: Mapping[str, str] = os.environ) -> Path:

@@ -1,10 +1,22 @@
-"""Every port of the embedded stack, on 127.0.0.1, with one offset for all."""
+"""Every port of the embedded stack, on 127.0.0.1, with one offset for all.
+
+The model that is listed first among the served ones has the ports 8510 to 8551. Each further one
+has ten of its own, from 11000 on, by its place in the list: a model that is added at the end moves
+no other.
+"""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, fields, replace
 
 HOST = "127.0.0.1"
+
+MAX_SERVED = 50
+"""Models that one deployment serves: 49 blocks of ports beside those of the first model. With the
+highest offset they end below 32768, where Linux begins to give ports away."""
+_BLOCK = 10
+MODEL_SERVERS = ("stable", "control", "canary", "shadow", "labelled")
+"""The servers of a model: its roles, and the one of its labelled versions."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -36,15 +48,19 @@ class PortMap:
     canary_rest: int = 8531
     shadow_grpc: int = 8540
     shadow_rest: int = 8541
+    labelled_grpc: int = 8550
+    labelled_rest: int = 8551
     prometheus: int = 9090
     alertmanager: int = 9094
     daemon_metrics: int = 9101
     worker_metrics: int = 9102
-    stream_metrics: int = 9103
+    watchdog_metrics: int = 9103
     demo_metrics: int = 9104
     labels_metrics: int = 9105
     flink_job_metrics: int = 9249
     flink_worker_metrics: int = 9250
+    further_models: int = 11000
+    """The first port of the servers of the second model and those after it."""
 
     def shifted(self, offset: int) -> PortMap:
         """All ports moved by the same amount.
@@ -67,7 +83,24 @@ class PortMap:
         """Name and number of each port."""
         return {field.name: getattr(self, field.name) for field in fields(self)}
 
-    def model(self, role: str) -> tuple[int, int]:
-        """gRPC and REST port of a model server's role."""
+    def model(self, role: str, place: int = 0) -> tuple[int, int]:
+        """gRPC and REST port of a role's server, for the model at this place among the served ones.
+
+        >>> PortMap().model("canary"), PortMap().model("canary", 2)
+        ((8530, 8531), (11014, 11015))
+        """
         named = self.named()
-        return named[f"{role}_grpc"], named[f"{role}_rest"]
+        if place == 0:
+            return named[f"{role}_grpc"], named[f"{role}_rest"]
+        first = self.further_models + _BLOCK * (place - 1) + 2 * MODEL_SERVERS.index(role)
+        return first, first + 1
+
+    def all_named(self, served: int) -> dict[str, int]:
+        """Every port with those of `served` models, by name; that of a model's has its place."""
+        ports = self.named()
+        del ports["further_models"]
+        for place in range(1, served):
+            for role in MODEL_SERVERS:
+                grpc_port, rest_port = self.model(role, place)
+                ports |= {f"{role}_grpc_{place}": grpc_port, f"{role}_rest_{place}": rest_port}
+        return ports

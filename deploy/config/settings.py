@@ -6,12 +6,12 @@ Any value can be overridden by ``DRIFTLINE__SECTION__KEY``. `deploy.config.loade
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Annotated, Literal
 
 from pydantic import Field
 
 from deploy.config.model_settings import ModelSettings
-from deploy.config.types import Addresses, Section
+from deploy.config.types import Addresses, PositiveDuration, Section, Size
 
 __all__ = ["ModelSettings", "Settings"]
 
@@ -36,6 +36,24 @@ class KafkaSettings(Section):
 
     bootstrap: Addresses = ""
     """Bootstrap servers, host:port, separated by commas. Empty: the embedded broker."""
+    replicas: int = Field(default=1, ge=1, le=32)
+    """Copies of each topic that Driftline creates; at most one per broker. All but one of them must
+    confirm a write (min.insync.replicas), so one broker may be away."""
+
+
+class RetentionSettings(Section):
+    """How long the log keeps what Driftline writes. Versions, promotions, rollouts and schemas are
+    kept for ever, and the applications' own topics are never altered. An existing topic that keeps
+    records longer is shortened only where a time is given here, because that deletes records."""
+
+    windows: PositiveDuration | None = None
+    """Window statistics and verdicts. null: as long as the models' seasons, day variance,
+    backtests and retrains look back, and at least 30 days."""
+    decisions: PositiveDuration | None = None
+    """Retrain requests, commands and canary verdicts, to which a version can be traced back. null:
+    a year, or as long as windows."""
+    dead_letters: PositiveDuration | None = None
+    """Dead letters and late events. null: 30 days, or as long as late labels are joined."""
 
 
 class EndpointSettings(Section):
@@ -60,8 +78,18 @@ class LocalSettings(Section):
     """Added to every port of the embedded stack, so that two stacks fit on one machine."""
     folder: str = Field(default="", pattern=r"^[A-Za-z0-9._-]*$")
     """Folder below DRIFTLINE_HOME for the state of this stack. Empty: DRIFTLINE_HOME itself."""
-    served_model: str = ""
-    """The model that the embedded servers serve; needed if the file has several."""
+    served_models: tuple[str, ...] = ()
+    """The models that the deployment's servers serve, at most 50. Empty: all of the file. Each has
+    model servers of its own; their ports follow from the place in this list, so add a model at its
+    end. gRPC requests that name no model go to the first. The models that are left out are
+    monitored: they have windows, verdicts, retrains and versions, but no servers and no canary. A
+    version of theirs is promoted once it is blessed and, unless `rollout.approval` is never,
+    approved."""
+    model_memory: Size | None = None
+    """What the versions that all model servers have loaded may take together, estimated by the size
+    of their files times 1.2; each server process takes about 0.1 GB more. A rollout waits until
+    there is memory for it, at most a day, and is given up at once if there never could be. A canary
+    that is not used gives its version up. null: not limited."""
 
 
 class ArtifactSettings(Section):
@@ -69,6 +97,10 @@ class ArtifactSettings(Section):
 
     root: str = ""
     """A folder that all parts can read and write. Empty: `artifacts` below DRIFTLINE_HOME."""
+    allowed_operations: tuple[Annotated[str, Field(pattern=r"^[A-Za-z_][A-Za-z0-9_>]*$")], ...] = ()
+    """Names of TensorFlow operations that a model's graph may contain beside the usual ones. Model
+    servers load no graph with other operations, because a model is a program: it could read and
+    write files as soon as it is loaded."""
 
 
 class Settings(Section):
@@ -80,6 +112,8 @@ class Settings(Section):
     """The stream jobs on Flink."""
     kafka: KafkaSettings = KafkaSettings()
     """The Kafka cluster."""
+    retention: RetentionSettings = RetentionSettings()
+    """How long the log keeps what Driftline writes."""
     endpoints: EndpointSettings = EndpointSettings()
     """Addresses of the engines, where they are not the embedded ones."""
     local: LocalSettings = LocalSettings()

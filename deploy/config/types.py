@@ -38,6 +38,15 @@ PositiveDuration = Annotated[
 ]
 """A `Duration` above zero."""
 
+Size = Annotated[
+    int,
+    BeforeValidator(units.parse_size),
+    Field(gt=0),
+    PlainSerializer(units.format_size, return_type=str, when_used="json"),
+    WithJsonSchema({"type": "string", "pattern": f"^{units.SIZE}$"}),
+]
+"""Bytes, written with a unit: ``800MB``, ``4GiB``."""
+
 Rate = Annotated[
     units.Rate,
     BeforeValidator(units.parse_rate),

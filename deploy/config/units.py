@@ -9,6 +9,7 @@ import math
 import re
 from contextlib import suppress
 from datetime import UTC, datetime
+from decimal import Decimal
 from typing import NamedTuple
 
 _SECONDS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
@@ -23,6 +24,9 @@ POINTS = r"\s*\+?\d+(?:\.\d+)?\s*pp\s*"
 """Pattern of a number of percentage points."""
 MAX_DURATION = 1000 * 365 * 86400.0
 """Longest duration in seconds: 1,000 years."""
+SIZE = r"\s*\d+(?:\.\d+)?\s*(?:MB|GB|MiB|GiB)\s*"
+"""Pattern of a size in memory."""
+_BYTES = {"MB": 10**6, "GB": 10**9, "MiB": 2**20, "GiB": 2**30}
 PERCENT = r"\s*\d+(?:\.\d+)?\s*%\s*"
 """Pattern of a share in percent."""
 
@@ -135,6 +139,32 @@ def parse_points(text: str | float) -> float:
             f"{text!r} is not a number of percentage points; write for example +0.5pp."
         )
     return float(str(text).strip().lstrip("+").removesuffix("pp")) / 100
+
+
+def parse_size(text: str) -> int:
+    """A size in bytes.
+
+    >>> parse_size("1.5GB"), parse_size("512 MiB")
+    (1500000000, 536870912)
+    """
+    if not isinstance(text, str) or not re.fullmatch(SIZE, text):
+        raise ValueError(f"{text!r} is not a size; write for example 800MB, 4GB or 4GiB.")
+    number, unit = re.findall(r"([\d.]+)\s*([A-Za-z]+)", text)[0]
+    return round(float(number) * _BYTES[unit])
+
+
+def format_size(size: int) -> str:
+    """A size that `parse_size` reads back to the byte.
+
+    >>> format_size(1_500_000_000), format_size(536_870_912), format_size(1)
+    ('1.5GB', '512MiB', '0.000001MB')
+    """
+    for unit in ("GiB", "MiB"):
+        if size and size % _BYTES[unit] == 0:
+            return f"{size // _BYTES[unit]}{unit}"
+    unit = "GB" if size >= _BYTES["GB"] else "MB"
+    digits = f"{Decimal(size) / _BYTES[unit]:f}"
+    return f"{digits.rstrip('0').rstrip('.') if '.' in digits else digits}{unit}"
 
 
 def parse_percent(text: str | float) -> float:

@@ -1,122 +1,114 @@
-"""Passes records between the topics and the controllers: decide, send, then store the state.
+"""Passes the records of the topics to the models, and lets every model tick.
 
-The order is the daemon's promise. A step's records are acknowledged by Kafka before the state that
-follows from them is stored, so after a kill -9 the same record is decided again. It gives records
-with the same ids, which every reader drops.
+The models run side by side: none of them waits for another. A record is acknowledged once every
+part of its model's controller is done with it, so what a crash interrupts is read again.
 """
 
 from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable, Iterable, Mapping, MutableMapping
-from functools import partial
+from collections.abc import Mapping
 from typing import Any
 
 import structlog
 
 from deploy.daemon.controller import ModelController
+from deploy.daemon.model_runner import ModelRunner
+from deploy.daemon.outbox import RecordSender
+from deploy.daemon.part_queue import Delivery, RetryLimits
+from deploy.daemon.state_store import StateStore
 from deploy.metrics.exporter import MetricsExporter
-from streaming.contracts import topics
-from streaming.contracts.codec import decode, encode
-from streaming.contracts.errors import DecodeError, TemporaryError
-from streaming.contracts.records import Record
-from streaming.contracts.topics import message_key
+from streaming.contracts.clock import Clock, SystemClock
+from streaming.contracts.codec import decode
+from streaming.contracts.errors import DecodeError
 
 log = structlog.get_logger()
 
+MAX_WAITING = 10_000
+"""Records of one model that may wait; no more is read until there are fewer. An alert calls long
+before."""
+_POLL_SECONDS = 0.1
+
 
 class RecordDispatcher:
-    """Runs the controllers' steps, one at a time for all models.
+    """Runs the controllers of all models.
 
     Parameters
     ----------
     app:
         The Faust application; its `topic(...)` gives topics to send to.
     states:
-        The changelogged table: a model's name in bytes, and its controller's snapshot.
+        A snapshot for each model's name in bytes.
     controllers:
         By model.
     exporter:
         Counts every record that is read or sent.
+    limits:
+        When a record becomes a dead letter.
+    clock:
+        The time that decisions are made at.
     """
 
     def __init__(
         self,
         app: Any,
-        states: MutableMapping[bytes, bytes],
+        states: StateStore,
         controllers: Mapping[str, ModelController],
         exporter: MetricsExporter,
+        limits: RetryLimits | None = None,
+        clock: Clock | None = None,
     ) -> None:
-        self._app = app
-        self._states = states
-        self._controllers = controllers
         self._exporter = exporter
-        self._lock = asyncio.Lock()
-        self._outputs: dict[str, Any] = {}
-        self._reported: dict[str, tuple[str, ...]] = {}
+        sender = RecordSender(app, exporter)
+        self._runners = {
+            name: ModelRunner(
+                controller,
+                states,
+                sender,
+                exporter,
+                limits or RetryLimits(),
+                clock or SystemClock(),
+            )
+            for name, controller in controllers.items()
+        }
 
     async def consume(self, stream: Any) -> None:
-        """Handle each record of the input topics, in order."""
-        async for event in stream.events():
-            await self._on_message(event.message.topic, event.value)
+        """Hand each record of the input topics to its model; returns when the stream ends."""
+        async for event in stream.noack().events():
+            runner = self._deliver(event)
+            while runner is not None and runner.waiting >= MAX_WAITING:
+                await asyncio.sleep(_POLL_SECONDS)
+        await asyncio.gather(*(runner.drained() for runner in self._runners.values()))
 
-    async def _on_message(self, topic: str, value: bytes | None) -> None:
-        if value is None:
-            return
+    def _deliver(self, event: Any) -> ModelRunner | None:
+        """The runner that took the record; None if nobody needs it."""
+        message, value = event.message, event.value
         try:
-            record = decode(value)
+            record = decode(value) if value is not None else None
         except DecodeError as error:
-            self._exporter.refused(topic, error.reason)
-            log.warning("record.refused", topic=topic, reason=error.reason, detail=str(error))
-            return
-        self._exporter.on_record(record, time.time())
-        controller = self._controllers.get(record.model)
-        if controller is not None:
-            await self._step(record.model, partial(controller.on_record, record))
+            self._exporter.refused(message.topic, error.reason)
+            log.warning(
+                "record.refused", topic=message.topic, reason=error.reason, detail=str(error)
+            )
+            record = None
+        if record is not None:
+            self._exporter.on_record(record, time.time())
+        runner = self._runners.get(record.model) if record is not None else None
+        if record is None or runner is None:
+            event.ack()
+            return None
+        source = (message.topic, message.partition, message.offset)
+        runner.put(Delivery(record=record, source=source, value=value, acknowledge=event.ack))
+        return runner
+
+    async def begin_tick(self) -> None:
+        """Start a tick of every model that has ended its last one; waits for none of them."""
+        for runner in self._runners.values():
+            runner.begin_tick()
+        self._exporter.progress("daemon", time.time())
 
     async def tick(self) -> None:
-        """Let every controller observe its engines, decide and reconcile."""
-        started = time.monotonic()
-        for name, controller in self._controllers.items():
-            await self._step(name, controller.tick)
-            self._exporter.schema.proposal(name, controller.proposal_waits)
-        self._exporter.tick_took(time.monotonic() - started)
-
-    async def _step(self, model: str, decide: Callable[..., Iterable[Record]]) -> None:
-        """Restore the state, decide in a thread (ports block), send, then store the state."""
-        async with self._lock:
-            controller = self._controllers[model]
-            controller.restore(self._states.get(model.encode()))
-            try:
-                records = tuple(await asyncio.to_thread(decide, now=time.time()))
-            except TemporaryError as error:
-                log.warning("step.postponed", model=model, reason=str(error))
-                return
-            self._report_problems(model, controller.problems)
-            await self._send(records)
-            snapshot = controller.snapshot()
-            if snapshot != self._states.get(model.encode()):
-                self._states[model.encode()] = snapshot
-
-    def _report_problems(self, model: str, problems: tuple[str, ...]) -> None:
-        """Log failed observations and actions, once for as long as they stay the same."""
-        if problems != self._reported.get(model, ()):
-            self._reported[model] = problems
-            for problem in problems:
-                log.warning("engine.problem", model=model, problem=problem)
-
-    async def _send(self, records: Iterable[Record]) -> None:
-        """Send records and wait until Kafka has acknowledged all of them."""
-        pending: list[Awaitable[Any]] = []
-        for record in records:
-            name = topics.TOPIC_OF[type(record)].name
-            if name not in self._outputs:
-                self._outputs[name] = self._app.topic(name, key_type=bytes, value_type=bytes)
-            pending.append(
-                await self._outputs[name].send(key=message_key(record), value=encode(record))
-            )
-            self._exporter.on_record(record, time.time())
-            log.info("record.sent", kind=type(record).__name__, id=record.record_id)
-        for acknowledgement in pending:
-            await acknowledgement
+        """Let every model tick, side by side, and wait for all of them."""
+        await self.begin_tick()
+        await asyncio.gather(*(runner.tick_done() for runner in self._runners.values()))

@@ -6,6 +6,7 @@ Faust brings the input topics, the changelogged state table and the timer;
 
 from __future__ import annotations
 
+import time
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -14,9 +15,11 @@ import structlog
 
 from deploy.app.deployment import Deployment
 from deploy.app.topics import DAEMON_APP, ensure_topics
-from deploy.daemon.assembly import model_controller
+from deploy.daemon.assembly import labelled_versions, memory_ledger, model_controller
 from deploy.daemon.controller import INPUTS, ModelController
 from deploy.daemon.dispatcher import RecordDispatcher
+from deploy.daemon.labelled_versions import LabelTicks
+from deploy.daemon.state_store import ChangelogStore
 from deploy.metrics.exporter import MetricsExporter
 from streaming.contracts.codec import LARGEST_RECORD_BYTES
 
@@ -33,9 +36,13 @@ def run(deployment: Deployment) -> None:
     models = deployment.settings.models
     max_features = {name: model.drift.exported_features for name, model in models.items()}
     exporter = MetricsExporter(max_features=max_features)
+    exporter.progress("daemon", time.time())  # the first tick comes when its state is restored
     exporter.serve(deployment.ports.daemon_metrics)
-    controllers = {name: model_controller(deployment, name) for name in models}
+    memory = memory_ledger(deployment)
+    controllers = {name: model_controller(deployment, name, memory) for name in models}
     app = daemon_app(deployment, controllers, exporter)
+    labels = LabelTicks(labelled_versions(deployment), exporter)
+    app.timer(TICK_SECONDS, on_leader=False, name="labels")(labels.begin)
     worker = faust.Worker(app, loglevel="WARN", quiet=True, blocking_timeout=30.0)
     log.info("daemon.started", models=sorted(controllers))
     worker.execute_from_commandline()
@@ -53,14 +60,12 @@ def daemon_app(
         partitions=1,
         use_partitioner=True,
     )
-    # One partition: Faust would otherwise ask the partitioner before it knows the topic.
-    states.partition_for_key = lambda key: 0
-    dispatcher = RecordDispatcher(app, states, controllers, exporter)
+    dispatcher = RecordDispatcher(app, ChangelogStore(states), controllers, exporter)
     source = app.topic(
         *(topic.name for topic in INPUTS), key_type=bytes, value_type=bytes, partitions=1
     )
     app.agent(source, name="records")(dispatcher.consume)
-    app.timer(TICK_SECONDS, on_leader=False, name="tick")(dispatcher.tick)
+    app.timer(TICK_SECONDS, on_leader=False, name="tick")(dispatcher.begin_tick)
     return app
 
 

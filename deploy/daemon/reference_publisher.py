@@ -1,26 +1,27 @@
 """The reference of a version: the summaries of the windows it was trained on, merged.
 
 The stream job has already summarised the windows, and the log keeps the summaries. A reference
-therefore costs one read of `window-statistics` and has the bucket edges of every later window.
+therefore costs a read of the windows it was trained on, and has the bucket edges of every later
+window. A second read, of the history that it looks back on, gives the season and the day variance.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 
 from msgspec.structs import replace
 
-from deploy.records import reader
+from deploy.daemon.window_history import windows_between
 from serving.ports import PublishedReference
-from streaming.baseline import DayVarianceEstimator, Season, learn_slots
+from streaming.baseline import DayVarianceEstimator, Season, SlotLearner
 from streaming.baseline.merge import build_reference
 from streaming.contracts.codec import encode
+from streaming.contracts.ids import digest
 from streaming.contracts.log import RecordLog
 from streaming.contracts.model import ModelContract
 from streaming.contracts.records import (
     Artifact,
-    DayVariance,
     ModelVersion,
     ReferenceSummary,
     WindowSummary,
@@ -63,6 +64,9 @@ class WindowReferencePublisher:
     days: Mapping[str, ReferenceHistory] = field(default_factory=dict)
     """History for the day variance, by model; left out where the settings give the variance."""
 
+    superseded: Callable[[], bool] = lambda: False
+    """Asked while windows are read; True ends the build with a `SupersededError`."""
+
     _results: dict[str, PublishedReference] = field(default_factory=dict)
     """Results of `publish` by record id of the version."""
 
@@ -84,53 +88,61 @@ class WindowReferencePublisher:
     def _store_reference(self, version: ModelVersion) -> Artifact | None:
         """The stored reference.
 
-        The name carries the version and the bytes depend on the windows alone, so publishing
-        twice gives the same artifact.
+        The name carries the digest, so that a reference that was built again from other windows
+        never replaces the one that an earlier promotion names.
         """
-        season = self.seasons.get(version.model)
-        first = season.first(version) if season else version.window_start
-        windows = {
-            summary.record_id: summary
-            for summary in reader.stream(self.log, WindowSummary, version.model)
-            if summary.window_start >= first
-            and summary.window_end <= version.window_end
-            and summary.accepted > 0
+        trained = {
+            window.record_id: window for window in self._windows(version, version.window_start)
         }
-        trained = [
-            window for window in windows.values() if window.window_start >= version.window_start
-        ]
         if not trained:
             return None
         reference = build_reference(
-            sorted(trained, key=lambda summary: summary.window_start),
+            sorted(trained.values(), key=lambda summary: summary.window_start),
             model=version.model,
             version=version.version,
             at=version.at,
             caused_by=(version.record_id,),
         )
-        if season is not None:
-            slots = learn_slots(windows.values(), season.contract, season.season, season.zone)
-            reference = replace(reference, slots=slots)
-        days = self.days.get(version.model)
-        if days is not None:
-            reference = replace(
-                reference, day_variance=self._day_variance(days, reference, version)
-            )
-        name = f"references/{version.model}/{version.version}.json"
-        return self.store.put(name, encode(reference))
+        data = encode(self._with_history(reference, version))
+        name = f"references/{version.model}/{version.version}-{digest(data)[:12]}.json"
+        return self.store.put(name, data)
 
-    def _day_variance(
-        self, history: ReferenceHistory, reference: ReferenceSummary, version: ModelVersion
-    ) -> DayVariance | None:
-        """Estimated in a second read, so that weeks of windows are never held at once."""
-        estimator = DayVarianceEstimator(
-            reference=reference,
-            contract=history.contract,
-            season=history.season,
-            zone=history.zone,
+    def _with_history(self, reference: ReferenceSummary, version: ModelVersion) -> ReferenceSummary:
+        """The reference with its season's slots and its day variance, from one read."""
+        season, days = self.seasons.get(version.model), self.days.get(version.model)
+        slots = _slots(season) if season is not None else None
+        variance = _day_variance(days, reference) if days is not None else None
+        learners: list[tuple[float, Callable[[WindowSummary], None]]] = []
+        if season is not None and slots is not None:
+            learners.append((season.first(version), slots.add))
+        if days is not None and variance is not None:
+            learners.append((days.first(version), variance.add))
+        if not learners:
+            return reference
+        for summary in self._windows(version, min(first for first, _ in learners)):
+            for first, add in learners:
+                if summary.window_start >= first:
+                    add(summary)
+        if slots is not None:
+            reference = replace(reference, slots=slots.learnt())
+        if variance is not None:
+            reference = replace(reference, day_variance=variance.estimate())
+        return reference
+
+    def _windows(self, version: ModelVersion, since: float) -> Iterator[WindowSummary]:
+        return windows_between(
+            self.log, version.model, since, version.window_end, superseded=self.superseded
         )
-        first = history.first(version)
-        for summary in reader.stream(self.log, WindowSummary, version.model):
-            if first <= summary.window_start and summary.window_end <= version.window_end:
-                estimator.add(summary)
-        return estimator.estimate()
+
+
+def _slots(history: ReferenceHistory) -> SlotLearner:
+    return SlotLearner(contract=history.contract, season=history.season, zone=history.zone)
+
+
+def _day_variance(history: ReferenceHistory, reference: ReferenceSummary) -> DayVarianceEstimator:
+    return DayVarianceEstimator(
+        reference=reference,
+        contract=history.contract,
+        season=history.season,
+        zone=history.zone,
+    )

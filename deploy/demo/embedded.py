@@ -15,8 +15,8 @@ from functools import cached_property
 from pathlib import Path
 
 from deploy.app.deployment import Deployment
-from deploy.app.serving_layout import fault_file, served_model
-from deploy.app.stream_jobs import stream_job
+from deploy.app.serving_layout import fault_file
+from deploy.app.stream_jobs import stream_job, submitted_jobs
 from deploy.app.topics import ensure_topics, ensure_topics_after_start
 from deploy.demo.process import TrafficProcess
 from deploy.demo.report import Report, write
@@ -24,6 +24,7 @@ from deploy.demo.scenarios import Scenario, scenario_named
 from deploy.demo.state import DemoState
 from deploy.demo.summary import Outputs, print_summary
 from deploy.demo.system import Addresses
+from deploy.local.configuration import SET_ASIDE
 from deploy.local.embedded import embedded_stack
 from deploy.local.private_folder import private_files
 from deploy.local.stack import ProcessStatus
@@ -44,7 +45,7 @@ class EmbeddedSystem:
     @cached_property
     def contract(self) -> ModelContract:
         """The model of the demonstration."""
-        return self.deployment.contract(served_model(self.deployment))
+        return self.deployment.contract(self.deployment.served_models[0])
 
     @cached_property
     def log(self) -> RecordLog:
@@ -74,10 +75,12 @@ class EmbeddedSystem:
         if any(process.pid for process in stack.status()):
             on_progress("the stack of an earlier demonstration to stop")
             stack.down()
-        for name in ("artifacts", "data", "daemon", "metadata", "scratch", "envoy", "prometheus"):
+        parts = ("artifacts", "data", "daemon", "metadata", "scratch", "envoy", "prometheus")
+        for name in (*parts, SET_ASIDE):
             shutil.rmtree(self.deployment.home / name, ignore_errors=True)
         for role in ("stable", "control", "canary"):
-            fault_file(self.deployment, role).unlink(missing_ok=True)
+            fault_file(self.deployment, self.contract.model, role).unlink(missing_ok=True)
+        submitted_jobs(self.deployment).forget_all()
         stack.up(["kafka"], on_progress=lambda process: on_progress(_progress(process)))
         ensure_topics_after_start(self.deployment)
         stack.up(None, on_progress=lambda process: on_progress(_progress(process)))
@@ -90,7 +93,7 @@ class EmbeddedSystem:
 
     def delay_server(self, role: str, latency_ms: int) -> None:
         """Delay the responses of a model server."""
-        file = fault_file(self.deployment, role)
+        file = fault_file(self.deployment, self.contract.model, role)
         file.parent.mkdir(parents=True, exist_ok=True)
         temporary = file.with_suffix(".new")
         temporary.write_text(json.dumps({"latency_ms": latency_ms} if latency_ms else {}))

@@ -17,7 +17,7 @@ from rich.text import Text
 
 from deploy.demo.state import DemoState
 from deploy.views.output import OUTCOME_STYLES
-from serving.state import Phase
+from serving.phase import Phase
 from streaming.contracts.records import (
     DriftVerdict,
     FeatureVerdict,

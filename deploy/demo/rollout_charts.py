@@ -9,7 +9,7 @@ from typing import Any
 from deploy.demo.state import DemoState
 from deploy.views.theme import Theme, finish, state_shape, values
 from deploy.views.time_axis import TimeAxis
-from serving.state import Phase
+from serving.phase import Phase
 from streaming.contracts.records import RolloutStatus
 
 ARMS = ("stable", "control", "canary")
@@ -91,9 +91,8 @@ def rollout_headline(state: DemoState, version: int) -> str:
 def share_rows(state: DemoState, axis: TimeAxis) -> list[dict[str, float]]:
     """Share of the requests for the newest version over time, in percent.
 
-    A rollout status has the canary's weight, which is 0 again once the stable server has the new
-    version. The share stays at its last weight during the change-over and is 100 after the
-    promotion.
+    A rollout status has the share in force. It does not fall during the change-over, and is shown
+    as 100 after the promotion, though the replaced version keeps a small share in the bake.
     """
     version = newest_rollout(state)
     if version is None:
@@ -116,7 +115,7 @@ def _share(status: RolloutStatus, last: float, promoted_at: float | None) -> flo
     if status.phase in _WEIGHTED:
         return float(status.weight)
     if status.phase == Phase.PROMOTING:
-        return last
+        return max(last, float(status.weight))
     return 100.0 if promoted_at is not None and status.at >= promoted_at else 0.0
 
 

@@ -11,7 +11,7 @@ from collections import Counter
 from dataclasses import dataclass, field
 
 from deploy.demo.report import TimelineEntry
-from serving.state import Phase
+from serving.phase import Phase
 from streaming.contracts import topics
 from streaming.contracts.records import (
     ALARMED,

@@ -172,6 +172,9 @@ def main() -> None:
             "compression.type": "lz4",
             "partitioner": "murmur2_random",
             "message.timeout.ms": 120_000,
+            # below the stream job's idle timeout: what was held back while the broker was away
+            # arrives before its partition counts as idle
+            "reconnect.backoff.max.ms": 1_000,
         }
     )
     replay = read_trips(Path(config.data)) if config.data else None

@@ -3,41 +3,65 @@
 The addresses are those of the embedded stack, since all containers share one network namespace.
 Only Envoy listens on all addresses of the namespace, because Docker forwards its published port
 to one that is not loopback.
+
+Root only creates Flink's folders and sets owners (`deploy.docker.volume`); everything is written
+with the rights of the image's own user.
 """
 
 from __future__ import annotations
 
 import os
+import sys
 from dataclasses import replace
 from pathlib import Path
 
 from deploy.app.deployment import Deployment
-from deploy.app.serving_layout import envoy_layout, served_model
+from deploy.app.serving_layout import envoy_layouts
+from deploy.config import paths
 from deploy.config.port_map import HOST
 from deploy.demo import control
+from deploy.docker.volume import (
+    FLINK_FOLDER,
+    change_owner,
+    give_up_root,
+    make_folder,
+    refuse_links,
+)
 from serving.engines.envoy.router import write_bootstrap
 from serving.engines.prometheus.client import Target, serving_targets, write_config
+from streaming.contracts.errors import ConfigurationError
 
-DRIFTLINE_USER = 10001
-FLINK_USER = 9999
 _RULES = "/etc/driftline/rules/*.yml"
 _ALL_ADDRESSES = "0.0.0.0"  # noqa: S104 - in the namespace; compose publishes on loopback only
 
 
 def prepare(deployment: Deployment) -> None:
-    """Write the files of Envoy, Prometheus and the traffic; create the folders of the others."""
+    """Write the files of Envoy, Prometheus and the traffic; create the folders of the others.
+
+    Raises
+    ------
+    ConfigurationError
+        When a link in the volume leads out of it, or one of these folders is a link.
+    """
     home = deployment.home
-    model = served_model(deployment)
-    for folder in (deployment.artifact_root / "models" / model, home / "daemon", home / "scratch"):
-        folder.mkdir(parents=True, exist_ok=True)
-    for folder in (home / "data" / "checkpoints", home / "data" / "savepoints"):
-        folder.mkdir(parents=True, exist_ok=True)
-    layout = envoy_layout(deployment)
-    write_bootstrap(home / "envoy", replace(layout, host=_ALL_ADDRESSES))
+    refuse_links(home)
+    for name in ("daemon", "scratch", "envoy", "prometheus", "demo"):
+        make_folder(home, name)
+    make_flink_folders(home)
+    for model in deployment.served_models:
+        versions = deployment.artifact_root / "models" / model
+        if versions.is_relative_to(home):
+            make_folder(home, *versions.relative_to(home).parts)
+        else:
+            versions.mkdir(parents=True, exist_ok=True)
+    layouts = envoy_layouts(deployment)
+    listening = [replace(layout, host=_ALL_ADDRESSES) for layout in layouts]
+    write_bootstrap(home / "envoy", listening)
     ports = deployment.ports
     targets = (
         Target(job="daemon", address=f"{HOST}:{ports.daemon_metrics}"),
         Target(job="worker", address=f"{HOST}:{ports.worker_metrics}"),
+        Target(job="watchdog", address=f"{HOST}:{ports.watchdog_metrics}"),
         Target(job="labels", address=f"{HOST}:{ports.labels_metrics}"),
         Target(job="traffic", address=f"{HOST}:{ports.demo_metrics}"),
         Target(job="flink", address=f"{HOST}:{ports.flink_job_metrics}", path="/"),
@@ -45,16 +69,15 @@ def prepare(deployment: Deployment) -> None:
     )
     write_config(
         home / "prometheus" / "prometheus.yml",
-        (*serving_targets(layout), *targets),
+        (*serving_targets(layouts), *targets),
         rule_files=[_RULES],
         alertmanagers=[f"{HOST}:{ports.alertmanager}"],
     )
-    _write_traffic(deployment, model)
+    _write_traffic(deployment, deployment.served_models[0])
 
 
 def _write_traffic(deployment: Deployment, model: str) -> None:
     folder = deployment.home / "demo"
-    folder.mkdir(parents=True, exist_ok=True)
     contract = deployment.contract(model)
     predictions = deployment.settings_of(model).predictions
     config = control.TrafficConfig(
@@ -76,16 +99,24 @@ def _write_traffic(deployment: Deployment, model: str) -> None:
         control.write(control.control_file(folder), control.Control())
 
 
-def change_owner(home: Path) -> None:
-    """Give Flink's folders to Flink's user, and everything else to the user of the Python image."""
-    for folder, _, files in os.walk(home):
-        owner = FLINK_USER if Path(folder).is_relative_to(home / "data") else DRIFTLINE_USER
-        os.chown(folder, owner, owner)
-        for name in files:
-            os.chown(Path(folder) / name, owner, owner)
+def make_flink_folders(home: Path) -> None:
+    """Create the folders of checkpoints and savepoints."""
+    for name in ("checkpoints", "savepoints"):
+        make_folder(home, FLINK_FOLDER, name)
+
+
+def main() -> None:
+    """Set owners as root, give root's rights up, write the files."""
+    if os.geteuid() == 0:
+        home = paths.home()
+        make_flink_folders(home)
+        change_owner(home)
+        give_up_root()
+    prepare(Deployment.load())
 
 
 if __name__ == "__main__":
-    loaded = Deployment.load()
-    prepare(loaded)
-    change_owner(loaded.home)
+    try:
+        main()
+    except ConfigurationError as error:
+        sys.exit(f"prepare: {error}")

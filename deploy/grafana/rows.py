@@ -6,6 +6,9 @@ from deploy.grafana.drift_rows import DRIFT_ROWS
 from deploy.grafana.panel import MODEL, Panel, Row, stat
 from deploy.grafana.schema_rows import SCHEMA_ROWS
 
+_ARMS = f'{MODEL},role=~"stable|control|canary"'
+_ARM = "{{model}} {{role}}"
+
 ROWS: tuple[Row, ...] = (
     (
         "Now",
@@ -39,26 +42,21 @@ ROWS: tuple[Row, ...] = (
         (
             Panel(
                 title="Requests",
-                shows=(('role:requests:rate1m{role=~"stable|control|canary"}', "{{role}}"),),
+                shows=((f"role:requests:rate1m{{{_ARMS}}}", _ARM),),
                 unit="reqps",
                 stacked=True,
             ),
             Panel(
                 title="Errors of client requests",
-                shows=(
-                    (
-                        'role:errors:rate1m{role=~"stable|control|canary"} / role:requests:rate1m',
-                        "{{role}}",
-                    ),
-                ),
+                shows=((f"role:errors:rate1m{{{_ARMS}}} / role:requests:rate1m", _ARM),),
                 unit="percentunit",
                 limit=0.005,
             ),
             Panel(
                 title="Latency",
                 shows=(
-                    ('role:latency_ms:p99_1m{role=~"stable|control|canary"}', "{{role}} p99"),
-                    ('role:latency_ms:p50_1m{role=~"stable|control|canary"}', "{{role}} p50"),
+                    (f"role:latency_ms:p99_1m{{{_ARMS}}}", f"{_ARM} p99"),
+                    (f"role:latency_ms:p50_1m{{{_ARMS}}}", f"{_ARM} p50"),
                 ),
                 unit="ms",
                 limit=200,
@@ -88,10 +86,11 @@ ROWS: tuple[Row, ...] = (
             Panel(
                 title="Requests retried on another server",
                 shows=(
-                    ("role:unanswered:rate1m", "{{role}}"),
+                    (f"role:unanswered:rate1m{{{MODEL}}}", _ARM),
                     (
-                        "sum by (role) (rate(envoy_cluster_upstream_rq_retry[1m]))",
-                        "{{role}} retries",
+                        "sum by (model, role) "
+                        f"(rate(envoy_cluster_upstream_rq_retry{{{MODEL}}}[1m]))",
+                        f"{_ARM} retries",
                     ),
                 ),
                 unit="reqps",
@@ -101,9 +100,9 @@ ROWS: tuple[Row, ...] = (
                 title="Model run time (p99, TF Serving)",
                 shows=(
                     (
-                        "histogram_quantile(0.99, sum by (role, le) "
-                        "(rate(:tensorflow:serving:runtime_latency_bucket[1m])))",
-                        "{{role}}",
+                        "histogram_quantile(0.99, sum by (model, role, le) "
+                        f"(rate(:tensorflow:serving:runtime_latency_bucket{{{MODEL}}}[1m])))",
+                        _ARM,
                     ),
                 ),
                 unit="µs",
@@ -193,7 +192,10 @@ ROWS: tuple[Row, ...] = (
             stat("Dead letters", f"sum(driftline_events_dead_total{{{MODEL}}})"),
             stat("Late", f"sum(driftline_events_late_total{{{MODEL}}})"),
             stat("Windows", f"sum(driftline_windows_total{{{MODEL}}})"),
-            stat("Predictions", "sum(:tensorflow:serving:request_count)"),
+            stat(
+                "Predictions",  # request_count counts health checks too
+                'sum(:tensorflow:serving:request_latency_count{API=~"[Pp]redict"})',
+            ),
         ),
     ),
 )

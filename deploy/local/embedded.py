@@ -1,6 +1,7 @@
 """The processes of the embedded stack, and the configuration files they start from.
 
-One model is served per stack: TF Serving's role servers and Envoy's routes are made for it.
+Each served model has its own role servers and routes; Kafka, Flink, Envoy, Prometheus and the
+services are there once.
 """
 
 from __future__ import annotations
@@ -8,16 +9,26 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Literal
 
 from msgspec.structs import replace
 
 from deploy.app.deployment import Deployment
-from deploy.app.serving_layout import SERVED_ROLES, envoy_layout, fault_file, served_model
+from deploy.app.serving_layout import (
+    SERVED_ROLES,
+    envoy_layout,
+    envoy_layouts,
+    fault_file,
+    server_name,
+)
+from deploy.config.atomic_file import write_atomic
+from deploy.config.model_server import allow_operations
 from deploy.config.paths import PROJECT, InstallPaths, install_paths
 from deploy.config.port_map import HOST
 from deploy.local import processes
-from deploy.local.process_spec import Http, ProcessSpec, write_atomic
-from deploy.local.stack import Stack
+from deploy.local.configuration import Configuration, refuse_stack_of_another
+from deploy.local.process_spec import ProcessSpec
+from deploy.local.stack import Stack, running_processes
 from deploy.setup import loopback
 from serving.engines.envoy.router import write_bootstrap
 from serving.engines.prometheus.client import Target, serving_targets, write_config
@@ -47,16 +58,37 @@ def embedded_stack(deployment: Deployment) -> Stack:
         deployment.ports,
         specs=process_specs(deployment, install_paths()),
         prepare=(lambda: prepare(deployment),),
+        configuration=configuration_of(deployment),
+    )
+
+
+def refuse_if_anothers(deployment: Deployment) -> None:
+    """Refuse to change a running stack, or its stream jobs, that belongs to another file.
+
+    Raises
+    ------
+    ConfigurationError
+        When it does.
+    """
+    running = bool(running_processes(deployment.home))
+    refuse_stack_of_another(deployment.home, configuration_of(deployment), running=running)
+
+
+def configuration_of(deployment: Deployment) -> Configuration:
+    """The deployment's configuration file, and what its stream jobs read."""
+    return Configuration(
+        file=str(deployment.file),
+        kafka=deployment.bootstrap,
+        models={name: section.events.topic for name, section in deployment.settings.models.items()},
     )
 
 
 def prepare(deployment: Deployment) -> None:
     """Write every engine's configuration; the same settings give the same files."""
-    (deployment.artifact_root / "models" / served_model(deployment)).mkdir(
-        parents=True, exist_ok=True
-    )
+    for model in deployment.served_models:
+        (deployment.artifact_root / "models" / model).mkdir(parents=True, exist_ok=True)
     processes.write_engine_configs(deployment.home, deployment.ports)
-    write_bootstrap(deployment.home / "envoy", envoy_layout(deployment))
+    write_bootstrap(deployment.home / "envoy", envoy_layouts(deployment))
     write_prometheus(deployment)
     write_alertmanager(deployment)
 
@@ -66,12 +98,22 @@ def process_specs(deployment: Deployment, paths: InstallPaths) -> tuple[ProcessS
     home, ports = deployment.home, deployment.ports
     return (
         *processes.engine_specs(home, ports, paths),
-        *(_model_server(deployment, paths, role) for role in SERVED_ROLES),
+        *(
+            _model_server(deployment, paths, model, role)
+            for model in deployment.served_models
+            for role in SERVED_ROLES
+        ),
+        *(
+            _model_server(deployment, paths, model, "labelled")
+            for model in deployment.served_models
+            if deployment.settings_of(model).version_labels
+        ),
         processes.envoy(home, ports, paths),
         processes.prometheus(home, ports, paths),
         processes.alertmanager(home, ports, paths),
-        _service(deployment, paths, "daemon", ports.daemon_metrics),
-        _service(deployment, paths, "worker", ports.worker_metrics),
+        _service(deployment, paths, "daemon", port=ports.daemon_metrics, step_seconds=120.0),
+        _service(deployment, paths, "worker", port=ports.worker_metrics, step_seconds=None),
+        _watchdog(deployment, paths),
         *_label_service(deployment, paths),
     )
 
@@ -93,40 +135,71 @@ def python_path(environment: Mapping[str, str]) -> str:
 
 
 def _label_service(deployment: Deployment, paths: InstallPaths) -> tuple[ProcessSpec, ...]:
-    """The label service, only for a served model that has a predictions topic."""
-    if deployment.settings_of(served_model(deployment)).predictions is None:
+    """The label service, where any model has a predictions topic: it serves all of them."""
+    if all(section.predictions is None for section in deployment.settings.models.values()):
         return ()
-    return (_service(deployment, paths, "labels", deployment.ports.labels_metrics),)
+    port = deployment.ports.labels_metrics
+    return (_service(deployment, paths, "labels", port=port, step_seconds=60.0),)
 
 
-def _model_server(deployment: Deployment, paths: InstallPaths, role: Role) -> ProcessSpec:
-    """A role's server; it starts empty, and the rollout decides what it loads."""
-    model = served_model(deployment)
+def _watchdog(deployment: Deployment, paths: InstallPaths) -> ProcessSpec:
+    """The watchdog of the stream jobs; it waits itself for what a submission needs.
+
+    A step of its loop may import Beam or cancel a job, which takes a minute on a busy machine.
+    """
+    port = deployment.ports.watchdog_metrics
+    spec = _service(
+        deployment, paths, "stream-watchdog", "job", "keep", port=port, step_seconds=180.0
+    )
+    return replace(spec, wait_for_dependencies=False)
+
+
+def _model_server(
+    deployment: Deployment, paths: InstallPaths, model: str, role: Role | Literal["labelled"]
+) -> ProcessSpec:
+    """A role's server, or that of labelled versions; it starts empty, and the daemon tells it what
+    it loads."""
+    layout = envoy_layout(deployment, model)
+    endpoint = layout.label_endpoint if role == "labelled" else layout.endpoints[role]
+    assert endpoint is not None
     spec = processes.model_server(
-        deployment.home,
-        deployment.ports,
         paths,
+        name=server_name(deployment, model, role),
         role=role,
+        endpoint=endpoint,
         model=model,
         base_path=deployment.artifact_root / "models" / model,
     )
-    faults = str(fault_file(deployment, role))
-    return replace(spec, argv=(*spec.argv, "--versions", "none", "--fault-file", faults))
+    faults = str(fault_file(deployment, model, role))
+    operations = allow_operations(deployment.settings.artifacts.allowed_operations)
+    flags = ("--versions", "none", "--manifests", "store", "--fault-file", faults, *operations)
+    return replace(spec, argv=(*spec.argv, *flags))
 
 
-def _service(deployment: Deployment, paths: InstallPaths, name: str, port: int) -> ProcessSpec:
-    return processes.command(
+def _service(
+    deployment: Deployment,
+    paths: InstallPaths,
+    name: str,
+    *words: str,
+    port: int,
+    step_seconds: float | None,
+) -> ProcessSpec:
+    """A service that is a command of this deployment: `words`, or its name."""
+    spec = processes.command(
         name,
         paths,
         "--config",
         str(deployment.file),
-        name,
-        ready=Http(port=port, path="/metrics"),
+        *(words or (name,)),
+        port=port,
+        step_seconds=step_seconds,
         env={
             "DRIFTLINE_HOME": str(deployment.base),
             "PYTHONPATH": python_path(os.environ),
         },
     )
+    # It reads the file once: a model that was added is known after the next `up`.
+    return replace(spec, config_files=(str(deployment.file),))
 
 
 def write_prometheus(deployment: Deployment) -> None:
@@ -135,12 +208,13 @@ def write_prometheus(deployment: Deployment) -> None:
     services = (
         Target(job="daemon", address=f"{HOST}:{ports.daemon_metrics}"),
         Target(job="worker", address=f"{HOST}:{ports.worker_metrics}"),
+        Target(job="watchdog", address=f"{HOST}:{ports.watchdog_metrics}"),
         Target(job="labels", address=f"{HOST}:{ports.labels_metrics}"),
         Target(job="traffic", address=f"{HOST}:{ports.demo_metrics}"),
     )
     write_config(
         deployment.home / "prometheus" / "prometheus.yml",
-        (*serving_targets(envoy_layout(deployment)), *services),
+        (*serving_targets(envoy_layouts(deployment)), *services),
         rule_files=[str(file) for file in sorted(RULES.glob("*.yml"))],
         alertmanagers=[f"{HOST}:{ports.alertmanager}"],
     )

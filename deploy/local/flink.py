@@ -16,14 +16,17 @@ import os
 from pathlib import Path
 from string import Template
 
+from deploy.app.answers import GET_JOBS, STOP_WORKER
+from deploy.config.atomic_file import write_atomic
 from deploy.config.paths import PROJECT, InstallPaths
 from deploy.config.port_map import HOST, PortMap
 from deploy.local.memory import FIRST_COMPILER_ONLY, TaskMemory
-from deploy.local.process_spec import Http, ProcessSpec, Tcp, write_atomic
+from deploy.local.process_spec import Grpc, Http, ProcessSpec, TaskManager
 from deploy.setup import java, loopback
 
 TEMPLATES = PROJECT / "deploy" / "flink"
 SLOTS = 4
+RESOURCE_ID = "local"
 JOBMANAGER_MEGABYTES = 1024
 JOBMANAGER_HEAP_MEGABYTES = 512
 JOBSERVER_HEAP_MEGABYTES = 512
@@ -140,7 +143,7 @@ def jobmanager(home: Path, ports: PortMap, install_paths: InstallPaths) -> Proce
             str(home / "flink"),
         ),
         env=_flink_env(home, install_paths),
-        ready=Http(port=ports.flink_rest, path="/overview"),
+        ready=Http(port=ports.flink_rest, path="/overview", matches='"flink-version"'),
         address=f"http://{HOST}:{ports.flink_rest}",
         config_files=(str(home / "flink" / "config.yaml"),),
     )
@@ -165,14 +168,11 @@ def taskmanager(home: Path, ports: PortMap, install_paths: InstallPaths) -> Proc
             "--configDir",
             str(home / "flink"),
             "-D",
-            "taskmanager.resource-id=local",
+            f"taskmanager.resource-id={RESOURCE_ID}",
         ),
         env=_flink_env(home, install_paths),
-        ready=Http(
-            port=ports.flink_rest,
-            path="/overview",
-            matches='"taskmanagers":[1-9]',
-            own_port=ports.flink_worker_rpc,
+        ready=TaskManager(
+            port=ports.flink_rest, own_port=ports.flink_worker_rpc, resource_id=RESOURCE_ID
         ),
         depends=("flink-jobmanager",),
         wait_for_dependencies=False,  # it retries until the JobManager answers
@@ -201,7 +201,7 @@ def jobserver(home: Path, ports: PortMap, install_paths: InstallPaths) -> Proces
             f"--artifacts-dir={home / 'data' / 'staging'}",
             f"--flink-conf-dir={home / 'flink'}",
         ),
-        ready=Tcp(port=ports.jobserver),
+        ready=Grpc(port=ports.jobserver, method=GET_JOBS),
         depends=("flink-jobmanager",),
         wait_for_dependencies=False,  # it calls the JobManager at the first submit
         address=f"{HOST}:{ports.jobserver}",
@@ -219,7 +219,7 @@ def workers(home: Path, ports: PortMap, install_paths: InstallPaths) -> ProcessS
             f"--host={HOST}",
             f"--port={ports.workers}",
         ),
-        ready=Tcp(port=ports.workers),
+        ready=Grpc(port=ports.workers, method=STOP_WORKER),
         address=f"{HOST}:{ports.workers}",
         env={"PYTHONWARNINGS": "ignore::FutureWarning"},
     )

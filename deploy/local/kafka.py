@@ -7,10 +7,11 @@ import hashlib
 from pathlib import Path
 from string import Template
 
+from deploy.config.atomic_file import write_atomic
 from deploy.config.paths import PROJECT, InstallPaths
 from deploy.config.port_map import HOST, PortMap
 from deploy.local.memory import FIRST_COMPILER_ONLY
-from deploy.local.process_spec import ProcessSpec, SetupCommand, Tcp, write_atomic
+from deploy.local.process_spec import Kafka, ProcessSpec, SetupCommand
 from deploy.setup import java
 
 TEMPLATES = PROJECT / "deploy" / "kafka"
@@ -58,7 +59,7 @@ def spec(home: Path, ports: PortMap, install_paths: InstallPaths) -> ProcessSpec
     return ProcessSpec(
         name="kafka",
         argv=(*run, "kafka.Kafka", config),
-        ready=Tcp(port=ports.kafka),
+        ready=Kafka(port=ports.kafka),
         address=f"{HOST}:{ports.kafka}",
         setup_command=SetupCommand(
             argv=(*run, *tool, "--cluster-id", cluster_id(home), "--config", config),

@@ -49,6 +49,11 @@ class Running:
         return find(self.pid, self.created) is not None
 
     def end(self, grace_seconds: float) -> None:
+        """Terminate its process group, kill it after `grace_seconds`, and collect it."""
+        self.terminate(grace_seconds)
+        self.collect()
+
+    def terminate(self, grace_seconds: float) -> None:
         """Terminate its process group; kill it after `grace_seconds`."""
         if self.alive():
             _signal_group(self.pid, signal.SIGTERM)
@@ -57,7 +62,6 @@ class Running:
             # Also its leftovers: the pid is not reused before the exit status is collected.
             _signal_group(self.pid, signal.SIGKILL)
             self._wait(5.0)
-        self.collect()
 
     def collect(self) -> str:
         """Kill its leftovers, collect its exit status and describe its end."""

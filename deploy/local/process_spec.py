@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import os
-import threading
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -12,7 +10,7 @@ import msgspec
 
 
 class Tcp(msgspec.Struct, frozen=True, kw_only=True, tag="tcp"):
-    """Ready when something accepts connections on the port."""
+    """Ready when something accepts connections on the port; a stopped process still does."""
 
     port: int
 
@@ -24,8 +22,46 @@ class Http(msgspec.Struct, frozen=True, kw_only=True, tag="http"):
     path: str
     matches: str = ""
     """A regular expression that the text must contain; empty = any text."""
-    own_port: int | None = None
-    """A port of the process itself that must accept connections too, when `port` is another's."""
+    any_status: bool = False
+    """Whether an error is an answer too."""
+
+
+class Kafka(msgspec.Struct, frozen=True, kw_only=True, tag="kafka"):
+    """Ready when a broker answers a request for its versions."""
+
+    port: int
+
+
+class Grpc(msgspec.Struct, frozen=True, kw_only=True, tag="grpc"):
+    """Ready when a gRPC server responds to a call with an empty message."""
+
+    port: int
+    method: str
+    """``/package.Service/Method``; a call that changes nothing."""
+
+
+class TaskManager(msgspec.Struct, frozen=True, kw_only=True, tag="taskmanager"):
+    """Ready when the JobManager heard the TaskManager's heartbeat a short time ago."""
+
+    port: int
+    """The JobManager's REST API."""
+    own_port: int
+    """A port of the TaskManager itself that must accept connections."""
+    resource_id: str
+    seconds: float = 8.0
+    """Longest time since the last heartbeat; below Flink's ``heartbeat.timeout``."""
+
+
+class Progress(msgspec.Struct, frozen=True, kw_only=True, tag="progress"):
+    """Ready when a process reports that its loop made a step a short time ago.
+
+    It reads the metric ``driftline_progress_seconds{process="…"}``.
+    """
+
+    port: int
+    process: str
+    seconds: float
+    """Longest time since the last step."""
 
 
 class Alive(msgspec.Struct, frozen=True, kw_only=True, tag="alive"):
@@ -34,7 +70,7 @@ class Alive(msgspec.Struct, frozen=True, kw_only=True, tag="alive"):
     seconds: float = 1.0
 
 
-Probe = Tcp | Http | Alive
+Probe = Tcp | Http | Kafka | Grpc | TaskManager | Progress | Alive
 
 
 class SetupCommand(msgspec.Struct, frozen=True, kw_only=True):
@@ -53,6 +89,11 @@ class ProcessSpec(msgspec.Struct, frozen=True, kw_only=True):
     env: dict[str, str] = {}
     """Added to the supervisor's environment."""
     ready: Probe = Alive()
+    """Tells when it has started."""
+    answers: Probe | None = None
+    """Tells from then on whether it still works; None = the same."""
+    silent_seconds: float = 30.0
+    """A process that does not answer for this long is restarted."""
     depends: tuple[str, ...] = ()
     """Names of the processes that it needs; they are started with it."""
     wait_for_dependencies: bool = True
@@ -155,14 +196,3 @@ def digest(spec: ProcessSpec) -> str:
         file = Path(name)
         content.update(file.read_bytes() if file.exists() else b"")
     return content.hexdigest()[:16]
-
-
-def write_atomic(path: Path, content: bytes | str) -> None:
-    """Replace a file atomically: a reader sees the old content or the new one, never a part."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    fresh = path.with_name(f".{path.name}.{os.getpid()}.{threading.get_ident()}")
-    try:
-        fresh.write_bytes(content.encode() if isinstance(content, str) else content)
-        os.replace(fresh, path)
-    finally:
-        fresh.unlink(missing_ok=True)  # only after an error is it still there

@@ -11,9 +11,8 @@ from pathlib import Path
 from deploy.config.paths import InstallPaths
 from deploy.config.port_map import HOST, PortMap
 from deploy.local import flink, kafka
-from deploy.local.process_spec import Http, ProcessSpec, Tcp
-
-ROLES = ("stable", "control", "canary")
+from deploy.local.process_spec import Http, ProcessSpec, Progress
+from serving.engines.envoy.config import Endpoint
 
 
 def write_engine_configs(home: Path, ports: PortMap) -> None:
@@ -98,18 +97,17 @@ def envoy(home: Path, ports: PortMap, install_paths: InstallPaths) -> ProcessSpe
 
 
 def model_server(
-    home: Path,
-    ports: PortMap,
     install_paths: InstallPaths,
     *,
+    name: str,
     role: str,
+    endpoint: Endpoint,
     model: str,
     base_path: Path,
 ) -> ProcessSpec:
-    """The model server of one role; it starts empty, and the rollout decides what it loads."""
-    grpc_port, rest_port = ports.model(role)
+    """The server of one role of one model; it starts empty, and the rollout says what it loads."""
     return ProcessSpec(
-        name=f"model-{role}",
+        name=name,
         argv=(
             str(install_paths.python),
             "-m",
@@ -117,29 +115,47 @@ def model_server(
             "--role",
             role,
             "--grpc-port",
-            str(grpc_port),
+            str(endpoint.grpc_port),
             "--rest-port",
-            str(rest_port),
+            str(endpoint.rest_port),
             "--model-name",
             model,
             "--base-path",
             str(base_path),
         ),
-        ready=Tcp(port=rest_port),
-        address=f"http://{HOST}:{rest_port}",
+        ready=Http(port=endpoint.rest_port, path=f"/v1/models/{model}", any_status=True),
+        address=f"http://{HOST}:{endpoint.rest_port}",
     )
 
 
 def command(
-    name: str, install_paths: InstallPaths, *arguments: str, ready: Http | Tcp, env: dict[str, str]
+    name: str,
+    install_paths: InstallPaths,
+    *arguments: str,
+    port: int,
+    step_seconds: float | None,
+    env: dict[str, str],
 ) -> ProcessSpec:
-    """A long-running `driftline` command that needs Kafka: daemon, worker, labels."""
+    """A long-running `driftline` command that needs Kafka: daemon, worker, labels, watchdog.
+
+    Parameters
+    ----------
+    port:
+        Where it exports its metrics.
+    step_seconds:
+        It works as long as its loop makes a step within this time; None where a step may take hours
+        (a retrain): then it works as long as it exports its metrics.
+    """
+    ready = Http(port=port, path="/metrics")
+    slow = step_seconds is None
     return ProcessSpec(
         name=name,
         argv=(str(install_paths.venv_bin / "driftline"), *arguments),
         env=env,
         ready=ready,
+        answers=ready if slow else Progress(port=port, process=name, seconds=step_seconds or 0),
+        silent_seconds=120.0 if slow else 60.0,
         depends=("kafka",),
-        address=f"http://{HOST}:{ready.port}",
+        address=f"http://{HOST}:{port}",
         stop_seconds=15.0,
     )

@@ -20,12 +20,14 @@ from pathlib import Path
 
 import msgspec
 
+from deploy.config.atomic_file import write_atomic
 from deploy.config.paths import PROJECT, install_paths
 from deploy.config.port_map import PortMap
 from deploy.local import probe, supervisor
+from deploy.local.configuration import Configuration, take_folder
 from deploy.local.private_folder import make_private, private_files, state_folder_errors
 from deploy.local.process import Running, find, log_file, tail
-from deploy.local.process_spec import ProcessSpec, ProcessState, digest, selected, write_atomic
+from deploy.local.process_spec import ProcessSpec, ProcessState, digest, selected
 from deploy.local.supervised import read_state, state_file
 from streaming.contracts.errors import ConfigurationError, UnavailableError
 
@@ -73,6 +75,8 @@ class Stack:
         Every process that the stack may have; none is needed for `down`.
     prepare:
         Called at the beginning of `up`, to render configuration files.
+    configuration:
+        The configuration file whose stack it is; None where nothing else may use the folder.
     """
 
     def __init__(
@@ -81,11 +85,13 @@ class Stack:
         ports: PortMap,
         specs: Sequence[ProcessSpec],
         prepare: Sequence[Callable[[], object]] = (),
+        configuration: Configuration | None = None,
     ) -> None:
         self.home = home
         self.ports = ports
         self._specs = {spec.name: spec for spec in selected(specs, None)}
         self._prepare = tuple(prepare)
+        self._configuration = configuration
 
     def selected(self, only: Sequence[str] | None) -> tuple[ProcessSpec, ...]:
         """The named processes (all by default) and their dependencies.
@@ -107,13 +113,14 @@ class Stack:
     ) -> None:
         """Start the named processes (all by default) with their dependencies; wait until ready.
 
-        A running process continues unless its spec has changed. `on_progress` is called whenever
-        the health of a process changes.
+        A running process continues unless its spec has changed. Without names, those that the stack
+        no longer has are stopped. `on_progress` is called whenever the health of a process changes.
 
         Raises
         ------
         ConfigurationError
-            When a name is unknown, another program holds a port, or the home is another user's.
+            When a name is unknown, another program holds a port, the home is another user's, or
+            the stack of another configuration file runs in it.
         UnavailableError
             When a process does not become ready; the message has its last log lines.
         """
@@ -121,10 +128,16 @@ class Stack:
         with private_files(), state_folder_errors(self.home):
             make_private(self.home)
             self._refuse_folders(chosen)
+            if self._configuration is not None:
+                running = self.supervised() or bool(running_processes(self.home))
+                take_folder(self.home, self._configuration, running=running)
             for step in self._prepare:
                 step()
             self._refuse_taken_ports(chosen)
-            self._write_desired((*self._already_supervised(chosen), *chosen))
+            others = self._already_supervised(chosen)
+            if only is None:  # servers of models that are no longer served end
+                others = [spec for spec in others if spec.name in self._specs]
+            self._write_desired((*others, *chosen))
             self._start_supervisor()
         self._await(chosen, on_progress or (lambda status: None))
 
@@ -173,6 +186,11 @@ class Stack:
         with state_folder_errors(self.home), ThreadPoolExecutor(8) as pool:
             return tuple(pool.map(self._status, self._specs.values()))
 
+    def desired_status(self) -> tuple[ProcessStatus, ...]:
+        """Like `status`, only of the processes that should run."""
+        desired = {spec.name for spec in supervisor.read_desired(self.home)}
+        return tuple(status for status in self.status() if status.name in desired)
+
     def supervised(self) -> bool:
         """Whether a supervisor runs for this home."""
         file = supervisor.lock_file(self.home)
@@ -201,9 +219,10 @@ class Stack:
 
     def _health(self, spec: ProcessSpec, state: ProcessState | None, running: bool) -> Health:
         if state is not None and running:
-            if probe.ready(spec.ready, time.time() - state.since):
-                return Health.READY if state.ready else Health.STARTING
-            return Health.UNRESPONSIVE if state.ready else Health.STARTING
+            if not state.ready:
+                return Health.STARTING
+            answers = probe.still_answers(spec, time.time() - state.since)
+            return Health.READY if answers else Health.UNRESPONSIVE
         desired = {entry.name for entry in supervisor.read_desired(self.home)}
         return Health.WAITING if spec.name in desired and self.supervised() else Health.DOWN
 

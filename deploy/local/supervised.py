@@ -6,17 +6,22 @@ import contextlib
 import threading
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import msgspec
 
+from deploy.config.atomic_file import write_atomic
 from deploy.local import probe
 from deploy.local.process import Running, find, start
-from deploy.local.process_spec import ProcessSpec, ProcessState, digest, write_atomic
+from deploy.local.process_spec import ProcessSpec, ProcessState, digest
+from deploy.local.silence import PROBE_SECONDS, Silence, after_probe, after_restart
 
 POLL_SECONDS = 0.1
 STABLE_SECONDS = 30.0
 MAX_RESTART_DELAY_SECONDS = 10.0
+SILENT_STOP_SECONDS = 2.0
+"""Time to end after SIGTERM for a process that does not answer; a stopped one never sees it."""
 
 
 def restart_delay(failures: int) -> float:
@@ -52,6 +57,8 @@ class SupervisedProcess(threading.Thread):
         What to run.
     is_ready:
         Whether the process of a name is ready; used for the dependencies.
+    answers:
+        Whether the process of a name answers; while a dependency does not, this one is not blamed.
     say:
         Writes a line to the supervisor's log.
     """
@@ -61,6 +68,7 @@ class SupervisedProcess(threading.Thread):
         home: Path,
         spec: ProcessSpec,
         is_ready: Callable[[str], bool],
+        answers: Callable[[str], bool],
         say: Callable[[str], None],
     ) -> None:
         super().__init__(name=spec.name, daemon=True)
@@ -70,11 +78,20 @@ class SupervisedProcess(threading.Thread):
         self._home = home
         self._file = state_file(home, spec.name)
         self._is_ready = is_ready
+        self._answers = answers
         self._say = say
         self._stop_requested = threading.Event()
         self._restarts = 0
         self._failures = 0
         self._last_exit = ""
+        self._silence = Silence()
+        self._silent_for = 0.0
+        self._adopted = False
+
+    @property
+    def answers(self) -> bool:
+        """Whether it is ready and answered the last probe."""
+        return self.ready and self._silence.seconds == 0.0
 
     def request_stop(self) -> None:
         """Stop the process and then this thread; returns at once."""
@@ -108,6 +125,8 @@ class SupervisedProcess(threading.Thread):
         running = Running(state.pid, state.created, state.mark)
         if state.digest == self.digest:
             self._restarts = state.restarts
+            self.ready = state.ready  # so that one that hangs meanwhile is noticed
+            self._adopted = True
             self._say(f"{self.spec.name}: continues as pid {state.pid}")
             return running
         running.end(self.spec.stop_seconds)
@@ -137,11 +156,42 @@ class SupervisedProcess(threading.Thread):
             uptime = time.monotonic() - started
             if not self.ready and probe.ready(self.spec.ready, uptime):
                 self.ready = True
+                self._silence = replace(self._silence, seconds=0.0, probed_at=None)
                 self._write(running)
                 self._say(f"{self.spec.name}: ready after {uptime:.1f} s")
             if uptime > STABLE_SECONDS and self.ready:
                 self._failures = 0
+            if self._is_silent(running, uptime):
+                return
             self._stop_requested.wait(POLL_SECONDS)
+
+    def _is_silent(self, running: Running, uptime: float) -> bool:
+        """Probe a process now and then; end it when it has not answered for too long.
+
+        One that is not ready has its time to start. At its first start nobody ends it: it may have
+        much to prepare, and `up` names it.
+        """
+        now, before = time.monotonic(), self._silence
+        started_again = self._restarts > 0 or self._adopted
+        if not (self.ready or started_again) or now - (before.probed_at or 0.0) < PROBE_SECONDS:
+            return False
+        answered = self.ready and probe.still_answers(self.spec, uptime)
+        excused = not answered and not all(self._answers(name) for name in self.spec.depends)
+        self._silence = after_probe(before, answered=answered, excused=excused, now=now)
+        if self.ready and self._silence.seconds and not before.seconds:
+            self._say(f"{self.spec.name}: does not answer")
+        if before.seconds and answered:
+            self._say(f"{self.spec.name}: answers again after {before.seconds:.0f} s")
+        limit = self.spec.silent_seconds
+        if not self.ready:
+            limit = max(limit, self.spec.start_seconds)
+        if not self._silence.too_long(limit):
+            return False
+        self._silent_for = self._silence.seconds
+        self._silence = after_restart(self._silence)
+        self._say(f"{self.spec.name}: has not answered for {self._silent_for:.0f} s; is restarted")
+        running.terminate(SILENT_STOP_SECONDS)
+        return True
 
     def _note_end(self, running: Running) -> None:
         # A process that was ready restarts at once; one that never was waits longer each time.
@@ -149,6 +199,10 @@ class SupervisedProcess(threading.Thread):
         self.ready = False
         self._restarts += 1
         self._last_exit = running.collect()
+        if self._silent_for:
+            self._last_exit = f"restarted: it did not answer for {self._silent_for:.0f} s"
+            self._silent_for = 0.0
+        self._silence = replace(self._silence, seconds=0.0, probed_at=None)
         self._say(f"{self.spec.name}: {self._last_exit}")
         self._write(running)
 

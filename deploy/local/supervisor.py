@@ -20,8 +20,9 @@ from types import FrameType
 import msgspec
 import psutil
 
+from deploy.config.atomic_file import write_atomic
 from deploy.local.private_folder import UMASK
-from deploy.local.process_spec import ProcessSpec, digest, write_atomic
+from deploy.local.process_spec import ProcessSpec, digest
 from deploy.local.supervised import SupervisedProcess
 from streaming.contracts.errors import ConfigurationError, DriftlineError
 
@@ -109,7 +110,9 @@ class Supervisor:
         )
         for name, spec in desired.items():
             if name not in self._supervised or not self._supervised[name].is_alive():
-                self._supervised[name] = SupervisedProcess(self._home, spec, self._is_ready, say)
+                self._supervised[name] = SupervisedProcess(
+                    self._home, spec, self._is_ready, self._answers, say
+                )
                 self._supervised[name].start()
 
     def end(self) -> None:
@@ -136,6 +139,10 @@ class Supervisor:
     def _is_ready(self, name: str) -> bool:
         process = self._supervised.get(name)
         return process is not None and process.ready
+
+    def _answers(self, name: str) -> bool:
+        process = self._supervised.get(name)
+        return process is not None and process.answers
 
 
 def say(line: str) -> None:

@@ -8,18 +8,25 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Callable, Mapping
+from typing import get_args
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, start_http_server
 from prometheus_client.metrics import MetricWrapperBase
 
 from deploy.metrics.drift import DriftSeries
+from deploy.metrics.experiments import ExperimentSeries
 from deploy.metrics.schema import SchemaSeries
-from serving.state import Phase
+from serving.phase import Phase
 from streaming.contracts import metrics
 from streaming.contracts.metrics import MetricSpec
 from streaming.contracts.records import (
+    ApprovalOutcome,
+    ApprovalRequest,
     CanaryVerdict,
     DriftVerdict,
+    ExperimentLook,
+    ExperimentStatus,
+    GateOutcome,
     ModelVersion,
     Promotion,
     Record,
@@ -64,6 +71,7 @@ class MetricsExporter:
         self._features = DriftSeries(self._gauge, max_features or {})
         self._seen: OrderedDict[str, None] = OrderedDict()
         self.schema = SchemaSeries(self._counter, self._gauge)
+        self.experiments = ExperimentSeries(self._counter, self._gauge)
         self._count: dict[type[Record], Callable[..., None]] = {
             DriftVerdict: self._drift,
             RetrainRequest: self._request,
@@ -73,7 +81,11 @@ class MetricsExporter:
             CanaryVerdict: self._canary,
             Promotion: self._promotion,
             RolloutStatus: self._rollout,
+            ApprovalRequest: self._approval_request,
+            ApprovalOutcome: self._approval_outcome,
             SchemaVerdict: self.schema.verdict,
+            ExperimentStatus: self.experiments.status,
+            ExperimentLook: self.experiments.look,
         }
 
     def serve(self, port: int) -> None:
@@ -94,6 +106,64 @@ class MetricsExporter:
     def refused(self, topic: str, reason: str) -> None:
         """Count a record that could not be decoded."""
         self._counter(metrics.RECORDS_REFUSED, topic, reason).inc()
+
+    def live_version(self, model: str, version: int) -> None:
+        """The version that serves a model, also after a restart; 0 says nothing."""
+        if version:
+            self._gauge(metrics.LIVE_VERSION, model).set(version)
+
+    def rollout(self, model: str, phase: str, weight: int, ends_at: float | None = None) -> None:
+        """The phase of a model's rollout, the candidate's share in percent, and the phase's end.
+
+        They are known also after a restart.
+
+        Without them the alerts about a rollout that waits would be silent until the next record.
+        """
+        self._gauge(metrics.CANARY_WEIGHT, model).set(weight / 100)
+        for known in Phase:
+            self._gauge(metrics.ROLLOUT_PHASE, model, known).set(float(known == phase))
+        waiting = float(phase == Phase.AWAITING_APPROVAL)
+        self._gauge(metrics.APPROVAL_WAITING, model).set(waiting)
+        self._gauge(metrics.ROLLOUT_ENDS, model).set(ends_at or 0.0)
+
+    def approval(self, model: str, opened: ApprovalRequest | None, missing_people: int) -> None:
+        """The open approval of a model, also after a restart; None while nobody is asked."""
+        asked_at, deadline = (opened.at, opened.deadline) if opened is not None else (0.0, 0.0)
+        self._gauge(metrics.APPROVAL_ASKED, model).set(asked_at)
+        self._gauge(metrics.APPROVAL_DEADLINE, model).set(deadline)
+        self._gauge(metrics.APPROVAL_PEOPLE, model).set(missing_people)
+
+    def waits_for_memory(self, model: str, waits: bool) -> None:
+        """Whether a rollout waits for memory of the model servers."""
+        self._gauge(metrics.MEMORY_WAITING, model).set(float(waits))
+
+    def labels_waiting(self, model: str, count: int) -> None:
+        """How many of the users' labels do not have their version."""
+        self._gauge(metrics.LABELS_WAITING, model).set(count)
+
+    def retrain_running(self, model: str, running: bool) -> None:
+        """Whether a retrain is in flight, also after a restart."""
+        self._gauge(metrics.RETRAIN_RUNNING, model).set(float(running))
+
+    def progress(self, process: str, now: float) -> None:
+        """The loop of a process made a step."""
+        self._gauge(metrics.PROGRESS, process).set(now)
+
+    def ticked(self, model: str, part: str, now: float) -> None:
+        """A part of a model's controller made a tick."""
+        self._gauge(metrics.MODEL_TICKED, model, part).set(now)
+
+    def step_failed(self, model: str, part: str) -> None:
+        """A step of a model ended with an error that is not temporary."""
+        self._counter(metrics.STEPS_FAILED, model, part).inc()
+
+    def record_waiting(self, model: str, seconds: float) -> None:
+        """For how long a model's first record has been tried in vain; 0 if none is."""
+        self._gauge(metrics.RECORD_WAITING, model).set(seconds)
+
+    def record_dead(self, model: str, reason: str) -> None:
+        """A record became a dead letter of the daemon."""
+        self._counter(metrics.RECORDS_DEAD, model, reason).inc()
 
     def tick_took(self, seconds: float) -> None:
         """Record the duration of a tick of the daemon."""
@@ -127,7 +197,7 @@ class MetricsExporter:
 
     def _request(self, record: RetrainRequest, now: float) -> None:
         self._counter(metrics.RETRAINS, record.model, "requested").inc()
-        self._gauge(metrics.RETRAIN_RUNNING, record.model).set(1)
+        self.retrain_running(record.model, True)
 
     def _progress(self, record: RetrainProgress, now: float) -> None:
         if record.state == "done":
@@ -135,22 +205,33 @@ class MetricsExporter:
 
     def _version(self, record: ModelVersion, now: float) -> None:
         self._counter(metrics.RETRAINS, record.model, "published").inc()
-        self._gauge(metrics.RETRAIN_RUNNING, record.model).set(0)
+        self.retrain_running(record.model, False)
 
     def _failure(self, record: RetrainFailure, now: float) -> None:
         self._counter(metrics.RETRAINS, record.model, "failed").inc()
-        self._gauge(metrics.RETRAIN_RUNNING, record.model).set(0)
+        self.retrain_running(record.model, False)
 
     def _canary(self, record: CanaryVerdict, now: float) -> None:
         self._counter(metrics.CANARY_VERDICTS, record.model, record.outcome).inc()
+        sick = any(
+            gate.gate.startswith("control_") and gate.outcome == "error" for gate in record.gates
+        )
+        self._gauge(metrics.CONTROL_SICK, record.model).set(float(sick))
+        for gate in record.gates:
+            for outcome in get_args(GateOutcome):
+                current = float(outcome == gate.outcome)
+                series = (record.model, gate.gate, gate.mode, outcome)
+                self._gauge(metrics.CANARY_GATE, *series).set(current)
 
     def _promotion(self, record: Promotion, now: float) -> None:
-        self._gauge(metrics.LIVE_VERSION, record.model).set(record.version)
+        self.live_version(record.model, record.version)
+
+    def _approval_request(self, record: ApprovalRequest, now: float) -> None:
+        self._counter(metrics.APPROVALS, record.model, "asked").inc()
+        self.approval(record.model, record, record.people)
+
+    def _approval_outcome(self, record: ApprovalOutcome, now: float) -> None:
+        self._counter(metrics.APPROVALS, record.model, record.outcome).inc()
 
     def _rollout(self, record: RolloutStatus, now: float) -> None:
-        model = record.model
-        self._gauge(metrics.CANARY_WEIGHT, model).set(record.weight / 100)
-        for phase in Phase:
-            self._gauge(metrics.ROLLOUT_PHASE, model, phase).set(float(phase == record.phase))
-        waiting = float(record.phase == Phase.AWAITING_APPROVAL)
-        self._gauge(metrics.APPROVAL_WAITING, model).set(waiting)
+        self.rollout(record.model, record.phase, record.weight, record.ends_at)

@@ -46,6 +46,10 @@ class QualityExporter:
         """Serve the metrics on 127.0.0.1."""
         start_http_server(port, addr="127.0.0.1", registry=self.registry)
 
+    def progress(self, now: float) -> None:
+        """The service's loop made a step."""
+        self._gauge(metrics.PROGRESS).labels("labels").set(now)
+
     def verdict(self, verdict: QualityVerdict) -> None:
         """Count a verdict and export its values."""
         if not verdict.live:

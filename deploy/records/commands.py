@@ -38,6 +38,7 @@ def new_command(
     subject: str = "",
     window_start: float | None = None,
     window_end: float | None = None,
+    force: bool = False,
     who: str = "",
 ) -> Command:
     """A command in the name of `who`, or of the user who runs this process."""
@@ -54,6 +55,7 @@ def new_command(
         subject=subject,
         window_start=window_start,
         window_end=window_end,
+        force=force,
     )
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 from collections import Counter
 from collections.abc import Collection, Iterable, Sequence
@@ -10,7 +9,8 @@ from dataclasses import dataclass
 from hashlib import sha256
 
 from deploy.records.reader import newest
-from streaming.contracts.errors import DriftlineError, NotFoundError
+from streaming.contracts.errors import DecodeError, DriftlineError, NotFoundError
+from streaming.contracts.json_text import parse_json
 from streaming.contracts.log import RecordLog
 from streaming.contracts.records import DeadLetter
 
@@ -156,7 +156,9 @@ def _progress(names: list[str], failed: int, counts: dict[str, int]) -> str:
 
 def _key(payload: bytes, field: str) -> bytes | None:
     try:
-        value = json.loads(payload)[field]
-        return str(value).encode() if isinstance(value, str | int) else None
-    except (ValueError, KeyError, TypeError, RecursionError):
+        fields = parse_json(payload)
+    except DecodeError:
         return None
+    value = fields.get(field) if isinstance(fields, dict) else None
+    is_key = isinstance(value, str | int) and not isinstance(value, bool)
+    return str(value).encode() if is_key else None

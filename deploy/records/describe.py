@@ -4,12 +4,18 @@ from __future__ import annotations
 
 from deploy.config.units import format_time
 from streaming.contracts.records import (
+    AnswerComparison,
     AnyRecord,
+    ApprovalDecision,
+    ApprovalOutcome,
+    ApprovalRequest,
     CanaryVerdict,
     Command,
     CommandReply,
     DriftVerdict,
+    ExperimentStatus,
     ModelVersion,
+    PredictionScores,
     Promotion,
     QualityVerdict,
     RetrainFailure,
@@ -39,6 +45,8 @@ def describe(record: AnyRecord) -> str:
         return f"waiting: {record.reason.removeprefix(_WAITING)}"
     head = _head(record)
     reason: str = getattr(record, "reason", "")
+    if isinstance(record, AnswerComparison):
+        reason = record.comparison.reason
     return f"{head}: {reason}" if reason else head
 
 
@@ -54,6 +62,9 @@ def _head(record: AnyRecord) -> str:
             return f"version {record.version} {blessed}, {rows}{schema}"
         case CanaryVerdict():
             return f"canary at {record.weight} %: {record.outcome}"
+        case AnswerComparison():
+            compared = record.comparison
+            return f"answers of versions {record.champion} and {record.version}: {compared.outcome}"
         case RetrainRequest():
             return f"retrain because of {record.cause}"
         case RetrainFailure():
@@ -62,24 +73,38 @@ def _head(record: AnyRecord) -> str:
             return f"window {_period(record)} {record.outcome}"
         case QualityVerdict():
             return f"quality of version {record.version} in {_period(record)} {record.outcome}"
+        case PredictionScores():
+            return f"scores of {record.counted} predictions"
         case Command():
             return f"{record.who} sent the command {record.action}"
         case CommandReply():
             return "accepted" if record.accepted else "refused"
+        case _:
+            return _further_head(record)
+
+
+def _further_head(record: AnyRecord) -> str:
+    match record:
         case RolloutStatus():
             return f"rollout of version {record.version}: {record.phase} at {record.weight} %"
-        case _:
-            return _schema_head(record)
-
-
-def _schema_head(record: AnyRecord) -> str:
-    match record:
+        case ApprovalRequest():
+            people = "1 person" if record.people == 1 else f"{record.people} people"
+            stage = record.stage.replace("-", " ")
+            return f"{people} asked to approve version {record.version} {stage}"
+        case ApprovalDecision():
+            role = f" ({record.role})" if record.role else ""
+            return f"{record.who}{role} said {record.answer} to version {record.version}"
+        case ApprovalOutcome():
+            return f"approval of version {record.version} {record.outcome}"
         case SchemaVerdict():
             return f"schema in {_period(record)} {record.outcome}"
         case SchemaProposal():
             return f"schema proposal {record.proposal_id} {record.state}"
         case SchemaVersion():
             return f"schema version {record.version} by {record.accepted_by}"
+        case ExperimentStatus():
+            outcome = f": {record.outcome}" if record.outcome else ""
+            return f"experiment {record.definition.experiment_id} {record.phase}{outcome}"
         case _:
             return type(record).__name__
 

@@ -1,7 +1,7 @@
 """Follows a record, or the version it made, back to the window that caused it.
 
-Compacted topics are small and read whole. The others are read from their ends, chunk by chunk,
-until the whole chain is found.
+Versions, promotions and schemas are few and read whole. The other topics are read from their ends,
+chunk by chunk, until the whole chain is found.
 """
 
 from __future__ import annotations
@@ -17,8 +17,13 @@ from streaming.contracts.records import AnyRecord, ModelVersion, OffsetRange, Pr
 
 CHAIN = (
     topics.PROMOTIONS,
+    topics.ANSWER_COMPARISONS,
     topics.CANARY_VERDICTS,
     topics.ROLLOUTS,
+    topics.APPROVAL_REQUESTS,
+    topics.APPROVAL_DECISIONS,
+    topics.APPROVAL_OUTCOMES,
+    topics.EXPERIMENTS,
     topics.MODEL_VERSIONS,
     topics.RETRAIN_FAILURES,
     topics.RETRAIN_REQUESTS,
@@ -31,6 +36,13 @@ CHAIN = (
     topics.SCHEMA_VERDICTS,
 )
 """The topics whose records can cause each other."""
+READ_WHOLE = (
+    topics.PROMOTIONS,
+    topics.MODEL_VERSIONS,
+    topics.SCHEMA_VERSIONS,
+    topics.SCHEMA_PROPOSALS,
+)
+"""Topics with a few records for each version."""
 SHORTEST_ID = 6
 """Number of first characters of its id by which a record is found."""
 
@@ -86,16 +98,16 @@ def trace(log: RecordLog, target: str, model: str | None = None) -> Link:
 
 
 def _newest_first(log: RecordLog) -> Iterator[list[AnyRecord]]:
-    """The records of the chain's topics: compacted topics first, then the others in rounds."""
+    """The records of the chain's topics: those read whole first, then the others in rounds."""
     spans: list[tuple[type[AnyRecord], Iterator[OffsetRange]]] = []
-    compacted: list[AnyRecord] = []
+    whole: list[AnyRecord] = []
     for topic in CHAIN:
         kind: type[AnyRecord] = topic.record  # type: ignore[assignment]
-        if topic.cleanup == "compact":
-            compacted += reversed([*stream(log, kind)])
+        if topic in READ_WHOLE:
+            whole += reversed([*stream(log, kind)])
         else:
             spans += [(kind, backwards(span)) for span in log.spans(topic.name)]
-    yield compacted
+    yield whole
     while spans:
         chunks = [(kind, next(rest, None), rest) for kind, rest in spans]
         spans = [(kind, rest) for kind, chunk, rest in chunks if chunk is not None]

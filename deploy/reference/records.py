@@ -14,7 +14,7 @@ from typing import get_args
 from deploy.reference.markdown import NOTE, cell, page, prose
 from streaming.contracts.base import Record, Value
 from streaming.contracts.records import AnyRecord
-from streaming.contracts.topics import RECORD_TOPICS
+from streaming.contracts.topics import RECORD_TOPICS, Topic
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,14 +115,23 @@ def _mentioned(kind: type) -> list[type]:
 
 
 def _topic_table() -> list[str]:
-    lines = ["| topic | record | key | partitions | clean-up |", "|---|---|---|---:|---|"]
+    lines = [
+        "| topic | record | key | partitions | clean-up | kept |",
+        "|---|---|---|---:|---|---|",
+    ]
     for topic in RECORD_TOPICS:
         record = topic.record.__name__ if topic.record else "–"
         lines.append(
             f"| `{topic.name}` | [{record}](#{record.lower()}) | {topic.key} | {topic.partitions} "
-            f"| {topic.cleanup} |"
+            f"| {topic.cleanup} | {_kept(topic)} |"
         )
     return lines
+
+
+def _kept(topic: Topic) -> str:
+    """How long records are kept, or the setting that says so."""
+    setting = topic.retention.replace("-", "_")
+    return "for ever" if topic.cleanup == "compact" else f"`retention.{setting}`"
 
 
 def _field_table(fields: list[Field]) -> list[str]:

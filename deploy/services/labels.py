@@ -9,6 +9,7 @@ import time
 
 import structlog
 
+from deploy.app.code_version import code_version
 from deploy.app.deployment import Deployment
 from deploy.app.topics import ensure_topics
 from deploy.metrics.quality import QualityExporter
@@ -43,6 +44,7 @@ def run(deployment: Deployment) -> None:
         services = [label_service(deployment, name, records, exporter) for name in models]
         for service in services:
             service.start()
+        exporter.progress(time.time())
         exporter.serve(deployment.ports.labels_metrics)
         log.info("labels.started", models=models)
         while not stop():
@@ -50,6 +52,7 @@ def run(deployment: Deployment) -> None:
             for service in services:
                 _step(service)
                 exporter.accounts(service.contract.model, service.monitor)
+            exporter.progress(time.time())
             time.sleep(max(0.0, MIN_STEP_SECONDS - (time.monotonic() - began)))
 
 
@@ -72,6 +75,7 @@ def label_service(
         log=records,
         clock=SystemClock(),
         contract=contract,
+        code=code_version(),
         rules=deployment.quality_rules(model),
         predictions_topic=section.predictions.topic,
         outcome_of=outcome,

@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import os
 import socket
+from collections.abc import Callable
+from functools import partial
 from typing import TYPE_CHECKING
 
 import structlog
 
+from deploy.app.code_version import code_version
 from deploy.app.deployment import Deployment
 from deploy.metrics.exporter import MetricsExporter
+from deploy.services.endpoints import kafka_answers
 from deploy.services.model_server_launcher import DriftlineModelServer
 from deploy.services.shutdown import ShutdownFlag
 from streaming.contracts.clock import SystemClock
@@ -23,6 +27,10 @@ if TYPE_CHECKING:
     from retrain.worker import Worker
 
 log = structlog.get_logger()
+
+POLL_SECONDS = 1.0
+POLLS_PER_LINE = 15
+"""A worker that serves one request logs at every 15th poll that there is none."""
 
 
 def run(deployment: Deployment, *, once: bool = False) -> None:
@@ -42,12 +50,28 @@ def run(deployment: Deployment, *, once: bool = False) -> None:
         )
         try:
             if once:
-                while worker.run_once(1.0) == "no-request" and not stop():
-                    pass
+                serve_one(worker, stop=stop, kafka_answers=partial(kafka_answers, deployment))
             else:
                 worker.run(lambda: not stop())
         finally:
             requests.close()
+
+
+def serve_one(
+    worker: Worker, *, stop: Callable[[], bool], kafka_answers: Callable[[], bool]
+) -> None:
+    """Serve one request; while there is none, log now and then what the worker waits for."""
+    polls = 0
+    while worker.run_once(POLL_SECONDS) == "no-request" and not stop():
+        polls += 1
+        if polls % POLLS_PER_LINE == 0:
+            log.info(
+                "worker.waiting",
+                seconds=round(polls * POLL_SECONDS),
+                waits_for="a request; `driftline retrain MODEL` asks for a retrain"
+                if kafka_answers()
+                else "Kafka, which does not answer; `driftline status` shows what is running",
+            )
 
 
 def tfx_trainer(deployment: Deployment) -> TfxTrainer:
@@ -56,7 +80,7 @@ def tfx_trainer(deployment: Deployment) -> TfxTrainer:
 
     return TfxTrainer(
         deployment.home,
-        server=DriftlineModelServer(),
+        server=DriftlineModelServer(deployment.settings.artifacts.allowed_operations),
         rules={
             name: section.retrain.blessing() for name, section in deployment.settings.models.items()
         },
@@ -88,6 +112,7 @@ def retrain_worker(
         trainer=trainer,
         store=FolderStore(deployment.artifact_root / "models"),
         examples=LogExampleBuilder(log=records, tolerances=_tolerances(deployment)),
+        code=code_version(),
         contracts={name: deployment.contract(name) for name in deployment.settings.models},
         clock=SystemClock(),
         name=f"{socket.gethostname()}-{os.getpid()}",

@@ -69,7 +69,7 @@ def checks(
         Folders of the installation; those of this checkout by default.
     """
     at, folder = paths or install_paths(), home or PROJECT / ".driftline"
-    needed = PortMap().named() if ports is None else ports
+    needed = PortMap().all_named(1) if ports is None else ports
     functions: tuple[Callable[[], Check], ...] = (
         machine,
         memory,

@@ -3,6 +3,9 @@
 The wheels of tensorflow-data-validation and ml-metadata are tagged for glibc 2.39, so the platform
 is passed to uv; the step `glibc` then makes them load on older machines. All modules are compiled
 to byte code once, so that no later process has to.
+
+Three packages come as sources. The tools that build them are installed first, by hash too, and
+build isolation is off, so that uv fetches nothing but what the locks name.
 """
 
 from __future__ import annotations
@@ -11,19 +14,20 @@ import os
 import sys
 from pathlib import Path
 
-from deploy.config.paths import PROJECT, InstallPaths
+from deploy.config.paths import PROJECT, SETUP, InstallPaths
 from deploy.setup import stamps
 from deploy.setup import uv as uv_program
 from deploy.setup.screen import SetupFailed
 
 LOCK = PROJECT / "requirements.lock"
+BUILD_LOCK = SETUP / "build.lock"
 UV = PROJECT / ".driftline" / "uv" / "bin" / "uv"
 PLATFORM = "x86_64-manylinux_2_39"
 
 
 def made_from() -> str:
     """Content of the stamp."""
-    return stamps.digest(LOCK, PLATFORM)
+    return stamps.digest(LOCK, BUILD_LOCK, PLATFORM)
 
 
 def clean_environment() -> dict[str, str]:
@@ -53,14 +57,12 @@ def install(uv: Path, install_paths: InstallPaths) -> str:
             folder,
         ]
         uv_program.run(venv, environment=clean_environment())
-    sync: list[str | Path] = [
-        uv,
-        "pip",
-        "sync",
-        "--require-hashes",
-        "--python",
-        install_paths.python,
-    ]
+    target: list[str | Path] = ["--require-hashes", "--python", install_paths.python]
+    uv_program.run(
+        [uv, "pip", "install", "--no-deps", *target, "-r", BUILD_LOCK],
+        environment=clean_environment(),
+    )
+    sync: list[str | Path] = [uv, "pip", "sync", "--no-build-isolation", *target]
     uv_program.run(
         [*sync, "--python-platform", PLATFORM, "--compile-bytecode", LOCK],
         environment=clean_environment(),

@@ -6,8 +6,8 @@ to download, and an interrupted installation cannot leave half a package.
 
 from __future__ import annotations
 
+from deploy.config.atomic_file import write_atomic
 from deploy.config.paths import PROJECT, InstallPaths
-from deploy.setup import stamps
 
 _COMMAND = """#!{python}
 # The `driftline` command; written by deploy/setup/project.py.
@@ -22,9 +22,9 @@ if __name__ == "__main__":
 
 def install(install_paths: InstallPaths) -> str:
     """Write the path file and the command."""
-    stamps.write_atomic(install_paths.site_packages / "driftline.pth", f"{PROJECT}\n")
+    write_atomic(install_paths.site_packages / "driftline.pth", f"{PROJECT}\n", mode=0o644)
     command = _COMMAND.format(python=install_paths.python)
-    stamps.write_atomic(install_paths.venv_bin / "driftline", command, mode=0o755)
+    write_atomic(install_paths.venv_bin / "driftline", command, mode=0o755)
     return "the driftline command"
 
 

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import hashlib
-import os
 from pathlib import Path
+
+from deploy.config.atomic_file import write_atomic
 
 
 def digest(*parts: str | bytes | Path) -> str:
@@ -38,14 +39,4 @@ def done(folder: Path, step: str, made_from: str) -> bool:
 
 def mark(folder: Path, step: str, made_from: str) -> None:
     """Write the stamp of a finished step."""
-    folder.mkdir(parents=True, exist_ok=True)
-    write_atomic(folder / step, made_from + "\n")
-
-
-def write_atomic(path: Path, text: str, mode: int = 0o644) -> None:
-    """Replace a file in one step; a reader never sees a partial one."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    fresh = path.with_name(f".{path.name}.{os.getpid()}")
-    fresh.write_text(text)
-    fresh.chmod(mode)
-    os.replace(fresh, path)
+    write_atomic(folder / step, made_from + "\n", mode=0o644)

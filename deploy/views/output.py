@@ -29,6 +29,10 @@ PIPED_WIDTH = 500
 TERMINAL_WIDTH = 80
 """Columns of a terminal that gives no width."""
 
+for _name in ("COLUMNS", "LINES"):
+    if not os.environ.get(_name, "0").isascii():
+        del os.environ[_name]  # Rich takes ² for a digit and fails to read it
+
 
 class OutputConsole(Console):
     """A console that cuts nothing when its output is piped: tables get the width they need.

@@ -13,8 +13,8 @@ from deploy.config.units import format_time
 from deploy.records.describe import describe
 from deploy.views.escapes import one_line
 from deploy.views.output import outcome_text
-from serving.state import Phase
-from streaming.contracts.records import CanaryVerdict, GateResult, RolloutStatus
+from serving.phase import Phase
+from streaming.contracts.records import CanaryVerdict, GateResult, RolloutStatus, SliceResult
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -65,7 +65,9 @@ def rollout_tree(view: RolloutView) -> Tree:
     if view.verdict is not None:
         branch = tree.add(_verdict_text(view.verdict, view.steps))
         for gate in view.verdict.gates:
-            branch.add(_gate_text(gate))
+            below = branch.add(_gate_text(gate))
+            for part in _shown_slices(gate):
+                below.add(slice_text(part))
     for problem in view.problems:
         tree.add(Text(one_line(problem), style="yellow"))
     return tree
@@ -83,7 +85,10 @@ def rollout_lines(view: RolloutView) -> Iterator[str]:
         verdict = view.verdict
         yield f"{step_text(verdict.step, view.steps)} at {verdict.weight} %: {verdict.outcome}"
         for gate in verdict.gates:
-            yield one_line(f"gate {gate.gate}: {gate.outcome}")
+            yield one_line(f"gate {gate.gate}: {gate.outcome}{_mode(gate)}")
+            for part in gate.slices:
+                if part.outcome in ("fail", "error"):
+                    yield one_line(f"slice {part.name} of {gate.gate}: {part.outcome}")
 
 
 def step_text(step: int, steps: int) -> str:
@@ -112,18 +117,50 @@ def _verdict_text(verdict: CanaryVerdict, steps: int) -> Text:
 def _gate_text(gate: GateResult) -> Text:
     text = Text(one_line(f"{gate.gate}: "))
     text.append_text(outcome_text(gate.outcome))
+    text.append(_mode(gate))
     missing = f", {gate.missing} requests missing" if gate.missing else ""
     reason = one_line(f": {gate.reason}") if gate.reason else ""
     return text.append(f", {value_against_limit(gate)}, n {gate.n}{missing}{reason}")
+
+
+def _shown_slices(gate: GateResult) -> Iterator[SliceResult]:
+    """Every slice where errors are counted; elsewhere those that the rollout waits for or fails."""
+    for part in gate.slices:
+        if gate.gate == "errors_by_slice" or (part.outcome != "pass" and part.holds):
+            yield part
+
+
+def slice_text(part: SliceResult) -> Text:
+    """One slice: its outcome, its counts in both arms, and what could not be found."""
+    text = Text(one_line(f"{part.name} ({100 * part.share:.2g} % of the requests): "))
+    text.append_text(outcome_text(part.outcome))
+    text.append(
+        f", {part.bad} of {part.requests} against {part.bad_beside} of {part.requests_beside}"
+    )
+    if not part.holds:
+        harm = (
+            "not even a total failure is found"
+            if part.smallest_harm >= 1
+            else f"smallest harm found {100 * part.smallest_harm:.2g} %"
+        )
+        return text.append(f", too few requests to judge: {harm}")
+    return text.append(f", {part.missing} requests missing" if part.missing else "")
+
+
+def _mode(gate: GateResult) -> str:
+    """The mode of a gate that does not decide alone."""
+    return "" if gate.mode == "critical" else f" ({gate.mode})"
 
 
 def value_against_limit(gate: GateResult) -> str:
     """What a gate measured and its limit; the evidence behind it is in the record."""
     samples = {sample.name: sample.value for sample in gate.samples}
     match gate.gate:
-        case "errors" | "slow" if gate.n and "excess" in samples:
+        case "errors" | "slow" | "control_errors" | "control_slow" if (
+            gate.n and "excess" in samples
+        ):
             return f"excess {100 * samples['excess']:+.2f} pp, limit {100 * gate.limit:.3g} pp"
-        case "errors" | "slow":
+        case "errors" | "slow" | "control_errors" | "control_slow":
             return f"limit {100 * gate.limit:.3g} pp"
         case "latency_p99" if samples.get("canary_timed"):
             share = samples.get("canary_slow", 0.0) / samples["canary_timed"]
@@ -132,7 +169,17 @@ def value_against_limit(gate: GateResult) -> str:
             return f"limit {100 * gate.limit:.3g} %"
         case "sample_ratio" if "log_e" in samples:
             return f"p {math.exp(min(0.0, -samples['log_e'])):.2g}, limit {gate.limit:g}"
+        case _ if gate.slices:
+            return f"{len(gate.slices)} slices, limit {100 * gate.limit:.3g} %"
+        case "paired" if "rank_correlation" in samples:
+            return f"rank correlation {samples['rank_correlation']:.2f}, limit {gate.limit:g}"
         case "startup" if "seconds" in samples:
             return f"{samples['seconds']:.2f} s, limit {gate.limit:g} s"
+        case "predictions" if samples.get("look"):
+            return f"distance {samples['distance']:.3f}, limit {gate.limit:g}"
+        case "quality" if samples.get("look"):
+            return f"loss {samples['loss']:+.4f} ± {samples['error']:.4f}, limit {gate.limit:g}"
+        case _ if "mean_excess" in samples:
+            return f"worse by {samples['mean_excess']:.4g}, margin {gate.limit:g}"
         case _:
             return f"limit {gate.limit:g}"

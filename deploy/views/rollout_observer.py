@@ -8,7 +8,7 @@ from typing import TypeVar
 
 from deploy.app.deployment import Deployment
 from deploy.app.serving_engines import model_servers, traffic_metrics, traffic_router
-from deploy.app.serving_layout import SERVED_ROLES, served_model
+from deploy.app.serving_layout import SERVED_ROLES
 from deploy.records import reader
 from deploy.records.describe import describe, is_waiting
 from deploy.views.rollout import ArmView, RolloutView
@@ -69,9 +69,9 @@ class RolloutObserver:
         self._model = model
         self._steps = len(deployment.rollout_rules(model).weights)
         self._problems: list[str] = []
-        self._served = self._try(lambda: served_model(deployment)) == model
+        self._served = deployment.serves(model)
         if self._served:
-            self._router = traffic_router(deployment)
+            self._router = traffic_router(deployment, model)
             self._servers = model_servers(deployment, model)
             self._metrics = traffic_metrics(deployment, model)
 

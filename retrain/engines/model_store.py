@@ -9,7 +9,6 @@ folders begin with a dot, because TF Serving reads numbered folders only.
 from __future__ import annotations
 
 import fcntl
-import hashlib
 import os
 import shutil
 import tempfile
@@ -21,16 +20,19 @@ import msgspec
 
 from streaming.contracts.codec import decode_as, encode
 from streaming.contracts.errors import Conflict, DecodeError, NotFoundError
+from streaming.contracts.model_manifest import (
+    EXTRA,
+    MANIFEST,
+    RECORD,
+    manifest_digest,
+    manifest_of,
+)
 from streaming.contracts.records import Artifact, ModelVersion
 
-EXTRA = "assets.extra"
-"""Folder inside a SavedModel for files that are not part of the graph."""
+__all__ = ["EXTRA", "MANIFEST", "RECORD", "FolderStore", "folder_digest", "manifest_of"]
 
-RECORD = f"{EXTRA}/driftline.json"
-"""The version's `ModelVersion` record."""
-
-MANIFEST = f"{EXTRA}/manifest.sha256"
-"""SHA-256 of every served file."""
+_FILE_MODE = 0o444
+"""A published file is never written again."""
 
 
 class FolderStore:
@@ -106,7 +108,7 @@ class FolderStore:
         folder = self.path(model, version)
         manifest = manifest_of(folder)
         recorded = self.record(model, version).artifact.digest
-        actual = hashlib.sha256(manifest).hexdigest()
+        actual = manifest_digest(manifest)
         if manifest != (folder / MANIFEST).read_bytes() or actual != recorded:
             raise DecodeError(
                 f"Version {version} of {model} was published with digest {recorded[:12]} and now"
@@ -114,20 +116,9 @@ class FolderStore:
             )
 
 
-def manifest_of(folder: Path) -> bytes:
-    """One line ``<sha256>  <path>`` per file, sorted by path, without manifest and record."""
-    files = sorted(
-        path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file()
-    )
-    lines = [
-        f"{_digest(folder / name)}  {name}\n" for name in files if name not in (RECORD, MANIFEST)
-    ]
-    return "".join(lines).encode()
-
-
 def folder_digest(folder: Path) -> str:
     """The digest that `publish` gives a copy of `folder`."""
-    return hashlib.sha256(manifest_of(folder)).hexdigest()
+    return manifest_digest(manifest_of(folder))
 
 
 def _copy_into_place(record: ModelVersion, servable: Path, target: Path) -> ModelVersion:
@@ -136,7 +127,7 @@ def _copy_into_place(record: ModelVersion, servable: Path, target: Path) -> Mode
         temporary.chmod(0o755)
         shutil.copytree(servable, temporary, dirs_exist_ok=True)
         manifest = manifest_of(temporary)
-        artifact = Artifact(uri=target.as_uri(), digest=hashlib.sha256(manifest).hexdigest())
+        artifact = Artifact(uri=target.as_uri(), digest=manifest_digest(manifest))
         record = msgspec.structs.replace(record, artifact=artifact)
         (temporary / EXTRA).mkdir(exist_ok=True)
         (temporary / MANIFEST).write_bytes(manifest)
@@ -154,13 +145,10 @@ def _is_version(folder: Path) -> bool:
     return folder.name.isdecimal() and (folder / RECORD).is_file()
 
 
-def _digest(file: Path) -> str:
-    with file.open("rb") as stream:
-        return hashlib.file_digest(stream, "sha256").hexdigest()
-
-
 def _sync_tree(folder: Path) -> None:
     for path in folder.rglob("*"):
+        if path.is_file() and not path.is_symlink():
+            path.chmod(_FILE_MODE)
         _sync(path)
     _sync(folder)
 

@@ -16,7 +16,7 @@ from serving.engines.modelserver import protos
 from serving.ports import LoadState, Role, ServerStatus, VersionStatus
 from streaming.contracts.errors import NotFoundError, UnavailableError
 
-_CALL_SECONDS = 1.0
+_CALL_SECONDS = 0.5
 _RELOAD_SECONDS = 10.0
 _WAIT_SECONDS = 1.0
 _POLL_SECONDS = 0.02
@@ -78,6 +78,16 @@ class TfServing:
         config.model_version_policy.specific.versions.append(version)
         self._load_seconds.pop((role, version), None)
         self._requested_at[role, version] = time.monotonic()
+        self._reload(role, request, f"version {version}")
+        self._wait(role, version)
+
+    def unload(self, role: Role) -> None:
+        """Give the server a list of models without any."""
+        request = protos.ReloadConfigRequest()
+        request.config.model_config_list.SetInParent()
+        self._reload(role, request, "an empty list of models")
+
+    def _reload(self, role: Role, request: Any, what: str) -> None:
         try:
             self._call(role, "HandleReloadConfigRequest", request, _RELOAD_SECONDS)
         except grpc.RpcError as error:
@@ -85,9 +95,8 @@ class TfServing:
                 raise UnavailableError(f"The {role} model server does not answer.") from error
             if _code(error) is not grpc.StatusCode.DEADLINE_EXCEEDED:
                 raise NotFoundError(
-                    f"The {role} model server did not take version {version}: {error.details()}."
+                    f"The {role} model server did not take {what}: {error.details()}."
                 ) from error
-        self._wait(role, version)
 
     def close(self) -> None:
         """Close every channel."""

@@ -8,12 +8,13 @@ the reference of a window's slot, shrunk towards the reference of all hours.
 
 from streaming.baseline.day_variance import DayVarianceEstimator, estimate_day_variance
 from streaming.baseline.seasonal import SeasonalReference
-from streaming.baseline.slots import Season, learn_slots, slot_name, slot_of
+from streaming.baseline.slots import Season, SlotLearner, learn_slots, slot_name, slot_of
 
 __all__ = [
     "DayVarianceEstimator",
     "Season",
     "SeasonalReference",
+    "SlotLearner",
     "estimate_day_variance",
     "learn_slots",
     "slot_name",

@@ -58,7 +58,11 @@ class ScoreDirections:
     """Reference shares of the measured categories."""
 
     def measure(self, summary: FeatureSummary) -> tuple[Floats, Floats] | None:
-        """Sums of the scores, and the number of rows of each; None for incomparable buckets."""
+        """Sums of the scores, and the number of rows of each; None for incomparable buckets.
+
+        Buckets are incomparable where a window spreads over so many that it has fewer fraction bits
+        than the reference, as healthy windows of the same feature do not.
+        """
         share_sums, share_rows = [], []
         for name, share in self.shares:
             count = summary.missing if name == "missing" else summary.non_finite
@@ -68,10 +72,11 @@ class ScoreDirections:
         sums: Floats = np.zeros(0)
         counted = summary.rows - summary.missing - summary.non_finite
         if len(self.scores) and numbers is not None:
-            if summary.grid is None or summary.grid.pivot != numbers.pivot:
+            if summary.grid is None or summary.grid.fraction_bits < numbers.fraction_bits:
                 return None
-            columns, _ = numbers.columns(np.array(summary.grid.buckets, np.int64))
-            sums = self.scores[:, columns] @ np.array(summary.grid.counts, float)
+            buckets, counts_by_bucket = numbers.counted(summary.grid)
+            columns, _ = numbers.columns(buckets)
+            sums = self.scores[:, columns] @ counts_by_bucket
         elif len(self.category_shares) and categories is not None:
             if summary.categories is None or summary.categories.error:
                 return None

@@ -36,7 +36,7 @@ def build_reference(
     NotFoundError
         When there is no summary with rows.
     PermanentError
-        When a feature's kind or pivot differs between windows.
+        When a feature's kind differs between windows.
     """
     by_id = {
         window.record_id: window

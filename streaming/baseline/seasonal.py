@@ -29,6 +29,7 @@ from streaming.drift.prepared_reference import PreparedFeature, PreparedReferenc
 from streaming.drift.settings import DriftRules
 from streaming.drift.statistics.categorical import MIN_EXPECTED_COUNT
 from streaming.drift.statistics.rank_scores import LOCATION
+from streaming.summary.grids import grid_counts
 
 _K = TypeVar("_K")
 
@@ -85,9 +86,10 @@ class SeasonalReference:
         periods = slot.periods if slot else 0
         name = slot_name(number, self._rules.season)
         prepared = prepare_reference(
-            replace(self._reference, features=tuple(features), slots=(), sample=None),
+            replace(self._reference, features=tuple(features), slots=()),
             self._contract,
             remaining_errors,
+            test_correlation=False,
         )
         return prepared.in_season(f"{name}, {periods} periods of history")
 
@@ -124,10 +126,11 @@ def _squared_distance(feature: FeatureSummary, all_hours: PreparedFeature) -> fl
     For a number it is that of the mean normal score, for a category the chi-square distance per
     degree of freedom.
     """
-    if all_hours.numbers is not None and feature.grid is not None:
-        counts = np.array(feature.grid.counts, float)
-        columns, _ = all_hours.numbers.columns(np.array(feature.grid.buckets, np.int64))
-        return float(all_hours.numbers.scores[LOCATION, columns] @ counts / counts.sum()) ** 2
+    numbers = all_hours.at(feature.grid.fraction_bits).numbers if feature.grid else None
+    if numbers is not None and feature.grid is not None:
+        buckets, counts = numbers.counted(feature.grid)
+        columns, _ = numbers.columns(buckets)
+        return float(numbers.scores[LOCATION, columns] @ counts / counts.sum()) ** 2
     if all_hours.categories is not None and feature.categories is not None:
         n = _counted(feature)
         expected = all_hours.categories.counts / all_hours.categories.m
@@ -165,10 +168,11 @@ def _mixed(slot: FeatureSummary, all_hours: FeatureSummary, weight: float) -> Fe
     non_finite = mix(slot.non_finite, slot.rows, all_hours.non_finite, all_hours.rows)
     grid, categories = None, None
     if slot.grid is not None and all_hours.grid is not None:
-        by_bucket = mix_counts(_by_bucket(slot.grid), _by_bucket(all_hours.grid))
+        bits = min(slot.grid.fraction_bits, all_hours.grid.fraction_bits)
+        by_bucket = mix_counts(_by_bucket(slot.grid, bits), _by_bucket(all_hours.grid, bits))
         buckets = sorted(by_bucket)
         grid = NumericGrid(
-            pivot=all_hours.grid.pivot,
+            fraction_bits=bits,
             buckets=tuple(buckets),
             counts=tuple(by_bucket[bucket] for bucket in buckets),
         )
@@ -184,6 +188,7 @@ def _mixed(slot: FeatureSummary, all_hours: FeatureSummary, weight: float) -> Fe
                 all_hours.categories.tail_rows,
                 all_hours.rows,
             ),
+            error=mix(slot.categories.error, slot.rows, all_hours.categories.error, all_hours.rows),
         )
     counted = sum(grid.counts) if grid else 0
     counted += sum(categories.counts) + categories.tail_rows if categories else 0
@@ -197,8 +202,9 @@ def _mixed(slot: FeatureSummary, all_hours: FeatureSummary, weight: float) -> Fe
     )
 
 
-def _by_bucket(grid: NumericGrid) -> dict[int, int]:
-    return dict(zip(grid.buckets, grid.counts, strict=True))
+def _by_bucket(grid: NumericGrid, fraction_bits: int) -> dict[int, int]:
+    counted = grid_counts(grid).at(fraction_bits)
+    return dict(zip(counted.ids.tolist(), counted.counts.tolist(), strict=True))
 
 
 def _by_value(categories: Categories) -> dict[str, int]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Literal, assert_never
 from zoneinfo import ZoneInfo
@@ -13,6 +14,8 @@ from streaming.summary import merge_summaries
 
 Season = Literal["none", "hour-of-day", "hour-of-week"]
 
+_MERGED_TOGETHER = 64
+"""Feature summaries that a slot holds before it merges them."""
 _DAYS = ("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun")
 
 
@@ -57,33 +60,74 @@ def learn_slots(
 
     A window belongs to the slot of its middle. A repeated window (same record id) counts once.
     """
-    if season == "none":
-        return ()
-    judged = {spec.name for spec in contract.features if spec.judged}
-    by_id = {window.record_id: window for window in windows if window.accepted}
-    features: dict[int, dict[str, list[FeatureSummary]]] = {}
-    rows: dict[int, int] = {}
-    periods: dict[int, set[str]] = {}
-    for window in sorted(
-        by_id.values(), key=lambda window: (window.window_start, window.record_id)
-    ):
+    learner = SlotLearner(contract=contract, season=season, zone=zone)
+    for window in sorted(windows, key=lambda window: (window.window_start, window.record_id)):
+        learner.add(window)
+    return learner.learnt()
+
+
+@dataclass(slots=True)
+class _SlotCounts:
+    """What a slot has so far: features of single windows, merged from time to time."""
+
+    rows: int = 0
+    dates: set[str] = field(default_factory=set)
+    features: dict[str, list[FeatureSummary]] = field(default_factory=dict)
+
+    def add(self, feature: FeatureSummary) -> None:
+        parts = self.features.setdefault(feature.name, [])
+        parts.append(feature)
+        if len(parts) >= _MERGED_TOGETHER:
+            parts[:] = [merge_summaries(parts)]
+
+
+@dataclass(slots=True, kw_only=True)
+class SlotLearner:
+    """Adds up windows by slot one by one, so that weeks of windows are never held at once.
+
+    Parameters
+    ----------
+    contract:
+        Of the model; only judged features are counted.
+    season, zone:
+        The season of the model, and the time zone of its hours.
+    """
+
+    contract: ModelContract
+    season: Season
+    zone: str = "UTC"
+    _slots: dict[int, _SlotCounts] = field(init=False, default_factory=dict)
+    _ids: set[str] = field(init=False, default_factory=set)
+    _judged: frozenset[str] = field(init=False)
+
+    def __post_init__(self) -> None:
+        features = self.contract.features
+        self._judged = frozenset(spec.name for spec in features if spec.judged)
+
+    def add(self, window: WindowSummary) -> None:
+        """Count a window; one without rows or one that was counted before changes nothing."""
+        if self.season == "none" or not window.accepted or window.record_id in self._ids:
+            return
+        self._ids.add(window.record_id)
         middle = (window.window_start + window.window_end) / 2.0
-        slot = slot_of(middle, season, zone)
-        rows[slot] = rows.get(slot, 0) + window.accepted
-        periods.setdefault(slot, set()).add(_local_time(middle, zone).date().isoformat())
-        slot_features = features.setdefault(slot, {})
+        counts = self._slots.setdefault(slot_of(middle, self.season, self.zone), _SlotCounts())
+        counts.rows += window.accepted
+        counts.dates.add(_local_time(middle, self.zone).date().isoformat())
         for feature in window.features:
-            if feature.name in judged:
-                slot_features.setdefault(feature.name, []).append(feature)
-    return tuple(
-        SlotSummary(
-            slot=slot,
-            rows=rows[slot],
-            periods=len(periods[slot]),
-            features=tuple(merge_summaries(parts) for parts in features[slot].values()),
+            if feature.name in self._judged:
+                counts.add(feature)
+
+    def learnt(self) -> tuple[SlotSummary, ...]:
+        """The slots' counts so far."""
+        return tuple(
+            SlotSummary(
+                slot=slot,
+                rows=counts.rows,
+                periods=len(counts.dates),
+                features=tuple(merge_summaries(parts) for parts in counts.features.values()),
+            )
+            for slot, counts in sorted(self._slots.items())
         )
-        for slot in sorted(features)
-    )
 
 
 def _local_time(at: float, zone: str) -> datetime:

@@ -11,6 +11,8 @@ from typing import TypeVar
 import msgspec
 
 from streaming.contracts.errors import DecodeError
+from streaming.contracts.ids import digest, record_id
+from streaming.contracts.old_records import without_pivots
 from streaming.contracts.records import FORMAT_VERSION, AnyRecord, Record
 
 _ENCODER = msgspec.json.Encoder(order="deterministic")
@@ -24,6 +26,13 @@ LARGEST_RECORD_BYTES = 4 * 1024 * 1024
 def encode(record: Record) -> bytes:
     """The record as JSON; equal records give equal bytes."""
     return _ENCODER.encode(record)
+
+
+def with_text_id(record: R, kind: str, *key: object) -> R:
+    """The record with an id of its own text and of `key`: another text has another id."""
+    text = digest(msgspec.json.encode(record))
+    new_id = record_id(kind, record.model, *key, text)
+    return msgspec.structs.replace(record, record_id=new_id)
 
 
 def decode(data: bytes) -> AnyRecord:
@@ -41,7 +50,12 @@ def decode(data: bytes) -> AnyRecord:
             reason="oversize",
         )
     try:
-        record = _DECODER.decode(data)
+        try:
+            record = _DECODER.decode(data)
+        except msgspec.ValidationError:
+            if b'"pivot"' not in data:
+                raise
+            record = _DECODER.decode(without_pivots(data))
     except (msgspec.DecodeError, msgspec.ValidationError, RecursionError) as error:
         raise DecodeError(
             f"These bytes are not a record of format version {FORMAT_VERSION}: {error}."

@@ -27,14 +27,15 @@ class TestResult(Value, frozen=True, kw_only=True):
 
     name: str
     """Name of the test: location, dispersion, shape, missing, non_finite, zero, value, range,
-    category, unseen or correlation."""
+    category, unseen, frequent_value or correlation."""
     statistic: float
     """z of a linear score, chi-square of shape and category tests, or the observed share; never
     beyond 1e12."""
     p: float
     """p-value under sampling error and the persistent error."""
     effect: float
-    """Effect size in standard deviations; for shares, on the probit scale."""
+    """Effect size in standard deviations; for shares, on the probit scale. That of the dispersion
+    is net of what the location adds to it; that of the shape is of the whole change."""
 
 
 class Distances(Value, frozen=True, kw_only=True):
@@ -80,7 +81,8 @@ class FeatureVerdict(Value, frozen=True, kw_only=True):
     outcome: DriftOutcome
     """Outcome of the feature."""
     reason: str
-    """What changed most, by how much and how often; or why the feature was not judged."""
+    """What changed, by how much in standard deviations and in the feature's own terms, and how
+    often; or why the feature was not judged."""
     n: int
     """Number of rows of the window; for ``(correlation)`` the sampled rows that the test used."""
     effect: float
@@ -99,10 +101,10 @@ class FeatureVerdict(Value, frozen=True, kw_only=True):
     """The alarm rule that raised it: `sustained` (hits in several windows), `single` (one window
     far beyond its limit) or `cusum` (a slow change). Empty where no rule did."""
     test: str = ""
-    """Name of the test that describes the change best: the significant one with the largest effect;
-    without a significant one, that with the largest effect among location, dispersion, shape and
-    category. Where a CUSUM raised the alarm, its test if its effect is larger. Empty where nothing
-    was judged."""
+    """Name of the test that names what happened: of the significant ones, the simplest cause that
+    explains the others, even if another effect is larger; without a significant one, that with the
+    largest effect among location, dispersion, shape and category. Where a CUSUM raised the alarm,
+    its test if its effect is larger. Empty where nothing was judged."""
     limit_sd: float = 0.0
     """The effect that counts as a hit: where `test` becomes significant, and not less than the
     effect floor. 0 where nothing was judged."""
@@ -157,3 +159,7 @@ class DriftVerdict(Record, frozen=True, kw_only=True, tag="drift-verdict"):
     day_variation: str = ""
     """The day-to-day variation that the limits allow for, in words; empty when the window was not
     judged."""
+    rules_digest: str = ""
+    """Digest of the rules (`RulesInForce`) that it was computed with; empty in old records."""
+    history_digest: str = ""
+    """Digest of what was remembered of earlier windows; empty in old records."""

@@ -12,6 +12,7 @@ expected and what to do next.
     │   ├── DecodeError           bytes that are not a usable record
     │   ├── NotFoundError         no such model, version or record
     │   ├── Conflict              already running, already used, or changed in the meantime
+    │   ├── NotAllowedError       somebody else has to do it
     │   └── GateFailedError       a gate or a verdict refused it
     └── ConfigurationError    refuse to start
 """
@@ -75,6 +76,10 @@ class NotFoundError(PermanentError):
 
 class Conflict(PermanentError):
     """Already running, already used, or bound to something that has changed in the meantime."""
+
+
+class NotAllowedError(PermanentError):
+    """This person may not do it; somebody else may."""
 
 
 class GateFailedError(PermanentError):

@@ -17,8 +17,8 @@ from types import MappingProxyType
 from typing import Any
 
 import msgspec
-import orjson
 
+from streaming.contracts import json_text
 from streaming.contracts.errors import DecodeError
 from streaming.contracts.model import MISSING, FeatureSpec, ModelContract
 
@@ -41,7 +41,7 @@ class Reason(StrEnum):
     EMPTY = "empty"
     OVERSIZE = "oversize"
     NOT_AN_OBJECT = "not_an_object"
-    NOT_JSON = "not_json"
+    NOT_JSON = json_text.NOT_JSON
     WRONG_TYPE = "wrong_type"
     MISSING_FIELD = "missing_field"
     NO_TIME = "no_time"
@@ -97,7 +97,7 @@ def decode_event(data: bytes | None, contract: ModelContract, *, now: float) -> 
 def read_fields(data: bytes | None, contract: ModelContract) -> dict[str, Any]:
     """The fields of a record, a JSON object; raises `DecodeError`.
 
-    NaN, Infinity and a byte order mark are read, although they are no JSON.
+    `json_text` has the rule of what is JSON.
     """
     if data is None or not data.strip():
         raise DecodeError("The record is empty.", reason=Reason.EMPTY.value)
@@ -106,33 +106,13 @@ def read_fields(data: bytes | None, contract: ModelContract) -> dict[str, Any]:
             f"The record has {len(data)} bytes; at most {contract.largest_event_bytes} are read.",
             reason=Reason.OVERSIZE.value,
         )
-    try:
-        fields = orjson.loads(data)
-    except orjson.JSONDecodeError:
-        fields = _lenient(data)
+    fields = json_text.parse_json(data)
     if not isinstance(fields, dict):
-        raise DecodeError("The record is not a JSON object.", reason=Reason.NOT_AN_OBJECT.value)
-    return fields
-
-
-def _lenient(data: bytes) -> Any:
-    """Parse JSON with NaN and Infinity literals; text must be valid UTF-8 (no lone surrogates)."""
-    import json
-
-    try:
-        fields = json.loads(data, parse_int=_integer)
-        json.dumps(fields, ensure_ascii=False).encode()
-        return fields
-    except (ValueError, RecursionError) as error:
         raise DecodeError(
-            f"The record is not JSON: {error}.", reason=Reason.NOT_JSON.value
-        ) from error
-
-
-def _integer(text: str) -> int | float:
-    """An integer; one of more than 64 bits is a float, as it is for orjson."""
-    number = float(text)
-    return int(text) if abs(number) < 2**66 and -_INT64 <= int(text) < 2 * _INT64 else number
+            f"The record is not a JSON object, but {_KINDS.get(type(fields), 'null')}.",
+            reason=Reason.NOT_AN_OBJECT.value,
+        )
+    return fields
 
 
 def key_of(fields: Mapping[str, Any], contract: ModelContract) -> str:
@@ -159,14 +139,14 @@ def time_of(fields: Mapping[str, Any], contract: ModelContract, now: float) -> f
         )
     if time > now + contract.future_seconds:
         raise DecodeError(
-            f"Field {contract.time} is {time - now:.0f} s ahead of the clock.",
+            f"Field {contract.time} is {time - now:.15g} s ahead of the clock.",
             reason=Reason.FUTURE_TIME.value,
             field=contract.time,
             value_kind=kind_of(time),
         )
     if time < now - contract.past_seconds:
         raise DecodeError(
-            f"Field {contract.time} is {(now - time) / 86_400:.0f} days behind the clock, as from "
+            f"Field {contract.time} is {(now - time) / 86_400:.6g} days behind the clock, as from "
             "a clock that was never set.",
             reason=Reason.PAST_TIME.value,
             field=contract.time,
@@ -208,7 +188,9 @@ def is_missing(value: Any, spec: FeatureSpec | None = None) -> bool:
         return True
     if spec is None or isinstance(value, bool | list | dict):
         return False
-    return value in spec.sentinels or (spec.kind == "integer" and value == MISSING["integer"])
+    # a float equals the integer that it was rounded to
+    is_smallest = isinstance(value, int) and value == MISSING["integer"]
+    return value in spec.sentinels or (spec.kind == "integer" and is_smallest)
 
 
 def missing_field(name: str) -> DecodeError:
@@ -228,11 +210,13 @@ def _wrong_type(name: str, value: Any, expected: str) -> DecodeError:
 def unknown_fields(fields: Mapping[str, Any], known: Collection[str]) -> dict[str, str]:
     """Fields of an event that are not in `known`, at most `MAX_UNKNOWN` -> kind of the value.
 
+    A long name is cut, since an attacker could send any length of them.
+
     >>> unknown_fields({"fare": 2.5, "tip": 1, "at": 3.0}, {"fare", "at"})
     {'tip': 'integer'}
     """
     unknown = sorted(name for name in fields if name not in known)[:MAX_UNKNOWN]
-    return {name: kind_of(fields[name]) for name in unknown}
+    return {json_text.recorded_name(name): kind_of(fields[name]) for name in unknown}
 
 
 def kind_of(value: Any) -> str:

@@ -95,19 +95,74 @@ RETRAIN_SECONDS = _gauge(
     "Duration of each component of the latest retrain.")
 LIVE_VERSION = _gauge(
     "driftline_live_version", "model", "The live version.")
+CONTROL_SICK = _gauge(
+    "driftline_canary_control_sick", "model",
+    "1 while the control arm is proven to be worse than the stable arm with the same version.")
 CANARY_WEIGHT = _gauge(
-    "driftline_canary_weight_ratio", "model", "The canary's share of the traffic.")
+    "driftline_canary_weight_ratio", "model",
+    "Share of the requests that the version in rollout answers, as Envoy has it in force.")
 CANARY_VERDICTS = _counter(
     "driftline_canary_verdicts_total", "model outcome", "Canary verdicts by outcome.")
+CANARY_GATE = _gauge(
+    "driftline_canary_gate", "model gate mode outcome",
+    "1 for the outcome of a gate in the newest canary verdict that has it.")
 ROLLOUT_PHASE = _gauge(
     "driftline_rollout_phase", "model phase", "1 for the current phase of the rollout.")
+ROLLOUT_ENDS = _gauge(
+    "driftline_rollout_phase_ends_seconds", "model",
+    "When the phase of the rollout ends by itself, seconds since 1970; 0 without a rollout.")
+MEMORY_WAITING = _gauge(
+    "driftline_rollout_waits_for_memory", "model",
+    "1 while a rollout waits for memory of the model servers.")
+LABELS_WAITING = _gauge(
+    "driftline_labels_waiting", "model",
+    "Labels whose version is not in the store, or not loaded yet.")
 APPROVAL_WAITING = _gauge(
     "driftline_approval_waiting", "model", "1 while an approval is pending.")
+APPROVAL_ASKED = _gauge(
+    "driftline_approval_asked_seconds", "model",
+    "When the open approval was asked for, seconds since 1970; 0 while none is open.")
+APPROVAL_DEADLINE = _gauge(
+    "driftline_approval_deadline_seconds", "model",
+    "Until when the open approval can be given, seconds since 1970; 0 while none is open.")
+APPROVAL_PEOPLE = _gauge(
+    "driftline_approval_missing_people", "model",
+    "People who still have to approve; 0 while no approval is open.")
+APPROVALS = _counter(
+    "driftline_approvals_total", "model outcome",
+    "Approval requests by outcome: asked, approved, rejected, expired, void.")
+EXPERIMENTS = _counter(
+    "driftline_experiments_total", "model outcome", "Experiments that have ended, by outcome.")
+EXPERIMENT_PHASE = _gauge(
+    "driftline_experiment_phase", "model phase",
+    "1 for the current phase of the experiment; ended without one.")
+EXPERIMENT_ENDS = _gauge(
+    "driftline_experiment_phase_ends_seconds", "model",
+    "When the phase of the experiment ends by itself, seconds since 1970; 0 without one.")
+EXPERIMENT_EFFECT = _gauge(
+    "driftline_experiment_effect", "model arm bound",
+    "Difference of the metric between an arm and the champion with its interval (low, mean, high); "
+    "positive is better. Arms are numbered from 1.")
+EXPERIMENT_DELAYS = _gauge(
+    "driftline_experiment_delays_version", "model",
+    "1 while a new version waits for the end of the experiment.")
 RECORDS_REFUSED = _counter(
     "driftline_records_refused_total", "topic reason", "Records that could not be decoded.")
 TICK_SECONDS = _histogram(
-    "driftline_tick_seconds", "", "Duration of the daemon's periodic step.",
+    "driftline_tick_seconds", "", "Duration of the daemon's periodic step, each model by itself.",
     (0.01, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5))
+MODEL_TICKED = _gauge(
+    "driftline_model_tick_time_seconds", "model part",
+    "When a part of a model's controller made its latest periodic step, seconds since 1970.")
+STEPS_FAILED = _counter(
+    "driftline_steps_failed_total", "model part",
+    "Steps of a model's controller that ended with an error which is not temporary.")
+RECORD_WAITING = _gauge(
+    "driftline_record_waiting_seconds", "model",
+    "For how long the daemon has tried the model's first record in vain; 0 while none waits.")
+RECORDS_DEAD = _counter(
+    "driftline_records_dead_total", "model reason",
+    "Records that the daemon could not decide in time and made dead letters: unavailable, failed.")
 
 # ----------------------------------------------------------------------------- schema
 SCHEMA_WINDOWS = _counter(
@@ -151,7 +206,49 @@ KEYS_WAITING = _gauge(
 LABELS_MATURE = _gauge(
     "driftline_labels_mature_seconds", "model",
     "Estimated time from the end of a window until its labels are mature.")
+
+# --------------------------------------------------------------- stream jobs and processes
+JOB_EXPECTED = _gauge(
+    "driftline_stream_job_expected", "group", "1 for a stream job that was submitted and not "
+    "cancelled.")
+JOB_RUNNING = _gauge(
+    "driftline_stream_job_running", "group", "1 while every task of the stream job runs.")
+JOB_RESUBMITS = _counter(
+    "driftline_stream_job_resubmits_total", "group",
+    "Submissions by the watchdog after which the stream job ran again.")
+JOB_ATTEMPTS = _gauge(
+    "driftline_stream_job_attempts", "group",
+    "Submissions by the watchdog since the stream job last ran well.")
+JOB_NEEDS_HELP = _gauge(
+    "driftline_stream_job_needs_help", "group",
+    "1 while the stream job cannot run again before somebody acts, or fails again and again.")
+JOB_CHECKPOINT = _gauge(
+    "driftline_stream_job_checkpoint_seconds", "group",
+    "When the newest completed checkpoint was completed, seconds since 1970.")
+PROCESS_ANSWERS = _gauge(
+    "driftline_process_answers", "process",
+    "1 while the process answers a request in its own protocol, 0 while it starts, does not answer "
+    "or is down.")
+PROCESS_UNRESPONSIVE = _gauge(
+    "driftline_process_unresponsive", "process",
+    "1 while the process runs and has answered before, but does not answer now.")
+PROGRESS = _gauge(
+    "driftline_progress_seconds", "process",
+    "When the process last completed a step of its loop, seconds since 1970.")
 # fmt: on
+
+WATCHDOG_METRICS = (
+    JOB_EXPECTED,
+    JOB_RUNNING,
+    JOB_RESUBMITS,
+    JOB_ATTEMPTS,
+    JOB_NEEDS_HELP,
+    JOB_CHECKPOINT,
+    PROCESS_ANSWERS,
+    PROCESS_UNRESPONSIVE,
+    PROGRESS,
+)
+"""Metrics that the watchdog of the stream jobs exports."""
 
 QUALITY_METRICS = (
     QUALITY_VERDICTS,
@@ -163,8 +260,9 @@ QUALITY_METRICS = (
     LABELS_READ,
     KEYS_WAITING,
     LABELS_MATURE,
+    PROGRESS,
 )
-"""Metrics that only the label service exports."""
+"""Metrics that the label service exports; the others but the last it exports alone."""
 
 METRICS: tuple[MetricSpec, ...] = tuple(
     value for value in list(globals().values()) if isinstance(value, MetricSpec)

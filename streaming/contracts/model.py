@@ -1,8 +1,6 @@
 """The contract of a model: its features, topics and fields.
 
-It is built once from `driftline.yaml` and the model's TFDV schema, then passed as a value. The
-pivot of a numeric feature is part of it: reference and windows share bucket edges only while the
-pivot stays the same.
+It is built once from `driftline.yaml` and the model's TFDV schema, then passed as a value.
 """
 
 from __future__ import annotations
@@ -35,8 +33,6 @@ class FeatureSpec(msgspec.Struct, frozen=True, kw_only=True):
     judged: bool = True
     """False for fields that change by themselves (ids, timestamps, the hour); they are summarised
     only."""
-    pivot: float = 0.0
-    """Subtracted before bucketing; 0 unless all values are far from zero."""
     sentinels: tuple[int | float | str, ...] = ()
     """Values that a producer sends in place of a missing one, for example -999; those of `MISSING`
     are known."""

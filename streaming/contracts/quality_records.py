@@ -181,3 +181,10 @@ class QualityVerdict(Record, frozen=True, kw_only=True, tag="quality-verdict"):
     """Seconds after its end at which a window is mature, as currently estimated."""
     accounts: QualityAccounts = QualityAccounts()
     """Accounts of all predictions and labels at the time of the verdict."""
+    rules_digest: str = ""
+    """Digest of the rules (`RulesInForce`) that it was computed with; empty in old records."""
+    history_digest: str = ""
+    """Digest of what was remembered of the version's earlier windows; empty in old records."""
+    latest_inputs: DriftOutcome | Literal[""] = ""
+    """Outcome of the newest drift verdict known then, which may be on a later window; empty when
+    there was none."""

@@ -11,6 +11,24 @@ from __future__ import annotations
 
 from typing import Literal
 
+from streaming.contracts.answer_records import (
+    AnswerCheck,
+    AnswerComparison,
+    AnswerPair,
+    AnswerSlice,
+    AnswerStatistics,
+    DecisionCounts,
+    PairedComparison,
+)
+from streaming.contracts.approval_records import (
+    ApprovalAnswer,
+    ApprovalDecision,
+    ApprovalEnd,
+    ApprovalOutcome,
+    ApprovalRequest,
+    ApprovalStage,
+    Approver,
+)
 from streaming.contracts.base import FORMAT_VERSION, Artifact, OffsetRange, Record, Value
 from streaming.contracts.drift_records import (
     ALARMED,
@@ -21,6 +39,20 @@ from streaming.contracts.drift_records import (
     Histogram,
     TestResult,
 )
+from streaming.contracts.experiment_records import (
+    ExperimentCounts,
+    ExperimentDefinition,
+    ExperimentLook,
+    ExperimentStatus,
+)
+from streaming.contracts.input_records import (
+    EvidenceInputs,
+    QueryValue,
+    RolloutInputs,
+    RulesInForce,
+    RulesSubject,
+)
+from streaming.contracts.prediction_records import PredictionScores, VersionScores
 from streaming.contracts.quality_records import (
     MaturityPoint,
     QualityAccounts,
@@ -43,11 +75,13 @@ from streaming.contracts.retrain_records import (
 )
 from streaming.contracts.rollout_records import (
     CanaryVerdict,
+    GateMode,
     GateOutcome,
     GateResult,
     GateSample,
     Promotion,
     RolloutStatus,
+    SliceResult,
 )
 from streaming.contracts.schema_records import (
     ProposalState,
@@ -74,7 +108,19 @@ __all__ = [
     "ALARMED",
     "FORMAT_VERSION",
     "Action",
+    "AnswerCheck",
+    "AnswerComparison",
+    "AnswerPair",
+    "AnswerSlice",
+    "AnswerStatistics",
     "AnyRecord",
+    "ApprovalAnswer",
+    "ApprovalDecision",
+    "ApprovalEnd",
+    "ApprovalOutcome",
+    "ApprovalRequest",
+    "ApprovalStage",
+    "Approver",
     "Artifact",
     "CanaryVerdict",
     "Categories",
@@ -84,11 +130,18 @@ __all__ = [
     "ComponentRun",
     "DayVariance",
     "DeadLetter",
+    "DecisionCounts",
     "Distances",
     "DriftOutcome",
     "DriftVerdict",
+    "EvidenceInputs",
+    "ExperimentCounts",
+    "ExperimentDefinition",
+    "ExperimentLook",
+    "ExperimentStatus",
     "FeatureSummary",
     "FeatureVerdict",
+    "GateMode",
     "GateOutcome",
     "GateResult",
     "GateSample",
@@ -98,6 +151,8 @@ __all__ = [
     "ModelVersion",
     "NumericGrid",
     "OffsetRange",
+    "PairedComparison",
+    "PredictionScores",
     "Promotion",
     "ProposalState",
     "QualityAccounts",
@@ -106,14 +161,18 @@ __all__ = [
     "QualityOutcome",
     "QualityStage",
     "QualityVerdict",
+    "QueryValue",
     "Record",
     "ReferenceSummary",
     "RejectedField",
     "RetrainFailure",
     "RetrainProgress",
     "RetrainRequest",
+    "RolloutInputs",
     "RolloutStatus",
     "RowSample",
+    "RulesInForce",
+    "RulesSubject",
     "SchemaAct",
     "SchemaAnomaly",
     "SchemaChange",
@@ -124,9 +183,11 @@ __all__ = [
     "SchemaVerdict",
     "SchemaVersion",
     "ScoreCounts",
+    "SliceResult",
     "SlotSummary",
     "TestResult",
     "Value",
+    "VersionScores",
     "WindowSummary",
 ]
 
@@ -139,6 +200,9 @@ Action = Literal[
     "promote",
     "abort",
     "rollback",
+    "retry",
+    "start-experiment",
+    "stop-experiment",
     "accept-schema",
     "reject-schema",
 ]
@@ -147,9 +211,11 @@ Action = Literal[
 * ``retrain``: start a retrain.
 * ``approve``, ``reject``: decide on a rollout that awaits approval.
 * ``pause``, ``resume``: hold the canary at its weight, and continue.
-* ``promote``: make the canary live without waiting for the gates.
+* ``promote``: make the canary live without the remaining steps.
 * ``abort``: end the rollout and keep the champion.
 * ``rollback``: return to the previous version; during a rollout the same as ``abort``.
+* ``retry``: roll out a version again that was given up.
+* ``start-experiment``, ``stop-experiment``: compare versions by user, and end that.
 * ``accept-schema``, ``reject-schema``: decide on a schema proposal.
 """
 
@@ -164,13 +230,20 @@ class Command(Record, frozen=True, kw_only=True, tag="command"):
     who: str
     """Name of the user who sent it."""
     version: int = 0
-    """The version it concerns; 0 = the version that is rolled out or live."""
+    """The version it concerns; 0 = the version that is rolled out or live. `approve`, `promote` and
+    `retry` must name it."""
     digest: str = ""
-    """Digest of the artifact that was reviewed: a command about a rollout is refused when the
-    artifact has changed, and `approve` and `reject` need it. For a schema command, digest of the
-    proposal's text."""
+    """Digest of what was reviewed. For `approve` and `reject` that of the approval request, for
+    `promote` and `retry` that of the artifact, for a schema command that of the proposal's text:
+    the command is refused when it has changed."""
+    force: bool = False
+    """Whether `approve`, `promote` or `retry` is meant also against or without the gates; it is
+    recorded with the reason."""
     subject: str = ""
-    """Id of the schema proposal it concerns; empty for other commands."""
+    """Id of the approval request or schema proposal that it decides on, or of the experiment to
+    stop; empty for other commands."""
+    experiment: ExperimentDefinition | None = None
+    """The experiment to start; None for other commands."""
     window_start: float | None = None
     """For a retrain: train only on windows from this event time on, seconds since 1970; None = no
     limit."""
@@ -207,6 +280,8 @@ class DeadLetter(Record, frozen=True, kw_only=True, tag="dead-letter"):
     """Reason code: one of `events.Reason`, or ``late``."""
     detail: str
     """What was wrong, in words."""
+    field: str = ""
+    """The field that caused it, cut if its name is long; empty where no single field did."""
     payload: bytes
     """The original bytes, truncated to a bound; base64 in JSON."""
     payload_bytes: int
@@ -220,15 +295,25 @@ AnyRecord = (
     | RetrainProgress
     | ModelVersion
     | RetrainFailure
+    | AnswerComparison
     | CanaryVerdict
     | Promotion
     | RolloutStatus
+    | ApprovalRequest
+    | ApprovalDecision
+    | ApprovalOutcome
+    | RolloutInputs
+    | RulesInForce
     | Command
     | CommandReply
     | ReferenceSummary
     | QualityVerdict
+    | PredictionScores
     | SchemaVerdict
     | SchemaProposal
     | SchemaVersion
+    | ExperimentStatus
+    | ExperimentLook
+    | ExperimentCounts
     | DeadLetter
 )

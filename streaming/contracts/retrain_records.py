@@ -42,6 +42,8 @@ class RetrainRequest(Record, frozen=True, kw_only=True, tag="retrain-request"):
     after_shift: tuple[OffsetRange, ...] = ()
     """The part of `events` after the shift: the slice on which the challenger must win. Empty when
     there was no shift."""
+    proposed_by: str = ""
+    """Name of the person who asked for it; empty when no person did."""
 
 
 class RetrainProgress(Record, frozen=True, kw_only=True, tag="retrain-progress"):
@@ -71,8 +73,8 @@ class Metric(Value, frozen=True, kw_only=True):
     """One metric of an evaluation on one slice."""
 
     name: str
-    """Name of the metric: auc, auc_diff (challenger minus champion on the same rows) or
-    log_loss."""
+    """Name of the metric: auc, auc_diff (challenger minus champion on the same rows), log_loss, or
+    score_distance (Kolmogorov-Smirnov distance of their scores on the same rows)."""
     slice: str
     """Name of the slice; empty for all rows."""
     value: float
@@ -129,12 +131,17 @@ class ModelVersion(Record, frozen=True, kw_only=True, tag="model-version"):
     """Median duration of a single-row prediction in a warm server process."""
     cause: Cause = "manual"
     """Why the retrain was requested."""
+    proposed_by: str = ""
+    """Name of the person who asked for the retrain; empty when no person did."""
     schema_version: int = 0
     """The schema that its data was validated against; 0 = the file beside the model's code."""
     schema_digest: str = ""
     """SHA-256 of that schema's text, in hex; empty when the model has no schema."""
     set_aside: tuple[Breach, ...] = ()
     """Rows that it was not trained on because they break the schema, by column and code."""
+    rules_digest: str = ""
+    """Digest of the rules (`RulesInForce`) that decided on it; empty where they are not recorded.
+    """
 
 
 class RetrainFailure(Record, frozen=True, kw_only=True, tag="retrain-failure"):

@@ -118,6 +118,10 @@ class SchemaVerdict(Record, frozen=True, kw_only=True, tag="schema-verdict"):
     """SHA-256 of the schema's text, in hex."""
     findings: tuple[SchemaFinding, ...]
     """Findings of the latest windows, the noticed ones too; empty when there are none."""
+    rules_digest: str = ""
+    """Digest of the rules (`RulesInForce`) that it was computed with; empty in old records."""
+    history_digest: str = ""
+    """Digest of what was remembered of earlier windows; empty in old records."""
 
 
 class SchemaChange(Value, frozen=True, kw_only=True):

@@ -6,13 +6,14 @@ from streaming.contracts.base import Artifact, OffsetRange, Record, Value
 
 
 class NumericGrid(Value, frozen=True, kw_only=True):
-    """Counts of finite values per bucket of the universal grid, after subtracting `pivot`.
+    """Counts of finite values per bucket of the universal grid.
 
     `buckets` and `counts` are parallel.
     """
 
-    pivot: float
-    """Number that is subtracted from each value before its bucket is found; 0 changes nothing."""
+    fraction_bits: int = 6
+    """Number of bits of a value's fraction that its bucket keeps, 6 to 40: as many as keep the
+    buckets at 512 or fewer, and 6 whatever they are. Each bit more halves the buckets."""
     buckets: tuple[int, ...]
     """Ids of the buckets that hold values, ascending; see `streaming.grid`."""
     counts: tuple[int, ...]
@@ -65,6 +66,9 @@ class RowSample(Value, frozen=True, kw_only=True):
     out."""
     data: bytes
     """Keys and values of the sampled rows, packed and compressed; base64 in JSON."""
+    fraction_bits: tuple[int, ...] = ()
+    """For each of `features`, the bits of its grid buckets, or 0 for a category; empty in records
+    of an older release, which have 6."""
 
 
 class SchemaAnomaly(Value, frozen=True, kw_only=True):

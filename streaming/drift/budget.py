@@ -11,13 +11,18 @@ rule finds what it finds.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from math import sqrt
 
 from streaming.drift.settings import DriftRules
 from streaming.drift.statistics.statistic import TestStatistic
-from streaming.drift.thresholds.alarm_rules import AlarmRule, alarm_rules, coincidence_gain
+from streaming.drift.thresholds.alarm_rules import (
+    AlarmRule,
+    alarm_rules,
+    coincidence_gain,
+    gain_step,
+)
 from streaming.drift.thresholds.cusum import has_second_cusum
 from streaming.drift.thresholds.cusum_missing import has_missing_cusum
 
@@ -39,20 +44,15 @@ class BudgetAllocation:
     cusum: tuple[AlarmRule, ...]
     """Rules of the location CUSUMs: for ramps and, where no error persists, for steps."""
     missing_cusum: AlarmRule
+    _gains: dict[int | None, float] = field(
+        init=False, repr=False, compare=False, default_factory=dict
+    )
+    """Results of `gain`."""
 
     @classmethod
     def of(cls, rules: DriftRules, *, features: int, window_seconds: float) -> BudgetAllocation:
         """The allocation before it is known which tests a feature has."""
-        sustained, single, cusum, missing_cusum = alarm_rules(
-            rules, features=features, window_seconds=window_seconds
-        )
-        return cls(
-            rules=rules,
-            sustained=sustained,
-            single=single,
-            cusum=(cusum,),
-            missing_cusum=missing_cusum,
-        )
+        return _allocation(rules, features, window_seconds)
 
     def for_tests(self, tests: Sequence[TestStatistic]) -> BudgetAllocation:
         """The allocation for a feature with these tests.
@@ -73,13 +73,7 @@ class BudgetAllocation:
             )
         cusum = _combined(allocation.cusum)
         gain = sum(
-            test.weight
-            * max(
-                least,
-                coincidence_gain(
-                    allocation.sustained, allocation.single, cusum, test.variance_ratio
-                ),
-            )
+            test.weight * max(least, allocation.gain(test.variance_ratio))
             if test.exact_tail
             else test.weight
             for test in tests
@@ -93,6 +87,15 @@ class BudgetAllocation:
         if not has_missing_cusum(tests):
             unused += allocation.missing_cusum.alarms
         return _scaled(allocation, round(gain * (1.0 + unused / used), 2))
+
+    def gain(self, variance_ratio: float) -> float:
+        """Factor by which all budgets may grow for a test with this variance ratio."""
+        step = gain_step(variance_ratio)
+        if step not in self._gains:
+            self._gains[step] = coincidence_gain(
+                self.sustained, self.single, _combined(self.cusum), variance_ratio
+            )
+        return self._gains[step]
 
 
 def coincident_fraction(sustained: AlarmRule, rules: DriftRules) -> float:
@@ -116,6 +119,21 @@ def coincident_fraction(sustained: AlarmRule, rules: DriftRules) -> float:
 def location_test(tests: Sequence[TestStatistic]) -> TestStatistic | None:
     """The test of the location, if there is one."""
     return next((test for test in tests if test.name == "location"), None)
+
+
+@lru_cache(maxsize=256)
+def _allocation(rules: DriftRules, features: int, window_seconds: float) -> BudgetAllocation:
+    """The same allocation is the same object in each window, which later caches find faster."""
+    sustained, single, cusum, missing_cusum = alarm_rules(
+        rules, features=features, window_seconds=window_seconds
+    )
+    return BudgetAllocation(
+        rules=rules,
+        sustained=sustained,
+        single=single,
+        cusum=(cusum,),
+        missing_cusum=missing_cusum,
+    )
 
 
 @lru_cache(maxsize=4_096)

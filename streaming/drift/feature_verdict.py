@@ -8,7 +8,8 @@ effect floor:
 * `suspected`: exceeds it in `sustained` of them with a smaller effect, or exceeds the much stricter
   limit of a single window now, or a CUSUM exceeds its limit (`cusum`);
 * `stable`: none of these;
-* `inconclusive`: its values could not be compared.
+* `inconclusive`: its values could not be compared, or nothing was found in buckets that are too
+  coarse for them.
 
 Benjamini-Hochberg is not used. On raw exceedances within a window, before windows are counted, it
 raises up to 900 times the allowed false alarms.
@@ -32,6 +33,10 @@ from streaming.drift.display.distances import (
     display_categorical,
     display_numeric,
 )
+from streaming.drift.explanation.category_change import CategoryChange
+from streaming.drift.explanation.leading import leading_test
+from streaming.drift.explanation.numeric_change import NumericChange
+from streaming.drift.explanation.phrases import Change
 from streaming.drift.feature_cusum import update_feature_cusum
 from streaming.drift.history import CusumStates, FeatureHistory, JudgedWindow, Level
 from streaming.drift.prepared_reference import PreparedFeature
@@ -43,6 +48,7 @@ from streaming.drift.statistics.statistic import TestStatistic
 from streaming.drift.thresholds.critical_effect import critical_effect
 from streaming.drift.thresholds.cusum import CusumReading
 from streaming.drift.thresholds.min_p import MinPTest
+from streaming.resolution import UNRESOLVED
 
 MAIN_TESTS = ("location", "dispersion", "shape", "category")
 """The tests that define a feature's effect while none is significant, because the effects of small
@@ -95,7 +101,9 @@ def judge_feature(
     problem = _problem(name, window, reference, rules, schema_anomaly=schema_anomaly)
     if problem or window is None or reference is None:
         return not_judged(0 if window is None else window.rows, problem)
-    tests, display = run_tests(window, reference, rules)
+    if window.grid is not None:
+        reference = reference.at(window.grid.fraction_bits)
+    tests, display, change = run_tests(window, reference, rules)
     budget = budget.for_tests(tests)
     sustained = MinPTest.of(budget.sustained, tests, reference.union_ratio(tests))
     significant = sustained.significant()
@@ -105,7 +113,8 @@ def judge_feature(
         return not_judged(window.rows, too_few)
     cusum = update_feature_cusum(tests, window, reference, budget, history)
     levels = [*(judged.level for judged in history.earlier), int(level)]
-    single_level = _single_level(tests, reference, budget)
+    single = sustained.with_exact_tail(budget.single, reference.union_ratio)
+    single_level = level_of(single.significant(), rules)
     outcome, raised_by = _outcome(levels, single_level, cusum.readings, rules)
     verdict = _verdict(
         name,
@@ -115,22 +124,17 @@ def judge_feature(
         significant=significant,
         sustained=sustained,
         rules=rules,
+        change=change,
     )
     if raised_by == "cusum":
         largest = max(cusum.readings, key=lambda reading: reading.relative_sum)
         verdict = _with_cusum(verdict, largest)
     distances, histogram = display.distances, display.histogram
     verdict = replace_struct(verdict, raised_by=raised_by, distances=distances, histogram=histogram)
+    if outcome == "stable" and reference.shared_pairs > UNRESOLVED:
+        reason = messages.too_coarse(reference.shared_pairs, reference.weights)
+        verdict = replace_struct(verdict, outcome="inconclusive", reason=reason)
     return FeatureJudgement(verdict=verdict, level=level, cusum=cusum.states(history.cusum))
-
-
-def _single_level(
-    tests: Sequence[TestStatistic], reference: PreparedFeature, budget: BudgetAllocation
-) -> Level:
-    """The level under the rule for single windows, which needs tests with an exact tail."""
-    exact = [test for test in tests if test.exact_tail]
-    single = MinPTest.of(budget.single, exact, reference.union_ratio(exact))
-    return level_of(single.significant(), budget.rules)
 
 
 def _with_cusum(verdict: FeatureVerdict, reading: CusumReading) -> FeatureVerdict:
@@ -144,8 +148,8 @@ def _with_cusum(verdict: FeatureVerdict, reading: CusumReading) -> FeatureVerdic
 
 def run_tests(
     window: FeatureSummary, reference: PreparedFeature, rules: DriftRules
-) -> tuple[list[TestStatistic], FeatureDisplay]:
-    """Run every test that has enough rows; also return what to display.
+) -> tuple[list[TestStatistic], FeatureDisplay, Change]:
+    """Run every test that has enough rows; also return what to display and to explain.
 
     The tests have their weights and come in a fixed order.
     """
@@ -165,7 +169,7 @@ def run_tests(
     tests = [share("missing", window.missing, reference.missing, one_sided=False)]
     if "non_finite" in reference.weights:
         tests.append(share("non_finite", window.non_finite, reference.non_finite, one_sided=True))
-    display = NO_DISPLAY
+    display, change = NO_DISPLAY, Change(window, reference)
     if not messages.too_few_values(window, reference, rules):
         numbers, categories = reference.numbers, reference.categories
         if numbers is not None and window.grid is not None:
@@ -173,12 +177,19 @@ def run_tests(
             fraction = reference.effective_sample_fraction(numbers.m)
             tests += numeric_tests(numbers, counts, rules, fraction)
             display = display_numeric(reference.bins, counts)
+            change = Change(window, reference, NumericChange(numbers, counts))
         elif categories is not None and window.categories is not None:
             aligned = categories.align(window.categories)
             fraction = reference.effective_sample_fraction(categories.m)
             tests += categorical_tests(categories, aligned, rules, fraction)
             display = display_categorical(reference.bins, aligned)
-    return [replace_struct(test, weight=reference.weights[test.name]) for test in tests], display
+            change = Change(window, reference, CategoryChange(categories, aligned))
+    weighted = [
+        replace_struct(test, weight=reference.weights[test.name])
+        for test in tests
+        if test.name in reference.weights
+    ]
+    return weighted, display, change
 
 
 def _problem(
@@ -195,7 +206,7 @@ def _problem(
     if min(window.rows, reference.rows) < rules.min_rows:
         return messages.too_few_rows(window.rows, reference.rows, rules)
     if _differs_in_kind(window, reference):
-        return f"{name} was counted under another pivot or kind than the reference"
+        return f"{name} was counted as another kind than in the reference"
     if schema_anomaly and is_lost(window, reference, rules):
         missing = window.missing / window.rows
         return f"{name} is missing in {missing:.0%} of rows and breaks the schema"
@@ -205,7 +216,7 @@ def _problem(
 def _differs_in_kind(window: FeatureSummary, reference: PreparedFeature) -> bool:
     """Whether the window's buckets or categories are not comparable with the reference's."""
     if reference.numbers is not None:
-        return window.grid is None or window.grid.pivot != reference.numbers.pivot
+        return window.grid is None
     return reference.categories is not None and window.categories is None
 
 
@@ -251,17 +262,28 @@ def _verdict(
     significant: Sequence[TestStatistic],
     sustained: MinPTest,
     rules: DriftRules,
+    change: Change,
 ) -> FeatureVerdict:
-    leading = _leading(sustained.tests, significant, rules)
+    leading = _leading(sustained.tests, significant, rules, change)
     nearest = min(sustained.tests, key=lambda test: test.p / test.weight)
     hits = sum(level >= Level.SUSPECTED for level in levels)
-    floor = rules.drifted_sd if outcome == "drifted" else rules.suspected_sd
+    strongest = max(significant, key=lambda test: abs(test.effect), default=leading)
+    is_weaker = level_of([leading], rules) < level_of([strongest], rules)
+    floor = rules.drifted_sd if outcome == "drifted" and not is_weaker else rules.suspected_sd
     limit = critical_effect(leading, sustained.critical_p(leading), floor)
     beyond_now = levels[-1] > Level.WITHIN
     return FeatureVerdict(
         feature=name,
         outcome=outcome,
-        reason=messages.feature_reason(leading, hits, rules, limit, beyond_now=beyond_now),
+        reason=messages.feature_reason(
+            leading,
+            hits,
+            rules,
+            limit,
+            beyond_now=beyond_now,
+            change=change.of(leading) if significant else "",
+            strongest=strongest if is_weaker else None,
+        ),
         n=rows,
         effect=abs(leading.effect),
         p=sustained.p(nearest),
@@ -275,18 +297,20 @@ def _verdict(
 
 
 def _leading(
-    tests: Sequence[TestStatistic], significant: Sequence[TestStatistic], rules: DriftRules
+    tests: Sequence[TestStatistic],
+    significant: Sequence[TestStatistic],
+    rules: DriftRules,
+    change: Change,
 ) -> TestStatistic:
-    """The test that describes the change best: the one with the largest effect.
-
-    Shape responds a little to every change, so it leads only where no other test reaches the same
-    level.
+    """The test that names what happened: of the significant tests that reach a floor, the one whose
+    cause explains the others (`explanation`). Without a significant test, the main test with the
+    largest effect.
     """
     if significant:
-        return max(
-            significant,
-            key=lambda test: (level_of([test], rules), test.name != "shape", abs(test.effect)),
-        )
+        beyond = [test for test in significant if level_of([test], rules) > Level.WITHIN]
+        level = level_of(significant, rules)
+        strongest = [test for test in significant if level_of([test], rules) == level]
+        return leading_test(beyond or significant, strongest, change.values)
     main = [test for test in tests if test.name in MAIN_TESTS]
     return max(main or tests, key=lambda test: abs(test.effect))
 

@@ -8,6 +8,7 @@ from enum import IntEnum
 
 import msgspec
 
+from streaming.contracts.ids import digest
 from streaming.drift.thresholds.cusum import CusumState
 
 _MEMORY = 3
@@ -72,6 +73,11 @@ class DriftHistory(msgspec.Struct, frozen=True, kw_only=True):
         if self.reference_id == reference_id:
             return self
         return DriftHistory(reference_id=reference_id)
+
+
+def history_digest(history: DriftHistory) -> str:
+    """Digest of a history, 24 hex digits: equal histories have equal digests."""
+    return digest(msgspec.json.encode(history, order="deterministic"))[:24]
 
 
 def oldest_counted(*, window_start: float, window_seconds: float, of: int) -> float:

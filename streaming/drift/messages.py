@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import re
+from collections.abc import Iterable, Sequence
 
 from streaming.contracts.records import (
     DriftOutcome,
@@ -15,6 +16,9 @@ from streaming.drift.settings import DriftRules
 from streaming.drift.statistics.statistic import TestStatistic
 from streaming.drift.thresholds.cusum import CusumReading
 
+_TESTS_BY_RANK = frozenset(("location", "dispersion", "shape"))
+"""Tests that see a change of the values only between buckets."""
+_LIMIT = re.compile(r" \((limit [^()]*)\)")
 _MAX_NAMED = 3
 """Maximum number of features that a window's sentence names; the others are counted."""
 
@@ -26,6 +30,8 @@ def feature_reason(
     limit: float,
     *,
     beyond_now: bool,
+    change: str = "",
+    strongest: TestStatistic | None = None,
 ) -> str:
     """Sentence about a feature: what changed most, how far, the limit, n, and the exceedances.
 
@@ -39,6 +45,10 @@ def feature_reason(
         The effect that counts as an exceedance, in standard deviations.
     beyond_now:
         Whether the present window is one of them.
+    change:
+        The change in the feature's own terms; empty for none.
+    strongest:
+        The test that the outcome rests on, where the leading test does not reach its floor.
 
     Examples
     --------
@@ -47,15 +57,29 @@ def feature_reason(
     ... )
     >>> feature_reason(test, 3, DriftRules(), 0.5, beyond_now=True)
     'Its location differs by +0.70 sd (limit 0.50 sd, n = 2,000), beyond it in 3 of 5 windows.'
+    >>> feature_reason(test, 3, DriftRules(), 0.8, beyond_now=False)[:77]
+    'Beyond its limit in 3 of 5 windows, but not now: its location differs by +0.7'
+    >>> feature_reason(test, 0, DriftRules(), 0.5, beyond_now=False, change="median from 8 to 14")
+    'Its location differs by +0.70 sd: median from 8 to 14 (limit 0.50 sd, n = 2,000).'
+    >>> shape = TestStatistic(
+    ...     name="shape", statistic=30.0, p=1e-9, effect=0.53, n=2000, variance_ratio=5.0
+    ... )
+    >>> feature_reason(test, 0, DriftRules(), 0.25, beyond_now=False, strongest=shape)
+    'Its location differs by +0.70 sd (limit 0.25 sd, n = 2,000), and its shape by +0.53 sd.'
     """
+    in_own_terms = f": {change}" if change else ""
     text = (
-        f"Its {leading.name.replace('_', '-')} differs by {leading.effect:+.2f} sd "
+        f"Its {leading.name.replace('_', '-')} differs by {leading.effect:+.2f} sd{in_own_terms} "
         f"(limit {limit:.2f} sd, n = {leading.n:,})"
     )
+    if strongest is not None:
+        text += f", and its {strongest.name.replace('_', '-')} by {strongest.effect:+.2f} sd"
     if not hits:
         return f"{text}."
-    not_now = "" if beyond_now else ", but not now"
-    return f"{text}, beyond it in {hits} of {rules.of} windows{not_now}."
+    if not beyond_now:  # another test may have been beyond its limit then
+        past = f"Beyond its limit in {hits} of {rules.of} windows, but not now"
+        return f"{past}: i{text.removeprefix('I')}."
+    return f"{text}, beyond it in {hits} of {rules.of} windows."
 
 
 def cusum_reason(reading: CusumReading) -> str:
@@ -103,6 +127,22 @@ def too_few_values(window: FeatureSummary, reference: PreparedFeature, rules: Dr
     return f"the {side} holds {rows:,} values of it, {rules.min_rows:,} are needed"
 
 
+def too_coarse(shared_pairs: float, tests: Iterable[str]) -> str:
+    """Sentence about a feature whose values the grid does not tell apart, and where no test found a
+    change.
+
+    >>> too_coarse(0.81, ["location", "missing", "range", "zero"]).split("; ")[1]
+    'its missing, range and zero tests found none.'
+    """
+    shares = [test.replace("_", "-") for test in tests if test not in _TESTS_BY_RANK]
+    named = ", ".join(shares[:-1]) + f" and {shares[-1]}" if len(shares) > 1 else shares[0]
+    return (
+        f"Not judged in full: other values are spread so widely that {shared_pairs * 100:.0f} % of "
+        f"its pairs of different values share a bucket, where no change is seen; its {named} tests "
+        "found none."
+    )
+
+
 def window_reason(outcome: DriftOutcome, features: Sequence[FeatureVerdict]) -> str:
     """Sentence about a window, with the features that matter most."""
     judged = [feature for feature in features if feature.outcome != "inconclusive"]
@@ -111,8 +151,9 @@ def window_reason(outcome: DriftOutcome, features: Sequence[FeatureVerdict]) -> 
         return f"No feature could be judged; {why[0].lower()}{why[1:]}"
     if outcome == "stable":
         largest = max(judged, key=lambda feature: feature.effect)
-        left_out = len(features) - len(judged)
-        not_judged = f"; {left_out} could not be judged" if left_out else ""
+        names = [feature.feature for feature in features if feature.outcome == "inconclusive"]
+        listed = ", ".join(names[:_MAX_NAMED]) + (", …" if len(names) > _MAX_NAMED else "")
+        not_judged = f"; {len(names)} could not be judged ({listed})" if names else ""
         return (
             f"All {len(judged)} judged features are within their limits; largest change: "
             f"{_name_with_reason(largest)}{not_judged}."
@@ -129,7 +170,8 @@ def window_reason(outcome: DriftOutcome, features: Sequence[FeatureVerdict]) -> 
 def _name_with_reason(feature: FeatureVerdict) -> str:
     """A feature's name with the inner part of its own sentence."""
     detail = feature.reason.removeprefix("Its ").rstrip(".")
-    return f"{feature.feature} ({detail.replace(' (', ', ').replace(')', '')})"
+    detail = _LIMIT.sub(r", \1", detail)
+    return f"{feature.feature} ({detail[:1].lower()}{detail[1:]})"
 
 
 def unusable_window(window: WindowSummary, rules: DriftRules) -> str:

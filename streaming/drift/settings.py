@@ -64,6 +64,8 @@ class DriftRules:
     """Assumed standard deviation between hours until history gives an estimate."""
     season_weeks: float = 8.0
     """How many weeks of history the season is learnt from."""
+    day_variance_weeks: float = 4.0
+    """How many weeks of history the day variance is estimated from when there is no season."""
     max_lost: float = 0.1
     """A window that lost a larger share of the records that arrived, as dead letters or late, is
     not judged: the rows left may differ from those lost. Without the largest tenth of its rows a
@@ -81,6 +83,13 @@ class DriftRules:
             between_day_sd=estimate.location,
             estimated_day_sd=BetweenDaySd.estimated(estimate),
         )
+
+    @property
+    def history_weeks(self) -> float:
+        """How many weeks of windows a reference looks back; 0 when it learns nothing from them."""
+        if self.season != "none":
+            return self.season_weeks
+        return self.day_variance_weeks if self.learn_day_variance else 0.0
 
     @property
     def day_sd(self) -> BetweenDaySd:
@@ -151,3 +160,7 @@ WEIGHTS_OF_CATEGORIES = {"category": 0.4, "value": 0.2}
 SHARES_WEIGHT = 0.2
 """Part of a numeric feature's budget that its share tests have together, in equal parts. Those of a
 categorical feature have the 0.4 that `WEIGHTS_OF_CATEGORIES` leaves."""
+FREQUENT_VALUE_WEIGHT = 0.02
+"""Part of a feature's budget for values that become frequent; all other tests share the rest in
+proportion. So small a part is enough, because such a growth is far from chance, and takes next to
+nothing from the others."""

@@ -215,9 +215,7 @@ def _verdict(
 ) -> DriftVerdict:
     correlation = reference.correlation if reference else None
     return DriftVerdict(
-        record_id=record_id(
-            "drift-verdict", window.model, window.window_start, window.window_end, reference_id
-        ),
+        record_id=record_id("drift-verdict", window.model, window.window_start, window.window_end),
         model=window.model,
         at=window.window_end,
         caused_by=(window.record_id, reference_id) if reference_id else (window.record_id,),

@@ -1,8 +1,8 @@
 """The keyed step of a model: windows close, are summarised and judged.
 
 Its state holds the open windows, the progress of the partitions, the live promotion, the history of
-the features and the active schema version. A promotion replaces the reference while the job runs
-and clears the history.
+the features and the active schema version, and those that hold for later windows. A promotion
+replaces the reference while the job runs and clears the history.
 """
 
 from __future__ import annotations
@@ -23,9 +23,12 @@ from streaming.contracts.errors import DecodeError
 from streaming.contracts.records import Promotion, SchemaVersion
 from streaming.drift import DriftHistory
 from streaming.engines.artifact_store import ArtifactStore
+from streaming.job.control_input import ControlProgress, ControlRecord, decode_control
 from streaming.job.model_step import ModelState, ModelStep
+from streaming.job.read_records import control_partitions
 from streaming.job.schema_step import read_schema_state
 from streaming.job.settings import JobSettings
+from streaming.job.upcoming import read_upcoming
 from streaming.windowing.completeness import (
     LateRange,
     ShardUpdate,
@@ -45,9 +48,11 @@ _PROGRESS = beam.DoFn.StateParam(ReadModifyWriteStateSpec("progress", BytesCoder
 _PROMOTION = beam.DoFn.StateParam(ReadModifyWriteStateSpec("promotion", BytesCoder()))
 _HISTORY = beam.DoFn.StateParam(ReadModifyWriteStateSpec("history", BytesCoder()))
 _SCHEMA = beam.DoFn.StateParam(ReadModifyWriteStateSpec("schema", BytesCoder()))
+_UPCOMING = beam.DoFn.StateParam(ReadModifyWriteStateSpec("upcoming", BytesCoder()))
 
-StepInput = ShardUpdate | Promotion | SchemaVersion
+StepInput = ShardUpdate | ControlRecord | ControlProgress
 """What the keyed step receives."""
+NOTHING_READ = ShardUpdate({}, {}, 0)
 ClosedParts = list[tuple[int, list[bytes]]]
 """Window end (milliseconds) and encoded accumulators of each closed window."""
 
@@ -61,6 +66,7 @@ class StateCells:
     promotion: Any
     history: Any
     schema: Any
+    upcoming: Any
 
     def read_model_state(self) -> ModelState:
         """The decoded state; empty at first."""
@@ -71,6 +77,7 @@ class StateCells:
             if history
             else DriftHistory(),
             schema=read_schema_state(self.schema.read()),
+            upcoming=read_upcoming(self.upcoming.read()),
         )
 
     def write_model_state(self, before: ModelState, after: ModelState) -> None:
@@ -81,6 +88,8 @@ class StateCells:
             self.history.write(msgspec.msgpack.encode(after.history))
         if after.schema is not before.schema:
             self.schema.write(msgspec.msgpack.encode(after.schema))
+        if after.upcoming is not before.upcoming:
+            self.upcoming.write(msgspec.msgpack.encode(after.upcoming))
 
     def read_progress(self) -> WindowProgress:
         """The progress; none at first."""
@@ -113,6 +122,7 @@ class CloseAndJudge(beam.DoFn):  # type: ignore[misc]
         store = ArtifactStore(Path(self.settings.artifact_root))
         self.readers = {m.contract.model: EventReader(m.contract) for m in self.settings.models}
         self.steps = {m.contract.model: ModelStep(m, store) for m in self.settings.models}
+        self.control = control_partitions()
         # Modules and models are permanent: collecting garbage among them delayed a verdict by 0.1 s
         gc.collect()
         gc.freeze()
@@ -125,32 +135,46 @@ class CloseAndJudge(beam.DoFn):  # type: ignore[misc]
         promotion_state: Any = _PROMOTION,
         history_state: Any = _HISTORY,
         schema_state: Any = _SCHEMA,
+        upcoming_state: Any = _UPCOMING,
     ) -> Iterator[Any]:
         model, data = element
-        cells = StateCells(open_state, progress_state, promotion_state, history_state, schema_state)
+        cells = StateCells(
+            open_state,
+            progress_state,
+            promotion_state,
+            history_state,
+            schema_state,
+            upcoming_state,
+        )
         match read_input(data):
             case ShardUpdate() as update:
-                closed, late = self._update(model, update, cells)
-                if late is not None:
-                    encoded = msgspec.msgpack.encode(late)
-                    yield beam.pvalue.TaggedOutput(LATE_RANGES, (model, encoded))
-                if closed:
-                    yield from self._close(model, closed, cells)
-            case Promotion() as promotion:
-                state = cells.read_model_state()
-                cells.write_model_state(state, state.after_promotion(promotion))
-            case SchemaVersion() as version:
-                state = cells.read_model_state()
-                cells.write_model_state(state, state.after_schema(version))
+                yield from self._update(model, update, cells.read_progress(), cells)
+            case ControlProgress(partition, read_until_ms):
+                progress = cells.read_progress().after_control(partition, read_until_ms)
+                yield from self._update(model, NOTHING_READ, progress, cells)
+            case ControlRecord() as message:
+                before = cells.read_model_state()
+                cells.write_model_state(before, after_control_record(before, message))
 
     def _update(
-        self, model: str, update: ShardUpdate, cells: StateCells
+        self, model: str, update: ShardUpdate, before: WindowProgress, cells: StateCells
+    ) -> Iterator[Any]:
+        """Take an update, and close the windows that are complete now."""
+        closed, late = self._add(model, update, before, cells)
+        if late is not None:
+            encoded = msgspec.msgpack.encode(late)
+            yield beam.pvalue.TaggedOutput(LATE_RANGES, (model, encoded))
+        if closed:
+            yield from self._close(model, closed, cells)
+
+    def _add(
+        self, model: str, update: ShardUpdate, before: WindowProgress, cells: StateCells
     ) -> tuple[ClosedParts, LateRange | None]:
         """Keep the update's accumulators; return the windows that are complete now, and the rows
         that came after theirs had closed."""
         reader = self.readers[model]
-        before = cells.read_progress()
-        progress = before.after(update)
+        bound_ms = before.bound(self.control, reader.windows.size_ms)
+        progress = before.after(update, bound_ms=bound_ms)
         accumulators, late = split_late(reader, update, before.closed_ms)
         for end, accumulator in accumulators.items():
             cells.open.add(state_entry(end, accumulator))
@@ -181,10 +205,19 @@ class CloseAndJudge(beam.DoFn):  # type: ignore[misc]
 
 def read_input(data: bytes) -> StepInput:
     """The decoded input of the keyed step; raises `DecodeError` for any other record."""
-    update = decode_update(data)
-    if update is not None:
-        return update
-    record = decode(data)
-    if not isinstance(record, Promotion | SchemaVersion):
-        raise DecodeError(f"The keyed step expects no {type(record).__name__}.")
-    return record
+    message = decode_update(data) or decode_control(data)
+    if message is None:
+        raise DecodeError("The keyed step expects updates, promotions and schema versions only.")
+    return message
+
+
+def after_control_record(state: ModelState, message: ControlRecord) -> ModelState:
+    """The state after a promotion or a schema version was read."""
+    record, appended = decode(message.record), message.appended_ms / 1000.0
+    match record:
+        case Promotion():
+            return state.after_promotion(record, appended)
+        case SchemaVersion():
+            return state.after_schema(record, appended)
+        case _:
+            raise DecodeError(f"The keyed step expects no {type(record).__name__}.")

@@ -21,7 +21,7 @@ from streaming.job.close_windows import LATE_RANGES, SCHEMAS, SUMMARIES, CloseAn
 from streaming.job.late_events import EmitLateEvents
 from streaming.job.polling import TriggerReads, poll_impulse
 from streaming.job.read_events import DEAD, LATE, ReadEvents
-from streaming.job.read_records import KeepRecords, ReadRecords, partition_key
+from streaming.job.read_records import KeepRecords, ReadRecords, topic_partitions
 from streaming.job.settings import JobSettings
 from streaming.job.write_records import WriteRecords
 
@@ -66,9 +66,8 @@ def _read_control_topic(
     impulse: Any, topic: Topic, record_type: type[Record], settings: JobSettings
 ) -> Any:
     """The records of a topic with little traffic, for the models of the job."""
-    keys = [partition_key(topic.name, partition) for partition in range(topic.partitions)]
-    triggers = beam.ParDo(TriggerReads(keys, _CONTROL_POLL_SECONDS))
-    models = frozenset(model.contract.model for model in settings.models)
+    triggers = beam.ParDo(TriggerReads(topic_partitions(topic), _CONTROL_POLL_SECONDS))
+    models = {model.contract.model: model.contract.window_seconds for model in settings.models}
     name = topic.name.replace("-", " ")
     return (
         impulse

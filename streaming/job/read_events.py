@@ -38,6 +38,8 @@ from streaming.windowing.positions import (
 
 _WAIT_SECONDS = 0.02
 """A step waits for records at most this long. Waiting between steps occupies no worker."""
+_BROKER_SECONDS = 1.0
+"""Idle partitions are believed to be so for this long after an answer of the broker."""
 
 DEAD = "dead"
 LATE = "late"
@@ -164,6 +166,9 @@ class ReadEvents(beam.DoFn):  # type: ignore[misc]
         """Advance the watermark of an idle partition, so that it does not hold windows open."""
         usable = partition in step.usable
         if not self.idle.is_idle(partition, usable=usable, now=time.monotonic()):
+            return
+        if not source.broker_answers(partition, every=_BROKER_SECONDS):
+            self.idle.restart_all()  # what was written meanwhile is fetched once it is back
             return
         position, timeout = step.positions[partition], self.settings.idle_timeout_seconds
         never_read = position.clock.watermark_ms == INITIAL_WATERMARK_MS

@@ -29,6 +29,7 @@ from streaming.drift import DriftRules
 from streaming.engines.tfdv import schema_text
 from streaming.engines.tfdv.validation import Statistics
 from streaming.schema import Schema, SchemaHistory, judge_schema, schema_thresholds
+from streaming.schema.verdict import schema_history_digest
 
 log = structlog.get_logger(__name__)
 
@@ -124,6 +125,9 @@ class SchemaValidator:
             active.thresholds,
             drift,
             skew_limit=self._rules.suspected_sd,
+        )
+        verdict = msgspec.structs.replace(
+            verdict, history_digest=schema_history_digest(state.history)
         )
         return verdict, msgspec.structs.replace(state, history=history)
 

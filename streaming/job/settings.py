@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from collections import Counter
 from dataclasses import dataclass
+from pathlib import Path
 
 from streaming.contracts.errors import ConfigurationError
 from streaming.contracts.model import ModelContract
 from streaming.contracts.tolerance import DEFAULT, Tolerance
 from streaming.drift import DriftRules
+from streaming.drift.window_rules import WindowRules
+from streaming.engines.tfdv import schema_text
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -19,8 +22,27 @@ class ModelJob:
     rules: DriftRules
     tolerance: Tolerance = DEFAULT
     """How much broken data is tolerated."""
+    code: str = ""
+    """Version of the code that judges, for the record of the rules."""
     from_offsets: tuple[int, ...] = ()
     """First offset to read of each events partition; empty = the beginning of the log."""
+
+
+def window_rules(job: ModelJob) -> WindowRules:
+    """The rules that verdicts name, with the text of the model's schema file.
+
+    Raises
+    ------
+    ConfigurationError
+        When the file cannot be read.
+    """
+    path = job.contract.schema_path
+    return WindowRules(
+        contract=job.contract,
+        drift=job.rules,
+        tolerance=job.tolerance,
+        schema_text=schema_text.read_text(Path(path)) if path else "",
+    )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

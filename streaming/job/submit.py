@@ -10,7 +10,8 @@ from urllib.parse import urlsplit
 
 from streaming.contracts.errors import UnavailableError
 from streaming.engines.flink.client import POLL_SECONDS, Flink, retry_until
-from streaming.job.settings import JobSettings
+from streaming.engines.kafka.log import KafkaLog
+from streaming.job.settings import JobSettings, window_rules
 
 _RETRIES = 1_000_000
 _RETRY_MILLISECONDS = 1000
@@ -29,19 +30,27 @@ def submit(settings: JobSettings, *, seconds: float = 180.0) -> str:
         When the job ends at once.
     """
     flink = Flink(settings.flink_rest)
-    running = flink.find(settings.name)
+    earlier = flink.runs(settings.name)
+    running = next((run.job_id for run in earlier if not run.ended), None)
     if running is not None:
         flink.wait_running(running, seconds=seconds)
         return running
     _check_job_server(settings.job_endpoint)
+    write_rules(settings)
     _run_pipeline(settings)
     deadline = time.monotonic() + seconds
-    while (job_id := retry_until(deadline, lambda: flink.find(settings.name))) is None:
+    known = {run.job_id for run in earlier}
+    while (job_id := retry_until(deadline, lambda: _new_run(flink, settings.name, known))) is None:
         if time.monotonic() > deadline:
             raise UnavailableError(f"Job {settings.name} did not appear on {settings.flink_rest}.")
         time.sleep(POLL_SECONDS)
     flink.wait_running(job_id, seconds=seconds)
     return job_id
+
+
+def _new_run(flink: Flink, name: str, known: set[str]) -> str | None:
+    """The newest run that is not known; it may have ended already, for example at its restore."""
+    return next((run.job_id for run in flink.runs(name) if run.job_id not in known), None)
 
 
 def options(settings: JobSettings) -> list[str]:
@@ -85,12 +94,23 @@ def _check_job_server(endpoint: str) -> None:
     """Raise `UnavailableError` at once; Beam waits minutes for a job server that is not running."""
     host, _, port = endpoint.rpartition(":")
     try:
-        socket.create_connection((host, int(port)), timeout=5.0).close()
+        socket.create_connection((host.strip("[]"), int(port)), timeout=5.0).close()
     except OSError as error:
         raise UnavailableError(
             f"The job server at {endpoint} does not answer ({error}). `driftline up` starts the "
             "embedded one; `endpoints.jobserver` names another."
         ) from error
+
+
+def write_rules(settings: JobSettings) -> None:
+    """Write the rules of each model, which the verdicts of the job name by their digest."""
+    log = KafkaLog(settings.bootstrap)
+    try:
+        log.append(
+            [window_rules(job).record(code=job.code, at=time.time()) for job in settings.models]
+        )
+    finally:
+        log.close()
 
 
 def _run_pipeline(settings: JobSettings) -> None:

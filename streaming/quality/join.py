@@ -12,7 +12,7 @@ Memory is bounded, and a replay gives the same pairs. Rules:
 from __future__ import annotations
 
 from array import array
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass, field
 from math import floor
 
@@ -46,13 +46,18 @@ class WindowRows:
     new_ages: array[float] = field(default_factory=lambda: array("d"))
     """Ages of the labels that were joined since the last call of `take_ages`."""
 
-    def counts(self) -> dict[int, Counts]:
-        """Counts by version."""
+    def rows_by_version(self) -> dict[int, int]:
+        """Number of predictions by version."""
+        versions, rows = np.unique(np.array(self.versions), return_counts=True)
+        return dict(zip(versions.tolist(), rows.tolist(), strict=True))
+
+    def counts(self, chosen: Collection[int] | None = None) -> dict[int, Counts]:
+        """Counts by version, of the chosen versions or of all."""
         versions = np.array(self.versions)
         buckets, outcomes = np.array(self.buckets), np.array(self.outcomes)
         return {
-            int(version): count_rows(buckets[versions == version], outcomes[versions == version])
-            for version in np.unique(versions)
+            version: count_rows(buckets[versions == version], outcomes[versions == version])
+            for version in sorted(self.rows_by_version() if chosen is None else chosen)
         }
 
     def take_ages(self) -> Floats:
@@ -107,8 +112,9 @@ class Joiner:
     _dropped_until: float = -np.inf
     """Windows that end at this time or before have been dropped."""
 
-    def add_predictions(self, rows: Iterable[PredictionRow]) -> None:
-        """Add predictions, and join those whose label arrived first."""
+    def add_predictions(self, rows: Iterable[PredictionRow]) -> list[PredictionRow]:
+        """Add predictions, and join those whose label arrived first; returns those that count."""
+        accepted: list[PredictionRow] = []
         for key, time, version, bucket in rows:
             self.counters.predictions_read += 1
             start = self.window_of(time)
@@ -129,6 +135,8 @@ class Joiner:
             window.times.append(time)
             self._positions[key] = (*known, position)
             self._add_outcome(window, key, known)
+            accepted.append((key, time, version, bucket))
+        return accepted
 
     def _add_outcome(self, window: WindowRows, key: str, known: tuple[Position, ...]) -> None:
         """Append the outcome of a new prediction: that of its label where one arrived first."""

@@ -10,23 +10,20 @@ from __future__ import annotations
 
 from bisect import bisect_right
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field, replace
-from typing import Literal
+from dataclasses import dataclass, field
+from typing import Any, Literal
 
 import numpy as np
 
 from streaming.contracts.ids import record_id
 from streaming.contracts.quality_records import QualityStage, QualityVerdict
 from streaming.contracts.records import (
-    ALARMED,
     DriftOutcome,
     DriftVerdict,
     FeatureVerdict,
     Promotion,
 )
-from streaming.quality.compare import measured
 from streaming.quality.counts import Counts, counts_of
-from streaming.quality.estimate import ASSUMPTION, Estimate, calibrate, estimate
 from streaming.quality.join import Joiner, LabelRow, PredictionRow, WindowRows
 from streaming.quality.maturity import (
     LabelArrivals,
@@ -35,18 +32,24 @@ from streaming.quality.maturity import (
     count_arrivals,
     learn_curve,
 )
+from streaming.quality.provisional import (
+    assumption_of,
+    estimated_quality,
+    provisional,
+    state_digest,
+    worst_outcome,
+)
 from streaming.quality.scores import ScoreDriftState, judge_scores
 from streaming.quality.settings import QualityRules
-from streaming.quality.verdict import Judgement, MatureWindow, judge_quality, recorded_metrics
+from streaming.quality.verdict import Judgement, MatureWindow, judge_quality
 from streaming.quality.version_baseline import VersionBaseline
 
 MAX_VERSIONS = 8
-"""Versions whose state is kept; the oldest is dropped first."""
+"""Versions that are judged in a window, and versions whose state is kept. Versions that were never
+promoted are dropped first: a producer can name any number of them."""
 MAX_KNOWN_VERDICTS = 4096
 MAX_CURVE_WINDOWS = 500
 MAX_PROMOTIONS = 64
-_SEVERITY: tuple[DriftOutcome, ...] = ("drifted", "suspected", "inconclusive", "stable")
-"""Drift outcomes, the worst first."""
 
 
 @dataclass(slots=True, kw_only=True)
@@ -67,6 +70,8 @@ class QualityMonitor:
     window_seconds: float
     max_out_of_orderness_seconds: float
     rules: QualityRules
+    rules_digest: str = ""
+    """Digest of the record of the rules, which verdicts name."""
     joiner: Joiner = field(init=False)
     curve: MaturityCurve = field(init=False)
     _baselines: dict[int, VersionBaseline] = field(default_factory=dict)
@@ -94,11 +99,16 @@ class QualityMonitor:
 
     # ------------------------------------------------------------ input
 
-    def add_predictions(self, rows: Sequence[PredictionRow], rejected: int = 0) -> None:
-        """Add served predictions, and the number of rejected messages of the same fetch."""
+    def add_predictions(
+        self, rows: Sequence[PredictionRow], rejected: int = 0
+    ) -> list[PredictionRow]:
+        """Add served predictions, and the number of rejected messages of the same fetch.
+
+        Returns the predictions that count: not repeated, and of a window that is held.
+        """
         self.joiner.counters.predictions_read += rejected
         self.joiner.counters.predictions_dead += rejected
-        self.joiner.add_predictions(rows)
+        return self.joiner.add_predictions(rows)
 
     def add_labels(self, rows: Sequence[LabelRow], rejected: int = 0) -> None:
         """Add labels, and the number of rejected messages of the same fetch."""
@@ -176,7 +186,9 @@ class QualityMonitor:
     def _verdicts(
         self, window: WindowRows, stage: QualityStage, now: float
     ) -> Iterator[QualityVerdict]:
-        for version, counts in sorted(window.counts().items()):
+        rows = window.rows_by_version()
+        chosen = sorted(rows, key=lambda version: (*self._standing(version), -rows[version]))
+        for version, counts in window.counts(chosen[:MAX_VERSIONS]).items():
             verdict_id = record_id("quality-verdict", self.model, version, window.start, stage)
             if verdict_id not in self._known:
                 self._add_known(verdict_id)
@@ -202,15 +214,17 @@ class QualityMonitor:
         end = start + self.window_seconds
         live = self._live(start, end) == version
         drift_verdicts = self._overlapping(start, end)
-        inputs = _worst(drift_verdicts)
+        inputs = worst_outcome(drift_verdicts)
         share = self.curve.share_at(now - end) * self.curve.labelled_share
-        estimated = self._estimate(version, counts)
+        latest = self._drift[max(self._drift)].outcome if self._drift else ""
+        remembered = state_digest(self._baseline(version), self._score_states.get(version))
+        estimated = estimated_quality(self._baseline(version), counts, latest, self.rules)
         is_estimate = stage == "estimated"
         prediction_drift = (
             self._prediction_drift(version, live, counts, start) if is_estimate else None
         )
         if is_estimate:
-            judgement = _provisional(start, counts, estimated, live, now - end)
+            judgement = provisional(start, counts, estimated, live, now - end)
         else:
             judgement = self._judge(
                 version, counts, start=start, live=live, expected_share=share, inputs=inputs
@@ -235,7 +249,7 @@ class QualityMonitor:
             metrics=judgement.metrics,
             estimated=estimated.metrics,
             assumption_holds=bool(estimated.metrics) and not estimated.violation,
-            assumption=_assumption(estimated),
+            assumption=assumption_of(estimated),
             counts=counts.record(),
             inputs=inputs,
             prediction_drift=prediction_drift,
@@ -243,6 +257,9 @@ class QualityMonitor:
             maturity=self.curve.points(),
             matures_after=self.matures_after,
             accounts=self.joiner.accounts,
+            rules_digest=self.rules_digest,
+            history_digest=remembered,
+            latest_inputs=latest,
         )
 
     def _judge(
@@ -277,16 +294,6 @@ class QualityMonitor:
         if len(self._known) > MAX_KNOWN_VERDICTS:
             self._known.pop(next(iter(self._known)))
 
-    def _estimate(self, version: int, counts: Counts) -> Estimate:
-        baseline = self._baseline(version)
-        ready = baseline.baseline_batches >= self.rules.min_baseline_batches
-        calibration = calibrate(baseline.counts) if ready else None
-        estimated = estimate(counts, calibration, contradicted=baseline.contradicted)
-        latest = self._drift[max(self._drift)].outcome if self._drift else ""
-        if not estimated.violation and latest in ALARMED:
-            return replace(estimated, violation="the inputs have moved")
-        return estimated
-
     def _prediction_drift(
         self, version: int, live: bool, counts: Counts, start: float
     ) -> FeatureVerdict | None:
@@ -296,15 +303,24 @@ class QualityMonitor:
         window = (start, start + self.window_seconds)
         verdict, self._score_states[version] = judge_scores(state, counts, window, self.rules)
         while len(self._score_states) > MAX_VERSIONS:
-            self._score_states.pop(min(self._score_states))
+            self._drop_one(self._score_states)
         return verdict
 
     def _baseline(self, version: int) -> VersionBaseline:
         if version not in self._baselines:
             self._baselines[version] = VersionBaseline(version=version)
             while len(self._baselines) > MAX_VERSIONS:
-                self._baselines.pop(min(self._baselines))
+                self._drop_one(self._baselines)
         return self._baselines.get(version, VersionBaseline(version=version))
+
+    def _standing(self, version: int) -> tuple[bool, int]:
+        """Sorts versions: those that were promoted first, the newest of them before others."""
+        is_promoted = any(promoted == version for _, promoted in self._promotions)
+        return not is_promoted, -version if is_promoted else 0
+
+    def _drop_one(self, states: dict[int, Any]) -> None:
+        """Drop the state of the oldest version, of one that was never promoted if there is one."""
+        del states[max(states, key=lambda version: (*self._standing(version), -version))]
 
     def _live(self, start: float, end: float) -> int:
         """The version that was live from start to end; 0 when it changed or there was none."""
@@ -346,37 +362,3 @@ class QualityMonitor:
         oldest = now - self.rules.horizon_seconds - 2.0 * verdict_delay
         for start in [start for start in self._drift if start < oldest]:
             del self._drift[start]
-
-
-def _provisional(
-    start: float, counts: Counts, estimated: Estimate, live: bool, age: float
-) -> Judgement:
-    """The judgement before the labels are mature: the estimate, and the labels so far."""
-    share = counts.labelled / counts.predictions
-    labelled = f"{share:.0%} of the predictions have a label {age:.0f} s after the window"
-    auc = next((metric.value for metric in estimated.metrics if metric.name == "auc"), None)
-    estimate_text = "no estimate" if auc is None else f"estimated AUC {auc:.3f}"
-    if estimated.violation:
-        invalid = "invalid: " if auc is not None else ""
-        estimate_text += f" ({invalid}{estimated.violation})"
-    not_live = "" if live else " Not the live version."
-    return Judgement(
-        outcome="inconclusive",
-        reason=f"Provisional: {labelled}; {estimate_text}.{not_live}",
-        since=start,
-        metrics=recorded_metrics(measured(counts)),
-    )
-
-
-def _worst(verdicts: tuple[DriftVerdict, ...]) -> DriftOutcome | Literal[""]:
-    outcomes = {verdict.outcome for verdict in verdicts}
-    for outcome in _SEVERITY:
-        if outcome in outcomes:
-            return outcome
-    return ""
-
-
-def _assumption(estimated: Estimate) -> str:
-    if not estimated.violation:
-        return ASSUMPTION
-    return f"{ASSUMPTION} It cannot be relied on: {estimated.violation}."

@@ -6,6 +6,7 @@ never rejects another, and each rejection has one of the reason codes of `contra
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -27,7 +28,8 @@ from streaming.quality.counts import score_buckets
 from streaming.quality.join import LabelRow, PredictionRow
 
 OutcomeOf = Callable[[Mapping[str, Any]], bool | None]
-"""Reads the outcome from the fields of a label record; returns None when there is none."""
+"""Reads the outcome from the fields of a label record: a boolean, or 1 or 0. When there is none it
+returns None; whatever else it returns or raises, the label is refused."""
 
 VERSION, PREDICTION = "version", "prediction"
 _VERSION = FeatureSpec(name=VERSION, kind="integer")
@@ -126,8 +128,22 @@ class _AskedFields(Mapping[str, Any]):
     def __len__(self) -> int:
         return len(self._fields)
 
-    def error(self) -> DecodeError:
-        """Why there is no outcome: the first field that is missing, or that holds no number."""
+    def outcome(self, outcome_of: OutcomeOf) -> bool:
+        """The label's outcome by the model's function; raises `DecodeError`.
+
+        The function is the user's and the fields are the producer's: neither may stop the reader.
+        """
+        try:
+            outcome: Any = outcome_of(self)
+            known = outcome is not None and not isinstance(outcome, str) and outcome in (0, 1)
+        except Exception as error:
+            raise self._error(f"the model's function raised {type(error).__name__}") from error
+        if not known:
+            raise self._error("the label has no outcome")
+        return bool(outcome)
+
+    def _error(self, cause: str) -> DecodeError:
+        """The error of the first field that is missing, or that holds no number."""
         for name in self.asked:
             if is_missing(self._fields.get(name)):
                 return missing_field(name)
@@ -136,7 +152,7 @@ class _AskedFields(Mapping[str, Any]):
         name = next(iter([*odd, *kinds]), "")
         kind = kinds.get(name, "")
         return DecodeError(
-            f"Field {name} holds a {kind}; the label has no outcome.",
+            f"Field {name} holds a {kind}; {cause}." if name else f"No field is read; {cause}.",
             reason=Reason.WRONG_TYPE.value,
             field=name,
             value_kind=kind,
@@ -148,6 +164,8 @@ def read_labels(
     contract: ModelContract,
     outcome_of: OutcomeOf,
     columns: Sequence[FeatureSpec] = (),
+    *,
+    now: float = math.inf,
 ) -> tuple[list[LabelRow], list[RejectedMessage]]:
     """The labels of a fetch, and the messages that could not be read.
 
@@ -159,6 +177,8 @@ def read_labels(
         The model's function that reads the outcome.
     columns:
         Fields that every label must have, with their kinds; a retrain requires the same.
+    now:
+        Seconds since 1970. A label arrived by then, whatever its producer stamped.
     """
     rows: list[LabelRow] = []
     rejected = []
@@ -169,12 +189,9 @@ def read_labels(
             for spec in columns:
                 if value_of(fields, spec) is None:
                     raise missing_field(spec.name)
-            label = _AskedFields(fields)
-            outcome = outcome_of(label)
-            if outcome is None:
-                raise label.error()
+            outcome = _AskedFields(fields).outcome(outcome_of)
         except DecodeError as error:
             rejected.append(_rejected(message, error))
             continue
-        rows.append((key, outcome, message.time))
+        rows.append((key, outcome, min(message.time, now)))
     return rows, rejected

@@ -94,7 +94,6 @@ def _summary(counts: Counts) -> FeatureSummary:
         rows=counts.predictions,
         missing=0,
         grid=NumericGrid(
-            pivot=0.0,
             buckets=tuple(counts.buckets[nonempty].tolist()),
             counts=tuple(counts.served[nonempty].tolist()),
         ),

@@ -2,7 +2,8 @@
 
 The log is a port, and every decision is the monitor's. The service stores nothing. At its start it
 restores the monitor from its own verdicts since the live version's promotion, and reads the
-predictions and labels of two horizons again. It subscribes at the end of every topic before it
+predictions and labels of two horizons again. Beside its verdicts it writes the served scores of
+each version every few seconds (`score_counter`). It subscribes at the end of every topic before it
 reads the past, and skips offsets it has read, so nothing between the two is lost or counted twice.
 """
 
@@ -15,28 +16,38 @@ from itertools import groupby, islice
 from streaming.contracts import topics
 from streaming.contracts.clock import Clock
 from streaming.contracts.codec import decode
+from streaming.contracts.dead_letters import dead_letter
 from streaming.contracts.errors import DecodeError
-from streaming.contracts.ids import record_id
 from streaming.contracts.log import Message, RecordLog
 from streaming.contracts.model import FeatureSpec, ModelContract
+from streaming.contracts.recomputed import rules_in_force
 from streaming.contracts.records import (
     AnyRecord,
     DeadLetter,
     DriftVerdict,
+    ExperimentStatus,
+    PredictionScores,
     Promotion,
     QualityVerdict,
     Record,
 )
+from streaming.quality.experiment_counter import ExperimentCounter
 from streaming.quality.monitor import QualityMonitor
 from streaming.quality.rows import OutcomeOf, RejectedMessage, read_labels, read_predictions
+from streaming.quality.score_counter import ScoreCounter
 from streaming.quality.settings import QualityRules
 
 MAX_MESSAGES = 5000
 """Largest number of messages that one step reads."""
+MAX_BYTES = 64 * 1024 * 1024
+"""Length of the messages of one step: they are held in memory together."""
 MAX_SECONDS = 0.5
 """Longest time that one step reads, in seconds; due verdicts follow."""
-_MAX_PAYLOAD_BYTES = 2048
-_RECORD_TOPICS = (topics.PROMOTIONS.name, topics.DRIFT_VERDICTS.name)
+_RECORD_TOPICS = (
+    topics.PROMOTIONS.name,
+    topics.DRIFT_VERDICTS.name,
+    topics.EXPERIMENTS.name,
+)
 
 
 @dataclass(slots=True, kw_only=True)
@@ -67,10 +78,14 @@ class LabelService:
     outcome_of: OutcomeOf
     label_columns: tuple[FeatureSpec, ...] = ()
     on_verdict: Callable[[QualityVerdict], None] = lambda verdict: None
+    code: str = ""
+    """Version of the code, for the record of the rules."""
     poll_seconds: float = 0.2
     monitor: QualityMonitor = field(init=False)
     unreadable: int = 0
     """Number of Driftline's own records that could not be decoded."""
+    scores: ScoreCounter = field(init=False)
+    experiments: ExperimentCounter = field(init=False)
     _messages: Iterator[Message | None] = field(init=False)
     _next_offsets: dict[tuple[str, int], int] = field(default_factory=dict)
     """Next offset to read, by topic and partition."""
@@ -86,9 +101,16 @@ class LabelService:
             max_out_of_orderness_seconds=self.contract.max_out_of_orderness_seconds,
             rules=self.rules,
         )
+        self.scores = ScoreCounter(model=self.contract.model)
+        self.experiments = ExperimentCounter(contract=self.contract)
 
     def start(self) -> None:
         """Restore the state of an earlier service from the log, and publish what is due."""
+        rules = rules_in_force(
+            "quality", self.rules, model=self.contract.model, code=self.code, at=self.clock.now()
+        )
+        self.monitor.rules_digest = rules.digest
+        self._outbox.append(rules)
         input_topics = (self.predictions_topic, self.contract.labels_topic)
         self._messages = self.log.follow(
             [*input_topics, *_RECORD_TOPICS], from_start=False, poll_seconds=self.poll_seconds
@@ -102,19 +124,46 @@ class LabelService:
         for record in self._past(topics.QUALITY_VERDICTS.name, verdicts_since):
             if isinstance(record, QualityVerdict):
                 self.monitor.restore(record)
+        for record in self._past(topics.PREDICTION_SCORES.name, since):
+            if isinstance(record, PredictionScores):
+                self.scores.restore(record)
         for record in self._past(topics.DEAD_LETTERS.name, since):
             if isinstance(record, DeadLetter) and record.topic in input_topics:
                 partition = record.topic, record.partition
                 until = self._dead_letters_until.get(partition, -1)
                 self._dead_letters_until[partition] = max(until, record.offset)
+        self._replay_experiment()
         for topic in (topics.DRIFT_VERDICTS.name, *input_topics):
             for span in self.log.spans(topic, since=since):
                 messages = self.log.read(span)
-                while batch := list(islice(messages, MAX_MESSAGES)):
+                while batch := _batch(messages):
                     self._take(batch)
         if first is not None:
             self._take([first])
         self._publish()
+
+    def _replay_experiment(self) -> None:
+        """Count the users of the experiment in progress again, from its beginning."""
+        for record in self._past(topics.EXPERIMENTS.name):
+            if isinstance(record, ExperimentStatus):
+                self.experiments.follow(record)
+        since = self.experiments.replay_since
+        if since is None:
+            return
+        for topic in (self.predictions_topic, self.contract.labels_topic):
+            for span in self.log.spans(topic, since=since):
+                messages = self.log.read(span)
+                while batch := _batch(messages):
+                    self._count_users(topic, batch)
+
+    def _count_users(self, topic: str, messages: Sequence[Message]) -> None:
+        if topic == self.predictions_topic:
+            self.experiments.add_predictions(messages)
+            return
+        labels, _ = read_labels(
+            messages, self.contract, self.outcome_of, self.label_columns, now=self.clock.now()
+        )
+        self.experiments.add_labels(messages, labels)
 
     def _replay_seconds(self) -> float:
         """How far back a start reads predictions and labels."""
@@ -128,16 +177,15 @@ class LabelService:
         TemporaryError
             When the log takes no records; the next step publishes them.
         """
-        batch: list[Message] = []
         until = self.clock.now() + MAX_SECONDS
-        for message in islice(self._messages, MAX_MESSAGES):
-            if message is None:
-                break
-            batch.append(message)
-            if self.clock.now() >= until:
-                break
-        self._take(batch)
+        self._take(_batch(self._messages, lambda: self.clock.now() >= until))
         self._outbox += self.monitor.poll(self.clock.now())
+        counted = self.scores.take_due(self.clock.now())
+        if counted is not None:
+            self._outbox.append(counted)
+        users = self.experiments.take_due(self.clock.now())
+        if users is not None:
+            self._outbox.append(users)
         return self._publish()
 
     def _publish(self) -> tuple[QualityVerdict, ...]:
@@ -165,18 +213,36 @@ class LabelService:
     def _take_run(self, topic: str, run: Sequence[Message]) -> None:
         rejected: list[RejectedMessage] = []
         if topic == self.predictions_topic:
-            predictions, rejected = read_predictions(run, self.contract, now=self.clock.now())
-            self.monitor.add_predictions(predictions, len(rejected))
+            rejected = self._take_predictions(run)
+            self.experiments.add_predictions(run)
         elif topic == self.contract.labels_topic:
-            labels, rejected = read_labels(run, self.contract, self.outcome_of, self.label_columns)
+            labels, rejected = read_labels(
+                run, self.contract, self.outcome_of, self.label_columns, now=self.clock.now()
+            )
             self.monitor.add_labels(labels, len(rejected))
+            self.experiments.add_labels(run, labels)
         else:
             for record in self._records(run):
                 if isinstance(record, Promotion):
                     self.monitor.add_promotion(record)
                 elif isinstance(record, DriftVerdict):
                     self.monitor.add_drift_verdict(record)
+                elif isinstance(record, ExperimentStatus):
+                    self.experiments.follow(record)
         self._outbox += [self._dead_letter(r) for r in rejected if self._is_new(r.message)]
+
+    def _take_predictions(self, run: Sequence[Message]) -> list[RejectedMessage]:
+        """Pass predictions to the monitor, and count the scores of those in no record yet."""
+        rejected: list[RejectedMessage] = []
+        now = self.clock.now()
+        for is_new, part in groupby(run, key=self.scores.is_new):
+            messages = list(part)
+            predictions, refused = read_predictions(messages, self.contract, now=now)
+            accepted = self.monitor.add_predictions(predictions, len(refused))
+            if is_new:
+                self.scores.add(messages, accepted, now=now)
+            rejected += refused
+        return rejected
 
     def _is_new(self, message: Message) -> bool:
         """Whether no dead letter was written for the message before."""
@@ -184,19 +250,15 @@ class LabelService:
         return message.offset > self._dead_letters_until.get(partition, -1)
 
     def _dead_letter(self, rejected: RejectedMessage) -> Record:
-        message, payload = rejected.message, rejected.message.value or b""
-        source = (message.topic, message.partition, message.offset)
-        return DeadLetter(
-            record_id=record_id("dead-letter", self.contract.model, *source),
-            model=self.contract.model,
+        message = rejected.message
+        return dead_letter(
+            self.contract,
+            (message.topic, message.partition, message.offset),
+            message.value,
             at=message.time,
-            topic=message.topic,
-            partition=message.partition,
-            offset=message.offset,
             reason=rejected.reason,
             detail=rejected.detail,
-            payload=payload[:_MAX_PAYLOAD_BYTES],
-            payload_bytes=len(payload),
+            field=rejected.field,
         )
 
     def _past(self, topic: str, since: float | None = None) -> Iterator[AnyRecord]:
@@ -215,3 +277,19 @@ class LabelService:
                 continue
             if record.model == self.contract.model:
                 yield record
+
+
+def _batch(
+    messages: Iterator[Message | None], is_over: Callable[[], bool] = lambda: False
+) -> list[Message]:
+    """The next messages, as many as one step takes; None ends a batch early."""
+    batch: list[Message] = []
+    length = 0
+    for message in islice(messages, MAX_MESSAGES):
+        if message is None:
+            break
+        batch.append(message)
+        length += len(message.value or b"")
+        if length >= MAX_BYTES or is_over():
+            break
+    return batch

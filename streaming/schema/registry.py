@@ -26,7 +26,7 @@ from streaming.contracts.records import (
     SchemaVerdict,
     SchemaVersion,
 )
-from streaming.contracts.replies import command_reply
+from streaming.contracts.replies import command_reply, out_of_date
 from streaming.schema.acceptance import accept, close_proposal, reject, version_from_file
 from streaming.schema.proposal import covers, propose
 
@@ -203,8 +203,9 @@ def _decide(state: SchemaState, command: Command, now: float) -> RegistryStep:
         return RegistryStep(state)
     state = replace(state, answered=(*state.answered, command.record_id)[-_MAX_REMEMBERED:])
     proposal = _find_proposal(state, command.subject)
-    if proposal is None or state.current is None:
-        reason = (
+    reason = out_of_date(command, now)
+    if reason or proposal is None or state.current is None:
+        reason = reason or (
             f"{command.subject} is not among the proposals against the current schema; "
             f"`driftline schema propose {state.model}` shows the newest proposal."
         )

@@ -13,7 +13,7 @@ from collections.abc import Sequence
 
 import msgspec
 
-from streaming.contracts.ids import record_id
+from streaming.contracts.ids import digest, record_id
 from streaming.contracts.records import (
     DriftVerdict,
     SchemaFinding,
@@ -51,6 +51,11 @@ class SchemaHistory(msgspec.Struct, frozen=True, kw_only=True):
     """Digest of the schema the windows were compared with; another schema starts afresh."""
     windows: tuple[PastWindow, ...] = ()
     skew: SkewState = SkewState()
+
+
+def schema_history_digest(history: SchemaHistory) -> str:
+    """Digest of a history, 24 hex digits: equal histories have equal digests."""
+    return digest(msgspec.json.encode(history, order="deterministic"))[:24]
 
 
 def judge_schema(
@@ -98,9 +103,7 @@ def judge_schema(
         findings = (*findings, *skew_findings)
     outcome, reason = _outcome(findings, window, tolerance)
     verdict = SchemaVerdict(
-        record_id=record_id(
-            "schema-verdict", window.model, window.window_start, window.window_end, schema.digest
-        ),
+        record_id=record_id("schema-verdict", window.model, window.window_start, window.window_end),
         model=window.model,
         at=window.at,
         caused_by=(window.record_id,),

@@ -36,6 +36,7 @@ from streaming.contracts.tolerance import (
     exceeds,
 )
 from streaming.schema.columns import Column, Schema
+from streaming.schema.domain import OutsideRows, count_outside, sample_outside
 from streaming.schema.thresholds import SchemaThresholds
 
 TOLERATED_SHARE = Tolerance().share
@@ -216,18 +217,24 @@ def _domain(
     categories = feature.categories
     if not column.values or categories is None:
         return
-    known = frozenset(column.values)
-    pairs = zip(categories.values, categories.counts, strict=True)
-    unseen = [(value, count) for value, count in pairs if value not in known]
-    n = feature.rows - feature.missing - feature.non_finite
-    count = sum(count for _, count in unseen)
+    counted = count_outside(column, categories, feature.rows - feature.missing - feature.non_finite)
     allowed = 1.0 - column.domain_mass
     tolerated = thresholds.tolerance.share
-    if n < MIN_ROWS or exceedance_p(count, n, allowed, tolerated) > thresholds.sustained:
+
+    def is_too_much(outside: OutsideRows) -> bool:
+        p = exceedance_p(outside.rows, outside.n, allowed, tolerated)
+        return outside.n >= MIN_ROWS and p <= thresholds.sustained
+
+    outside: OutsideRows | None = counted
+    if not is_too_much(counted):
+        outside = None if counted.exact else sample_outside(column, window)
+    if outside is None or not is_too_much(outside):
         return
-    reason = f"{count / n:.2%} of {n} values are not in the domain; {allowed:.2%} are allowed."
-    values = tuple(value[:MAX_VALUE_LENGTH] for value, _ in unseen[:MAX_VALUES])
-    share = _Share(value=count / n, limit=max(allowed, tolerated), n=n)
+    n, value = outside.n, outside.rows / outside.n
+    of = f"{n} sampled values" if outside.sampled else f"{n} values"
+    reason = f"{value:.2%} of {of} are not in the domain; {allowed:.2%} are allowed."
+    values = tuple(value[:MAX_VALUE_LENGTH] for value in counted.values[:MAX_VALUES])
+    share = _Share(value=value, limit=max(allowed, tolerated), n=n)
     yield WindowFinding(
         _finding("unseen_value", column.name, window, reason, share=share, values=values)
     )

@@ -1,9 +1,9 @@
 """Summaries of rows, per feature, as a Beam combiner: `start`, `add`, `merge`, `finish`.
 
 The four functions are Beam's create accumulator, add input, merge accumulators and extract output.
-Numbers are counted on the universal grid after subtracting the feature's pivot, categories exactly
-by value. Every field is a sum, so partial summaries merge to the same summary in any order. The
-only exception is the bound on distinct values, see `values`.
+Numbers are counted on the universal grid, at the resolution that their own spread needs
+(`resolution`), categories exactly by value. Every field is a sum, so partial summaries merge to the
+same summary in any order. The only exception is the bound on distinct values, see `values`.
 """
 
 from streaming.summary.partial import Partial, add, finish, finish_sample, merge, start

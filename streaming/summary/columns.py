@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from math import isfinite
 from typing import Any
 
 import numpy as np
@@ -15,8 +16,9 @@ import pyarrow.compute as pc
 
 from streaming.contracts.errors import PermanentError
 from streaming.contracts.model import FeatureSpec
-from streaming.grid import Floats, Integers, bucket_of, count_ids
-from streaming.summary.moments import NO_MOMENTS, Moments, moments
+from streaming.grid import MAX_FRACTION_BITS, Floats, Integers, count_ids
+from streaming.resolution import GridCounts, count_numbers
+from streaming.summary.moments import NO_MOMENTS, Moments, counted_moments, moments
 
 
 def _no_ids() -> Integers:
@@ -33,6 +35,8 @@ class FeaturePart:
     """Grid buckets, or the values of an integer category; ascending."""
     counts: Integers = field(default_factory=_no_ids)
     """Rows per id, parallel to `ids`."""
+    fraction_bits: int = MAX_FRACTION_BITS
+    """Bits of the grid buckets; of no meaning for an integer category."""
     values: Mapping[str, int] = field(default_factory=dict)
     """Rows per value, of text and of categories of other numbers."""
     tail_rows: int = 0
@@ -40,7 +44,12 @@ class FeaturePart:
     error: int = 0
     """How many of those rows a single value may lack at most."""
     moments: Moments = NO_MOMENTS
-    """Moments of a number on the grid, before the pivot is subtracted."""
+    """Moments of a number. They include the rows of the tail."""
+
+    @property
+    def grid(self) -> GridCounts:
+        """The counts of a number on the grid."""
+        return GridCounts(self.ids, self.counts, self.fraction_bits)
 
 
 def count_column(spec: FeatureSpec, column: pa.Array[Any], max_text_bytes: int) -> FeaturePart:
@@ -55,7 +64,7 @@ def count_column(spec: FeatureSpec, column: pa.Array[Any], max_text_bytes: int) 
         if spec.kind == "text":
             return _texts(column, max_text_bytes)
         if not spec.categorical:
-            return _numbers(column, spec.pivot)
+            return _numbers(column)
         return _integers(column) if spec.kind == "integer" else _number_values(column)
     except (pa.ArrowInvalid, pa.ArrowNotImplementedError) as error:
         raise PermanentError(
@@ -64,15 +73,16 @@ def count_column(spec: FeatureSpec, column: pa.Array[Any], max_text_bytes: int) 
         ) from error
 
 
-def _numbers(column: pa.Array[Any], pivot: float) -> FeaturePart:
+def _numbers(column: pa.Array[Any]) -> FeaturePart:
     values, missing, non_finite = _finite(column)
-    column_moments = moments(values)
-    if pivot:
-        with np.errstate(over="ignore"):
-            values = values - pivot
-    ids, counts = count_ids(bucket_of(values))
+    counted = count_numbers(values)
     return FeaturePart(
-        missing=missing, non_finite=non_finite, ids=ids, counts=counts, moments=column_moments
+        missing=missing,
+        non_finite=non_finite,
+        ids=counted.ids,
+        counts=counted.counts,
+        fraction_bits=counted.fraction_bits,
+        moments=moments(values),
     )
 
 
@@ -83,7 +93,12 @@ def _number_values(column: pa.Array[Any]) -> FeaturePart:
     for value, count in zip(distinct.tolist(), counts.tolist(), strict=True):
         name = repr(value + 0.0)
         by_value[name] = by_value.get(name, 0) + count
-    return FeaturePart(missing=missing, non_finite=non_finite, values=by_value)
+    return FeaturePart(
+        missing=missing,
+        non_finite=non_finite,
+        values=by_value,
+        moments=counted_moments(distinct, counts.astype(np.int64)),
+    )
 
 
 def _finite(column: pa.Array[Any]) -> tuple[Floats, int, int]:
@@ -93,10 +108,10 @@ def _finite(column: pa.Array[Any]) -> tuple[Floats, int, int]:
     if not pa.types.is_float64(dense.type):
         dense = dense.cast(pa.float64(), safe=False)
     values: Floats = dense.to_numpy(zero_copy_only=False)
-    finite = np.isfinite(values)
     rows = len(values)
-    if not finite.all():
-        values = values[finite]
+    # the sum of the ends is finite only if all values are, and mostly if they are
+    if rows and not isfinite(float(values.min()) + float(values.max())):
+        values = values[np.isfinite(values)]
     return values, missing, rows - len(values)
 
 
@@ -104,7 +119,10 @@ def _integers(column: pa.Array[Any]) -> FeaturePart:
     missing = column.null_count
     dense = (column.drop_null() if missing else column).cast(pa.int64())
     ids, counts = count_ids(dense.to_numpy(zero_copy_only=False))
-    return FeaturePart(missing=missing, ids=ids, counts=counts)
+    numbers = ids.astype(np.float64)
+    return FeaturePart(
+        missing=missing, ids=ids, counts=counts, moments=counted_moments(numbers, counts)
+    )
 
 
 def _texts(column: pa.Array[Any], max_bytes: int) -> FeaturePart:

@@ -82,12 +82,13 @@ def moments(values: Floats) -> Moments:
     n = len(values)
     if not n:
         return NO_MOMENTS
+    low, high = float(values.min()), float(values.max())
     parts = [_sums(values[at : at + _MAX_ROWS]) for at in range(0, n, _MAX_ROWS)]
     return Moments(
         n=n,
-        zeros=int(np.count_nonzero(values == 0.0)),
-        low=float(values.min()),
-        high=float(values.max()),
+        zeros=int(np.count_nonzero(values == 0.0)) if low <= 0.0 <= high else 0,
+        low=low + 0.0,  # -0.0 and 0.0 are one value
+        high=high + 0.0,
         sums=_merge_sums(parts),
     )
 
@@ -105,8 +106,8 @@ def counted_moments(values: Floats, counts: Integers) -> Moments:
     return Moments(
         n=int(counts.sum()),
         zeros=int(counts[values == 0].sum()),
-        low=float(values.min()),
-        high=float(values.max()),
+        low=float(values.min()) + 0.0,  # -0.0 and 0.0 are one value
+        high=float(values.max()) + 0.0,
         sums=_sum_by_exponent(np.array((exponents, leading * counts, leading * leading * counts))),
     )
 
@@ -141,18 +142,33 @@ def _sums(values: Floats) -> Integers:
 
 
 def _merge_sums(parts: Sequence[Integers]) -> Integers:
-    return parts[0] if len(parts) == 1 else _sum_by_exponent(np.concatenate(parts, axis=1))
+    """The sums of all parts; each of them has one column for an exponent."""
+    if len(parts) == 1:
+        return parts[0]
+    exponents = np.concatenate([part[0] for part in parts])
+    if not len(exponents):
+        return parts[0]
+    least = int(exponents.min())
+    sums = np.zeros((2, int(exponents.max()) - least + 1), np.int64)
+    for part in parts:
+        sums[:, part[0] - least] += part[1:]
+    return _nonzero_sums(sums, least)
 
 
 def _sum_by_exponent(columns: Integers) -> Integers:
     """One column for each exponent of the values other than zero."""
-    columns = columns[:, columns[2] > 0]
-    exponents, position = np.unique(columns[0], return_inverse=True)
-    sums = np.zeros((3, len(exponents)), np.int64)
-    sums[0] = exponents
-    np.add.at(sums[1], position, columns[1])
-    np.add.at(sums[2], position, columns[2])
-    return sums
+    least = int(columns[0].min(initial=0))
+    at = columns[0] - least
+    sums = np.zeros((2, int(at.max(initial=0)) + 1), np.int64)
+    np.add.at(sums[0], at, columns[1])
+    np.add.at(sums[1], at, columns[2])
+    return _nonzero_sums(sums, least)
+
+
+def _nonzero_sums(sums: Integers, least: int) -> Integers:
+    """Sums and sums of squares from the exponent `least` on, with their exponents as first row."""
+    nonzero = sums[1].nonzero()[0]
+    return np.concatenate((nonzero[None] + least, sums[:, nonzero]))
 
 
 def _leading_bits(number: int) -> tuple[int, int]:

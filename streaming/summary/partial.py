@@ -10,10 +10,18 @@ import pyarrow as pa
 from streaming.contracts.errors import PermanentError
 from streaming.contracts.model import FeatureSpec, ModelContract
 from streaming.contracts.records import FeatureSummary, NumericGrid, RowSample
-from streaming.grid import add_counts
+from streaming.grid import MAX_FRACTION_BITS, add_counts
+from streaming.resolution import add_grids
 from streaming.summary.columns import FeaturePart, count_column
 from streaming.summary.moments import add_moments
-from streaming.summary.sample import RowKeys, SampledRows, add_rows, encode_rows, merge_samples
+from streaming.summary.sample import (
+    RowKeys,
+    SampledRows,
+    add_rows,
+    as_coarse_as_needed,
+    encode_rows,
+    merge_samples,
+)
 from streaming.summary.sample_records import sample_record
 from streaming.summary.values import (
     MAX_PARTIAL_VALUES,
@@ -32,7 +40,7 @@ class Partial:
     rows: int
     parts: tuple[FeaturePart, ...]
     """Counts per feature, parallel to `features`."""
-    sample: SampledRows = field(default_factory=lambda: SampledRows.empty(0))
+    sample: SampledRows = field(default_factory=lambda: SampledRows.empty(()))
     """Sample of the rows that came with a key, over the judged features."""
 
     @property
@@ -48,7 +56,7 @@ def start(contract: ModelContract) -> Partial:
         max_text_bytes=contract.max_text_bytes,
         rows=0,
         parts=tuple(FeaturePart() for _ in contract.features),
-        sample=SampledRows.empty(sum(spec.judged for spec in contract.features)),
+        sample=SampledRows.empty([spec for spec in contract.features if spec.judged]),
     )
 
 
@@ -78,7 +86,8 @@ def add(partial: Partial, batch: pa.RecordBatch, keys: RowKeys | None = None) ->
             new = count_column(spec, column, partial.max_text_bytes)
         else:
             new = FeaturePart(missing=batch.num_rows)
-        parts.append(_add_parts(spec, (old, new)))
+        # the counts of no rows need no addition
+        parts.append(_add_parts(spec, (old, new) if partial.rows else (new,)))
     sample = partial.sample
     if keys is not None:
         sample = add_rows(
@@ -102,9 +111,12 @@ def merge(partials: Iterable[Partial]) -> Partial:
     first = parts[0]
     if any(part.features != first.features for part in parts[1:]):
         raise PermanentError(
-            "Summaries of different features or pivots cannot be merged; start all of them from "
-            "one contract."
+            "Summaries of different features cannot be merged; start all of them from one contract."
         )
+    with_rows = [part for part in parts if part.rows]
+    if len(with_rows) == 1:  # its counts are within the bounds
+        (only,) = with_rows
+        return replace(first, rows=only.rows, parts=only.parts, sample=encoded_sample(only))
     return replace(
         first,
         rows=sum(part.rows for part in parts),
@@ -129,7 +141,7 @@ def finish_sample(partial: Partial) -> RowSample | None:
     sample = encoded_sample(partial)
     if not len(sample.keys):
         return None
-    return sample_record(sample, [spec.name for spec in partial.judged])
+    return sample_record(as_coarse_as_needed(sample), [spec.name for spec in partial.judged])
 
 
 def encoded_sample(partial: Partial) -> SampledRows:
@@ -145,18 +157,26 @@ def is_counted_by_value(spec: FeatureSpec) -> bool:
 
 
 def _add_parts(spec: FeatureSpec, parts: Sequence[FeaturePart]) -> FeaturePart:
-    ids, counts = add_counts([(part.ids, part.counts) for part in parts])
+    if len(parts) == 1 and max(len(parts[0].values), len(parts[0].ids)) <= MAX_PARTIAL_VALUES:
+        return parts[0]
+    fraction_bits = MAX_FRACTION_BITS
     values, dropped_rows, error = add_values(part.values for part in parts)
-    if is_counted_by_value(spec) and len(ids) > MAX_PARTIAL_VALUES:
-        error = required_reduction(counts, MAX_PARTIAL_VALUES)
-        kept = counts > error
-        dropped_rows = int(counts.sum() - (counts[kept] - error).sum())
-        ids, counts = ids[kept], counts[kept] - error
+    if is_counted_by_value(spec):
+        ids, counts = add_counts([(part.ids, part.counts) for part in parts])
+        if len(ids) > MAX_PARTIAL_VALUES:
+            error = required_reduction(counts, MAX_PARTIAL_VALUES)
+            kept = counts > error
+            dropped_rows = int(counts.sum() - (counts[kept] - error).sum())
+            ids, counts = ids[kept], counts[kept] - error
+    else:
+        total = add_grids([part.grid for part in parts])
+        ids, counts, fraction_bits = total.ids, total.counts, total.fraction_bits
     return FeaturePart(
         missing=sum(part.missing for part in parts),
         non_finite=sum(part.non_finite for part in parts),
         ids=ids,
         counts=counts,
+        fraction_bits=fraction_bits,
         values=values,
         tail_rows=dropped_rows + sum(part.tail_rows for part in parts),
         error=error + sum(part.error for part in parts),
@@ -171,7 +191,9 @@ def _finish_feature(spec: FeatureSpec, part: FeaturePart, rows: int) -> FeatureS
         by_value = {**part.values, **dict(zip(map(str, ids), counts, strict=True))}
         categories = bounded_categories(by_value, part.tail_rows, part.error)
     else:
-        grid = NumericGrid(pivot=spec.pivot, buckets=tuple(ids), counts=tuple(counts))
+        grid = NumericGrid(
+            fraction_bits=part.fraction_bits, buckets=tuple(ids), counts=tuple(counts)
+        )
     return FeatureSummary(
         name=spec.name,
         rows=rows,

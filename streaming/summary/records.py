@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-import numpy as np
-
 from streaming.contracts.errors import PermanentError
 from streaming.contracts.records import Categories, FeatureSummary, NumericGrid
-from streaming.grid import add_counts
+from streaming.resolution import add_grids
+from streaming.summary.grids import grid_counts, grid_record
 from streaming.summary.values import add_values, bounded_categories
 
 
@@ -20,12 +19,12 @@ def merge_summaries(summaries: Sequence[FeatureSummary]) -> FeatureSummary:
     Raises
     ------
     PermanentError
-        When names, kinds or pivots differ: their buckets are not the same buckets.
+        When names or kinds differ.
     """
     first = summaries[0]
     if any(_kind(summary) != _kind(first) for summary in summaries[1:]):
         raise PermanentError(
-            f"The summaries of {first.name} differ in name, kind or pivot and cannot be added; "
+            f"The summaries of {first.name} differ in name or kind and cannot be added; "
             "use summaries that were made under one contract."
         )
     return FeatureSummary(
@@ -40,19 +39,14 @@ def merge_summaries(summaries: Sequence[FeatureSummary]) -> FeatureSummary:
     )
 
 
-def _kind(summary: FeatureSummary) -> tuple[str, float | None]:
-    return summary.name, None if summary.grid is None else summary.grid.pivot
+def _kind(summary: FeatureSummary) -> tuple[str, bool]:
+    return summary.name, summary.grid is None
 
 
 def _merge_grids(grids: Sequence[NumericGrid]) -> NumericGrid | None:
     if not grids:
         return None
-    ids, counts = add_counts(
-        [(np.array(grid.buckets, np.int64), np.array(grid.counts, np.int64)) for grid in grids]
-    )
-    return NumericGrid(
-        pivot=grids[0].pivot, buckets=tuple(ids.tolist()), counts=tuple(counts.tolist())
-    )
+    return grid_record(add_grids([grid_counts(grid) for grid in grids]))
 
 
 def _merge_categories(parts: Sequence[Categories]) -> Categories | None:

@@ -6,8 +6,11 @@ from collections.abc import Iterable, Sequence
 
 from streaming.contracts.errors import DecodeError
 from streaming.contracts.records import RowSample
+from streaming.grid import FRACTION_BITS
 from streaming.summary.sample import (
+    FINE_BITS,
     MAX_REFERENCE_ROWS,
+    NOT_ON_GRID,
     SampledRows,
     merge_samples,
     pack,
@@ -22,6 +25,7 @@ def sample_record(sample: SampledRows, features: Sequence[str]) -> RowSample:
         rows=len(sample.keys),
         below=sample.below,
         data=pack(sample),
+        fraction_bits=sample.fraction_bits,
     )
 
 
@@ -35,10 +39,24 @@ def read_sample(record: RowSample) -> SampledRows:
     """
     try:
         return unpack(
-            record.data, rows=record.rows, features=len(record.features), below=record.below
+            record.data,
+            rows=record.rows,
+            fraction_bits=_fraction_bits(record),
+            below=record.below,
         )
     except ValueError as error:
         raise DecodeError(f"This sample of rows cannot be read: {error}.") from error
+
+
+def _fraction_bits(record: RowSample) -> tuple[int, ...]:
+    """The bits of each column; a category of an older record counts as a number of six bits, and
+    keeps its codes, because nothing is coarser."""
+    bits = record.fraction_bits or (FRACTION_BITS,) * len(record.features)
+    if len(bits) != len(record.features):
+        raise ValueError(f"bits of {len(bits)} features for {len(record.features)}")
+    if not all(bit == NOT_ON_GRID or FRACTION_BITS <= bit <= FINE_BITS for bit in bits):
+        raise ValueError(f"fraction bits outside {FRACTION_BITS} to {FINE_BITS}")
+    return bits
 
 
 def merge_sample_records(

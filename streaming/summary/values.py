@@ -16,6 +16,7 @@ to the first bound the finished summary does not depend on the order of merging.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from itertools import accumulate
 
 import numpy as np
 
@@ -79,14 +80,11 @@ def bounded_categories(counts: Mapping[str, int], tail_rows: int, error: int = 0
     >>> bounded_categories({"card": 1, "cash": 5}, 2)
     Categories(values=('cash', 'card'), counts=(5, 1), tail_rows=2, error=0)
     """
-    kept: list[tuple[str, int]] = []
-    bytes_left = MAX_VALUE_BYTES
     ranked = rank(counts)
-    for value, count in ranked[:MAX_VALUES]:
-        bytes_left -= len(value.encode())
-        if bytes_left < 0:
-            break
-        kept.append((value, count))
+    kept = ranked[:MAX_VALUES]
+    if len("".join([value for value, _ in kept]).encode()) > MAX_VALUE_BYTES:
+        sizes = accumulate(len(value.encode()) for value, _ in kept)
+        kept = kept[: sum(size <= MAX_VALUE_BYTES for size in sizes)]
     return Categories(
         values=tuple(value for value, _ in kept),
         counts=tuple(count for _, count in kept),

@@ -8,6 +8,7 @@ byte changes a count without being noticed, and of other damage one in four bill
 from __future__ import annotations
 
 import zlib
+from bisect import bisect_left
 
 import msgspec
 import numpy as np
@@ -21,6 +22,8 @@ from streaming.summary.partial import Partial, encoded_sample
 from streaming.summary.sample import NO_LIMIT, SampledRows, pack, unpack
 
 _WIDTHS = ("<i1", "<i2", "<i4", "<i8")
+_LARGEST = (2**7 - 1, 2**15 - 1, 2**31 - 1, 2**63 - 1)
+"""Largest number of each width."""
 _CHECKSUM_BYTES = 4
 
 
@@ -39,8 +42,9 @@ class _Part(msgspec.Struct, array_like=True, frozen=True):
     counts: bytes
     values: dict[str, int]
     tail_rows: int
-    error: int = 0
-    moments: _Moments | None = None
+    error: int
+    moments: _Moments | None
+    fraction_bits: int
 
 
 class _Wire(msgspec.Struct, array_like=True, frozen=True):
@@ -69,12 +73,13 @@ def to_bytes(partial: Partial) -> bytes:
                 _Part(
                     part.missing,
                     part.non_finite,
-                    _pack(np.diff(part.ids, prepend=0)),
+                    _pack(_differences(part.ids)),
                     _pack(part.counts),
                     dict(part.values),
                     part.tail_rows,
                     part.error,
                     _pack_moments(part.moments),
+                    part.fraction_bits,
                 )
                 for part in partial.parts
             ),
@@ -122,10 +127,12 @@ def _checksum(payload: bytes) -> bytes:
 
 
 def _sample(wire: _Wire) -> SampledRows:
-    judged = sum(spec.judged for spec in wire.features)
+    empty = SampledRows.empty([spec for spec in wire.features if spec.judged])
     if not wire.sampled:
-        return SampledRows.empty(judged)
-    return unpack(wire.sample, rows=wire.sampled, features=judged, below=wire.below)
+        return empty
+    return unpack(
+        wire.sample, rows=wire.sampled, fraction_bits=empty.fraction_bits, below=wire.below
+    )
 
 
 def _part(part: _Part) -> FeaturePart:
@@ -141,6 +148,7 @@ def _part(part: _Part) -> FeaturePart:
         tail_rows=part.tail_rows,
         error=part.error,
         moments=_unpack_moments(part.moments) if part.moments else NO_MOMENTS,
+        fraction_bits=part.fraction_bits,
     )
 
 
@@ -162,18 +170,25 @@ def _unpack_moments(packed: _Moments) -> Moments:
     )
 
 
+def _differences(ids: Integers) -> Integers:
+    """The first id, and the difference of every other id to the one before it."""
+    differences = ids.copy()
+    differences[1:] -= ids[:-1]
+    return differences
+
+
 def _pack(numbers: Integers) -> bytes:
     """One byte for the width, then the numbers.
 
     >>> _pack(np.array([1, -2])).hex()
     '0001fe'
     """
-    low, high = (int(numbers.min()), int(numbers.max())) if len(numbers) else (0, 0)
-    for code, width in enumerate(_WIDTHS):
-        limits = np.iinfo(width)
-        if limits.min <= low and high <= limits.max:
-            return bytes((code,)) + numbers.astype(width).tobytes()
-    raise AssertionError("every integer fits the last width")
+    if not len(numbers):
+        return b"\0"
+    # -128 fits one byte as 127 does
+    needed = max(int(np.maximum.reduce(numbers)), -1 - int(np.minimum.reduce(numbers)))
+    code = bisect_left(_LARGEST, needed)
+    return bytes((code,)) + numbers.astype(_WIDTHS[code]).tobytes()
 
 
 def _unpack(data: bytes) -> Integers:

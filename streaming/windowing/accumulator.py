@@ -20,6 +20,7 @@ from functools import cached_property, lru_cache
 
 import msgspec
 import numpy as np
+import numpy.typing as npt
 import pyarrow as pa
 
 from streaming import summary
@@ -122,8 +123,9 @@ class WindowCombiner:
         """
         row_offsets = np.asarray(offsets, dtype=np.int64)[decoded.index]
         keys = summary.row_keys(self.contract.events_topic, partition, row_offsets)
-        for end in np.unique(assignment.ends[~assignment.late]).tolist():
-            in_window = (assignment.ends == end) & ~assignment.late
+        on_time = ~assignment.late
+        for end in _distinct(assignment.ends[on_time]):
+            in_window = (assignment.ends == end) & on_time
             batch = decoded.batch if in_window.all() else decoded.batch.filter(pa.array(in_window))
             accumulator = self.window(windows, end)
             accumulator.buffered.append((keys[in_window], batch))
@@ -266,6 +268,14 @@ class WindowCombiner:
                 "window."
             )
         return summary.from_bytes(encoded)
+
+
+def _distinct(ends: npt.NDArray[np.signedinteger]) -> list[int]:
+    """The distinct window ends of a fetch, ascending; mostly it is one."""
+    if len(ends) and (ends == ends[0]).all():
+        return [int(ends[0])]
+    distinct: list[int] = np.unique(ends).tolist()
+    return distinct
 
 
 def _concatenated(buffered: Sequence[tuple[summary.RowKeys, pa.RecordBatch]]) -> pa.RecordBatch:

@@ -18,6 +18,7 @@ import pyarrow as pa
 import pyarrow.json as pj
 from numpy.typing import NDArray
 
+from streaming.contracts.json_text import MAX_DEPTH
 from streaming.contracts.model import ModelContract
 
 TYPES: dict[str, pa.DataType] = {
@@ -31,8 +32,8 @@ _CALL_ROWS = 40
 """The fixed cost of a call, as a number of rows that cost as much."""
 _PASSES = 3
 """Budget of the work on a fetch: this many readings of each row. Then the remaining rows fail."""
-_MAX_NESTING = 500
-"""More brackets than this in a record: Arrow skips nesting that the row rule refuses."""
+_MAX_NESTING = MAX_DEPTH - 1
+"""More nested brackets than this in a record: Arrow skips nesting that the row rule refuses."""
 _LONG_BYTES = 10_000
 """Data of at least this length is searched as a numpy column."""
 _LITERAL = re.compile(rb"[:,\[\s-](?:NaN|Inf)")

@@ -7,7 +7,7 @@ lengths, and a model that is idle or replays an old range must not hold up the o
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 
 import msgspec
 
@@ -56,9 +56,29 @@ class WindowProgress(msgspec.Struct, frozen=True, array_like=True):
     """How many accumulators of open windows are kept."""
     merged: int = 0
     """How many of the kept accumulators are merged ones; there is at most one for each window."""
+    read_until: dict[str, int] = {}
+    """Partition of a control topic -> everything appended to it by then (milliseconds) is known."""
 
-    def after(self, update: ShardUpdate) -> WindowProgress:
-        """The progress after an update.
+    def after_control(self, partition: str, read_until_ms: int) -> WindowProgress:
+        """The progress after a control topic's partition was read up to a time."""
+        known = max(read_until_ms, self.read_until.get(partition, INITIAL_WATERMARK_MS))
+        return msgspec.structs.replace(self, read_until={**self.read_until, partition: known})
+
+    def bound(self, partitions: Collection[str], size_ms: int) -> int:
+        """The last end of a window (of this size) whose promotion and schema version are known.
+
+        `partitions` are those of all control topics. One that was not read yet holds every window
+        open.
+
+        >>> progress = WindowProgress().after_control("promotions/0", 60_000)
+        >>> progress.bound(["promotions/0"], 5_000), progress.bound(["schemas/0"], 5_000)
+        (65000, 0)
+        """
+        known = [self.read_until.get(name, INITIAL_WATERMARK_MS - size_ms) for name in partitions]
+        return min(known) + size_ms if known else MAX_WATERMARK_MS
+
+    def after(self, update: ShardUpdate, *, bound_ms: int = MAX_WATERMARK_MS) -> WindowProgress:
+        """The progress after an update; no window that ends after `bound_ms` closes.
 
         A partition that is known to exist but has sent no watermark yet holds every window open.
 
@@ -72,13 +92,15 @@ class WindowProgress(msgspec.Struct, frozen=True, array_like=True):
         partitions = max(self.partitions, update.partitions)
         closed = self.closed_ms
         if len(watermarks) >= partitions:
-            closed = max(closed, min(watermarks.values(), default=INITIAL_WATERMARK_MS))
+            reached = min(watermarks.values(), default=INITIAL_WATERMARK_MS)
+            closed = max(closed, min(reached, bound_ms))
         return WindowProgress(
             partitions,
             watermarks,
             closed,
             self.accumulators + len(update.accumulators),
             self.merged,
+            self.read_until,
         )
 
     def with_kept(self, accumulators: int, *, merged: bool = False) -> WindowProgress:

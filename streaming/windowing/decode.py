@@ -84,11 +84,15 @@ class Decoder:
     min_arrow_records: int = MIN_ARROW_RECORDS
     _arrow: ArrowJsonReader = field(init=False)
     _known: frozenset[str] = field(init=False)
+    _row_by_row_only: bool = field(init=False)
+    """Whether the key or the time is a feature of a kind for which Arrow accepts other values."""
 
     def __post_init__(self) -> None:
         self._arrow = ArrowJsonReader(self.contract)
-        names = (spec.name for spec in self.contract.features)
-        self._known = frozenset((*names, self.contract.key, self.contract.time))
+        kinds = {spec.name: spec.kind for spec in self.contract.features}
+        key, time = self.contract.key, self.contract.time
+        self._known = frozenset((*kinds, key, time))
+        self._row_by_row_only = kinds.get(key) == "number" or kinds.get(time) == "text"
 
     def decode(self, values: Sequence[bytes | None], *, now: float) -> Decoded:
         """Decode one fetch.
@@ -100,7 +104,7 @@ class Decoder:
         now:
             Seconds since 1970, for events that lie too far ahead.
         """
-        if len(values) < self.min_arrow_records:
+        if len(values) < self.min_arrow_records or self._row_by_row_only:
             return self._decode_rows(values, now)
         (positions, table), remaining = self._arrow.parse(values)
         table = self._with_nulls(table)
@@ -111,14 +115,16 @@ class Decoder:
             table = table.filter(pa.array(usable)).combine_chunks()
         rows, dead = self._row_by_row(values, sorted(remaining), now)
         unknown = _unknown(rows, self._inspected(values, positions))
-        index, columns = self._combine(positions, table, rows)
+        order, in_order = _fetch_order(positions, rows)
+        columns = self._columns(table, rows, None if in_order else order)
+        times = _numbers(table[self.contract.time])
         return Decoded(
             batch=pa.RecordBatch.from_arrays(
                 [columns[spec.name] for spec in self.contract.features],
                 [spec.name for spec in self.contract.features],
             ),
-            times=columns[self.contract.time].to_numpy(zero_copy_only=False).astype(np.float64),
-            index=index,
+            times=np.append(times, [event.time for _, event in rows])[order],
+            index=np.append(positions, _positions(rows))[order],
             dead=tuple(dead),
             unknown=unknown,
         )
@@ -130,7 +136,7 @@ class Decoder:
         return Decoded(
             batch=pa.RecordBatch.from_arrays(list(columns.values()), list(columns)),
             times=np.array([event.time for _, event in rows], np.float64),
-            index=np.array([position for position, _ in rows], np.int64),
+            index=_positions(rows),
             dead=tuple(dead),
             unknown=_unknown(rows, {}),
         )
@@ -157,7 +163,7 @@ class Decoder:
     def _usable(self, table: pa.Table, now: float) -> NDArray[np.bool_]:
         """True for the rows which `decode_event` would certainly accept as they are."""
         contract = self.contract
-        times = table[contract.time].cast(pa.float64()).to_numpy()
+        times = _numbers(table[contract.time])
         usable: NDArray[np.bool_] = (times <= now + contract.future_seconds) & (
             times >= now - contract.past_seconds
         )
@@ -213,25 +219,34 @@ class Decoder:
         except orjson.JSONDecodeError:  # the two readers disagree; the columns stay
             return {}
 
-    def _combine(
-        self, positions: NDArray[np.int64], table: pa.Table, rows: Rows
-    ) -> tuple[NDArray[np.int64], dict[str, Any]]:
-        """The accepted records of both readers, in fetch order."""
-        index = np.concatenate((positions, np.array([p for p, _ in rows], dtype=np.int64)))
-        order = np.argsort(index, kind="stable")
-        in_order = bool((order == np.arange(len(order))).all())
+    def _columns(
+        self, table: pa.Table, rows: Rows, order: NDArray[np.int64] | None
+    ) -> dict[str, pa.Array[Any]]:
+        """The features of the records that either reader accepted, in `order` if it is given."""
         columns = {}
-        for name, kind in self._column_types():
-            parts = [*table[name].chunks, pa.array([_cell(e, name) for _, e in rows], kind)]
-            column = pa.concat_arrays(parts)
-            column = column if in_order else column.take(pa.array(order, pa.int64()))
-            columns[name] = _cut(column, self.contract.max_text_bytes)
-        return index[order], columns
+        for spec in self.contract.features:
+            cells = [event.values[spec.name] for _, event in rows]
+            column = pa.concat_arrays([*table[spec.name].chunks, pa.array(cells, TYPES[spec.kind])])
+            column = column if order is None else column.take(pa.array(order, pa.int64()))
+            columns[spec.name] = _cut(column, self.contract.max_text_bytes)
+        return columns
 
-    def _column_types(self) -> list[tuple[str, pa.DataType]]:
-        features = [(spec.name, TYPES[spec.kind]) for spec in self.contract.features]
-        known = {name for name, _ in features}
-        return features + [(self.contract.time, pa.float64())] * (self.contract.time not in known)
+
+def _numbers(column: Any) -> NDArray[np.float64]:
+    """A column of integers or numbers as numbers, NaN for null; Arrow's cast refuses an integer
+    that a float cannot hold exactly."""
+    numbers: NDArray[np.float64] = column.to_numpy().astype(np.float64)
+    return numbers
+
+
+def _fetch_order(positions: NDArray[np.int64], rows: Rows) -> tuple[NDArray[np.int64], bool]:
+    """The order that sorts the records of both readers, and whether they are sorted already."""
+    order = np.argsort(np.append(positions, _positions(rows)), kind="stable")
+    return order, bool((order == np.arange(len(order))).all())
+
+
+def _positions(rows: Rows) -> NDArray[np.int64]:
+    return np.array([position for position, _ in rows], np.int64)
 
 
 def colons(records: Sequence[bytes]) -> NDArray[np.intp]:
@@ -300,10 +315,6 @@ def _stands_for_missing(column: Any, spec: FeatureSpec) -> Any:
 
 def _sentinel(spec: FeatureSpec) -> tuple[int | float | str, ...]:
     return () if spec.kind == "number" else (MISSING[spec.kind],)
-
-
-def _cell(event: Event, name: str) -> int | float | str | None:
-    return event.values.get(name, event.time)
 
 
 def _cut(column: Any, max_bytes: int) -> Any:

@@ -13,8 +13,8 @@ from itertools import groupby, islice
 import numpy as np
 from numpy.typing import NDArray
 
+from streaming.contracts.dead_letters import MAX_UNUSABLE_BYTES, dead_letter
 from streaming.contracts.events import Reason
-from streaming.contracts.ids import record_id
 from streaming.contracts.log import Message
 from streaming.contracts.model import ModelContract
 from streaming.contracts.records import DeadLetter
@@ -23,12 +23,9 @@ from streaming.windowing.assignment import Assignment, Windows
 from streaming.windowing.decode import Decoded, Decoder
 from streaming.windowing.event_clock import EventClock
 
-_MAX_DEAD_BYTES = 2048
-"""Bytes of a dead record's payload that are kept."""
-
-
-_OF_THE_CLOCK = frozenset({Reason.FUTURE_TIME.value, Reason.PAST_TIME.value})
-"""Reasons that concern the clock of a producer, not what a field holds."""
+_OF_A_VALUE = frozenset({Reason.WRONG_TYPE.value, Reason.MISSING_FIELD.value, Reason.NO_TIME.value})
+"""Reasons that concern what a field of the contract holds. The others concern a producer's clock,
+or a record that is no JSON, whose field may have any name."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -140,44 +137,42 @@ class EventReader:
         for dead in decoded.dead:
             accumulator = accounting(dead.index)
             accumulator.dead += 1
-            if dead.field and dead.reason not in _OF_THE_CLOCK:
+            if dead.reason in _OF_A_VALUE:
                 count_rejected(accumulator.rejected_fields, dead.field, dead.value_kind)
-            result.dead.append(
-                self._dead_letter(
-                    fetch,
-                    dead.index,
-                    reason=dead.reason,
-                    detail=dead.detail,
-                    max_bytes=_MAX_DEAD_BYTES,
-                )
+            letter = self._letter(
+                fetch, dead.index, reason=dead.reason, detail=dead.detail, field=dead.field
             )
+            result.dead.append(letter)
 
     def _late_letter(self, fetch: Fetch, index: int) -> DeadLetter:
-        return self._dead_letter(
+        return self._letter(
             fetch,
             index,
             reason="late",
             detail="Its window had closed.",
+            field=self.contract.time,
             max_bytes=self.contract.largest_event_bytes,
         )
 
-    def _dead_letter(
-        self, fetch: Fetch, index: int, *, reason: str, detail: str, max_bytes: int
+    def _letter(
+        self,
+        fetch: Fetch,
+        index: int,
+        *,
+        reason: str,
+        detail: str,
+        field: str,
+        max_bytes: int = MAX_UNUSABLE_BYTES,
     ) -> DeadLetter:
-        payload = fetch.values[index] or b""
-        model, topic = self.contract.model, self.contract.events_topic
-        offset = fetch.offsets[index]
-        return DeadLetter(
-            record_id=record_id("dead-letter", model, topic, fetch.partition, offset),
-            model=model,
+        return dead_letter(
+            self.contract,
+            (self.contract.events_topic, fetch.partition, fetch.offsets[index]),
+            fetch.values[index],
             at=fetch.timestamp(index),
-            topic=topic,
-            partition=fetch.partition,
-            offset=offset,
             reason=reason,
             detail=detail,
-            payload=payload[:max_bytes],
-            payload_bytes=len(payload),
+            field=field,
+            max_bytes=max_bytes,
         )
 
 

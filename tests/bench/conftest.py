@@ -13,6 +13,8 @@ collect_ignore = [
     "comparison.py",
     "probe.py",
     "retraining.py",
+    "revision_work.py",
+    "revisions.py",
     "rows.py",
     "serving_load.py",
     "soak.py",

@@ -96,7 +96,7 @@ class ServingBench:
             admin_port=ADMIN,
             endpoints={"stable": end, "control": end, "canary": end},
         )
-        file = write_bootstrap(self.home / "envoy", layout)
+        file = write_bootstrap(self.home / "envoy", [layout])
         argv = [str(install_paths().venv_bin / "envoy"), "-c", str(file), "--base-id", "77"]
         url = f"http://127.0.0.1:{ENVOY}/v1/models/{MODEL}"
         argv += ["--concurrency", "1", "--log-level", "warning"]

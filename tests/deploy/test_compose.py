@@ -18,6 +18,7 @@ from deploy.config.paths import install_paths
 from deploy.config.port_map import PortMap
 from deploy.docker.phase import switch
 from deploy.docker.prepare import prepare
+from serving.engines.envoy.config import CLUSTERS
 from streaming.contracts.errors import ConfigurationError
 from tests.deploy.command_line import assert_is_command
 from tests.deploy.promtool import PROJECT, promtool
@@ -54,9 +55,59 @@ def test_images_are_pinned_and_only_net_publishes_ports(name: str) -> None:
         assert service["network_mode"] == "service:net"
 
 
-@pytest.mark.parametrize("name", sorted(SERVICES.keys() - {"prepare", "stream-job", "traffic"}))
+@pytest.mark.parametrize("name", sorted(SERVICES.keys() - {"prepare"}))
 def test_every_long_running_service_has_a_health_check(name: str) -> None:
     assert SERVICES[name]["healthcheck"]["retries"]
+
+
+def test_no_health_check_is_satisfied_by_a_connection_alone() -> None:
+    """The kernel accepts connections for a stopped process too."""
+    probes = {"http", "progress", "taskmanager", "kafka", "grpc"}
+    for name in SERVICES.keys() - {"prepare", "net"}:
+        check = SERVICES[name]["healthcheck"]["test"]
+        assert check[2] == "/driftline/health.sh", name
+        assert check[4] in probes, name
+
+
+@pytest.mark.parametrize("name", SERVICES)
+def test_every_container_has_a_read_only_root_few_rights_and_limits(name: str) -> None:
+    service = SERVICES[name]
+    assert service["read_only"] is True
+    assert service["init"] is True
+    assert service["cap_drop"] == ["ALL"]
+    assert "cap_add" not in service or name == "prepare"
+    assert service["security_opt"] == ["no-new-privileges:true"]
+    assert service["pids_limit"] <= 2048
+    assert re.fullmatch(r"\d+[mg]", service["mem_limit"])
+
+
+@pytest.mark.parametrize("name", sorted(SERVICES.keys() - {"net", "prepare"}))
+def test_only_net_and_prepare_begin_as_root(name: str) -> None:
+    service = SERVICES[name]
+    user = service.get("user") or re.findall(r"^USER (\d+)$", DOCKERFILE, re.MULTILINE)[0]
+    assert int(user.split(":")[0]) > 0
+    assert "user" in service or service["image"].startswith("driftline:")
+
+
+@pytest.mark.parametrize("name", sorted(SERVICES.keys() - {"net", "prepare"}))
+def test_every_container_can_notice_a_new_namespace_of_net(name: str) -> None:
+    service = SERVICES[name]
+    assert "pod:/pod:ro" in service["volumes"]
+    assert "./deploy/docker/health.sh:/driftline/health.sh:ro" in service["volumes"]
+    assert service["restart"] == "unless-stopped"
+
+
+def test_a_whole_check_and_its_restart_fit_into_the_timeout_of_a_health_check() -> None:
+    script = (PROJECT / "deploy" / "docker" / "health.sh").read_text()
+    (probe,) = re.findall(r"HEALTH_SECONDS:-(\d+)", script)
+    pauses = sum(map(int, re.findall(r"sleep (\d+)", script)))
+    assert int(probe) + pauses < int(COMPOSE["x-health"]["timeout"].removesuffix("s"))
+
+
+def test_the_watchdog_submits_the_jobs_and_is_restarted() -> None:
+    watchdog = SERVICES["stream-job"]
+    assert watchdog["command"] == ["job", "keep", "--submit"]
+    assert watchdog["restart"] == "unless-stopped"
 
 
 def test_mounts_exist_and_volumes_are_declared() -> None:
@@ -80,8 +131,8 @@ def test_services_that_are_awaited_exist_and_have_a_health_check() -> None:
 def test_ports_are_those_of_the_port_map() -> None:
     ports = PortMap()
     text = (PROJECT / "docker-compose.yml").read_text()
-    for name, port in ports.named().items():
-        if not name.startswith(("shadow", "demo_metrics", "stream_metrics")):
+    for name, port in ports.all_named(1).items():
+        if not name.startswith(("shadow", "labelled", "demo_metrics")):
             assert str(port) in text, f"{name} ({port})"
     for role in ("stable", "control", "canary"):
         grpc_port, rest_port = ports.model(role)
@@ -105,12 +156,35 @@ def test_engines_have_the_versions_of_the_embedded_stack() -> None:
 
 
 def test_the_image_is_hash_locked_compiled_and_not_root() -> None:
-    assert "--require-hashes" in DOCKERFILE
-    assert "--no-deps" in DOCKERFILE
+    installs = re.findall(r"bin/(?:pip install|uv pip \w+) [^\n]+", DOCKERFILE)
+    assert len(installs) == 3
+    assert all("--require-hashes" in install for install in installs)
+    assert "--compile-bytecode" in DOCKERFILE
     assert "compileall" in DOCKERFILE
     assert re.search(r"^USER 10001$", DOCKERFILE, re.MULTILINE)
-    for source in re.findall(r"^COPY (?!--from)(\S+)", DOCKERFILE, re.MULTILINE):
-        assert (PROJECT / source).exists()
+    for sources in re.findall(r"^COPY (?!--from)(.+) \S+$", DOCKERFILE, re.MULTILINE):
+        for source in sources.split():
+            assert (PROJECT / source).exists()
+
+
+def test_the_tools_that_build_source_packages_are_locked_and_nothing_else_is_fetched() -> None:
+    lock = (PROJECT / "deploy" / "setup" / "build.lock").read_text()
+    assert set(re.findall(r"^(\S+)==", lock, re.MULTILINE)) == {"setuptools", "wheel"}
+    requirements = (PROJECT / "requirements.lock").read_text()
+    for entry in re.findall(r"^\S+==(?:.+\n)(?:    .+\n)+", lock, re.MULTILINE):
+        assert entry in requirements
+    sync = re.search(r"uv pip sync [^\n]+requirements\.lock", DOCKERFILE)
+    assert sync is not None
+    assert "--no-build-isolation" in sync[0]
+    before = DOCKERFILE[: sync.start()]
+    assert "uv pip sync --require-hashes build.lock" in before
+
+
+def test_the_final_stage_installs_no_packages() -> None:
+    final = DOCKERFILE.rpartition("\nFROM ")[2]
+    assert "apt-get" not in final
+    assert "g++" not in final
+    assert "pip" not in final
 
 
 def test_the_modules_that_containers_run_exist() -> None:
@@ -157,7 +231,7 @@ def test_prometheus_and_envoy_accept_the_prepared_files(deployment: Deployment) 
     command = [str(envoy), "-c", str(bootstrap), "--mode", "validate", "--use-dynamic-base-id"]
     validated = subprocess.run(command, check=False, capture_output=True, timeout=60)
     assert validated.returncode == 0, validated.stderr.decode()
-    listener = (deployment.home / "envoy" / "lds.json").read_text()
+    listener = (deployment.home / "envoy" / CLUSTERS / "lds.json").read_text()
     assert '"0.0.0.0"' in listener
 
 

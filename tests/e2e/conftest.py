@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -13,6 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import psutil
 import pytest
 from msgspec.structs import replace
 
@@ -31,26 +33,32 @@ class Machine:
     home: Path
 
     @property
+    def profile(self) -> Path:
+        """The demonstration's profile, as a file that a test may change."""
+        return self.home / "demo.yaml"
+
+    @property
     def environment(self) -> dict[str, str]:
         return {**os.environ, "DRIFTLINE_HOME": str(self.home), "NO_COLOR": "1"}
 
-    def run(self, *words: str, expect: int = 0) -> Any:
-        """A command with ``--json``; its data, after checking the exit code."""
+    def run(self, *words: str, expect: int | None = 0) -> Any:
+        """A command with ``--json``; its data, after checking the exit code (None: any)."""
         done = subprocess.run(
-            [COMMAND, "-c", PROFILE, *words, "--json"],
+            [COMMAND, "-c", self.profile, *words, "--json"],
             env=self.environment,
             capture_output=True,
             text=True,
             timeout=900,
             check=False,
         )
-        assert done.returncode == expect, f"{words}: {done.returncode}\n{done.stderr[-4000:]}"
+        right = expect is None or done.returncode == expect
+        assert right, f"{words}: {done.returncode}\n{done.stderr[-4000:]}"
         return json.loads(done.stdout) if done.stdout.strip() else None
 
     def start(self, *words: str) -> subprocess.Popen[str]:
         """A command with ``--json``, not waited for."""
         return subprocess.Popen(
-            [COMMAND, "-c", PROFILE, *words, "--json"],
+            [COMMAND, "-c", self.profile, *words, "--json"],
             env=self.environment,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
@@ -61,7 +69,7 @@ class Machine:
         """Start a demonstration that leaves the stack up."""
         with (self.home / "demo.log").open("w") as screen:
             return subprocess.Popen(
-                [COMMAND, "-c", PROFILE, "demo", "--keep", *words],
+                [COMMAND, "-c", self.profile, "demo", "--keep", *words],
                 env=self.environment,
                 stdout=screen,
                 stderr=screen,
@@ -78,16 +86,16 @@ class Machine:
 
     def kill(self, process: str) -> None:
         """Kill -9 one supervised process, by the id that the supervisor wrote down."""
+        os.kill(self.pid(process), signal.SIGKILL)
+
+    def pid(self, process: str) -> int:
+        """Of a supervised process, as the supervisor wrote it down."""
         file = self.home / "demo-stack" / "run" / f"{process}.json"
-        os.kill(json.loads(file.read_text())["pid"], signal.SIGKILL)
+        return int(json.loads(file.read_text())["pid"])
 
     def kill_python_worker(self) -> None:
         """Kill -9 the Python worker that the pool started for the stream job."""
-        import psutil
-
-        file = self.home / "demo-stack" / "run" / "beam-workers.json"
-        pool = psutil.Process(json.loads(file.read_text())["pid"])
-        for child in pool.children(recursive=True):
+        for child in psutil.Process(self.pid("beam-workers")).children(recursive=True):
             os.kill(child.pid, signal.SIGKILL)
 
     def new_column(self) -> None:
@@ -114,11 +122,23 @@ class Machine:
         return control.control_file(self.home / "demo")
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def machine(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Machine]:
     machine = Machine(tmp_path_factory.mktemp("home"))
+    shutil.copy(PROFILE, machine.profile)
     yield machine
     machine.traffic_ends()
     subprocess.run(
-        [COMMAND, "-c", PROFILE, "down", "--yes"], env=machine.environment, timeout=180, check=False
+        [COMMAND, "-c", machine.profile, "down", "--yes"],
+        env=machine.environment,
+        timeout=180,
+        check=False,
     )
+
+
+@pytest.fixture(scope="session")
+def kept(machine: Machine) -> Machine:
+    """A demonstration that has passed and left its stack and its traffic running."""
+    if not (machine.home / "demo" / "report.json").exists():
+        assert machine.demo().wait(timeout=1500) == 0, machine.screen()
+    return machine

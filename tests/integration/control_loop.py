@@ -53,7 +53,7 @@ from streaming.contracts.topics import applications_topic
 from streaming.engines.artifact_store import ArtifactStore
 from streaming.engines.tfdv import schema_text as schema_file
 from streaming.job.model_step import ClosedWindow, ModelState, ModelStep
-from streaming.job.settings import ModelJob
+from streaming.job.settings import ModelJob, window_rules
 from streaming.quality.service import LabelService
 from streaming.windowing.accumulator import WindowAccumulator, WindowCombiner
 from streaming.windowing.assignment import Assignment
@@ -155,9 +155,12 @@ class ControlLoop:
             scratch=self.folder / "scratch",
         )
         self.seed = itertools.count(1)
-        job = ModelJob(contract=self.contract, rules=deployment.drift_rules("big_tipper"))
+        job = ModelJob(
+            contract=self.contract, rules=deployment.drift_rules("big_tipper"), code="test"
+        )
         self.combiner = WindowCombiner(self.contract)
         self.model_step = ModelStep(job, self.store)
+        self.log.append([window_rules(job).record(code=job.code, at=self.clock.now())])
         self.state = ModelState()
         self.delayed_labels: list[tuple[float, list[tuple[bytes | None, bytes]]]] = []
         self.labels = self.label_service()
@@ -204,7 +207,7 @@ class ControlLoop:
         closed = self._close_window(start)
         self.log.append(closed.records)
         self.second()
-        if self.restarts and next(self.seed) % 4 == 0:
+        if self.restarts and next(self.seed) % 12 == 0:  # it reads everything again
             self.labels = self.label_service()
         return closed.drift
 

@@ -129,6 +129,7 @@ def test_two_commands_at_once_start_one_retrain() -> None:
     )
     assert second.reason.startswith(f"Merged with retrain {request.record_id}")
     assert request.reason.startswith("Requested by ana: tips look odd.")
+    assert request.proposed_by == "ana"
 
 
 def test_a_command_may_name_windows_and_is_refused_when_they_are_too_few() -> None:
@@ -137,6 +138,11 @@ def test_a_command_may_name_windows_and_is_refused_when_they_are_too_few() -> No
     assert "50 of 100 labelled rows" in driver.replies[-1].reason
     driver.receive(retrain_command("c2", window=(0.0, 30.0)))
     assert (driver.requests[0].window_start, driver.requests[0].window_end) == (0.0, 30.0)
+
+
+def test_what_no_person_asked_for_has_no_proposer() -> None:
+    _, request = shifted_driver()
+    assert request.proposed_by == ""
 
 
 def test_a_waiting_shift_merges_with_a_retrain_started_by_command() -> None:
@@ -361,3 +367,14 @@ def _progress(request_id: str, at: float) -> RetrainProgress:
         step=5,
         steps=9,
     )
+
+
+def test_a_reference_that_comes_later_starts_no_new_cool_down() -> None:
+    driver = live_driver()
+    before = driver.state
+    driver.receive(promotion(before.live, before.promoted_at + 9.0, change="referenced"))
+    after = driver.state
+    assert (after.promoted_at, after.live) == (before.promoted_at + 9.0, before.live)
+    assert after.promotion_id != before.promotion_id
+    assert after.last_ended_at == before.last_ended_at
+    assert (after.failures, after.concept) == (before.failures, before.concept)

@@ -26,10 +26,11 @@ def environment(tmp_path: Path) -> WorkerEnvironment:
 def test_a_request_becomes_a_version_and_its_progress_is_published(
     environment: WorkerEnvironment,
 ) -> None:
-    environment.requests.put(request())
+    environment.requests.put(replace(request(), proposed_by="ana"))
     worker, _ = environment.worker()
     assert worker.run_once(0.0) == "published"
     (version,) = environment.versions()
+    assert version.proposed_by == "ana"
     assert (version.version, version.blessed, version.training_rows) == (1, True, 800)
     assert version.caused_by == ("r1",)
     assert version.schema_version == 0

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from typing import Self
 
 import msgspec
 
 from serving import handlers
 from serving.engines.memory import InMemoryServing
+from serving.phase import Phase
 from serving.ports import PublishReference
 from serving.rules import RolloutRules
-from serving.state import Phase, RolloutState, Transition
+from serving.state import RolloutState, Transition
 from streaming.contracts.records import (
     Action,
     AnyRecord,
@@ -81,30 +83,68 @@ class RolloutSimulation:
         self.serving.servers.store |= {1, 2, 3, 4}
         self.serving.started = START
 
-    def send(self, record: AnyRecord) -> RolloutSimulation:
+    def send(self, record: AnyRecord) -> Self:
         """Hand a record to the controller."""
         self._apply(handlers.handle(self.state, record, rules=self.rules, now=self.now))
         return self
 
-    def send_command(self, action: Action, number: int = 0, digest: str = "") -> CommandReply:
+    def send_command(
+        self,
+        action: Action,
+        number: int = 0,
+        digest: str = "",
+        *,
+        force: bool = False,
+        reason: str = "because",
+        at: float | None = None,
+        who: str = "ann",
+        subject: str = "",
+    ) -> CommandReply:
         """Give a command and return the reply; number 0 names no version."""
         self.commands += 1
         command = Command(
             record_id=f"command-{self.commands}",
             model="m",
-            at=self.now,
+            at=self.now if at is None else at,
             action=action,
-            reason="because",
-            who="ann",
+            reason=reason,
+            who=who,
             version=number,
             digest=digest,
+            force=force,
+            subject=subject,
         )
         self.send(command)
         reply = self.records[-1]
         assert isinstance(reply, CommandReply)
         return reply
 
-    def tick(self) -> RolloutSimulation:
+    def let_on(self, action: Action, *, force: bool = False, who: str = "ann") -> CommandReply:
+        """Give a command about what is rolled out: it names the open request, or the version."""
+        rollout, opened = self.state.rollout, self.state.approval
+        number = rollout.candidate.version if rollout is not None else 0
+        if action in ("approve", "reject") and opened is not None:
+            request = opened.request
+            return self.send_command(
+                action,
+                number,
+                request.digest,
+                force=force,
+                who=who,
+                subject=request.record_id,
+            )
+        return self.send_command(action, number, f"digest-{number}", force=force, who=who)
+
+    def approve_first(self, number: int) -> RolloutSimulation:
+        """A first version goes live; people approve it where the rules ask for it."""
+        if self.rules.approval != "never":
+            self.until_phase(Phase.AWAITING_APPROVAL)
+            names = [approver.name for approver in self.rules.approvals.approvers]
+            for who in (names or ["ann", "ben", "eve"])[: self.rules.approvals.people]:
+                assert self.let_on("approve", who=who).accepted
+        return self.until_live(number)
+
+    def tick(self) -> Self:
         """One second of traffic, then one tick of the controller."""
         self.now += 1.0
         self.serving.advance_traffic(self.now - 0.3)
@@ -115,14 +155,12 @@ class RolloutSimulation:
         self.state = msgspec.json.decode(msgspec.json.encode(transition.state), type=RolloutState)
         return self
 
-    def run(self, seconds: int) -> RolloutSimulation:
+    def run(self, seconds: int) -> Self:
         for _ in range(seconds):
             self.tick()
         return self
 
-    def until(
-        self, condition: Callable[[RolloutSimulation], bool], seconds: int = 900
-    ) -> RolloutSimulation:
+    def until(self, condition: Callable[[Self], bool], seconds: int = 900) -> Self:
         """Tick until the condition holds."""
         for _ in range(seconds):
             if condition(self):
@@ -130,18 +168,19 @@ class RolloutSimulation:
             self.tick()
         raise AssertionError(f"never true; {self.phase}: {self.statuses[-1:]}")
 
-    def until_phase(self, *phases: Phase, seconds: int = 900) -> RolloutSimulation:
+    def until_phase(self, *phases: Phase, seconds: int = 900) -> Self:
         """Tick until the rollout is in one of the phases."""
         return self.until(lambda simulation: simulation.phase in phases, seconds)
 
-    def until_live(self, number: int, seconds: int = 900) -> RolloutSimulation:
+    def until_live(self, number: int, seconds: int = 900) -> Self:
         """Tick until the version is live."""
         return self.until(lambda simulation: simulation.live == number, seconds)
 
-    def start_canary(self) -> RolloutSimulation:
+    def start_canary(self) -> Self:
         """Version 1 live, version 2 at the first weight."""
-        self.send(version(1)).until_live(1)
-        self.send(version(2)).until(lambda simulation: simulation.phase is not Phase.PREPARING)
+        self.send(version(1)).approve_first(1)
+        before_first_weight = (Phase.PREPARING, Phase.COMPARING)
+        self.send(version(2)).until(lambda simulation: simulation.phase not in before_first_weight)
         return self
 
     @property

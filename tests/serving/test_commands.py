@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from serving.engines.memory import InMemoryServing
-from serving.state import Phase
+from serving.phase import Phase
 from streaming.contracts.records import Action, Command
 from tests.serving.rollout_simulation import RolloutSimulation, quick_rules, version
 
@@ -22,18 +22,26 @@ def test_no_client_reaches_the_canary_before_the_approval() -> None:
     assert simulation.phase is Phase.AWAITING_APPROVAL
     assert simulation.canary == 0
     assert simulation.statuses[-1].waits_for == "approval before canary"
-    assert simulation.send_command("approve", 2, "digest-2").accepted
+    assert simulation.let_on("approve").accepted
     simulation.until_live(2)
     assert any(cause.startswith("command-") for cause in simulation.promotions[-1].caused_by)
 
 
 @pytest.mark.parametrize(
     ("number", "digest", "reason"),
-    [(2, "digest-1", "changed"), (3, "digest-2", "version 2"), (2, "", "needs the digest")],
+    [
+        (2, "digest-2", "changed"),  # that of the files alone
+        (3, "shown", "about version 2"),
+        (2, "", "needs the"),
+        (0, "digest-1", "changed"),
+    ],
 )
 def test_a_stale_approval_is_refused(number: int, digest: str, reason: str) -> None:
     simulation = RolloutSimulation(rules=BEFORE_CANARY).start_canary()
-    reply = simulation.send_command("approve", number, digest)
+    opened = simulation.state.approval
+    assert opened is not None
+    digest = opened.request.digest if digest == "shown" else digest
+    reply = simulation.send_command("approve", number, digest, subject=opened.request.record_id)
     assert not reply.accepted
     assert reply.reason.startswith("Conflict:")
     assert reason in reply.reason
@@ -42,7 +50,7 @@ def test_a_stale_approval_is_refused(number: int, digest: str, reason: str) -> N
 
 def test_a_rejected_version_is_not_rolled_out_again() -> None:
     simulation = RolloutSimulation(rules=BEFORE_CANARY).start_canary()
-    assert simulation.send_command("reject", 2, "digest-2").accepted
+    assert simulation.let_on("reject").accepted
     simulation.run(4).send(version(2)).run(3)
     assert simulation.phase is Phase.IDLE
     assert simulation.live == 1
@@ -72,7 +80,7 @@ def test_waiting_for_an_approval_does_not_count_against_the_deadline() -> None:
     )
     simulation = RolloutSimulation(rules=rules).start_canary().until_phase(Phase.AWAITING_APPROVAL)
     simulation.run(120)
-    assert simulation.send_command("approve", 2, "digest-2").accepted
+    assert simulation.let_on("approve").accepted
     simulation.until_live(2)
 
 
@@ -102,11 +110,12 @@ def test_abort_removes_the_canary_from_the_traffic_at_once() -> None:
     assert [promotion.change for promotion in simulation.promotions] == ["initial"]
 
 
-def test_promote_skips_the_gates_and_names_the_person() -> None:
+def test_promote_by_force_skips_the_gates_and_names_the_person() -> None:
     simulation = RolloutSimulation().start_canary().run(2)
-    assert simulation.send_command("promote").accepted
+    assert simulation.let_on("promote", force=True).accepted
     simulation.until_live(2, seconds=10)
-    assert "ann promoted it" in simulation.promotions[-1].reason
+    assert "ann promoted it by force" in simulation.promotions[-1].reason
+    assert "because" in simulation.promotions[-1].reason
 
 
 def test_rollback_after_the_bake_returns_to_the_previous_version() -> None:
@@ -136,7 +145,6 @@ def test_a_retrain_command_is_ignored() -> None:
     ("action", "phase"),
     [
         ("pause", Phase.PAUSED),
-        ("promote", Phase.PROMOTING),
         ("abort", Phase.ROLLING_BACK),
         ("rollback", Phase.ROLLING_BACK),
     ],
@@ -151,11 +159,15 @@ def test_a_command_without_version_applies_to_the_version_in_the_rollout(
     assert simulation.phase is phase
 
 
-@pytest.mark.parametrize("action", ["approve", "reject"])
-def test_an_approval_without_version_applies_to_the_version_in_the_rollout(action: Action) -> None:
+def test_a_rejection_without_version_applies_to_the_version_in_the_rollout() -> None:
     simulation = RolloutSimulation(rules=BEFORE_CANARY).start_canary()
-    assert not simulation.send_command(action, digest="digest-3").accepted
-    assert simulation.send_command(action, digest="digest-2").accepted
+    opened = simulation.state.approval
+    assert opened is not None
+    request = opened.request
+    other = simulation.send_command("reject", digest="digest-3", subject=request.record_id)
+    assert not other.accepted
+    reply = simulation.send_command("reject", digest=request.digest, subject=request.record_id)
+    assert reply.accepted
     assert simulation.state.rollout is not None
     assert simulation.state.rollout.candidate.version == 2
 

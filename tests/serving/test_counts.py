@@ -27,7 +27,7 @@ def scrape(
 
 
 def count(scrapes: list[Scrape], rules: RolloutRules = RULES) -> ArmCounts:
-    return add_scrapes(begin_run(ArmCounts(), step=0), scrapes, since=0.0, rules=rules, alone=False)
+    return add_scrapes(begin_run(ArmCounts(), step=0), scrapes, since=0.0, rules=rules)
 
 
 def test_blocks_close_every_five_seconds() -> None:
@@ -57,7 +57,7 @@ def test_a_restart_of_envoy_loses_only_the_seconds_around_the_restart() -> None:
 def test_a_repeated_scrape_is_counted_once() -> None:
     scrapes = [scrape(float(t), 10 * t) for t in range(12)]
     counts = count(scrapes)
-    assert add_scrapes(counts, scrapes, since=0.0, rules=RULES, alone=False) == counts
+    assert add_scrapes(counts, scrapes, since=0.0, rules=RULES) == counts
 
 
 def test_a_good_check_resets_the_number_of_bad_checks() -> None:

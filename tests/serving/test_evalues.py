@@ -145,3 +145,10 @@ def test_the_estimate_of_missing_requests_is_about_right() -> None:
     more = missing * 3.5 / (1000 + 100.5)
     assert evalues.log_pass(2 + more, 500 + missing, 1 + more, 500 + missing, 0.005) >= TWENTY
     assert evalues.missing_for_share(0, 100, 0.01, TWENTY) == 244
+
+
+@pytest.mark.parametrize("n", [1_000, 50_000, 5_000_000])
+@pytest.mark.parametrize("share", [0.01, 0.0101, 0.03, 0.5, 1.0])
+def test_a_share_above_the_limit_never_passes_however_many_requests(n: int, share: float) -> None:
+    assert evalues.log_share_below(share * n, n, 0.01) <= 0.0
+    assert evalues.log_share_above(0.01 * n / (100 * share), n, 0.01) <= 0.0

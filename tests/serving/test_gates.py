@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from serving.gates import graded, judge_gates, judge_startup
+from serving.gates import judge_gates, judge_startup
+from serving.margins import graded
 from serving.rules import RolloutRules
 from serving.state import Block
 from serving.verdict import judge
@@ -22,7 +23,9 @@ def blocks(
     step: int = 0,
     run: int = 1,
 ) -> list[Block]:
-    return [Block(run, step, n, n, errors[0], errors[1], n, n, slow[0], slow[1])] * count
+    """Blocks whose stable arm has the control's shares and 20 times its requests."""
+    stable = (20 * n, 20 * errors[1], 20 * n, 20 * slow[1])
+    return [Block(run, step, n, n, *errors, n, n, *slow, *stable)] * count
 
 
 def gate(results: tuple[GateResult, ...], name: str) -> GateResult:

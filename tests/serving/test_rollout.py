@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 
 from serving.engines.memory import InMemoryServing
+from serving.phase import Phase
 from serving.ports import ALL_STABLE, TrafficSplit
-from serving.state import Phase
 from tests.serving.rollout_simulation import QUICK, RolloutSimulation, quick_rules, version
 
 
@@ -22,12 +22,12 @@ def test_the_first_version_goes_live_directly_with_its_reference() -> None:
 def test_a_good_version_climbs_every_step_and_is_promoted() -> None:
     simulation = RolloutSimulation().start_canary().until_live(2)
     weights = [split.canary for split in simulation.serving.router.history]
-    assert weights == [5, 25, 50, 100, 0]
+    assert weights == [5, 25, 50, 10]
     promoted = simulation.promotions[-1]
     assert (promoted.change, promoted.version, promoted.replaced) == ("promoted", 2, 1)
     assert "version-2" in promoted.caused_by
     passed = [verdict.weight for verdict in simulation.verdicts if verdict.outcome == "pass"]
-    assert passed == [0, 5, 25, 50]
+    assert passed == [0, 0, 5, 25, 50]  # the start-up and the paired comparison come first
     simulation.until_phase(Phase.IDLE)
     assert simulation.serving.servers.loaded["stable"] == 2
 
@@ -111,7 +111,7 @@ def test_without_traffic_it_is_insufficient_until_the_deadline() -> None:
     simulation = RolloutSimulation(serving=InMemoryServing(rate=0.0), rules=rules).start_canary()
     simulation.until_phase(Phase.IDLE, seconds=200)
     assert simulation.live == 1
-    assert {verdict.outcome for verdict in simulation.verdicts[1:]} == {"insufficient"}
+    assert {verdict.outcome for verdict in simulation.verdicts[2:]} == {"insufficient"}
 
 
 def test_a_short_outage_of_prometheus_changes_nothing() -> None:
@@ -183,7 +183,7 @@ def test_a_canary_is_loaded_only_after_its_control() -> None:
     simulation.until(lambda simulation: servers.loaded.get("control") == 1)
     assert servers.loaded.get("canary") is None
     simulation.until(lambda simulation: servers.loaded.get("canary") == 2, seconds=3)
-    simulation.until_phase(Phase.STEPPING, seconds=3)
+    simulation.until_phase(Phase.STEPPING, seconds=4)
 
 
 def test_servers_that_never_become_ready_end_the_rollout_with_an_error() -> None:

@@ -7,8 +7,8 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 
 from serving.engines.memory import InMemoryServing
+from serving.phase import Phase
 from serving.ports import Role
-from serving.state import Phase
 from streaming.contracts.records import Action, CanaryVerdict, Promotion
 from tests.serving.rollout_simulation import RolloutSimulation, quick_rules, version
 

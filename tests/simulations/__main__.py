@@ -1,4 +1,4 @@
-"""Simulations of the drift and quality verdicts: whether the promises hold.
+"""Simulations of the drift, quality and canary verdicts: whether the promises hold.
 
 Seeded: the same command prints the same figures. Results also go to `.driftline/simulations` as
 JSON and as markdown. `python -m tests.simulations all` runs every simulation.
@@ -20,8 +20,8 @@ import typer
 
 from streaming.drift.backtest.alarm_count import AlarmRate
 from tests.competitors.competitor import Competitor
+from tests.simulations import canary, quality
 from tests.simulations import power as power_of_detectors
-from tests.simulations import quality
 from tests.simulations import quiet as quiet_days
 from tests.simulations.arms import ARMS, Arm
 from tests.simulations.changes import CHANGES, Change
@@ -32,12 +32,13 @@ from tests.taxi_excerpt import EXCERPT
 
 app = typer.Typer(help=__doc__, no_args_is_help=True, add_completion=False)
 app.add_typer(quality.app, name="quality")
+app.add_typer(canary.app, name="canary")
 Seed = Annotated[int, typer.Option(help="Seed of the random numbers.")]
 
 
 @app.callback()
 def simulations() -> None:
-    """Simulations of the drift and quality verdicts."""
+    """Simulations of the drift, quality and canary verdicts."""
 
 
 @app.command()
@@ -291,6 +292,24 @@ def day_variation(
     show("day-variation", measure(draws, seed), {"seed": seed, "draws": draws})
 
 
+@app.command("blind-spots")
+def blind_spots(
+    streams: Annotated[int, typer.Option(min=1, help="Streams for each cell.")] = 20,
+    only: Annotated[str, typer.Option(help="Changes whose name contains this text.")] = "",
+    kind: Annotated[str, typer.Option(help="Kinds of features that contain this text.")] = "",
+    others: Annotated[bool, typer.Option(help="Whether the other detectors run too.")] = True,
+    jobs: Annotated[int, typer.Option(min=1, help="Kinds simulated at a time.")] = 1,
+    seed: Seed = 1,
+) -> None:
+    """Every family of change on every kind of feature: found, missed, or named wrongly.
+
+    Example: `python -m tests.simulations blind-spots --streams 4 --kind categories --no-others`
+    """
+    from tests.simulations.blind_spots.command import run
+
+    run(streams=streams, only=only, kind=kind, others=others, jobs=jobs, seed=seed)
+
+
 @app.command("all")
 def everything(seed: Seed = 1) -> None:
     """Every simulation; the longest, the quiet days, runs in a process of its own.
@@ -317,6 +336,7 @@ def _all_but_quiet(seed: int) -> None:
     quality.alarms(20, 15.0, seed)
     other_detectors(1_000, seed)
     power(100, "", 1, seed)
+    blind_spots(20, "", "", True, 1, seed)
     correlation(1.0, seed)
 
 

@@ -56,7 +56,7 @@ def correlated_scores(rng: np.random.Generator, rows: int, features: int, rho: f
 
 def sample_of(kinds: tuple[Kind, ...], scores: Floats, uniform: Floats | None = None) -> RowSample:
     """The record of rows with these normal scores; values with `uniform` below 1 % are missing."""
-    codes = np.empty(scores.shape, np.uint32)
+    codes = np.empty(scores.shape, np.uint64)
     for feature, kind in enumerate(kinds):
         positions = kind.positions(scores[:, feature].astype(np.float32))
         if kind.values:

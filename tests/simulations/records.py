@@ -60,7 +60,6 @@ def summaries(
                 grid=None
                 if kind.values
                 else NumericGrid(
-                    pivot=0.0,
                     buckets=tuple(kind.buckets[filled].tolist()),
                     counts=tuple(counts[filled].tolist()),
                 ),

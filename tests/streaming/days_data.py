@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import cache
 
 import numpy as np
 import pyarrow as pa
@@ -32,6 +33,19 @@ def history(
 
     Every feature has an offset for each day and one for each hour; `swing` gives the season.
     """
+    return list(_history(days, between_day_sd, hours, rows, swing, hourly_sd))
+
+
+@cache
+def _history(
+    days: int,
+    between_day_sd: float,
+    hours: int,
+    rows: int,
+    swing: Callable[[int], float],
+    hourly_sd: float,
+) -> tuple[WindowSummary, ...]:
+    """The windows are frozen, so every test may have the same ones."""
     rng, windows = np.random.default_rng(5), []
     for day in range(days):
         day_offsets = rng.normal(0.0, between_day_sd, FEATURES)
@@ -52,4 +66,4 @@ def history(
                     window_end=start + HOUR,
                 )
             )
-    return windows
+    return tuple(windows)

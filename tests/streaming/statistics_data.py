@@ -53,7 +53,7 @@ def text(name: str, **settings: Any) -> FeatureSpec:
 
 TRIPS = contract(
     *(number(name) for name in ("normal", "lognormal", "pareto", "zeros", "poisson", "uniform")),
-    number("far", pivot=100.0),
+    number("far"),
     integer("seconds"),
     integer("zone", categorical=True),
     text("payment"),
@@ -137,10 +137,10 @@ def reference(batch: pa.RecordBatch, of: ModelContract = TRIPS) -> ReferenceSumm
 TAXI_CONTRACT = contract(
     number("fare"),
     number("trip_miles"),
-    number("pickup_latitude", pivot=41.9),
-    number("pickup_longitude", pivot=-87.65),
-    number("dropoff_latitude", pivot=41.9),
-    number("dropoff_longitude", pivot=-87.65),
+    number("pickup_latitude"),
+    number("pickup_longitude"),
+    number("dropoff_latitude"),
+    number("dropoff_longitude"),
     integer("trip_seconds"),
     integer("trip_start_hour", categorical=True),
     integer("pickup_community_area", categorical=True),

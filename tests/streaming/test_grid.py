@@ -110,3 +110,17 @@ def test_count_ids_agrees_with_numpy(values: np.ndarray[tuple[int], np.dtype[np.
     expected, expected_counts = np.unique(values, return_counts=True)
     assert distinct.tolist() == expected.tolist()
     assert counts.tolist() == expected_counts.tolist()
+
+
+int64 = st.integers(-(2**63), 2**63 - 1)
+near = st.builds(lambda centre, step: max(-(2**63), centre - step), int64, st.integers(0, 90))
+
+
+@given(st.lists(int64 | near | st.integers(-300, 300), max_size=60), int64, st.booleans())
+def test_ids_of_any_range_are_counted_alike(values: list[int], centre: int, narrow: bool) -> None:
+    if narrow:  # a counter for each id of the range; a wide range is sorted
+        values = [max(-(2**63), centre - abs(value) % 100) for value in values]
+    distinct, counts = count_ids(np.array(values, np.int64))
+    expected, expected_counts = np.unique(np.array(values, np.int64), return_counts=True)
+    assert (distinct.tolist(), counts.tolist()) == (expected.tolist(), expected_counts.tolist())
+    assert distinct.dtype == counts.dtype == np.int64

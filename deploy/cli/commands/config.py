@@ -12,6 +12,7 @@ from deploy.views.output import show_json, stderr, stdout
 from streaming.contracts.errors import NotFoundError
 
 if TYPE_CHECKING:
+    from deploy.app.deployment import Deployment
     from deploy.config.explain import Explained
 
 app = typer.Typer(no_args_is_help=True, help="Check and explain driftline.yaml.")
@@ -19,8 +20,17 @@ app = typer.Typer(no_args_is_help=True, help="Check and explain driftline.yaml."
 
 @app.command()
 @command
-def check(invocation: Invocation, json: Json = False) -> None:
+def check(
+    invocation: Invocation,
+    live: Annotated[
+        bool, typer.Option("--live", help="Also compare the topics in Kafka with the settings.")
+    ] = False,
+    json: Json = False,
+) -> None:
     """Check the configuration and the models' contracts; every mistake is reported at once.
+
+    With --live the exit code is 4 when a topic differs from the settings. `driftline up` and the
+    daemon repair Driftline's own topics; the applications' topics are only named.
 
     Example: `driftline -c driftline.yaml config check`
     """
@@ -28,11 +38,32 @@ def check(invocation: Invocation, json: Json = False) -> None:
     from deploy.config.paths import config_file
 
     settings = loader.load(invocation.file, contracts=True)
-    if json:
+    if live:
+        _compare_topics(invocation.deployment(), json)
+    elif json:
         show_json(settings.model_dump(mode="json"))
     else:
         file = config_file(invocation.file)
         stderr.print(f"{file}: {len(settings.models)} model(s), no mistakes.", soft_wrap=True)
+
+
+def _compare_topics(deployment: Deployment, json: bool) -> None:
+    from deploy.app.topics import deployment_topics
+
+    with deployment.log() as log:
+        differences = log.differences(deployment_topics(deployment))
+    if json:
+        show_json(differences)
+    for difference in () if json else differences:
+        what_to_do = (
+            "`driftline up` or a start of the daemon repairs it"
+            if difference.repaired
+            else "Driftline does not change it"
+        )
+        stdout.print(f"{difference}; {what_to_do}.", soft_wrap=True, markup=False)
+    if differences:
+        raise typer.Exit(4)
+    stderr.print("Every topic in Kafka is as the settings say.")
 
 
 @app.command(name="explain")

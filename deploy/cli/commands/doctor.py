@@ -25,7 +25,8 @@ def doctor(deployment: Deployment, json: Json = False) -> None:
     if engines_installed() or can_be_installed():
         from deploy.setup.doctor import checks
 
-        results = [asdict(check) for check in checks(deployment.home, deployment.ports.named())]
+        ports = deployment.ports.all_named(len(deployment.served_models))
+        results = [asdict(check) for check in checks(deployment.home, ports)]
     else:
         results = _endpoint_checks(deployment)
     if json:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -10,6 +11,7 @@ from rich.text import Text
 from deploy.cli.shared.command import Json, Model, UsageError, Yes, command, confirm
 from deploy.cli.shared.completion import complete_model
 from deploy.config.units import format_time
+from deploy.views.keeping import job_as_data, watchdog_text
 from deploy.views.output import outcome_text, show_json, stderr, stdout, table
 
 if TYPE_CHECKING:
@@ -51,6 +53,12 @@ def _job(deployment: Deployment, model: str) -> StreamJob:
     return stream_job(deployment, model)
 
 
+def _refuse_if_anothers(deployment: Deployment) -> None:
+    from deploy.local.embedded import refuse_if_anothers
+
+    refuse_if_anothers(deployment)
+
+
 def _ensure_topics(deployment: Deployment) -> None:
     from deploy.app.topics import ensure_topics
 
@@ -69,7 +77,7 @@ def list_jobs(deployment: Deployment, json: Json = False) -> None:
         job_id = job.find()
         state = job.flink.status(job_id).state if job_id else "not running"
         workers = job.flink.parallelism(job_id) if job_id else 0
-        jobs.append((job, state, workers))
+        jobs.append((job, state, workers, job.remembered()))
     if json:
         show_json(
             [
@@ -78,15 +86,21 @@ def list_jobs(deployment: Deployment, json: Json = False) -> None:
                     "models": list(job.models),
                     "state": state,
                     "parallelism": workers,
+                    **job_as_data(remembered),
                 }
-                for job, state, workers in jobs
+                for job, state, workers, remembered in jobs
             ]
         )
         return
-    shown = table("stream jobs", "job", "models", "state", "workers")
-    for job, state, workers in jobs:
-        names = ", ".join(job.models)
-        shown.add_row(job.settings.name, names, outcome_text(state.lower()), str(workers or "–"))
+    shown = table("stream jobs", "job", "models", "state", "workers", "watchdog")
+    for job, state, workers, remembered in jobs:
+        shown.add_row(
+            job.settings.name,
+            ", ".join(job.models),
+            outcome_text(state.lower()),
+            str(workers or "–"),
+            watchdog_text(remembered) or "–",
+        )
     stdout.print(shown)
 
 
@@ -105,6 +119,7 @@ def submit(
 
     Example: `driftline job submit big_tipper`
     """
+    _refuse_if_anothers(deployment)
     jobs = _selected(deployment, model)
     if restore and fresh:
         raise UsageError("--restore and --fresh exclude each other.")
@@ -132,6 +147,7 @@ def update(deployment: Deployment, model: AnyModel = None, json: Json = False) -
 
     Example: `driftline job update`
     """
+    _refuse_if_anothers(deployment)
     ids = {
         job.settings.name: job.update(lambda: _ensure_topics(deployment), stderr.print)
         for job in _selected(deployment, model)
@@ -150,6 +166,7 @@ def rescale(deployment: Deployment, model: Model, workers: Workers, json: Json =
 
     Example: `driftline job rescale big_tipper 2`
     """
+    _refuse_if_anothers(deployment)
     job = _job(deployment, model)
     job_id = job.update(lambda: _ensure_topics(deployment), stderr.print, parallelism=workers)
     if json:
@@ -165,9 +182,11 @@ def status(deployment: Deployment, model: Model, json: Json = False) -> None:
 
     Example: `driftline job status big_tipper`
     """
-    report = _job(deployment, model).status()
+    job = _job(deployment, model)
+    remembered = job.remembered()
+    report = job.status()
     if json:
-        show_json(report)
+        show_json({**asdict(report), **job_as_data(remembered)})
         return
     shown = table(report.name, "", "")
     checkpoint = f"{format_time(report.last_checkpoint_at)} at {report.last_checkpoint}"
@@ -180,10 +199,35 @@ def status(deployment: Deployment, model: Model, json: Json = False) -> None:
         "newest checkpoint": checkpoint if report.last_checkpoint else "–",
         "state size": f"{report.state_bytes:,} bytes",
         "newest exception": report.last_error or "–",
+        "watchdog": watchdog_text(remembered) or "–",
     }
     for name, value in rows.items():
         shown.add_row(name, value)
     stdout.print(shown)
+
+
+@app.command()
+@command
+def keep(
+    deployment: Deployment,
+    submit_new: Annotated[
+        bool, typer.Option("--submit", help="Submit the jobs that never were, too.")
+    ] = False,
+) -> None:
+    """Keep the stream jobs running, in the foreground: submit them again from their checkpoints.
+
+    A job that was cancelled stays cancelled. The embedded stack runs this as `stream-watchdog`.
+
+    Example: `driftline job keep --submit`
+    """
+    from deploy.cli.shared.process_health import process_health
+    from deploy.services.watchdog import run
+
+    run(
+        deployment,
+        submit_new=submit_new,
+        process_health=lambda: process_health(deployment),
+    )
 
 
 @app.command()
@@ -203,18 +247,21 @@ def savepoint(deployment: Deployment, model: Model, json: Json = False) -> None:
 @app.command()
 @command
 def cancel(deployment: Deployment, model: Model, yes: Yes = False, json: Json = False) -> None:
-    """Cancel the job; its last checkpoint stays.
+    """Cancel the job; its last checkpoint stays, and its watchdog leaves it cancelled.
+
+    Also one that is lost. While Flink does not answer, the watchdog ends the job once it does.
 
     Example: `driftline job cancel big_tipper`
     """
+    _refuse_if_anothers(deployment)
     job = _job(deployment, model)
-    job.id()
+    job.find_to_cancel()
     confirm(
         f"{job.settings.name} ends: windows of {', '.join(job.models)} are no longer judged until "
         f"`driftline job submit {model}`. Its last checkpoint stays.",
         yes=yes,
     )
-    job.cancel()
+    job.cancel(stderr.print)
     if json:
         show_json({"cancelled": job.settings.name})
     stderr.print(f"{job.settings.name} is cancelled; it served {', '.join(job.models)}.")

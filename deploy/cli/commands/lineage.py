@@ -10,6 +10,7 @@ from deploy.cli.shared.command import Json, Model, command
 from deploy.cli.shared.completion import complete_model
 from deploy.config.units import format_time
 from deploy.views.output import outcome_text, show_json, stdout, table
+from streaming.contracts.errors import GateFailedError, NotFoundError
 from streaming.contracts.records import ModelVersion, Promotion
 
 if TYPE_CHECKING:
@@ -17,6 +18,8 @@ if TYPE_CHECKING:
 
     from deploy.app.deployment import Deployment
     from deploy.records.lineage import Link
+    from streaming.contracts.log import RecordLog
+    from streaming.contracts.recomputed import Recomputed
 
 
 @command
@@ -87,11 +90,22 @@ def trace(
         str | None,
         typer.Option(help="The model of the version.", autocompletion=complete_model),
     ] = None,
+    recompute: Annotated[
+        bool,
+        typer.Option(
+            "--recompute",
+            help="Compute every verdict of the chain and of its rollouts again from the log.",
+        ),
+    ] = False,
     json: Json = False,
 ) -> None:
     """Follow a record or a version back to the window that caused it.
 
-    Example: `driftline trace 2`
+    With --recompute each verdict is computed again from the records alone and compared byte for
+    byte. Exit code 0: all are equal; 4: one differs, its fields are shown; 3: one cannot be
+    recomputed, because something that it needs is not on the log.
+
+    Example: `driftline trace 2 --recompute`
     """
     from rich.tree import Tree
 
@@ -101,10 +115,35 @@ def trace(
         deployment.settings_of(model)
     with deployment.log() as log:
         link = lineage.trace(log, target, model)
+        results = _recomputed(deployment, log, link) if recompute else None
     if json:
-        show_json(_as_data(link))
+        data = _as_data(link)
+        show_json(data if results is None else {"chain": data, "recomputed": results})
     else:
         stdout.print(_with_causes(Tree(_line(link)), link))
+    if results is not None:
+        _conclude(results, quiet=json)
+
+
+def _recomputed(deployment: Deployment, log: RecordLog, link: Link) -> tuple[Recomputed, ...]:
+    from deploy.recompute.chain import recompute_chain
+
+    return recompute_chain(log, deployment.store(), link)
+
+
+def _conclude(results: tuple[Recomputed, ...], *, quiet: bool) -> None:
+    """Show the results and end with the exit code that they stand for."""
+    from deploy.views.recompute import sentence, tables
+
+    if not quiet:
+        for part in tables(results):
+            stdout.print(part)
+    if any(result.outcome == "differs" for result in results):
+        raise GateFailedError(sentence(results))
+    if not results or any(result.outcome == "missing" for result in results):
+        raise NotFoundError(sentence(results))
+    if not quiet:
+        stdout.print(sentence(results))
 
 
 def _line(link: Link) -> str:

@@ -40,6 +40,11 @@ def predict(
     Example: `driftline predict big_tipper --rows '[{"fare": 12.5, "trip_miles": 3.1}]'`
     """
     contract = deployment.contract(model)
+    if not deployment.serves(model):
+        raise NotFoundError(
+            f"{model} is monitored here and served elsewhere; this deployment serves "
+            f"{', '.join(deployment.served_models)} (local.served_models)."
+        )
     instances = [
         to_instance(row, contract, number) for number, row in enumerate(_read_rows(file, rows), 1)
     ]
@@ -77,7 +82,7 @@ def to_instance(row: Any, contract: ModelContract, number: int) -> dict[str, lis
     UsageError
         When a field is unknown to the model or its value has the wrong type.
     """
-    from retrain.models.code import instance
+    from streaming.contracts.requests import instance
 
     if not isinstance(row, dict):
         raise UsageError(f"Row {number} is not an object with fields: {row!r}.")

@@ -9,12 +9,20 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from deploy.cli.commands import rollout_approvals
+from deploy.cli.commands.rollout_answers import answers
 from deploy.cli.shared.command import Json, Model, Yes, command, confirm, refused
 from deploy.config.units import format_duration
 from deploy.views.output import show_json, stderr, stdout
-from serving.state import Phase
+from serving.phase import Phase
 from streaming.contracts.errors import Conflict, NotFoundError
-from streaming.contracts.records import Action, ModelVersion, Promotion, RolloutStatus
+from streaming.contracts.records import (
+    Action,
+    CanaryVerdict,
+    ModelVersion,
+    Promotion,
+    RolloutStatus,
+)
 
 if TYPE_CHECKING:
     from deploy.app.deployment import Deployment
@@ -23,14 +31,27 @@ if TYPE_CHECKING:
     from streaming.contracts.log import RecordLog
 
 WATCH_SECONDS = 1.0
-ASKED = ("approve", "reject", "promote", "abort", "rollback")
+ASKED = ("promote", "abort", "rollback", "retry")
 """Actions that change which version clients reach; they ask first."""
+REVIEWED = ("promote", "retry")
+"""Actions that let a version on: what it is is shown, and the digest that was shown is sent."""
+BY_HAND = "by hand"
+"""The reason of a command that was given without one."""
 
 app = typer.Typer(no_args_is_help=True, help="See and control the rollout of a model.")
 
 Reason = Annotated[str, typer.Option(help="Why; it is kept in the log.")]
 Version = Annotated[
     int | None, typer.Option(min=1, help="The version; default: the one that is rolled out.")
+]
+Digest = Annotated[
+    str, typer.Option(help="Digest that was reviewed; refused if the version has another.")
+]
+Force = Annotated[
+    bool,
+    typer.Option(
+        "--force", help="Also against or without the gates; needs --reason, kept with it."
+    ),
 ]
 
 
@@ -75,6 +96,10 @@ def status(
             _watch(observer)
         else:
             stdout.print(rollout_tree(observer.look()))
+            if newest.waits_for.startswith("approval"):
+                stderr.print(
+                    f"`driftline rollout approve {model}` shows what is asked.", soft_wrap=True
+                )
 
 
 def _watch(observer: RolloutObserver, sleep: Callable[[float], None] = time.sleep) -> None:
@@ -124,12 +149,21 @@ def _control(
     version: int | None,
     yes: bool,
     json: bool,
+    digest: str = "",
+    force: bool = False,
 ) -> None:
     from deploy.records import commands
 
     deployment.settings_of(model)
+    if force and reason == BY_HAND:
+        raise typer.BadParameter("--force needs a --reason; both are kept in the log.")
     with deployment.log() as log:
         target, consequence = resolve(deployment, log, model, action, version)
+        known = _digest(log, model, target)
+        if digest and digest != known:
+            raise Conflict(f"Version {target} of {model} has the digest {known}, not {digest}.")
+        if action in REVIEWED:
+            show_reviewed(log, model, target)
         if action in ASKED:
             confirm(consequence, yes=yes)
         request = commands.new_command(
@@ -138,7 +172,8 @@ def _control(
             reason,
             at=time.time(),
             version=target,
-            digest=_digest(log, model, target),
+            digest=known,
+            force=force,
         )
         reply = commands.send_command(log, request, timeout=commands.REPLY_SECONDS)
     if not reply.accepted:
@@ -163,6 +198,8 @@ def resolve(
     from deploy.records import reader
 
     newest = reader.newest(log, RolloutStatus, model, 1)
+    if action == "retry":
+        return _resolve_retry(log, model, version, newest[0] if newest else None)
     if newest and newest[0].phase != Phase.IDLE:
         status = newest[0]
         if version not in (None, status.version):
@@ -191,6 +228,42 @@ def resolve(
     )
 
 
+def _resolve_retry(
+    log: RecordLog, model: str, version: int | None, status: RolloutStatus | None
+) -> tuple[int, str]:
+    from deploy.records import reader
+
+    if status is not None and status.phase != Phase.IDLE:
+        raise Conflict(
+            f"Version {status.version} of {model} is being rolled out; retry another one "
+            f"afterwards. `driftline rollout status {model}` shows it."
+        )
+    if not reader.newest(log, ModelVersion, model, 1, where=lambda entry: entry.version == version):
+        raise NotFoundError(
+            f"{model} has no version {version}; `driftline versions {model}` lists the versions."
+        )
+    assert version is not None
+    return version, (
+        f"Version {version} of {model} is rolled out again from the first step, with all its gates."
+    )
+
+
+def show_reviewed(log: RecordLog, model: str, version: int) -> None:
+    """Show what a command lets on; only a version that is in the log can be shown."""
+    from deploy.records import reader
+    from deploy.views.review import review_lines
+
+    versions = reader.newest(
+        log, ModelVersion, model, 1, where=lambda entry: entry.version == version
+    )
+    verdicts = reader.newest(
+        log, CanaryVerdict, model, 1, where=lambda entry: entry.version == version
+    )
+    for entry in versions:
+        for line in review_lines(entry, verdicts[0] if verdicts else None):
+            stderr.print(line, soft_wrap=True)
+
+
 def _change(deployment: Deployment, action: Action, status: RolloutStatus) -> str:
     """What an action does to the traffic of the rollout in progress."""
     model, version, champion = status.model, status.version, status.champion
@@ -200,17 +273,15 @@ def _change(deployment: Deployment, action: Action, status: RolloutStatus) -> st
         f"Version {version} goes from {status.weight} % to 100 % of the traffic of {model}; "
         f"version {champion} stays loaded for {bake}."
     )
+    if not rules.served and action == "promote":
+        return (
+            f"Version {version} of {model}, which is served elsewhere, counts as the one in use: "
+            "windows are compared with its reference."
+        )
     stays = f"version {champion} serves all traffic of {model}" if champion else "nothing is served"
     match action:
         case "promote":
             return promotion
-        case "approve" if status.waits_for == "approval before promotion":
-            return promotion
-        case "approve":
-            weight = next(iter(rules.steps))
-            return f"Version {version} starts its canary with {weight} % of the traffic of {model}."
-        case "reject":
-            return f"Version {version} is not rolled out; {stays}."
         case _:
             return f"Version {version} goes from {status.weight} % to 0 %; {stays}."
 
@@ -225,12 +296,68 @@ def _digest(log: RecordLog, model: str, version: int) -> str:
     return versions[0].artifact.digest if versions else ""
 
 
+def _add_reviewed(action: Action, meaning: str) -> None:
+    @command
+    def act(
+        deployment: Deployment,
+        model: Model,
+        reason: Reason = BY_HAND,
+        version: Version = None,
+        digest: Digest = "",
+        force: Force = False,
+        yes: Yes = False,
+        json: Json = False,
+    ) -> None:
+        _control(
+            deployment,
+            model,
+            action,
+            reason=reason,
+            version=version,
+            yes=yes,
+            json=json,
+            digest=digest,
+            force=force,
+        )
+
+    app.command(action, help=_help(action, meaning))(act)
+
+
+@app.command()
+@command
+def retry(
+    deployment: Deployment,
+    model: Model,
+    version: Annotated[int, typer.Argument(min=1, help="A version that was given up.")],
+    reason: Reason = BY_HAND,
+    digest: Digest = "",
+    force: Force = False,
+    yes: Yes = False,
+    json: Json = False,
+) -> None:
+    """Roll out a version again that was given up for an outage; with --force also a failed one.
+
+    Example: `driftline rollout retry big_tipper 3 --reason "Prometheus was down"`
+    """
+    _control(
+        deployment,
+        model,
+        "retry",
+        reason=reason,
+        version=version,
+        yes=yes,
+        json=json,
+        digest=digest,
+        force=force,
+    )
+
+
 def _add_asking(action: Action, meaning: str) -> None:
     @command
     def act(
         deployment: Deployment,
         model: Model,
-        reason: Reason = "by hand",
+        reason: Reason = BY_HAND,
         version: Version = None,
         yes: Yes = False,
         json: Json = False,
@@ -245,7 +372,7 @@ def _add_plain(action: Action, meaning: str) -> None:
     def act(
         deployment: Deployment,
         model: Model,
-        reason: Reason = "by hand",
+        reason: Reason = BY_HAND,
         version: Version = None,
         json: Json = False,
     ) -> None:
@@ -258,10 +385,10 @@ def _help(action: Action, meaning: str) -> str:
     return f'{meaning}\n\nExample: `driftline rollout {action} big_tipper --reason "…"`'
 
 
+app.command()(answers)
 _add_plain("pause", "Hold the canary at its weight.")
 _add_plain("resume", "Continue after a pause.")
-_add_asking("approve", "Let the version continue; bound to the digest of its artifact.")
-_add_asking("reject", "Do not let the version continue.")
-_add_asking("promote", "Skip the remaining steps and make the canary live.")
+rollout_approvals.register(app)
+_add_reviewed("promote", "Skip the remaining steps and make the canary live.")
 _add_asking("abort", "Take the canary out and keep the champion.")
 _add_asking("rollback", "Put the replaced version back.")

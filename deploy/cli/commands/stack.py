@@ -18,7 +18,7 @@ from streaming.contracts.errors import ConfigurationError, UnavailableError
 
 if TYPE_CHECKING:
     from deploy.app.deployment import Deployment
-    from deploy.app.stream_jobs import StreamJobState
+    from deploy.app.stream_job_states import StreamJobState
     from deploy.local.stack import ProcessStatus
     from deploy.services.endpoints import EndpointState
 
@@ -36,7 +36,7 @@ def up(
 
     Example: `driftline up`
     """
-    from deploy.app.stream_jobs import stream_job_states
+    from deploy.app.stream_job_states import stream_job_states
     from deploy.app.topics import ensure_topics_after_start
     from deploy.local.embedded import embedded_stack, engines_installed
 
@@ -62,11 +62,17 @@ def up(
         f"{started} is up; `{program} status` shows it, `{program} down` stops it.", soft_wrap=True
     )
     for job in jobs:
-        if job.state == "not running":
-            again = "was stopped with the stack" if job.expected else "was never submitted"
+        if job.problem:
+            stderr.print(job.problem, soft_wrap=True)
+        elif job.missing:
             stderr.print(
-                f"The stream job {job.name} {again}: `{program} job submit {job.models[0]}` "
-                "starts it.",
+                f"The stream job {job.name} continues from its last checkpoint within a minute.",
+                soft_wrap=True,
+            )
+        elif job.state == "not running":
+            stderr.print(
+                f"The stream job {job.name} is not submitted: "
+                f"`{program} job submit {job.models[0]}` starts it.",
                 soft_wrap=True,
             )
 
@@ -97,8 +103,10 @@ def down(deployment: Deployment, yes: Yes = False, json: Json = False) -> None:
 
     Example: `driftline down --yes`
     """
+    from deploy.local.embedded import refuse_if_anothers
     from deploy.local.stack import Stack, running_processes
 
+    refuse_if_anothers(deployment)
     running = running_processes(deployment.home)
     place = f"the stack in {deployment.home} (Kafka on port {deployment.ports.kafka})"
     if not running:
@@ -144,7 +152,7 @@ def status(deployment: Deployment, json: Json = False) -> None:
 
     Example: `driftline status --json`
     """
-    from deploy.app.stream_jobs import stream_job_states
+    from deploy.app.stream_job_states import stream_job_states
     from deploy.local.embedded import embedded_stack, engines_installed
 
     jobs = stream_job_states(deployment)
@@ -172,13 +180,23 @@ def status(deployment: Deployment, json: Json = False) -> None:
         problems = ["The stack is not running. `driftline up` starts it."]
     else:
         problems = [f"Not ready: {', '.join(unwell)}. {advice}"] if unwell else []
+    problems += dict.fromkeys(job.problem for job in jobs if job.problem)
+    problems += [_missing_text(job) for job in jobs if job.missing]
     problems += [
-        f"{job.name} should run and does not: `driftline job submit {job.models[0]}`."
+        f"{job.name} has completed no checkpoint for {job.checkpoint_age:.0f} s."
         for job in jobs
-        if job.missing
+        if job.stalled
     ]
     if problems:
         fail(UnavailableError(" ".join(problems)))
+
+
+def _missing_text(job: StreamJobState) -> str:
+    watchdog = f" Its watchdog: {job.watchdog}." if job.watchdog else ""
+    return (
+        f"{job.name} should run and does not.{watchdog} "
+        f"`driftline job submit {job.models[0]}` starts it now."
+    )
 
 
 def _process_table(deployment: Deployment, processes: tuple[ProcessStatus, ...]) -> Table:
@@ -207,8 +225,9 @@ def _endpoint_table(endpoints: tuple[EndpointState, ...]) -> Table:
 
 
 def _job_table(jobs: tuple[StreamJobState, ...]) -> Table:
-    shown = table("stream jobs", "job", "models", "state", "next")
+    shown = table("stream jobs", "job", "models", "state", "watchdog", "next")
     for job in jobs:
         command = f"driftline job submit {job.models[0]}" if job.state == "not running" else ""
-        shown.add_row(job.name, ", ".join(job.models), outcome_text(job.state), command)
+        state = outcome_text("stalled" if job.stalled else job.state)
+        shown.add_row(job.name, ", ".join(job.models), state, job.watchdog, command)
     return shown

@@ -26,6 +26,7 @@ from streaming.contracts.errors import (
     Conflict,
     DriftlineError,
     GateFailedError,
+    NotAllowedError,
     NotFoundError,
     UnavailableError,
 )
@@ -50,6 +51,7 @@ _CODES: tuple[tuple[type[BaseException], int], ...] = (
     (NotFoundError, 3),
     (GateFailedError, 4),
     (Conflict, 5),
+    (NotAllowedError, 6),
     (TimeoutError, 7),
     (UnavailableError, 8),
     (DriftlineError, 1),
@@ -63,6 +65,9 @@ class UsageError(ConfigurationError):
 class Declined(DriftlineError):
     """The user did not consent."""
 
+
+NOT_ALLOWED = "Not allowed: "
+"""How the reason of a reply begins that a rule about people explains."""
 
 Json = Annotated[bool, typer.Option("--json", help="Print the result as JSON on stdout.")]
 Model = Annotated[
@@ -105,7 +110,10 @@ def command(body: Callable[..., None]) -> Callable[..., None]:
 
     @functools.wraps(body)
     def run(context: typer.Context, **arguments: Any) -> None:
-        with reported_errors(as_json=arguments.get("json", False)):
+        as_json = arguments.get("json", False)
+        if as_json:
+            _log_on_stderr()
+        with reported_errors(as_json=as_json):
             invocation = context.obj
             body(invocation if takes_invocation else invocation.deployment(), **arguments)
 
@@ -114,6 +122,13 @@ def command(body: Callable[..., None]) -> Callable[..., None]:
     run.__signature__ = signature.replace(parameters=[context, *options])  # type: ignore[attr-defined]
     run.__annotations__ = {option.name: option.annotation for option in (context, *options)}
     return run
+
+
+def _log_on_stderr() -> None:
+    """Keep what is logged out of the data on stdout."""
+    import structlog
+
+    structlog.configure(logger_factory=lambda *_: structlog.PrintLogger(sys.stderr))
 
 
 def exit_code(error: BaseException) -> int:
@@ -167,8 +182,14 @@ def error_as_data(kind: str, message: str, code: int) -> dict[str, Any]:
     return {"error": {"type": kind, "message": message, "exit_code": code}}
 
 
-def refused(reason: str) -> Conflict:
-    """The error for a command that the daemon refused, with its reason."""
+def refused(reason: str) -> Conflict | NotAllowedError:
+    """The error for a command that the daemon refused, with its reason.
+
+    >>> refused("Not allowed: eve is not among those who may decide.")
+    NotAllowedError('eve is not among those who may decide.')
+    """
+    if reason.startswith(NOT_ALLOWED):
+        return NotAllowedError(reason.removeprefix(NOT_ALLOWED))
     return Conflict(reason.removeprefix("Conflict: "))
 
 

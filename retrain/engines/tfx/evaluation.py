@@ -112,6 +112,9 @@ def metrics_of(name: str, numbers: Mapping[str, float]) -> list[Metric]:
     if loss is not None:
         champion = _finite_or_none(numbers["champion_log_loss"])
         metrics.append(Metric(name="log_loss", slice=name, value=loss, champion=champion, n=rows))
+    distance = _finite_or_none(numbers.get("score_distance", math.nan))
+    if distance is not None:
+        metrics.append(Metric(name="score_distance", slice=name, value=distance, n=rows))
     return metrics
 
 

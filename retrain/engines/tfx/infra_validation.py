@@ -23,6 +23,9 @@ from retrain.engines.tfx.server_check import ServingCheck, check_serving
 from retrain.ports import ServerCommand
 from streaming.contracts.model import FeatureSpec
 
+_BUSY = 2.0
+"""Load of each core from which on a slow version may be the machine's fault."""
+
 REPORT = "serving_check.json"
 """Name of the file with the measurements, inside the blessing's folder."""
 
@@ -115,15 +118,22 @@ def read_report(blessing: Path) -> ServingCheck:
 
 
 def exceeded_limit(check: ServingCheck, limits: ServingLimits) -> str:
-    """The limit that a version exceeds, in words; empty when it is within all of them."""
+    """The limit that a version exceeds, in words; empty when it is within all of them.
+
+    A busy machine is named, because it may be the cause.
+    """
     if check.load_seconds > limits.load_seconds:
-        return (
+        reason = (
             f"it took {check.load_seconds:.1f} s to become available;"
             f" at most {limits.load_seconds:g} s are allowed"
         )
-    if check.warm_predict_seconds > limits.warm_predict_seconds:
-        return (
+    elif check.warm_predict_seconds > limits.warm_predict_seconds:
+        reason = (
             f"a warm prediction took {1000 * check.warm_predict_seconds:.0f} ms;"
             f" at most {1000 * limits.warm_predict_seconds:g} ms are allowed"
         )
-    return ""
+    else:
+        return ""
+    if check.load_per_core < _BUSY:
+        return reason
+    return f"{reason} (the machine was busy: {check.load_per_core:.1f} processes for each core)"

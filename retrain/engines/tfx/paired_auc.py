@@ -30,6 +30,7 @@ NAMES = (
     "auc_diff_high",
     "log_loss",
     "champion_log_loss",
+    "score_distance",
 )
 """Names of the results, which are all stored under the challenger. A missing result is NaN."""
 
@@ -115,7 +116,22 @@ def compare(labels: Any, challenger: Any, champion: Any) -> dict[str, float]:
         **_interval_results("auc_diff", difference),
         "log_loss": _log_loss(truth, challenger),
         "champion_log_loss": _log_loss(truth, champion) if champion.size else math.nan,
+        "score_distance": score_distance(challenger, champion) if champion.size else math.nan,
     }
+
+
+def score_distance(challenger: Any, champion: Any) -> float:
+    """Kolmogorov-Smirnov distance of the models' scores on the same rows.
+
+    >>> score_distance(np.array([0.1, 0.9]), np.array([0.1, 0.2]))
+    0.5
+    """
+    places = np.concatenate((challenger, champion))
+    shares = [
+        np.searchsorted(np.sort(scores), places, side="right") / scores.size
+        for scores in (challenger, champion)
+    ]
+    return float(np.max(np.abs(shares[0] - shares[1])))
 
 
 def _interval_results(name: str, interval: Interval | None) -> dict[str, float]:

@@ -24,10 +24,10 @@ from typing import Any
 
 import httpx
 
-from retrain.models.code import instance
 from retrain.ports import ServerCommand
 from streaming.contracts.errors import GateFailedError, UnavailableError
 from streaming.contracts.model import FeatureSpec
+from streaming.contracts.requests import instance
 
 PROBE = "assets.extra/probe.json"
 """File in a servable: sample rows, and the probabilities that the trainer computed for them."""
@@ -60,6 +60,8 @@ class ServingCheck:
     """Number of probe rows compared."""
     largest_difference: float
     """Largest difference between a served probability and the trainer's."""
+    load_per_core: float = 0.0
+    """Processes that wanted a core in the last minute, for each core of the machine."""
 
 
 def check_serving(
@@ -113,6 +115,7 @@ def check_serving(
         worst_predict_seconds=durations[-1],
         rows=len(rows),
         largest_difference=difference,
+        load_per_core=os.getloadavg()[0] / (os.cpu_count() or 1),
     )
 
 

@@ -14,6 +14,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import msgspec
+
 from retrain.blessing import Blessing, BlessingRules, bless
 from retrain.models.code import ModelCode, load_code
 from retrain.ports import (
@@ -191,17 +193,20 @@ class TfxTrainer:
             warm_predict_seconds=check.warm_predict_seconds,
             blessed=blessing.blessed and not too_slow,
             reason=f"Not blessed: {too_slow}." if too_slow else blessing.reason,
+            blessing_rules=msgspec.json.encode(self._blessing_rules(job)).decode(),
         )
 
     def bless(self, job: TrainingJob, metrics: tuple[Metric, ...]) -> Blessing:
         """Judge an evaluation by the rules of the job's model."""
-        model = job.request.model
         return bless(
             metrics,
-            BlessingRules() if self._rules is None else self._rules[model],
+            self._blessing_rules(job),
             has_champion=job.champion is not None,
             must_win=AFTER_SHIFT_SLICE if job.request.after_shift else None,
         )
+
+    def _blessing_rules(self, job: TrainingJob) -> BlessingRules:
+        return BlessingRules() if self._rules is None else self._rules[job.request.model]
 
 
 def _as_artifact(job: TrainingJob) -> Path | None:

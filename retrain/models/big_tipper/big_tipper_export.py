@@ -32,8 +32,8 @@ from tensorflow_serving.apis import (
 
 from retrain.models.big_tipper import big_tipper_features as spec
 from retrain.models.big_tipper.contract import FEATURES
-from retrain.models.code import instance
 from streaming.contracts.model import MISSING
+from streaming.contracts.requests import instance
 
 OUTPUT = "probabilities"
 """Name of the model's output."""

@@ -10,6 +10,9 @@ Decisions, each based on a measurement:
 - The fallback server of an arm is a separate cluster (`sparestable`), so that its responses are
   never counted for the first server. The errors of an arm are its requests minus the successes of
   its own server, whether they were retried or not.
+- Requests that are no predictions use an aggregate of the spare clusters, so that they are counted
+  for no arm. So do, with one of their own, the predictions of users outside an experiment: no gate
+  counts them, but the alerts on errors and latency see them.
 - Copies use separate clusters without ejection or health checks, so that a failing server does not
   make them disappear from the counts.
 - Control and canary have the same configuration, because the gates compare them.
@@ -18,39 +21,51 @@ Decisions, each based on a measurement:
 from __future__ import annotations
 
 import ipaddress
+from collections.abc import Sequence
+from typing import Literal
 
 from serving.engines.envoy.config import (
-    PROTOS,
+    Endpoint,
     EnvoyLayout,
     Json,
-    Proto,
     duration,
     resource_type,
     socket_address,
 )
+from serving.engines.envoy.experiment_routes import OUTSIDE
+from serving.engines.envoy.names import PROTOS, Proto, cluster_name
+from serving.engines.envoy.slice_routes import arm_cluster
 from serving.ports import Role
 
 RETRY_PERCENT = 20.0
 """Limit on concurrent retries, in percent of the active requests."""
 MIN_RETRIES = 16
 """Concurrent retries that are always allowed, however few requests are active."""
+_Guard = Literal["none", "health", "ejection"]
 _FALLBACK: dict[Role, Role] = {"stable": "control", "control": "stable", "canary": "stable"}
 
 
-def clusters(layout: EnvoyLayout) -> list[Json]:
-    """The server clusters, the aggregates for clients' requests, and the mirror clusters."""
-    resources = []
+def clusters(layout: EnvoyLayout, additions: Sequence[Json] = ()) -> list[Json]:
+    """The clusters of one model: servers, aggregates for clients' requests, mirrors, `additions`.
+
+    A model's clusters have no server and no counter in common with those of another model.
+    """
+    resources: list[Json] = []
     for proto in PROTOS:
         for role, fallback in _FALLBACK.items():
-            resources.append(_server(layout, role, proto, name=f"{role}_{proto}", checked=True))
-            members = (f"{role}_{proto}", f"spare{fallback}_{proto}")
-            resources.append(_aggregate(f"{role}fb_{proto}", members))
+            resources.append(server(layout, role, proto, name=role, checked=True))
+            resources += [
+                aggregate(layout, proto, arm_cluster(role, name), (role, f"spare{fallback}"))
+                for name in ("", *layout.slices.values)
+            ]
         for role in ("stable", "control"):
-            resources.append(
-                _server(layout, role, proto, name=f"spare{role}_{proto}", checked=True)
-            )
+            resources.append(server(layout, role, proto, name=f"spare{role}", checked=True))
         resources += [
-            _server(layout, role, proto, name=f"{name}_{proto}", checked=False)
+            aggregate(layout, proto, name, ("sparestable", "sparecontrol"))
+            for name in ("other", OUTSIDE)
+        ]
+        resources += [
+            server(layout, role, proto, name=name, checked=False)
             for role, name in (
                 ("control", "mirrorcontrol"),
                 ("canary", "mirrorcanary"),
@@ -58,11 +73,24 @@ def clusters(layout: EnvoyLayout) -> list[Json]:
             )
             if role in layout.endpoints
         ]
-    return resources
+        resources.append(server(layout, "canary", proto, name="labelcanary", checked=False))
+        if layout.label_endpoint is not None:
+            end = layout.label_endpoint
+            resources.append(_server(layout, end, proto, name="labelled", guard="none"))
+    return [*resources, *additions]
 
 
-def _server(layout: EnvoyLayout, role: Role, proto: Proto, *, name: str, checked: bool) -> Json:
-    end = layout.endpoints[role]
+def server(layout: EnvoyLayout, role: Role, proto: Proto, *, name: str, checked: bool) -> Json:
+    """A cluster of one server; `checked` ones are left out while they are unhealthy or ejected."""
+    guard: _Guard = "none"
+    if checked:
+        # Stable is the last resort: it receives requests even when it looks unhealthy.
+        guard = "health" if role == "stable" else "ejection"
+    return _server(layout, layout.endpoints[role], proto, name=name, guard=guard)
+
+
+def _server(layout: EnvoyLayout, end: Endpoint, proto: Proto, *, name: str, guard: _Guard) -> Json:
+    name = cluster_name(name, proto, layout.model)
     port = end.grpc_port if proto == "grpc" else end.rest_port
     cluster: Json = {
         "@type": resource_type("config.cluster.v3") + ".Cluster",
@@ -94,10 +122,9 @@ def _server(layout: EnvoyLayout, role: Role, proto: Proto, *, name: str, checked
                 "explicit_http_config": {"http2_protocol_options": {}},
             }
         }
-    if checked:
+    if guard != "none":
         cluster["health_checks"] = [_health_check(layout)]
-    if checked and role != "stable":
-        # Stable is the last resort: it receives requests even when it looks unhealthy.
+    if guard == "ejection":
         cluster["common_lb_config"] = {"healthy_panic_threshold": {"value": 0}}
         cluster["outlier_detection"] = {
             "consecutive_5xx": 3,
@@ -111,10 +138,11 @@ def _server(layout: EnvoyLayout, role: Role, proto: Proto, *, name: str, checked
     return cluster
 
 
-def _aggregate(name: str, members: tuple[str, ...]) -> Json:
+def aggregate(layout: EnvoyLayout, proto: Proto, name: str, members: tuple[str, ...]) -> Json:
+    """A cluster that sends to the first of its members, and retries on the next."""
     return {
         "@type": resource_type("config.cluster.v3") + ".Cluster",
-        "name": name,
+        "name": cluster_name(name, proto, layout.model),
         "connect_timeout": "0.3s",
         "lb_policy": "CLUSTER_PROVIDED",
         "circuit_breakers": _limits(),
@@ -122,7 +150,7 @@ def _aggregate(name: str, members: tuple[str, ...]) -> Json:
             "name": "envoy.clusters.aggregate",
             "typed_config": {
                 "@type": resource_type("extensions.clusters.aggregate.v3") + ".ClusterConfig",
-                "clusters": list(members),
+                "clusters": [cluster_name(member, proto, layout.model) for member in members],
             },
         },
     }

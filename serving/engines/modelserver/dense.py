@@ -1,25 +1,38 @@
-"""Converts one nested JSON value to a dense array of a given type, without implicit conversions.
+"""Converts one nested JSON value to a dense array, as ``util/json_tensor.cc`` does.
 
-numpy would read the text "1.5" as a number and True as 1.0. TF Serving refuses both, and so does
-this module.
+numpy converts whole lists at once, but reads True as 1 and 1.0 as an integer; TF Serving refuses
+both. What numpy might read otherwise is converted value by value, which also finds the reason of a
+refusal. Numbers become float32 and integers of 8 and 16 bits silently, as in TF Serving.
 """
 
 from __future__ import annotations
 
 import base64
 import binascii
-import json
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from serving.engines.modelserver.codes import Code, Refused, invalid
-from serving.engines.modelserver.tensors import NAMES, NUMBERS, STRING, strings
+from serving.engines.modelserver.json_text import shown
+from serving.engines.modelserver.tensors import (
+    MAX_DIMENSIONS,
+    NUMBERS,
+    STRING,
+    strings,
+    type_name,
+)
 
-# The largest integer up to which every integer is exact, as IsLosslessDecimal in json_tensor.cc.
-_LARGEST_EXACT = {1: (1 << 24) - 1, 2: (1 << 53) - 1}
-_JSON_TYPES = {bool: ("False", "True"), type(None): ("Null",), str: ("String",), list: ("Array",)}
+_JSON_TYPES = {bool: ("False", "True"), type(None): ("Null",), str: ("String",)}
+_JSON_TYPES |= {bytes: ("String",), list: ("Array",), dict: ("Object",)}
+_INTEGERS = {3: (31, -1), 4: (31, -1), 5: (31, -1), 6: (31, -1), 9: (63, -1), 22: (32, 0)}
+_INTEGERS |= {23: (64, 0)}
+"""Bits, and the sign of the smallest value, of the integers that ``AddValueToTensor`` takes for a
+type: 32 bits for 8 and 16 bits too, which the tensor then cuts off."""
+_FLOATS = (1, 2)
+_BOOL = 10
+_CONVERTED = {*_INTEGERS, *_FLOATS, _BOOL, STRING}
 
 
 def is_bytes(value: Any) -> bool:
@@ -27,8 +40,8 @@ def is_bytes(value: Any) -> bool:
     return isinstance(value, dict) and len(value) == 1 and isinstance(value.get("b64"), str)
 
 
-def dense(value: Any, code: int) -> NDArray[Any]:
-    """Convert a JSON value to an array.
+def dense(value: Any, code: int, *, booleans: bool = True) -> NDArray[Any]:
+    """Convert a JSON value to an array; `booleans` is whether true or false may be in it.
 
     >>> dense([[1, 2], [3, 4]], 1).tolist()
     [[1.0, 2.0], [3.0, 4.0]]
@@ -38,105 +51,61 @@ def dense(value: Any, code: int) -> NDArray[Any]:
     Raises
     ------
     Refused
-        INVALID_ARGUMENT for ragged lists, another type, or a loss of precision.
+        INVALID_ARGUMENT for ragged lists and for another type; UNIMPLEMENTED for a type that has no
+        JSON form.
     """
-    if code == STRING:
-        values: list[bytes] = []
-        shape = _shape(value)
-        _flatten(value, shape, 0, values)
-        return strings(values, shape)
-    dtype = NUMBERS.get(code)
-    if dtype is None or dtype.kind not in "fiub" or dtype == np.float16:
-        name = NAMES.get(code, str(code))
-        raise Refused(
-            Code.UNIMPLEMENTED, f"Conversion of JSON Value: {_shortened(value)} to {name}"
-        )
+    array = None if code == STRING else fast(value, code, booleans=booleans)
+    return exact(value, code) if array is None else array
+
+
+def fast(value: Any, code: int, *, booleans: bool) -> NDArray[Any] | None:
+    """The array if numpy certainly reads the value as TF Serving does."""
+    if code not in _CONVERTED:
+        return None
     try:
         array = np.asarray(value)
-    except (ValueError, OverflowError) as error:
-        raise _explain(value, code) from error
+    except (ValueError, OverflowError, RecursionError):
+        return None
+    kind = array.dtype.kind
+    dtype = NUMBERS[code]
     if array.size == 0:
-        return array.astype(dtype)
-    if not _fits(array, dtype):
-        raise _explain(value, code)
-    return _converted(array, dtype, code)
+        return array.astype(dtype) if kind == "f" else None
+    if code == _BOOL:
+        return array if kind == "b" else None
+    if booleans:
+        return None
+    if code in _FLOATS and kind in "fiu":
+        with np.errstate(over="ignore"):
+            return array.astype(np.float64, copy=False).astype(dtype, copy=False)
+    if code in _INTEGERS and kind in "iu":
+        bits, sign = _INTEGERS[code]
+        smallest = sign * (1 << bits)
+        if smallest <= int(array.min()) and int(array.max()) < 1 << bits:
+            return array.astype(dtype, copy=False)
+    return None
 
 
-def _fits(array: NDArray[Any], dtype: np.dtype[Any]) -> bool:
-    allowed = {"f": "fiu", "i": "iu", "u": "iu", "b": "b"}[dtype.kind]
-    return array.dtype.kind in allowed
+def exact(value: Any, code: int) -> NDArray[Any]:
+    """The array, value by value; see `dense`."""
+    shape = shape_of(value)
+    values: list[Any] = []
+    fill(value, shape, code, values)
+    return array_of(values, shape, code)
 
 
-def _converted(array: NDArray[Any], dtype: np.dtype[Any], code: int) -> NDArray[Any]:
-    if dtype.kind == "f":
-        return _to_float(array, dtype, code)
-    if dtype.kind in "iu":
-        limits = np.iinfo(dtype)
-        out_of_range = (array < limits.min) | (array > limits.max)
-        if out_of_range.any():
-            raise _type_error(array[out_of_range].flat[0].item(), code)
-    return array.astype(dtype, copy=False)
+def array_of(values: list[Any], shape: tuple[int, ...], code: int) -> NDArray[Any]:
+    """The array of values that `fill` collected."""
+    if code == STRING:
+        return strings(values, shape)
+    dtype = NUMBERS.get(code, np.dtype(np.float32))
+    with np.errstate(over="ignore"):
+        if code in _FLOATS:
+            return np.array(values, np.float64).astype(dtype).reshape(shape)
+        wide = {22: np.uint64, 23: np.uint64, _BOOL: np.bool_}.get(code, np.int64)
+        return np.array(values, wide).astype(dtype).reshape(shape)
 
 
-def _to_float(array: NDArray[Any], dtype: np.dtype[Any], code: int) -> NDArray[Any]:
-    if array.dtype.kind in "iu":
-        lossy = np.abs(array.astype(np.float64)) > _LARGEST_EXACT[code]
-    elif dtype == np.float32:
-        lossy = np.isfinite(array) & (np.abs(array) > np.finfo(np.float32).max)
-    else:
-        return array.astype(dtype, copy=False)
-    if lossy.any():
-        raise invalid(
-            f"Cannot convert JSON value: {array[lossy].flat[0].item()} to {NAMES[code]} "
-            "without loss of precision."
-        )
-    return array.astype(dtype)
-
-
-def _explain(value: Any, code: int) -> Refused:
-    """Explain why a value is no dense array of that type: ragged, or a leaf of another type."""
-    try:
-        _check_leaves(value, _shape(value), 0, code)
-    except Refused as refused:
-        return refused
-    return _type_error(value, code)
-
-
-def _check_leaves(value: Any, shape: tuple[int, ...], level: int, code: int) -> None:
-    if _is_list_at(value, shape, level):
-        for item in value:
-            _check_leaves(item, shape, level + 1, code)
-        return
-    number = isinstance(value, int | float) and not isinstance(value, bool)
-    kind = NUMBERS[code].kind
-    integer = isinstance(value, int) and not isinstance(value, bool)
-    matches = {"f": number, "i": integer, "u": integer, "b": isinstance(value, bool)}[kind]
-    if not matches:
-        raise _type_error(value, code)
-
-
-def _flatten(value: Any, shape: tuple[int, ...], level: int, values: list[bytes]) -> None:
-    if _is_list_at(value, shape, level):
-        for item in value:
-            _flatten(item, shape, level + 1, values)
-    elif isinstance(value, str):
-        values.append(value.encode("utf-8", "surrogatepass"))
-    elif isinstance(value, dict):
-        values.append(_decoded(value))
-    else:
-        raise _type_error(value, STRING)
-
-
-def _decoded(value: dict[str, Any]) -> bytes:
-    if not is_bytes(value):
-        raise invalid(f"JSON Value: {_shortened(value)} not formatted correctly for base64 data")
-    try:
-        return base64.b64decode(value["b64"], validate=True)
-    except (binascii.Error, ValueError) as error:
-        raise invalid("Unable to base64 decode") from error
-
-
-def _shape(value: Any) -> tuple[int, ...]:
+def shape_of(value: Any) -> tuple[int, ...]:
     """The shape along the first elements; all other elements must have the same shape."""
     shape = []
     while isinstance(value, list):
@@ -147,16 +116,25 @@ def _shape(value: Any) -> tuple[int, ...]:
     return tuple(shape)
 
 
-def _is_list_at(value: Any, shape: tuple[int, ...], level: int) -> bool:
-    """Whether the value is a list; refuses a list or a value at the wrong level."""
+def fill(value: Any, shape: tuple[int, ...], code: int, values: list[Any], level: int = 0) -> None:
+    """Append the values of a nested list of this shape (``FillTensorProto``).
+
+    Raises
+    ------
+    Refused
+        As `dense` does.
+    """
     rank = len(shape)
+    if rank > MAX_DIMENSIONS:
+        raise invalid(f"Tensors of more than {MAX_DIMENSIONS} dimensions are not supported.")
     if not isinstance(value, list):
         if level != rank:
             raise invalid(
-                f"JSON Value: {_shortened(value)} found at incorrect level: {level + 1} "
+                f"JSON Value: {shown(value)} found at incorrect level: {level + 1} "
                 f"in the JSON DOM. Expected at level: {rank}"
             )
-        return False
+        values.append(_leaf(value, code))
+        return
     if level >= rank:
         raise invalid(f"Encountered list at unexpected level: {level} expected < {rank}")
     if len(value) != shape[level]:
@@ -164,17 +142,69 @@ def _is_list_at(value: Any, shape: tuple[int, ...], level: int) -> bool:
             f"Encountered list at unexpected size: {len(value)} at level: {level} "
             f"expected size: {shape[level]}"
         )
-    return True
+    for item in value:
+        fill(item, shape, code, values, level + 1)
+
+
+def _leaf(value: Any, code: int) -> Any:
+    """One value (``AddValueToTensor``)."""
+    if isinstance(value, dict):
+        if code != STRING:
+            raise _type_error(value, code)
+        return base64_bytes(value)
+    if code not in _CONVERTED:
+        raise Refused(
+            Code.UNIMPLEMENTED,
+            f"Conversion of JSON Value: {shown(value)} to type: {type_name(code)}",
+        )
+    if code == STRING and isinstance(value, str | bytes):
+        return value.encode("utf-8", "surrogatepass") if isinstance(value, str) else value
+    if not _takes(value, code):
+        raise _type_error(value, code)
+    return value
+
+
+def _takes(value: Any, code: int) -> bool:
+    if code == _BOOL or isinstance(value, bool):
+        return code == _BOOL and isinstance(value, bool)
+    if code in _FLOATS:
+        return isinstance(value, int | float)
+    if code not in _INTEGERS or not isinstance(value, int):
+        return False
+    bits, sign = _INTEGERS[code]
+    return sign * (1 << bits) <= value < 1 << bits
+
+
+def base64_bytes(value: dict[str, Any]) -> bytes:
+    """The bytes of ``{"b64": "..."}``; as ``absl::Base64Unescape``, spaces and missing padding are
+    allowed.
+
+    Raises
+    ------
+    Refused
+        INVALID_ARGUMENT with TF Serving's text.
+    """
+    if not is_bytes(value):
+        raise invalid(f"JSON Value: {shown(value)} not formatted correctly for base64 data")
+    text = "".join(value["b64"].split())
+    letters = text.rstrip("=.")
+    padding = -len(letters) % 4
+    try:
+        if len(text) - len(letters) not in (0, padding):
+            raise ValueError("padding of another length")
+        return base64.b64decode(letters + "=" * padding, validate=True)
+    except (binascii.Error, ValueError) as error:
+        raise invalid("Unable to base64 decode") from error
+
+
+def json_type(value: Any) -> str:
+    """The name of a JSON type as TF Serving writes it."""
+    names = _JSON_TYPES.get(type(value), ("Number",))
+    return names[int(value)] if isinstance(value, bool) else names[0]
 
 
 def _type_error(value: Any, code: int) -> Refused:
-    names = _JSON_TYPES.get(type(value), ("Object" if isinstance(value, dict) else "Number",))
-    name = names[int(value)] if isinstance(value, bool) else names[0]
     return invalid(
-        f"JSON Value: {_shortened(value)} Type: {name} is not of expected type: {NAMES[code]}"
+        f"JSON Value: {shown(value)} Type: {json_type(value)} is not of expected type: "
+        f"{type_name(code)}"
     )
-
-
-def _shortened(value: Any) -> str:
-    shown = json.dumps(value)
-    return shown if len(shown) <= 200 else shown[:200] + "..."

@@ -6,44 +6,60 @@ The synchronous server with few threads is the fastest here; grpc.aio reaches ha
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from math import inf
 from typing import Any
 
 import grpc
+from numpy.typing import NDArray
 
+from serving.engines.modelserver.classify import classify, multi_infer, regress
 from serving.engines.modelserver.codes import Code, Refused, invalid
 from serving.engines.modelserver.log import log
 from serving.engines.modelserver.messages import (
     address_of,
     metadata_response,
-    predict_spec,
-    read_reload,
     status_response,
 )
+from serving.engines.modelserver.predict import fill_spec, predict
+from serving.engines.modelserver.priority import at_normal_priority
 from serving.engines.modelserver.protos import (
     MODEL,
     PREDICTION,
+    ClassificationRequest,
+    ClassificationResponse,
     GetModelMetadataRequest,
     GetModelStatusRequest,
+    ModelSpec,
+    MultiInferenceRequest,
     PredictRequest,
     PredictResponse,
+    RegressionRequest,
+    RegressionResponse,
     ReloadConfigRequest,
     ReloadConfigResponse,
 )
-from serving.engines.modelserver.service import Service, check_filter, find_signature
-from serving.engines.modelserver.tensor_proto import decode, encode
+from serving.engines.modelserver.saved_model import SavedModel
+from serving.engines.modelserver.service import Service
+from serving.engines.modelserver.tensor_proto import encode
+from serving.engines.modelserver.workers import Workers
 from streaming.contracts.errors import ConfigurationError
 
 _SERVING = b"\x08\x01"  # HealthCheckResponse{status: SERVING}
 _CODES = {code.value[0]: code for code in grpc.StatusCode}
 _OPTIONS = [
     ("grpc.so_reuseport", 0),  # a second server on the port must fail, not share it
-    ("grpc.max_receive_message_length", -1),
+    ("grpc.max_receive_message_length", 64 << 20),
     ("grpc.max_send_message_length", -1),
 ]
 
-Call = Callable[[Any], Any]
+_MAX_TEXT = 1024
+RELOAD_SECONDS = 60.0
+"""How long a reload waits for models that are new."""
+
+Call = Callable[[Any, float], Any]
+"""Takes a request and the seconds that it may take."""
 
 
 class Grpc:
@@ -52,36 +68,71 @@ class Grpc:
     def __init__(self, service: Service) -> None:
         self._service = service
 
-    def predict(self, request: Any) -> Any:
+    def predict(self, request: Any, seconds: float) -> Any:
         """``PredictionService.Predict``."""
-        started, code = time.perf_counter_ns(), Code.OK
+        response = PredictResponse()
+        with self._measured("Predict", request, seconds) as (version, model):
+            outputs = predict(model, request, self._service.compute)
+            at_normal_priority(_fill_outputs, response, outputs)
+        fill_spec(response.model_spec, request.model_spec, version)
+        return response
+
+    def classify(self, request: Any, seconds: float) -> Any:
+        """``PredictionService.Classify``."""
+        response = ClassificationResponse()
+        with self._measured("Classify", request, seconds) as (version, model):
+            result = classify(model, request, self._service.compute)
+            at_normal_priority(response.result.CopyFrom, result)
+        fill_spec(response.model_spec, request.model_spec, version)
+        return response
+
+    def regress(self, request: Any, seconds: float) -> Any:
+        """``PredictionService.Regress``."""
+        response = RegressionResponse()
+        with self._measured("Regress", request, seconds) as (version, model):
+            result = regress(model, request, self._service.compute)
+            at_normal_priority(response.result.CopyFrom, result)
+        fill_spec(response.model_spec, request.model_spec, version)
+        return response
+
+    def multi_infer(self, request: Any, seconds: float) -> Any:
+        """``PredictionService.MultiInference``; as in TF Serving, only its examples are counted."""
+        spec = request.tasks[0].model_spec if request.tasks else ModelSpec()
+        self._delay()
+        with self._service.hold(address_of(spec), seconds=seconds) as (version, model):
+            response, examples = multi_infer(model, request, self._service.compute)
+            self._service.metrics.count_examples(spec.name, examples)
+        for result in response.results:
+            result.model_spec.version.value = version
+        return response
+
+    @contextmanager
+    def _measured(self, api: str, request: Any, seconds: float) -> Iterator[tuple[int, SavedModel]]:
+        """The model of a request, which is counted when the block ends."""
+        started, code = time.perf_counter_ns(), Code.INTERNAL
         try:
-            delay = self._service.faults.now().latency_ms
-            if delay > 0:
-                time.sleep(delay / 1000)
-            return self._predict(request)
+            self._delay()
+            if not request.HasField("model_spec"):
+                raise invalid("Missing ModelSpec")
+            address = address_of(request.model_spec)
+            with self._service.hold(address, seconds=seconds) as version_and_model:
+                yield version_and_model
+            code = Code.OK
         except Refused as refused:
             code = refused.code
             raise
         finally:
+            name = request.model_spec.name
             self._service.count_request(
-                started_ns=started, api="Predict", entrypoint="GRPC", code=code
+                model=name, started_ns=started, api=api, entrypoint="GRPC", code=code
             )
 
-    def _predict(self, request: Any) -> Any:
-        response = PredictResponse()
-        with self._service.hold(address_of(request.model_spec)) as (version, model):
-            signature = find_signature(model, request.model_spec.signature_name, rest=False)
-            output_filter = tuple(request.output_filter)
-            check_filter(signature, output_filter)
-            inputs = {name: decode(name, proto) for name, proto in request.inputs.items()}
-            outputs = self._service.run(model, signature, inputs, output_filter)
-        for name, array in outputs.items():
-            response.outputs[name].CopyFrom(encode(array))
-        predict_spec(response.model_spec, request, version)
-        return response
+    def _delay(self) -> None:
+        delay = self._service.faults.now().latency_ms
+        if delay > 0:
+            time.sleep(delay / 1000)
 
-    def metadata(self, request: Any) -> Any:
+    def metadata(self, request: Any, seconds: float) -> Any:
         """``PredictionService.GetModelMetadata``; its only field is signature_def."""
         if not request.HasField("model_spec"):
             raise invalid("Missing ModelSpec")
@@ -91,20 +142,22 @@ class Grpc:
             if field != "signature_def":
                 raise invalid(f"Metadata field {field} is not supported")
         with self._service.hold(address_of(request.model_spec)) as (version, model):
-            return metadata_response(self._service.name, version, model)
+            return metadata_response(request.model_spec.name, version, model)
 
-    def status(self, request: Any) -> Any:
+    def status(self, request: Any, seconds: float) -> Any:
         """``ModelService.GetModelStatus``."""
         if not request.HasField("model_spec"):
             raise invalid("Missing ModelSpec")
         return status_response(self._service, address_of(request.model_spec))
 
-    def reload(self, request: Any) -> Any:
-        """``ModelService.HandleReloadConfigRequest``: sets the policy, then the labels."""
-        policy, labels = read_reload(request.config, self._service)
-        log.info("reload.requested", specific=policy.specific, latest=policy.latest, labels=labels)
-        self._service.versions.set_policy(policy)
-        self._service.versions.set_labels(labels)
+    def reload(self, request: Any, seconds: float) -> Any:
+        """``ModelService.HandleReloadConfigRequest``."""
+        if request.config.WhichOneof("config") != "model_config_list":
+            raise invalid(
+                "ServerModelConfig type not supported by HandleReloadConfigRequest."
+                " Only ModelConfigList is currently supported"
+            )
+        self._service.models.reload(request.config, wait_seconds=min(seconds, RELOAD_SECONDS))
         return ReloadConfigResponse()
 
 
@@ -116,23 +169,28 @@ def serve(service: Service, address: str, *, workers: int) -> grpc.Server:
     ConfigurationError
         When the address cannot be opened.
     """
-    api = Grpc(service)
-    server = grpc.server(ThreadPoolExecutor(workers, thread_name_prefix="grpc"), options=_OPTIONS)
+    api, pool = Grpc(service), Workers(workers, name="grpc")
+    threads: Any = pool  # grpc only submits to it
+    server = grpc.server(threads, options=_OPTIONS)
     server.add_generic_rpc_handlers(
         (
             _handlers(
+                "grpc.health.v1.Health",
+                Check=grpc.unary_unary_rpc_method_handler(lambda request, context: _SERVING),
+            ),
+            _RoomCheck(pool),
+            _handlers(
                 PREDICTION,
                 Predict=_unary(api.predict, PredictRequest),
+                Classify=_unary(api.classify, ClassificationRequest),
+                Regress=_unary(api.regress, RegressionRequest),
+                MultiInference=_unary(api.multi_infer, MultiInferenceRequest),
                 GetModelMetadata=_unary(api.metadata, GetModelMetadataRequest),
             ),
             _handlers(
                 MODEL,
                 GetModelStatus=_unary(api.status, GetModelStatusRequest),
                 HandleReloadConfigRequest=_unary(api.reload, ReloadConfigRequest),
-            ),
-            _handlers(
-                "grpc.health.v1.Health",
-                Check=grpc.unary_unary_rpc_method_handler(lambda request, context: _SERVING),
             ),
         )
     )
@@ -146,19 +204,59 @@ def serve(service: Service, address: str, *, workers: int) -> grpc.Server:
     return server
 
 
+class _RoomCheck(grpc.GenericRpcHandler):  # type: ignore[type-arg]
+    """Refuses a call while too many others are slow, and leaves it to the next handler otherwise.
+
+    grpc's only serving thread calls it, and ends for good when the executor refuses work.
+    """
+
+    def __init__(self, workers: Workers) -> None:
+        self._workers = workers
+
+    def service(self, handler_call_details: grpc.HandlerCallDetails) -> Any:
+        """The refusal, which does not wait for the message of the call, or None."""
+        try:
+            self._workers.check_room()
+        except Refused as refused:
+            code, text = _CODES[refused.code], refused.message
+            return grpc.stream_unary_rpc_method_handler(
+                lambda messages, context: context.abort(code, text)
+            )
+        return None
+
+
+def _fill_outputs(response: Any, outputs: Mapping[str, NDArray[Any]]) -> None:
+    for name, array in outputs.items():
+        response.outputs[name].CopyFrom(encode(array))
+
+
 def _handlers(name: str, **methods: Any) -> Any:
     return grpc.method_handlers_generic_handler(name, methods)
 
 
 def _unary(call: Call, request: Any) -> Any:
     def handle(message: Any, context: grpc.ServicerContext) -> Any:
+        remaining = context.time_remaining()
         try:
-            return call(message)
+            response = call(message, inf if remaining is None else remaining)
+            return at_normal_priority(response.SerializeToString)
         except Refused as refused:
-            context.abort(_CODES[refused.code], refused.message)
+            context.abort(_CODES[refused.code], _shortened(refused.message))
+        except Exception as error:  # noqa: BLE001 - the client gets a code whatever went wrong
+            log.error("request.failed", error=f"{type(error).__name__}: {error}")
+            text = _shortened(f"{type(error).__name__}: {error}")
+            context.abort(grpc.StatusCode.INTERNAL, text)
 
     return grpc.unary_unary_rpc_method_handler(
         handle,
         request_deserializer=request.FromString,
-        response_serializer=lambda message: message.SerializeToString(),
+        response_serializer=None,  # it is bytes already
     )
+
+
+def _shortened(message: str) -> str:
+    """An error text as ``ToGRPCStatus`` of ``grpc_status_util.cc`` shortens it."""
+    content = message.encode("utf-8", "replace")
+    if len(content) <= _MAX_TEXT:
+        return content.decode()
+    return content[:_MAX_TEXT].decode("utf-8", "ignore") + "...TRUNCATED"

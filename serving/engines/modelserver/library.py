@@ -1,8 +1,8 @@
 """TensorFlow's C library, opened with ctypes.
 
 The library is part of the tensorflow wheel. It is opened with RTLD_LOCAL, because with global
-symbols a later import of numpy.random crashes. ctypes releases the interpreter's lock during calls,
-so sessions run in parallel. Source of the prototypes: ``tensorflow/c/c_api.h``.
+symbols a later import of numpy.random crashes. Long calls release the interpreter's lock, so
+sessions run in parallel. Source of the prototypes: ``tensorflow/c/c_api.h``.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ import functools
 import importlib.util
 import os
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 from serving.engines.modelserver.codes import Code, Refused
@@ -91,16 +92,28 @@ def _path() -> Path:
     )
 
 
+_LONG = {
+    "TF_LoadSessionFromSavedModel",
+    "TF_CloseSession",
+    "TF_DeleteSession",
+    "TF_SessionRun",
+    "TF_DeleteGraph",
+}
+"""The calls that release the interpreter's lock. All others take less time than that does."""
+
+
 @functools.cache
 def library() -> Any:
     """The library with its prototypes; opened once per process."""
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     os.environ.setdefault("CUDA_VISIBLE_DEVICES", "-1")
-    opened = c.CDLL(str(_path()), mode=os.RTLD_LOCAL | os.RTLD_NOW)
+    path, mode = str(_path()), os.RTLD_LOCAL | os.RTLD_NOW
+    releasing, keeping = c.CDLL(path, mode=mode), c.PyDLL(path, mode=mode)
+    functions = {}
     for name, (result, arguments) in _PROTOTYPES.items():
-        function = getattr(opened, name)
+        functions[name] = function = getattr(releasing if name in _LONG else keeping, name)
         function.restype, function.argtypes = result, arguments
-    return opened
+    return SimpleNamespace(**functions)
 
 
 class Status:

@@ -16,7 +16,7 @@ log: structlog.stdlib.BoundLogger = structlog.get_logger()
 
 
 def configure_logging(**fields: Any) -> None:
-    """Write JSON lines to standard error; `fields` (role, model) are added to every line."""
+    """Write JSON lines to standard error; `fields` (role) are added to every line."""
 
     def add_fields(logger: WrappedLogger, method: str, event: EventDict) -> EventDict:
         return {**fields, **event}

@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Any
 
-from serving.engines.modelserver.codes import Code, Refused, invalid
-from serving.engines.modelserver.policy import EVERY_VERSION, Policy
+import orjson
+from google.protobuf.json_format import MessageToDict
+
+from serving.engines.modelserver.codes import Code, Refused
 from serving.engines.modelserver.protos import (
     GetModelMetadataResponse,
     GetModelStatusResponse,
     SignatureDefMap,
 )
-from serving.engines.modelserver.saved_model import DEFAULT_SIGNATURE, SavedModel
+from serving.engines.modelserver.saved_model import SavedModel
 from serving.engines.modelserver.service import Address, Service
 
 
@@ -23,17 +24,20 @@ def address_of(spec: Any) -> Address:
 
 
 def status_response(service: Service, address: Address) -> Any:
-    """``GetModelStatusResponse`` of a model or of one version.
+    """``GetModelStatusResponse`` of a model or of one version; a label is passed over, as in
+    ``get_model_status_impl.cc``.
 
     Raises
     ------
     Refused
         NOT_FOUND with TF Serving's text.
     """
-    if address.name != service.name:
-        raise Refused(Code.NOT_FOUND, f"Could not find any versions of model {address.name}")
+    versions = service.models.find(address.name)
+    if versions is None:
+        which = "any versions" if address.version is None else f"version {address.version}"
+        raise Refused(Code.NOT_FOUND, f"Could not find {which} of model {address.name}")
     response = GetModelStatusResponse()
-    for entry in service.versions.status(address.version, address.label):
+    for entry in versions.status(address.version):
         item = response.model_version_status.add(version=entry.version, state=entry.state)
         item.status.error_code = entry.code
         item.status.error_message = entry.message
@@ -52,47 +56,24 @@ def metadata_response(name: str, version: int, model: SavedModel) -> Any:
     return response
 
 
-def predict_spec(spec: Any, request: Any, version: int) -> None:
-    """Fill the ``model_spec`` of a predict response."""
-    spec.name = request.model_spec.name
-    spec.signature_name = request.model_spec.signature_name or DEFAULT_SIGNATURE
-    spec.version.value = version
+def status_json(service: Service, address: Address) -> bytes:
+    """The status as the REST API writes it (``ToJsonString`` of ``http_rest_api_util.cc``)."""
+    return orjson.dumps(_plain(status_response(service, address)), option=orjson.OPT_INDENT_2)
 
 
-def read_reload(config: Any, service: Service) -> tuple[Policy, dict[str, int]]:
-    """Read policy and labels of a ``ReloadConfigRequest``; an empty list unloads the model.
-
-    Raises
-    ------
-    Refused
-        INVALID_ARGUMENT for several models, another name or another path.
-    """
-    if config.WhichOneof("config") != "model_config_list":
-        raise invalid(
-            "ServerModelConfig type not supported by HandleReloadConfigRequest. "
-            "Only ModelConfigList is currently supported"
-        )
-    models = config.model_config_list.config
-    if not models:
-        return Policy(), {}
-    config_entry = models[0]
-    if len(models) > 1 or config_entry.name != service.name:
-        raise invalid(f"This embedded server serves only the model {service.name}.")
-    base_path = service.versions.base_path
-    if config_entry.base_path and Path(config_entry.base_path).resolve() != base_path.resolve():
-        raise invalid(
-            f"The base path is {base_path} and cannot change; found {config_entry.base_path}. "
-            "Leave it out or start another server."
-        )
-    if config_entry.model_platform not in ("", "tensorflow"):
-        raise invalid(f"The platform is tensorflow; found {config_entry.model_platform}.")
-    return _policy(config_entry.model_version_policy), dict(config_entry.version_labels)
+def metadata_json(name: str, version: int, model: SavedModel) -> bytes:
+    """The metadata as the REST API writes it: without the ``@type`` of the packed message."""
+    response = metadata_response(name, version, model)
+    signatures = SignatureDefMap()
+    response.metadata["signature_def"].Unpack(signatures)
+    body = {
+        "model_spec": _plain(response.model_spec),
+        "metadata": {"signature_def": _plain(signatures)},
+    }
+    return orjson.dumps(body, option=orjson.OPT_INDENT_2)
 
 
-def _policy(policy: Any) -> Policy:
-    choice = policy.WhichOneof("policy_choice")
-    if choice == "specific":
-        return Policy(specific=tuple(policy.specific.versions))
-    if choice == "all":
-        return Policy(latest=EVERY_VERSION)
-    return Policy(latest=policy.latest.num_versions or 1)
+def _plain(message: Any) -> Any:
+    return MessageToDict(
+        message, preserving_proto_field_name=True, always_print_fields_with_no_presence=True
+    )

@@ -46,18 +46,18 @@ class Histogram:
 
     kind = "histogram"
 
-    def __init__(self, name: str, labels: Labels) -> None:
-        self.name, self.labels = name, labels
+    def __init__(self, name: str, labels: Labels, buckets: tuple[float, ...] = BUCKETS) -> None:
+        self.name, self.labels, self._buckets = name, labels, buckets
         self._cells: dict[Labels, list[float]] = {}
         self._lock = threading.Lock()
 
     def observe(self, labels: Labels, value: float) -> None:
-        """Add one value, in microseconds."""
-        bucket = bisect_left(BUCKETS, value)
+        """Add one value."""
+        bucket = bisect_left(self._buckets, value)
         with self._lock:
             cell = self._cells.get(labels)
             if cell is None:
-                cell = self._cells[labels] = [0.0] * (len(BUCKETS) + 2)
+                cell = self._cells[labels] = [0.0] * (len(self._buckets) + 2)
             cell[bucket] += 1
             cell[-1] += value
 
@@ -67,7 +67,7 @@ class Histogram:
             cells = {labels: list(cell) for labels, cell in self._cells.items()}
         for labels, cell in cells.items():
             total = 0.0
-            for edge, count in zip((*BUCKETS, None), cell[:-1], strict=True):
+            for edge, count in zip((*self._buckets, None), cell[:-1], strict=True):
                 total += count
                 bound = "+Inf" if edge is None else f"{edge:.6g}"
                 labels_text = _labels((*self.labels, "le"), (*labels, bound))
@@ -88,9 +88,17 @@ class Metrics:
         )
         self.warmup_latency = Histogram(f"{_PREFIX}model_warmup_latency", ("model_path", "status"))
         self.request_count = Counter(f"{_PREFIX}request_count", ("model_name", "status"))
+        self.example_counts = Histogram(
+            f"{_PREFIX}request_example_counts", ("model",), tuple(2.0**step for step in range(15))
+        )
         self.example_count = Counter(f"{_PREFIX}request_example_count_total", ("model",))
         self.load_latency = Counter(f"{_LOADS}load_latency", ("model_path",))
         self.load_attempts = Counter(f"{_LOADS}load_attempt_count", ("model_path", "status"))
+
+    def count_examples(self, name: str, examples: int) -> None:
+        """Count the examples of one request (``RecordRequestExampleCount``)."""
+        self.example_counts.observe((name,), examples)
+        self.example_count.add((name,), examples)
 
     def render(self) -> bytes:
         """The metrics page in text format 0.0.4."""

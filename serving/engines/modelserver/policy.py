@@ -58,15 +58,29 @@ def read_policy(text: str) -> Policy:
     return Policy(specific=tuple(int(part) for part in parts))
 
 
+MAX_VERSION = 2**63 - 1
+"""TF Serving keeps versions in 64 bits; a folder with a larger number is no version."""
+
+
 def versions_on_disk(base_path: Path) -> dict[int, Path]:
-    """The version folders under `base_path` that hold a SavedModel."""
+    """The version folders under `base_path` that hold a SavedModel; none if it cannot be read."""
     try:
-        folders = list(base_path.iterdir())
-    except FileNotFoundError:
+        # sorted, so that 7 replaces 007 as in TF Serving (file_system_storage_path_source.cc)
+        folders = [path for path in sorted(base_path.iterdir()) if is_version(path.name)]
+    except OSError:  # missing, a file, or not ours to read: what is loaded stays loaded
         return {}
-    return {
-        int(folder.name): folder
-        for folder in folders
-        if folder.name.isdecimal()
-        and any((folder / name).exists() for name in ("saved_model.pb", "saved_model.cpb"))
-    }
+    return {int(folder.name): folder for folder in folders if _has_model(folder)}
+
+
+def is_version(name: str) -> bool:
+    """Whether the name of a folder is a version, a number below 2^63."""
+    # more than 19 digits cannot be below 2^63, and int() refuses more than 4,300
+    digits = name.lstrip("0")
+    return name.isascii() and name.isdecimal() and len(digits) < 20 and int(name) <= MAX_VERSION
+
+
+def _has_model(folder: Path) -> bool:
+    try:
+        return any((folder / name).exists() for name in ("saved_model.pb", "saved_model.cpb"))
+    except OSError:
+        return False

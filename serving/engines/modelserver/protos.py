@@ -43,7 +43,13 @@ def _without_tensorflow() -> Iterator[None]:
 with _without_tensorflow():
     from tensorflow.core.framework.tensor_pb2 import TensorProto
     from tensorflow.core.framework.types_pb2 import DataType
-    from tensorflow.core.protobuf.meta_graph_pb2 import MetaGraphDef, SignatureDef
+    from tensorflow.core.protobuf.meta_graph_pb2 import AssetFileDef, MetaGraphDef, SignatureDef
+    from tensorflow.core.protobuf.saved_model_pb2 import SavedModel as SavedModelProto
+    from tensorflow_serving.apis.classification_pb2 import (
+        ClassificationRequest,
+        ClassificationResponse,
+        ClassificationResult,
+    )
     from tensorflow_serving.apis.get_model_metadata_pb2 import (
         GetModelMetadataRequest,
         GetModelMetadataResponse,
@@ -54,6 +60,11 @@ with _without_tensorflow():
         GetModelStatusResponse,
         ModelVersionStatus,
     )
+    from tensorflow_serving.apis.inference_pb2 import (
+        MultiInferenceRequest,
+        MultiInferenceResponse,
+    )
+    from tensorflow_serving.apis.input_pb2 import Input
     from tensorflow_serving.apis.model_management_pb2 import (
         ReloadConfigRequest,
         ReloadConfigResponse,
@@ -61,6 +72,11 @@ with _without_tensorflow():
     from tensorflow_serving.apis.model_pb2 import ModelSpec
     from tensorflow_serving.apis.predict_pb2 import PredictRequest, PredictResponse
     from tensorflow_serving.apis.prediction_log_pb2 import PredictionLog
+    from tensorflow_serving.apis.regression_pb2 import (
+        RegressionRequest,
+        RegressionResponse,
+        RegressionResult,
+    )
     from tensorflow_serving.config.model_server_config_pb2 import ModelConfig, ModelServerConfig
 
 PREDICTION = "tensorflow.serving.PredictionService"
@@ -68,6 +84,9 @@ MODEL = "tensorflow.serving.ModelService"
 
 _RESPONSES: dict[str, Any] = {
     f"/{PREDICTION}/Predict": PredictResponse,
+    f"/{PREDICTION}/Classify": ClassificationResponse,
+    f"/{PREDICTION}/Regress": RegressionResponse,
+    f"/{PREDICTION}/MultiInference": MultiInferenceResponse,
     f"/{PREDICTION}/GetModelMetadata": GetModelMetadataResponse,
     f"/{MODEL}/GetModelStatus": GetModelStatusResponse,
     f"/{MODEL}/HandleReloadConfigRequest": ReloadConfigResponse,
@@ -82,7 +101,8 @@ def call(channel: grpc.Channel, method: str, request: Any, *, timeout_seconds: f
     channel:
         Open channel to a TF Serving or to this server.
     method:
-        ``Predict``, ``GetModelMetadata``, ``GetModelStatus`` or ``HandleReloadConfigRequest``.
+        ``Predict``, ``Classify``, ``Regress``, ``MultiInference``, ``GetModelMetadata``,
+        ``GetModelStatus`` or ``HandleReloadConfigRequest``.
     request:
         The request message of that method.
 
@@ -103,21 +123,32 @@ def call(channel: grpc.Channel, method: str, request: Any, *, timeout_seconds: f
 __all__ = [
     "MODEL",
     "PREDICTION",
+    "AssetFileDef",
+    "ClassificationRequest",
+    "ClassificationResponse",
+    "ClassificationResult",
     "DataType",
     "GetModelMetadataRequest",
     "GetModelMetadataResponse",
     "GetModelStatusRequest",
     "GetModelStatusResponse",
+    "Input",
     "MetaGraphDef",
     "ModelConfig",
     "ModelServerConfig",
     "ModelSpec",
     "ModelVersionStatus",
+    "MultiInferenceRequest",
+    "MultiInferenceResponse",
     "PredictRequest",
     "PredictResponse",
     "PredictionLog",
+    "RegressionRequest",
+    "RegressionResponse",
+    "RegressionResult",
     "ReloadConfigRequest",
     "ReloadConfigResponse",
+    "SavedModelProto",
     "SignatureDef",
     "SignatureDefMap",
     "TensorProto",

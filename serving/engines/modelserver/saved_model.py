@@ -8,16 +8,17 @@ from __future__ import annotations
 
 import ctypes as c
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from numpy.typing import NDArray
 
-from serving.engines.modelserver.codes import Refused, invalid
+from serving.engines.modelserver.codes import invalid
 from serving.engines.modelserver.library import Output, Status, library
+from serving.engines.modelserver.priority import at_normal_priority, in_background, run
 from serving.engines.modelserver.protos import MetaGraphDef, SignatureDef
-from serving.engines.modelserver.tensors import NAMES, code_of, free, from_tensor, to_tensor
+from serving.engines.modelserver.tensors import free, from_tensor, to_tensor
 
 DEFAULT_SIGNATURE = "serving_default"
 
@@ -25,6 +26,9 @@ DEFAULT_SIGNATURE = "serving_default"
 _CONFIG = b"\x10\x01\x28\x01"
 # RunOptions{inter_op_thread_pool: -1}: run in the caller's thread
 _RUN_OPTIONS = b"\x18" + b"\xff" * 9 + b"\x01"
+
+LOAD_SECONDS = 60.0
+"""Longest time that restoring and initialising a version may take, each."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -34,30 +38,19 @@ class TensorSpec:
     name: str
     code: int
     shape: tuple[int, ...] | None
+    output: Output = field(default_factory=Output, compare=False)
+    """Its place in the graph of a loaded model."""
 
 
 class Signature:
-    """One signature of the model, with its operations looked up once."""
+    """One signature of the model, with its tensors looked up once."""
 
     def __init__(self, name: str, definition: Any, graph: int) -> None:
         self.name = name
+        self.definition = definition
         self.method: str = definition.method_name
-        self.inputs = {k: _spec(v) for k, v in sorted(definition.inputs.items())}
-        self.outputs = {k: _spec(v) for k, v in sorted(definition.outputs.items())}
-        self._graph = graph
-        self.feeds = (Output * len(self.inputs))(*map(self._output, self.inputs.values()))
-        self._fetches = {k: self._output(v) for k, v in self.outputs.items()}
-
-    def _output(self, spec: TensorSpec) -> Output:
-        operation, _, index = spec.name.partition(":")
-        pointer = library().TF_GraphOperationByName(self._graph, operation.encode())
-        if not pointer:
-            raise invalid(f"Tensor {spec.name}, specified in a signature, is not in the graph.")
-        return Output(pointer, int(index or 0))
-
-    def fetches(self, names: Sequence[str]) -> Any:
-        """The C array of the outputs with these names."""
-        return (Output * len(names))(*(self._fetches[name] for name in names))
+        self.inputs = {k: _spec(v, graph) for k, v in sorted(definition.inputs.items())}
+        self.outputs = {k: _spec(v, graph) for k, v in sorted(definition.outputs.items())}
 
 
 class SavedModel:
@@ -67,6 +60,8 @@ class SavedModel:
     ----------
     path:
         Folder with ``saved_model.pb``.
+    name:
+        The model's name in requests and metrics.
 
     Raises
     ------
@@ -74,80 +69,109 @@ class SavedModel:
         With TensorFlow's code and text when loading fails.
     """
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, name: str = "") -> None:
         lib = library()
-        self.path = path
+        self.path, self.name = path, name
         self._graph = lib.TF_NewGraph()
         self._run_options = lib.TF_NewBufferFromString(_RUN_OPTIONS, len(_RUN_OPTIONS))
         try:
             self._session, definition = _load(path, self._graph)
-        except Refused:
+        except BaseException:
             lib.TF_DeleteGraph(self._graph)
             lib.TF_DeleteBuffer(self._run_options)
             raise
         self.definitions: dict[str, SignatureDef] = dict(definition.signature_def.items())
-        self.signatures = {
-            name: Signature(name, signature, self._graph)
-            for name, signature in self.definitions.items()
-            if not name.startswith("__")
-        }
+        try:
+            self.signatures = {
+                name: Signature(name, signature, self._graph)
+                for name, signature in self.definitions.items()
+                if not name.startswith("__")
+            }
+        except BaseException:
+            self.close()
+            raise
 
-    def run(
-        self, signature: Signature, inputs: Mapping[str, NDArray[Any]], outputs: Sequence[str]
-    ) -> dict[str, NDArray[Any]]:
-        """Compute `outputs` from `inputs`, one array for each of the signature's inputs."""
+    def compute(
+        self, feeds: Sequence[tuple[TensorSpec, NDArray[Any]]], fetches: Sequence[TensorSpec]
+    ) -> list[NDArray[Any]]:
+        """Compute tensors from others; a long run may get a low priority (`priority`).
+
+        Raises
+        ------
+        Refused
+            With TensorFlow's code and text.
+        """
         lib = library()
-        arrays = [_check_type(name, spec, inputs[name]) for name, spec in signature.inputs.items()]
-        results = (c.c_void_p * len(outputs))()
+        results = (c.c_void_p * len(fetches))()
         tensors: list[int] = []
         try:
-            tensors.extend(to_tensor(array) for array in arrays)
+            tensors.extend(to_tensor(array) for _, array in feeds)
             with Status() as status:
-                lib.TF_SessionRun(
+                arguments = (
                     self._session,
                     self._run_options,
-                    signature.feeds,
+                    (Output * len(feeds))(*(spec.output for spec, _ in feeds)),
                     (c.c_void_p * len(tensors))(*tensors),
                     len(tensors),
-                    signature.fetches(outputs),
+                    (Output * len(fetches))(*(spec.output for spec in fetches)),
                     results,
-                    len(outputs),
+                    len(fetches),
                     None,
                     0,
                     None,
                     status.pointer,
                 )
+                run(lib.TF_SessionRun, *arguments)
                 status.check()
-            return {name: from_tensor(results[i] or 0) for i, name in enumerate(outputs)}
+            return at_normal_priority(_arrays, results)
         finally:
             for result in results:
                 if result:
                     lib.TF_DeleteTensor(result)
-            for tensor, array in zip(tensors, arrays, strict=False):
+            for tensor, (_, array) in zip(tensors, feeds, strict=False):
                 free(tensor, array)
+
+    def run(
+        self, signature: Signature, inputs: Mapping[str, NDArray[Any]], outputs: Sequence[str]
+    ) -> dict[str, NDArray[Any]]:
+        """Compute outputs of a signature from one array for each of its inputs."""
+        feeds = [(spec, inputs[name]) for name, spec in signature.inputs.items()]
+        values = self.compute(feeds, [signature.outputs[name] for name in outputs])
+        return dict(zip(outputs, values, strict=True))
+
+    def cancel(self) -> None:
+        """End every run of the session, which cannot run again."""
+        with Status() as status:
+            library().TF_CloseSession(self._session, status.pointer)
 
     def close(self) -> None:
         """Free the session; no thread may be running it."""
         lib = library()
-        with Status() as status:
-            lib.TF_CloseSession(self._session, status.pointer)
+        self.cancel()
         with Status() as status:
             lib.TF_DeleteSession(self._session, status.pointer)
         lib.TF_DeleteGraph(self._graph)
         lib.TF_DeleteBuffer(self._run_options)
 
 
+def _arrays(results: Sequence[int | None]) -> list[NDArray[Any]]:
+    return [from_tensor(result or 0) for result in results]
+
+
 def _load(path: Path, graph: int) -> tuple[int, Any]:
     lib = library()
     options = lib.TF_NewSessionOptions()
+    run_options = lib.TF_NewBufferFromString(content := _load_options(), len(content))
     meta_graph = lib.TF_NewBuffer()
     try:
         with Status() as status:
             lib.TF_SetConfig(options, _CONFIG, len(_CONFIG), status.pointer)
             status.check()
             tags = (c.c_char_p * 1)(b"serve")
-            session = lib.TF_LoadSessionFromSavedModel(
-                options, None, str(path).encode(), tags, 1, graph, meta_graph, status.pointer
+            folder = str(path).encode()
+            session = in_background(
+                lib.TF_LoadSessionFromSavedModel,
+                *(options, run_options, folder, tags, 1, graph, meta_graph, status.pointer),
             )
             status.check()
         content = c.string_at(meta_graph.contents.data, meta_graph.contents.length)
@@ -155,18 +179,28 @@ def _load(path: Path, graph: int) -> tuple[int, Any]:
     finally:
         lib.TF_DeleteBuffer(meta_graph)
         lib.TF_DeleteSessionOptions(options)
+        lib.TF_DeleteBuffer(run_options)
 
 
-def _spec(info: Any) -> TensorSpec:
+def _load_options() -> bytes:
+    """``RunOptions{timeout_in_ms}``."""
+    milliseconds, content = round(LOAD_SECONDS * 1000), b"\x10"
+    while milliseconds >= 0x80:
+        content += bytes([milliseconds & 0x7F | 0x80])
+        milliseconds >>= 7
+    return content + bytes([milliseconds])
+
+
+def _spec(info: Any, graph: int) -> TensorSpec:
     shape = info.tensor_shape
     sizes = None if shape.unknown_rank else tuple(dim.size for dim in shape.dim)
-    return TensorSpec(name=info.name, code=info.dtype, shape=sizes)
+    output = _output(info.name, graph)
+    return TensorSpec(name=info.name, code=info.dtype, shape=sizes, output=output)
 
 
-def _check_type(name: str, spec: TensorSpec, array: NDArray[Any]) -> NDArray[Any]:
-    """Refuse a wrong type here, because the session's own message names internal graph nodes."""
-    code = code_of(array)
-    if code != spec.code:
-        expected, given = NAMES.get(spec.code, spec.code), NAMES.get(code, code)
-        raise invalid(f"Input {name} is expected to be {expected} but {given} is provided.")
-    return array
+def _output(name: str, graph: int) -> Output:
+    operation, _, index = name.partition(":")
+    pointer = library().TF_GraphOperationByName(graph, operation.encode())
+    if not pointer:
+        raise invalid(f"Tensor {name}, specified in a signature, is not in the graph.")
+    return Output(pointer, int(index or 0))

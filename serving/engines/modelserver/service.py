@@ -3,22 +3,36 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from numpy.typing import NDArray
 
+from serving.engines.modelserver.admission import Admission
 from serving.engines.modelserver.codes import Code, Refused, invalid
+from serving.engines.modelserver.config_files import METRICS_PATH
 from serving.engines.modelserver.faults import Faults, inject_error
+from serving.engines.modelserver.load_limit import limited
 from serving.engines.modelserver.metrics import Metrics
-from serving.engines.modelserver.rows import names_of
-from serving.engines.modelserver.saved_model import DEFAULT_SIGNATURE, SavedModel, Signature
+from serving.engines.modelserver.models import Models
+from serving.engines.modelserver.predict import Feeds
+from serving.engines.modelserver.saved_model import SavedModel, TensorSpec
 from serving.engines.modelserver.versions import Versions
 from serving.engines.modelserver.warmup import warm_up
 
-Arrays = dict[str, NDArray[Any]]
+_MEASURED = ("Predict", "Classify", "Regress")
+"""The APIs whose time in TensorFlow is measured (``RecordRuntimeLatency``)."""
+
+_MAX_COUNTED_NAMES = 100
+RUN_SECONDS = 30.0
+"""Longest time of a request, TF Serving's default for REST; over gRPC a client may ask for less."""
+
+
+def deadline_exceeded() -> Refused:
+    """The refusal of a request that took too long, with the text of TensorFlow's session."""
+    return Refused(Code.DEADLINE_EXCEEDED, "Timed out waiting for notification")
 
 
 class Address(NamedTuple):
@@ -30,138 +44,143 @@ class Address(NamedTuple):
 
 
 class Service:
-    """One model with its versions, metrics and injected faults."""
+    """The models with their versions, metrics and injected faults.
+
+    Parameters
+    ----------
+    faults:
+        Faults to inject.
+    admission:
+        Which versions are loaded.
+    poll_seconds:
+        Interval of reading the models' folders.
+    run_seconds:
+        Longest time of a request.
+    metrics_path:
+        Path of the metrics page; None for no page.
+    warm:
+        Whether versions are warmed up before they are AVAILABLE.
+    allow_unavailable_labels:
+        Whether a new label may name a version that is not loaded.
+    """
 
     def __init__(
-        self, name: str, base_path: Path, *, faults: Faults, poll_seconds: float = 1.0
+        self,
+        *,
+        faults: Faults,
+        admission: Admission | None = None,
+        poll_seconds: float = 1.0,
+        run_seconds: float = RUN_SECONDS,
+        metrics_path: str | None = METRICS_PATH,
+        warm: bool = True,
+        allow_unavailable_labels: bool = False,
     ) -> None:
-        self.name = name
+        self.run_seconds = run_seconds
         self.faults = faults
+        self.metrics_path = metrics_path
         self.metrics = Metrics()
-        self.versions = Versions(name, base_path, self._load, poll_seconds=poll_seconds)
+        self.models = Models(
+            self._load,
+            poll_seconds=poll_seconds,
+            allow_unavailable_labels=allow_unavailable_labels,
+        )
+        self._admission = admission or Admission()
+        self._warms = warm
+        self._counted_names: set[str] = set()
 
     @contextmanager
-    def hold(self, address: Address) -> Iterator[tuple[int, SavedModel]]:
+    def hold(
+        self, address: Address, *, seconds: float | None = None
+    ) -> Iterator[tuple[int, SavedModel]]:
         """The model at an address; it stays loaded until the block ends.
 
         Raises
         ------
         Refused
-            NOT_FOUND or INVALID_ARGUMENT with TF Serving's text.
+            NOT_FOUND or INVALID_ARGUMENT with TF Serving's text; DEADLINE_EXCEEDED when a run was
+            cancelled because it took longer than `seconds`, at most `run_seconds`.
         """
-        self.check_name(address.name)
-        with self.versions.hold(address.version, address.label) as version_and_model:
-            yield version_and_model
+        versions = self._versions(address)
+        seconds = self.run_seconds if seconds is None else min(seconds, self.run_seconds)
+        ends_at = time.monotonic() + seconds
+        try:
+            with versions.hold(
+                address.version, address.label, seconds=seconds
+            ) as version_and_model:
+                yield version_and_model
+        except Refused as refused:
+            if refused.code is Code.CANCELLED and time.monotonic() > ends_at:
+                raise deadline_exceeded() from refused
+            raise
 
-    def check_name(self, name: str) -> None:
-        """Refuse requests for another model.
-
-        Raises
-        ------
-        Refused
-            INVALID_ARGUMENT without a name, NOT_FOUND for another one.
-        """
+    def _versions(self, address: Address) -> Versions:
+        """The addressed model; INVALID_ARGUMENT without a name, NOT_FOUND for an unknown one."""
+        name, version, label = address
         if not name:
             raise invalid("ModelSpec has no name specified.")
-        if name != self.name:
-            raise Refused(Code.NOT_FOUND, f"Servable not found for request: Latest({name})")
+        versions = self.models.find(name)
+        if versions is not None:
+            return versions
+        if label:
+            raise invalid(f"Unrecognized servable version label: {label}")
+        servable = f"Latest({name})" if version is None else f"Specific({name}, {version})"
+        raise Refused(Code.NOT_FOUND, f"Servable not found for request: {servable}")
 
-    def run(
-        self, model: SavedModel, signature: Signature, inputs: Arrays, output_names: Sequence[str]
-    ) -> Arrays:
-        """Run a signature on inputs and measure it; no `output_names` means every output.
-
-        Raises
-        ------
-        Refused
-            When names or types do not match the signature, or TensorFlow refuses.
-        """
-        _check_inputs(signature, inputs)
+    def compute(
+        self, model: SavedModel, api: str, feeds: Feeds, fetches: Sequence[TensorSpec]
+    ) -> list[NDArray[Any]]:
+        """Compute tensors and measure it; a `serving.engines.modelserver.predict.Compute`."""
         inject_error(self.faults.now())
-        outputs = list(output_names) or list(signature.outputs)
         started = time.perf_counter_ns()
-        result = model.run(signature, inputs, outputs)
+        result = model.compute(feeds, fetches)
         elapsed = (time.perf_counter_ns() - started) / 1000
-        self.metrics.runtime_latency.observe((self.name, "Predict", "TF1"), elapsed)
+        if api in _MEASURED:
+            self.metrics.runtime_latency.observe((model.name, api, "TF1"), elapsed)
         return result
 
-    def count_request(self, *, started_ns: int, api: str, entrypoint: str, code: Code) -> None:
+    def count_request(
+        self, *, model: str, started_ns: int, api: str, entrypoint: str, code: Code
+    ) -> None:
         """Count one request; only successful ones have a latency, as in TF Serving."""
-        self.metrics.request_count.add((self.name, code.name))
+        model = self._counted_name(model)
+        self.metrics.request_count.add((model, code.name))
         if code is Code.OK:
             elapsed = (time.perf_counter_ns() - started_ns) / 1000
-            self.metrics.request_latency.observe((self.name, api, entrypoint), elapsed)
+            self.metrics.request_latency.observe((model, api, entrypoint), elapsed)
 
-    def _load(self, path: Path) -> SavedModel:
+    def _counted_name(self, name: str) -> str:
+        """The name itself, as in TF Serving; of unknown models only the first, to bound memory."""
+        if self.models.find(name) is None and name not in self._counted_names:
+            if len(self._counted_names) >= _MAX_COUNTED_NAMES:
+                return "other"
+            self._counted_names.add(name)
+        return name
+
+    def _load(self, name: str, path: Path) -> SavedModel:
         started = time.perf_counter()
         try:
             delay = self.faults.now().load_ms
             if delay > 0:
                 time.sleep(delay / 1000)
-            model = SavedModel(path)
+            model = self._admission.load(path, lambda folder: SavedModel(folder, name))
         except Refused:
             self.metrics.load_attempts.add((str(path), "fail"))
             raise
         self.metrics.load_attempts.add((str(path), "success"))
         self.metrics.load_latency.add((str(path),), (time.perf_counter() - started) * 1e6)
-        self._warm(model)
+        if self._warms:
+            self._warm(model)
         return model
 
     def _warm(self, model: SavedModel) -> None:
         started, status = time.perf_counter(), Code.OK
         try:
-            warm_up(model)
-        except Refused as refused:
-            status = refused.code
+            with limited(model):
+                warm_up(model)
+        except BaseException as error:  # whatever it is, the session may not stay
+            status = error.code if isinstance(error, Refused) else Code.INTERNAL
             model.close()
             raise
         finally:
             elapsed = (time.perf_counter() - started) * 1e6
             self.metrics.warmup_latency.observe((str(model.path), status.name), elapsed)
-
-
-def find_signature(model: SavedModel, name: str, *, rest: bool) -> Signature:
-    """The signature with this name; the default signature without a name.
-
-    Raises
-    ------
-    Refused
-        With the code and text of TF Serving's REST or gRPC API.
-    """
-    key = name or DEFAULT_SIGNATURE
-    signature = model.signatures.get(key)
-    if signature is not None:
-        return signature
-    if rest:
-        raise invalid(f'Serving signature name: "{key}" not found in signature def')
-    raise Refused(Code.FAILED_PRECONDITION, f'Serving signature key "{key}" not found.')
-
-
-def check_filter(signature: Signature, output_names: Sequence[str]) -> None:
-    """Refuse output names that the signature does not have, and duplicates.
-
-    Raises
-    ------
-    Refused
-        INVALID_ARGUMENT.
-    """
-    for position, name in enumerate(output_names):
-        if name not in signature.outputs:
-            raise invalid(
-                f"output tensor alias not found in signature: {name} Outputs expected to be "
-                f"in the set {names_of(list(signature.outputs))}."
-            )
-        if name in output_names[:position]:
-            raise invalid(f"duplicate output tensor alias: {name}")
-
-
-def _check_inputs(signature: Signature, inputs: Mapping[str, Any]) -> None:
-    if inputs.keys() == signature.inputs.keys():
-        return
-    extra = inputs.keys() - signature.inputs.keys()
-    missing = signature.inputs.keys() - inputs.keys()
-    raise invalid(
-        f"input size does not match signature: {len(inputs)}!={len(signature.inputs)} "
-        f"len({names_of(list(inputs))}) != len({names_of(list(signature.inputs))}). "
-        f"Sent extra: {names_of(list(extra))}. Missing but required: {names_of(list(missing))}."
-    )

@@ -17,7 +17,11 @@ from serving.engines.modelserver.codes import Code, Refused
 from serving.engines.modelserver.library import library
 
 STRING = 7
-_CELL = 24
+CELL = 24
+"""Bytes that TensorFlow needs for each string, its characters not included."""
+
+MAX_DIMENSIONS = 64
+"""numpy's limit; TensorFlow's is 254."""
 
 NUMBERS: dict[int, np.dtype[Any]] = {
     1: np.dtype(np.float32),
@@ -48,12 +52,29 @@ NAMES = {
     8: "complex64",
     9: "int64",
     10: "bool",
+    11: "qint8",
+    12: "quint8",
+    13: "qint32",
+    14: "bfloat16",
+    15: "qint16",
+    16: "quint16",
     17: "uint16",
     18: "complex128",
     19: "half",
+    20: "resource",
+    21: "variant",
     22: "uint32",
     23: "uint64",
 }
+
+
+def type_name(code: int) -> str:
+    """TensorFlow's name of a type in its messages (``DataTypeString``).
+
+    >>> type_name(1), type_name(99)
+    ('float', 'unknown dtype enum (99)')
+    """
+    return NAMES.get(code, f"unknown dtype enum ({code})")
 
 
 def code_of(array: NDArray[Any]) -> int:
@@ -77,13 +98,13 @@ def to_tensor(array: NDArray[Any]) -> int:
     lib = library()
     code = code_of(array)
     shape = (c.c_int64 * array.ndim)(*array.shape)
-    size = array.size * _CELL if code == STRING else array.nbytes
+    size = array.size * CELL if code == STRING else array.nbytes
     tensor: int = lib.TF_AllocateTensor(code, shape, array.ndim, size)
     if size:
         address = lib.TF_TensorData(tensor)
         if code == STRING:
             for position, value in enumerate(array.ravel().tolist()):
-                cell = address + position * _CELL
+                cell = address + position * CELL
                 lib.TF_StringInit(cell)
                 lib.TF_StringCopy(cell, value, len(value))
         else:
@@ -97,7 +118,7 @@ def free(tensor: int, array: NDArray[Any]) -> None:
     if array.dtype.hasobject and array.size:
         address = lib.TF_TensorData(tensor)
         for position in range(array.size):
-            lib.TF_StringDealloc(address + position * _CELL)
+            lib.TF_StringDealloc(address + position * CELL)
     lib.TF_DeleteTensor(tensor)
 
 
@@ -115,7 +136,7 @@ def from_tensor(tensor: int) -> NDArray[Any]:
     size = lib.TF_TensorByteSize(tensor)
     address = lib.TF_TensorData(tensor)
     if code == STRING:
-        values = [_string(address + start) for start in range(0, size, _CELL)]
+        values = [_string(address + start) for start in range(0, size, CELL)]
         return strings(values, shape)
     dtype = NUMBERS.get(code)
     if dtype is None:

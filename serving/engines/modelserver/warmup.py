@@ -1,37 +1,37 @@
 """Warm-up runs before a version is available: TensorFlow initialises lazily on the first run.
 
-The model's own requests in ``assets.extra/tf_serving_warmup_requests`` (TFRecord of
-PredictionLog, as in TF Serving) must succeed. Other signatures run on zeros and empty texts, which
-may fail because a model need not accept them. Each signature runs with several batch sizes, because
-the library prepares different kernels for one row and for many rows (25 ms on first use).
+The model's own requests in ``assets.extra/tf_serving_warmup_requests`` (TFRecord of PredictionLog)
+must succeed, as in TF Serving (``saved_model_warmup.cc`` and ``saved_model_warmup_util.cc``). Other
+signatures run on zeros and empty texts, which may fail because a model need not accept them. Each
+signature runs with several batch sizes, because the library prepares different kernels for one row
+and for many rows (25 ms on first use).
 """
 
 from __future__ import annotations
 
 import struct
 from collections.abc import Iterator
-from itertools import islice
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
+import google_crc32c
 import numpy as np
+from google.protobuf.message import DecodeError
 from numpy.typing import NDArray
 
-from serving.engines.modelserver.codes import Refused, invalid
+from serving.engines.modelserver.classify import classify, multi_infer, regress
+from serving.engines.modelserver.codes import Code, Refused, invalid
 from serving.engines.modelserver.log import log
+from serving.engines.modelserver.predict import Feeds, predict
 from serving.engines.modelserver.protos import PredictionLog
-from serving.engines.modelserver.saved_model import (
-    DEFAULT_SIGNATURE,
-    SavedModel,
-    Signature,
-    TensorSpec,
-)
-from serving.engines.modelserver.tensor_proto import decode
+from serving.engines.modelserver.saved_model import SavedModel, Signature, TensorSpec
 from serving.engines.modelserver.tensors import NUMBERS, STRING, strings
 
 FILE = Path("assets.extra") / "tf_serving_warmup_requests"
-_MAX_RECORDS = 1000  # TF Serving's own limit
+MAX_RECORDS = 1000
+"""TF Serving's own limit (``kMaxNumRecords``)."""
 _BATCHES = (1, 2, 32)
+_UNSUPPORTED = {"predict_streamed_log": 7, "session_run_log": 5}
 
 Arrays = dict[str, NDArray[Any]]
 
@@ -42,14 +42,15 @@ def warm_up(model: SavedModel) -> int:
     Raises
     ------
     Refused
-        When one of the model's own warm-up requests fails.
+        When one of the model's own warm-up requests fails, with its code and text.
     """
     file = model.path / FILE
-    count, last_inputs = _replay(model, file) if file.is_file() else (0, dict[str, Arrays]())
-    for name, signature in model.signatures.items():
-        inputs = last_inputs.get(name)
-        if not inputs:
-            inputs = {key: zeros(spec) for key, spec in signature.inputs.items()}
+    last_inputs: dict[str, NDArray[Any]] = {}
+    count = _replay(model, file, last_inputs) if file.exists() else 0
+    for signature in model.signatures.values():
+        inputs = {
+            name: last_inputs.get(spec.name, zeros(spec)) for name, spec in signature.inputs.items()
+        }
         for rows in _BATCHES:
             if not _try(model, signature, _repeated(inputs, rows)):
                 break
@@ -57,25 +58,45 @@ def warm_up(model: SavedModel) -> int:
     return count
 
 
-def _replay(model: SavedModel, file: Path) -> tuple[int, dict[str, Arrays]]:
-    """Run the requests of the file; returns their number and the last inputs of each signature."""
-    count, last_inputs = 0, dict[str, Arrays]()
-    for record in islice(records(file.read_bytes()), _MAX_RECORDS):
-        prediction_log = PredictionLog.FromString(record)
-        if not prediction_log.HasField("predict_log"):
-            continue
-        request = prediction_log.predict_log.request
-        name = request.model_spec.signature_name or DEFAULT_SIGNATURE
-        signature = model.signatures.get(name)
-        if signature is None:
-            raise invalid(f'Serving signature key "{name}" not found.')
-        inputs = {key: decode(key, proto) for key, proto in request.inputs.items()}
-        if inputs.keys() != signature.inputs.keys():
-            raise invalid(f"A warm-up request of {file} does not match signature {name}.")
-        model.run(signature, inputs, list(signature.outputs))
-        count += 1
-        last_inputs[name] = inputs
-    return count, last_inputs
+def _replay(model: SavedModel, file: Path, last_inputs: dict[str, NDArray[Any]]) -> int:
+    """Run the requests of the file; returns their number, and adds the last array of each tensor
+    that is fed."""
+
+    def compute(loaded: SavedModel, api: str, feeds: Feeds, fetches: Any) -> list[NDArray[Any]]:
+        last_inputs.update((spec.name, array) for spec, array in feeds)
+        return loaded.compute(feeds, fetches)
+
+    count = 0
+    with file.open("rb") as stream:
+        for record in records(stream):
+            try:
+                prediction_log = PredictionLog.FromString(record)
+            except DecodeError as error:
+                shown = record[:200].decode("utf-8", "replace")
+                raise invalid(f"Failed to parse warmup record: {shown} from {file}") from error
+            _run(model, prediction_log, compute)
+            count += 1
+            if count > MAX_RECORDS:
+                raise invalid(
+                    f"Number of warmup records exceeds the maximum ({MAX_RECORDS}) at {file}"
+                )
+    return count
+
+
+def _run(model: SavedModel, prediction_log: Any, compute: Any) -> None:
+    """Run one request, as the API of its kind would (``RunWarmupRequest``)."""
+    kind = prediction_log.WhichOneof("log_type")
+    if kind in _UNSUPPORTED:
+        number = _UNSUPPORTED[kind]
+        raise Refused(Code.UNIMPLEMENTED, f"Unsupported log_type for warmup: {number}")
+    if kind == "predict_log":
+        predict(model, prediction_log.predict_log.request, compute)
+    elif kind == "classify_log":
+        classify(model, prediction_log.classify_log.request, compute)
+    elif kind == "regress_log":
+        regress(model, prediction_log.regress_log.request, compute)
+    elif kind == "multi_inference_log":
+        multi_infer(model, prediction_log.multi_inference_log.request, compute)
 
 
 def _try(model: SavedModel, signature: Signature, inputs: Arrays) -> bool:
@@ -107,20 +128,36 @@ def zeros(spec: TensorSpec) -> NDArray[Any]:
     return np.zeros(shape, dtype=NUMBERS.get(spec.code, np.dtype(np.float32)))
 
 
-def records(content: bytes) -> Iterator[bytes]:
+def records(stream: BinaryIO) -> Iterator[bytes]:
     """The records of a TFRecord file: length, checksum, data, checksum.
 
     Raises
     ------
     Refused
-        When the file ends inside a record.
+        DATA_LOSS when the file ends inside a record or a checksum does not match.
     """
-    position = 0
-    while position < len(content):
-        if position + 12 > len(content):
-            raise invalid("The warm-up file ends inside a record; write it again.")
-        (length,) = struct.unpack_from("<Q", content, position)
-        start, position = position + 12, position + 16 + length
-        if position > len(content):
-            raise invalid("The warm-up file ends inside a record; write it again.")
-        yield content[start : start + length]
+    offset = 0
+    while head := stream.read(12):
+        if len(head) < 12:
+            raise _data_loss(f"truncated record at {offset}")
+        (length,) = struct.unpack_from("<Q", head)
+        if _masked(head[:8]) != head[8:]:
+            raise _data_loss(f"corrupted record at {offset}")
+        content, checksum = stream.read(min(length, 1 << 31)), stream.read(4)
+        if len(content) < length or len(checksum) < 4:
+            raise _data_loss(f"truncated record at {offset}")
+        if _masked(content) != checksum:
+            raise _data_loss(f"corrupted record at {offset}")
+        yield content
+        offset += 16 + length
+
+
+def _masked(content: bytes) -> bytes:
+    """The checksum of TFRecord: CRC-32C, rotated and shifted (``crc32c::Mask``)."""
+    checksum = google_crc32c.value(content)
+    rotated = (checksum >> 15 | checksum << 17) & 0xFFFFFFFF
+    return struct.pack("<I", (rotated + 0xA282EAD8) & 0xFFFFFFFF)
+
+
+def _data_loss(text: str) -> Refused:
+    return Refused(Code.DATA_LOSS, f"{text}. Please verify your warmup data is in TFRecord format.")

@@ -5,19 +5,24 @@ from __future__ import annotations
 import json
 import math
 import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from email.utils import parsedate_to_datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import httpx
 
 from serving.engines.envoy.config import EnvoyLayout, Json
-from serving.engines.prometheus.promql import Sample, read_scrapes, selector
+from serving.engines.envoy.names import CLUSTER_LABELS, SLICE_LABELS, model_in_names
+from serving.engines.prometheus.counters import EnvoyCounters, Sample, by_model
+from serving.engines.prometheus.promql import selector, to_scrapes
+from serving.engines.shared_read import SharedRead, response_within
 from serving.ports import Scrape
 from streaming.contracts.errors import UnavailableError
 
-_CLUSTERS = "(stable|control|canary|shadow|mirrorcontrol|mirrorcanary)(?:fb)?_(grpc|rest)"
+MAX_CLOCK_JITTER = 2.0
+"""Seconds by which the clock of Prometheus may differ without a correction."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -36,15 +41,15 @@ class Target:
     """`metric_relabel_configs`."""
 
 
-def serving_targets(layout: EnvoyLayout) -> tuple[Target, ...]:
-    """Envoy and the model server of each role.
+def serving_targets(layouts: Sequence[EnvoyLayout]) -> tuple[Target, ...]:
+    """Envoy and the model servers of each model and role.
 
-    Envoy's series get the labels ``role`` and ``proto``. Envoy's duplicates of each histogram for
-    internal and external traffic are dropped.
+    Envoy's series get the labels ``model``, ``role`` and ``proto``, and ``slice`` where there is
+    one. Envoy's duplicates of each histogram for internal and external traffic are dropped.
     """
     envoy = Target(
         job="envoy",
-        address=f"{layout.admin_host}:{layout.admin_port}",
+        address=f"{layouts[0].admin_host}:{layouts[0].admin_port}",
         path="/stats/prometheus",
         params={"usedonly": [""]},
         relabel=(
@@ -55,6 +60,8 @@ def serving_targets(layout: EnvoyLayout) -> tuple[Target, ...]:
             },
             _label_from_cluster("role", "$1"),
             _label_from_cluster("proto", "$2"),
+            *(_model_label(layout.model) for layout in layouts),
+            _label_from_cluster("slice", "$1", SLICE_LABELS),
         ),
     )
     servers = tuple(
@@ -62,9 +69,13 @@ def serving_targets(layout: EnvoyLayout) -> tuple[Target, ...]:
             job="model",
             address=f"{end.host}:{end.rest_port}",
             path="/monitoring/prometheus/metrics",
-            labels={"role": role},
+            labels={"role": role, "model": layout.model},
         )
-        for role, end in layout.endpoints.items()
+        for layout in layouts
+        for role, end in (
+            *layout.endpoints.items(),
+            *([("labelled", layout.label_endpoint)] if layout.label_endpoint else []),
+        )
     )
     return (envoy, *servers)
 
@@ -116,46 +127,126 @@ def write_config(
     return path
 
 
+QUERY_SECONDS = 1.0
+"""Prometheus answers within this time or is not waited for; a tick takes as long."""
+SPANS_SECONDS = (5, 15, 60)
+"""Lengths of what is read: callers whose latest scrapes differ by little ask for the same."""
+
+
+class Reply(NamedTuple):
+    """What Prometheus answered."""
+
+    samples: Mapping[str, tuple[Sample, ...]]
+    """By model, as in the names of clusters; those of no model (Envoy's uptime) under ""."""
+    ahead_seconds: float | None
+    """By how much its clock is ahead of ours; None when it does not tell."""
+
+
 class PrometheusMetrics:
     """The port `TrafficMetrics` on a running Prometheus.
+
+    One query serves every caller that asks at the same time, also for other models and through
+    other objects if they were given the same `shared`; each takes the scrapes that are new to it.
 
     Parameters
     ----------
     url:
         For example ``http://127.0.0.1:9090``.
+    model:
+        The model whose requests are counted.
     latency_ms:
         The latency limit in milliseconds; an edge of Envoy's histogram.
+    instance:
+        Label ``instance`` of our Envoy: the address under which Prometheus scrapes it. Where it is
+        not seen, the only Envoy with requests of the arms is read.
+    shared:
+        The queries that are shared; by default its own.
     """
 
-    def __init__(self, url: str, *, latency_ms: int = 200) -> None:
+    def __init__(
+        self,
+        url: str,
+        *,
+        model: str,
+        latency_ms: int = 200,
+        instance: str = "",
+        shared: SharedRead[Reply] | None = None,
+    ) -> None:
+        self._model = model_in_names(model)
         self._latency_ms = latency_ms
-        self._client = httpx.Client(base_url=url, timeout=2.0)
+        self._counters = EnvoyCounters(instance)
+        self._offset = 0
+        """Whole seconds by which the clock of Prometheus is ahead of ours; 0 where it hardly is."""
+        self._client = httpx.Client(base_url=url, timeout=QUERY_SECONDS)
+        self._shared = shared or shared_queries(url)
 
     def scrapes(self, *, since: float, now: float) -> tuple[Scrape, ...]:
-        seconds = max(2, math.ceil(now - since) + 1)
-        query = selector(self._latency_ms, seconds)
-        scrapes = read_scrapes(self._samples(query, now))
-        return tuple(scrape for scrape in scrapes if since < scrape.at <= now)
+        least = max(2, math.ceil(now - since) + 1)
+        seconds = next((span for span in SPANS_SECONDS if span >= least), least)
+        query, offset = selector(self._latency_ms, seconds), self._offset
+        samples = self._query(query, now)
+        if self._offset != offset:  # asked for the wrong time
+            samples = self._query(query, now)
+        shifted = (sample._replace(at=sample.at - self._offset) for sample in samples)
+        read = self._counters.add(shifted)
+        return to_scrapes(totals for totals in read if since < totals.at <= now)
+
+    def notices(self) -> tuple[str, ...]:
+        if not self._offset:
+            return ()
+        side = "ahead of" if self._offset > 0 else "behind"
+        return (
+            f"The clock of Prometheus is {abs(self._offset)} s {side} the controller's; the times "
+            "of its scrapes are corrected. Synchronise the clocks.",
+        )
 
     def close(self) -> None:
         """Close the connection."""
         self._client.close()
 
-    def _samples(self, query: str, now: float) -> Iterator[Sample]:
+    def _query(self, query: str, now: float) -> tuple[Sample, ...]:
+        """The samples, read now or by a caller that asked for the same at the same time."""
+        at = now + self._offset
+        key = (str(self._client.base_url), query, self._offset)
+        reply = self._shared.get(key, lambda: self._read(query, at=at, now=now))
+        ahead = reply.ahead_seconds
+        if ahead is not None and abs(ahead - self._offset) > MAX_CLOCK_JITTER:
+            self._offset = 0 if abs(ahead) <= MAX_CLOCK_JITTER else round(ahead)
+        return (*reply.samples.get("", ()), *reply.samples.get(self._model, ()))
+
+    def _read(self, query: str, *, at: float, now: float) -> Reply:
+        data = {"query": query, "time": f"{at:.3f}"}
         try:
-            response = self._client.post(
-                "/api/v1/query", data={"query": query, "time": f"{now:.3f}"}
+            body, date = response_within(
+                self._client, "POST", "/api/v1/query", seconds=QUERY_SECONDS, data=data
             )
-            body = response.json()
+            answer = json.loads(body)
+            if not isinstance(answer, dict):
+                raise ValueError(f"it answers {answer!r:.60}")
         except (httpx.HTTPError, ValueError) as error:
             raise UnavailableError(
                 f"Prometheus at {self._client.base_url} does not answer: {error}."
             ) from error
-        if body.get("status") != "success":
-            raise UnavailableError(f"Prometheus refused the query: {body.get('error', body)}.")
-        for series in body["data"]["result"]:
-            for at, value in series["values"]:
-                yield Sample(series["metric"], float(at), float(value))
+        if answer.get("status") != "success":
+            raise UnavailableError(f"Prometheus refused the query: {answer.get('error', answer)}.")
+        samples = (
+            Sample(series["metric"], float(time), float(value))
+            for series in answer["data"]["result"]
+            for time, value in series["values"]
+        )
+        return Reply(by_model(samples), _ahead_seconds(date, now))
+
+
+def _ahead_seconds(date: str, now: float) -> float | None:
+    try:
+        return parsedate_to_datetime(date).timestamp() + 0.5 - now  # it has whole seconds
+    except ValueError:
+        return None
+
+
+def shared_queries(url: str) -> SharedRead[Reply]:
+    """The queries that several `PrometheusMetrics` share."""
+    return SharedRead(f"Prometheus at {url}", wait_seconds=QUERY_SECONDS + 0.2)
 
 
 def _scrape_config(job: str, targets: Sequence[Target]) -> Json:
@@ -176,12 +267,21 @@ def _scrape_config(job: str, targets: Sequence[Target]) -> Json:
     return config
 
 
-def _label_from_cluster(label: str, value: str) -> Json:
+def _label_from_cluster(label: str, value: str, clusters: str = CLUSTER_LABELS) -> Json:
     return {
         "source_labels": ["envoy_cluster_name"],
-        "regex": _CLUSTERS,
+        "regex": clusters,
         "target_label": label,
         "replacement": value,
+    }
+
+
+def _model_label(model: str) -> Json:
+    return {
+        "source_labels": ["envoy_cluster_name"],
+        "regex": f"[^_]+_(?:grpc|rest)__{model_in_names(model)}",
+        "target_label": "model",
+        "replacement": model,
     }
 
 

@@ -9,38 +9,39 @@ from __future__ import annotations
 import re
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
-from typing import NamedTuple
 
-from serving.ports import ARMS, Arm, ArmCounters, Scrape
+from serving.engines.envoy.slice_routes import NAMES, slice_of
+from serving.engines.prometheus.counters import UPTIME, EnvoyCounters, Sample, Totals
+from serving.ports import ARMS, Arm, ArmCounters, Scrape, SliceCounters
 
-UPTIME = "envoy_server_uptime"
 _COMPLETED = "envoy_cluster_upstream_rq_completed"
 _CLASS = "envoy_cluster_upstream_rq_xx"
 _SERVED = "envoy_cluster_endpoint_rq_success"
 _TIMED = "envoy_cluster_upstream_rq_time_count"
 _WITHIN = "envoy_cluster_upstream_rq_time_bucket"
+_RETRIED = "envoy_cluster_upstream_rq_retry"
+_UNTRIED = "envoy_cluster_upstream_rq_retry_overflow"
+"""Failed tries that the retry budget did not let be tried again."""
 _GRPC_CLIENT_ERROR = "envoy_cluster_grpc_(?:1|3|5|6|7|8|9|10|11|16)"
 """gRPC codes that map to HTTP 4xx: Envoy counts them as successes of the server."""
 
 _CLIENT_ERROR = re.compile(_GRPC_CLIENT_ERROR)
 
-
-class Sample(NamedTuple):
-    """One raw sample: labels (with ``__name__``), time of the scrape, value."""
-
-    labels: Mapping[str, str]
-    at: float
-    value: float
+__all__ = ["Sample", "read_scrapes", "selector", "to_scrapes"]
 
 
 def selector(latency_ms: int, seconds: int) -> str:
-    """All counters of the arms over the last `seconds`.
+    """All counters of the arms of every model over the last `seconds`.
 
     >>> selector(200, 5).endswith('[5s]')
     True
     """
-    names = "|".join((UPTIME, _COMPLETED, _CLASS, _SERVED, _TIMED, _WITHIN, _GRPC_CLIENT_ERROR))
-    clusters = "(?:(?:stable|control|canary)(?:fb)?|mirrorcontrol|mirrorcanary)_(?:rest|grpc)"
+    retries = (_RETRIED, _UNTRIED)
+    names = "|".join(
+        (UPTIME, _COMPLETED, _CLASS, _SERVED, _TIMED, _WITHIN, *retries, _GRPC_CLIENT_ERROR)
+    )
+    arms = f"(?:stable|control|canary)(?:fb{NAMES})?"
+    clusters = f"(?:{arms}|mirrorcontrol|mirrorcanary)_(?:rest|grpc)__.+"
     # Prometheus 3 writes the edge 200 as 200.0.
     edge = rf"(?:{latency_ms}(?:\\.0)?)?"
     return (
@@ -50,48 +51,73 @@ def selector(latency_ms: int, seconds: int) -> str:
 
 
 def read_scrapes(samples: Iterable[Sample]) -> tuple[Scrape, ...]:
-    """Group samples by scrape, oldest first; scrapes without Envoy's uptime are dropped."""
-    uptimes: dict[float, float] = {}
-    values: dict[float, dict[tuple[str, str], float]] = defaultdict(lambda: defaultdict(float))
-    for sample in samples:
-        name = sample.labels.get("__name__", "")
-        if name == UPTIME:
-            uptimes[sample.at] = sample.value
-            continue
-        cluster = sample.labels.get("envoy_cluster_name", "").rpartition("_")[0]
-        if _CLIENT_ERROR.fullmatch(name):
-            name = _CLASS
-        values[sample.at][name, cluster] += sample.value
-    return tuple(
-        Scrape(
-            at=at,
-            uptime_seconds=uptimes[at],
-            arms=tuple(_counters(arm, values[at]) for arm in ARMS),
-        )
-        for at in sorted(uptimes)
-    )
+    """Group samples by scrape, oldest first; scrapes without Envoy's uptime are dropped.
+
+    Raises `UnavailableError` when two Envoys report at the same time.
+    """
+    return to_scrapes(EnvoyCounters().add(samples))
 
 
-def _counters(arm: Arm, values: Mapping[tuple[str, str], float]) -> ArmCounters:
+def to_scrapes(read: Iterable[Totals]) -> tuple[Scrape, ...]:
+    """Totals as the counters of the arms."""
+    scrapes = []
+    for totals in read:
+        values = _by_slice(totals.values)
+        arms = tuple(_counters(arm, values) for arm in ARMS)
+        scrapes.append(Scrape(at=totals.at, uptime_seconds=totals.uptime_seconds, arms=arms))
+    return tuple(scrapes)
+
+
+_Values = Mapping[str, Mapping[str, Mapping[str, float]]]
+"""Counters by arm or server, slice (empty for none) and name."""
+
+
+def _by_slice(values: Mapping[tuple[str, str], float]) -> _Values:
+    """The totals, with all codes of client errors under one name."""
+    sorted_values: dict[str, dict[str, dict[str, float]]] = {}
+    for (name, cluster), value in values.items():
+        arm, slice_name = slice_of(cluster)
+        kind = _CLASS if _CLIENT_ERROR.fullmatch(name) else name
+        counters = sorted_values.setdefault(arm, {}).setdefault(slice_name, defaultdict(float))
+        counters[kind] += value
+    return sorted_values
+
+
+def _counters(arm: Arm, values: _Values) -> ArmCounters:
     """Counters of one arm, REST and gRPC together.
 
     An error of an arm is a completed request that its own server did not answer successfully. So
     successful retries, requests that the fallback took while the server was ejected, and timeouts
-    count as errors.
+    count as errors. The server answers all slices, so an error of a slice is a try that failed.
     """
     server = arm.replace("-", "")
-    routed = server if arm.startswith("mirror") else f"{arm}fb"
+    by_slice = values.get(server if arm.startswith("mirror") else f"{arm}fb", {})
+    served = values.get(server, {}).get("", {}).get(_SERVED, 0.0)
 
-    def value_of(name: str, cluster: str) -> int:
-        return round(values.get((name, cluster), 0.0))
+    def total(name: str) -> int:
+        return round(sum(counters.get(name, 0.0) for counters in by_slice.values()))
 
-    requests = value_of(_COMPLETED, routed)
-    unanswered = requests - value_of(_SERVED, server)
-    timed = value_of(_TIMED, routed)
+    requests = total(_COMPLETED)
+    timed = total(_TIMED)
     return ArmCounters(
         arm=arm,
         requests=requests,
-        errors=unanswered + value_of(_CLASS, routed),
+        errors=requests - round(served) + total(_CLASS),
         timed=timed,
-        slow=timed - value_of(_WITHIN, routed),
+        slow=timed - total(_WITHIN),
+        slices=tuple(_slice(name, by_slice[name]) for name in sorted(by_slice) if name),
+    )
+
+
+def _slice(name: str, counters: Mapping[str, float]) -> SliceCounters:
+    def value_of(counter: str) -> int:
+        return round(counters.get(counter, 0.0))
+
+    timed = value_of(_TIMED)
+    return SliceCounters(
+        name=name,
+        requests=value_of(_COMPLETED),
+        errors=value_of(_RETRIED) + value_of(_UNTRIED) + value_of(_CLASS),
+        timed=timed,
+        slow=timed - value_of(_WITHIN),
     )

@@ -64,6 +64,8 @@ class PreparedCorrelation:
     features: tuple[str, ...]
     orders: tuple[Integers | None, ...]
     """For each category, its codes by frequency; None for a number."""
+    fraction_bits: tuple[int, ...]
+    """For each of `features`, the bits of its sampled values."""
     rows: Floats
     """For each pair, the rows that have both values."""
     pairs: npt.NDArray[np.intp]
@@ -113,9 +115,10 @@ def prepare_correlation(
 def _prepared(sample: RowSample, specs: tuple[FeatureSpec, ...]) -> PreparedCorrelation | None:
     judged = {spec.name: spec for spec in specs if spec.judged}
     try:
-        codes = read_sample(sample).codes.astype(np.int64)
+        sampled = read_sample(sample)
     except DecodeError:
         return None
+    codes = sampled.codes.astype(np.int64)
     columns = [column for column, name in enumerate(sample.features) if name in judged]
     names = tuple(sample.features[column] for column in columns)
     orders = tuple(
@@ -142,6 +145,7 @@ def _prepared(sample: RowSample, specs: tuple[FeatureSpec, ...]) -> PreparedCorr
     return PreparedCorrelation(
         features=names,
         orders=orders,
+        fraction_bits=tuple(sampled.fraction_bits[column] for column in columns),
         rows=rows,
         pairs=pairs,
         correlation=matrix[first, second],
@@ -177,10 +181,10 @@ def correlation_test(
     sqrt(n). For a Gaussian pair it is the change itself: 0.25 for a correlation that goes from 0 to
     0.245 or from 0.9 to 0.84. It is corrected for the expected maximum over all pairs.
     """
-    codes = _columns(sample, reference.features)
+    codes = _columns(sample, reference)
     if codes is None:
         return None
-    ranked = rank_rows(_ordered_codes(codes, reference.orders))
+    ranked = rank_rows(_ordered_codes(codes, reference.orders), with_slopes=False)
     first, second = reference.pairs[:, 0], reference.pairs[:, 1]
     n = ranked.pair_rows[first, second]
     window = correlations(ranked)[first, second]
@@ -216,16 +220,23 @@ def correlation_test(
     return test, pair_change
 
 
-def _columns(sample: RowSample, features: tuple[str, ...]) -> Integers | None:
-    """The codes of these features; None if one is missing or the sample cannot be read."""
+def _columns(sample: RowSample, reference: PreparedCorrelation) -> Integers | None:
+    """The codes of the reference's features; None if one is missing or the sample cannot be read.
+
+    They have no more bits than the reference's: what is equal there must be equal here.
+    """
     position = {name: column for column, name in enumerate(sample.features)}
-    if any(name not in position for name in features):
+    if any(name not in position for name in reference.features):
         return None
     try:
-        codes = read_sample(sample).codes
+        rows = read_sample(sample)
     except DecodeError:
         return None
-    return codes[:, [position[name] for name in features]].astype(np.int64)
+    bits = list(rows.fraction_bits)
+    for name, reference_bits in zip(reference.features, reference.fraction_bits, strict=True):
+        bits[position[name]] = reference_bits
+    codes = rows.at(bits).codes
+    return codes[:, [position[name] for name in reference.features]].astype(np.int64)
 
 
 def _is_category(spec: FeatureSpec) -> bool:

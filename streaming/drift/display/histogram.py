@@ -8,7 +8,6 @@ an outlier does not stretch the picture.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from math import floor, log10
 
 import numpy as np
 
@@ -27,7 +26,9 @@ MIN_SHARE = 0.01
 OTHERS = "(others)"
 _MAX_LENGTH = 32
 """Longer labels are cut, so that verdict records stay small."""
-_DIGITS = 4
+_DIGITS, _ALL_DIGITS = 4, 17
+_LARGEST_EDGE = 1.797e308
+"""The last bucket of the grid ends at infinity, which a record cannot carry."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -91,15 +92,15 @@ def numeric_bins(scores: NumericScores, effective_sample_fraction: float = 1.0) 
     shares = np.diff(np.concatenate(([0], cumulated[last], [scores.m]))) / scores.m
     edges = np.concatenate(
         (
-            lower(scores.buckets[:1]),
-            lower(scores.buckets[last + 1]),
-            upper(scores.buckets[-1:]),
+            lower(scores.buckets[:1], scores.fraction_bits),
+            lower(scores.buckets[last + 1], scores.fraction_bits),
+            upper(scores.buckets[-1:], scores.fraction_bits),
         )
     )
     widths = _widths(scores)
     return NumericBins(
         m=scores.m * effective_sample_fraction,
-        edges=_rounded_edges(edges, scores.pivot),
+        edges=_rounded_edges(edges),
         shares=tuple(shares.tolist()),
         shown=rounded(shares.tolist()),
         ends=np.concatenate((2 * last + 1, [2 * count])),
@@ -136,23 +137,28 @@ def rounded(shares: list[float]) -> tuple[float, ...]:
 
 def _widths(scores: NumericScores) -> Floats:
     """Distances between places; buckets lie at their lower edge, gaps half way between them."""
-    places = np.repeat(lower(scores.buckets), 2)
-    places = np.concatenate(((places[1:] + places[:-1]) / 2.0, places[-1:]))
-    line = np.concatenate((places[:1], places))
-    mean = float(scores.shares @ line[1::2])
-    sd = float(np.sqrt(scores.shares @ (line[1::2] - mean) ** 2))
+    places = np.repeat(lower(scores.buckets, scores.fraction_bits), 2)
+    with np.errstate(over="ignore", invalid="ignore"):  # values near the largest float
+        places = np.concatenate(((places[1:] + places[:-1]) / 2.0, places[-1:]))
+        line = np.concatenate((places[:1], places))
+        mean = float(scores.shares @ line[1::2])
+        sd = float(np.sqrt(scores.shares @ (line[1::2] - mean) ** 2))
     if not sd > 0.0 or not np.isfinite(sd):
         return np.zeros(len(line))
     return np.diff(line, append=line[-1]) / sd
 
 
-def _rounded_edges(edges: Floats, pivot: float) -> tuple[float, ...]:
-    """Edges with four digits; near a pivot with enough decimals to keep neighbours apart."""
-    if pivot == 0.0:
-        return tuple(float(f"{edge:.{_DIGITS}g}") for edge in edges.tolist())
-    smallest_gap = float(np.diff(edges).min())
-    digits = 1 - floor(log10(smallest_gap)) if smallest_gap > 0.0 else _DIGITS
-    return tuple(round(edge + pivot, digits) for edge in edges.tolist())
+def _rounded_edges(edges: Floats) -> tuple[float, ...]:
+    """Edges with four digits, or as many as move none by a tenth of the way to its neighbours."""
+    edges = np.clip(edges, -_LARGEST_EDGE, _LARGEST_EDGE)
+    with np.errstate(over="ignore"):
+        allowed = np.diff(edges) / 10.0
+    for digits in range(_DIGITS, _ALL_DIGITS):
+        shown = np.array([float(f"{edge:.{digits}g}") for edge in edges.tolist()])
+        moved = np.abs(shown - edges)
+        if (moved[1:] <= allowed).all() and (moved[:-1] <= allowed).all():
+            return tuple(shown.tolist())
+    return tuple(edges.tolist())
 
 
 def _shortened(value: str) -> str:

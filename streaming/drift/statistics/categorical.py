@@ -1,26 +1,36 @@
 """Tests of a categorical feature: all shares at once, single frequent values, unseen values.
 
+Frequent values are tested one by one on both sides: those of the reference for any change
+("value"), all others that are frequent in the window for growth (`frequent_values`).
+
 All shares at once: chi-square against the reference's shares. Rare categories are pooled so that
 every bin expects enough rows. The effect is Cohen's w (1988) without its bias,
 sqrt(max(0, sum (p - q)^2 / q - (K - 1)(1/n + 1/m))).
 
 Single values: the exact binomial test of each frequent category against all others. Its effect is
-the w of these two bins, so both kinds of test have the same scale.
+the difference on the probit scale, as that of every share (`proportions`). With two bins there is
+only one share: w is then at most that difference, so a flag has the same effects as a number and as
+a category.
 """
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
-from math import sqrt
+from functools import cached_property
+from itertools import islice
+from math import inf, sqrt
 
 import numpy as np
-from msgspec.structs import replace
 
 from streaming.contracts.records import Categories
 from streaming.drift.settings import DriftRules
+from streaming.drift.statistics.frequent_values import ReferenceValues, frequent_value_test
 from streaming.drift.statistics.proportions import (
     HEAVY,
     MAX_HEAVY,
+    at_most,
+    share_effect,
     share_test,
     smallest_p,
     unseen_mass_fraction,
@@ -33,7 +43,7 @@ MIN_EXPECTED_COUNT = 10
 """Minimum number of rows that each chi-square bin expects, in the window and in the reference."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+@dataclass(frozen=True, kw_only=True, eq=False)
 class ReferenceCategories:
     """Category counts of a reference, prepared for comparison with windows."""
 
@@ -52,25 +62,37 @@ class ReferenceCategories:
     error: int = 0
     """Maximum number of rows by which a count may be too low."""
 
-    @property
+    @cached_property
     def heavy(self) -> Integers:
         """Positions of the categories that have a test of their own."""
         heavy = np.flatnonzero(self.counts > HEAVY * self.m)[:MAX_HEAVY]
         # A reference with a single value has no test of it: every other value is unseen.
         return heavy[self.counts[heavy] < self.m]
 
+    @cached_property
+    def reference_values(self) -> ReferenceValues:
+        """The categories, and last one that is not listed."""
+        own_test = np.zeros(len(self.counts) + 1, bool)
+        own_test[self.heavy] = True
+        return ReferenceValues(np.append(self.counts, 0.0) + self.error, own_test, self.m)
+
     def align(self, categories: Categories) -> AlignedCategories:
         """A window's counts in the order of the reference's categories."""
         counts: Integers = np.zeros(len(self.counts), np.int64)
-        unseen = categories.tail_rows
+        unseen, unseen_counts = categories.tail_rows, {}
         for value, count in zip(categories.values, categories.counts, strict=True):
             position = self.index.get(value)
             if position is None:
                 unseen += count
+                unseen_counts[value] = count
             else:
                 counts[position] = count
         return AlignedCategories(
-            counts=counts, unseen=unseen, tail=categories.tail_rows, error=categories.error
+            counts=counts,
+            unseen=unseen,
+            unseen_counts=unseen_counts,
+            tail=categories.tail_rows,
+            error=categories.error,
         )
 
 
@@ -81,6 +103,8 @@ class AlignedCategories:
     counts: Integers
     unseen: int
     """Rows of all values that the reference does not have, those of `tail` included."""
+    unseen_counts: Mapping[str, int]
+    """Rows of each of these values that the window lists."""
     tail: int
     """Rows of the values that the window dropped because it keeps a bounded number of them."""
     error: int
@@ -95,7 +119,7 @@ class AlignedCategories:
 def prepare_categorical(categories: Categories) -> ReferenceCategories | None:
     """The categories of a reference; None when it counted nothing."""
     m = sum(categories.counts) + categories.tail_rows
-    if not categories.values:
+    if not m:
         return None
     counts = np.array(categories.counts, np.int64)
     return ReferenceCategories(
@@ -123,6 +147,8 @@ def categorical_tests(
     if window.error or reference.error:
         counts, unseen, remainder = _closest_to_reference(reference, window, n)
     rare_rows = reference.tail + reference.singletons
+    if reference.error:
+        rare_rows = _rare_rows(reference)
     unseen_test = share_test(
         "unseen",
         unseen,
@@ -138,7 +164,21 @@ def categorical_tests(
         unseen_test,
         *_chi_square(reference, counts, remainder, rules, effective_sample_fraction),
         *_single_values(reference, counts, n, rules, effective_sample_fraction),
+        _frequent_value(reference, window, rules, effective_sample_fraction),
     ]
+
+
+def _rare_rows(reference: ReferenceCategories) -> int:
+    """m times the probability of the values that a bounded reference does not list (Good & Turing).
+
+    Values seen r times have the probability (r + 1) N(r + 1) / m together. All values seen less
+    often than the error are not listed, and a part of those seen as often.
+    """
+    counts, error = reference.counts, reference.error
+    at_error = int(counts[counts <= error].sum())
+    unlisted = reference.tail / (reference.tail + at_error) if reference.tail else 0.0
+    following = int(counts[counts == error + 1].sum())
+    return reference.tail + at_error + round(unlisted * following)
 
 
 def _closest_to_reference(
@@ -167,10 +207,10 @@ def _chi_square(
 ) -> list[TestStatistic]:
     """Chi-square over pooled bins.
 
-    Unseen values join the reference's tail. Without a tail they are left to the test of unseen
-    values.
+    Unseen values join the values that the reference saw once and those of its tail, because in
+    another sample these are unseen. Without such values they are left to the test of unseen values.
     """
-    window_tail = unseen if reference.tail else 0
+    window_tail = unseen if reference.tail or reference.singletons else 0
     n = int(counts.sum()) + window_tail
     reference_rows = int(reference.counts.sum()) + reference.tail
     if n < rules.min_rows:
@@ -183,6 +223,9 @@ def _chi_square(
     if degrees < 1:
         return []
     distance = float(np.sum((observed / n - expected) ** 2 / expected))
+    share_limit = inf
+    if degrees == 1:
+        share_limit = share_effect(float(observed[0]) / n, float(expected[0]), rules)
     variance_ratio = n * (rules.day_sd.categories**2 + 1.0 / m)
     null_bias = degrees * (1.0 / n + 1.0 / reference_rows)
     return [
@@ -190,7 +233,7 @@ def _chi_square(
             name="category",
             statistic=n * distance,
             p=chi_square_tail(n * distance, degrees, variance_ratio),
-            effect=sqrt(max(0.0, distance - null_bias)),
+            effect=at_most(sqrt(max(0.0, distance - null_bias)), share_limit),
             n=n,
             variance_ratio=variance_ratio,
             exact_tail=False,
@@ -230,6 +273,8 @@ def _single_values(
 ) -> list[TestStatistic]:
     """The test of the frequent category with the smallest p."""
     tests = []
+    names = tuple(islice(reference.index, MAX_HEAVY))
+    day_variance = rules.day_sd.categories**2
     for position in reference.heavy.tolist():
         reference_count, count = int(reference.counts[position]), int(counts[position])
         test = share_test(
@@ -240,9 +285,37 @@ def _single_values(
             m=reference.m,
             rules=rules,
             effective_sample_fraction=effective_sample_fraction,
-            day_variance=rules.day_sd.categories**2,
+            day_variance=day_variance,
+            value=names[position],
         )
-        share = reference_count / reference.m
-        sd = sqrt(max(share * (1.0 - share), rules.share_floor))
-        tests.append(replace(test, effect=(count / n - share) / sd))
+        tests.append(test)
     return smallest_p(tests)
+
+
+def _frequent_value(
+    reference: ReferenceCategories,
+    window: AlignedCategories,
+    rules: DriftRules,
+    effective_sample_fraction: float,
+) -> TestStatistic:
+    """The test of the values that are frequent in the window and were not in the reference.
+
+    The window's counts are never too high. A value that the reference does not list may have as
+    many rows of its tail as the error bound says.
+    """
+    counts, positions = window.counts, np.arange(len(window.counts))
+    if window.unseen_counts:
+        new = np.array([*window.unseen_counts.values()], np.int64)
+        counts = np.concatenate((counts, new))
+        positions = np.concatenate((positions, np.full(len(new), -1)))
+    day_variance = rules.day_sd.categories**2
+    return frequent_value_test(
+        counts,
+        reference.reference_values,
+        positions,
+        n=window.n,
+        rules=rules,
+        effective_sample_fraction=effective_sample_fraction,
+        day_variances=lambda _, shares: np.full(len(shares), day_variance),
+        value_of=lambda at: [*reference.index, *window.unseen_counts][at],
+    )

@@ -14,11 +14,11 @@ from __future__ import annotations
 
 import numpy as np
 import numpy.typing as npt
-from scipy import special
 
 from streaming.drift.day_variance import BetweenDaySd
 from streaming.drift.statistics.rank_scores import DISPERSION, LOCATION, SHAPE, NumericScores
-from streaming.grid import Floats
+from streaming.drift.statistics.scalars import ndtri
+from streaming.grid import Floats, Integers
 
 
 def shape_variances(
@@ -51,7 +51,37 @@ def tail_variance(share: float, day_sd: BetweenDaySd) -> float:
     The probit changes with the location, and with the dispersion; the dispersion effect is sqrt(2)
     times a stretch of the values.
     """
-    return day_sd.location**2 + day_sd.dispersion**2 * float(special.ndtri(share)) ** 2 / 2.0
+    return day_sd.location**2 + day_sd.dispersion**2 * ndtri(share) ** 2 / 2.0
+
+
+def gap_variances(
+    scores: NumericScores, columns: Integers, shares: Floats, day_sd: BetweenDaySd
+) -> Floats:
+    """`value_variance` of values with the scores in `columns` and these shares.
+
+    The reference may have seen some of these values in few rows, or not at all.
+    """
+    squares = scores.scores[[LOCATION, DISPERSION]][:, columns] ** 2 * shares / (1.0 - shares)
+    return np.array(
+        [
+            day_sd.score_variance(location, dispersion, day_sd.values)
+            for location, dispersion in np.minimum(1.0, squares).T.tolist()
+        ]
+    )
+
+
+def value_variances(scores: NumericScores, day_sd: BetweenDaySd) -> tuple[float, ...]:
+    """`value_variance` of the heavy values, and last of zero if the reference has it.
+
+    The scores keep the result, so it is computed once for a reference.
+    """
+    key = b"values", day_sd
+    if key not in scores.variance_cache:
+        positions = scores.heavy.tolist() + [scores.zero] * (scores.zero >= 0)
+        scores.variance_cache[key] = tuple(
+            value_variance(scores, position, day_sd) for position in positions
+        )
+    return scores.variance_cache[key]
 
 
 def value_variance(scores: NumericScores, position: int, day_sd: BetweenDaySd) -> float:

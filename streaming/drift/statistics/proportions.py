@@ -12,12 +12,15 @@ from __future__ import annotations
 from functools import lru_cache
 from math import exp, pi
 
+import numpy as np
 from msgspec.structs import replace
 from scipy import special
 
 from streaming.drift.settings import DriftRules
 from streaming.drift.statistics.pvalues import share_z_estimated, two_sided
+from streaming.drift.statistics.scalars import ndtr, ndtri
 from streaming.drift.statistics.statistic import TestStatistic
+from streaming.grid import Floats
 
 HEAVY = 0.02
 """A value with a larger share of the reference has a test of its own."""
@@ -27,15 +30,19 @@ _MIN_Z = 0.5
 """The ratio of z and probit is not reliable for a smaller |z|."""
 
 
-@lru_cache(maxsize=64)
 def min_share(rules: DriftRules) -> float:
     """The smallest share that effects are computed from."""
-    return float(special.ndtr(special.ndtri(rules.share_floor) - rules.suspected_sd))
+    return _min_share(rules.share_floor, rules.suspected_sd)
 
 
-@lru_cache(maxsize=16_384)
+@lru_cache(maxsize=64)
+def _min_share(share_floor: float, suspected_sd: float) -> float:
+    return ndtr(ndtri(share_floor) - suspected_sd)
+
+
 def _probit(share: float, minimum: float) -> float:
-    return float(special.ndtri(min(max(share, minimum), 1.0 - minimum)))
+    largest = 1.0 - minimum
+    return ndtri(minimum if share < minimum else largest if share > largest else share)
 
 
 def share_effect(window_share: float, reference_share: float, rules: DriftRules) -> float:
@@ -48,6 +55,26 @@ def share_effect(window_share: float, reference_share: float, rules: DriftRules)
     """
     minimum = min_share(rules)
     return _probit(window_share, minimum) - _probit(reference_share, minimum)
+
+
+def share_effects(window_shares: Floats, reference_shares: Floats, rules: DriftRules) -> Floats:
+    """`share_effect` of many shares at once."""
+    minimum = min_share(rules)
+    window, reference = (
+        special.ndtri(np.minimum(np.maximum(shares, minimum), 1.0 - minimum))
+        for shares in (window_shares, reference_shares)
+    )
+    effects: Floats = window - reference
+    return effects
+
+
+def at_most(effect: float, limit: float) -> float:
+    """The effect with its sign, in size at most that of `limit`.
+
+    >>> at_most(-0.7, 0.5), at_most(0.3, -0.5)
+    (-0.5, 0.3)
+    """
+    return max(-abs(limit), min(abs(limit), effect))
 
 
 def expected_share(count: float, m: float) -> float:
@@ -70,6 +97,7 @@ def share_test(
     one_sided: bool = False,
     day_variance: float | None = None,
     probit_variance: float | None = None,
+    value: int | str | None = None,
 ) -> TestStatistic:
     """Test `count` of `n` window rows against `reference_count` of `m` reference rows.
 
@@ -88,12 +116,15 @@ def share_test(
         Between-day variance of the share's probit; by default that of the rules for missing values.
         Used when `day_variance` is None. A rare share then grows by more than it shrinks, so its
         variance in units of z depends on the observed count.
+    value:
+        The single value whose share is tested, if it is one.
     """
     share, effective_m = expected_share(reference_count, m), m * effective_sample_fraction
-    probit_variance = rules.day_sd.missing**2 if probit_variance is None else probit_variance
-    persistent = n * (
-        probit_variance * probit_information(share) if day_variance is None else day_variance
-    )
+    if day_variance is None:
+        probit_variance = rules.day_sd.missing**2 if probit_variance is None else probit_variance
+        persistent = n * (probit_variance * probit_information(share))
+    else:
+        persistent = n * day_variance
     z = effect = 0.0
     if not one_sided or count > n * share:
         z, effect = (
@@ -103,7 +134,7 @@ def share_test(
         if one_sided:
             z, effect = max(0.0, z), max(0.0, effect)
     z_variance = persistent / (1.0 + n / effective_m)
-    if day_variance is None:
+    if probit_variance is not None and day_variance is None:
         z_variance = z_day_variance(z, count, n, share, probit_variance, z_variance)
     return TestStatistic(
         name=name,
@@ -115,6 +146,7 @@ def share_test(
         shares=(share,),
         m=effective_m,
         one_sided=one_sided,
+        value=value,
     )
 
 
@@ -135,7 +167,7 @@ def z_day_variance(
 @lru_cache(maxsize=4_096)
 def probit_information(share: float) -> float:
     """Fisher information of one row about the probit of a share: phi(Phi^-1(p))^2 / (p (1 - p))."""
-    squared_probit = float(special.ndtri(share)) ** 2
+    squared_probit = ndtri(share) ** 2
     return exp(-squared_probit) / (2.0 * pi * share * (1.0 - share))
 
 
@@ -143,7 +175,7 @@ def _probit_distance(share: float, count: int, n: int) -> float:
     """Distance of `count` of `n` from the share on the probit scale; at least half a row is in and
     half a row out."""
     observed = min(max(count, 0.5), n - 0.5) / n
-    return float(special.ndtri(observed)) - float(special.ndtri(share))
+    return ndtri(observed) - ndtri(share)
 
 
 def smallest_p(tests: list[TestStatistic]) -> list[TestStatistic]:

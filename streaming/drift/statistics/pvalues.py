@@ -10,8 +10,8 @@ from dataclasses import dataclass
 from math import inf, isfinite, log, log1p, sqrt
 
 import numpy as np
-from scipy import special
 
+from streaming.drift.statistics.scalars import betainc, chdtrc, ndtr, ndtri, pdtr, pdtrc
 from streaming.grid import Floats
 
 _NEAR = 2.0
@@ -31,12 +31,12 @@ def two_sided(z: float, variance_ratio: float) -> float:
     >>> round(two_sided(1.96, 0.0), 3), round(two_sided(2 * 1.96, 3.0), 3)
     (0.05, 0.05)
     """
-    return float(2.0 * special.ndtr(-abs(z) / sqrt(1.0 + variance_ratio)))
+    return 2.0 * ndtr(-abs(z) / sqrt(1.0 + variance_ratio))
 
 
 def chi_square_tail(statistic: float, degrees: int, variance_ratio: float) -> float:
     """P(chi-square >= statistic) when `variance_ratio` enlarges the error of every bin."""
-    return float(special.chdtrc(degrees, statistic / (1.0 + variance_ratio)))
+    return chdtrc(degrees, statistic / (1.0 + variance_ratio))
 
 
 def mean_score_z(scores: Floats, shares: Floats, mean: float, n: int) -> float:
@@ -123,13 +123,13 @@ def share_z(count: int, n: int, share: float) -> float:
     if share <= 0.0 or share >= 1.0:
         return 0.0 if count == round(n * share) else (inf if share <= 0.0 else -inf)
     if count > n * share:
-        tail, sign = float(special.betainc(count, n - count + 1, share)), 1.0
+        tail, sign = betainc(count, n - count + 1, share), 1.0
     elif count < n * share:
-        tail, sign = float(special.betainc(n - count, count + 1, 1.0 - share)), -1.0
+        tail, sign = betainc(n - count, count + 1, 1.0 - share), -1.0
     else:
         return 0.0
     if tail > _TINY:
-        return sign * max(0.0, -float(special.ndtri(tail)))
+        return sign * max(0.0, -ndtri(tail))
     return sign * sqrt(2.0 * n * _divergence(count / n, share))
 
 
@@ -154,16 +154,16 @@ def share_z_estimated(count: int, n: int, share: float, m: float) -> float:
     if reference_rows >= _MANY:
         return normal
     if (z > 0.0) == (share <= 0.5):
-        poisson = float(special.pdtrc(rarer_count - 1, n * rarer))
-        negative_binomial = float(special.betainc(rarer_count, reference_rows, n / (n + m)))
+        poisson = pdtrc(rarer_count - 1, n * rarer)
+        negative_binomial = betainc(rarer_count, reference_rows, n / (n + m))
     else:
-        poisson = float(special.pdtr(rarer_count, n * rarer))
-        negative_binomial = float(special.betainc(reference_rows, rarer_count + 1, m / (n + m)))
+        poisson = pdtr(rarer_count, n * rarer)
+        negative_binomial = betainc(reference_rows, rarer_count + 1, m / (n + m))
     if negative_binomial >= 0.5:
         return 0.0
     if not _TINY < poisson < 0.5:
         return normal
-    skewed = z * float(special.ndtri(negative_binomial)) / float(special.ndtri(poisson))
+    skewed = z * ndtri(negative_binomial) / ndtri(poisson)
     return skewed if abs(skewed) < abs(normal) else normal
 
 
@@ -185,16 +185,16 @@ def share_z_mid_p(count: int, n: int, share: float, m: float) -> float:
     shrinkage = estimated / z if z else 1.0 / sqrt(1.0 + n / m)
     upper = (_at_least(count, n, share) + _at_least(count + 1, n, share)) / 2.0
     if upper < 0.5:
-        return shrinkage * -float(special.ndtri(upper)) if upper > _TINY else estimated
+        return shrinkage * -ndtri(upper) if upper > _TINY else estimated
     lower = (_at_least(n - count, n, 1.0 - share) + _at_least(n - count + 1, n, 1.0 - share)) / 2.0
-    return shrinkage * float(special.ndtri(lower)) if lower > _TINY else estimated
+    return shrinkage * ndtri(lower) if lower > _TINY else estimated
 
 
 def _at_least(count: int, n: int, share: float) -> float:
     """P(at least `count` of `n`)."""
     if not 0 < count <= n:
         return 1.0 if count <= 0 else 0.0
-    return float(special.betainc(count, n - count + 1, share))
+    return betainc(count, n - count + 1, share)
 
 
 def _divergence(p: float, q: float) -> float:

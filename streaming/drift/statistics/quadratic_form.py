@@ -6,8 +6,9 @@ from collections.abc import Callable, Sequence
 from math import log, sqrt
 
 import numpy as np
-from scipy import optimize, special
+from scipy import optimize
 
+from streaming.drift.statistics.scalars import chdtrc, ndtr
 from streaming.grid import Floats
 
 _NEAR = 1e-3
@@ -46,13 +47,13 @@ def weighted_chi_square_tail(statistic: float, weights: Floats) -> float:
     kept, q = kept / scale, statistic / scale
     mean, variance = float(kept.sum()), 2.0 * float(kept @ kept)
     if abs(q - mean) <= _NEAR * sqrt(variance):
-        return float(special.chdtrc(2.0 * mean**2 / variance, 2.0 * mean * q / variance))
+        return chdtrc(2.0 * mean**2 / variance, 2.0 * mean * q / variance)
     t = _saddlepoint(q, kept)
     cumulant = -0.5 * float(np.log1p(-2.0 * t * kept).sum())
     curve = 2.0 * float(((kept / (1.0 - 2.0 * t * kept)) ** 2).sum())
     w = float(np.sign(t)) * sqrt(max(0.0, 2.0 * (t * q - cumulant)))
     v = t * sqrt(curve)
-    return float(special.ndtr(-(w + log(v / w) / w))) if w else 0.5
+    return ndtr(-(w + log(v / w) / w)) if w else 0.5
 
 
 def sum_of_squares_tail(statistic: float, weights: Sequence[float]) -> float:
@@ -66,7 +67,7 @@ def sum_of_squares_tail(statistic: float, weights: Sequence[float]) -> float:
     0.056
     """
     scale, degrees = satterthwaite(weights)
-    by_moments = float(special.chdtrc(degrees, statistic / scale))
+    by_moments = chdtrc(degrees, statistic / scale)
     if by_moments > _LARGE_TAIL or max(weights) <= _EQUAL * min(weights):
         return by_moments
     return weighted_chi_square_tail(statistic, np.array(weights, float))

@@ -6,6 +6,9 @@ With u_b = F(b) - p_b/2 the mid-rank of bucket b and a_b = Phi^-1(u_b) its norma
   orthonormal under the reference (Gram-Schmidt), so a mean score has mean 0 and variance 1/n.
 * A bucket that the reference never saw takes the score of its position.
 
+Reference and window are compared at the fewest fraction bits that tell the reference's values apart
+(`resolution.resolving_bits`): six for a wide feature, more for a narrow one far from zero.
+
 Sources: van der Waerden 1952; Klotz 1962; Neyman 1937; Mukhopadhyay & Parzen 2014.
 """
 
@@ -20,8 +23,11 @@ from scipy import special
 
 from streaming.contracts.records import NumericGrid
 from streaming.drift.day_variance import BetweenDaySd
+from streaming.drift.statistics.frequent_values import ReferenceValues
 from streaming.drift.statistics.proportions import HEAVY, MAX_HEAVY
-from streaming.grid import Floats, Integers
+from streaming.grid import MAX_FRACTION_BITS, Floats, Integers
+from streaming.resolution import resolving_bits
+from streaming.summary.grids import grid_counts
 
 LOCATION, DISPERSION, SHAPE = 0, 1, slice(2, 6)
 _MIN_TAIL = 1e-6
@@ -48,12 +54,19 @@ class AlignedCounts:
     """For each bucket, its place in the line "gap below the first reference bucket, that bucket,
     the gap above it, and so on"."""
 
+    @property
+    def zero(self) -> int:
+        """Index of bucket 0; -1 where the window has no such value."""
+        at = int(self.buckets.searchsorted(0))
+        return at if at < len(self.buckets) and self.buckets[at] == 0 else -1
+
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class NumericScores:
     """Scores of a reference grid, prepared for dot products with window counts."""
 
-    pivot: float
+    fraction_bits: int
+    """Bits of `buckets`."""
     m: int
     """Rows of the reference."""
     buckets: Integers
@@ -70,6 +83,13 @@ class NumericScores:
     """Share of the most frequent bucket."""
     heavy: Integers
     """Positions of the buckets with more than `HEAVY` of the rows, zero excluded."""
+    zero: int
+    """Position of bucket 0; -1 where the reference never saw it."""
+    values: ReferenceValues
+    """The buckets, and last a bucket that the reference never saw."""
+    curvature: float
+    """Dispersion that a shift of one standard deviation adds: 1 / sqrt(2) for a normal reference, 0
+    without a dispersion."""
     singletons: int
     """Number of buckets seen exactly once."""
     doubletons: int
@@ -77,7 +97,12 @@ class NumericScores:
     variance_cache: dict[tuple[bytes, BetweenDaySd], tuple[float, ...]] = field(
         default_factory=dict
     )
-    """Results of `propagated_variance.shape_variances`."""
+    """Results of `propagated_variance.shape_variances` and `value_variances`."""
+
+    @property
+    def two_valued(self) -> bool:
+        """Whether the reference has two values, so one share; its shape is its location."""
+        return len(self.buckets) == 2
 
     def columns(self, buckets: Integers) -> tuple[Integers, Integers]:
         """For each bucket, the column of its scores and its position (-1 if never seen)."""
@@ -87,8 +112,14 @@ class NumericScores:
         )
 
     def align(self, grid: NumericGrid) -> AlignedCounts:
-        """A window's counts with their positions."""
-        buckets, counts = np.array(grid.buckets, np.int64), np.array(grid.counts, np.int64)
+        """A window's counts with their positions.
+
+        Raises
+        ------
+        ValueError
+            When the window has fewer fraction bits than these scores.
+        """
+        buckets, counts = self.counted(grid)
         position, known = self._find(buckets)
         return AlignedCounts(
             buckets=buckets,
@@ -99,18 +130,29 @@ class NumericScores:
             line=2 * position + known,
         )
 
+    def counted(self, grid: NumericGrid) -> tuple[Integers, Integers]:
+        """A window's buckets and counts at the bits of these scores; raises as `align` does."""
+        if grid.fraction_bits < self.fraction_bits:
+            raise ValueError(
+                f"A window with {grid.fraction_bits} fraction bits has no buckets of "
+                f"{self.fraction_bits}; prepare the reference at the window's."
+            )
+        window = grid_counts(grid).at(self.fraction_bits)
+        return window.ids, window.counts
+
     def _find(self, buckets: Integers) -> tuple[Integers, npt.NDArray[np.bool_]]:
         position: Integers = np.searchsorted(self.buckets, buckets)
         known = self.buckets[np.minimum(position, len(self.buckets) - 1)] == buckets
         return position, known
 
 
-def prepare_numeric(grid: NumericGrid) -> NumericScores | None:
-    """The scores of a reference grid; None when it is empty."""
-    buckets = np.array(grid.buckets, np.int64)
-    counts = np.array(grid.counts, np.int64)
-    if not len(buckets):
+def prepare_numeric(grid: NumericGrid, max_bits: int = MAX_FRACTION_BITS) -> NumericScores | None:
+    """The scores of a reference grid, at `max_bits` at most; None when it is empty."""
+    reference = grid_counts(grid)
+    if not len(reference.ids):
         return None
+    reference = reference.at(min(resolving_bits(reference), max_bits))
+    buckets, counts = reference.ids, reference.counts
     m = int(counts.sum())
     shares = counts / m
     below = np.concatenate(([0.0], np.cumsum(shares)))
@@ -118,8 +160,13 @@ def prepare_numeric(grid: NumericGrid) -> NumericScores | None:
     weights = np.concatenate((shares, np.zeros(len(below))))
     rows, usable = _rows(ranks, weights, m)
     heavy = np.flatnonzero((shares > HEAVY) & (buckets != 0))
+    heavy = heavy[np.lexsort((buckets[heavy], -counts[heavy]))][:MAX_HEAVY]
+    zero = next(iter(np.flatnonzero(buckets == 0).tolist()), -1)
+    own_test = np.zeros(len(buckets) + 1, bool)
+    own_test[[*heavy.tolist(), zero]] = True
+    own_test[-1] = False
     return NumericScores(
-        pivot=grid.pivot,
+        fraction_bits=reference.fraction_bits,
         m=m,
         buckets=buckets,
         counts=counts,
@@ -128,10 +175,23 @@ def prepare_numeric(grid: NumericGrid) -> NumericScores | None:
         usable=usable,
         fourth=tuple((shares @ rows[:, : len(buckets)].T ** 4).tolist()),
         heaviest=float(shares.max()),
-        heavy=heavy[np.lexsort((buckets[heavy], -counts[heavy]))][:MAX_HEAVY],
+        heavy=heavy,
+        zero=zero,
+        values=ReferenceValues(np.append(counts, 0).astype(np.float64), own_test, m),
+        curvature=_curvature(rows[:, : len(buckets)], shares),
         singletons=int((counts == 1).sum()),
         doubletons=int((counts == 2).sum()),
     )
+
+
+def _curvature(rows: Floats, shares: Floats) -> float:
+    """The dispersion that belongs to a location of 1.
+
+    If the normal scores a shift by d standard deviations, the mean of a^2 rises by d^2 times their
+    variance, and the mean dispersion score by d^2 / E[H1^2 H2].
+    """
+    moment = float(shares @ (rows[LOCATION] ** 2 * rows[DISPERSION]))
+    return 1.0 / moment if moment > 0.0 else 0.0
 
 
 def _rows(ranks: Floats, weights: Floats, m: int) -> tuple[Floats, tuple[bool, ...]]:

@@ -38,8 +38,13 @@ class TestStatistic(msgspec.Struct, frozen=True, kw_only=True):
     """Degrees of freedom of a chi-square test; 0 for other tests."""
     null_bias: float = 0.0
     """Expected squared effect without drift; a chi-square test's effect is corrected for it."""
+    value: int | str | None = None
+    """The single value that the test is about: its bucket on the grid, or the category."""
     weights: tuple[float, ...] = ()
     """Weights of the squares in a chi-square statistic; empty if all are 1 + `variance_ratio`."""
+    partial: bool = False
+    """Whether more changed than what the test is about. It then describes the change only where no
+    other test does."""
 
     def result(self) -> TestResult:
         """The part of it that goes into a verdict record."""

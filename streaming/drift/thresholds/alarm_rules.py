@@ -22,7 +22,7 @@ Champ & Woodall 1987).
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from math import comb, exp, log, sqrt
 
@@ -30,6 +30,7 @@ import numpy as np
 from scipy import optimize, special
 
 from streaming.drift.settings import DriftRules
+from streaming.drift.statistics.scalars import ndtr, ndtri
 from streaming.drift.thresholds.offsets import OffsetGrid, offset_average, solve_for_budget
 from streaming.grid import Floats
 
@@ -65,6 +66,16 @@ class AlarmRule:
     """Number of windows for which a persistent offset lasts."""
     sustained: int
     of: int
+    _hash: int = field(init=False, repr=False, compare=False, default=0)
+
+    def __post_init__(self) -> None:
+        """Compute the hash once, because caches ask for it hundreds of times in each window."""
+        key = (self.alarms, self.windows, self.features, self.block, self.sustained, self.of)
+        object.__setattr__(self, "_hash", hash(key))
+
+    def __hash__(self) -> int:
+        """The hash of the fields; numbers have the same one in every process."""
+        return self._hash
 
     def critical_p(self, variance_ratio: float) -> float:
         """The largest p (two-sided, under the total error) that exceeds the limit."""
@@ -159,10 +170,18 @@ def coincidence_gain(
     >>> [round(coincidence_gain(sustained, single, cusum, rho), 2) for rho in (0.0, 1.0, 25.0)]
     [1.0, 1.18, 1.39]
     """
-    if variance_ratio < _NO_GAIN_RATIO:
+    step = gain_step(variance_ratio)
+    if step is None:
         return 1.0
-    steps = round(log(variance_ratio) / _GAIN_RATIO_STEP)
-    return _coincidence_gain(sustained, single, cusum, exp(steps * _GAIN_RATIO_STEP))
+    return _coincidence_gain(sustained, single, cusum, exp(step * _GAIN_RATIO_STEP))
+
+
+def gain_step(variance_ratio: float) -> int | None:
+    """The step that a variance ratio is rounded to; those of one step have the same coincidence
+    gain. None where the ratio is too small for a gain."""
+    if variance_ratio < _NO_GAIN_RATIO:
+        return None
+    return round(log(variance_ratio) / _GAIN_RATIO_STEP)
 
 
 @lru_cache(maxsize=8192)
@@ -171,7 +190,7 @@ def _coincidence_gain(
 ) -> float:
     def alarm_probability(rule: AlarmRule, gain: float, theta: Floats) -> Floats:
         p = _critical_p(replace(rule, alarms=rule.alarms * gain), variance_ratio)
-        c = -float(special.ndtri(p / 2.0)) * sqrt(1.0 + variance_ratio)
+        c = -ndtri(p / 2.0) * sqrt(1.0 + variance_ratio)
         return block_alarm_probability(special.ndtr(theta - c) + special.ndtr(-theta - c), rule)
 
     total = sustained.alarms + single.alarms + cusum.alarms
@@ -213,7 +232,7 @@ def _marginal_share(variance_ratio: float) -> float:
 
 @lru_cache(maxsize=8192)
 def _critical_p(rule: AlarmRule, variance_ratio: float) -> float:
-    smallest_z = -float(special.ndtri(_LARGEST_P / 2.0))
+    smallest_z = -ndtri(_LARGEST_P / 2.0)
     z_limit = solve_for_budget(
         lambda z: expected_alarms(z, variance_ratio, rule),
         rule.alarms,
@@ -221,4 +240,4 @@ def _critical_p(rule: AlarmRule, variance_ratio: float) -> float:
         high=_LARGEST_Z,
         xtol=1e-6,
     )
-    return _LARGEST_P if z_limit == smallest_z else float(2.0 * special.ndtr(-z_limit))
+    return _LARGEST_P if z_limit == smallest_z else 2.0 * ndtr(-z_limit)

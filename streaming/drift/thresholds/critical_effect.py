@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from math import sqrt
 
-from scipy import special
-
 from streaming.drift.statistics.quadratic_form import satterthwaite
+from streaming.drift.statistics.scalars import chdtri, ndtri
 from streaming.drift.statistics.statistic import TestStatistic
 
 LINEAR_TESTS = ("location", "dispersion")
@@ -34,12 +33,12 @@ def critical_effect(test: TestStatistic, level: float, floor: float) -> float:
 def _significant_effect(test: TestStatistic, level: float) -> float:
     if test.degrees:
         scale, degrees = satterthwaite(test.weights or (1.0 + test.variance_ratio,) * test.degrees)
-        quantile = scale * float(special.chdtri(degrees, level))
+        quantile = scale * chdtri(degrees, level)
         return sqrt(max(0.0, quantile / test.n - test.null_bias))
-    z = -float(special.ndtri(level / 2.0))
+    z = -ndtri(level / 2.0)
     if test.name in LINEAR_TESTS:
         return z * sqrt((1.0 + test.variance_ratio) / test.n)
     if not 0.0 < test.p < 1.0:
         return 0.0
-    observed_z = -float(special.ndtri(test.p / 2.0))
+    observed_z = -ndtri(test.p / 2.0)
     return abs(test.effect) * z / observed_z if observed_z >= _MIN_Z else 0.0

@@ -33,6 +33,7 @@ import msgspec
 import numpy as np
 from scipy import special
 
+from streaming.drift.statistics.scalars import ndtri
 from streaming.drift.thresholds.alarm_rules import AlarmRule
 from streaming.drift.thresholds.offsets import OffsetGrid, offset_average, solve_for_budget
 from streaming.grid import Floats
@@ -212,7 +213,7 @@ def min_allowance(rule: AlarmRule, persistent_sd: float, floor: float) -> float:
     """Half the floor, or the persistent offset that is exceeded on half the budget."""
     blocks = rule.features * rule.windows / rule.block
     tail = min(0.5, 0.25 * rule.alarms / blocks)
-    return max(floor / 2.0, -float(special.ndtri(tail)) * persistent_sd)
+    return max(floor / 2.0, -ndtri(tail) * persistent_sd)
 
 
 def decision_interval(

@@ -12,10 +12,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from functools import partial
+from functools import lru_cache, partial
 from math import exp, inf, log, sqrt
-
-from scipy import special
 
 from streaming.drift.settings import DriftRules
 from streaming.drift.statistics.proportions import (
@@ -26,6 +24,7 @@ from streaming.drift.statistics.proportions import (
     z_day_variance,
 )
 from streaming.drift.statistics.pvalues import share_z_mid_p
+from streaming.drift.statistics.scalars import ndtr, ndtri
 from streaming.drift.statistics.statistic import TestStatistic
 from streaming.drift.thresholds.alarm_rules import AlarmRule
 from streaming.drift.thresholds.cusum import (
@@ -103,7 +102,7 @@ def update_proportion_cusum(
     )
     used = _used_budget(_expected_rows(expected, n))
     limit = decision_interval(
-        replace(rule, alarms=rule.alarms / used),
+        _for_used_budget(rule, used),
         1.0,
         persistent_sd,
         allowance,
@@ -140,7 +139,7 @@ def tolerated_proportion(share: float, by: float, rules: DriftRules) -> float:
         return share
     least = min_share(rules)
     cut = min(max(share, least), 1.0 - least)
-    moved = float(special.ndtr(special.ndtri(cut) + by))
+    moved = ndtr(ndtri(cut) + by)
     return max(share, moved) if by > 0.0 else min(share, moved)
 
 
@@ -172,6 +171,12 @@ def _effect(
 def _expected_rows(share: float, n: int) -> float:
     """Expected rows of the rarer side in a window."""
     return n * min(share, 1.0 - share)
+
+
+@lru_cache(maxsize=4_096)
+def _for_used_budget(rule: AlarmRule, used: float) -> AlarmRule:
+    """The rule for a CUSUM that uses this part of its budget."""
+    return replace(rule, alarms=rule.alarms / used)
 
 
 def _used_budget(expected_rows: float) -> float:

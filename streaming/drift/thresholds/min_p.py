@@ -16,8 +16,9 @@ the rule's expected alarms are its budget::
     F (W / L) { a(Q) + sum_i ( E_theta_i[ a(Q - q_i + q_i(theta_i)) ] - a(Q) ) } = budget
 
 with Q = sum q_i and a, the probability of an alarm in a block of L windows
-(`alarm_rules.block_alarm_probability`). With one test this is the formula of `alarm_rules`. Without
-persistent errors it is a(Q) alone, for 3 of 5 windows 6 Q^3 W F = budget.
+(`alarm_rules.block_alarm_probability`); `_alarms` says what holds for large errors. With one test
+this is the formula of `alarm_rules`. Without persistent errors it is a(Q) alone, for 3 of 5 windows
+6 Q^3 W F = budget.
 """
 
 from __future__ import annotations
@@ -32,6 +33,7 @@ import numpy as np
 from scipy import special
 
 from streaming.drift.statistics.pvalues import share_z_estimated
+from streaming.drift.statistics.scalars import ndtr, ndtri
 from streaming.drift.statistics.statistic import TestStatistic
 from streaming.drift.thresholds.alarm_rules import AlarmRule, block_alarm_probability
 from streaming.drift.thresholds.offsets import OffsetGrid, offset_average, solve_for_budget
@@ -50,6 +52,8 @@ _NEGLIGIBLE_RATIO = 1e-3
 """A smaller variance ratio changes no level."""
 _MIN_LEVEL, _MAX_LEVEL = 1e-14, 0.5
 """Bounds of the critical level, whatever the budget is."""
+_LEVEL_STEP = 1.5
+"""Factor between the levels that are tried until the alarms reach the budget."""
 _GRID = OffsetGrid.trapezoid(limit=8.0, count=161)
 
 
@@ -150,11 +154,11 @@ def _binomial_size(
 
     def tail(count: int) -> float:
         """P(a quiet count is at least as extreme on its side)."""
-        return float(special.ndtr(-abs(share_z_estimated(count, n, share, m)) / spread))
+        return ndtr(-abs(share_z_estimated(count, n, share, m)) / spread)
 
     mean = n * share
     # where a normal count would be significant, skewness included (Cornish & Fisher)
-    quantile = -float(special.ndtri(level / 2.0)) * spread * sqrt(1.0 + n / m)
+    quantile = -ndtri(level / 2.0) * spread * sqrt(1.0 + n / m)
     sd, skew = sqrt(mean * (1.0 - share)), (1.0 - 2.0 * share) * (quantile * quantile - 1.0) / 6.0
     upper = _first_tail(tail, floor(mean) + 1, n, mean + quantile * sd + skew, level / 2.0)
     if one_sided:
@@ -204,12 +208,23 @@ class MinPTest:
     """Union over sum of the sizes of the dependent tests."""
     critical_level: float
     """Exceedance probability at which the rule's expected alarms are its budget."""
+    _laws: tuple[_NullLaw, ...] = ()
+    """Null laws of the tests."""
 
     @classmethod
     def of(cls, rule: AlarmRule, tests: Sequence[TestStatistic], union_ratio: float) -> MinPTest:
         """The min-p test of these tests under `rule`."""
-        laws = tuple(_null_law(test) for test in tests)
-        return cls(tuple(tests), union_ratio, _critical_level(rule, laws))
+        laws = tuple([_null_law(test) for test in tests])
+        return cls(tuple(tests), union_ratio, _critical_level(rule, laws), laws)
+
+    def with_exact_tail(
+        self, rule: AlarmRule, union_ratio: Callable[[Sequence[TestStatistic]], float]
+    ) -> MinPTest:
+        """The min-p test, under `rule`, of the tests whose far tail is exact."""
+        tests = tuple([test for test in self.tests if test.exact_tail])
+        pairs = zip(self.tests, self._laws, strict=True)
+        laws = tuple([law for test, law in pairs if test.exact_tail])
+        return MinPTest(tests, union_ratio(tests), _critical_level(rule, laws), laws)
 
     def p(self, test: TestStatistic) -> float:
         """Probability that a quiet window looks as bad as this test does.
@@ -267,29 +282,68 @@ def _solve_level(rule: AlarmRule, parts: tuple[tuple[float, float], ...]) -> flo
     """The level at which the rule's alarms are its budget, for tests with these parts of it and
     these variance ratios."""
     persistent = [(part, variance_ratio) for part, variance_ratio in parts if variance_ratio]
+
+    def alarms(level: float) -> float:
+        return _alarms(level, persistent, rule)
+
     return solve_for_budget(
-        lambda level: _alarms(level, persistent, rule),
+        alarms,
         rule.alarms,
         low=_MIN_LEVEL,
-        high=_MAX_LEVEL,
+        high=_rising_until(alarms, rule),
         xtol=1e-4,
         log_scale=True,
     )
 
 
+def _rising_until(alarms: Callable[[float], float], rule: AlarmRule) -> float:
+    """A level below which the alarms rise with the level, and at which they are the budget if they
+    reach it at all.
+
+    Where the better of the two sums in `_alarms` changes they may fall a little.
+    """
+    level = min(rule.critical_p(0.0), _MAX_LEVEL)
+    count = alarms(level)
+    while count < rule.alarms and level < _MAX_LEVEL:
+        higher = min(level * _LEVEL_STEP, _MAX_LEVEL)
+        higher_count = alarms(higher)
+        if higher_count <= count:
+            break
+        level, count = higher, higher_count
+    return level
+
+
 def _alarms(level: float, persistent: Sequence[tuple[float, float]], rule: AlarmRule) -> float:
-    """False alarms in the period when a feature exceeds its limit with probability `level`."""
-    quiet = float(block_alarm_probability(np.array([level]), rule)[0])
-    total = quiet
-    if persistent:
+    """False alarms in the period when a feature exceeds its limit with probability `level`.
+
+    Each persistent test is averaged over its error while the others exceed as often as on average,
+    or, where that gives more, as often as without an error. The first is right while alarms are
+    rare. Where a large error makes a test alarm in whole blocks and hardly ever in others, averages
+    of several tests no longer add up, and the second is.
+    """
+
+    def alarmed(q: Floats) -> Floats:
+        """Probability of an alarm in a block."""
+        return block_alarm_probability(np.minimum(1.0, q), rule)
+
+    if not persistent:
+        total = float(alarmed(np.array([level]))[0])
+    else:
         parts, variance_ratios = np.array(persistent).T[:, :, None]
         sizes = parts * level
         c = -special.ndtri(sizes / 2.0) * np.sqrt(1.0 + variance_ratios)
+        without_error = 2.0 * special.ndtr(-c)
 
-        def alarm_probability(theta: Floats) -> Floats:
-            q = level - sizes + special.ndtr(theta - c) + special.ndtr(-theta - c)
-            return block_alarm_probability(np.minimum(1.0, q), rule)
+        def above(base: float, usual: Floats) -> float:
+            """Alarms when the tests exceed with probability `base` together, `usual` each."""
 
-        averages = offset_average(alarm_probability, np.sqrt(variance_ratios), _GRID)
-        total += float((averages - quiet).sum())
+            def with_error(theta: Floats) -> Floats:
+                return alarmed(base - usual + special.ndtr(theta - c) + special.ndtr(-theta - c))
+
+            alone = float(alarmed(np.array([base]))[0])
+            averages = offset_average(with_error, np.sqrt(variance_ratios), _GRID)
+            return alone + float((averages - alone).sum())
+
+        rarest = max(0.0, level - float(sizes.sum())) + float(without_error.sum())
+        total = max(above(level, sizes), above(rarest, without_error))
     return rule.features * rule.windows / rule.block * total

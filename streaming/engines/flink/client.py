@@ -21,6 +21,22 @@ POLL_SECONDS = 0.25
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class JobRun:
+    """One run of a job that Flink remembers; it forgets all of them when its JobManager ends."""
+
+    job_id: str
+    state: str
+    """RUNNING, RESTARTING, CANCELLING, FAILED, …"""
+    started_at: float
+    """Seconds since 1970."""
+
+    @property
+    def ended(self) -> bool:
+        """Whether it can never run again."""
+        return self.state in _ENDED
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class JobStatus:
     """The state of a Flink job."""
 
@@ -41,6 +57,8 @@ class JobStatus:
     """Size of the state in the newest completed checkpoint."""
     last_error: str
     """First line of the newest exception; empty when there was none."""
+    restored_from: str = ""
+    """Path of the checkpoint or savepoint that it was last restored from; empty = none."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,12 +76,20 @@ class Flink:
 
     def find(self, name: str) -> str | None:
         """Id of the newest job of this name that has not ended."""
-        jobs = [
-            job
-            for job in self._get("/jobs/overview")["jobs"]
-            if job["name"] == name and job["state"] not in _ENDED
+        return next((run.job_id for run in self.runs(name) if not run.ended), None)
+
+    def runs(self, name: str) -> tuple[JobRun, ...]:
+        """Every run of this name that Flink remembers, the newest first."""
+        jobs = [job for job in self._get("/jobs/overview")["jobs"] if job["name"] == name]
+        runs = [
+            JobRun(job_id=job["jid"], state=job["state"], started_at=job["start-time"] / 1000)
+            for job in jobs
         ]
-        return str(max(jobs, key=lambda job: job["start-time"])["jid"]) if jobs else None
+        return tuple(sorted(runs, key=lambda run: run.started_at, reverse=True))
+
+    def task_managers(self) -> int:
+        """Number of TaskManagers that are registered."""
+        return int(self._get("/overview")["taskmanagers"])
 
     def status(self, job_id: str) -> JobStatus:
         """The state of a job.
@@ -76,7 +102,9 @@ class Flink:
         job = self._get(f"/jobs/{job_id}")
         checkpoints = self._get(f"/jobs/{job_id}/checkpoints", missing={})
         counts = checkpoints.get("counts", {})
-        latest = (checkpoints.get("latest") or {}).get("completed") or {}
+        newest = checkpoints.get("latest") or {}
+        latest = newest.get("completed") or {}
+        restored = newest.get("restored") or {}
         exceptions = self._get(f"/jobs/{job_id}/exceptions", missing={})
         entries = exceptions.get("exceptionHistory", {}).get("entries", [])
         return JobStatus(
@@ -91,7 +119,14 @@ class Flink:
             last_checkpoint_at=latest.get("latest_ack_timestamp", 0) / 1000,
             state_bytes=int(latest.get("state_size", 0)),
             last_error=entries[0]["stacktrace"].splitlines()[0] if entries else "",
+            restored_from=restored.get("external_path") or "",
         )
+
+    def newest_checkpoint(self, job_id: str) -> tuple[str, float]:
+        """Path and time of a job's newest completed checkpoint; empty and 0 when it has none."""
+        checkpoints = self._get(f"/jobs/{job_id}/checkpoints", missing={})
+        newest = (checkpoints.get("latest") or {}).get("completed") or {}
+        return newest.get("external_path") or "", newest.get("latest_ack_timestamp", 0) / 1000
 
     def running(self, job_id: str) -> bool:
         """Whether the job and all its tasks run."""
@@ -219,11 +254,34 @@ def retry_until(deadline: float, request: Callable[[], Response]) -> Response:
     return retrying(request)
 
 
-def newest_checkpoint(folder: Path, job_id: str = "*") -> str:
-    """Path of the newest complete checkpoint below Flink's checkpoint folder; empty for none.
+_METADATA_START = (0x4960672D).to_bytes(4, "big")
+"""How a `_metadata` begins (Flink's `Checkpoints.HEADER_MAGIC_NUMBER`)."""
 
-    Flink keeps them as ``<job id>/chk-<n>``; a complete one has a ``_metadata``.
+
+def complete_checkpoints(folder: Path, job_id: str) -> tuple[str, ...]:
+    """Paths of a job's complete checkpoints below Flink's checkpoint folder, the best first.
+
+    Flink keeps them as ``<job id>/chk-<n>``; a complete one has a `_metadata`. The newest is first;
+    those whose `_metadata` does not begin as Flink writes it are last. One that was cut off further
+    inside is recognised only when Flink refuses it.
     """
-    complete = folder.glob(f"{job_id}/chk-*/_metadata")
-    metadata = sorted(complete, key=lambda path: path.stat().st_mtime)
-    return str(metadata[-1].parent) if metadata else ""
+    numbered = [
+        (begins_well(path), int(path.name.removeprefix("chk-")), str(path))
+        for path in (folder / job_id).glob("chk-*")
+        if path.name.removeprefix("chk-").isdigit() and (path / "_metadata").is_file()
+    ]
+    return tuple(path for _, _, path in sorted(numbered, reverse=True))
+
+
+def begins_well(checkpoint: Path) -> bool:
+    """Whether a checkpoint's or savepoint's `_metadata` begins as Flink writes it.
+
+    One that may not be read here counts: Flink may read it.
+    """
+    try:
+        with (checkpoint / "_metadata").open("rb") as metadata:
+            return metadata.read(len(_METADATA_START)) == _METADATA_START
+    except PermissionError:
+        return True
+    except OSError:
+        return False

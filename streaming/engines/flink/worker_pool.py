@@ -52,7 +52,7 @@ def listens(address: str) -> bool:
     """Whether a process accepts connections at ``host:port``."""
     host, _, port = address.rpartition(":")
     try:
-        socket.create_connection((host, int(port)), timeout=2.0).close()
+        socket.create_connection((host.strip("[]"), int(port)), timeout=2.0).close()
     except OSError:
         return False
     return True

@@ -1,8 +1,8 @@
 """The log on Kafka, through confluent-kafka.
 
 Writes are durable when a call returns (all replicas, idempotent producer). Reads use no consumer
-group; readers keep their own offsets. Topics are created here with their partition count, clean-up
-policy and retention; an existing topic with another partition count is refused.
+group; readers keep their own offsets. Topics are created and repaired by
+`streaming.engines.kafka.topics`.
 
 When no broker can be reached or none responds, the first call of a log fails within three seconds
 and its error names the next command. A log that has reached a broker before waits longer for it to
@@ -24,16 +24,15 @@ from confluent_kafka import (
     Producer,
     TopicPartition,
 )
-from confluent_kafka.admin import AdminClient, NewTopic
+from confluent_kafka.admin import AdminClient
 from tenacity import retry, retry_if_exception, stop_after_delay, wait_exponential
 
 from streaming.contracts.codec import encode
-from streaming.contracts.errors import ConfigurationError, UnavailableError
+from streaming.contracts.errors import UnavailableError
 from streaming.contracts.log import Message
 from streaming.contracts.records import OffsetRange, Record
-from streaming.contracts.topics import TOPIC_OF, Topic, message_key
+from streaming.contracts.topics import TOPIC_OF, Topic, TopicDifference, message_key
 from streaming.engines.kafka.clients import (
-    MAX_MESSAGE_BYTES,
     NO_RESPONSE,
     accepting_address,
     consumer_settings,
@@ -45,6 +44,7 @@ from streaming.engines.kafka.clients import (
     translated,
     unavailable,
 )
+from streaming.engines.kafka.topics import TopicAdmin
 
 Response = TypeVar("Response")
 
@@ -72,29 +72,21 @@ class KafkaLog:
     ----------
     bootstrap:
         ``host:port`` of a broker, or several with commas.
-    replicas:
-        Copies of each topic that this log creates.
     """
 
-    def __init__(self, bootstrap: str, *, replicas: int = 1) -> None:
+    def __init__(self, bootstrap: str) -> None:
         self._bootstrap = bootstrap
-        self._replicas = replicas
         self._reached = False
         self._producer: Producer | None = None
         self._admin = AdminClient({"bootstrap.servers": bootstrap, "log_level": 2})
 
     def ensure(self, topics: Sequence[Topic]) -> None:
-        known = self._partition_counts()
-        for topic in topics:
-            count = known.get(topic.name)
-            if count is not None and count != topic.partitions:
-                raise ConfigurationError(
-                    f"Topic {topic.name} has {count} partitions, not {topic.partitions}; "
-                    f"delete the topic, or configure {count} partitions."
-                )
-        missing = [topic for topic in topics if topic.name not in known]
-        if missing:
-            self._create(missing)
+        self._reach_broker()
+        TopicAdmin(self._admin, self._bootstrap).ensure(topics)
+
+    def differences(self, topics: Sequence[Topic]) -> tuple[TopicDifference, ...]:
+        self._reach_broker()
+        return TopicAdmin(self._admin, self._bootstrap).differences(topics)
 
     def append(self, records: Sequence[Record], *, topic: Topic | None = None) -> None:
         pairs: dict[str, list[tuple[bytes | None, bytes]]] = {}
@@ -283,37 +275,6 @@ class KafkaLog:
         """Number of partitions of every topic."""
         metadata = self._request(lambda: self._admin.list_topics(timeout=_TIMEOUT))
         return {name: len(topic.partitions) for name, topic in metadata.topics.items()}
-
-    def _create(self, topics: Sequence[Topic]) -> None:
-        new_topics = [
-            NewTopic(
-                topic.name,
-                num_partitions=topic.partitions,
-                replication_factor=self._replicas,
-                config={
-                    "cleanup.policy": topic.cleanup,
-                    "retention.ms": str(topic.retention_hours * 3_600_000),
-                    "max.message.bytes": str(MAX_MESSAGE_BYTES),
-                },
-            )
-            for topic in topics
-        ]
-        created = self._admin.create_topics(new_topics, operation_timeout=_TIMEOUT)
-        for name, future in created.items():
-            try:
-                future.result(_TIMEOUT)
-            except KafkaException as error:
-                if error.args[0].code() != KafkaError.TOPIC_ALREADY_EXISTS:
-                    raise translated(error, self._bootstrap) from error
-            self._await_topic(name)
-
-    def _await_topic(self, name: str) -> None:
-        """Wait until the broker's metadata shows a new topic; only then it can be used."""
-        for _ in range(100):
-            if name in self._partition_counts():
-                return
-            time.sleep(0.05)
-        raise UnavailableError(f"Topic {name} was created but the broker does not show it.")
 
 
 def _usable(messages: list[Any]) -> list[Message]:

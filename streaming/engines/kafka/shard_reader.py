@@ -68,6 +68,7 @@ class ShardReader:
         self._counts: dict[str, int] = {}
         self._counted_at = -1e9
         self._written: dict[str, tuple[bool, float]] = {}
+        self._answered_at = -1e9
         self._lock = threading.Lock()
 
     def partitions(self, topics: Collection[str], *, every: float) -> Mapping[str, int]:
@@ -152,6 +153,27 @@ class ShardReader:
         current = self._next.get(partition) == offset
         eof = self._eof_offsets.get(partition) if current else None
         return end is not None and end in (offset, eof)
+
+    def broker_end(self, partition: TopicPartition) -> int | None:
+        """The next offset that will be written, asked of the broker now; None without an answer."""
+        return self._high_watermark(partition, cached=False)
+
+    def has_read(self, partition: TopicPartition, offset: int, end: int) -> bool:
+        """Whether everything before `end` was read at `offset`, transactions' markers included."""
+        eof = self._eof_offsets.get(partition) if self._next.get(partition) == offset else None
+        return max(offset, eof or 0) >= end
+
+    def broker_answers(self, partition: TopicPartition, *, every: float) -> bool:
+        """Whether the partition's broker is there; a yes counts for `every` seconds.
+
+        Without it, offsets that the consumer remembers would make each partition look read.
+        """
+        if time.monotonic() - self._answered_at < every:
+            return True
+        if self._high_watermark(partition, cached=False) is None:
+            return False
+        self._answered_at = time.monotonic()
+        return True
 
     def was_written(self, topic: str, *, every: float) -> bool:
         """Whether the topic was ever written to; a no is checked again after `every` seconds."""

@@ -81,7 +81,13 @@ def to_schema(text: str, version: int = 0) -> Schema:
 
 
 def apply_changes(text: str, changes: Iterable[SchemaChange]) -> str:
-    """The text with the safe changes applied; its comments are lost."""
+    """The text with the safe changes applied; its comments are lost.
+
+    Raises
+    ------
+    ConfigurationError
+        When a new column has a type that no column can have.
+    """
     from google.protobuf import text_format
 
     proto = parse(text)
@@ -108,6 +114,11 @@ def _add_column(proto: Any, change: SchemaChange) -> None:
     """
     from tensorflow_metadata.proto.v0 import schema_pb2
 
+    if change.act == "add_column" and change.type not in _TYPES:
+        raise ConfigurationError(
+            f"The column {change.feature} cannot be added with the type {change.type!r}; a column "
+            f"holds {', '.join(_TYPES)}. `ignore_column` makes it known without a type."
+        )
     feature = proto.feature.add(name=change.feature)
     if change.act == "ignore_column":
         feature.type = schema_pb2.BYTES

@@ -9,7 +9,8 @@ own statistics of the same rows.
 
 Non-finite numbers count as missing, because one infinity would determine minimum, maximum and the
 outer buckets. If a category has more values than a summary keeps, the proto lists its heavy
-hitters, with the count error that `summary.values` documents, and `unique` counts these.
+hitters, with the count error that `summary.values` documents, and `unique` counts these. Extremes,
+mean and deviation of an integer category are exact nevertheless.
 """
 
 from __future__ import annotations
@@ -35,6 +36,8 @@ _KINDS = {
     "number": statistics_pb2.FeatureNameStatistics.FLOAT,
     "text": statistics_pb2.FeatureNameStatistics.STRING,
 }
+_TENTHS: Floats = np.linspace(0.0, 1.0, _HISTOGRAM + 1).astype(np.float64)
+_HALF = np.array([0.5])
 
 
 def statistics_proto(
@@ -71,6 +74,9 @@ def _strings(to: Any, spec: FeatureSpec, part: FeaturePart, rows: int) -> None:
     _common(to.common_stats, present, rows)
     if not present:
         return
+    if part.tail_rows and spec.kind == "integer" and part.moments.n:
+        for extreme in (part.moments.low, part.moments.high):  # each has one row at least
+            counts.setdefault(str(int(extreme)), 1)
     ranked = rank(counts)
     to.unique = len(ranked)
     to.avg_length = sum(len(name.encode()) * n for name, n in ranked) / present
@@ -95,10 +101,10 @@ def _common(to: Any, present: int, rows: int) -> None:
     to.min_num_values = to.max_num_values = 1
     to.avg_num_values = 1.0
     to.num_values_histogram.type = statistics_pb2.Histogram.QUANTILES
-    for _ in range(_HISTOGRAM):
-        to.num_values_histogram.buckets.add(
-            low_value=1, high_value=1, sample_count=present / _HISTOGRAM
-        )
+    bucket = statistics_pb2.Histogram.Bucket(
+        low_value=1, high_value=1, sample_count=present / _HISTOGRAM
+    )
+    to.num_values_histogram.buckets.extend([bucket] * _HISTOGRAM)
 
 
 # ----------------------------------------------------------------------- numbers
@@ -106,14 +112,17 @@ def _common(to: Any, present: int, rows: int) -> None:
 
 def _numbers(to: Any, spec: FeatureSpec, part: FeaturePart, rows: int) -> None:
     lows, highs, counts, moments = masses(spec, part)
-    _common(to.common_stats, moments.n + part.tail_rows, rows)
+    _common(to.common_stats, int(counts.sum()) + part.tail_rows, rows)
     if not moments.n:
         return
+    if not len(lows):  # every value was too rare to be kept
+        lows, highs = np.array([moments.low]), np.array([moments.high])
+        counts = np.array([part.tail_rows], np.float64)
     to.mean, to.std_dev, to.num_zeros = moments.mean, moments.deviation, moments.zeros
     to.min, to.max = moments.low, moments.high
     quantile = _quantiles(lows, highs, counts, whole=spec.kind == "integer")
-    tenths = quantile(_equal_edges(0.0, 1.0))
-    to.median = float(quantile(np.array([0.5]))[0])
+    tenths = quantile(_TENTHS)
+    to.median = float(quantile(_HALF)[0])
     edges = _equal_edges(moments.low, moments.high)
     standard = to.histograms.add(type=statistics_pb2.Histogram.STANDARD)
     if np.isfinite(edges).all():
@@ -127,7 +136,9 @@ def _numbers(to: Any, spec: FeatureSpec, part: FeaturePart, rows: int) -> None:
 
 def _equal_edges(low: float, high: float) -> Floats:
     """Edges of buckets of equal width; a single bucket where all values are equal."""
-    return np.asarray(np.linspace(low, high, 1 + (_HISTOGRAM if high > low else 1)), np.float64)
+    with np.errstate(over="ignore", invalid="ignore"):  # the caller drops edges that overflow
+        edges = np.linspace(low, high, 1 + (_HISTOGRAM if high > low else 1))
+    return np.asarray(edges, np.float64)
 
 
 def masses(spec: FeatureSpec, part: FeaturePart) -> tuple[Floats, Floats, Floats, Moments]:
@@ -140,11 +151,13 @@ def masses(spec: FeatureSpec, part: FeaturePart) -> tuple[Floats, Floats, Floats
             counts = np.array(list(part.values.values()), np.float64)
         order = np.argsort(values, kind="stable")
         values, counts = values[order], counts[order]
-        return values, values, counts, counted_moments(values, counts.astype(np.int64))
+        moments = part.moments
+        if not moments.n:
+            moments = counted_moments(values, counts.astype(np.int64))
+        return values, values, counts, moments
     moments = part.moments
-    with np.errstate(over="ignore"):
-        lows = np.clip(lower(part.ids) + spec.pivot, moments.low, moments.high)
-        highs = np.clip(upper(part.ids) + spec.pivot, moments.low, moments.high)
+    lows = np.clip(lower(part.ids, part.fraction_bits), moments.low, moments.high)
+    highs = np.clip(upper(part.ids, part.fraction_bits), moments.low, moments.high)
     return lows, highs, counts, moments
 
 
@@ -178,7 +191,7 @@ def _below(edges: Floats, lows: Floats, highs: Floats, counts: Floats) -> Floats
     total = np.concatenate(([0.0], np.cumsum(counts)))
     begun = np.searchsorted(lows, edges, side="right")  # buckets that begin at or below the edge
     last = np.maximum(begun - 1, 0)
-    with np.errstate(divide="ignore", invalid="ignore"):
+    with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
         inside = (edges - lows[last]) / (highs[last] - lows[last])
     inside = np.where(highs[last] <= edges, 1.0, np.clip(inside, 0.0, 1.0))
     below: Floats = np.where(begun > 0, total[last] + counts[last] * inside, 0.0)

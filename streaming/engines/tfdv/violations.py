@@ -2,11 +2,14 @@
 
 TFDV says that a value lies outside its domain, or that a column is present in too few rows, and not
 in how many. The window's own counts have the answer: exactly for values that are counted one by one
-and for missing values, and to a grid bucket (1 % of the value) for bounds inside a bucket.
+and for missing values, and to a grid bucket (1 % of the value) for bounds inside a bucket. Values
+that were too rare to be counted one by one count as far as they cannot lie in the domain: each
+integer in it has at most `FeaturePart.error` of their rows.
 """
 
 from __future__ import annotations
 
+from math import ceil, floor
 from typing import Any
 
 from streaming.contracts.model import FeatureSpec
@@ -50,10 +53,27 @@ def count_rows(code: str, feature: Any, counted: Partial) -> int | None:
     if spec.kind == "text":
         return None
     if code in BELOW and low is not None:
-        return max(1, round(_outside(spec, part, low, above=False)))
+        tail = _tail_outside(spec, part, low, high)
+        return max(1, round(_outside(spec, part, low, above=False)) + tail)
     if code in ABOVE and high is not None:
-        return max(1, round(_outside(spec, part, high, above=True)))
+        tail = _tail_outside(spec, part, low, high)
+        return max(1, round(_outside(spec, part, high, above=True)) + tail)
     return None
+
+
+def _tail_outside(
+    spec: FeatureSpec, part: FeaturePart, low: float | None, high: float | None
+) -> int:
+    """The least number of tail rows outside the domain; half of it where both sides have some."""
+    if not part.tail_rows or spec.kind != "integer" or not part.moments.n:
+        return 0
+    smallest, largest = part.moments.low, part.moments.high
+    first = smallest if low is None else max(low, smallest)
+    last = largest if high is None else min(high, largest)
+    legal = max(0, floor(last) - ceil(first) + 1)
+    outside = part.tail_rows - min(part.tail_rows, part.error * legal)
+    both = low is not None and high is not None and smallest < low and largest > high
+    return outside // 2 if both else outside
 
 
 def _outside(spec: FeatureSpec, part: FeaturePart, bound: float, *, above: bool) -> float:

@@ -86,8 +86,9 @@ def test_an_unknown_feature_is_exit_3_with_a_suggestion(log: MemoryLog) -> None:
     assert "Did you mean lognormal?" in shown.stderr
 
 
-@pytest.mark.parametrize("name", ["drift.png", "drift.svg"])
-@pytest.mark.parametrize("feature", [[], ["--feature", "payment"]])
+@pytest.mark.parametrize(
+    ("name", "feature"), [("drift.png", []), ("drift.svg", ["--feature", "payment"])]
+)
 def test_the_chart_is_drawn(log: MemoryLog, tmp_path: Path, name: str, feature: list[str]) -> None:
     file = tmp_path / name
     shown = run("drift", "big_tipper", "--plot", str(file), *feature, log=log)

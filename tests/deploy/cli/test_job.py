@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from deploy.app.stream_jobs import SubmittedJobs
+from deploy.app.submitted_jobs import Keeping, SubmittedJob, SubmittedJobs
 from tests.deploy.cli.builders import MODEL
 from tests.deploy.cli.doubles import http_server
 from tests.deploy.cli.runner import data, run
@@ -69,6 +69,26 @@ def test_jobs_are_listed_with_their_models(env: dict[str, str]) -> None:
     assert "running" in run("job", "list", env=env).stdout
 
 
+def test_the_watchdogs_doing_is_shown(env: dict[str, str], tmp_path: Path) -> None:
+    done = Keeping(
+        resubmits=2,
+        resubmitted_at=50_580.0,
+        resubmitted_from="/a/j0/chk-17",
+        note="no TaskManager is registered at Flink",
+        last_error="[/x] refused",
+    )
+    jobs = SubmittedJobs(tmp_path / "demo-stack" / "run" / "stream-jobs.json")
+    jobs.change("driftline-all", lambda _: SubmittedJob(job_id="j1", keeping=done))
+    for shown in (run("job", "list", env=env), run("job", "status", MODEL, env=env)):
+        assert "resubmitted 2 times, last 1970-01-01 14:03:00 UTC from chk-17" in shown.stdout
+        assert "no TaskManager is registered at Flink" in shown.stdout
+        assert "last failure: [/x] refused" in shown.stdout
+    (job,) = data(run("job", "list", "--json", env=env))
+    assert job["watchdog"]["keeping"]["resubmits"] == 2
+    status = data(run("job", "status", MODEL, "--json", env=env))
+    assert status["watchdog"]["keeping"]["resubmitted_from"] == "/a/j0/chk-17"
+
+
 def test_the_status_has_times_with_a_zone_and_the_newest_exception(env: dict[str, str]) -> None:
     shown = run("job", "status", MODEL, env=env)
     assert shown.exit_code == 0, shown.stderr
@@ -118,3 +138,25 @@ def test_an_absent_flink_is_exit_8() -> None:
     shown = run("job", "list")
     assert shown.exit_code == 8
     assert "driftline up" in shown.stderr
+
+
+def test_a_lost_job_can_be_cancelled(env: dict[str, str], flink: FakeFlink, tmp_path: Path) -> None:
+    expected = SubmittedJobs(tmp_path / "demo-stack" / "run" / "stream-jobs.json")
+    expected.add("driftline-all", "j1")
+    flink.state = "FAILED"
+    shown = run("job", "cancel", MODEL, "--yes", env=env)
+    assert shown.exit_code == 0, shown.stderr
+    assert "no longer submits it" in shown.stderr
+    assert expected.names() == frozenset()
+
+
+def test_cancelling_while_flink_is_away_is_remembered(tmp_path: Path) -> None:
+    env = {"DRIFTLINE_HOME": str(tmp_path)}
+    expected = SubmittedJobs(tmp_path / "demo-stack" / "run" / "stream-jobs.json")
+    assert run("job", "cancel", MODEL, "--yes", env=env).exit_code == 8
+    expected.add("driftline-all", "j1")
+    shown = run("job", "cancel", MODEL, "--yes", env=env)
+    assert shown.exit_code == 0, shown.stderr
+    assert "until Flink answers" in shown.stderr
+    assert expected.all()["driftline-all"].ending
+    assert expected.names() == frozenset()

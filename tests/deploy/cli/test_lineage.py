@@ -5,10 +5,17 @@ from __future__ import annotations
 from msgspec.structs import replace
 
 from deploy.records.describe import describe
+from retrain.blessing import BlessingRules, bless
+from serving.phase import Phase
 from streaming.contracts.log import MemoryLog
+from streaming.contracts.recomputed import rules_in_force
+from streaming.contracts.records import Metric, Record, RolloutInputs
 from tests.deploy.cli.builders import MODEL, promotion, version, waiting
 from tests.deploy.cli.runner import data, run
 from tests.deploy.records.test_reader import CountingLog
+from tests.retrain.builders import request as retrain_request
+from tests.serving.rollout_simulation import RolloutSimulation
+from tests.serving.rollout_simulation import version as canary_version
 
 
 def test_models_show_the_live_version_with_its_time_zone() -> None:
@@ -49,6 +56,64 @@ def test_a_trace_prints_each_record_once() -> None:
     assert len(lines) == 4
     assert sum("version 1 blessed" in line for line in lines) == 1
     assert lines[-1].endswith("(above)  [version-1]")
+
+
+def blessed_versions() -> list[Record]:
+    """The versions of the rollout with the rules, metrics and requests that blessed them."""
+    metric = Metric(name="auc", slice="", value=0.9, low=0.89, high=0.91, n=4000)
+    rules = rules_in_force("blessing", BlessingRules(), model="m", code="1.0", at=0.0)
+    blessing = bless([metric], BlessingRules(), has_champion=False)
+    records: list[Record] = [rules]
+    for number in (1, 2):
+        blessed = replace(
+            canary_version(number),
+            evaluation=(metric,),
+            reason=blessing.reason,
+            rules_digest=rules.digest,
+        )
+        answered = replace(retrain_request(blessed.request_id), model="m")
+        records += [answered, blessed]
+    return records
+
+
+def rolled_out() -> RolloutSimulation:
+    """Version 2 was promoted after its bake."""
+    return RolloutSimulation().start_canary().until_phase(Phase.IDLE)
+
+
+def test_a_trace_recomputes_the_chain_and_the_whole_rollout() -> None:
+    simulation, log = rolled_out(), MemoryLog()
+    log.append([*blessed_versions(), *simulation.records])
+    name = simulation.promotions[-1].record_id
+    shown = run("trace", name, "--recompute", log=log)
+    assert shown.exit_code == 0
+    assert "byte for byte" in shown.stdout
+    results = data(run("trace", name, "--recompute", "--json", log=log))["recomputed"]
+    assert {result["outcome"] for result in results} == {"equal"}
+    assert sum(result["kind"] == "canary-verdict" for result in results) == len(simulation.verdicts)
+
+
+def test_a_trace_names_the_record_that_was_changed_and_ends_with_4() -> None:
+    simulation, log = rolled_out(), MemoryLog()
+    second = simulation.verdicts[1]
+    forged = replace(second, requests=second.requests + 1)
+    records = [forged if record is second else record for record in simulation.records]
+    log.append([*blessed_versions(), *records])
+    shown = run("trace", simulation.promotions[-1].record_id, "--recompute", log=log)
+    assert shown.exit_code == 4
+    assert second.record_id in shown.stdout
+    assert "requests" in shown.stdout
+    assert "1 of " in shown.stderr
+
+
+def test_a_trace_of_what_is_not_recorded_ends_with_3() -> None:
+    simulation, log = rolled_out(), MemoryLog()
+    records = [record for record in simulation.records if not isinstance(record, RolloutInputs)]
+    log.append([*blessed_versions(), *records])
+    shown = run("trace", simulation.promotions[-1].record_id, "--recompute", log=log)
+    assert shown.exit_code == 3
+    assert "before inputs were kept" in shown.stdout
+    assert "cannot be recomputed" in shown.stderr
 
 
 def test_an_announcement_is_not_a_refusal() -> None:

@@ -54,6 +54,7 @@ def test_the_commands_of_the_product_exist() -> None:
         "doctor",
         "down",
         "drift",
+        "experiment",
         "job",
         "labels",
         "logs",

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
+import msgspec
 import pytest
 
-from deploy.app.deployment import Deployment
 from deploy.cli.commands import rollout
 from deploy.cli.shared import command
 from deploy.views.rollout import (
     ArmView,
     RolloutView,
+    rollout_lines,
     rollout_tree,
     step_text,
     value_against_limit,
@@ -18,7 +21,7 @@ from deploy.views.rollout_observer import before_first_rollout, measured_shares,
 from serving.ports import ArmCounters, Scrape
 from streaming.contracts.errors import NotFoundError
 from streaming.contracts.log import MemoryLog
-from streaming.contracts.records import GateResult, GateSample
+from streaming.contracts.records import GateOutcome, GateResult, GateSample, SliceResult
 from tests.deploy.cli.builders import (
     MODEL,
     canary_verdict,
@@ -29,9 +32,9 @@ from tests.deploy.cli.builders import (
     waiting,
 )
 from tests.deploy.cli.doubles import replying
-from tests.deploy.cli.runner import DEMO, data, run
+from tests.deploy.cli.runner import data, run
 
-ASKING = ("approve", "reject", "promote", "abort", "rollback")
+ASKING = ("promote", "abort", "rollback")
 
 
 @pytest.fixture
@@ -120,16 +123,56 @@ def test_on_a_terminal_the_consequence_is_shown_and_consent_asked(
     assert "version 1 stays loaded for" in shown.stderr
 
 
-def test_an_approval_says_whether_a_canary_or_a_promotion_follows() -> None:
-    deployment = Deployment.load(DEMO)
-    for waits_for, words in (
-        ("approval before canary", "starts its canary"),
-        ("approval before promotion", "to 100 %"),
-    ):
-        log = MemoryLog()
-        log.append([status("awaiting-approval", waits_for=waits_for)])
-        _, consequence = rollout.resolve(deployment, log, MODEL, "approve", None)
-        assert words in consequence
+@pytest.mark.parametrize("action", ["promote"])
+def test_what_is_let_on_is_shown_and_its_digest_is_sent(log: MemoryLog, action: str) -> None:
+    with replying(log) as daemon:
+        shown = run("rollout", action, MODEL, "--yes", log=log)
+    assert "version 2 of big_tipper" in shown.stderr
+    assert "digest of its files digest-2" in shown.stderr
+    assert "auc 0.900" in shown.stderr
+    assert "canary at 10 %" in shown.stderr
+    assert (daemon.commands[0].version, daemon.commands[0].digest) == (2, "digest-2")
+    assert not daemon.commands[0].force
+
+
+@pytest.mark.parametrize("action", ["promote"])
+def test_a_digest_that_was_reviewed_earlier_and_differs_is_a_conflict(
+    log: MemoryLog, action: str
+) -> None:
+    with replying(log) as daemon:
+        shown = run("rollout", action, MODEL, "--digest", "digest-1", "--yes", log=log)
+    assert shown.exit_code == 5
+    assert "has the digest digest-2, not digest-1" in shown.stderr
+    assert daemon.commands == []
+
+
+@pytest.mark.parametrize("action", ["promote", "retry"])
+def test_force_needs_a_reason_and_is_sent_with_it(log: MemoryLog, action: str) -> None:
+    number = ["2"] if action == "retry" else []
+    if action == "retry":
+        log.append([status("idle", version=1, at=40.0)])
+    with replying(log) as daemon:
+        bare = run("rollout", action, MODEL, *number, "--force", "--yes", log=log)
+        assert bare.exit_code == 2
+        assert daemon.commands == []
+        options = ("--force", "--reason", "checked by hand", "--yes")
+        assert run("rollout", action, MODEL, *number, *options, log=log).exit_code == 0
+    (sent,) = daemon.commands
+    assert (sent.force, sent.reason, sent.digest) == (True, "checked by hand", "digest-2")
+
+
+def test_a_version_that_was_given_up_is_retried(log: MemoryLog) -> None:
+    with replying(log) as daemon:
+        busy = run("rollout", "retry", MODEL, "3", "--yes", log=log)
+        assert busy.exit_code == 5
+        log.append([status("idle", version=1, at=40.0)])
+        unknown = run("rollout", "retry", MODEL, "9", "--yes", log=log)
+        assert unknown.exit_code == 3
+        shown = run("rollout", "retry", MODEL, "3", "--yes", log=log)
+    assert shown.exit_code == 0, shown.stderr
+    (sent,) = daemon.commands
+    assert (sent.action, sent.version, sent.digest) == ("retry", 3, "digest-3")
+    assert "from the first step" in shown.stderr
 
 
 def test_the_status_is_the_newest_with_the_verdict_of_its_rollout(log: MemoryLog) -> None:
@@ -203,6 +246,17 @@ def test_the_tree_shows_weights_arms_and_gates() -> None:
         ("latency_p99", {"canary_timed": 0, "canary_slow": 0}, 0.01, "limit 1 %"),
         ("sample_ratio", {"log_e": 0.0}, 0.0001, "p 1, limit 0.0001"),
         ("startup", {"seconds": 2.5}, 60.0, "2.50 s, limit 60 s"),
+        ("predictions", {"look": 3, "distance": 0.25}, 0.1, "distance 0.250, limit 0.1"),
+        ("predictions", {"look": 0, "distance": 0.0}, 0.1, "limit 0.1"),
+        (
+            "quality",
+            {"look": 1, "loss": 0.021, "error": 0.004},
+            0.02,
+            "loss +0.0210 ± 0.0040, limit 0.02",
+        ),
+        ("tips", {"mean_excess": -0.5}, 2.0, "worse by -0.5, margin 2"),
+        ("paired", {"rank_correlation": -1.0}, 0.2, "rank correlation -1.00, limit 0.2"),
+        ("paired", {}, 0.2, "limit 0.2"),
     ],
 )
 def test_each_gate_shows_its_value_against_its_limit(
@@ -218,6 +272,41 @@ def test_each_gate_shows_its_value_against_its_limit(
         samples=tuple(GateSample(name=name, value=value) for name, value in samples.items()),
     )
     assert value_against_limit(result) == words
+
+
+def test_the_tree_shows_each_slice_with_its_counts() -> None:
+    from rich.console import Console
+
+    def part(name: str, outcome: GateOutcome, **changes: object) -> SliceResult:
+        counts: dict[str, object] = {
+            "requests": 40, "bad": 4, "requests_beside": 38, "bad_beside": 0,
+            "share": 0.01, "smallest_harm": 0.4,
+        }  # fmt: skip
+        return SliceResult(name=name, outcome=outcome, **{**counts, **changes})  # type: ignore[arg-type]
+
+    parts = (
+        part("acme", "fail"),
+        part("beta", "insufficient", missing=12),
+        part("tiny", "insufficient", holds=False),
+        part("none", "insufficient", holds=False, requests=0, bad=0, smallest_harm=1.0),
+    )
+    gate = GateResult(
+        gate="errors_by_slice", outcome="fail", reason="", query="", n=78, limit=0.25, slices=parts
+    )
+    shown = replace(view(), verdict=msgspec.structs.replace(canary_verdict(), gates=(gate,)))
+    console = Console(width=200, markup=False, color_system=None)
+    with console.capture() as captured:
+        console.print(rollout_tree(shown))
+    text = captured.get()
+    for words in (
+        "errors_by_slice: fail, 4 slices, limit 25 %",
+        "acme (1 % of the requests): fail, 4 of 40 against 0 of 38",
+        "beta (1 % of the requests): insufficient, 4 of 40 against 0 of 38, 12 requests missing",
+        "too few requests to judge: smallest harm found 40 %",
+        "too few requests to judge: not even a total failure is found",
+    ):
+        assert words in text
+    assert "slice acme of errors_by_slice: fail" in list(rollout_lines(shown))
 
 
 def test_a_step_before_the_first_has_no_number() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import threading
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -96,7 +97,7 @@ class SchemaDaemon:
         log.append(step.records)
 
     def take(self, record: Record) -> None:
-        step = handle(self.state, record, edit=schema_text.apply_changes, now=2.0)  # type: ignore[arg-type]
+        step = handle(self.state, record, edit=schema_text.apply_changes, now=time.time())  # type: ignore[arg-type]
         self.state = step.state
         self.log.append(step.records)
 

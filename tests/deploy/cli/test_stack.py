@@ -15,7 +15,7 @@ import pytest
 
 from deploy.app import topics
 from deploy.app.deployment import Deployment
-from deploy.app.stream_jobs import SubmittedJobs
+from deploy.app.submitted_jobs import SubmittedJobs
 from deploy.cli.commands import stack as stack_command
 from deploy.config.paths import PROJECT, install_paths
 from deploy.config.port_map import HOST, PortMap
@@ -69,11 +69,16 @@ def flink_job(state: str | None) -> Any:
 
     def answer(method: str, path: str, body: Any) -> tuple[int, Any]:
         if path == "/jobs/overview":
-            job = {"jid": "j1", "name": "driftline-all", "state": state, "start-time": 1}
+            job = {
+                "jid": "j1",
+                "name": "driftline-all",
+                "state": state,
+                "start-time": time.time() * 1000,
+            }
             return 200, {"jobs": [job] if state else []}
         if path == "/jobs/j1":
             vertex: dict[str, Any] = {"status": state, "parallelism": 1}
-            job = {"name": "driftline-all", "state": state, "start-time": 1}
+            job = {"name": "driftline-all", "state": state, "start-time": time.time() * 1000}
             return 200, {**job, "vertices": [vertex]}
         return 404, {}
 
@@ -162,6 +167,22 @@ def test_a_stream_job_that_should_run_and_does_not_is_exit_8(
     assert ("running" if state == "RUNNING" else "not running") in shown.stdout
     if code:
         assert "`driftline job submit big_tipper`" in shown.stderr
+
+
+@pytest.mark.parametrize("content", ["", "{", "null"])
+def test_a_file_of_jobs_that_cannot_be_read_is_exit_8_and_named(home: Path, content: str) -> None:
+    file = home / "demo-stack" / "run" / "stream-jobs.json"
+    file.parent.mkdir(parents=True)
+    file.write_text(content)
+    with http_server(flink_job(None)) as flink:
+        env = at(home, DRIFTLINE__ENDPOINTS__FLINK=flink)
+        shown = run("status", env=env)
+        assert shown.exit_code == 8
+        assert "stream-jobs.json" in shown.stderr
+        refused = run("job", "submit", env=env)
+    assert refused.exit_code != 0
+    assert "stream-jobs.json" in refused.stderr
+    assert file.read_text() == content
 
 
 def test_an_absent_flink_leaves_the_job_unknown(

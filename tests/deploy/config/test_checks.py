@@ -50,6 +50,23 @@ MISTAKES: list[tuple[dict[str, Any], dict[str, Any], str]] = [
     ({"rollout": {"hold": "1h"}}, {}, r"rollout\.deadline: 2h is over before 5 steps of 1h"),
     ({"rollout": {"steps": [5, 1, 100]}}, {}, r"rollout\.steps.*ascend"),
     ({"rollout": {"steps": []}}, {}, r"rollout\.steps"),
+    (
+        {"rollout": {"approval_people": 2, "approvers": [{"name": "ann"}]}},
+        {},
+        r"rollout: 2 of 1 approvers must approve.*name at least 2",
+    ),
+    (
+        {
+            "rollout": {
+                "approvers": [{"name": "ann", "role": "lead"}],
+                "approval_by_proposer": False,
+            }
+        },
+        {},
+        r"rollout: .*one more for what an approver proposed",
+    ),
+    ({"rollout": {"approvers": [{"name": "ann"}, {"name": "Ann"}]}}, {}, r"name somebody twice"),
+    ({"rollout": {"approvers": ["ann"]}}, {}, r"rollout\.approvers"),
     ({"rollout": {"steps": [10, 60, 100]}}, {}, r"rollout\.steps.*at most 50"),
     ({"rollout": {"steps": [100]}}, {}, r"rollout\.steps.*at most 50"),
     (
@@ -93,7 +110,7 @@ MISTAKES: list[tuple[dict[str, Any], dict[str, Any], str]] = [
     ({}, {"endpoints": {"envoy_admin": "http://x:1"}}, r"no such key"),
     ({}, {"stream": {"parallelism": 64}}, r"stream\.parallelism: 64 is more than"),
     ({}, {"stream": {"split": "tenant"}}, r"needs models\.m\.tenant"),
-    ({}, {"local": {"served_model": "n"}}, r"names no model"),
+    ({}, {"local": {"served_models": ["n"]}}, r"names no model"),
     *(
         ({}, {"local": {"folder": folder}}, r"local\.folder: .* has another use")
         for folder in (".", "..", "run", "log", "data", "artifacts")
@@ -192,7 +209,8 @@ def two_models(folder: Path, first: dict[str, str], second: dict[str, str], spli
         for role in ("events", "labels"):
             model[role] = {"key": "trip_id"} | model[role]
     file = folder / "driftline.yaml"
-    file.write_text(yaml.safe_dump({"models": models, "stream": {"split": split}}))
+    sections = {"stream": {"split": split}, "local": {"served_models": ["m"]}}
+    file.write_text(yaml.safe_dump({"models": models, **sections}))
     loader.load(file, environment={})
 
 

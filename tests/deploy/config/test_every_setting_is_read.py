@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 from collections import defaultdict
 from collections.abc import Iterator
+from functools import cache
 
 import pytest
 
@@ -24,21 +25,25 @@ def sections() -> Iterator[type[Section]]:
                 yield value
 
 
-def sources() -> Iterator[ast.Module]:
+@cache
+def sources() -> tuple[ast.Module, ...]:
     """Files of `deploy`, but for those that only describe or check settings."""
-    for file in (PROJECT / "deploy").rglob("*.py"):
-        if file.parent.name != "config" or file.name not in ONLY_SHOWN:
-            yield ast.parse(file.read_text())
+    return tuple(
+        ast.parse(file.read_text())
+        for file in (PROJECT / "deploy").rglob("*.py")
+        if file.parent.name != "config" or file.name not in ONLY_SHOWN
+    )
 
 
-def attributes_read() -> set[str]:
+@cache
+def attributes_read() -> frozenset[str]:
     """Names read as attributes."""
-    return {
+    return frozenset(
         node.attr
         for source in sources()
         for node in ast.walk(source)
         if isinstance(node, ast.Attribute) and isinstance(node.ctx, ast.Load)
-    }
+    )
 
 
 @pytest.mark.parametrize("section", list(dict.fromkeys(sections())))

@@ -44,6 +44,7 @@ def write(folder: Path, *, topics: tuple[str, str] = ("a.trips", "b.trips"), **m
             }
             for name, tenant, topic in zip(("a", "b"), ("north", "south"), topics, strict=True)
         },
+        "local": {"served_models": ["a"]},
         **more,
     }
     file = folder / "driftline.yaml"
@@ -89,11 +90,9 @@ def test_splitting_by_tenant_needs_tenants(tmp_path: Path) -> None:
         loader.load(file)
 
 
-def test_the_embedded_servers_serve_a_model_that_is_named(tmp_path: Path) -> None:
-    from deploy.app.serving_layout import served_model
-
-    with pytest.raises(ConfigurationError, match=r"local\.served_model"):
-        served_model(Deployment.load(write(tmp_path)))
-    assert served_model(Deployment.load(write(tmp_path, local={"served_model": "b"}))) == "b"
+def test_the_embedded_servers_serve_the_models_that_are_named(tmp_path: Path) -> None:
+    named = {"served_models": ["b"]}
+    assert Deployment.load(write(tmp_path, local={})).served_models == ("a", "b")
+    assert Deployment.load(write(tmp_path, local=named)).served_models == ("b",)
     with pytest.raises(ConfigurationError, match="names no model"):
-        loader.load(write(tmp_path, local={"served_model": "c"}))
+        loader.load(write(tmp_path, local={"served_models": ["c"]}))

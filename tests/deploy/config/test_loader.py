@@ -95,9 +95,10 @@ def test_rules_across_fields_are_checked_while_another_key_is_wrong(tmp_path: Pa
 
 
 def test_a_mistake_in_the_environment_names_its_variable() -> None:
-    with pytest.raises(ConfigurationError, match=r"^DRIFTLINE__LOCAL__SERVED_MODEL: "):
+    with pytest.raises(ConfigurationError, match=r"^DRIFTLINE__LOCAL__SERVED_MODELS: "):
         loader.load(
-            SHIPPED / "driftline.yaml", environment={"DRIFTLINE__LOCAL__SERVED_MODEL": "big_tiper"}
+            SHIPPED / "driftline.yaml",
+            environment={"DRIFTLINE__LOCAL__SERVED_MODELS": "[big_tiper]"},
         )
 
 

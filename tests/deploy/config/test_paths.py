@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from deploy.config import paths
+from streaming.contracts.errors import ConfigurationError
 
 
 def test_a_checkout_keeps_its_state_beside_the_code() -> None:
@@ -18,6 +19,14 @@ def test_a_checkout_keeps_its_state_beside_the_code() -> None:
 def test_a_named_home_wins(tmp_path: Path) -> None:
     assert paths.home({"DRIFTLINE_HOME": str(tmp_path)}) == tmp_path
     assert paths.install_paths({"DRIFTLINE_OPT": str(tmp_path)}).opt == tmp_path
+
+
+@pytest.mark.parametrize("folder", ["~no-such-user/x", "a\0b"])
+def test_a_folder_that_cannot_be_named_is_refused(folder: str) -> None:
+    with pytest.raises(ConfigurationError, match=r"DRIFTLINE_HOME=.* is no folder"):
+        paths.home({"DRIFTLINE_HOME": folder})
+    with pytest.raises(ConfigurationError, match=r"DRIFTLINE_OPT=.* is no folder"):
+        paths.install_paths({"DRIFTLINE_OPT": folder})
 
 
 def test_an_installed_package_keeps_its_state_in_the_users_state_folder(

@@ -55,3 +55,14 @@ def test_a_longer_duration_is_refused_with_a_short_message(text: str) -> None:
 def test_a_rate_without_limit_is_refused(text: str) -> None:
     with pytest.raises(ValueError, match=r"too large a rate|longer than 1,000 years"):
         units.parse_rate(text)
+
+
+@given(st.integers(1, 2**45))
+def test_a_size_is_read_back_to_the_byte(size: int) -> None:
+    assert units.parse_size(units.format_size(size)) == size
+
+
+@pytest.mark.parametrize("text", ["", "4", "4 TB", "-1GB", "1e3MB", "GB", "4gb", 4, None])
+def test_what_is_no_size_is_refused(text: str) -> None:
+    with pytest.raises(ValueError, match="is not a size"):
+        units.parse_size(text)

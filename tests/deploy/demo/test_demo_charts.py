@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import dataclasses
 import json
+from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import msgspec
 import pytest
@@ -16,7 +17,7 @@ from deploy.demo.runner import Pace, run_demo
 from deploy.demo.scenarios import scenario_named
 from deploy.demo.state import DemoState
 from deploy.views import quality_charts
-from deploy.views.theme import DARK, LIGHT, NARROW, VARIANTS, Theme
+from deploy.views.theme import DARK, LIGHT, NARROW, VARIANTS
 from tests.deploy.demo.scripted_system import ScriptedSystem
 
 PACE = Pace(events_per_second=20, predictions_per_second=20, history_rows=200)
@@ -40,9 +41,22 @@ def last_states(tmp_path_factory: pytest.TempPathFactory) -> dict[str, DemoState
     return states
 
 
-def specification(chart: Any) -> dict[str, Any]:
-    """The Vega-Lite specification of a chart."""
-    return json.loads(chart.to_json())  # type: ignore[no-any-return]
+class Drawn(Protocol):
+    """Gives the Vega-Lite specification of a chart of a scenario."""
+
+    def __call__(self, name: str, scenario: str = "shift", suffix: str = "") -> dict[str, Any]: ...
+
+
+@pytest.fixture(scope="module")
+def drawn(last_states: dict[str, DemoState]) -> Drawn:
+    """The tests read the specifications; each is made once."""
+
+    @cache
+    def specification(name: str, scenario: str = "shift", suffix: str = "") -> dict[str, Any]:
+        chart = charts.CHARTS[name](last_states[scenario], VARIANTS[suffix])
+        return json.loads(chart.to_json())  # type: ignore[no-any-return]
+
+    return specification
 
 
 def texts(node: Any) -> set[str]:
@@ -55,26 +69,24 @@ def texts(node: Any) -> set[str]:
     return set()
 
 
-def headline(name: str, state: DemoState, theme: Theme = VARIANTS[""]) -> str:
+def headline(specification: dict[str, Any]) -> str:
     """The headline of a chart as one line."""
-    chart = charts.CHARTS[name](state, theme)
-    return " ".join(specification(chart)["title"]["text"])
+    return " ".join(specification["title"]["text"])
 
 
-def test_headlines_state_the_result(last_states: dict[str, DemoState]) -> None:
-    state = last_states["shift"]
-    assert headline("drift", state) == "9 of 17 windows drifted; fare moved 0.98 sd"
-    assert headline("rollout", state).startswith("Version 2 went from 0 to 100 % in 22 s: 0 client")
-    assert headline("quality", state) == (
+def test_headlines_state_the_result(drawn: Drawn) -> None:
+    assert headline(drawn("drift")) == "9 of 17 windows drifted; fare moved 0.98 sd"
+    assert headline(drawn("rollout")).startswith("Version 2 went from 0 to 100 % in 22 s: 0 client")
+    assert headline(drawn("quality")) == (
         "AUC of version 1 fell from 0.90 to 0.62; version 2 reaches 0.90"
     )
-    assert "version 2 reaches AUC 0.80 against 0.50 of version 1" in headline("auc", state)
-    assert headline("overview", state).startswith(
+    assert "version 2 reaches AUC 0.80 against 0.50 of version 1" in headline(drawn("auc"))
+    assert headline(drawn("overview")).startswith(
         "Drift found 14 s after the shift, version 2 live"
     )
-    assert headline("overview", last_states["concept"]).startswith("Concept drift found")
-    assert headline("drift", last_states["quiet"]).startswith("No alarm in 20 windows")
-    rolled_back = headline("rollout", last_states["slow-canary"])
+    assert headline(drawn("overview", "concept")).startswith("Concept drift found")
+    assert headline(drawn("drift", "quiet")).startswith("No alarm in 20 windows")
+    rolled_back = headline(drawn("rollout", "slow-canary"))
     assert rolled_back.startswith(
         "Version 2 was rolled back at 10 % by latency_p99: 0 client errors"
     )
@@ -108,40 +120,45 @@ def test_a_rolled_back_rollout_ends_at_0_percent(last_states: dict[str, DemoStat
     assert max(row["share"] for row in rows) == 10.0
 
 
-def test_the_rollout_shows_arms_gates_and_errors(last_states: dict[str, DemoState]) -> None:
+def test_the_rollout_shows_arms_gates_and_errors(
+    last_states: dict[str, DemoState], drawn: Drawn
+) -> None:
     state = last_states["shift"]
     axis = rollout_charts.rollout_axis(state, 2, charts.time_axis(state))
     rows = rollout_charts.arm_rows(state, axis)
     assert {row["arm"] for row in rows} == {"stable", "control", "canary"}
     sent = sum(s.requests for s in state.seconds if axis.left <= s.at <= axis.stop)
     assert sum(row["requests"] for row in rows) == sent
-    chart = specification(charts.CHARTS["rollout"](state, VARIANTS[""]))
+    chart = drawn("rollout")
     titles = [panel["title"]["text"] for panel in chart["vconcat"] if "title" in panel]
     assert [title.split(":")[0] for title in titles] == ["stable", "control", "canary", "gates"]
     assert all("0 errors" in title for title in titles[:3])
     assert {"errors", "latency p99", "pass"} <= texts(chart)
 
 
-def test_the_totals_of_the_arms_add_up_to_the_headline(last_states: dict[str, DemoState]) -> None:
+def test_the_totals_of_the_arms_add_up_to_the_headline(
+    last_states: dict[str, DemoState], drawn: Drawn
+) -> None:
     state = last_states["shift"]
     requests, errors = state.rollout_client_counts(2)
     totals = rollout_charts.arm_totals(state, 2)
     assert requests > 0
     assert sum(requests for requests, _ in totals.values()) == requests
     assert sum(errors for _, errors in totals.values()) == errors
-    chart = specification(charts.CHARTS["rollout"](state, VARIANTS[""]))
+    chart = drawn("rollout")
     titles = [panel["title"]["text"] for panel in chart["vconcat"] if "title" in panel]
     assert titles[0] == f"stable: {totals['stable'][0]:,} requests, 0 errors"
-    assert f"{requests:,} requests during the rollout" in headline("rollout", state)
+    assert f"{requests:,} requests during the rollout" in headline(drawn("rollout"))
 
 
 def test_the_seconds_of_the_rollout_are_those_between_its_markers(
     last_states: dict[str, DemoState],
+    drawn: Drawn,
 ) -> None:
     state = last_states["shift"]
     at = {marker.label: marker.at for marker in charts.time_axis(state).markers}
     seconds = at["version 2 live"] - at["canary"]
-    assert f"from 0 to 100 % in {seconds:.0f} s:" in headline("rollout", state)
+    assert f"from 0 to 100 % in {seconds:.0f} s:" in headline(drawn("rollout"))
 
 
 def test_the_canary_check_names_verdicts_that_are_still_collecting(
@@ -172,26 +189,23 @@ def test_seconds_without_requests_are_zero(last_states: dict[str, DemoState]) ->
     assert requests == {"stable": [5, 0, 0, 4], "canary": [0, 3, 0, 0]}
 
 
-def test_only_states_that_occur_are_shown(last_states: dict[str, DemoState]) -> None:
-    quiet = texts(specification(charts.CHARTS["quality"](last_states["quiet"], VARIANTS[""])))
+def test_only_states_that_occur_are_shown(drawn: Drawn) -> None:
+    quiet = texts(drawn("quality", "quiet"))
     assert quiet & {"stable", "suspected", "degraded", "inconclusive"} == {"stable"}
-    concept = texts(specification(charts.CHARTS["quality"](last_states["concept"], VARIANTS[""])))
+    concept = texts(drawn("quality", "concept"))
     assert concept >= {"stable", "suspected", "degraded"}
     assert "inconclusive" not in concept
 
 
-def test_all_charts_over_time_mark_the_same_moments(last_states: dict[str, DemoState]) -> None:
+def test_all_charts_over_time_mark_the_same_moments(drawn: Drawn) -> None:
     moments = {"shift", "retrain", "canary", "version 1 live", "version 2 live"}
-    state = last_states["shift"]
     for name in ("overview", "drift", "quality"):
-        assert moments <= texts(specification(charts.CHARTS[name](state, VARIANTS[""])))
-    assert {"canary", "version 2 live"} <= texts(
-        specification(charts.CHARTS["rollout"](state, VARIANTS[""]))
-    )
+        assert moments <= texts(drawn(name))
+    assert {"canary", "version 2 live"} <= texts(drawn("rollout"))
 
 
-def test_panels_of_the_overview_share_width_and_time(last_states: dict[str, DemoState]) -> None:
-    chart = specification(charts.CHARTS["overview"](last_states["shift"], VARIANTS[""]))
+def test_panels_of_the_overview_share_width_and_time(drawn: Drawn) -> None:
+    chart = drawn("overview")
     assert len(chart["vconcat"]) == 3
     assert len({panel["width"] for panel in chart["vconcat"]}) == 1
     domains = {
@@ -215,23 +229,18 @@ def test_auc_has_intervals_and_the_champion(last_states: dict[str, DemoState]) -
 
 def test_intervals_are_promised_for_the_version_that_has_them(
     last_states: dict[str, DemoState],
+    drawn: Drawn,
 ) -> None:
     state = last_states["shift"]
-    title = specification(charts.CHARTS["auc"](state, VARIANTS[""]))["title"]
+    title = drawn("auc")["title"]
     assert " ".join(title["subtitle"]).endswith("the bars are 95 % intervals of version 2.")
     without = [{**row, "low": None} for row in charts.auc_rows(state)]
     assert charts.auc_note(state, without) == "Evaluation on held-back rows."
 
 
 @pytest.mark.parametrize("name", list(charts.CHARTS))
-def test_variants_differ_in_colours_and_width_only(
-    name: str, last_states: dict[str, DemoState]
-) -> None:
-    state = last_states["shift"]
-    specifications = {
-        suffix: specification(charts.CHARTS[name](state, theme))
-        for suffix, theme in VARIANTS.items()
-    }
+def test_variants_differ_in_colours_and_width_only(name: str, drawn: Drawn) -> None:
+    specifications = {suffix: drawn(name, suffix=suffix) for suffix in VARIANTS}
     assert specifications[""]["background"] == LIGHT.background
     assert specifications["-dark"]["background"] == DARK.background
     for suffix in ("-narrow", "-narrow-dark"):
@@ -255,12 +264,11 @@ def legends(node: Any) -> list[Any]:
 
 
 def test_series_are_labelled_directly_and_not_by_a_legend(
-    last_states: dict[str, DemoState],
+    drawn: Drawn,
 ) -> None:
-    for name, function in charts.CHARTS.items():
-        chart = specification(function(last_states["shift"], VARIANTS[""]))
-        assert set(legends(chart)) <= {None}, name
-    drift = specification(charts.CHARTS["drift"](last_states["shift"], VARIANTS[""]))
+    for name in charts.CHARTS:
+        assert set(legends(drawn(name))) <= {None}, name
+    drift = drawn("drift")
     assert legends(drift)
     assert {"fare", "trip_miles"} <= texts(drift)
 

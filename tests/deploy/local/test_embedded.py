@@ -8,15 +8,18 @@ from pathlib import Path
 import pytest
 
 from deploy.app.deployment import Deployment
-from deploy.config.paths import InstallPaths
+from deploy.config.paths import InstallPaths, install_paths
 from deploy.local.embedded import (
     ALERTMANAGER,
     RULES,
     engines_installed,
+    process_specs,
     write_alertmanager,
     write_prometheus,
 )
+from deploy.local.process_spec import Alive, Progress, Tcp
 from deploy.setup import loopback
+from serving.engines.modelserver.flags import parser
 from tests.deploy.cli.runner import DEMO
 
 
@@ -41,6 +44,7 @@ def test_prometheus_scrapes_every_process_on_its_shifted_port(deployment: Deploy
     for job, port in (
         ("daemon", ports.daemon_metrics),
         ("worker", ports.worker_metrics),
+        ("watchdog", ports.watchdog_metrics),
         ("labels", ports.labels_metrics),
         ("traffic", ports.demo_metrics),
     ):
@@ -49,6 +53,53 @@ def test_prometheus_scrapes_every_process_on_its_shifted_port(deployment: Deploy
     assert f"127.0.0.1:{ports.envoy_admin}" in every
     assert config["rule_files"] == [str(file) for file in sorted(RULES.glob("*.yml"))]
     assert str(ports.alertmanager) in json.dumps(config["alerting"])
+
+
+def test_every_process_is_asked_for_more_than_a_connection(deployment: Deployment) -> None:
+    """The kernel accepts connections for a stopped process too."""
+    specs = process_specs(deployment, install_paths())
+    assert "stream-watchdog" in {spec.name for spec in specs}
+    for spec in specs:
+        assert not isinstance(spec.answers or spec.ready, Tcp | Alive), spec.name
+    loops = {spec.name for spec in specs if isinstance(spec.answers, Progress)}
+    assert loops == {"daemon", "labels", "stream-watchdog"}
+
+
+def test_the_model_servers_load_judged_bytes_and_the_allowed_operations_only(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("DRIFTLINE_HOME", str(tmp_path))
+    monkeypatch.setenv("DRIFTLINE__ARTIFACTS__ALLOWED_OPERATIONS", '["PrintV2"]')
+    specs = process_specs(Deployment.load(DEMO), install_paths())
+    servers = [spec for spec in specs if "serving.engines.modelserver" in spec.argv]
+    assert len(servers) == 3
+    for server in servers:
+        flags = parser().parse_args(server.argv[3:])
+        assert flags.manifests == "store"
+        assert flags.allow_op == ["PrintV2"]
+
+
+@pytest.mark.parametrize(
+    ("with_predictions", "expected"),
+    [([], False), (["served"], True), (["other"], True), (["served", "other"], True)],
+)
+def test_the_label_service_runs_for_any_model_with_predictions(
+    deployment: Deployment, tmp_path: Path, with_predictions: list[str], expected: bool
+) -> None:
+    models = {
+        name: {
+            "module": "retrain.models.big_tipper",
+            "events": {"topic": f"{name}.trips", "key": "trip_id"},
+            "labels": {"topic": f"{name}.tips", "key": "trip_id"},
+        }
+        for name in ("served", "other")
+    }
+    for name in with_predictions:
+        models[name]["predictions"] = {"topic": f"{name}.predictions"}
+    file = tmp_path / "driftline.yaml"
+    file.write_text(json.dumps({"local": {"served_models": ["served"]}, "models": models}))
+    names = {spec.name for spec in process_specs(Deployment.load(file), install_paths())}
+    assert ("labels" in names) is expected
 
 
 def test_the_same_settings_write_the_same_files(deployment: Deployment) -> None:

@@ -19,6 +19,7 @@ from deploy.local.process_spec import ProcessSpec, digest, ordered, selected
 from deploy.local.supervised import restart_delay
 from deploy.setup import loopback
 from deploy.setup.screen import SetupFailed
+from serving.engines.envoy.config import Endpoint
 
 HOME = Path("/srv/driftline")
 
@@ -87,7 +88,14 @@ def test_specs_survive_json(paths: InstallPaths) -> None:
         processes.prometheus(HOME, PortMap(), paths),
         processes.alertmanager(HOME, PortMap(), paths),
         processes.envoy(HOME, PortMap(), paths),
-        processes.model_server(HOME, PortMap(), paths, role="canary", model="m", base_path=HOME),
+        processes.model_server(
+            paths,
+            name="model-canary",
+            role="canary",
+            endpoint=Endpoint(grpc_port=1, rest_port=2),
+            model="m",
+            base_path=HOME,
+        ),
     )
     decoded = msgspec.json.decode(msgspec.json.encode(every), type=tuple[ProcessSpec, ...])
     assert decoded == every

@@ -16,7 +16,7 @@ import pytest
 
 from deploy.config.port_map import HOST, PortMap
 from deploy.local import supervisor
-from deploy.local.process_spec import Alive, ProcessSpec, Tcp
+from deploy.local.process_spec import Alive, Http, ProcessSpec, Tcp
 from deploy.local.stack import Health, ProcessStatus, Stack
 from streaming.contracts.errors import ConfigurationError, UnavailableError
 
@@ -110,6 +110,74 @@ def test_killed_process_comes_back(make: Callable[..., Stack]) -> None:
     assert after.last_exit == "killed by signal 9"
 
 
+ANSWERING = (
+    "import http.server as h, sys;"
+    "h.HTTPServer(('127.0.0.1', int(sys.argv[1])), h.SimpleHTTPRequestHandler).serve_forever()"
+)
+
+
+def answering(name: str, port: int, silent_seconds: float, *depends: str) -> ProcessSpec:
+    return ProcessSpec(
+        name=name,
+        argv=(sys.executable, "-c", ANSWERING, str(port)),
+        ready=Http(port=port, path="/"),
+        depends=depends,
+        silent_seconds=silent_seconds,
+    )
+
+
+def test_a_stopped_process_is_noticed_and_then_restarted(
+    make: Callable[..., Stack], tmp_path: Path
+) -> None:
+    stack = make(answering("one", free_port(), 4.0))
+    stack.up()
+    before = pid_of(stack, "one")
+    os.kill(before, signal.SIGSTOP)
+    assert by_name(stack)["one"].health is Health.UNRESPONSIVE
+    until(lambda: by_name(stack)["one"].restarts == 1)
+    assert by_name(stack)["one"].last_exit.startswith("restarted: it did not answer for ")
+    until(lambda: by_name(stack)["one"].health is Health.READY)
+    assert not lives(before)
+    log = (tmp_path / "log" / "supervisor.log").read_text()
+    assert "one: does not answer" in log
+    assert "is restarted" in log
+
+
+def test_a_process_is_not_restarted_for_what_it_depends_on(make: Callable[..., Stack]) -> None:
+    """Both are stopped, and the first one has longer."""
+    first = answering("first", free_port(), 600.0)
+    stack = make(first, answering("second", free_port(), 3.0, "first"))
+    stack.up()
+    pids = [pid_of(stack, name) for name in ("first", "second")]
+    for pid in pids:
+        os.kill(pid, signal.SIGSTOP)
+    time.sleep(8.0)  # nothing happens is what is tested
+    assert [status.restarts for status in stack.status()] == [0, 0]
+    for pid in pids:
+        os.kill(pid, signal.SIGCONT)
+    until(lambda: all(status.health is Health.READY for status in stack.status()))
+    assert [pid_of(stack, name) for name in ("first", "second")] == pids
+
+
+def test_a_stopped_supervisor_holds_nothing_against_its_processes(
+    make: Callable[..., Stack],
+) -> None:
+    """It was stopped together with the process, as a suspended machine is."""
+    stack = make(answering("one", free_port(), 9.0))
+    stack.up()
+    identity, before = stack._supervisor(), pid_of(stack, "one")
+    assert identity is not None
+    time.sleep(4.0)  # the supervisor has probed it at least once
+    os.kill(before, signal.SIGSTOP)
+    os.kill(identity.pid, signal.SIGSTOP)
+    time.sleep(12.0)  # longer than it may be silent
+    os.kill(identity.pid, signal.SIGCONT)
+    time.sleep(4.0)
+    os.kill(before, signal.SIGCONT)
+    until(lambda: by_name(stack)["one"].health is Health.READY)
+    assert (pid_of(stack, "one"), by_name(stack)["one"].restarts) == (before, 0)
+
+
 def test_processes_outlive_a_killed_supervisor_and_are_adopted(make: Callable[..., Stack]) -> None:
     stack = make(server("one", free_port()))
     stack.up()
@@ -123,6 +191,49 @@ def test_processes_outlive_a_killed_supervisor_and_are_adopted(make: Callable[..
     assert pid_of(stack, "one") == before
     stack.down()
     assert not lives(before)
+
+
+def test_a_process_that_hangs_while_its_supervisor_is_replaced_is_restarted(
+    make: Callable[..., Stack],
+) -> None:
+    stack = make(answering("one", free_port(), 3.0))
+    stack.up()
+    before, identity = pid_of(stack, "one"), stack._supervisor()
+    assert identity is not None
+    os.kill(before, signal.SIGSTOP)
+    os.kill(identity.pid, signal.SIGKILL)
+    until(lambda: not stack.supervised())
+    stack.up()  # waits until all are ready
+    assert pid_of(stack, "one") != before
+    assert by_name(stack)["one"].restarts == 1
+    assert not lives(before)
+
+
+HANGS_ONCE = (
+    "import http.server as h, os, sys, time; f = sys.argv[2]; n = os.path.exists(f) and "
+    "int(open(f).read()) or 0; open(f, 'w').write(str(n + 1)); n in (1, 2) and time.sleep(600);"
+    "h.HTTPServer(('127.0.0.1', int(sys.argv[1])), h.SimpleHTTPRequestHandler).serve_forever()"
+)
+
+
+def test_a_process_that_hangs_after_an_automatic_restart_is_restarted(
+    make: Callable[..., Stack], tmp_path: Path
+) -> None:
+    """It is up at its first start, and hangs at the second and third before it is ready."""
+    port, file = free_port(), tmp_path / "starts"
+    spec = ProcessSpec(
+        name="one",
+        argv=(sys.executable, "-c", HANGS_ONCE, str(port), str(file)),
+        ready=Http(port=port, path="/"),
+        silent_seconds=1.0,
+        start_seconds=4.0,
+    )
+    stack = make(spec)
+    stack.up()
+    os.kill(pid_of(stack, "one"), signal.SIGKILL)
+    until(lambda: by_name(stack)["one"].restarts == 3, 60.0)
+    until(lambda: by_name(stack)["one"].health is Health.READY)
+    assert file.read_text() == "4"
 
 
 def test_down_ends_what_a_killed_supervisor_left(make: Callable[..., Stack]) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from deploy.metrics.exporter import MetricsExporter
-from serving.state import Phase
+from serving.phase import Phase
 from streaming.contracts.records import RolloutStatus
 
 

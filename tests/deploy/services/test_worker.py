@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import sys
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import pytest
+import structlog
 import yaml
 from msgspec.structs import replace
 
 from deploy.app.deployment import Deployment
 from deploy.metrics.exporter import MetricsExporter
+from deploy.services import worker as worker_service
 from deploy.services.model_server_launcher import DriftlineModelServer
-from deploy.services.worker import retrain_worker, tfx_trainer
+from deploy.services.worker import retrain_worker, serve_one, tfx_trainer
 from retrain.blessing import Blessing
 from retrain.engines.memory import InMemoryRequestQueue, InMemoryRequests
 from retrain.ports import ExampleSet, OnProgress, Progress, TrainingJob, TrainingResult
@@ -42,7 +45,7 @@ def deployment(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Deployment:
         for name, floor in (("lenient", 0.6), ("strict", 0.8))
     }
     file = tmp_path / "driftline.yaml"
-    file.write_text(yaml.safe_dump({"models": models}))
+    file.write_text(yaml.safe_dump({"local": {"served_models": ["strict"]}, "models": models}))
     return Deployment.load(file)
 
 
@@ -77,6 +80,13 @@ def test_the_launcher_starts_the_model_server_of_this_environment(tmp_path: Path
     assert options["--model-name"] == "taxi"
     assert options["--base-path"] == str(tmp_path)
     assert (options["--grpc-port"], options["--rest-port"]) == ("1", "2")
+    assert "--allow-op" not in options
+
+
+def test_the_check_allows_the_operations_that_the_stack_allows(tmp_path: Path) -> None:
+    command = DriftlineModelServer(["PrintV2", "MyOp"]).command()
+    arguments = command.fill(model="taxi", base_path=tmp_path, grpc_port=1, rest_port=2)
+    assert arguments[-4:] == ["--allow-op", "PrintV2", "--allow-op", "MyOp"]
 
 
 class OneFailingModel:
@@ -140,3 +150,26 @@ def test_a_failing_retrain_of_one_model_leaves_the_worker_running_for_the_other(
     assert isinstance(version, ModelVersion)
     assert version.model == "lenient"
     assert (deployment.artifact_root / "models" / "lenient" / "1").is_dir()
+
+
+@dataclass
+class IdleWorker:
+    """Has its first request after some polls."""
+
+    polls: int
+
+    def run_once(self, timeout_seconds: float) -> str:
+        self.polls -= 1
+        return "published" if self.polls < 0 else "no-request"
+
+
+@pytest.mark.parametrize(("reachable", "awaited"), [(True, "a request"), (False, "Kafka")])
+def test_a_worker_for_one_request_tells_what_it_waits_for(
+    reachable: bool, awaited: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with structlog.testing.capture_logs() as lines:
+        monkeypatch.setattr(worker_service, "log", structlog.get_logger())
+        idle = IdleWorker(polls=2 * worker_service.POLLS_PER_LINE)
+        serve_one(idle, stop=lambda: False, kafka_answers=lambda: reachable)  # type: ignore[arg-type]
+    assert [line["seconds"] for line in lines] == [15, 30]
+    assert all(line["waits_for"].startswith(awaited) for line in lines)

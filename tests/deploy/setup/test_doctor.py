@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from deploy.config.atomic_file import write_atomic
 from deploy.config.paths import InstallPaths
 from deploy.config.port_map import HOST
 from deploy.setup import doctor, prometheus, stamps
@@ -78,5 +79,5 @@ def test_identity_changes_when_a_file_is_replaced(tmp_path: Path) -> None:
     file = tmp_path / "module.so"
     file.write_bytes(b"old")
     before = stamps.identity([file])
-    stamps.write_atomic(file, "anew")
+    write_atomic(file, "anew", mode=0o644)
     assert stamps.identity([file]) != before

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import io
+import os
+import subprocess
+import sys
 
 import pytest
 
@@ -91,3 +94,13 @@ def test_a_terminals_own_width_replaces_a_wrong_one(
 )
 def test_a_time_that_no_calendar_has_is_printed_as_a_number(at: float, text: str) -> None:
     assert format_time(at) == text
+
+
+@pytest.mark.parametrize("name", ["COLUMNS", "LINES"])
+@pytest.mark.parametrize("size", ["²", "٣", "①"])
+def test_a_size_in_other_digits_does_not_end_a_command(name: str, size: str) -> None:
+    command = [sys.executable, "-c", "from deploy.views.output import stdout; stdout.print('ok')"]
+    shown = subprocess.run(
+        command, env=os.environ | {name: size}, capture_output=True, text=True, check=False
+    )
+    assert (shown.stdout, shown.stderr) == ("ok\n", "")

@@ -123,6 +123,7 @@ def test_a_changed_version_is_detected(tmp_path: Path, servable: Path, change: s
     store.publish(record(1, "r1"), servable)
     file = store.path("taxi", 1) / "variables" / "variables.index"
     if change == "edit":
+        file.chmod(0o644)
         file.write_bytes(b"other weights")
     elif change == "add":
         file.with_name("more").write_bytes(b"")

@@ -12,10 +12,11 @@ from tensorflow_metadata.proto.v0 import schema_pb2
 
 from retrain.models.big_tipper import big_tipper_features as spec
 from retrain.models.big_tipper.contract import CODE, FEATURES
-from retrain.models.code import instance, load_code
+from retrain.models.code import load_code
 from retrain.ports import AFTER_SHIFT
 from streaming.contracts.errors import ConfigurationError
 from streaming.contracts.model import MISSING
+from streaming.contracts.requests import instance
 
 TYPES = {
     "integer": schema_pb2.INT,
@@ -53,11 +54,6 @@ def test_every_input_of_the_net_is_a_feature_of_the_right_kind() -> None:
     assert all(kinds[name] == "text" for name in spec.HASHED)
     assert all(kinds[name] == "number" for name in spec.COORDINATES)
     assert len(spec.numeric_names()) + len(spec.bucket_sizes()) == 14
-
-
-def test_coordinates_are_centred_at_the_pivots_of_the_grid() -> None:
-    pivots = {feature.name: feature.pivot for feature in FEATURES if feature.pivot}
-    assert pivots == {name: coordinate.centre for name, coordinate in spec.COORDINATES.items()}
 
 
 def test_loading_the_contract_imports_no_tensorflow() -> None:

@@ -15,5 +15,6 @@ def serving_stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServingS
     prometheus = program("prometheus")
     if prometheus is None:
         pytest.skip("Prometheus is not installed; run `make setup`.")
-    with open_serving_stack(tmp_path_factory.mktemp("serving-stack"), prometheus) as stack:
+    folder = tmp_path_factory.mktemp("serving-stack")
+    with open_serving_stack(folder, prometheus, stack_type=ServingStack) as stack:
         yield stack

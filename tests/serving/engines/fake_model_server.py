@@ -1,7 +1,8 @@
 """A fake model server: status and predict over REST and gRPC, with faults read from a file.
 
 Run as a program: ``fake_model_server.py REST_PORT GRPC_PORT NAME FAULT_FILE``. The fault file is
-JSON with ``ms`` (latency), ``status`` (REST) and ``code`` (gRPC).
+JSON with ``ms`` (latency), ``status`` (REST), ``code`` (gRPC) and ``tenant``: the value of the
+header x-tenant whose requests alone have the fault.
 """
 
 from __future__ import annotations
@@ -28,11 +29,12 @@ MODEL = "fake"
 def main(rest_port: int, grpc_port: int, name: str, fault_file: Path) -> None:
     """Serve until the process is killed."""
 
-    def fault() -> dict[str, Any]:
-        return dict(json.loads(fault_file.read_text())) if fault_file.exists() else {}
+    def fault(tenant: str) -> dict[str, Any]:
+        current = dict(json.loads(fault_file.read_text())) if fault_file.exists() else {}
+        return current if current.get("tenant", tenant) == tenant else {}
 
     def predict_grpc(request: bytes, context: grpc.ServicerContext) -> bytes:
-        current = fault()
+        current = fault(str(dict(context.invocation_metadata()).get("x-tenant", "")))
         time.sleep(current.get("ms", 0) / 1000)
         if code := current.get("code"):
             context.abort(grpc.StatusCode[code], "injected fault")
@@ -48,7 +50,7 @@ def main(rest_port: int, grpc_port: int, name: str, fault_file: Path) -> None:
     async def predict_rest(request: web.Request) -> web.Response:
         # Envoy drops its copies when a server responds before the end of the request.
         await request.read()
-        current = fault()
+        current = fault(request.headers.get("x-tenant", ""))
         await asyncio.sleep(current.get("ms", 0) / 1000)
         return web.json_response({"name": name}, status=current.get("status", 200))
 

@@ -10,11 +10,12 @@ import subprocess
 import sys
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
+from typing import TypeVar
 
 import grpc
 import httpx
@@ -23,6 +24,7 @@ from serving.engines.envoy.config import ARM_HEADER, Endpoint, EnvoyLayout
 from serving.engines.envoy.router import EnvoyRouter, write_bootstrap
 from serving.engines.prometheus.client import PrometheusMetrics, serving_targets, write_config
 from serving.ports import Role, Scrape, TrafficSplit
+from serving.slice_rules import SliceRules
 from tests.serving.engines.fake_model_server import MODEL
 from tests.waiting import wait_for
 
@@ -30,6 +32,7 @@ ROOT = Path(__file__).resolve().parents[3]
 FAKE_SERVER = Path(__file__).with_name("fake_model_server.py")
 ROLES: tuple[Role, ...] = ("stable", "control", "canary")
 PREDICT_PATH = f"/v1/models/{MODEL}:predict"
+SLICES = SliceRules(header="x-tenant", values=("acme", "big_corp.example"))
 
 
 def free_ports(count: int) -> list[int]:
@@ -84,12 +87,10 @@ class ServingStack:
         temporary.write_text(json.dumps(fault))
         temporary.rename(self.folder / f"{role}.json")
 
-    def route(self, split: TrafficSplit) -> float:
-        """Apply a split and wait until Envoy confirms it; returns the seconds it took."""
-        started = time.monotonic()
+    def route(self, split: TrafficSplit) -> None:
+        """Apply a split and wait until Envoy confirms it."""
         self.router.apply(split)
         wait_for(lambda: self.router.current_split() == split)
-        return time.monotonic() - started
 
     @cached_property
     def router(self) -> EnvoyRouter:
@@ -99,7 +100,7 @@ class ServingStack:
     @cached_property
     def metrics(self) -> PrometheusMetrics:
         """The port on this Prometheus."""
-        return PrometheusMetrics(self.prometheus_url)
+        return PrometheusMetrics(self.prometheus_url, model=self.layout.model)
 
     def envoy_counters(self, pattern: str) -> dict[str, int]:
         """Envoy's counters whose names match the regular expression."""
@@ -109,7 +110,7 @@ class ServingStack:
 
     def upstream_requests(self) -> int:
         """Requests that Envoy has sent to the REST servers so far, including retries."""
-        pattern = r"^cluster\.(spare)?(stable|control|canary)_rest\.upstream_rq_total$"
+        pattern = r"^cluster\.(spare)?(stable|control|canary)_rest__[^.]+\.upstream_rq_total$"
         return sum(self.envoy_counters(pattern).values())
 
     def wait_until_healthy(self) -> None:
@@ -146,12 +147,14 @@ class ServingStack:
         *,
         midway: Callable[[], None] = lambda: None,
         until: Callable[[], bool] = lambda: False,
+        tenants: Sequence[str] = ("",),
     ) -> Traffic:
         """Send requests at a steady rate and record the clients' view.
 
         `midway` is called after half of the requests; the traffic ends early once `until` holds.
+        `tenants` are the values of x-tenant, in turn; empty for no header.
         """
-        return asyncio.run(self._traffic(seconds, rate, proto, midway, until))
+        return asyncio.run(self._traffic(seconds, rate, proto, midway, until, tenants))
 
     async def _traffic(
         self,
@@ -160,6 +163,7 @@ class ServingStack:
         proto: str,
         midway: Callable[[], None],
         until: Callable[[], bool],
+        tenants: Sequence[str],
     ) -> Traffic:
         traffic = Traffic()
         address = f"127.0.0.1:{self.layout.port}"
@@ -173,14 +177,16 @@ class ServingStack:
                 response_deserializer=bytes,
             )
 
-            async def send_rest() -> None:
-                response = await client.post(PREDICT_PATH, json={})
+            async def send_rest(headers: dict[str, str]) -> None:
+                response = await client.post(PREDICT_PATH, json={}, headers=headers)
                 server = response.json()["name"] if response.status_code == 200 else ""
                 traffic.add(str(response.status_code), response.headers[ARM_HEADER], server)
 
-            async def send_grpc() -> None:
+            async def send_grpc(headers: dict[str, str]) -> None:
+                metadata = tuple(headers.items())
                 try:
-                    traffic.add("200", "", (await predict(b"", timeout=15.0)).decode())
+                    response = await predict(b"", timeout=15.0, metadata=metadata)
+                    traffic.add("200", "", response.decode())
                 except grpc.aio.AioRpcError as error:
                     traffic.add(error.code().name, "", "")
 
@@ -189,7 +195,9 @@ class ServingStack:
             start, count = time.monotonic(), int(seconds * rate)
             for number in range(count):
                 await asyncio.sleep(max(0.0, start + number / rate - time.monotonic()))
-                tasks.append(asyncio.create_task(send()))
+                tenant = tenants[number % len(tenants)]
+                headers = {SLICES.header: tenant} if tenant else {}
+                tasks.append(asyncio.create_task(send(headers)))
                 if number == count // 2:
                     midway()
                 if until():
@@ -227,6 +235,9 @@ class Traffic:
         return sum(count for (_, name, _), count in self.responses.items() if name == arm)
 
 
+Stack = TypeVar("Stack", bound=ServingStack)
+
+
 def program(name: str) -> str | None:
     """The path of the embedded stack's program, or of the one on PATH."""
     embedded = ROOT / ".driftline" / "opt" / "prometheus" / "bin" / name
@@ -234,19 +245,21 @@ def program(name: str) -> str | None:
 
 
 @contextmanager
-def open_serving_stack(folder: Path, prometheus: str) -> Iterator[ServingStack]:
+def open_serving_stack(
+    folder: Path, prometheus: str, *, stack_type: type[Stack]
+) -> Iterator[Stack]:
     """Run all processes for the duration of a `with` block."""
     ports = free_ports(9)
     endpoints = {
         role: Endpoint(grpc_port=ports[2 * index], rest_port=ports[2 * index + 1])
         for index, role in enumerate(ROLES)
     }
-    layout = EnvoyLayout(model=MODEL, port=ports[6], admin_port=ports[7], endpoints=endpoints)
-    stack = ServingStack(
-        folder=folder, layout=layout, prometheus_url=f"http://127.0.0.1:{ports[8]}"
+    layout = EnvoyLayout(
+        model=MODEL, port=ports[6], admin_port=ports[7], endpoints=endpoints, slices=SLICES
     )
-    config = write_config(folder / "prometheus.yml", serving_targets(layout)[:1])
-    bootstrap = write_bootstrap(folder / "envoy", layout)
+    stack = stack_type(folder=folder, layout=layout, prometheus_url=f"http://127.0.0.1:{ports[8]}")
+    config = write_config(folder / "prometheus.yml", serving_targets([layout])[:1])
+    bootstrap = write_bootstrap(folder / "envoy", [layout])
     try:
         for role in ROLES:
             stack.start(role)

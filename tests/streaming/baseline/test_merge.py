@@ -43,13 +43,13 @@ def test_without_rows_there_is_no_reference() -> None:
         build_reference([], model="m", version=1, at=0.0)
 
 
-def test_windows_with_different_pivots_are_refused() -> None:
+def test_windows_of_different_kinds_are_refused() -> None:
     batch = trips(rng, 50)
     pair = [
-        window(at, batch, contract(number("normal", pivot=pivot)))
-        for at, pivot in enumerate((0.0, 1.0))
+        window(at, batch, contract(number("normal", categorical=categorical)))
+        for at, categorical in enumerate((False, True))
     ]
-    with pytest.raises(PermanentError, match="differ in name, kind or pivot"):
+    with pytest.raises(PermanentError, match="differ in name or kind"):
         build_reference(pair, model="m", version=1, at=0.0)
 
 

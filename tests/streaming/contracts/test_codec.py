@@ -14,8 +14,11 @@ from streaming.contracts.records import (
     Command,
     CommandReply,
     DeadLetter,
+    FeatureSummary,
+    NumericGrid,
     OffsetRange,
     RetrainRequest,
+    WindowSummary,
 )
 
 TEXT = st.text(max_size=20)
@@ -113,3 +116,38 @@ def test_a_record_of_another_kind_is_refused() -> None:
     with pytest.raises(DecodeError, match="Command"):
         decode_as(encode(reply()), Command)
     assert decode_as(encode(reply()), CommandReply) == reply()
+
+
+def old_summary(pivot: float) -> bytes:
+    """A window summary as an older release wrote it, with a pivot and without fraction bits."""
+    summary = WindowSummary(
+        record_id="w",
+        model="m",
+        at=60.0,
+        window_start=0.0,
+        window_end=60.0,
+        accepted=3,
+        dead_letters=0,
+        late=0,
+        offsets_read=3,
+        offsets=(),
+        features=(
+            FeatureSummary(
+                name="x", rows=3, missing=0, grid=NumericGrid(buckets=(1, 9), counts=(1, 2))
+            ),
+            FeatureSummary(name="pivot", rows=3, missing=3),
+        ),
+    )
+    return encode(summary).replace(b'"fraction_bits":6', f'"pivot":{pivot}'.encode())
+
+
+def test_old_counts_without_a_pivot_are_counts_of_six_bits() -> None:
+    summary = decode_as(old_summary(0.0), WindowSummary)
+    assert summary.features[0].grid == NumericGrid(fraction_bits=6, buckets=(1, 9), counts=(1, 2))
+    assert summary.features[1].name == "pivot"
+
+
+@pytest.mark.parametrize("pivot", [41.9, -87.65, 1e-9])
+def test_old_counts_with_a_pivot_are_refused_with_the_reason(pivot: float) -> None:
+    with pytest.raises(DecodeError, match="after subtracting a pivot"):
+        decode(old_summary(pivot))

@@ -75,7 +75,6 @@ def _wide(features: int, buckets: int, seed: int) -> tuple[WindowSummary, ModelC
             rows=20_000,
             missing=0,
             grid=NumericGrid(
-                pivot=0.0,
                 buckets=tuple(range(64_000, 64_000 + buckets)),
                 counts=tuple(
                     (rng.multinomial(20_000 - buckets, [1 / buckets] * buckets) + 1).tolist()
@@ -127,7 +126,7 @@ def test_random_halves_of_the_taxi_data_do_not_differ() -> None:
         assert {feature.outcome for feature in verdict.features} == {"stable"}
 
 
-def test_the_pivot_spreads_the_taxi_datas_coordinates_over_many_buckets() -> None:
+def test_the_taxi_datas_coordinates_spread_over_many_buckets() -> None:
     features = {
         f.name: f for f in summary.finish(summary.add(summary.start(TAXI_CONTRACT), taxi()))
     }

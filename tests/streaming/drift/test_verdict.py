@@ -11,9 +11,9 @@ from msgspec.structs import replace
 
 from streaming.contracts.codec import decode, encode
 from streaming.contracts.records import (
+    Categories,
     DriftVerdict,
     FeatureVerdict,
-    NumericGrid,
     SchemaAnomaly,
     WindowSummary,
 )
@@ -293,16 +293,15 @@ def test_an_anomaly_alone_does_not_stop_the_judgement() -> None:
     assert verdicts[-1].outcome == "drifted"
 
 
-def test_a_feature_with_another_pivot_than_the_references_is_not_judged() -> None:
+def test_a_feature_that_was_counted_as_another_kind_is_not_judged() -> None:
     summary = shifted(1)[0]
+    counted = Categories(values=("100",), counts=(summary.accepted,))
     features = [
-        replace(f, grid=NumericGrid(pivot=99.0, buckets=f.grid.buckets, counts=f.grid.counts))
-        if f.name == "far" and f.grid
-        else f
+        replace(f, grid=None, categories=counted) if f.name == "far" else f
         for f in summary.features
     ]
     verdicts, history = run([replace(summary, features=tuple(features))])
-    assert "another pivot" in of(verdicts[0], "far").reason
+    assert "another kind" in of(verdicts[0], "far").reason
     assert verdicts[0].outcome == "stable"
     assert "1 could not be judged" in verdicts[0].reason
     assert "far" not in history.features

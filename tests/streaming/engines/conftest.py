@@ -19,7 +19,12 @@ from confluent_kafka.admin import AdminClient
 
 REPOSITORY = Path(__file__).resolve().parents[3]
 OPT = Path(os.environ.get("DRIFTLINE_OPT", REPOSITORY / ".driftline" / "opt"))
-BASE = int(os.environ.get("DRIFTLINE_TEST_PORTS", "29000"))
+PORTS_OF_A_CLUSTER = 100
+WORKER = int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw"))
+"""Each worker of a parallel run has a broker and a cluster of its own."""
+BASE = int(os.environ.get("DRIFTLINE_TEST_PORTS", "29000")) + PORTS_OF_A_CLUSTER * WORKER
+LOOPBACK = OPT / "loopback" / "gradle" / "wrapper" / "driftline-loopback.jar"
+"""Comes first on the class path: without it Beam and Flink listen on every address."""
 PACKAGES = ("lang", "math", "net", "io", "nio", "text", "time", "util", "util.concurrent")
 
 
@@ -145,7 +150,8 @@ class Engines:
     def _jobserver(self) -> tuple[list[str], dict[str, str], Callable[[], bool]]:
         return (
             [
-                *(java_program(), "-Xmx400m", "-XX:+UseSerialGC", "-cp", f"{OPT}/beam/*"),
+                *(java_program(), "-Xmx400m", "-XX:+UseSerialGC", "-cp"),
+                f"{LOOPBACK}:{OPT}/beam/*",
                 "org.apache.beam.runners.flink.FlinkJobServerDriver",
                 *(f"--flink-master=127.0.0.1:{BASE + 81}", "--job-host=127.0.0.1"),
                 *(f"--job-port={BASE + 99}", f"--artifact-port={BASE + 98}"),
@@ -173,7 +179,7 @@ def java_program() -> str:
 def flink_java(*flags: str) -> list[str]:
     """Java with Flink's classpath and the packages that Flink needs opened."""
     opens = [f"--add-opens=java.base/java.{name}=ALL-UNNAMED" for name in PACKAGES]
-    return [java_program(), *opens, *flags, "-cp", f"{OPT}/flink/pyflink/lib/*"]
+    return [java_program(), *opens, *flags, "-cp", f"{LOOPBACK}:{OPT}/flink/pyflink/lib/*"]
 
 
 def listens(port: int) -> bool:

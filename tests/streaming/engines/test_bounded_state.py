@@ -18,7 +18,7 @@ from tests.waiting import wait_for
 pytestmark = pytest.mark.engine
 
 CONTRACT = small_model("bounded")
-CHECKPOINTS = 7
+CHECKPOINTS = 4
 """Checkpoints are two seconds apart, and each reader makes at least one step in between. With a
 splittable DoFn as source each step added 2 kB to the state."""
 

@@ -27,15 +27,22 @@ CONTRACT = small_model("early-death")
 
 @dataclass
 class KillFirstWorker(Background):
-    """Kills the first worker that the pool with this process id starts."""
+    """Kills the first worker that the pool with this process id starts from now on."""
 
     pool: int
     killed: int = 0
 
+    def __post_init__(self) -> None:
+        self.older = set(self.workers())  # of a job that is just being cancelled
+
+    def workers(self) -> list[psutil.Process]:
+        """The pool's workers now."""
+        return psutil.Process(self.pool).children(recursive=True)
+
     def work(self) -> None:
         """Wait for a worker, and kill it before it has imported anything."""
         while not self.stopped and not self.killed:
-            for worker in psutil.Process(self.pool).children(recursive=True):
+            for worker in [worker for worker in self.workers() if worker not in self.older][:1]:
                 worker.kill()
                 self.killed += 1
             time.sleep(0.01)

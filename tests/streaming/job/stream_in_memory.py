@@ -27,10 +27,26 @@ from streaming.windowing.completeness import (
 from streaming.windowing.event_reader import EventReader
 from streaming.windowing.open_windows import split_late
 from streaming.windowing.positions import TopicPartition
+from tests.streaming import statistics_data
 
 STEP_SECONDS = 0.5
 CREATED, APPENDED = 1, 2
 """Kafka's kinds of timestamps: the producer's and the broker's."""
+START, WINDOW = 1_700_000_000.0, 10.0
+TWO_PARTITIONS = statistics_data.contract(
+    statistics_data.number("fare", required=True),
+    key="id",
+    time="at",
+    partitions=2,
+    window_seconds=WINDOW,
+    max_out_of_orderness_seconds=1.0,
+)
+"""A model whose events come on two partitions."""
+
+
+def event(at: float) -> bytes:
+    """An event of that model."""
+    return b'{"id":"a","at":%.3f,"fare":1.5}' % at
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,6 +73,11 @@ class Topic:
 
     name: str
     logs: list[list[Message]]
+    answers: bool = True
+    """Whether its broker does."""
+
+    def broker_answers(self, partition: TopicPartition, *, every: float) -> bool:
+        return self.answers
 
     def partitions(self, topics: object, *, every: float) -> Mapping[str, int]:
         return {self.name: len(self.logs)}
@@ -65,6 +86,8 @@ class Topic:
         self, starts: Mapping[TopicPartition, int], *, max_records: int, wait_seconds: float
     ) -> Runs:
         runs: Runs = []
+        if not self.answers:
+            return runs
         for (name, number), start in starts.items():
             if messages := self.logs[number][start : start + max_records]:
                 runs.append(((name, number), messages))

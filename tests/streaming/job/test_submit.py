@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 
 import msgspec
@@ -11,7 +10,7 @@ import pytest
 from streaming.contracts.errors import ConfigurationError, UnavailableError
 from streaming.contracts.model import ModelContract
 from streaming.drift import DriftRules
-from streaming.engines.flink.client import Flink, newest_checkpoint
+from streaming.engines.flink.client import Flink, complete_checkpoints
 from streaming.job.settings import JobSettings, ModelJob
 from streaming.job.submit import options, submit
 
@@ -51,14 +50,16 @@ def test_a_job_starts_from_a_checkpoint_only_when_configured() -> None:
     assert "--savepoint_path=file:///a/chk-3" in options(settings(restore="/a/chk-3"))
 
 
-def test_the_newest_complete_checkpoint_is_chosen(tmp_path: Path) -> None:
-    assert newest_checkpoint(tmp_path) == ""
-    for age, name in enumerate(["a/chk-9", "b/chk-2", "b/chk-1"]):
+def test_complete_checkpoints_come_newest_first_and_damaged_ones_last(tmp_path: Path) -> None:
+    assert complete_checkpoints(tmp_path, "a") == ()
+    metadata = {"a/chk-9": True, "a/chk-10": True, "a/chk-11": False, "b/chk-12": True}
+    for name, whole in metadata.items():
         (tmp_path / name).mkdir(parents=True)
-        (tmp_path / name / "_metadata").touch()
-        os.utime(tmp_path / name / "_metadata", (1000 - age, 1000 - age))
-    (tmp_path / "b/chk-3").mkdir()
-    assert newest_checkpoint(tmp_path) == str(tmp_path / "a/chk-9")
+        begin = (0x4960672D).to_bytes(4, "big") if whole else b"\0\0\0\0"
+        (tmp_path / name / "_metadata").write_bytes(begin)
+    (tmp_path / "a/chk-13").mkdir()
+    names = [path.removeprefix(f"{tmp_path}/") for path in complete_checkpoints(tmp_path, "a")]
+    assert names == ["a/chk-10", "a/chk-9", "a/chk-11"]
 
 
 def test_an_engine_that_does_not_answer_is_an_error_with_its_address() -> None:

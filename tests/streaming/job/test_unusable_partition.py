@@ -11,22 +11,20 @@ from streaming.drift import DriftHistory, DriftRules, judge_drift
 from streaming.drift.messages import unusable_window
 from streaming.schema import Schema, SchemaHistory, judge_schema, schema_thresholds
 from streaming.schema.columns import Column
-from tests.streaming.job.stream_in_memory import APPENDED, CREATED, StreamInMemory, sends
-from tests.streaming.statistics_data import contract, number
-
-START, WINDOW, IDLE = 1_700_000_000.0, 10.0, 5.0
-CONTRACT = contract(
-    number("fare", required=True),
-    key="id",
-    time="at",
-    partitions=2,
-    window_seconds=WINDOW,
-    max_out_of_orderness_seconds=1.0,
+from tests.streaming.job.stream_in_memory import (
+    APPENDED,
+    CREATED,
+    START,
+    TWO_PARTITIONS,
+    WINDOW,
+    StreamInMemory,
+    event,
+    sends,
 )
 
-
-def event(at: float) -> bytes:
-    return b'{"id":"a","at":%.3f,"fare":1.5}' % at
+IDLE = 5.0
+RATE = 20
+"""Records per second and partition."""
 
 
 def record(time: bytes, fare: bytes = b"1.5") -> Callable[[float], bytes]:
@@ -53,12 +51,12 @@ STUCK: dict[str, Callable[[float], bytes | None]] = {
     "clock-falls-back-by-a-day": lambda at: event(at - 86_400.0),
 }
 UNUSABLE = DEAD | STUCK
-healthy = sends(50, event)
+healthy = sends(RATE, event)
 
 
 @pytest.fixture(params=[APPENDED, CREATED], ids=["broker-time", "producer-time"])
 def stream(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> StreamInMemory:
-    return StreamInMemory(CONTRACT, monkeypatch, now=START, timestamps=request.param)
+    return StreamInMemory(TWO_PARTITIONS, monkeypatch, now=START, timestamps=request.param)
 
 
 @pytest.mark.parametrize("kind", UNUSABLE)
@@ -66,13 +64,13 @@ def test_windows_close_beside_it_and_it_is_taken_up_again(
     stream: StreamInMemory, kind: str
 ) -> None:
     stream.run(60, healthy, healthy)
-    stream.run(60, healthy, sends(50, UNUSABLE[kind]))
+    stream.run(60, healthy, sends(RATE, UNUSABLE[kind]))
     assert stream.now - stream.summaries[-1].window_end <= 2 * WINDOW + IDLE
     late_before = stream.totals()["late"]
     stream.run(60, healthy, healthy)
     assert stream.now - stream.summaries[-1].window_end <= 2 * WINDOW
     last = stream.summaries[-2]
-    assert (last.accepted, last.late, last.dead_letters) == (2 * 50 * WINDOW, 0, 0)
+    assert (last.accepted, last.late, last.dead_letters) == (2 * RATE * WINDOW, 0, 0)
     assert {span.partition for span in last.offsets} == {0, 1}
     stream.run(3 * WINDOW)
     totals = stream.totals()
@@ -85,10 +83,10 @@ def test_windows_close_beside_it_and_it_is_taken_up_again(
 def test_windows_close_where_it_has_never_brought_anything_else(
     stream: StreamInMemory, kind: str
 ) -> None:
-    stream.run(90, healthy, sends(50, UNUSABLE[kind]))
+    stream.run(90, healthy, sends(RATE, UNUSABLE[kind]))
     assert stream.now - stream.summaries[-1].window_end <= 2 * WINDOW + IDLE
     accepted = sum(s.accepted for s in stream.summaries if s.window_start >= START)
-    assert accepted >= 50 * 60
+    assert accepted >= RATE * 60
     stream.run(3 * WINDOW)
     assert sum(stream.totals().values()) == stream.written
 
@@ -97,7 +95,7 @@ def test_windows_close_where_it_has_never_brought_anything_else(
 def test_its_records_are_told_by_arrival_when_nothing_else_comes(
     stream: StreamInMemory, kind: str
 ) -> None:
-    broken = sends(50, DEAD[kind])
+    broken = sends(RATE, DEAD[kind])
     stream.run(60, healthy, healthy)
     stream.run(60, broken, broken)
     empty = [s for s in stream.summaries if not s.accepted and s.window_start >= START + 65]
@@ -105,10 +103,10 @@ def test_its_records_are_told_by_arrival_when_nothing_else_comes(
     for earlier, later in pairwise(empty):
         assert later.window_start == earlier.window_end
     for window in empty:
-        assert window.dead_letters == window.offsets_read == 2 * 50 * WINDOW
-        verdict, _ = judge_drift(window, None, "", DriftHistory(), DriftRules(), CONTRACT)
+        assert window.dead_letters == window.offsets_read == 2 * RATE * WINDOW
+        verdict, _ = judge_drift(window, None, "", DriftHistory(), DriftRules(), TWO_PARTITIONS)
         assert verdict.outcome == "inconclusive"
-        assert "1,000 of 1,000 records" in unusable_window(window, DriftRules())
+        assert "400 of 400 records" in unusable_window(window, DriftRules())
 
 
 @pytest.mark.parametrize(
@@ -124,7 +122,7 @@ def test_its_records_are_told_by_arrival_when_nothing_else_comes(
 def test_the_schema_verdict_on_them_is_broken_and_names_the_field(
     stream: StreamInMemory, kind: str, finding: tuple[str, str]
 ) -> None:
-    broken = sends(50, DEAD[kind])
+    broken = sends(RATE, DEAD[kind])
     stream.run(60, broken, broken)
     window = stream.summaries[-1]
     assert window.accepted == 0
@@ -139,7 +137,9 @@ def test_a_backlog_of_unusable_records_is_read_before_its_partition_counts_as_id
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """What is usable behind them is not late, however long they take to read."""
-    stream = StreamInMemory(CONTRACT, monkeypatch, now=START, fetch_records=200, max_step=-1.0)
+    stream = StreamInMemory(
+        TWO_PARTITIONS, monkeypatch, now=START, fetch_records=200, max_step=-1.0
+    )
     for partition in (0, 1):
         for _ in range(4_000):
             stream.send(partition, b"{")

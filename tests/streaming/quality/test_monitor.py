@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from collections import Counter
+
 import pytest
 
 from streaming.contracts.codec import decode, encode
 from streaming.contracts.quality_records import QualityVerdict
+from streaming.quality.monitor import MAX_VERSIONS
 from tests.streaming.quality.quality_world import RULES, World, feed
 
 
@@ -162,3 +165,43 @@ def test_a_restart_at_any_time_gives_the_same_remaining_verdicts() -> None:
 def test_verdicts_stay_small() -> None:
     world = stable_world(World(rows=5000), windows=8)
     assert max(len(encode(verdict)) for verdict in world.verdicts) < 60_000
+
+
+def send_invented_versions(world: World, count: int) -> None:
+    """One prediction each of versions that no one ever promoted, in the next window."""
+    first = 10**12 + world.predictions * 10
+    feed(
+        world.monitor,
+        [(f"invented-{first + n}", world.at + 0.5, first + n, 3) for n in range(count)],
+    )
+
+
+def test_versions_that_producers_invent_neither_flood_nor_hide_the_live_one() -> None:
+    clean, invaded = World(seed=9), World(seed=9)
+    for number in range(14):
+        keep = -1.0 if number >= 8 else 1.0
+        clean.window(keep=keep)
+        send_invented_versions(invaded, 40)
+        invaded.window(keep=keep)
+    for world in (clean, invaded):
+        world.wait(60)
+    live = [verdict for verdict in invaded.realised() if verdict.version == 1]
+    assert [verdict.outcome for verdict in live] == [
+        verdict.outcome for verdict in clean.realised()
+    ]
+    assert "degraded" in {verdict.outcome for verdict in live}
+    verdicts = Counter((verdict.window_start, verdict.stage) for verdict in invaded.verdicts)
+    assert max(verdicts.values()) <= MAX_VERSIONS
+
+
+def test_thousands_of_invented_versions_in_a_window_are_judged_once() -> None:
+    world = World()
+    send_invented_versions(world, 6_000)
+    world.window()
+    world.wait(80)
+    assert len(world.verdicts) == len({verdict.record_id for verdict in world.verdicts})
+    assert len(world.verdicts) <= 2 * MAX_VERSIONS
+    assert {verdict.stage for verdict in world.verdicts if verdict.live} == {
+        "estimated",
+        "realised",
+    }

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 from collections.abc import Callable
 
@@ -16,7 +17,7 @@ from streaming.contracts.events import Reason, decode_event
 from streaming.contracts.log import Message
 from streaming.contracts.model import FeatureSpec, ModelContract
 from streaming.quality.counts import score_buckets
-from streaming.quality.rows import read_labels, read_predictions
+from streaming.quality.rows import OutcomeOf, read_labels, read_predictions
 
 CONTRACT = ModelContract(
     model="m", module="", events_topic="e", labels_topic="l", key="id", time="at"
@@ -175,3 +176,62 @@ def test_the_outcome_of_a_label_is_read_by_the_models_own_function() -> None:
     )
     assert rows == [("a", True, 50.0), ("b", False, 50.0)]
     assert [r.reason for r in rejected] == ["missing_field", "missing_field"]
+
+
+CARELESS: dict[str, OutcomeOf] = {
+    "a missing name": lambda fields: bool(fields["tips"] > 2),
+    "a comparison": lambda fields: bool(fields.get("tips") > 2),  # type: ignore[operator]
+    "a division": lambda fields: bool(fields["tips"] / fields["fare"] > 0.2),
+    "a conversion": lambda fields: int(fields["tips"]) > 2,
+    "the value itself": lambda fields: fields["tips"],
+    "a list": lambda fields: [fields["tips"]],  # type: ignore[dict-item, return-value]
+}
+
+
+@pytest.mark.parametrize("outcome_of", CARELESS.values(), ids=CARELESS)
+@pytest.mark.parametrize(
+    ("tips", "reason"),
+    [
+        (None, "missing_field"),
+        (b"null", "missing_field"),
+        (b"NaN", "missing_field"),
+        (b'"many"', "wrong_type"),
+        (b"[3]", "wrong_type"),
+        (b'{"a":3}', "wrong_type"),
+    ],
+)
+def test_a_careless_outcome_function_never_stops_the_reader(
+    outcome_of: OutcomeOf, tips: bytes | None, reason: str
+) -> None:
+    field = b"" if tips is None else b',"tips":' + tips
+    data = b'{"id":"c","fare":0' + field + b"}"
+    rows, rejected = read_labels(messages(data), CONTRACT, outcome_of)
+    assert rows == []
+    assert [(r.reason, r.field) for r in rejected] == [(reason, "tips")]
+    assert rejected[0].detail.startswith("Field tips ")
+
+
+@pytest.mark.parametrize(
+    ("value", "outcome"),
+    [(True, True), (False, False), (1, True), (0, False), (1.0, True), (2, None), (-1, None),
+     (0.5, None), (2**63, None), ("1", None), ("", None)],
+)  # fmt: skip
+def test_an_outcome_is_a_boolean_or_one_or_zero(value: object, outcome: bool | None) -> None:
+    rows, rejected = read_labels(messages({"id": "a", "y": value}), CONTRACT, lambda f: f.get("y"))
+    assert [row[1] for row in rows] == ([] if outcome is None else [outcome])
+    assert all(isinstance(row[1], bool) for row in rows)
+    assert [r.field for r in rejected] == (["y"] if outcome is None else [])
+
+
+def test_a_division_by_zero_names_the_field_and_the_error() -> None:
+    data = {"id": "a", "tips": 3, "fare": 0}
+    rows, rejected = read_labels(messages(data), CONTRACT, CARELESS["a division"])
+    assert (rows, rejected[0].field) == ([], "tips")
+    assert "ZeroDivisionError" in rejected[0].detail
+
+
+def test_a_label_stamped_ahead_of_the_clock_has_arrived_now() -> None:
+    good = messages({"id": "a", "y": True})
+    ahead = [dataclasses.replace(message, time=9e15) for message in good]
+    rows, _ = read_labels(ahead, CONTRACT, lambda fields: fields.get("y"), now=60.0)
+    assert rows == [("a", True, 60.0)]

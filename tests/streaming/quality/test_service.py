@@ -20,6 +20,7 @@ from streaming.contracts.records import DeadLetter, Promotion, QualityVerdict, R
 from streaming.contracts.topics import Topic, applications_topic
 from streaming.engines.kafka.log import KafkaLog
 from streaming.quality import QualityRules
+from streaming.quality import service as service_module
 from streaming.quality.service import LabelService
 from tests.streaming.engines.conftest import Engines, broker
 from tests.streaming.quality.quality_world import World, draw
@@ -221,3 +222,14 @@ def test_unreadable_records_do_not_stop_the_service(model: ModelTopics) -> None:
     service = model.service()
     assert len(step(service, 2)) == 2
     assert service.unreadable >= 1
+
+
+def test_large_messages_are_taken_in_small_batches(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(service_module, "MAX_BYTES", 300_000)
+    model = ModelTopics(MemoryLog(), ShiftedClock(SystemClock()))
+    large = [(b"", b"x" * 100_000)] * 7
+    model.log.append_raw(model.predictions, large)
+    batches: list[int] = []
+    monkeypatch.setattr(LabelService, "_take", lambda service, batch: batches.append(len(batch)))
+    model.service()
+    assert batches == [3, 3, 1]

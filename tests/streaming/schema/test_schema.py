@@ -17,6 +17,7 @@ from streaming.contracts.records import (
     FeatureSummary,
     RejectedField,
     SchemaAnomaly,
+    SchemaChange,
     SchemaVerdict,
     WindowSummary,
 )
@@ -278,6 +279,15 @@ def test_a_new_column_is_proposed_with_the_observed_type(value_kind: str, type: 
     assert (change.act, change.type, change.safe) == ("add_column", type, bool(type))
     text = schema_text.apply_changes(TAXI.read_text(), [change])
     assert ('name: "tip2"' in text) == bool(type)
+
+
+@pytest.mark.parametrize("type", ["", "list", "boolean", "INT"])
+def test_a_column_of_a_type_that_none_can_have_is_not_added(type: str) -> None:
+    change = SchemaChange(
+        act="add_column", feature="tip2", safe=True, reason="", cost="", type=type
+    )
+    with pytest.raises(ConfigurationError, match="tip2 cannot be added with the type"):
+        schema_text.apply_changes(TAXI.read_text(), [change])
 
 
 def test_a_schema_without_serving_cannot_become_a_version() -> None:

@@ -17,7 +17,8 @@ def moments_of(values: list[float]) -> Moments:
 
 
 def fields(moments_: Moments) -> tuple[object, ...]:
-    return (moments_.n, moments_.zeros, moments_.low, moments_.high, moments_.sums.tolist())
+    extremes = (repr(moments_.low), repr(moments_.high))  # tells 0.0 from -0.0
+    return (moments_.n, moments_.zeros, *extremes, moments_.sums.tolist())
 
 
 @given(st.lists(st.lists(FINITE, max_size=6), max_size=5))
@@ -38,6 +39,29 @@ def test_mean_and_deviation_are_close_to_those_of_the_doubles(values: list[float
     assert result.deviation == pytest.approx(doubles.std(), abs=tolerance)
     assert (result.low, result.high) == (doubles.min(), doubles.max())
     assert result.zeros == values.count(0.0)
+
+
+@pytest.mark.parametrize(
+    "values", [[0.0, -0.0], [-0.0, 0.0], [-0.0], [-0.0, 0.0, 1.0], [-1.0, -0.0]]
+)
+def test_the_sign_of_a_zero_does_not_matter(values: list[float]) -> None:
+    unsigned = [value + 0.0 for value in values]
+    assert fields(moments_of(values)) == fields(moments_of(unsigned))
+    counts = np.arange(1, len(values) + 1)
+    signed, positive = (counted_moments(np.array(some), counts) for some in (values, unsigned))
+    assert fields(signed) == fields(positive)
+
+
+@given(st.lists(st.lists(FINITE, min_size=1, max_size=30), min_size=2, max_size=4))
+def test_sums_are_added_by_exponent(parts: list[list[float]]) -> None:
+    by_exponent: dict[int, tuple[int, int]] = {}
+    for part in parts:
+        for exponent, total, squares in moments_of(part).sums.T.tolist():
+            before = by_exponent.get(exponent, (0, 0))
+            by_exponent[exponent] = (before[0] + total, before[1] + squares)
+    added = add_moments([moments_of(part) for part in parts])
+    expected = [[exponent, *by_exponent[exponent]] for exponent in sorted(by_exponent)]
+    assert added.sums.T.tolist() == expected
 
 
 def test_values_far_from_zero_keep_their_deviation() -> None:

@@ -13,13 +13,23 @@ from hypothesis import strategies as st
 from streaming import summary
 from streaming.contracts.errors import DecodeError
 from streaming.contracts.records import RowSample
-from streaming.grid import bucket_of
-from streaming.summary.sample import MAX_ROWS, MISSING, NON_FINITE, code_of_value
+from streaming.grid import FRACTION_BITS, bucket_of, count_ids, fine_bucket_of
+from streaming.summary.sample import (
+    FINE_BITS,
+    MAX_ROWS,
+    MISSING,
+    NON_FINITE,
+    NOT_ON_GRID,
+    SampledRows,
+    code_of_value,
+    code_of_zero,
+    pack,
+)
 from streaming.summary.sample_records import merge_sample_records, read_sample
 from tests.streaming.statistics_data import contract, integer, number, text
 
 CONTRACT = contract(
-    number("fare", pivot=10.0),
+    number("fare"),
     text("kind"),
     integer("seats", categorical=True),
     number("clock", judged=False),
@@ -74,7 +84,7 @@ def test_a_sample_holds_the_smallest_keys_and_their_rows() -> None:
     assert sample.keys.tolist() == keys[smallest].tolist()
     assert sample.below == np.sort(keys)[MAX_ROWS]
     for codes, at in zip(sample.codes.tolist(), smallest.tolist(), strict=True):
-        bucket = int(bucket_of([1.02 ** (at % 900) - 10.0])[0])
+        bucket = int(bucket_of([1.02 ** (at % 900)])[0])
         assert codes[0] == (MISSING if at % 50 == 7 else bucket + 2**17)
         assert codes[1:] == [code_of_value(f"v{at % 7}"), code_of_value(str(at % 4))]
 
@@ -126,3 +136,98 @@ def test_a_window_of_20_features_stays_below_20_kilobytes() -> None:
 def test_a_part_without_rows_is_neutral() -> None:
     counts = partial(0, 1000)
     assert record(summary.merge([counts, summary.start(CONTRACT)])) == record(counts)
+
+
+NARROW = contract(number("narrow"), number("wide"), text("kind"))
+
+
+def narrow(count: int, seed: int, sd: float = 0.04) -> summary.Partial:
+    rng = np.random.default_rng(seed)
+    batch = pa.RecordBatch.from_pydict(
+        {
+            "narrow": pa.array(rng.normal(41.8, sd, count)),
+            "wide": pa.array(rng.lognormal(2.0, 1.0, count)),
+            "kind": pa.array([f"v{at % 7}" for at in range(count)]),
+        }
+    )
+    return summary.add(summary.start(NARROW), batch, summary.row_keys("t", seed, range(count)))
+
+
+def test_a_record_has_as_few_bits_as_tell_the_sampled_values_apart() -> None:
+    large = record(narrow(5_000, 1))
+    assert large.fraction_bits[1:] == (FRACTION_BITS, NOT_ON_GRID)
+    assert 10 <= large.fraction_bits[0] <= 16
+    assert len(set(read_sample(large).codes[:, 0].tolist())) > 60
+    few = record(narrow(50, 2))
+    assert few.fraction_bits == (FINE_BITS, FINE_BITS, NOT_ON_GRID)
+
+
+column_bits = st.sampled_from([NOT_ON_GRID, FRACTION_BITS, 9, 17, FINE_BITS])
+values = st.sampled_from([0.0, 5e-324, 1e-9, -3.3, 41.8, 41.81, -1e300, 1.7e308, None, np.inf])
+
+
+@given(
+    st.lists(st.tuples(column_bits, column_bits), min_size=1, max_size=4),
+    st.lists(st.lists(values, min_size=4, max_size=4), max_size=9),
+)
+def test_columns_are_coarsened_and_counted_each_by_itself(
+    bits: list[tuple[int, int]], table: list[list[float | None]]
+) -> None:
+    def code(value: float | None, before: int) -> int:
+        if value is None or not np.isfinite(value):
+            return MISSING if value is None else NON_FINITE
+        if before == NOT_ON_GRID:
+            return code_of_value(repr(value))
+        return int(fine_bucket_of([value], before)[0]) + code_of_zero(before)
+
+    before, to = zip(*bits, strict=True)
+    codes = [
+        [code(value, before[at]) for at, value in enumerate(row[: len(bits)])] for row in table
+    ]
+    sample = SampledRows(
+        np.arange(len(table), dtype=np.uint64),
+        np.array(codes, np.uint64).reshape(len(table), len(bits)),
+        fraction_bits=before,
+    )
+    coarser = sample.at(to)
+    assert coarser.fraction_bits == tuple(map(min, before, to))
+    for at, (own, other) in enumerate(bits):
+        on_grid = NOT_ON_GRID not in (own, other)
+        at_bits = min(own, other) if on_grid else own
+        expected = [code(row[at], at_bits) for row in table]
+        assert coarser.codes[:, at].tolist() == expected
+        numbers = coarser.numbers(at)
+        assert (numbers is None) == (min(own, other) == NOT_ON_GRID)
+        if numbers is not None:
+            finite = [row[at] for row in table if row[at] not in (None, np.inf)]
+            ids, counts = count_ids(fine_bucket_of(np.array(finite, float), at_bits))
+            assert (numbers.ids.tolist(), numbers.counts.tolist()) == (
+                ids.tolist(),
+                counts.tolist(),
+            )
+
+
+def test_a_union_has_the_fewest_bits_of_its_samples() -> None:
+    finer, coarser = record(narrow(2_000, 3, sd=0.001)), record(narrow(2_000, 4))
+    assert finer.fraction_bits[0] > coarser.fraction_bits[0]
+    union = merge_sample_records([finer, coarser])
+    assert union is not None
+    assert union.fraction_bits == coarser.fraction_bits
+    assert union == merge_sample_records([coarser, finer])
+    sampled, kept = read_sample(union), read_sample(coarser)
+    at = np.isin(sampled.keys, kept.keys)
+    expected = kept.codes[np.isin(kept.keys, sampled.keys)]
+    assert sampled.codes[at].tolist() == expected.tolist()
+
+
+def test_samples_of_an_older_release_are_read_as_six_bits() -> None:
+    codes = np.array([[bucket_of([3.0])[0] + 2**17, code_of_value("a")], [MISSING, 5]], np.uint64)
+    keys = np.array([1, 2], np.uint64)
+    data = pack(SampledRows(keys, codes))
+    old = RowSample(features=("x", "kind"), rows=2, below=9, data=data)
+    assert read_sample(old).codes.tolist() == codes.tolist()
+    assert merge_sample_records([old, old]) is not None
+    for bits in ((6,), (6, 99), (5, 0)):
+        wrong = RowSample(features=("x", "kind"), rows=2, below=9, data=data, fraction_bits=bits)
+        with pytest.raises(DecodeError):
+            read_sample(wrong)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import zlib
+from itertools import pairwise
 from typing import Any
 
 import msgspec
@@ -16,13 +17,13 @@ from hypothesis import strategies as st
 from streaming import summary
 from streaming.contracts.errors import DecodeError, PermanentError
 from streaming.contracts.records import Categories, FeatureSummary
-from streaming.grid import bucket_of
+from streaming.grid import MAX_FRACTION_BITS, fine_bucket_of
 from streaming.summary import Partial
 from streaming.summary.values import MAX_VALUE_BYTES
 from tests.streaming.statistics_data import TRIPS, contract, integer, number, text, trips
 
 SMALL = contract(
-    number("x", pivot=10.0),
+    number("x"),
     integer("count"),
     integer("zone", categorical=True),
     text("pay"),
@@ -129,11 +130,11 @@ def test_truncated_bytes_are_always_rejected(some: list[dict[str, Any]], data: A
         summary.from_bytes(encoded[: data.draw(st.integers(0, len(encoded) - 1))])
 
 
-def test_numbers_are_counted_on_the_grid_after_subtracting_the_pivot() -> None:
-    x = finished([row(x=11.0), row(x=9.0), row(x=10.0), row(x=11.0)])["x"]
+def test_numbers_are_counted_on_the_grid_at_the_bits_that_they_need() -> None:
+    x = finished([row(x=11.0), row(x=-9.0), row(x=0.0), row(x=11.0)])["x"]
     assert x.grid is not None
-    assert x.grid.pivot == 10.0
-    assert x.grid.buckets == tuple(bucket_of([-1.0, 0.0, 1.0]).tolist())
+    assert x.grid.fraction_bits == MAX_FRACTION_BITS
+    assert x.grid.buckets == tuple(fine_bucket_of([-9.0, 0.0, 11.0]).tolist())
     assert x.grid.counts == (1, 1, 2)
 
 
@@ -142,7 +143,7 @@ def test_missing_and_non_finite_values_are_counted_separately() -> None:
     assert (x.rows, x.missing, x.non_finite) == (5, 1, 3)
 
 
-def test_a_huge_number_does_not_overflow_the_pivot() -> None:
+def test_the_largest_numbers_are_counted() -> None:
     x = finished([row(x=-1.7976931348623157e308), row(x=1.7976931348623157e308)])["x"]
     assert x.grid is not None
     assert sum(x.grid.counts) == 2
@@ -182,9 +183,9 @@ def test_a_column_of_another_kind_is_rejected() -> None:
 
 
 def test_summaries_of_different_contracts_do_not_merge() -> None:
-    other_pivot = contract(number("x", pivot=11.0))
+    other_kind = contract(number("x", categorical=True))
     with pytest.raises(PermanentError, match="one contract"):
-        summary.merge([summary.start(SMALL), summary.start(other_pivot)])
+        summary.merge([summary.start(SMALL), summary.start(other_kind)])
 
 
 def test_more_values_than_the_bound_become_the_tail() -> None:
@@ -232,3 +233,28 @@ def test_summaries_of_windows_add_up_like_rows() -> None:
     total = summary.finish(summary.add(first, second_rows))
     pairs = zip(summary.finish(first), summary.finish(second), strict=True)
     assert tuple(summary.merge_summaries(pair) for pair in pairs) == total
+
+
+@pytest.mark.parametrize(
+    ("centre", "sd"), [(0.0, 1.0), (41.8, 0.04), (-1e6, 3.0), (1.7e9, 900.0), (0.0, 1e-9)]
+)
+def test_many_rows_give_the_same_summary_however_they_are_split(centre: float, sd: float) -> None:
+    of_x = contract(number("x"), number("y"))
+    rng = np.random.default_rng(9)
+    columns = [rng.normal(centre, sd, 3_000), rng.poisson(3, 3_000).astype(float)]
+
+    def part(low: int, high: int) -> Partial:
+        arrays = [pa.array(column[low:high]) for column in columns]
+        keys = summary.row_keys("t", 0, np.arange(low, high))
+        rows_of_part = pa.RecordBatch.from_arrays(arrays, names=["x", "y"])
+        return summary.add(summary.start(of_x), rows_of_part, keys)
+
+    total = part(0, 3_000)
+    for borders in ((0, 1_500, 3_000), (0, 10, 500, 2_999, 3_000)):
+        parts = [part(low, high) for low, high in pairwise(borders)]
+        decoded = [summary.from_bytes(summary.to_bytes(one_part)) for one_part in reversed(parts)]
+        assert summary.to_bytes(summary.merge(decoded)) == summary.to_bytes(total)
+        assert summary.finish(summary.merge(decoded)) == summary.finish(total)
+        windows = [summary.finish(one_part) for one_part in parts]
+        merged = [summary.merge_summaries(same) for same in zip(*windows, strict=True)]
+        assert tuple(merged) == summary.finish(total)

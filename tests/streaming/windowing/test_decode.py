@@ -11,6 +11,7 @@ from hypothesis import example, given, settings
 
 from streaming.contracts.errors import DecodeError
 from streaming.contracts.events import Event, decode_event
+from streaming.contracts.model import FeatureKind, FeatureSpec
 from streaming.windowing import arrow_json as module
 from streaming.windowing.decode import Decoder, cut_text
 from tests.streaming.statistics_data import contract, integer, number, text
@@ -256,3 +257,47 @@ def test_numeric_keys_are_read_by_arrow() -> None:
         (positions, _), unread = reader.parse(values)
     assert len(positions) == 200
     assert unread == []
+
+
+VALUES = [
+    "1700000000", "1700000000.5", "1700000000.0", "1.7e9", "9223372036854775807",
+    "1700000000000000000", "9007199254740993", "-9223372036854775808", "9223372036854775808",
+    "-9223372036854775809", '"1700000000"', '"noon"', '""', "null", "true", "NaN", "1e999", "7",
+    "7.5", "[1]", "-1", '"a"',
+]  # fmt: skip
+KINDS: list[FeatureKind | None] = [None, "integer", "number", "text"]
+
+
+@pytest.mark.parametrize("required", [False, True])
+@pytest.mark.parametrize("time_kind", KINDS)
+@pytest.mark.parametrize("key_kind", KINDS)
+def test_the_key_and_the_time_may_be_features_of_any_kind(
+    key_kind: FeatureKind | None, time_kind: FeatureKind | None, required: bool
+) -> None:
+    features = [number("fare")]
+    for name, kind, sentinel in (("id", key_kind, "a"), ("at", time_kind, "noon")):
+        if kind is not None:
+            sentinels = (sentinel,) if kind == "text" else (1_700_000_000,)
+            features.append(
+                FeatureSpec(name=name, kind=kind, required=required, sentinels=sentinels)
+            )
+    with_features = contract(*features, key="id", time="at")
+    records = [f'{{"id":{key},"at":{at},"fare":1}}'.encode() for key in VALUES for at in VALUES]
+    rows = Decoder(with_features, min_arrow_records=len(records) + 1).decode(records, now=NOW)
+    columns = Decoder(with_features, min_arrow_records=0).decode(records, now=NOW)
+    assert columns.dead == rows.dead
+    assert columns.index.tolist() == rows.index.tolist()
+    assert columns.times.tolist() == rows.times.tolist()
+    assert columns.batch.equals(rows.batch)
+    assert np.isfinite(columns.times).all()
+
+
+def test_one_time_in_nanoseconds_is_the_only_dead_record_of_a_fetch() -> None:
+    trips = contract(integer("at", judged=False), number("fare"), key="id", time="at")
+    good = b'{"id":"a","at":1700000000,"fare":1.5}'
+    values = [good.replace(b"1700000000", b"1700000000000000000"), *[good] * 500]
+    decoded = Decoder(trips).decode(values, now=NOW)
+    assert [(dead.index, dead.reason, dead.field) for dead in decoded.dead] == [
+        (0, "future_time", "at")
+    ]
+    assert decoded.batch.num_rows == 500

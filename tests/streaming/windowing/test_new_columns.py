@@ -17,7 +17,7 @@ CONTRACT = contract(
     key="id",
     time="at",
 )
-WINDOW, SHARE, TRIALS = 1_000, 0.01, 200
+WINDOW, SHARE, TRIALS = 1_000, 0.01, 100
 
 
 def event(rng: np.random.Generator, *, nulls: float = 0.0, **more: object) -> bytes:

@@ -38,6 +38,11 @@ def test_two_models_give_a_paired_difference() -> None:
     assert (loss.value, loss.champion) == (0.3, 0.4)
 
 
+def test_the_distance_of_the_scores_is_recorded_for_two_models() -> None:
+    distance = metrics_of("", BOTH | {"score_distance": 0.25})[-1]
+    assert (distance.name, distance.value, distance.n) == ("score_distance", 0.25, 500)
+
+
 def test_without_a_champion_there_is_no_difference() -> None:
     assert [metric.name for metric in metrics_of("", ALONE)] == ["auc", "log_loss"]
     assert metrics_of("", ALONE)[0].champion is None

@@ -18,9 +18,12 @@ from tests.serving.engines.modelserver.server_process import Server, start, stop
 def models(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[str, Any]]:
     """The folder of the models, and TensorFlow's own predictions."""
     base = tmp_path_factory.mktemp("models")
-    script = Path(__file__).with_name("make_models.py")
     completed = subprocess.run(
-        [sys.executable, str(script), str(base)], check=False, capture_output=True, timeout=300
+        [sys.executable, "-m", "tests.serving.engines.modelserver.make_models", str(base)],
+        check=False,
+        capture_output=True,
+        timeout=600,
+        cwd=Path(__file__).parents[4],
     )
     assert completed.returncode == 0, completed.stderr.decode()
     return base, json.loads((base / "expected.json").read_text())

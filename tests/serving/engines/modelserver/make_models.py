@@ -1,7 +1,9 @@
 """Writes versions 1, 2 and 3 of a small model, and TensorFlow's own predictions.
 
-Run in a separate process: ``python make_models.py FOLDER``. The inputs of the model are a number,
-an integer and a text; version 3 has warm-up requests.
+Run in a separate process: ``python -m tests.serving.engines.modelserver.make_models FOLDER``. The
+inputs of the model are a number, an integer and a text; version 3 has warm-up requests. The folder
+``loop`` below has version 1 of a model that takes as many steps as its request says; the folder
+``conformance`` a model with a signature for each rule of TF Serving.
 """
 
 from __future__ import annotations
@@ -18,6 +20,8 @@ os.environ["CUDA_VISIBLE_DEVICES"] = "-1"
 import keras
 import tensorflow as tf
 from tensorflow_serving.apis import predict_pb2, prediction_log_pb2
+
+from tests.serving.engines.modelserver.make_conformance_model import write_conformance
 
 ROWS = [(12.5, 3, "Cash"), (7.0, 23, "Credit Card"), (0.2, 0, ""), (99.0, 5, "x" * 40)]
 _INPUTS = [
@@ -67,6 +71,22 @@ def _write(folder: Path, seed: int) -> list[float]:
     return [float(probability) for probability in model(columns).numpy()[:, 0]]
 
 
+def _write_loop(folder: Path) -> None:
+    class Loop(tf.Module):  # type: ignore[misc]
+        @tf.function(input_signature=[tf.TensorSpec([], tf.int64, name="steps")])  # type: ignore[untyped-decorator]
+        def run(self, steps: Any) -> dict[str, Any]:
+            zero = tf.constant(0, tf.int64)
+            _, total = tf.while_loop(
+                lambda at, total: at < steps,
+                lambda at, total: (at + 1, total + 0.5),
+                [zero, tf.constant(0.0)],
+            )
+            return {"total": total}
+
+    loop = Loop()
+    tf.saved_model.save(loop, str(folder), signatures={"serving_default": loop.run})
+
+
 def _warm_up(folder: Path) -> None:
     request = predict_pb2.PredictRequest()
     for spec, value in zip(_INPUTS, ROWS[0], strict=True):
@@ -85,6 +105,8 @@ def main() -> None:
     base = Path(sys.argv[1])
     expected = {version: _write(base / str(version), version) for version in (1, 2, 3)}
     _warm_up(base / "3")
+    _write_loop(base / "loop" / "1")
+    write_conformance(base / "conformance" / "1")
     (base / "expected.json").write_text(json.dumps({"rows": ROWS, "expected": expected}))
 
 

@@ -6,6 +6,7 @@ import signal
 import socket
 import subprocess
 import sys
+import tempfile
 import time
 from dataclasses import dataclass
 from pathlib import Path
@@ -24,6 +25,8 @@ class Server:
     grpc_port: int
     rest_port: int
     start_seconds: float
+    log: Path
+    """What it logs: a file, because a server blocks when nobody reads its pipe."""
 
     @property
     def url(self) -> str:
@@ -51,20 +54,29 @@ def start(base: Path, *flags: str) -> Server:
     command = [sys.executable, "-m", "serving.engines.modelserver", "--role", "test"]
     command += ["--grpc-port", str(ports[0]), "--rest-port", str(ports[1])]
     command += ["--model-name", MODEL, "--base-path", str(base), *flags]
-    process = subprocess.Popen(command, stderr=subprocess.PIPE)
+    with tempfile.NamedTemporaryFile(prefix="model-server-", suffix=".log", delete=False) as log:
+        process = subprocess.Popen(command, stderr=log)
     while True:
         try:
             with socket.create_connection(("127.0.0.1", ports[1]), timeout=1):
-                return Server(process, *ports, start_seconds=time.monotonic() - started)
+                return Server(process, *ports, time.monotonic() - started, Path(log.name))
         except OSError:
-            assert process.poll() is None, process.stderr and process.stderr.read().decode()
-            assert time.monotonic() - started < 60, "the server did not start in 60 s"
+            assert process.poll() is None, _read(Path(log.name))
+            assert time.monotonic() - started < 120, "the server did not start in 120 s"
             time.sleep(0.01)
 
 
 def stop(server: Server) -> str:
     """Stop the server with SIGTERM, as the supervisor does; returns its log."""
     server.process.send_signal(signal.SIGTERM)
-    _, log = server.process.communicate(timeout=20)
-    assert server.process.returncode == 0, log.decode()
-    return log.decode()
+    status = server.process.wait(timeout=20)
+    log = _read(server.log)
+    assert status == 0, log
+    return log
+
+
+def _read(log: Path) -> str:
+    """The whole log, which is removed."""
+    text = log.read_text()
+    log.unlink()
+    return text

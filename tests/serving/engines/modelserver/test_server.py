@@ -153,12 +153,11 @@ def test_status_and_metadata_have_tf_servings_format(server: Server) -> None:
     ("method", "path", "body", "code", "text"),
     [
         ("GET", "/versions/7", None, 404, "Could not find version 7 of model big_tipper"),
-        ("GET", "/labels/x", None, 400, "Unrecognized servable version label: x"),
         ("POST", "/versions/7:predict", {"instances": [1]}, 404, "Specific(big_tipper, 7)"),
         ("POST", "/labels/x:predict", {"instances": [1]}, 400, "version label: x"),
         ("POST", ":predict", {"instances": ["a"]}, 400, "instances is a plain list"),
         ("POST", ":predict", {"signature_name": "s", "inputs": [1]}, 400, 'name: "s" not found'),
-        ("POST", ":classify", {"examples": []}, 400, "Was: tensorflow/serving/predict"),
+        ("POST", ":classify", {"examples": []}, 400, "'examples' value is an empty array"),
         ("PUT", ":predict", None, 400, "Malformed request: PUT /v1/models/big_tipper:predict"),
         ("GET", "/nothing/here", None, 400, "Malformed request: GET"),
     ],

@@ -9,10 +9,12 @@ from typing import cast
 
 import pytest
 
+from serving.engines.modelserver import versions as versions_module
 from serving.engines.modelserver.codes import Code, Refused
-from serving.engines.modelserver.policy import Policy, read_policy
+from serving.engines.modelserver.policy import Policy, is_version, read_policy, versions_on_disk
 from serving.engines.modelserver.saved_model import SavedModel
-from serving.engines.modelserver.versions import State, Versions
+from serving.engines.modelserver.states import State
+from serving.engines.modelserver.versions import Versions
 from streaming.contracts.errors import ConfigurationError
 from tests.waiting import wait_for
 
@@ -23,6 +25,8 @@ class FakeModel:
     def __init__(self, path: Path) -> None:
         if (path / "broken").exists():
             raise Refused(Code.INTERNAL, "deliberately broken")
+        if (path / "half").exists() and not (path / "variables" / "data").exists():
+            raise Refused(Code.NOT_FOUND, "half-copied")
         self.path, self.closed = path, False
 
     def close(self) -> None:
@@ -53,7 +57,7 @@ def versions(base: Path) -> Iterator[Versions]:
     def load(path: Path) -> SavedModel:
         return cast(SavedModel, FakeModel(path))
 
-    running = Versions("m", base, load, poll_seconds=0.02)
+    running = Versions("m", base, load, poll_seconds=0.02, quiet_seconds=0.0)
     yield running
     running.stop()
 
@@ -102,13 +106,79 @@ def test_a_broken_version_does_not_replace_the_old_one(versions: Versions, base:
     wait_for(lambda: _states(versions) == {2: State.AVAILABLE, 1: State.END})
 
 
+def test_a_half_copied_version_is_loaded_once_it_is_whole(versions: Versions, base: Path) -> None:
+    versions.start(Policy(latest=1), wait_seconds=5)
+    folder = base / "4"
+    folder.mkdir()
+    (folder / "half").touch()
+    (folder / "saved_model.pb").write_bytes(b"")
+    wait_for(lambda: _states(versions).get(4) is State.END)
+    with versions.hold(None, "") as (version, _):
+        assert version == 3
+    (folder / "variables").mkdir()
+    (folder / "variables" / "data").write_bytes(b"1")
+    wait_for(lambda: _states(versions) == {4: State.AVAILABLE, 3: State.END})
+
+
+@pytest.mark.parametrize(
+    "name", [str(2**63), "9" * 5000, "1" * 200, "٣", "-1", "1.5", "0x10", " 7", "7 "]
+)
+def test_a_folder_that_is_no_version_is_passed_over(tmp_path: Path, name: str) -> None:
+    _write(tmp_path, 1)
+    if len(name) < 256:
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "saved_model.pb").touch()
+    assert not is_version(name)
+    assert list(versions_on_disk(tmp_path)) == [1]
+
+
+def test_the_largest_version_is_one(tmp_path: Path) -> None:
+    _write(tmp_path, 2**63 - 1)
+    (tmp_path / "007").mkdir()
+    (tmp_path / "007" / "saved_model.pb").touch()
+    assert sorted(versions_on_disk(tmp_path)) == [7, 2**63 - 1]
+
+
+def test_a_base_path_that_turns_bad_keeps_the_loaded_version(
+    versions: Versions, base: Path
+) -> None:
+    versions.start(Policy(latest=1), wait_seconds=5)
+    kept = base.with_name("kept")
+    base.rename(kept)
+    base.write_bytes(b"a file")
+    versions.set_policy(Policy(latest=1))
+    with versions.hold(None, "") as (version, _):
+        assert version == 3
+    base.unlink()
+    kept.rename(base)
+    _write(base, 4)
+    wait_for(lambda: _states(versions).get(4) is State.AVAILABLE)
+
+
+def test_an_unexpected_error_does_not_end_the_loading(
+    versions: Versions, base: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    versions.start(Policy(latest=1), wait_seconds=5)
+    failed = threading.Event()
+
+    def fail(path: Path) -> dict[int, Path]:
+        failed.set()
+        raise RuntimeError(f"cannot read {path}")
+
+    monkeypatch.setattr(versions_module, "versions_on_disk", fail)
+    assert failed.wait(5)
+    monkeypatch.undo()
+    _write(base, 4)
+    wait_for(lambda: _states(versions).get(4) is State.AVAILABLE)
+
+
 def test_labels_point_only_at_available_versions(versions: Versions) -> None:
     versions.start(Policy(specific=(1, 2)), wait_seconds=5)
     versions.set_labels({"stable": 1})
     with versions.hold(None, "stable") as (version, _):
         assert version == 1
     with pytest.raises(Refused, match="not currently available for inference") as refused:
-        versions.set_labels({"stable": 3})
+        versions.check_labels({"stable": 3})
     assert refused.value.code is Code.FAILED_PRECONDITION
     with pytest.raises(Refused, match="Unrecognized servable version label: canary"):
         versions.hold(None, "canary").__enter__()

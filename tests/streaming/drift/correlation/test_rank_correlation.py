@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from scipy import special
 
 from streaming.drift.correlation.rank_correlation import (
     correlations,
@@ -52,6 +53,42 @@ def test_the_influences_give_the_error_of_fishers_transform(rho: float, coarse: 
     assert error / np.sqrt(500) == pytest.approx(float(drawn_error), rel=0.1)
     if not coarse:
         assert error == pytest.approx(1.0, abs=0.05)  # for every correlation of a Gaussian pair
+
+
+def by_formula(codes: Integers) -> tuple[Floats, Floats, Floats]:
+    """Scores, mid-ranks and slopes, each column by its distinct values."""
+    scores, ranks, slopes = np.zeros(codes.shape), np.zeros(codes.shape), np.zeros(codes.shape)
+    for column in range(codes.shape[1]):
+        known = codes[:, column] >= 0
+        distinct, place, counts = np.unique(
+            codes[known, column], return_inverse=True, return_counts=True
+        )
+        if len(distinct) < 2:
+            continue
+        rank = (np.cumsum(counts) - counts / 2.0) / counts.sum()
+        raw = special.ndtri(rank)
+        mean = float(counts / counts.sum() @ raw)
+        sd = float(np.sqrt(counts / counts.sum() @ (raw - mean) ** 2))
+        scores[known, column] = ((raw - mean) / sd)[place]
+        ranks[known, column] = rank[place]
+        slopes[known, column] = (np.sqrt(2.0 * np.pi) * np.exp(raw**2 / 2.0) / sd)[place]
+    return scores, ranks, slopes
+
+
+@pytest.mark.parametrize("rows", [1, 2, 7, 512, 4_096])
+def test_ranks_are_those_of_the_formula_to_the_last_bit(rows: int) -> None:
+    rng = np.random.default_rng(rows)
+    values = [rng.integers(-1, 10**digits, rows) for digits in (0, 1, 2, 9, 15)]
+    gaps = np.where(rng.random(rows) < 0.5, -1, rng.integers(0, 2**50, rows))
+    codes = np.column_stack((*values, gaps, np.full(rows, -1)))
+    ranked, scores_only = rank_rows(codes), rank_rows(codes, with_slopes=False)
+    for ours, formula in zip(
+        (ranked.scores, ranked.ranks, ranked.slopes), by_formula(codes), strict=True
+    ):
+        varying = np.array([len(np.unique(column[column >= 0])) > 1 for column in codes.T])
+        assert np.array_equal(ours[:, varying], formula[:, varying])
+    assert np.array_equal(ranked.scores, scores_only.scores)
+    assert np.array_equal(ranked.present, scores_only.present)
 
 
 def test_a_pair_uses_the_rows_with_both_values() -> None:

@@ -28,7 +28,7 @@ def draw(seed: int, rows: int, rho: float) -> Floats:
 
 
 def sample(drawn: Floats) -> RowSample:
-    codes = np.empty(drawn.shape, np.uint32)
+    codes = np.empty(drawn.shape, np.uint64)
     for at in (0, 1):
         codes[:, at] = bucket_of(np.exp(drawn[:, at])) + 2**17
     payments = ["card", "cash", "app"]
@@ -111,7 +111,7 @@ PAIR = ("normal", "lognormal")
 
 def pair_of(rho: float, rows: int, seed: int) -> RowSample:
     codes = bucket_of(np.exp(draw(seed, rows, rho)[:, :2])).reshape(rows, 2) + 2**17
-    sampled = SampledRows(np.arange(rows, dtype=np.uint64), codes.astype(np.uint32), NO_LIMIT)
+    sampled = SampledRows(np.arange(rows, dtype=np.uint64), codes.astype(np.uint64), NO_LIMIT)
     return sample_record(sampled, PAIR)
 
 

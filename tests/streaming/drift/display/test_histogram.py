@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from streaming.drift.display.distances import display_categorical, display_numeric
-from streaming.drift.display.histogram import OTHERS, categorical_bins, numeric_bins
+from streaming.drift.display.histogram import MAX_BINS, OTHERS, categorical_bins, numeric_bins
 from streaming.drift.statistics.categorical import prepare_categorical
 from streaming.drift.statistics.rank_scores import prepare_numeric
 from tests.streaming.drift.display.test_distances import displayed
@@ -25,14 +25,15 @@ def test_a_constant_has_one_bin_and_no_wasserstein_distance() -> None:
 @given(
     st.lists(st.floats(-1e6, 1e6), min_size=1, max_size=60),
     st.lists(st.floats(-1e6, 1e6), min_size=1, max_size=60),
-    st.sampled_from([0.0, 123.456]),
+    st.sampled_from([0.0, 1e6, 1.7e9]),
 )
 def test_shares_add_up_to_1_and_edges_ascend(
-    before: list[float], after: list[float], pivot: float
+    before: list[float], after: list[float], centre: float
 ) -> None:
-    scores = prepare_numeric(grid(before, pivot))
+    scores = prepare_numeric(grid([value + centre for value in before]))
     assert scores is not None
-    histogram = display_numeric(numeric_bins(scores), scores.align(grid(after, pivot))).histogram
+    aligned = scores.align(grid([value + centre for value in after]))
+    histogram = display_numeric(numeric_bins(scores), aligned).histogram
     assert histogram is not None
     assert len(histogram.edges) == len(histogram.reference) + 1 == len(histogram.window) + 1 <= 11
     assert list(histogram.edges) == sorted(histogram.edges)
@@ -40,13 +41,17 @@ def test_shares_add_up_to_1_and_edges_ascend(
     assert sum(histogram.window) == pytest.approx(1.0, abs=1e-3)
 
 
-def test_edges_near_a_pivot_stay_distinct() -> None:
+@pytest.mark.parametrize(
+    ("centre", "sd"), [(41.88, 0.01), (-87.65, 1e-4), (1.7e9, 60.0), (1e9, 1.0), (1e6, 0.5)]
+)
+def test_edges_of_a_narrow_feature_stay_distinct(centre: float, sd: float) -> None:
     rng = np.random.default_rng(8)
-    scores = prepare_numeric(grid(rng.normal(41.88, 0.01, 5_000), 41.9))
+    scores = prepare_numeric(grid(rng.normal(centre, sd, 5_000)))
     assert scores is not None
     edges = numeric_bins(scores).edges
+    assert len(edges) == MAX_BINS + 1
     assert len(set(edges)) == len(edges)
-    assert edges[5] == pytest.approx(41.88, abs=0.002)
+    assert edges[5] == pytest.approx(centre, abs=0.2 * sd)
 
 
 def test_the_most_frequent_categories_have_bins_and_the_others_share_one() -> None:

@@ -6,13 +6,14 @@ import numpy as np
 import numpy.typing as npt
 
 from streaming.contracts.records import Categories, NumericGrid
-from streaming.grid import bucket_of, count_ids
+from streaming.grid import MAX_FRACTION_BITS
+from streaming.resolution import count_numbers
+from streaming.summary.grids import grid_record
 
 
-def grid(values: npt.ArrayLike, pivot: float = 0.0) -> NumericGrid:
-    """The counts of numbers on the universal grid."""
-    ids, counts = count_ids(bucket_of(np.asarray(values, float) - pivot))
-    return NumericGrid(pivot=pivot, buckets=tuple(ids.tolist()), counts=tuple(counts.tolist()))
+def grid(values: npt.ArrayLike, max_bits: int = MAX_FRACTION_BITS) -> NumericGrid:
+    """The counts of numbers on the universal grid, at `max_bits` at most."""
+    return grid_record(count_numbers(np.asarray(values, float)).at(max_bits))
 
 
 def categories(tail: int = 0, **counts: int) -> Categories:

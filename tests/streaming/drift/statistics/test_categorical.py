@@ -28,11 +28,17 @@ def test_equal_shares_have_no_effect() -> None:
     assert tests["value"].effect == 0.0
 
 
-def test_the_effect_of_a_changed_share_is_cohens_w() -> None:
+def test_the_effect_of_all_shares_is_cohens_w_and_of_a_single_one_the_probit_distance() -> None:
     reference = categories(cash=50_000, card=50_000)
     tests = run_tests(reference, categories(cash=14_000, card=6_000))
     assert tests["category"].effect == pytest.approx(0.4, abs=0.001)
-    assert abs(tests["value"].effect) == pytest.approx(0.4, abs=0.001)
+    assert abs(tests["value"].effect) == pytest.approx(0.5244, abs=0.001)  # Phi^-1(0.7)
+    assert tests["value"].value in ("cash", "card")
+
+
+def test_of_two_categories_cohens_w_is_never_larger_than_the_probit_distance() -> None:
+    tests = run_tests(categories(no=99_980, yes=20), categories(no=49_700, yes=300))
+    assert tests["category"].effect == pytest.approx(0.32, abs=0.01)  # w is 0.0058 / 0.0141 = 0.41
 
 
 def test_rare_categories_are_pooled() -> None:
@@ -60,5 +66,5 @@ def test_of_the_tail_only_the_number_of_rows_is_compared() -> None:
 
 def test_a_constant_category_has_no_chi_square() -> None:
     tests = run_tests(categories(yes=5_000), categories(yes=480, no=20))
-    assert set(tests) == {"unseen"}
+    assert set(tests) == {"unseen", "frequent_value"}
     assert tests["unseen"].effect > 0.5

@@ -51,4 +51,14 @@ def test_two_modes_with_the_same_mean_and_variance_are_a_change_of_shape() -> No
 def test_a_near_constant_feature_has_exact_tests_only() -> None:
     near_constant = np.concatenate((np.zeros(9_990), np.ones(10)))
     names = set(run_tests(near_constant, np.zeros(500)))
-    assert names == {"range", "unseen", "zero"}
+    assert names == {"range", "unseen", "zero", "frequent_value"}
+
+
+@pytest.mark.parametrize("rows", [100, 120, 500])
+@pytest.mark.parametrize("sign", [1.0, -1.0])
+def test_a_reference_that_saw_every_value_once_is_compared(rows: int, sign: float) -> None:
+    reference = sign * np.exp(np.linspace(-300.0, 300.0, rows))
+    same, further = (run_tests(reference, window) for window in (reference, reference * 1.1))
+    assert same["unseen"].p == 1.0
+    assert further["unseen"].statistic == 1.0
+    assert further["unseen"].p > 0.01  # nothing was ever seen twice, so new values are no news

@@ -34,7 +34,7 @@ KINDS: dict[str, Callable[[np.random.Generator, int], Floats]] = {
 
 def scores_of(values: Floats) -> NumericScores:
     buckets, counts = np.unique(bucket_of(values), return_counts=True)
-    grid = NumericGrid(pivot=0.0, buckets=tuple(buckets.tolist()), counts=tuple(counts.tolist()))
+    grid = NumericGrid(buckets=tuple(buckets.tolist()), counts=tuple(counts.tolist()))
     scores = prepare_numeric(grid)
     assert scores is not None
     return scores

@@ -11,7 +11,7 @@ from scipy import stats
 from streaming.drift import DriftRules
 from streaming.drift.statistics.proportions import share_test
 from streaming.drift.statistics.statistic import TestStatistic
-from streaming.drift.thresholds.alarm_rules import AlarmRule
+from streaming.drift.thresholds.alarm_rules import AlarmRule, block_alarm_probability
 from streaming.drift.thresholds.min_p import MinPTest, attained_size, familywise_size
 
 MINUTES = 43_200
@@ -102,3 +102,60 @@ def test_a_persistent_error_in_one_test_limits_only_its_part_of_the_level() -> N
         RULE, [continuous("location", 0.5, 0.5, 25.0), continuous("dispersion", 0.5, 0.5)], 1.0
     ).critical_level
     assert RULE.critical_p(25.0) < both < RULE.critical_p(0.0)
+
+
+@pytest.mark.parametrize("tests", [2, 3, 6])
+@pytest.mark.parametrize("variance_ratio", [0.05, 0.5, 2.5, 10.0, 100.0])
+@pytest.mark.parametrize("block", [1_440.0, 17_280.0])
+def test_several_persistent_errors_leave_about_the_level_of_one(
+    tests: int, variance_ratio: float, block: float
+) -> None:
+    """The level is shared by the tests, so it hardly matters how many of them there are."""
+    rule = AlarmRule(alarms=0.9, windows=518_400.0, features=1, block=block, sustained=3, of=5)
+    level = MinPTest.of(
+        rule,
+        [continuous(f"test {at}", 0.5, 1.0 / tests, variance_ratio) for at in range(tests)],
+        1.0,
+    ).critical_level
+    alone = rule.critical_p(variance_ratio)
+    assert 0.5 * alone <= level <= 2.0 * max(alone, rule.critical_p(0.0))
+
+
+def test_a_small_test_beside_a_persistent_one_does_not_widen_the_level() -> None:
+    """The four tests of a rare flag: the sum over their errors met the budget at two levels."""
+    rule = AlarmRule(alarms=0.888, windows=518_400.0, features=1, block=17_280.0, sustained=3, of=5)
+    tests = [
+        continuous("missing", 0.5, 0.06, 0.05),
+        continuous("unseen", 0.5, 0.06, 0.05),
+        continuous("value", 0.5, 0.68, 2.46),
+    ]
+    three = MinPTest.of(rule, tests, 1.0).critical_level
+    four = MinPTest.of(rule, [*tests, continuous("new", 0.5, 0.2, 2.46)], 1.0).critical_level
+    assert four == pytest.approx(three, rel=0.25)
+
+
+@pytest.mark.parametrize(
+    ("features", "windows", "block"),
+    [(5, 720.0, 24.0), (5, 43_200.0, 1_440.0), (1, 518_400.0, 17_280.0)],
+)
+@pytest.mark.parametrize("variance_ratio", [0.5, 2.5, 12.0, 60.0])
+def test_the_level_spends_the_budget_when_several_tests_have_persistent_errors(
+    features: int, windows: float, block: float, variance_ratio: float
+) -> None:
+    """Simulated errors of three tests beside one without. The former sum spent up to eight times
+    the budget where the variance of the errors is several times that of the sampling."""
+    budget = 1.66 * features
+    rule = AlarmRule(
+        alarms=budget, windows=windows, features=features, block=block, sustained=3, of=5
+    )
+    parts = (0.4, 0.2, 0.2)
+    tests = [continuous(f"test {part}", 0.5, part, variance_ratio) for part in parts[:2]]
+    tests += [continuous("third", 0.5, 0.2, variance_ratio), continuous("quiet", 0.5, 0.2)]
+    level = MinPTest.of(rule, tests, 1.0).critical_level
+    errors = np.random.default_rng(1).standard_normal((3, 100_000)) * np.sqrt(variance_ratio)
+    q = np.full(errors.shape[1], 0.2 * level)
+    for part, error in zip(parts, errors, strict=True):
+        c = stats.norm.isf(part * level / 2.0) * np.sqrt(1.0 + variance_ratio)
+        q += stats.norm.sf(c - error) + stats.norm.sf(c + error)
+    alarms = float(np.mean(block_alarm_probability(np.minimum(q, 1.0), rule)))
+    assert features * windows / block * alarms == pytest.approx(budget, rel=0.15)

@@ -21,7 +21,7 @@ CONTRACT = ModelContract(
         FeatureSpec(name="fare", kind="number"),
         FeatureSpec(name="seconds", kind="integer"),
         FeatureSpec(name="area", kind="integer", categorical=True),
-        FeatureSpec(name="north", kind="number", pivot=41.9),
+        FeatureSpec(name="north", kind="number"),
         FeatureSpec(name="company", kind="text"),
     ),
 )  # fmt: skip
@@ -102,3 +102,33 @@ def test_a_bound_inside_a_bucket_is_counted_to_the_bucket() -> None:
     window["seconds"] = values.tolist()
     rows = anomalies(window)["seconds", "INT_TYPE_BIG_INT"].rows
     assert rows == pytest.approx(int((values > 86_400).sum()), rel=0.1)
+
+
+@pytest.mark.parametrize("share", [0.3, 1.0])
+@pytest.mark.parametrize(
+    ("first", "step", "codes"),
+    [
+        (1_000, 1, {"INT_TYPE_BIG_INT"}),
+        (-1_000, -7, {"INT_TYPE_SMALL_INT"}),
+        (-20_000, 1, {"INT_TYPE_SMALL_INT"}),
+    ],
+)
+def test_integers_outside_their_domain_count_however_many_there_are(
+    share: float, first: int, step: int, codes: set[str]
+) -> None:
+    """Also with more distinct values than a summary keeps."""
+    rows = 20_000
+    bad = round(rows * share)
+    areas = [8] * (rows - bad) + [first + step * at for at in range(bad)]
+    observed = anomalies({**columns(rows), "area": areas})
+    observed = {key: anomaly for key, anomaly in observed.items() if key[0] == "area"}
+    assert {code for _, code in observed} == codes
+    for anomaly in observed.values():
+        assert anomaly.rows == pytest.approx(bad, abs=100)
+
+
+def test_legal_integers_in_the_tail_are_no_anomaly() -> None:
+    rows = 20_000
+    seconds = [at % 80_000 for at in range(rows)]
+    areas = [1 + at % 77 for at in range(rows)]
+    assert anomalies({**columns(rows), "seconds": seconds, "area": areas}) == {}

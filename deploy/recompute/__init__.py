@@ -1,0 +1,1 @@
+"""Computes the verdicts on the log again and compares them: `driftline trace --recompute`."""

@@ -1,0 +1,88 @@
+"""Computes the decision on a trained version again: its metrics under the recorded rules."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import msgspec
+from msgspec.structs import replace
+
+from retrain.blessing import BlessingRules, bless
+from retrain.ports import AFTER_SHIFT_SLICE
+from streaming.contracts.recomputed import (
+    ChangedInputError,
+    MissingInputError,
+    Recomputed,
+    equal_or_different,
+    not_recomputed,
+    rules_digest,
+)
+from streaming.contracts.records import ModelVersion, RetrainRequest, RulesInForce
+
+_SERVING_CHECK = ("Not blessed: it took ", "Not blessed: a warm prediction took ")
+
+
+def recompute_blessing(
+    recorded: ModelVersion,
+    request: RetrainRequest | None,
+    rules_of: Callable[[str], RulesInForce | None],
+) -> Recomputed:
+    """Whether the version was blessed, and why, from its metrics.
+
+    Parameters
+    ----------
+    recorded:
+        The version on the log.
+    request:
+        The request that it answers; None when it is not on the log.
+    rules_of:
+        Finds the rules by their digest.
+    """
+    record = rules_of(recorded.rules_digest) if recorded.rules_digest else None
+    code = record.code if record is not None else ""
+    try:
+        blessing = bless(
+            recorded.evaluation,
+            _rules(recorded, record),
+            has_champion=_has_champion(recorded),
+            must_win=AFTER_SHIFT_SLICE if _after_shift(recorded, request) else None,
+        )
+    except (MissingInputError, ChangedInputError) as error:
+        return not_recomputed(recorded, error, code=code)
+    computed = replace(recorded, blessed=blessing.blessed, reason=blessing.reason)
+    return equal_or_different(recorded, computed, code=code)
+
+
+def _rules(recorded: ModelVersion, record: RulesInForce | None) -> BlessingRules:
+    if not recorded.rules_digest:
+        raise MissingInputError(
+            "It does not name the rules it was judged by: it was written before they were recorded."
+        )
+    if record is None:
+        raise MissingInputError(f"The rules {recorded.rules_digest} are not on the log.")
+    if rules_digest(record.subject, record.text, code=record.code) != recorded.rules_digest:
+        raise ChangedInputError(
+            f"The rules {record.digest} were changed: their digest is not that of their text."
+        )
+    if recorded.reason.startswith(_SERVING_CHECK):
+        raise MissingInputError(
+            "The check in a real server refused it; the load of the machine, which its reason "
+            "gives, is not recorded."
+        )
+    try:
+        return msgspec.json.decode(record.text, type=BlessingRules)
+    except msgspec.MsgspecError as error:
+        raise MissingInputError(f"The rules {record.digest} cannot be read: {error}") from error
+
+
+def _has_champion(recorded: ModelVersion) -> bool:
+    """Whether it was compared: its metrics say so, and without any the request does."""
+    metrics = recorded.evaluation
+    compared = any(m.champion is not None or m.name.endswith("_diff") for m in metrics)
+    return compared or (not metrics and recorded.base_version > 0)
+
+
+def _after_shift(recorded: ModelVersion, request: RetrainRequest | None) -> bool:
+    if request is None:
+        raise MissingInputError(f"Its request {recorded.request_id} is not on the log.")
+    return bool(request.after_shift)

@@ -1,0 +1,181 @@
+"""Judges the control arm against the stable arm: a sick control proves nothing about a canary.
+
+Both serve the champion, so they must be alike. The gate has the outcome *error* when the control is
+proven to be worse, and it passes only when the control is proven not to be worse by the margin that
+the canary has to keep. At a weight of 50 % the stable arm gets no requests; the control is then
+compared with what the stable arm had at the latest weights before, or, where the first weight is
+50 %, must keep the margin as an absolute share.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import Literal
+
+import numpy as np
+
+from serving.comparison import (
+    KINDS,
+    JudgedBlocks,
+    Kind,
+    counts,
+    odds,
+    samples,
+    share,
+    total,
+)
+from serving.correlation import dispersion
+from serving.evalues import (
+    arm_overdispersion,
+    decided,
+    log_pass,
+    log_share_below,
+    missing_for_pass,
+    missing_for_share,
+    rounded_up,
+    share_bets,
+)
+from serving.harm import ArmPair, Harm, harm
+from serving.queries import QUERIES
+from serving.rules import RolloutRules
+from serving.state import Block
+from streaming.contracts.records import GateOutcome, GateResult
+
+CONTROL_GATES = {"errors": "control_errors", "slow": "control_slow"}
+"""Gate of the control by kind of bad request."""
+CONTROL_SLICE_GATES: dict[Literal["errors", "slow"], str] = {
+    "errors": "control_errors_by_slice",
+    "slow": "control_slow_by_slice",
+}
+"""Gate of the control in each slice by kind of bad request."""
+
+
+def judge_control(
+    kind_name: str,
+    judged: JudgedBlocks,
+    *,
+    rules: RolloutRules,
+    alpha: float,
+    tolerance: float,
+    margin: float,
+) -> GateResult:
+    """Compare errors, or slow responses, of the control with the stable arm.
+
+    Parameters
+    ----------
+    kind_name:
+        ``errors`` or ``slow``.
+    judged:
+        The blocks; those before the control server was replaced do not count.
+    alpha:
+        Probability of calling a control sick that is like the stable arm.
+    tolerance:
+        Excess of the bad share up to which the control is never called sick.
+    margin:
+        Excess that must be disproven to pass.
+    """
+    kind, gate = KINDS[kind_name], CONTROL_GATES[kind_name]
+    blocks = [b for b in judged.since_control if b.step >= 0]
+    evidence = _sickness(kind, blocks, rules=rules, alpha=alpha, tolerance=tolerance)
+    current = [b for b in judged.current if b.step >= 0]
+    bad, requests = total(current, kind.bad0), total(current, kind.requests0)
+    bad = min(max(0, bad), requests)
+    reference = _reference(kind, blocks, current)
+    log_proof, missing = _proof(kind, current, (bad, requests), reference, margin, rules)
+    outcome: GateOutcome = "insufficient" if missing else "pass"
+    beside = total(reference, kind.bad_stable), total(reference, kind.requests_stable)
+    reason = (
+        f"Control {bad} of {requests}, stable {beside[0]} of {beside[1]} {kind.noun}."
+        if not missing
+        else f"About {missing} more requests per arm are needed to know that the control is well "
+        f"(control {bad} of {requests}, stable {beside[0]} of {beside[1]} {kind.noun})."
+    )
+    if evidence.log_harm >= math.log(1 / alpha):
+        outcome = "error"
+        reason = (
+            f"The control is sick: {100 * evidence.excess:.2f} percentage points more {kind.noun} "
+            f"than the stable arm {evidence.where} ({evidence.bad1} against {evidence.bad0}), "
+            f"though both serve the champion; evidence 1 : {odds(evidence.log_harm)}. No canary "
+            "can be judged by it. Replace the control server; its counts begin anew."
+        )
+    return GateResult(
+        gate=gate,
+        outcome=outcome,
+        reason=reason,
+        query=QUERIES[gate].expression,
+        n=requests + beside[1],
+        limit=margin,
+        missing=missing,
+        samples=samples(
+            control_requests=requests,
+            stable_requests=beside[1],
+            control_bad=bad,
+            stable_bad=beside[0],
+            excess=share(blocks, kind.bad0, kind.requests0)
+            - share(blocks, kind.bad_stable, kind.requests_stable),
+            log_e_sick=evidence.log_harm,
+            log_e_pass=log_proof,
+            inflation=evidence.inflation,
+            alpha=alpha,
+        ),
+    )
+
+
+def _sickness(
+    kind: Kind, blocks: Sequence[Block], *, rules: RolloutRules, alpha: float, tolerance: float
+) -> Harm:
+    """The evidence that the control is worse than the stable arm in the same seconds."""
+    beside = [b for b in blocks if kind.requests_stable(b) > 0]
+    pair = ArmPair(
+        counts(beside, kind.bad0),
+        counts(beside, kind.requests0),
+        counts(beside, kind.bad_stable),
+        counts(beside, kind.requests_stable),
+        np.asarray([block.step for block in beside], dtype=np.int64),
+    )
+    return harm(
+        pair,
+        share_bets(pair.bad1, pair.requests1, pair.bad0, pair.requests0),
+        planned_steps=len(rules.weights),
+        tolerance=tolerance,
+        needed=math.log(1 / alpha),
+        # the arm with the champion that is not judged here
+        champions=lambda: dispersion(pair.bad0, pair.requests0),
+        dead_share=rules.ejection.bad_share / 2,
+    )
+
+
+def _reference(kind: Kind, blocks: Sequence[Block], current: Sequence[Block]) -> list[Block]:
+    """Blocks with requests of the stable arm: of the current run, or of the latest one before."""
+    runs = [b.run for b in blocks if kind.requests_stable(b) > 0]
+    current_run = current[-1].run if current else None
+    run = current_run if current_run in runs else (runs[-1] if runs else None)
+    return [b for b in blocks if b.run == run and kind.requests_stable(b) > 0]
+
+
+def _proof(
+    kind: Kind,
+    current: Sequence[Block],
+    control: tuple[int, int],
+    reference: Sequence[Block],
+    margin: float,
+    rules: RolloutRules,
+) -> tuple[float, int]:
+    """Log e-value that the control is not worse by the margin, and the requests it still needs."""
+    needed = math.log(1 / rules.alphas.passing)
+    phi = arm_overdispersion(
+        [max(0, kind.bad0(b)) for b in current], [kind.requests0(b) for b in current]
+    )
+    x, n = control[0] / phi, control[1] / phi
+    if rules.weights[0] >= 50 and not reference:
+        log_e = decided(log_share_below(x, n, margin))
+        more = 0 if log_e >= needed else missing_for_share(x, n, margin, needed)
+    else:
+        y = max(0, total(reference, kind.bad_stable)) / phi
+        m = total(reference, kind.requests_stable) / phi
+        if m > n > 0:  # more requests than the control's cannot prove more about the control
+            y, m = y * n / m, n
+        log_e = decided(log_pass(x, n, y, m, margin))
+        more = 0 if log_e >= needed else missing_for_pass(x, n, y, m, margin, needed)
+    return log_e, rounded_up(math.ceil(phi * more))

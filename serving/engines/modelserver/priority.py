@@ -1,0 +1,139 @@
+"""A low priority for what TensorFlow computes beside requests, and for nothing else.
+
+Python code of low priority holds up every thread: they wait for the interpreter's lock, whose owner
+waits for a processor, seconds on a busy machine. A thread therefore has a low priority only while
+it is within the C library, and what Python has to do with the results is done by another thread.
+Without privileges a priority cannot be raised again, so that a lowered thread soon ends.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import threading
+from collections.abc import Callable
+from concurrent.futures import Executor, Future
+from contextlib import suppress
+from typing import Any, TypeVar
+
+_LOWER_BY = 10
+_LOWEST = 19
+_SLICE_NS = 100_000
+"""The shortest time slice (Linux 6.12 and later): the thread gets as little of the processor, but
+soon, and so returns the interpreter's lock soon."""
+_SCHED_SETATTR = 314  # the number of the system call on x86-64
+
+Result = TypeVar("Result")
+_threads = threading.local()
+_loaded_once = threading.Event()
+
+
+class _Attributes(ctypes.Structure):
+    """``struct sched_attr`` of Linux."""
+
+    _fields_ = (
+        ("size", ctypes.c_uint32),
+        ("policy", ctypes.c_uint32),
+        ("flags", ctypes.c_uint64),
+        ("nice", ctypes.c_int32),
+        ("priority", ctypes.c_uint32),
+        ("runtime", ctypes.c_uint64),
+        ("deadline", ctypes.c_uint64),
+        ("period", ctypes.c_uint64),
+    )
+
+
+class Computing:
+    """Whether a thread is within the C library, and whether its priority was lowered there.
+
+    Parameters
+    ----------
+    executor:
+        Takes over what Python has to do after the thread was lowered.
+    """
+
+    __slots__ = ("_executor", "_lock", "_native_id", "_within", "lowered")
+
+    def __init__(self, executor: Executor) -> None:
+        self._executor, self._native_id = executor, threading.get_native_id()
+        self._lock, self._within, self.lowered = threading.Lock(), False, False
+        _threads.computing = self
+
+    def __enter__(self) -> None:
+        self._within = True
+
+    def __exit__(self, *_: object) -> None:
+        with self._lock:  # `lower` may be at it
+            self._within = False
+
+    def lower(self) -> None:
+        """Lower the thread's priority, if it is within the C library now."""
+        with self._lock:
+            if self._within and not self.lowered:
+                self.lowered = True
+                lower_priority(self._native_id)
+
+    def submit(self, function: Callable[..., Result], *arguments: Any) -> Future[Result]:
+        """Run a function in another thread."""
+        return self._executor.submit(function, *arguments)
+
+
+def computing() -> Computing | None:
+    """The state of this thread, if it is one whose priority may be lowered."""
+    current: Computing | None = getattr(_threads, "computing", None)
+    return current
+
+
+def run(function: Callable[..., None], *arguments: Any) -> None:
+    """Make a long call of the C library: for a request, whose thread may be lowered meanwhile, or
+    else, for a load, in the background."""
+    current = computing()
+    if current is None:
+        in_background(function, *arguments)
+        return
+    with current:
+        function(*arguments)
+
+
+def at_normal_priority(function: Callable[..., Result], *arguments: Any) -> Result:
+    """Run a function, in another thread if this one has a low priority."""
+    current = computing()
+    if current is not None and current.lowered:
+        return current.submit(function, *arguments).result()
+    return function(*arguments)
+
+
+def in_background(function: Callable[..., Result], *arguments: Any) -> Result:
+    """Run a function of the C library at a low priority, from the second load on.
+
+    TensorFlow starts the threads that all sessions share with the first one, and they inherit the
+    priority.
+    """
+    if not _loaded_once.is_set():
+        return function(*arguments)
+    future: Future[Result] = Future()
+
+    def run() -> None:
+        lower_priority(threading.get_native_id())
+        try:
+            future.set_result(function(*arguments))
+        except BaseException as error:  # noqa: BLE001 - it belongs to the caller
+            future.set_exception(error)
+
+    threading.Thread(target=run, name="background", daemon=True).start()
+    return future.result()
+
+
+def background_allowed() -> None:
+    """From now on, `in_background` lowers the priority: a model is loaded."""
+    _loaded_once.set()
+
+
+def lower_priority(native_id: int) -> None:
+    """Lower the priority of a thread below that of this process, whatever that is."""
+    nice = min(_LOWEST, os.getpriority(os.PRIO_PROCESS, os.getpid()) + _LOWER_BY)
+    attributes = _Attributes(size=ctypes.sizeof(_Attributes), nice=nice, runtime=_SLICE_NS)
+    if os.uname().machine == "x86_64":
+        ctypes.CDLL(None).syscall(_SCHED_SETATTR, native_id, ctypes.byref(attributes), 0)
+    with suppress(OSError):  # the thread has just ended
+        os.setpriority(os.PRIO_PROCESS, native_id, nice)

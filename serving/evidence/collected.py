@@ -1,0 +1,116 @@
+"""All evidence of one rollout: what is added to it, and the results of its gates."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Sequence
+
+from msgspec.structs import replace
+
+from serving.evidence.predictions import PredictionEvidence, add_scores, judge_predictions
+from serving.evidence.quality import QualityEvidence, add_verdict, judge_realised
+from serving.evidence.queries import QueryEvidence, judge_queries
+from serving.evidence.rules import EvidenceRules
+from streaming.contracts.base import Value
+from streaming.contracts.records import (
+    AnyRecord,
+    GateResult,
+    ModelVersion,
+    PredictionScores,
+    QualityVerdict,
+)
+
+
+class RolloutEvidence(Value, frozen=True, kw_only=True):
+    """The evidence of one rollout besides its request counts."""
+
+    predictions: PredictionEvidence = PredictionEvidence()
+    quality: QualityEvidence = QualityEvidence()
+    queries: tuple[QueryEvidence, ...] = ()
+    """One entry for each gate with a query that was looked at."""
+
+
+_EXPECTED_SLICES = ("", "after_shift:1")
+"""Slices of the evaluation that may say how the scores differ now: all rows, and those since the
+shift that the retrain answered."""
+
+
+def rules_for(candidate: ModelVersion, rules: EvidenceRules) -> EvidenceRules:
+    """The rules for one candidate: what its evaluation found is no surprise.
+
+    A version that was trained on new data is meant to score otherwise than the champion. Its
+    evaluation compared their scores on the same rows; the floor begins at that distance.
+    """
+    expected = max(
+        (
+            metric.value
+            for metric in candidate.evaluation
+            if metric.name == "score_distance" and metric.slice in _EXPECTED_SLICES
+        ),
+        default=0.0,
+    )
+    floor = min(rules.predictions.floor + expected, 0.99)
+    return dataclasses.replace(
+        rules, predictions=dataclasses.replace(rules.predictions, floor=floor)
+    )
+
+
+def add_record(
+    evidence: RolloutEvidence,
+    record: AnyRecord,
+    *,
+    canary: int,
+    champion: int,
+    rules: EvidenceRules,
+) -> RolloutEvidence:
+    """Add what a record says about canary and champion; other records change nothing."""
+    if not champion or not rules.measured:
+        return evidence
+    if isinstance(record, PredictionScores):
+        predictions = add_scores(
+            evidence.predictions,
+            record,
+            canary=canary,
+            champion=champion,
+            rules=rules.predictions,
+        )
+        return replace(evidence, predictions=predictions)
+    if isinstance(record, QualityVerdict):
+        quality = add_verdict(
+            evidence.quality, record, canary=canary, champion=champion, rules=rules.quality
+        )
+        return replace(evidence, quality=quality)
+    return evidence
+
+
+def judge_evidence(
+    evidence: RolloutEvidence, *, next_weight: int, rules: EvidenceRules
+) -> tuple[GateResult, ...]:
+    """The results of all gates, also of those that decide nothing (`deciding`)."""
+    measured = (
+        (
+            judge_predictions(
+                evidence.predictions, next_weight=next_weight, rules=rules.predictions
+            ),
+            judge_realised(evidence.quality, rules=rules.quality),
+        )
+        if rules.measured
+        else ()
+    )
+    return (*measured, *judge_queries(evidence.queries, rules=rules))
+
+
+def deciding(gates: Sequence[GateResult]) -> tuple[GateResult, ...]:
+    """The gates whose outcome counts: no dry-run, and of the rest what holds or was decided."""
+    return tuple(
+        gate
+        for gate in gates
+        if gate.mode != "dry-run" and (gate.holds or gate.outcome in ("pass", "fail"))
+    )
+
+
+def failing(evidence: RolloutEvidence, *, rules: EvidenceRules) -> tuple[GateResult, ...]:
+    """The gates that fail on scores and labels: they may come after the promotion."""
+    gates = judge_evidence(evidence, next_weight=100, rules=rules)
+    late = [gate for gate in gates if gate.gate in ("predictions", "quality")]
+    return tuple(gate for gate in deciding(late) if gate.outcome == "fail")

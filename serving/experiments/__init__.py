@@ -1,0 +1,1 @@
+"""Experiments by user: pure decisions about arms, guardrails, intervals and when to stop."""

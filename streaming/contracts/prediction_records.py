@@ -1,0 +1,40 @@
+"""The record of served scores by version: what the canary's prediction gate compares."""
+
+from __future__ import annotations
+
+from streaming.contracts.base import OffsetRange, Record, Value
+
+
+class VersionScores(Value, frozen=True, kw_only=True):
+    """The scores that one version served in one slot of event time, as counts per bucket."""
+
+    version: int
+    """Version that answered."""
+    slot: float
+    """Start of the slot of event time, seconds since 1970. Versions are compared within a slot,
+    where the same mixture of requests reached them."""
+    buckets: tuple[int, ...]
+    """Ids of the universal grid's buckets (`streaming.grid`) that hold the logit of a score,
+    ascending; scores nearer to 0.5 than 0.001 are in bucket 0."""
+    counts: tuple[int, ...]
+    """Predictions per bucket; parallel to `buckets`."""
+
+
+class PredictionScores(Record, frozen=True, kw_only=True, tag="prediction-scores"):
+    """The scores of all versions in a stretch of the predictions topic.
+
+    Written every few seconds while predictions come. The stretches of one model do not overlap, so
+    the records can be added: each prediction is counted once, also after a restart.
+    """
+
+    offsets: tuple[OffsetRange, ...]
+    """The messages that it covers, by partition."""
+    read: int
+    """Messages read."""
+    counted: int
+    """Predictions in `scores`. The rest of `read` are dead letters, repeated predictions, and those
+    of windows that were dropped."""
+    slot_seconds: float
+    """Length of a slot, in seconds."""
+    scores: tuple[VersionScores, ...]
+    """Scores by slot and version; empty where no message could be counted."""

@@ -1,0 +1,200 @@
+"""``python -m tests.bench.modelserver``: the model server by itself, on the models of its tests.
+
+Prints the time until it is ready, requests per second with the server's CPU time of each, over REST
+on one connection and over gRPC on four, and the response times of one version with and without
+loads of another one, in turns. CPU times are the guide on a machine that others use too.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import logging
+import multiprocessing
+import os
+import socket
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import grpc
+import numpy as np
+import psutil
+
+from serving.engines.modelserver.protos import (
+    PREDICTION,
+    GetModelStatusRequest,
+    ModelSpec,
+    PredictRequest,
+    ReloadConfigRequest,
+    call,
+)
+from tests.serving.engines.modelserver.server_process import MODEL, Server, start, stop
+
+log = logging.getLogger(__name__)
+ROW = {"fare": [1.5], "hour": [3], "payment": ["Cash"]}
+PHASE_SECONDS = 2.0
+GRPC_CALLERS = 4
+
+
+def main() -> int:
+    """Measure and print."""
+    parser = argparse.ArgumentParser(prog="tests.bench.modelserver", description=__doc__)
+    parser.add_argument("--seconds", type=float, default=6.0, help="of each measurement")
+    parser.add_argument("--rounds", type=int, default=6, help="of loading and not loading")
+    parser.add_argument("--models", type=Path, help="folder that make_models has written")
+    options = parser.parse_args()
+    logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stdout)
+    with tempfile.TemporaryDirectory() as new:
+        base = options.models or Path(new)
+        if options.models is None:
+            _make_models(base)
+        log.info("load average %s, %d cores", os.getloadavg(), os.cpu_count() or 0)
+        starts = sorted(_ready_seconds(base) for _ in range(5))
+        log.info("ready: %s s", ", ".join(f"{seconds:.2f}" for seconds in starts))
+        server = start(base, "--versions", "1")
+        try:
+            _rate("REST, one connection", server, _rest_caller(server), 1, options.seconds)
+            _rate("gRPC", server, _grpc_caller(server), GRPC_CALLERS, options.seconds)
+            _loads(server, options.rounds)
+        finally:
+            stop(server)
+        log.info("load average %s", os.getloadavg())
+    return 0
+
+
+def _make_models(base: Path) -> None:
+    """In a process of its own: it imports TensorFlow."""
+    command = [sys.executable, "-m", "tests.serving.engines.modelserver.make_models", str(base)]
+    subprocess.run(command, check=True, capture_output=True)
+
+
+def _ready_seconds(base: Path) -> float:
+    server = start(base, "--versions", "1")
+    stop(server)
+    return server.start_seconds
+
+
+def _rate(
+    name: str, server: Server, caller: Callable[[], None], callers: int, seconds: float
+) -> None:
+    """Send requests in some threads, each after its last response."""
+    process = psutil.Process(server.process.pid)
+    counts = [0] * callers
+    caller()
+    until = time.perf_counter() + seconds
+
+    def send(index: int) -> None:
+        while time.perf_counter() < until:
+            caller()
+            counts[index] += 1
+
+    before, began = _cpu(process), time.perf_counter()
+    threads = [threading.Thread(target=send, args=(index,)) for index in range(callers)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    wall, cpu, requests = time.perf_counter() - began, _cpu(process) - before, sum(counts)
+    log.info(
+        "%s: %.0f/s, %.0f µs of the server's CPU each (%.0f/s per core)",
+        *(name, requests / wall, cpu / requests * 1e6, requests / cpu),
+    )
+
+
+def _cpu(process: psutil.Process) -> float:
+    times = process.cpu_times()
+    return times.user + times.system
+
+
+def _rest_caller(server: Server) -> Callable[[], None]:
+    body = json.dumps({"instances": [ROW]}).encode()
+    head = f"POST /v1/models/{MODEL}/versions/1:predict HTTP/1.1\r\nHost: bench\r\n"
+    request = f"{head}Content-Length: {len(body)}\r\n\r\n".encode() + body
+    connection = socket.create_connection(("127.0.0.1", server.rest_port))
+
+    def send() -> None:
+        connection.sendall(request)
+        answer = connection.recv(65_536)
+        if not answer.startswith(b"HTTP/1.1 200") or not answer.endswith(b"}"):
+            raise RuntimeError(answer.decode())
+
+    return send
+
+
+def _grpc_caller(server: Server) -> Callable[[], None]:
+    request = PredictRequest(model_spec=ModelSpec(name=MODEL))
+    for name, code in (("fare", 1), ("hour", 9), ("payment", 7)):
+        proto = request.inputs[name]
+        proto.dtype = code
+        for size in (1, 1):
+            proto.tensor_shape.dim.add().size = size
+    request.inputs["fare"].float_val.append(1.5)
+    request.inputs["hour"].int64_val.append(3)
+    request.inputs["payment"].string_val.append(b"Cash")
+    message = request.SerializeToString()
+    predict = server.channel().unary_unary(f"/{PREDICTION}/Predict", bytes, bytes)
+
+    def send() -> None:
+        predict(message, timeout=30)
+
+    return send
+
+
+def _loads(server: Server, rounds: int) -> None:
+    """Response times of version 1 while version 2 is loaded again and again, and while not."""
+    context = multiprocessing.get_context("spawn")
+    loading, loads = context.Event(), context.Value("i", 0)
+    loader = context.Process(target=_load_again, args=(server.grpc_port, loading, loads))
+    loader.daemon = True
+    loader.start()
+    send = _rest_caller(server)
+    times: dict[bool, list[float]] = {True: [], False: []}
+    send()
+    for number in range(2 * rounds):
+        is_loading = number % 2 == 1
+        (loading.set if is_loading else loading.clear)()
+        time.sleep(0.2)  # the last load ends
+        until = time.perf_counter() + PHASE_SECONDS
+        while (began := time.perf_counter()) < until:
+            send()
+            times[is_loading].append(time.perf_counter() - began)
+            time.sleep(0.002)
+    loader.terminate()
+    loader.join()
+    for is_loading, values in times.items():
+        p50, p99, p999 = (1e3 * float(np.quantile(values, q)) for q in (0.5, 0.99, 0.999))
+        name = f"during {loads.value} loads" if is_loading else "without loads"
+        log.info("%s: p50 %.2f, p99 %.2f, p99.9 %.2f ms, n %d", name, p50, p99, p999, len(values))
+
+
+def _load_again(port: int, loading: Any, loads: Any) -> None:
+    with grpc.insecure_channel(f"127.0.0.1:{port}") as channel:
+        while True:
+            loading.wait()
+            for versions, state in (([1, 2], 30), ([1], 50)):
+                request = ReloadConfigRequest()
+                config = request.config.model_config_list.config.add()
+                config.name, config.model_platform = MODEL, "tensorflow"
+                config.model_version_policy.specific.versions.extend(versions)
+                call(channel, "HandleReloadConfigRequest", request, timeout_seconds=60)
+                while _state(channel, 2) != state:
+                    time.sleep(0.002)
+            loads.value += 1
+
+
+def _state(channel: grpc.Channel, version: int) -> int:
+    request = GetModelStatusRequest()
+    request.model_spec.name = MODEL
+    response = call(channel, "GetModelStatus", request, timeout_seconds=60)
+    states = {item.version: int(item.state) for item in response.model_version_status}
+    return states.get(version, 0)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

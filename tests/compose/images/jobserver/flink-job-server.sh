@@ -1,0 +1,1 @@
+exec /opt/java/bin/java -cp 'jars/*' org.apache.beam.runners.flink.FlinkJobServerDriver "$@"

@@ -1,0 +1,138 @@
+"""The decision on a version is made again from its evaluation and the recorded rules."""
+
+from __future__ import annotations
+
+import dataclasses
+from pathlib import Path
+
+import msgspec
+from hypothesis import given
+from hypothesis import strategies as st
+from msgspec.structs import replace
+
+from retrain.blessing import BlessingRules, bless
+from retrain.ports import AFTER_SHIFT_SLICE, OnProgress, TrainingJob, TrainingResult
+from retrain.recompute import recompute_blessing
+from streaming.contracts.recomputed import rules_in_force
+from streaming.contracts.records import (
+    Artifact,
+    Metric,
+    ModelVersion,
+    OffsetRange,
+    RetrainRequest,
+    RulesInForce,
+)
+from tests.retrain.builders import request as built_request
+from tests.retrain.test_blessing import GOOD, auc
+from tests.retrain.worker_environment import FakeTrainer, WorkerEnvironment
+
+RULES = BlessingRules(floor=0.62)
+RECORD = rules_in_force("blessing", RULES, model="m", code="1.0+abc", at=1.0)
+
+
+def request(*, shift: bool) -> RetrainRequest:
+    spans = (OffsetRange(topic="t", partition=0, start=0, stop=1),)
+    return RetrainRequest(
+        record_id="request",
+        model="m",
+        at=0.0,
+        cause="drift" if shift else "manual",
+        reason="",
+        events=spans,
+        labels=(),
+        window_start=0.0,
+        window_end=1.0,
+        base_version=1,
+        deadline=9.0,
+        after_shift=spans if shift else (),
+    )
+
+
+def version(metrics: tuple[Metric, ...], *, champion: bool, shift: bool) -> ModelVersion:
+    must_win = AFTER_SHIFT_SLICE if shift else None
+    blessing = bless(metrics, RULES, has_champion=champion, must_win=must_win)
+    return ModelVersion(
+        record_id="version",
+        model="m",
+        at=2.0,
+        caused_by=("request",),
+        version=2,
+        request_id="request",
+        artifact=Artifact(uri="x", digest="d"),
+        base_version=int(champion),
+        blessed=blessing.blessed,
+        reason=blessing.reason,
+        evaluation=metrics,
+        components=(),
+        training_rows=1,
+        window_start=0.0,
+        window_end=1.0,
+        load_seconds=0.1,
+        warm_predict_seconds=0.1,
+        rules_digest=RECORD.digest,
+    )
+
+
+def find(digest: str) -> RulesInForce | None:
+    return RECORD if digest == RECORD.digest else None
+
+
+@given(value=st.floats(0.5, 0.99), champion=st.booleans(), shift=st.booleans())
+def test_each_decision_is_equal(value: float, champion: bool, shift: bool) -> None:
+    metrics = (auc(value), *GOOD[1:]) if champion else (auc(value),)
+    trained = version(metrics, champion=champion, shift=shift)
+    result = recompute_blessing(trained, request(shift=shift), find)
+    assert (result.outcome, result.code) == ("equal", "1.0+abc")
+
+
+def test_a_version_that_was_blessed_against_the_rules_is_named() -> None:
+    refused = version((auc(0.61),), champion=False, shift=False)
+    assert not refused.blessed
+    result = recompute_blessing(replace(refused, blessed=True), request(shift=False), find)
+    assert result.outcome == "differs"
+    assert [entry.field for entry in result.differences] == ["blessed"]
+
+
+def test_what_is_not_recorded_says_so() -> None:
+    trained = version(GOOD, champion=True, shift=True)
+    cases = {
+        "does not name the rules": (replace(trained, rules_digest=""), request(shift=True)),
+        "are not on the log": (replace(trained, rules_digest="0" * 24), request(shift=True)),
+        "request is not on the log": (trained, None),
+        "real server": (
+            replace(trained, reason="Not blessed: it took 9.0 s to become available."),
+            request(shift=True),
+        ),
+    }
+    for reason, (recorded, answered) in cases.items():
+        result = recompute_blessing(recorded, answered, find)
+        assert result.outcome == "missing"
+        assert reason.split()[-1] in result.reason
+
+
+class JudgingTrainer(FakeTrainer):
+    """Judges by rules, and hands them on."""
+
+    def train(self, job: TrainingJob, on_progress: OnProgress) -> TrainingResult:
+        blessing = bless(GOOD, RULES, has_champion=True, must_win=None)
+        return dataclasses.replace(
+            super().train(job, on_progress),
+            metrics=GOOD,
+            blessed=blessing.blessed,
+            reason=blessing.reason,
+            blessing_rules=msgspec.json.encode(RULES).decode(),
+        )
+
+
+def test_the_worker_writes_the_rules_before_the_version(tmp_path: Path) -> None:
+    environment = WorkerEnvironment(tmp_path)
+    environment.trainer = JudgingTrainer()
+    worker, _ = environment.worker()
+    sent = replace(built_request(), after_shift=())
+    environment.requests.put(sent)
+    assert worker.run_once(0.0) == "published"
+    rules = {
+        r.digest: r for r in environment.records("rules-in-force") if isinstance(r, RulesInForce)
+    }
+    (published,) = environment.versions()
+    assert recompute_blessing(published, sent, rules.get).outcome == "equal"

@@ -1,0 +1,68 @@
+"""The plan of a rollout at its traffic."""
+
+from __future__ import annotations
+
+import math
+from itertools import pairwise
+
+import pytest
+
+from serving.engines.memory import InMemoryServing
+from serving.phase import Phase
+from serving.plan import MAX_DEADLINE_SECONDS, plan
+from serving.rules import RolloutRules
+from tests.serving.rollout_simulation import RolloutSimulation, quick_rules, version
+
+RATES = (0.5, 2.0, 20.0, 100.0, 1_000.0)
+
+
+def test_less_traffic_takes_longer_and_finds_less() -> None:
+    plans = [plan(RolloutRules(), rate) for rate in RATES]
+    for slower, faster in pairwise(plans):
+        assert slower.seconds >= faster.seconds
+        assert slower.smallest_harm >= faster.smallest_harm
+        assert slower.deadline_seconds >= faster.deadline_seconds
+    assert plans[-1].seconds == 5 * 60
+
+
+@pytest.mark.parametrize("rate", RATES)
+@pytest.mark.parametrize("deadline", [300.0, 1_800.0, 7_200.0])
+def test_the_deadline_leaves_the_time_that_the_traffic_needs(rate: float, deadline: float) -> None:
+    planned = plan(RolloutRules(deadline_seconds=deadline), rate)
+    needed = min(3 * planned.seconds, MAX_DEADLINE_SECONDS)
+    assert planned.deadline_seconds == max(deadline, needed)
+    assert planned.smallest_harm > 0.005  # what is tolerated is never found
+
+
+@pytest.mark.parametrize("rate", [20.0, 100.0])
+def test_one_percentage_point_is_found_within_the_deadline_of_the_traffic(rate: float) -> None:
+    assert plan(RolloutRules(deadline_seconds=600.0), rate).smallest_harm <= 0.01
+
+
+def test_a_rate_of_zero_is_said() -> None:
+    planned = plan(RolloutRules(), 0.0)
+    assert math.isinf(planned.seconds)
+    assert planned.smallest_harm == 1.0
+    assert planned.text.startswith("Without requests no gate can pass")
+
+
+@pytest.mark.parametrize("approval", ["before-canary", "never"])
+@pytest.mark.parametrize("rate", [20.0, 300.0])
+def test_the_plan_is_shown_before_the_first_request(approval: str, rate: float) -> None:
+    serving = InMemoryServing(rate=rate)
+    rollout = RolloutSimulation(serving=serving, rules=quick_rules(approval=approval))
+    rollout.send(version(1)).run(4)
+    if approval == "before-canary":
+        rollout.approve_first(1)
+    serving.servers.kill("control")  # so that preparing takes some seconds
+    rollout.send(version(2)).run(8)
+    serving.servers.revive("control")
+    rollout.until(lambda r: r.phase not in (Phase.PREPARING, Phase.COMPARING))
+    assert f"At {rate:g} requests/s this takes about" in rollout.statuses[-1].reason
+
+
+def test_a_slow_rollout_is_not_ended_before_its_traffic_can_decide() -> None:
+    rules = quick_rules(steps=(5, 50), deadline_seconds=60.0)
+    rollout = RolloutSimulation(serving=InMemoryServing(rate=20.0), rules=rules).start_canary()
+    rollout.until_live(2, seconds=1_500)
+    assert all(verdict.outcome != "fail" for verdict in rollout.verdicts)

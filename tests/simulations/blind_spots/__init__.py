@@ -1,0 +1,1 @@
+"""A wide sweep of changes over kinds of features: what the verdicts miss, or name wrongly."""

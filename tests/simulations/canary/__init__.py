@@ -1,0 +1,140 @@
+"""`python -m tests.simulations canary`: rollouts on simulated traffic, with our judge and others.
+
+Seeded: the same command prints the same figures.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from concurrent.futures import ProcessPoolExecutor
+from typing import Annotated
+
+import numpy as np
+import typer
+
+from serving.rules import RolloutRules
+from serving.slice_rules import NO_SLICES, SliceRules
+from tests.simulations.canary.judges import JUDGES, Ending, ours
+from tests.simulations.canary.traffic import (
+    FAMILIES,
+    HARMS,
+    NONE,
+    SLICE_HARMS,
+    SLICES,
+    Family,
+    Harm,
+    Traffic,
+)
+from tests.simulations.tables import PROGRESS, save, show
+
+app = typer.Typer(help="Canaries.", no_args_is_help=True, add_completion=False)
+Task = tuple[str, Family, Harm, float, int, int]
+
+
+@app.command("rollouts")
+def rollouts(
+    number: Annotated[int, typer.Option(help="Rollouts of each cell.")] = 100,
+    rate: Annotated[list[float] | None, typer.Option(help="Requests per second.")] = None,
+    only: Annotated[str, typer.Option(help="Families and harms whose name contains this.")] = "",
+    seconds: Annotated[int, typer.Option(help="Time in steps after which a rollout ends.")] = 3600,
+    jobs: Annotated[int, typer.Option(min=1, help="Rollouts simulated at a time.")] = 1,
+    seed: Annotated[int, typer.Option(help="Seed of the random numbers.")] = 1,
+) -> None:
+    """How rollouts of identical and of harmful canaries end.
+
+    Example: `python -m tests.simulations canary rollouts --number 20 --rate 100 --only identical`
+    """
+    cells = [(family, NONE) for family in FAMILIES] + [(FAMILIES[0], harm) for harm in HARMS]
+    rows: list[dict[str, object]] = []
+    with ProcessPoolExecutor(jobs) as pool:
+        for requests in rate or [20.0, 100.0, 1_000.0]:
+            for family, harm in cells:
+                name = f"{family.name}, {harm.name}"
+                if only not in name:
+                    continue
+                row: dict[str, object] = {"rate": f"{requests:g}", "traffic": name}
+                for judge in JUDGES:
+                    tasks = [
+                        (judge, family, harm, requests, seconds, seed + n) for n in range(number)
+                    ]
+                    row |= _cells(judge, list(pool.map(run, tasks, chunksize=4)))
+                rows.append(row)
+                PROGRESS.print(row)
+    show("canary", rows, {"seed": seed, "number": number, "seconds": seconds})
+
+
+_JUDGED = (("by slice", True), ("all requests", False))
+SliceTask = tuple[bool, Family, Harm, float, int, int, int]
+"""Whether slices are judged, family, harm, rate, seconds, look, seed."""
+
+
+@app.command("slices")
+def slices(
+    number: Annotated[int, typer.Option(help="Rollouts of each cell.")] = 100,
+    rate: Annotated[list[float] | None, typer.Option(help="Requests per second.")] = None,
+    only: Annotated[str, typer.Option(help="Families and harms whose name contains this.")] = "",
+    seconds: Annotated[int, typer.Option(help="Time in steps after which a rollout ends.")] = 7200,
+    look: Annotated[int, typer.Option(help="Seconds between two looks.")] = 5,
+    compare: Annotated[bool, typer.Option(help="Also without slices.")] = True,
+    jobs: Annotated[int, typer.Option(min=1, help="Rollouts simulated at a time.")] = 1,
+    seed: Annotated[int, typer.Option(help="Seed of the random numbers.")] = 1,
+) -> None:
+    """How rollouts end whose harm is in one of ten slices, judged by slice and without slices.
+
+    Example: `python -m tests.simulations canary slices --number 20 --rate 100 --only wholly`
+    """
+    cells = [(family, NONE) for family in FAMILIES] + [(FAMILIES[0], harm) for harm in SLICE_HARMS]
+    rows: list[dict[str, object]] = []
+    with ProcessPoolExecutor(jobs) as pool:
+        for requests in rate or [20.0, 100.0, 1_000.0]:
+            for family, harm in cells:
+                name = f"{family.name}, {harm.name}"
+                if only not in name:
+                    continue
+                row: dict[str, object] = {"rate": f"{requests:g}", "traffic": name}
+                for label, judged in _JUDGED[: 1 + compare]:
+                    tasks = [
+                        (judged, family, harm, requests, seconds, look, seed + n)
+                        for n in range(number)
+                    ]
+                    endings = list(pool.map(run_sliced, tasks, chunksize=2))
+                    row |= _cells(label, endings) | _seconds(label, endings)
+                rows.append(row)
+                PROGRESS.print(row)
+                facts = {"seed": seed, "number": number, "seconds": seconds, "look": look}
+                save("canary-slices", rows, facts)
+    show("canary-slices", rows, {"seed": seed, "number": number, "seconds": seconds, "look": look})
+
+
+def run_sliced(task: SliceTask) -> Ending:
+    """One rollout of requests in slices."""
+    judged, family, harm, rate, seconds, look, seed = task
+    traffic = Traffic.draw(family, harm, rate=rate, seconds=seconds, seed=seed, sliced=True)
+    named = SliceRules(header="x-tenant", values=tuple(SLICES)) if judged else NO_SLICES
+    return ours(traffic, RolloutRules(slices=named), seconds=seconds, look_seconds=look)
+
+
+def _seconds(judge: str, endings: list[Ending]) -> dict[str, object]:
+    promoted = [ending.seconds for ending in endings if ending.result == "promoted"]
+    return {f"{judge}: seconds until promotion": _quantiles(promoted)}
+
+
+def run(task: Task) -> Ending:
+    """One rollout."""
+    judge, family, harm, rate, seconds, seed = task
+    traffic = Traffic.draw(family, harm, rate=rate, seconds=seconds, seed=seed)
+    return JUDGES[judge](traffic, RolloutRules(), seconds=seconds)
+
+
+def _cells(judge: str, endings: list[Ending]) -> dict[str, object]:
+    ended = Counter(ending.result for ending in endings)
+    shares = ", ".join(f"{result} {n / len(endings):.0%}" for result, n in ended.most_common())
+    exposed = [ending.exposed for ending in endings if ending.result == "failed"]
+    return {judge: shares, f"{judge}: requests until fail": _quantiles(exposed)}
+
+
+def _quantiles(values: list[int]) -> str:
+    if not values:
+        return "-"
+    half, ninety = np.percentile(values, [50, 90])
+    return f"{half:,.0f} / {ninety:,.0f}"
