@@ -27,10 +27,14 @@ class BlessingRules(msgspec.Struct, frozen=True, kw_only=True):
     """What a challenger must reach."""
 
     metric: str = "auc"
-    """Name of the judged metric; higher is better. Its paired difference to the champion is the
-    metric ``<metric>_diff``: challenger minus champion on the same rows."""
+    """Name of the judged metric; higher is better."""
+    difference: str = ""
+    """Name of the metric that compares challenger and champion on the same rows, above 0 where the
+    challenger is better; empty = ``<metric>_diff``, challenger minus champion."""
     floor: float = 0.6
     """Smallest acceptable lower end of the overall interval."""
+    owners_floor: bool = False
+    """Whether the model's owner has set the floor; otherwise it is that of the task."""
     tolerance: float = 0.02
     """How far below zero the lower end of the overall difference may lie."""
     slice_tolerance: float = 0.02
@@ -72,8 +76,8 @@ def bless(
     ----------
     metrics:
         ``rules.metric`` for each slice with `low` and `high` (and `champion`), and
-        ``<metric>_diff`` with its own interval where it was measured. A slice's metric without
-        an interval means that none exists: the slice has a single class.
+        ``rules.difference`` with its own interval where it was measured. A slice's metric without
+        an interval means that none exists: the slice has a single class, or too few entities.
     rules:
         Floor, tolerances, smallest slice.
     has_champion:
@@ -82,7 +86,7 @@ def bless(
         The slice on which the challenger must be ahead; None when there was no shift.
     """
     measured = {m.slice: m for m in metrics if m.name == rules.metric}
-    paired = {m.slice: m for m in metrics if m.name == f"{rules.metric}_diff"}
+    paired = {m.slice: m for m in metrics if m.name == _difference_name(rules)}
     must_win = must_win if has_champion else None
     required = ["", *([must_win] if must_win else [])]
     optional = sorted(measured.keys() - {*required, BEFORE_SHIFT_SLICE}) if has_champion else []
@@ -147,9 +151,10 @@ def _against_champion(
         return below_floor
     difference = _difference(metric, paired)
     if difference is None:
-        return _not_measured(metric.slice, f"{rules.metric}_diff", required=required)
+        return _not_measured(metric.slice, _difference_name(rules), required=required)
     value, low, high = difference
-    text = f"{rules.metric} {name} {value:+.3f} [{low:+.3f}, {high:+.3f}] against the champion"
+    label = f"{rules.difference or rules.metric} {name}"
+    text = f"{label} {value:+.3f} [{low:+.3f}, {high:+.3f}] against the champion"
     if metric.slice == must_win and not value > rules.win_margin:
         behind = f"{text}; after the shift it must be ahead by more than {rules.win_margin}."
         return finding("fail", behind)
@@ -158,6 +163,10 @@ def _against_champion(
     if not required and high < -rules.slice_tolerance:
         return finding("fail", f"{text}; it is more than {rules.slice_tolerance} worse.")
     return finding("pass", f"{text}.")
+
+
+def _difference_name(rules: BlessingRules) -> str:
+    return rules.difference or f"{rules.metric}_diff"
 
 
 def _difference(metric: Metric, paired: Metric | None) -> tuple[float, float, float] | None:

@@ -3,7 +3,8 @@
 The covariance of AUCs that share their rows is DeLong, DeLong and Clarke-Pearson's (Biometrics
 44, 1988), computed by midranks as in Sun and Xu (IEEE Signal Processing Letters 21, 2014). That
 formula gives an AUC of exactly 0 or 1 no variance; there Hanley and McNeil's formula is used
-(Radiology 143, 1982), at half a pair of rows from the end.
+(Radiology 143, 1982), at half a pair of rows from the end. Where several rows belong to one entity,
+its rows count jointly (Obuchowski, Biometrics 53, 1997).
 """
 
 from __future__ import annotations
@@ -28,13 +29,17 @@ class Interval:
     high: float
 
 
-def auc(labels: NDArray[np.bool_], scores: Floats) -> Interval | None:
+def auc(
+    labels: NDArray[np.bool_], scores: Floats, entities: NDArray[np.int64] | None = None
+) -> Interval | None:
     """Area under the ROC curve of one scorer; None when a class is absent.
 
     Parameters
     ----------
     labels, scores:
         One entry for each row; a higher score means a more likely "true". Ties count half.
+    entities:
+        Number of the entity of each row; None when each row stands for itself.
 
     >>> import numpy as np
     >>> r = np.random.default_rng(1)
@@ -45,13 +50,16 @@ def auc(labels: NDArray[np.bool_], scores: Floats) -> Interval | None:
     """
     if not _two_classes(labels):
         return None
-    values, covariance = delong(labels, scores[np.newaxis, :])
+    values, covariance = delong(labels, scores[np.newaxis, :], entities)
     positives = int(labels.sum())
     return _on_logits(float(values[0]), float(covariance[0, 0]), positives, len(labels) - positives)
 
 
 def auc_difference(
-    labels: NDArray[np.bool_], challenger: Floats, champion: Floats
+    labels: NDArray[np.bool_],
+    challenger: Floats,
+    champion: Floats,
+    entities: NDArray[np.int64] | None = None,
 ) -> Interval | None:
     """AUC of the challenger minus the champion's on the same rows; None when a class is absent.
 
@@ -61,14 +69,16 @@ def auc_difference(
     """
     if not _two_classes(labels):
         return None
-    values, covariance = delong(labels, np.stack([challenger, champion]))
+    values, covariance = delong(labels, np.stack([challenger, champion]), entities)
     variance = covariance[0, 0] + covariance[1, 1] - 2.0 * covariance[0, 1]
     value = float(values[0] - values[1])
     half = Z95 * math.sqrt(max(float(variance), 0.0))
     return Interval(value=value, low=value - half, high=value + half)
 
 
-def delong(labels: NDArray[np.bool_], scores: Floats) -> tuple[Floats, Floats]:
+def delong(
+    labels: NDArray[np.bool_], scores: Floats, entities: NDArray[np.int64] | None = None
+) -> tuple[Floats, Floats]:
     """AUCs [k] and their covariance [k, k] of `scores` [k, rows]; both classes must be present."""
     positives, negatives = int(labels.sum()), int((~labels).sum())
     positive_ranks = np.stack([_midranks(row[labels]) for row in scores])
@@ -78,11 +88,30 @@ def delong(labels: NDArray[np.bool_], scores: Floats) -> tuple[Floats, Floats]:
     positive_shares = (ranks[:, :positives] - positive_ranks) / negatives
     negative_shares = 1.0 - (ranks[:, positives:] - negative_ranks) / positives
     values = positive_shares.mean(axis=1)
+    if entities is not None:
+        return values, _clustered_covariance(labels, positive_shares, negative_shares, entities)
     covariance = (
         _sample_covariance(positive_shares) / positives
         + _sample_covariance(negative_shares) / negatives
     )
     return values, covariance
+
+
+def _clustered_covariance(
+    labels: NDArray[np.bool_],
+    positive_shares: Floats,
+    negative_shares: Floats,
+    entities: NDArray[np.int64],
+) -> Floats:
+    """The covariance when the rows of an entity count jointly."""
+    _, numbers = np.unique(entities, return_inverse=True)
+    count = int(numbers.max()) + 1
+    influence = np.zeros((len(positive_shares), len(labels)))
+    for rows, shares in ((labels, positive_shares), (~labels, negative_shares)):
+        centred = shares - shares.mean(axis=1, keepdims=True)
+        influence[:, rows] = centred / shares.shape[1]
+    sums = np.stack([np.bincount(numbers, weights=row, minlength=count) for row in influence])
+    return np.asarray(sums @ sums.T * (count / max(count - 1, 1)), np.float64)
 
 
 def _sample_covariance(shares: Floats) -> Floats:

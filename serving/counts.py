@@ -66,6 +66,12 @@ def restart_control(counts: ArmCounts) -> ArmCounts:
     return replace(counts, blocks=blocks, open_block=None, control_from=len(blocks))
 
 
+def discard(counts: ArmCounts) -> ArmCounts:
+    """Judge nothing by what was counted so far: a sick control is in it."""
+    counts = restart_control(counts)
+    return replace(counts, discarded=len(counts.blocks), control_from=len(counts.blocks))
+
+
 def _with_open_block(counts: ArmCounts) -> tuple[Block, ...]:
     block = counts.open_block
     counted = block is not None and (block.n1 or block.n0 or block.timed1 or block.timed0)
@@ -218,17 +224,32 @@ def block_seconds(blocks: int, seconds: float) -> float:
     return seconds * 2.0 ** ((blocks - FULL_BLOCKS) // 128 + 1)
 
 
-def is_bad(pooled: Block, rules: EjectionRules) -> bool:
+def is_bad(
+    pooled: Block, rules: EjectionRules, *, share: float | None = None, requests: int = 0
+) -> bool:
     """Whether an ejection check is bad: the canary fails or is slow, and an arm with the champion
-    is healthy. A sick control does not keep a dead canary in traffic."""
+    is healthy. A sick control does not keep a dead canary in traffic.
 
-    def healthy(bad: int, requests: int) -> bool:
-        return requests >= rules.min_requests and bad <= rules.max_control_share * requests
+    Parameters
+    ----------
+    pooled:
+        The counts of the check.
+    rules:
+        The limits.
+    share:
+        Share of bad requests from which it is bad; that of the rules by default.
+    requests:
+        Requests that the canary needs, if more than in the rules.
+    """
+    limit = rules.bad_share if share is None else share
+
+    def healthy(bad: int, n: int) -> bool:
+        return n >= rules.min_requests and bad <= rules.max_control_share * n
 
     def worse(bad1: int, n1: int, champions: tuple[tuple[int, int], ...]) -> bool:
         return (
-            n1 >= rules.min_requests
-            and bad1 >= rules.bad_share * n1
+            n1 >= max(requests, rules.min_requests)
+            and bad1 >= limit * n1
             and any(healthy(bad, n) for bad, n in champions)
         )
 
@@ -256,7 +277,7 @@ def _add_scrape(
                 measured_requests=counts.measured_requests + _clients(change),
                 measured_slices=add_slices(counts.measured_slices, change.slices),
             )
-        counts = _check(counts, change, scrape.at, rules.ejection)
+        counts = _check(counts, change, (last.at, scrape.at), rules.ejection)
         if counts.open_block is not None:
             counts = replace(counts, open_block=add(counts.open_block, change))
     counts = replace(counts, incomplete=0, last_scrape=scrape)
@@ -275,12 +296,24 @@ def _add_scrape(
     )
 
 
-def _check(counts: ArmCounts, change: Block, at: float, rules: EjectionRules) -> ArmCounts:
-    """Pool `change` into the open ejection check; close the check when it can be decided."""
+def _check(
+    counts: ArmCounts, change: Block, span: tuple[float, float], rules: EjectionRules
+) -> ArmCounts:
+    """Pool `change`, between two scrapes, into the open ejection check; close the check when it
+    can be decided."""
+    began, at = span
     pooled = change if counts.open_check is None else add(counts.open_check, change)
-    since = at if counts.open_check is None else counts.check_since
-    if is_bad(pooled, rules):
+    since = began if counts.open_check is None else counts.check_since
+    whole = any(  # what is pooled with the latest scrape may be from before the fault
+        is_bad(block, rules, share=rules.whole_share, requests=rules.whole_requests)
+        for block in (change, pooled)
+    )
+    if not whole and at - since < rules.min_seconds:
+        return replace(counts, open_check=pooled, check_since=since)
+    if whole or is_bad(pooled, rules):
         bad_checks = counts.bad_checks + 1
+        if whole:
+            bad_checks = max(bad_checks, rules.bad_checks)
         return replace(
             counts, open_check=None, bad_checks=bad_checks, good_checks=0, last_bad_at=at
         )

@@ -11,6 +11,7 @@ awaiting       ``approval_seconds``                         rolled back
 stepping       ``deadline_seconds`` in steps, or later    rolled back
                where the traffic needs it (`plan`)
 ejected        the same, together with the steps            rolled back
+replacing      ``prepare_seconds``                          rolled back
 paused         ``pause_seconds``                            rolled back
 promoting      ``prepare_seconds`` for the stable server,   rolled back; promoted without
                ``reference_seconds`` for the reference      its reference

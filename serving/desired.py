@@ -19,6 +19,7 @@ from serving.ports import (
     LoadVersion,
     Observation,
     PublishReference,
+    ReplaceServer,
     Role,
     ServerStatus,
     SetTrafficSplit,
@@ -183,6 +184,8 @@ def reconcile(
             load_requests.append(request)
     if rules.memory_limited and state.rollout is None and _holds_any(observed, "canary"):
         actions.append(UnloadVersions(role="canary"))
+    if replaces_control(state, observed):
+        actions.append(ReplaceServer(role="control"))
     awaited = awaited_reference(state)
     if awaited is not None and not _has_reference(observed, awaited):
         actions.append(PublishReference(version=awaited))
@@ -222,6 +225,15 @@ def load_seconds(state: RolloutState, observed: Observation, version: int) -> fl
         if request.role == "canary" and request.version == version:
             return observed.at - request.first_at
     return 0.0
+
+
+def replaces_control(state: RolloutState, observed: Observation) -> bool:
+    """Whether a sick control is to be replaced now: once Envoy confirms that it gets no request."""
+    rollout = state.rollout
+    if rollout is None or rollout.phase is not Phase.REPLACING or rollout.control_ended:
+        return False
+    alone = observed.split == ALL_STABLE and serves(observed, "stable", rollout.champion)
+    return alone and find_server(observed, "control").reachable
 
 
 def served_anywhere(observed: Observation, version: int) -> bool:

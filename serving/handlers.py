@@ -29,6 +29,7 @@ from serving.ports import (
     Observation,
     PublishedReference,
     PublishReference,
+    ReplaceServer,
     Role,
     Scrape,
     ServerStatus,
@@ -135,9 +136,8 @@ def observe(ports: ServingPorts, state: RolloutState, *, now: float) -> Observat
     problems = [*servers.problems]
     scrapes = _scrapes(ports, state, problems, now)
     looks = look_at_queries(ports, state, problems, now)
-    memory = None
-    if ports.memory is not None:
-        memory = ports.memory.ask(state.model, demand(state), now=now)
+    budget = ports.memory
+    memory = None if budget is None else budget.ask(state.model, demand(state), now=now)
     reference = _reference(ports, state)
     history = _history(ports, state, problems)
     files = _files(ports, state, problems)
@@ -190,10 +190,9 @@ def is_protective(action: Action, observed: Observation) -> bool:
 
 
 def perform(actions: Sequence[Action], ports: ServingPorts) -> tuple[str, ...]:
-    """Perform the actions in order; returns the errors of those that failed.
+    """Perform the actions in order, routes first; returns the errors of those that failed.
 
     A load may block for about a second, so run this in a thread of its own where waiting matters.
-    Routes come first in every list.
     """
     problems = []
     for action in actions:
@@ -211,6 +210,8 @@ def _perform(action: Action, ports: ServingPorts) -> None:
         ports.servers.load(action.role, action.version)
     elif isinstance(action, UnloadVersions):
         ports.servers.unload(action.role)
+    elif isinstance(action, ReplaceServer):
+        ports.servers.replace(action.role)
     elif isinstance(action, PublishReference):
         ports.references.publish(action.version)
     elif isinstance(action, CompareAnswers):

@@ -61,7 +61,7 @@ def judge_bake(rollout: Rollout, tick: TickInput, *, coarse: bool = False) -> Ve
     )
     own = bake_step(tick.rules)
     blocks = tuple(replace(block, step=0) for block in rollout.counts.blocks if block.step == own)
-    counts = replace(rollout.counts, blocks=blocks, control_from=0)
+    counts = replace(rollout.counts, blocks=blocks, control_from=0, discarded=0)
     failed = failing(rollout.evidence, rules=rules_for(rollout.candidate, tick.rules.evidence))
     # the stable arm has the version that is judged
     silent = _silent_seconds(rollout, counts, tick.now)
@@ -82,7 +82,9 @@ def _judge(
     with_stable: bool,
 ) -> Verdict:
     """The verdict of the gates on request counts, and of the further ones that decide."""
-    gates = _gates(counts.blocks, counts.run, step, rules, counts.control_from, with_stable)
+    blocks = counts.blocks[counts.discarded :]
+    control_from = max(0, counts.control_from - counts.discarded)
+    gates = _gates(blocks, counts.run, step, rules, control_from, with_stable)
     verdict = judge(
         (*gates, *deciding(further)),
         silent_seconds=silent_seconds,

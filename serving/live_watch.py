@@ -59,6 +59,8 @@ def _check(watch: ArmWatch, last: Scrape, scrape: Scrape, rules: EjectionRules) 
     if live is None:
         return replace(watch, last_scrape=scrape)
     requests, bad = live
+    if scrape.at - last.at < rules.min_seconds:
+        return watch
     if requests < rules.min_requests:
         if scrape.at - last.at < rules.max_seconds:
             return watch

@@ -10,13 +10,14 @@ person where no label has arrived. All else is shown, or judged where a limit is
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from serving.answer_statistics import Numbers, measure, paired_auc, spearman
+from serving.answer_tasks import compared_numbers
 from serving.paired_checks import (
     ComparedAnswers,
     answered_check,
@@ -32,6 +33,7 @@ from streaming.contracts.answer_records import (
     PairedComparison,
 )
 from streaming.contracts.records import Cause, GateOutcome
+from streaming.contracts.task import BINARY, Task
 
 MAX_SAMPLE = 200
 """Pairs that are kept for charts."""
@@ -51,7 +53,8 @@ class RecentRequests:
     slices: Mapping[str, Sequence[str]] = field(default_factory=dict)
     """Feature → value of each row, as text; empty where missing."""
     labels: Numbers | None = None
-    """[rows], 0 or 1; NaN where no label has arrived. None where labels are not used."""
+    """[rows], 0 or 1, the number of the class, or the number; NaN where no label has arrived. None
+    where labels are not used."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -62,6 +65,8 @@ class ServerAnswers:
     """[rows]; NaN where it did not answer or the answer is not a finite number."""
     answered: NDArray[np.bool_]
     """[rows]; whether a usable response came, be its number finite or not."""
+    numbers: Numbers | None = None
+    """[rows, columns], all numbers of the output; None where `values` is all there is."""
     outputs: tuple[str, ...] = ()
     """Names, types and shapes of the outputs as the server describes them; empty if not known."""
     shapes: tuple[str, ...] = ()
@@ -81,6 +86,23 @@ class PairedAnswers:
     canary: ServerAnswers
     retrained_for: Cause = "manual"
     """Why the canary's version was trained."""
+    task: Task = BINARY
+    """What both versions predict."""
+
+    def compared(self, threshold: float) -> tuple[PairedAnswers, float, str]:
+        """The answers with one number for each row, the threshold and what the numbers are."""
+        first, second = (
+            side.values[:, None] if side.numbers is None else side.numbers
+            for side in (self.champion, self.canary)
+        )
+        view = compared_numbers(self.task, first, second, self.requests.labels, threshold)
+        answers = replace(
+            self,
+            requests=replace(self.requests, labels=view.labels),
+            champion=replace(self.champion, values=view.champion),
+            canary=replace(self.canary, values=view.canary),
+        )
+        return answers, view.threshold, view.name
 
 
 def compare(answers: PairedAnswers, rules: ShadowRules) -> PairedComparison:
@@ -100,6 +122,8 @@ def compare(answers: PairedAnswers, rules: ShadowRules) -> PairedComparison:
         requests that neither labels nor the champion confirm. error: a server was away, or the
         champion itself did not answer.
     """
+    answers, threshold, what = answers.compared(rules.threshold)
+    rules = replace(rules, threshold=threshold)
     champion, canary, requests = answers.champion, answers.canary, answers.requests
     usable = np.isfinite(champion.values) & np.isfinite(canary.values)
     first, second = champion.values[usable], canary.values[usable]
@@ -143,6 +167,7 @@ def compare(answers: PairedAnswers, rules: ShadowRules) -> PairedComparison:
         champion_not_finite=int((champion.answered & ~np.isfinite(champion.values)).sum()),
         canary_not_finite=int((canary.answered & ~np.isfinite(canary.values)).sum()),
         threshold=rules.threshold,
+        compared=what,
         checks=checks,
         statistics=statistics,
         slices=slices[:MAX_SLICES],

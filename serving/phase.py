@@ -22,6 +22,9 @@ class Phase(StrEnum):
     """A person holds the current step."""
     EJECTED = "ejected"
     """The canary was ejected; it receives copies of the traffic only."""
+    REPLACING = "replacing-control"
+    """The control is proven to be sick: a fresh server takes its place. All clients are at the
+    stable server; afterwards the step begins anew."""
     PROMOTING = "promoting"
     """The stable server changes over to the candidate; canary and control share the traffic."""
     BAKING = "baking"

@@ -20,6 +20,7 @@ from serving.phase import Phase
 from serving.plan import deadline_of, plan_measured
 from serving.ports import Observation, Role
 from serving.promotion import bake, promote
+from serving.replacing import await_control, replace_control, replaceable
 from serving.returning import finish_rollback
 from serving.shadow import comparison_record, paired_gate, settled
 from serving.state import Rollout, RolloutState
@@ -112,7 +113,7 @@ def _follow_serving(state: RolloutState, rollout: Rollout, tick: TickInput) -> R
         waits = rollout.phase is Phase.AWAITING_APPROVAL and rollout.approval == "before-canary"
         if rollout.phase in (Phase.STEPPING, Phase.COMPARING):
             return replace(state, rollout=_without_canary(rollout, tick))
-        if waits or rollout.phase in (Phase.PAUSED, Phase.EJECTED):
+        if waits or rollout.phase in (Phase.PAUSED, Phase.EJECTED, Phase.REPLACING):
             return replace(state, rollout=_await_use(rollout, tick))
         return None
     if not rollout.unserved or rollout.phase not in (Phase.AWAITING_APPROVAL, Phase.PROMOTING):
@@ -305,6 +306,8 @@ def _judge_weight(state: RolloutState, rollout: Rollout, tick: TickInput) -> Cha
         return _eject(state, rollout, tick)
     if rollout.phase is not Phase.STEPPING:
         return report_progress(state, rollout, verdict, tick, weight=weight)
+    if replaceable(rollout, verdict, tick):
+        return replace_control(state, rollout, verdict, tick, weight=weight)
     if verdict.outcome == "pass" and held >= rules.hold_seconds:
         next_rollout = _after_pass(rollout, verdict, tick)
         return with_verdict(state, next_rollout, verdict, tick, weight=weight)
@@ -376,6 +379,7 @@ _HANDLERS: dict[Phase, Callable[[RolloutState, Rollout, TickInput], Change]] = {
     Phase.PREPARING: _prepare,
     Phase.COMPARING: _compare,
     Phase.EJECTED: _judge_ejected,
+    Phase.REPLACING: await_control,
     Phase.PROMOTING: promote,
     Phase.BAKING: bake,
     Phase.ROLLING_BACK: finish_rollback,

@@ -15,13 +15,10 @@ from functools import lru_cache
 
 from serving.counts import KNOWN_SECONDS
 from serving.margins import CHANCE, EXPECTED_BAD, FOUND_LOG_E, graded, requests_to_pass
-from serving.rules import RolloutRules
+from serving.rules import MAX_DEADLINE_SECONDS, RolloutRules
 from serving.slice_counts import clients_of
 from serving.slice_limits import is_large, slice_requests, smallest_slice_harm
 from serving.state import ArmCounts
-
-MAX_DEADLINE_SECONDS = 86_400.0
-"""The traffic extends a deadline to at most a day: what needs longer is not found in a canary."""
 
 CERTAINTY = 3.0
 """The deadline, in planned durations."""

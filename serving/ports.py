@@ -245,7 +245,14 @@ class UnloadVersions(Value, frozen=True, kw_only=True, tag="unload-versions"):
     role: Role
 
 
-Action = SetTrafficSplit | LoadVersion | UnloadVersions | PublishReference | CompareAnswers
+class ReplaceServer(Value, frozen=True, kw_only=True, tag="replace-server"):
+    """Give a role that gets no requests a fresh server; it starts without a version."""
+
+    role: Role
+
+
+ServerAction = LoadVersion | UnloadVersions | ReplaceServer
+Action = SetTrafficSplit | ServerAction | PublishReference | CompareAnswers
 
 
 class TrafficRouter(Protocol):
@@ -278,6 +285,14 @@ class ModelServers(Protocol):
         """Serve no version any more.
 
         Raises `UnavailableError` when the server does not answer.
+        """
+
+    def replace(self, role: Role) -> None:
+        """Start the role's server afresh, without a version, and return at once.
+
+        Where no process can be started from here, the server gives up its versions instead, so
+        that a load is a fresh one at least. Raises `UnavailableError` when that cannot be
+        requested.
         """
 
 

@@ -80,7 +80,14 @@ def _harm(rollout: Rollout, judged: Verdict, tick: TickInput, *, on_stable: bool
     if judged.outcome == "fail":
         return judged
     canary = find_server(tick.observed, "canary")
-    if not on_stable and rollout.counts.bad_checks >= rules.bad_checks:
+    if (
+        not (on_stable or rollout.forced)
+        and canary.reachable
+        and not serves(tick.observed, "canary", version)
+        and not any(entry.state == "loading" for entry in canary.versions)
+    ):
+        reason = f"The canary server lost version {version} while the stable server changed over."
+    elif not on_stable and rollout.counts.bad_checks >= rules.bad_checks:
         reason = (
             f"At least {100 * rules.bad_share:.0f} % of the requests of version {version} failed "
             "or were slow while the stable server changed over, and the control was healthy."
@@ -90,13 +97,6 @@ def _harm(rollout: Rollout, judged: Verdict, tick: TickInput, *, on_stable: bool
             f"At least {100 * rules.bad_share:.0f} % of the requests of version {version} failed "
             "or were slow in consecutive checks after the change-over."
         )
-    elif (
-        not (on_stable or rollout.forced)
-        and canary.reachable
-        and not serves(tick.observed, "canary", version)
-        and not any(entry.state == "loading" for entry in canary.versions)
-    ):
-        reason = f"The canary server lost version {version} while the stable server changed over."
     else:
         return None
     return Verdict(outcome="error", reason=reason, gates=judged.gates)

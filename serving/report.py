@@ -160,6 +160,7 @@ def _status_record(state: RolloutState, rules: RolloutRules, now: float) -> Roll
         step=rollout.step if rollout is not None else 0,
         reason=rollout.reason if rollout is not None else f"Version {live} is live.",
         waits_for=_waits_for(state),
+        control_replacements=rollout.replacements if rollout is not None else 0,
     )
 
 

@@ -22,6 +22,9 @@ Approval = Literal["never", "before-canary", "before-promotion"]
 LATENCY_EDGES_MS = (1, 2, 5, 10, 20, 35, 50, 75, 100, 150, 200, 250, 300, 500, 1000, 2500, 10000)
 """Bucket edges of Envoy's latency histogram; a latency limit is exact only at an edge."""
 
+MAX_DEADLINE_SECONDS = 86_400.0
+"""The traffic extends a deadline to at most a day: what needs longer is not found in a canary."""
+
 LAMBDAS = (0.05, 0.1, 0.2, 0.4, 0.8, 1.6, 3.2)
 """Bet sizes of the symmetry e-process, mixed with equal weights."""
 
@@ -46,13 +49,20 @@ class Alphas:
 class EjectionRules:
     """When a dead, hung or slow canary is ejected: within seconds, without a statistical verdict.
 
-    A check pools scrapes until each arm has `min_requests`, for at most `max_seconds`.
+    A check pools scrapes for at least `min_seconds` and until each arm has `min_requests`, for at
+    most `max_seconds`. A canary that fails wholly is ejected by one scrape.
     """
 
     min_requests: int = 5
+    min_seconds: float = 0.9
+    """A shorter burst of errors in one arm makes no bad check, unless all requests fail."""
     max_seconds: float = 5.0
     bad_share: float = 0.5
     """A check is bad if at least this share of the canary's requests failed or was slow."""
+    whole_share: float = 0.95
+    """From this share on the canary fails wholly: one check of `whole_requests` ejects it."""
+    whole_requests: int = 20
+    """As many requests in a row are no chance; a check of fewer is a bad one like the others."""
     max_control_share: float = 0.1
     """A check is never bad if more than this share of the control's requests failed or was slow."""
     bad_checks: int = 2
@@ -109,6 +119,10 @@ class RolloutRules:
     """Time in steps after which an unproven rollout is rolled back; later where the measured
     traffic needs longer (`serving.plan`). Only time in which the rollout is watched counts, and
     waiting for a person does not."""
+    control_replacements: int = 2
+    """How often a rollout replaces a sick control by a fresh server. A control that is sick again
+    after that is no fault of its server: the weight is held, and it pages. Each replacement begins
+    the tests anew, and adds their α."""
     prepare_seconds: float = 120.0
     """Time limit for the servers to load both versions; the rollout is given up after it."""
     reference_seconds: float = 600.0
@@ -167,6 +181,10 @@ class RolloutRules:
             raise ConfigurationError(
                 f"bake_weight is {self.bake_weight}; it must be 1 to 50 (percent; the replaced and "
                 "the promoted version get as much each)."
+            )
+        if self.control_replacements < 0:
+            raise ConfigurationError(
+                f"control_replacements is {self.control_replacements}; it must be at least 0."
             )
         if self.latency_ms not in LATENCY_EDGES_MS:
             raise ConfigurationError(

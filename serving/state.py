@@ -89,6 +89,8 @@ class ArmCounts(Value, frozen=True, kw_only=True):
     """When the latest bad check ended, seconds since 1970."""
     control_from: int = 0
     """Number of blocks that were closed before the control server was last replaced."""
+    discarded: int = 0
+    """Number of blocks that count for nothing, because a sick control is in them."""
     incomplete: int = 0
     """Consecutive scrapes that were left out because a counter was missing."""
     heard_at: float | None = None
@@ -165,6 +167,10 @@ class Rollout(Value, frozen=True, kw_only=True):
     """Time spent in steps, counted against the deadline."""
     ejections: int = 0
     """Number of times that the canary was ejected."""
+    replacements: int = 0
+    """Number of times that a sick control was replaced."""
+    control_ended: bool = False
+    """Whether the sick control has given up its version, so that the next one is a fresh one."""
     resume_to: Phase = Phase.STEPPING
     """The phase to return to after an ejection."""
     approval: Literal["", "before-canary", "before-promotion"] = ""

@@ -12,14 +12,18 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from deploy.app.mappings import events_mapping, labels_mapping, predictions_mapping
 from deploy.app.suggestion import did_you_mean
 from deploy.config import loader, paths
+from deploy.config.code_folder import code_folder
 from deploy.config.port_map import HOST, PortMap
 from deploy.config.serving_checks import served_models
 from deploy.config.settings import ModelSettings, Settings
 from streaming.contracts.errors import NotFoundError
 from streaming.contracts.log import RecordLog
 from streaming.contracts.model import ModelContract
+from streaming.contracts.registered import RegistryAddress, SchemaSource
+from streaming.contracts.task import Task
 
 if TYPE_CHECKING:
     from retrain.policy import RetrainRules
@@ -68,6 +72,11 @@ class Deployment:
         """The folder of this stack's state."""
         folder = self.settings.local.folder
         return self.base / folder if folder else self.base
+
+    @property
+    def code_folder(self) -> Path | None:
+        """The folder of the user's own packages, if the file names one."""
+        return code_folder(self.settings.code, self.file)
 
     # ------------------------------------------------------------ addresses
 
@@ -130,6 +139,9 @@ class Deployment:
             schema_path=str(code.schema),
             window_seconds=section.window.size,
             max_out_of_orderness_seconds=section.window.max_out_of_orderness,
+            events=events_mapping(section),
+            labels=labels_mapping(section),
+            predictions=predictions_mapping(section),
         )
 
     def drift_rules(self, model: str) -> DriftRules:
@@ -137,8 +149,14 @@ class Deployment:
         return self.settings_of(model).drift_rules()
 
     def quality_rules(self, model: str) -> QualityRules:
-        """The quality judge's rules."""
-        return self.settings_of(model).quality_rules()
+        """The quality judge's rules, for what the model predicts."""
+        return replace(self.settings_of(model).quality_rules(), task=self.task(model))
+
+    def task(self, model: str) -> Task:
+        """What the model predicts."""
+        from retrain.models.code import load_code
+
+        return load_code(self.settings_of(model).module).task
 
     def tolerance(self, model: str) -> Tolerance:
         """How much broken data is tolerated."""
@@ -150,8 +168,11 @@ class Deployment:
 
     def rollout_rules(self, model: str) -> RolloutRules:
         """The rollout's rules."""
+        rules = self.settings_of(model).rollout_rules()
+        quality = rules.evidence.quality.for_task(self.task(model))
         return replace(
-            self.settings_of(model).rollout_rules(),
+            rules,
+            evidence=replace(rules.evidence, quality=quality),
             served=self.serves(model),
             memory_limited=self.settings.local.model_memory is not None and self.serves(model),
         )
@@ -178,6 +199,26 @@ class Deployment:
         from streaming.engines.artifact_store import ArtifactStore
 
         return ArtifactStore(self.artifact_root)
+
+    def schemas(self) -> SchemaSource | None:
+        """The schema registry; None where the settings name none."""
+        from streaming.engines.registry import schema_source
+
+        return schema_source(self.registry)
+
+    @property
+    def registry(self) -> RegistryAddress | None:
+        """Address of the schema registry; None where the settings name none."""
+        section = self.settings.registry
+        if not section.url:
+            return None
+        return RegistryAddress(
+            url=section.url,
+            user=section.user,
+            password_file=section.password_file,
+            ca_file=section.ca_file,
+            timeout_seconds=section.timeout,
+        )
 
     def open_log(self) -> RecordLog:
         """Open the record log; the caller closes it."""

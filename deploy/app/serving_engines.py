@@ -7,14 +7,15 @@ from functools import lru_cache
 from typing import TYPE_CHECKING
 
 from deploy.app.deployment import Deployment
-from deploy.app.serving_layout import envoy_layout
+from deploy.app.serving_layout import envoy_layout, server_name
+from deploy.app.supervisor_files import identity_file, request_restart
 
 if TYPE_CHECKING:
     from serving.engines.prometheus.client import Reply
     from serving.engines.shadow.questioner import RestAnswers
     from serving.engines.shared_read import SharedRead
     from serving.paired import RecentRequests
-    from serving.ports import GateQueries, ModelServers, TrafficMetrics, TrafficRouter
+    from serving.ports import GateQueries, ModelServers, Role, TrafficMetrics, TrafficRouter
 
 
 def traffic_router(deployment: Deployment, model: str) -> TrafficRouter:
@@ -38,8 +39,16 @@ def model_servers(deployment: Deployment, model: str) -> ModelServers:
     """The model server of each role."""
     from serving.engines.tfserving import TfServing
 
-    folder = deployment.artifact_root / "models" / model
-    return TfServing(envoy_layout(deployment, model), base_path=str(folder))
+    folder, home = deployment.artifact_root / "models" / model, deployment.home
+
+    def restart(role: Role) -> None:
+        request_restart(home, server_name(deployment, model, role))
+
+    return TfServing(
+        envoy_layout(deployment, model),
+        base_path=str(folder),
+        restart=restart if identity_file(home).exists() else None,
+    )
 
 
 def traffic_metrics(deployment: Deployment, model: str) -> TrafficMetrics:
@@ -85,5 +94,6 @@ def answers_of_versions(
         champion_url=f"http://{control.host}:{control.rest_port}",
         canary_url=f"http://{canary.host}:{canary.rest_port}",
         rules=deployment.rollout_rules(model).shadow,
+        task=deployment.task(model),
         requests=requests,
     )

@@ -362,6 +362,7 @@ def job_settings(deployment: Deployment, group: str) -> JobSettings:
         parallelism=stream.parallelism,
         max_workers=stream.max_workers,
         shards=stream.shards,
+        registry=deployment.registry,
     )
 
 

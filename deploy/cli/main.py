@@ -17,15 +17,20 @@ from deploy import __version__
 from deploy.cli.commands import (
     backtest,
     config,
+    console,
     dead_letters,
     doctor,
     drift,
+    events,
     experiment,
+    init,
     job,
     lineage,
     logs,
+    model,
     predict,
     quality,
+    replay,
     retrain,
     rollout,
     schema,
@@ -100,6 +105,7 @@ def root(
 
 
 _COMMANDS: tuple[Callable[..., None], ...] = (
+    init.init,
     doctor.doctor,
     stack.up,
     stack.down,
@@ -109,6 +115,7 @@ _COMMANDS: tuple[Callable[..., None], ...] = (
     services.worker,
     services.labels,
     services.demo,
+    console.console,
     retrain.retrain,
     lineage.models,
     lineage.versions,
@@ -117,14 +124,17 @@ _COMMANDS: tuple[Callable[..., None], ...] = (
     backtest.backtest,
     quality.quality,
     predict.predict,
+    replay.replay,
 )
 _GROUPS: dict[str, typer.Typer] = {
     "job": job.app,
     "rollout": rollout.app,
     "experiment": experiment.app,
     "schema": schema.app,
+    "events": events.app,
     "dead-letters": dead_letters.app,
     "config": config.app,
+    "model": model.app,
 }
 
 for function in _COMMANDS:

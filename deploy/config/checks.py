@@ -14,6 +14,7 @@ from importlib.util import find_spec
 from zoneinfo import available_timezones
 
 from deploy.config.address_checks import ADDRESS_CHECKS
+from deploy.config.event_checks import CODE_CHECKS, EVENT_CHECKS, MODEL_EVENT_CHECKS
 from deploy.config.model_settings import ModelSettings
 from deploy.config.retention_checks import RETENTION_CHECKS
 from deploy.config.serving_checks import SERVING_CHECKS
@@ -48,7 +49,7 @@ def problems(
     contracts:
         Also import each model's contract, which is light and starts no engine.
     """
-    model_checks = (*_MODEL_CHECKS, _contract_loads) if contracts else _MODEL_CHECKS
+    model_checks = (*_MODEL_CHECKS, _contract_loads, *CODE_CHECKS) if contracts else _MODEL_CHECKS
     result: list[Problem] = []
     for check in _CHECKS:
         result += _run(lambda check=check: check(settings), partial)  # type: ignore[misc]
@@ -86,7 +87,7 @@ def _module_exists(model: ModelSettings) -> Iterator[Problem]:
         yield (
             ("module",),
             f"There is no module {model.module!r}. Write the import path of the model's package; "
-            "its folder must be on PYTHONPATH.",
+            "`code: .` at the top of the file adds the file's folder to the import path.",
         )
 
 
@@ -96,21 +97,6 @@ def _contract_loads(model: ModelSettings) -> Iterator[Problem]:
             load_code(model.module)
         except ConfigurationError as error:
             yield ("module",), str(error)
-
-
-def _fields_are_named(model: ModelSettings) -> Iterator[Problem]:
-    for section, field in (("events", "key"), ("events", "time")):
-        if not getattr(getattr(model, section), field).strip():
-            yield (section, field), "The name of a field is missing."
-
-
-def _same_key(model: ModelSettings) -> Iterator[Problem]:
-    if model.events.key != model.labels.key:
-        yield (
-            ("labels", "key"),
-            f"events.key is {model.events.key!r} and labels.key {model.labels.key!r}; "
-            "both must name the same field.",
-        )
 
 
 def _window(model: ModelSettings) -> Iterator[Problem]:
@@ -322,13 +308,13 @@ _CHECKS: tuple[Callable[[Settings], Iterator[Problem]], ...] = (
     _workers,
     _state_folder,
     *SERVING_CHECKS,
+    *EVENT_CHECKS,
     *ADDRESS_CHECKS,
 )
 _MODEL_CHECKS: tuple[Callable[[ModelSettings], Iterator[Problem]], ...] = (
     _module_exists,
     *MODEL_TOPIC_CHECKS,
-    _fields_are_named,
-    _same_key,
+    *MODEL_EVENT_CHECKS,
     _window,
     _effects_ascend,
     _time_zone,

@@ -33,8 +33,9 @@ class PredictionGateSettings(Section):
     """critical: only a pass moves on, and a fail rolls back. soft: the same, but the gate does not
     hold the rollout as long as no prediction comes. dry-run: shown only."""
     floor: float = Field(default=_PREDICTION_GATE.floor, gt=0, lt=1)
-    """Kolmogorov-Smirnov distance of the scores below which the gate never fails, in addition to
-    the distance that the evaluation of the version found."""
+    """Kolmogorov-Smirnov distance of the scores (and difference of a predicted class's share) below
+    which the gate never fails, in addition to the distance that the evaluation of the version
+    found."""
 
 
 class QualityGateSettings(Section):
@@ -44,7 +45,8 @@ class QualityGateSettings(Section):
     """critical: only a pass moves on, and a fail rolls back. soft: the same, but the gate does not
     hold the rollout as long as there are too few labels for the margin. dry-run: shown only."""
     measure: QualityMeasure = _QUALITY_GATE.measure
-    """The measure that is compared."""
+    """The measure that is compared: auc, log_loss or brier of a binary model. Others compare loss,
+    the bounded loss of their task on a scale from 0 to 1."""
     margin: float = Field(default=_QUALITY_GATE.margin, gt=0, lt=1)
     """Loss of the measure that must be disproven to pass."""
     min_labels: int = Field(default=_QUALITY_GATE.min_labels, ge=50)

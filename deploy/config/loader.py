@@ -1,7 +1,9 @@
 """Finds, reads and explains `driftline.yaml`.
 
-Every mistake is reported at once with its line and, where a key is nearly right, the key that was
-meant. The environment wins over the file: ``DRIFTLINE__MODELS__BIG_TIPPER__RETRAIN__COOLDOWN=5m``.
+The folder that `code` names becomes importable, so that whoever reads the settings can load the
+models. Every mistake is reported at once with its line and, where a key is nearly right, the key
+that was meant. The environment wins over the file:
+``DRIFTLINE__MODELS__BIG_TIPPER__RETRAIN__COOLDOWN=5m``.
 """
 
 from __future__ import annotations
@@ -15,6 +17,7 @@ from typing import Any
 from pydantic import BaseModel, ValidationError
 
 from deploy.config.checks import problems
+from deploy.config.code_folder import code_folder, code_problems, hidden_packages
 from deploy.config.environment import override, variable_of
 from deploy.config.partial import partial
 from deploy.config.paths import DEFAULT_FILE, config_file
@@ -45,6 +48,7 @@ def load(
     path = config_file(file, environment)
     tree, plain = _read(path)
     mistakes = override(plain, environment)
+    mistakes += code_problems(plain.get("code"), path)
     try:
         settings = Settings.model_validate(plain)
     except ValidationError as error:
@@ -53,6 +57,10 @@ def load(
         mistakes += problems(valid, partial=True, contracts=contracts)
     else:
         mistakes += problems(settings, contracts=contracts)
+        folder = code_folder(settings.code, path)
+        if folder is not None:
+            modules = {name: model.module for name, model in settings.models.items()}
+            mistakes += hidden_packages(folder, modules)
         if not mistakes:
             return settings
     lines = dict.fromkeys(_located(mistake, tree, path, environment) for mistake in mistakes)

@@ -14,6 +14,7 @@ from pydantic import Field
 
 from deploy.config import units
 from deploy.config.approval_settings import ApproverSettings
+from deploy.config.event_settings import EventSettings, LabelSettings, PredictionSettings
 from deploy.config.experiment_settings import ExperimentSettings
 from deploy.config.gate_settings import GateSettings
 from deploy.config.shadow_settings import ShadowSettings
@@ -43,44 +44,6 @@ from streaming.quality.settings import (
 _DRIFT, _QUALITY, _RETRAIN, _ROLLOUT = DriftRules(), QualityRules(), RetrainRules(), RolloutRules()
 _WINDOW = ModelContract(model="", module="", events_topic="", labels_topic="", key="", time="")
 _BLESSING, _TOLERANCE = BlessingRules(), Tolerance()
-
-
-class TopicSettings(Section):
-    """A topic that the applications write to."""
-
-    topic: str
-    """Name of the Kafka topic."""
-    key: str
-    """Field that identifies an event; events and labels use the same one."""
-    partitions: int = Field(default=_WINDOW.partitions, ge=1)
-    """Number of partitions with which the topic is created if it does not exist."""
-
-
-class EventSettings(TopicSettings):
-    """The topic of the events."""
-
-    time: str = "event_time"
-    """Field with the event time, in seconds since 1970."""
-
-
-class LabelSettings(TopicSettings):
-    """The topic of the labels."""
-
-    mature_after: Duration = 0.0
-    """Time after the event at which its label has usually arrived."""
-
-
-class PredictionSettings(Section):
-    """The topic to which the applications write the predictions they were served.
-
-    Each message is a JSON object with the key, the time, the ``version`` that answered and its
-    ``prediction``.
-    """
-
-    topic: str
-    """Name of the Kafka topic."""
-    partitions: int = Field(default=_WINDOW.partitions, ge=1)
-    """Number of partitions with which the topic is created if it does not exist."""
 
 
 class WindowSettings(Section):
@@ -178,12 +141,24 @@ class QualitySettings(Section):
     """Budget of false alarms, in addition to that of `drift`."""
     auc_fall: float = Field(default=_QUALITY.auc_fall, ge=0)
     """Smallest fall of the AUC that is reported."""
+    f1_fall: float = Field(default=_QUALITY.f1_fall, ge=0)
+    """Smallest fall of a multiclass model's macro F1 that is reported."""
+    log_loss_rise: float = Field(default=_QUALITY.log_loss_rise, ge=0)
+    """Smallest rise of a multiclass model's log loss that is reported, in nats."""
+    loss_rise: float = Field(default=_QUALITY.loss_rise, ge=0)
+    """Smallest rise of a regression's bounded error that is reported, on its scale from 0 to 1;
+    0.02 is about a rise of the root mean squared error by 7 %."""
+    large_errors_rise: float = Field(default=_QUALITY.large_errors_rise, ge=0)
+    """Smallest rise of a regression's share of large errors that is reported, from 5 %."""
+    bias_shift: float = Field(default=_QUALITY.bias_shift, ge=0, le=0.5)
+    """Smallest shift of a regression's errors to one side that is reported, as the probability,
+    less 0.5, that an error exceeds an earlier one."""
     sustained: RunsRule = units.RunsRule(_QUALITY.sustained, _QUALITY.of)
     """How many of the last batches must exceed their limit."""
     min_labels: int = Field(default=_QUALITY.min_labels, ge=50)
     """Labelled predictions that are judged together."""
     day_variation: float = Field(default=_QUALITY.day_variation, ge=0)
-    """Day-to-day variation of AUC, Brier score and calibration that is not a loss."""
+    """Day-to-day variation of the compared measures that is not a loss, on scales from 0 to 1."""
     horizon: PositiveDuration | None = None
     """Labels that arrive later than this are not used. null: 4 times `labels.mature_after` plus
     2 windows."""
@@ -194,6 +169,11 @@ class QualitySettings(Section):
             false_alarms=self.false_alarms.times,
             period_seconds=self.false_alarms.seconds,
             auc_fall=self.auc_fall,
+            f1_fall=self.f1_fall,
+            log_loss_rise=self.log_loss_rise,
+            loss_rise=self.loss_rise,
+            large_errors_rise=self.large_errors_rise,
+            bias_shift=self.bias_shift,
             sustained=self.sustained.hits,
             of=self.sustained.of,
             min_labels=self.min_labels,
@@ -228,7 +208,11 @@ class RetrainSettings(Section):
     deadline: PositiveDuration = _RETRAIN.deadline_seconds
     """A retrain that has not finished by then counts as failed."""
     auc_floor: float = Field(default=_BLESSING.floor, ge=0, le=1)
-    """A challenger whose AUC is lower is not blessed."""
+    """A challenger of a binary task whose AUC is lower is not blessed."""
+    floor: float | None = Field(default=None, le=1)
+    """A challenger whose main metric is lower is not blessed: AUC, macro F1, or skill (1 - loss /
+    loss of the best constant). null: `auc_floor`, a fifth of the way from guessing to perfection
+    for macro F1, and 0 for skill."""
 
     def rules(self, mature_after: float, tolerance: Tolerance) -> RetrainRules:
         """The trigger's rules."""
@@ -249,7 +233,9 @@ class RetrainSettings(Section):
 
     def blessing(self) -> BlessingRules:
         """What a challenger must reach."""
-        return BlessingRules(floor=self.auc_floor)
+        if self.floor is None:
+            return BlessingRules(floor=self.auc_floor)
+        return BlessingRules(floor=self.floor, owners_floor=True)
 
 
 class RolloutSettings(Section):
@@ -277,6 +263,9 @@ class RolloutSettings(Section):
     """Whether the person who asked for the retrain, or for another try, may approve it."""
     deadline: PositiveDuration = _ROLLOUT.deadline_seconds
     """A rollout that has not passed by then is rolled back; waiting for approval does not count."""
+    control_replacements: int = Field(default=_ROLLOUT.control_replacements, ge=0, le=10)
+    """How often a rollout replaces a control that is sick (worse than the stable arm, with the same
+    version) by a fresh server; 0 only holds the weight and pages."""
     approval_deadline: PositiveDuration = _ROLLOUT.approval_seconds
     """A version that nobody approves for this long is given up."""
     pause_deadline: PositiveDuration = _ROLLOUT.pause_seconds
@@ -310,6 +299,7 @@ class RolloutSettings(Section):
                 by_proposer=self.approval_by_proposer,
             ),
             deadline_seconds=self.deadline,
+            control_replacements=self.control_replacements,
             approval_seconds=self.approval_deadline,
             pause_seconds=self.pause_deadline,
             bake_seconds=self.bake,

@@ -39,6 +39,7 @@ class PortMap:
     jobserver_expansion: int = 8097
     workers: int = 8096
     envoy: int = 8500
+    console: int = 8580
     envoy_admin: int = 9901
     stable_grpc: int = 8510
     stable_rest: int = 8511

@@ -15,6 +15,7 @@ from math import ceil
 
 from deploy.config.settings import ModelSettings, Settings
 from deploy.config.units import format_duration
+from serving.rules import MAX_DEADLINE_SECONDS
 from streaming.contracts.topics import RECORD_TOPICS, Retention, Topic, applications_topic
 
 HOUR, DAY, WEEK = 3_600.0, 86_400.0, 604_800.0
@@ -158,7 +159,7 @@ def _until_promotion(model: ModelSettings) -> float:
         retrain.label_delay_seconds
         + retrain.deadline_seconds
         + rollout.prepare_seconds
-        + rollout.deadline_seconds
+        + max(rollout.deadline_seconds, MAX_DEADLINE_SECONDS)  # later at little traffic
         + approval
     )
 

@@ -92,6 +92,22 @@ class LocalSettings(Section):
     that is not used gives its version up. null: not limited."""
 
 
+class RegistrySettings(Section):
+    """The schema registry, for topics in Confluent's wire format."""
+
+    url: str = Field(default="", pattern=r"^(https?://\S+)?$")
+    """Address of the registry, http://host:port. Empty: no topic needs one."""
+    user: str = ""
+    """User name, for a registry that wants one. Empty: none."""
+    password_file: str = ""
+    """File with the password, on every machine that reads events."""
+    ca_file: str = ""
+    """File with the certificate authority of an https address. Empty: those of the system."""
+    timeout: PositiveDuration = 5.0
+    """Longest wait for an answer. Records whose schema the registry does not have wait, and are
+    tried again."""
+
+
 class ArtifactSettings(Section):
     """The artifact store: models, statistics, references."""
 
@@ -108,6 +124,10 @@ class Settings(Section):
 
     models: dict[str, ModelSettings] = Field(min_length=1)
     """The models, by name."""
+    code: str = ""
+    """Folder that holds the models' packages, relative to the folder of this file; `.` is the
+    file's own folder. Every service finds the packages there. Empty: they are installed, or on
+    PYTHONPATH."""
     stream: StreamSettings = StreamSettings()
     """The stream jobs on Flink."""
     kafka: KafkaSettings = KafkaSettings()
@@ -116,6 +136,8 @@ class Settings(Section):
     """How long the log keeps what Driftline writes."""
     endpoints: EndpointSettings = EndpointSettings()
     """Addresses of the engines, where they are not the embedded ones."""
+    registry: RegistrySettings = RegistrySettings()
+    """The schema registry, for topics in Confluent's wire format."""
     local: LocalSettings = LocalSettings()
     """The embedded stack."""
     artifacts: ArtifactSettings = ArtifactSettings()

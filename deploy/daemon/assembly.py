@@ -157,6 +157,8 @@ def _recent_requests(
             first=version.window_start if after_shift else 0.0,
             slices=code.slices if rules.slices is None else rules.slices,
             outcome=code.outcome,
+            schemas=deployment.schemas(),
+            task=code.task,
             given_up=given_up,
         ).read(time.time())
 

@@ -102,6 +102,11 @@ class RecordDispatcher:
         runner.put(Delivery(record=record, source=source, value=value, acknowledge=event.ack))
         return runner
 
+    async def hurry(self) -> None:
+        """Start a tick of the rollouts whose candidate has clients."""
+        for runner in self._runners.values():
+            runner.hurry()
+
     async def begin_tick(self) -> None:
         """Start a tick of every model that has ended its last one; waits for none of them."""
         for runner in self._runners.values():
@@ -111,4 +116,8 @@ class RecordDispatcher:
     async def tick(self) -> None:
         """Let every model tick, side by side, and wait for all of them."""
         await self.begin_tick()
+        await self.ticks_done()
+
+    async def ticks_done(self) -> None:
+        """Wait for the ticks that run."""
         await asyncio.gather(*(runner.tick_done() for runner in self._runners.values()))

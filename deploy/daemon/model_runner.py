@@ -113,11 +113,19 @@ class ModelRunner:
     def begin_tick(self) -> None:
         """Start a tick of each part whose last one has ended."""
         for part in PARTS:
-            task = self._ticks.get(part)
-            if task is None or task.done():
-                self._ticks[part] = asyncio.create_task(self._tick(part))
+            self._begin_tick(part)
         waiting = max(queue.waiting_seconds for queue in self._queues.values())
         self._exporter.record_waiting(self.model, waiting)
+
+    def hurry(self) -> None:
+        """Start a tick of the rollout while its candidate has clients."""
+        if self._started and self._controller.canary_weight > 0:
+            self._begin_tick("rollout")
+
+    def _begin_tick(self, part: Part) -> None:
+        task = self._ticks.get(part)
+        if task is None or task.done():
+            self._ticks[part] = asyncio.create_task(self._tick(part))
 
     async def tick_done(self) -> None:
         """Wait for the ticks that run, and for the loads that they started."""

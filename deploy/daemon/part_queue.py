@@ -21,6 +21,7 @@ from streaming.contracts.dead_letters import MAX_PAYLOAD_BYTES, dead_letter
 from streaming.contracts.errors import DriftlineError, TemporaryError
 from streaming.contracts.ids import record_id
 from streaming.contracts.model import ModelContract
+from streaming.contracts.raw_record import KafkaRecord
 from streaming.contracts.records import AnyRecord, Command, Record
 from streaming.contracts.replies import command_reply
 
@@ -173,7 +174,7 @@ class PartQueue:
         letter = dead_letter(
             self._contract,
             delivery.source,
-            delivery.value,
+            KafkaRecord(value=delivery.value),
             at=record.at,
             reason=reason,
             detail=detail,

@@ -18,10 +18,13 @@ from msgspec.structs import replace
 from serving.paired import RecentRequests
 from streaming.contracts.errors import DecodeError
 from streaming.contracts.events import Event, decode_event, key_of, read_fields
-from streaming.contracts.log import RecordLog
+from streaming.contracts.log import Message, RecordLog
 from streaming.contracts.model import ModelContract
 from streaming.contracts.records import OffsetRange
+from streaming.contracts.registered import SchemaSource
 from streaming.contracts.requests import instance
+from streaming.contracts.task import BINARY, Task
+from streaming.quality.tasks import quality_of
 
 PARTS = 5
 """Parts of each partition's period from which events are read."""
@@ -30,7 +33,7 @@ READ_PER_ROW = 2
 MAX_LABELS = 200_000
 """Label messages that are read at most."""
 
-Outcome = Callable[[Mapping[str, Any]], bool | None]
+Outcome = Callable[[Mapping[str, Any]], Any]
 """Computes the label from a label record; None when the record lacks a field."""
 
 
@@ -49,8 +52,12 @@ class RecentEvents:
     was trained for, on which the champion is right and the version need not be."""
     slices: tuple[str, ...] = ()
     """Features whose values form slices."""
+    schemas: SchemaSource | None = None
+    """The schemas of the registry, for formats that need them."""
     outcome: Outcome | None = None
     """Without it no labels are read."""
+    task: Task = BINARY
+    """What the model predicts."""
     given_up: Callable[[], bool] = field(default=lambda: False)
     """Called between messages; True ends the read with what was read so far."""
 
@@ -86,9 +93,9 @@ class RecentEvents:
         events: dict[str, Event] = {}
         for span in spans:
             for part in evenly(span, PARTS, self._quota(len(spans))):
-                for value in self._values(part):
+                for message in self._messages(part):
                     try:
-                        event = decode_event(value, self.contract, now=now)
+                        event = decode_event(message, self.contract, now=now, schemas=self.schemas)
                     except DecodeError:
                         continue
                     if event.time >= self.first:
@@ -105,28 +112,29 @@ class RecentEvents:
     ) -> np.ndarray[Any, np.dtype[np.float64]]:
         """The label of each event, NaN where none has arrived; the latest one counts."""
         labels: dict[str, float] = {}
+        read_outcome = quality_of(self.task).outcome_of
         spans = self.log.spans(self.contract.labels_topic, since=since)
         for span in spans:
             # the newest labels, should there be too many
             start = max(span.start, span.stop - MAX_LABELS // len(spans))
-            for value in self._values(replace(span, start=start)):
+            for message in self._messages(replace(span, start=start)):
                 try:
-                    fields = read_fields(value, self.contract)
+                    fields = read_fields(message, self.contract, self.contract.labels, self.schemas)
                     key = key_of(fields, self.contract)
                 except DecodeError:
                     continue
-                label = outcome(fields) if key in events else None
+                label = read_outcome(outcome(fields)) if key in events else None
                 if label is not None:
                     labels[key] = float(label)
         return np.array([labels.get(key, math.nan) for key in events], dtype=np.float64)
 
-    def _values(self, span: OffsetRange) -> Iterator[bytes | None]:
+    def _messages(self, span: OffsetRange) -> Iterator[Message]:
         if span.start >= span.stop:
             return
         for message in self.log.read(span):
             if self.given_up():
                 return
-            yield message.value
+            yield message
 
 
 def evenly(span: OffsetRange, parts: int, count: int) -> Iterator[OffsetRange]:

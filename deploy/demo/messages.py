@@ -9,6 +9,7 @@ from typing import Any, Literal
 import orjson
 
 from deploy.demo.trips import INTEGERS, NUMBERS, TEXTS, Trips
+from streaming.contracts.requests import answered
 
 Breakage = Literal["renamed", "text", "respelled"]
 
@@ -73,24 +74,18 @@ def label(
 
 
 def prediction(
-    version: int, score: float, *, key: tuple[str, str], time: tuple[str, float]
+    version: int, response: bytes, *, key: tuple[str, str], time: tuple[str, float]
 ) -> bytes:
-    """A served prediction, under the key and time of its trip."""
-    return orjson.dumps({key[0]: key[1], time[0]: time[1], "version": version, "prediction": score})
+    """A served prediction, under the key and time of its trip.
 
+    `response` is the server's to a request for one row.
 
-def score_of(response: bytes) -> float:
-    """The score in the response to a request for one row.
-
-    >>> score_of(b'{"predictions":[{"probabilities":[0.25]}]}')
-    0.25
-    >>> score_of(b'{"predictions":[[0.5]]}')
-    0.5
+    >>> prediction(2, b'{"predictions":[{"probabilities":[0.25]}]}', key=("k", "a"), time=("t", 1))
+    b'{"k":"a","t":1,"version":2,"prediction":0.25}'
     """
-    value = orjson.loads(response)["predictions"]
-    while not isinstance(value, int | float):
-        value = next(iter(value.values())) if isinstance(value, dict) else value[0]
-    return float(value)
+    (row,) = orjson.loads(response)["predictions"]
+    served = {"version": version, "prediction": answered(row)}
+    return orjson.dumps({key[0]: key[1], time[0]: time[1], **served})
 
 
 def broken(row: Mapping[str, Any], how: Breakage) -> dict[str, Any]:

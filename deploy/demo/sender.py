@@ -119,7 +119,7 @@ class Sender:
         if not self.config.predictions_topic or not version:
             return
         key, time = (self.config.key, request.key), (self.config.time, request.time)
-        value = messages.prediction(version, messages.score_of(response), key=key, time=time)
+        value = messages.prediction(version, response, key=key, time=time)
 
         def delivered(error: object, _message: object) -> None:
             self.predictions += error is None

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 from deploy.grafana.panel import MODEL, Panel, Row
+from streaming.contracts.quality_measures import HEADLINES
+
+_HEADLINES = "|".join(HEADLINES)
 
 DRIFT_ROWS: tuple[Row, ...] = (
     (
@@ -97,12 +100,19 @@ DRIFT_ROWS: tuple[Row, ...] = (
         8,
         (
             Panel(
-                title="AUC of the live version",
+                title="AUC, macro F1 or error of the live version",
                 shows=(
-                    (f'driftline_quality_value_ratio{{{MODEL},metric="auc"}}', "{{kind}}"),
-                    (f'driftline_quality_limit_ratio{{{MODEL},metric="auc"}}', "limit"),
+                    (
+                        f'driftline_quality_value_ratio{{{MODEL},metric=~"{_HEADLINES}"}}',
+                        "{{metric}} {{kind}}",
+                    ),
+                    (
+                        f'driftline_quality_limit_ratio{{{MODEL},metric=~"{_HEADLINES}"}}',
+                        "limit of {{metric}}",
+                    ),
                 ),
-                help="Realised on mature labels; estimates are blind to concept drift.",
+                help="Realised on mature labels; estimates are blind to concept drift. Errors are "
+                "in the unit of the label.",
             ),
             Panel(
                 title="Quality verdicts per minute",

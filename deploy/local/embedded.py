@@ -97,7 +97,10 @@ def process_specs(deployment: Deployment, paths: InstallPaths) -> tuple[ProcessS
     """How each process is started."""
     home, ports = deployment.home, deployment.ports
     return (
-        *processes.engine_specs(home, ports, paths),
+        *(
+            _with_code(deployment, spec) if spec.name == "beam-workers" else spec
+            for spec in processes.engine_specs(home, ports, paths)
+        ),
         *(
             _model_server(deployment, paths, model, role)
             for model in deployment.served_models
@@ -118,10 +121,11 @@ def process_specs(deployment: Deployment, paths: InstallPaths) -> tuple[ProcessS
     )
 
 
-def python_path(environment: Mapping[str, str]) -> str:
+def python_path(environment: Mapping[str, str], code: Path | None = None) -> str:
     """PYTHONPATH of a service: the user's entries first, as absolute paths, then the project.
 
-    Services run in another folder than the command, and a user's model may lie anywhere.
+    Services run in another folder than the command, and a user's model may lie anywhere. The folder
+    that the setting `code` names is the last.
 
     >>> python_path({"PYTHONPATH": "/srv/models"}).split(":")[0]
     '/srv/models'
@@ -131,7 +135,14 @@ def python_path(environment: Mapping[str, str]) -> str:
         for entry in environment.get("PYTHONPATH", "").split(os.pathsep)
         if entry
     ]
-    return os.pathsep.join(dict.fromkeys([*own, str(PROJECT)]))
+    last = [] if code is None else [str(code)]
+    return os.pathsep.join(dict.fromkeys([*own, str(PROJECT), *last]))
+
+
+def _with_code(deployment: Deployment, spec: ProcessSpec) -> ProcessSpec:
+    """The pool of Beam's workers, whose workers can import the user's packages."""
+    path = python_path(os.environ, deployment.code_folder)
+    return replace(spec, env={**spec.env, "PYTHONPATH": path})
 
 
 def _label_service(deployment: Deployment, paths: InstallPaths) -> tuple[ProcessSpec, ...]:
@@ -195,7 +206,7 @@ def _service(
         step_seconds=step_seconds,
         env={
             "DRIFTLINE_HOME": str(deployment.base),
-            "PYTHONPATH": python_path(os.environ),
+            "PYTHONPATH": python_path(os.environ, deployment.code_folder),
         },
     )
     # It reads the file once: a model that was added is known after the next `up`.

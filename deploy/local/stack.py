@@ -20,6 +20,7 @@ from pathlib import Path
 
 import msgspec
 
+from deploy.app.supervisor_files import identity_file
 from deploy.config.atomic_file import write_atomic
 from deploy.config.paths import PROJECT, install_paths
 from deploy.config.port_map import PortMap
@@ -242,7 +243,7 @@ class Stack:
     def _refuse_folders(self, chosen: Sequence[ProcessSpec]) -> None:
         """Refuse a folder in the place of a file that the supervisor writes."""
         run_files = [state_file(self.home, spec.name) for spec in chosen]
-        run_files.append(supervisor.identity_file(self.home))
+        run_files.append(identity_file(self.home))
         for file in run_files:
             if file.is_dir():
                 raise ConfigurationError(
@@ -268,7 +269,7 @@ class Stack:
         if not self.supervised():
             return None
         try:
-            content = supervisor.identity_file(self.home).read_bytes()
+            content = identity_file(self.home).read_bytes()
             identity = msgspec.json.decode(content, type=supervisor.Identity)
         except (OSError, msgspec.MsgspecError):
             return None

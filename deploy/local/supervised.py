@@ -11,6 +11,7 @@ from pathlib import Path
 
 import msgspec
 
+from deploy.app.supervisor_files import take_request
 from deploy.config.atomic_file import write_atomic
 from deploy.local import probe
 from deploy.local.process import Running, find, start
@@ -161,7 +162,7 @@ class SupervisedProcess(threading.Thread):
                 self._say(f"{self.spec.name}: ready after {uptime:.1f} s")
             if uptime > STABLE_SECONDS and self.ready:
                 self._failures = 0
-            if self._is_silent(running, uptime):
+            if self._is_silent(running, uptime) or self._is_to_restart(running):
                 return
             self._stop_requested.wait(POLL_SECONDS)
 
@@ -191,6 +192,14 @@ class SupervisedProcess(threading.Thread):
         self._silence = after_restart(self._silence)
         self._say(f"{self.spec.name}: has not answered for {self._silent_for:.0f} s; is restarted")
         running.terminate(SILENT_STOP_SECONDS)
+        return True
+
+    def _is_to_restart(self, running: Running) -> bool:
+        """End a process that another one wants to be started afresh."""
+        if not take_request(self._home, self.spec.name):
+            return False
+        self._say(f"{self.spec.name}: a fresh process was requested; is restarted")
+        running.terminate(self.spec.stop_seconds)
         return True
 
     def _note_end(self, running: Running) -> None:

@@ -20,6 +20,7 @@ from types import FrameType
 import msgspec
 import psutil
 
+from deploy.app.supervisor_files import identity_file
 from deploy.config.atomic_file import write_atomic
 from deploy.local.private_folder import UMASK
 from deploy.local.process_spec import ProcessSpec, digest
@@ -39,11 +40,6 @@ class Identity(msgspec.Struct, frozen=True, kw_only=True):
 def desired_file(home: Path) -> Path:
     """The file that lists the specs to keep running."""
     return home / "run" / "desired.json"
-
-
-def identity_file(home: Path) -> Path:
-    """The file of the supervisor's identity."""
-    return home / "run" / "supervisor.json"
 
 
 def lock_file(home: Path) -> Path:

@@ -235,3 +235,5 @@ class MetricsExporter:
 
     def _rollout(self, record: RolloutStatus, now: float) -> None:
         self.rollout(record.model, record.phase, record.weight, record.ends_at)
+        replacements = self._gauge(metrics.CONTROL_REPLACEMENTS, record.model)
+        replacements.set(record.control_replacements)

@@ -149,16 +149,6 @@ def review(log: RecordLog, approval: Approval) -> Review:
     versions = reader.newest(
         log, ModelVersion, request.model, 1, where=lambda entry: entry.version == request.version
     )
-    matches = versions and (
-        versions[0].artifact.digest == request.artifact
-        and evaluation_digest(versions[0]) == request.evaluation
-    )
-    if not matches:
-        raise Conflict(
-            f"Version {request.version} of {request.model} is another one than people were asked "
-            "about: its files or its evaluation have changed since. "
-            f"`driftline rollout status {request.model}` shows what follows."
-        )
     verdicts = reader.newest(
         log,
         CanaryVerdict,
@@ -166,27 +156,69 @@ def review(log: RecordLog, approval: Approval) -> Review:
         1,
         where=lambda entry: entry.rollout_id == request.rollout_id,
     )
-    return Review(
-        approval=approval,
-        version=versions[0],
+    compared = (
+        reader.newest(
+            log,
+            AnswerComparison,
+            request.model,
+            1,
+            where=lambda entry: entry.record_id == request.comparison_id,
+        )
+        if request.comparison
+        else []
+    )
+    return checked_review(
+        approval,
+        version=versions[0] if versions else None,
         verdict=verdicts[0] if verdicts else None,
-        comparison=_comparison(log, request),
+        comparison=compared[0] if compared else None,
     )
 
 
-def _comparison(log: RecordLog, request: ApprovalRequest) -> AnswerComparison | None:
-    if not request.comparison:
-        return None
-    compared = reader.newest(
-        log,
-        AnswerComparison,
-        request.model,
-        1,
-        where=lambda entry: entry.record_id == request.comparison_id,
-    )
-    if not compared or comparison_digest(compared[0].comparison) != request.comparison:
+def checked_review(
+    approval: Approval,
+    *,
+    version: ModelVersion | None,
+    verdict: CanaryVerdict | None,
+    comparison: AnswerComparison | None,
+) -> Review:
+    """What a person is shown, once it is what the request is bound to.
+
+    Parameters
+    ----------
+    version:
+        The newest record of the request's version; None when there is none.
+    verdict:
+        The newest verdict of the rollout.
+    comparison:
+        The comparison that the request names.
+
+    Raises
+    ------
+    Conflict
+        When the version or the comparison is another one than the request is bound to.
+    """
+    request = approval.request
+    if (
+        version is None
+        or version.artifact.digest != request.artifact
+        or evaluation_digest(version) != request.evaluation
+    ):
+        raise Conflict(
+            f"Version {request.version} of {request.model} is another one than people were asked "
+            "about: its files or its evaluation have changed since. "
+            f"`driftline rollout status {request.model}` shows what follows."
+        )
+    if request.comparison and (
+        comparison is None or comparison_digest(comparison.comparison) != request.comparison
+    ):
         raise Conflict(
             f"The comparison of answers that the request is bound to is not on the log as it was; "
             f"`driftline rollout answers {request.model}` shows the newest one."
         )
-    return compared[0]
+    return Review(
+        approval=approval,
+        version=version,
+        verdict=verdict,
+        comparison=comparison if request.comparison else None,
+    )

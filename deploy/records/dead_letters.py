@@ -12,6 +12,7 @@ from deploy.records.reader import newest
 from streaming.contracts.errors import DecodeError, DriftlineError, NotFoundError
 from streaming.contracts.json_text import parse_json
 from streaming.contracts.log import RecordLog
+from streaming.contracts.raw_record import Headers
 from streaming.contracts.records import DeadLetter
 
 _POSITION = re.compile(r"(?P<topic>.+)/(?P<partition>\d+)@(?P<offset>\d+)")
@@ -74,8 +75,8 @@ def replayable(
 ) -> tuple[list[DeadLetter], list[Skipped]]:
     """The dead letters whose original can be sent again, each original once, and the others.
 
-    Dead letters with the same topic and payload have the same original: one that was replayed and
-    failed again has a new position.
+    Dead letters with the same topic, key, headers and payload have the same original: one that was
+    replayed and failed again has a new position.
 
     Parameters
     ----------
@@ -87,15 +88,20 @@ def replayable(
     }
     whole: list[DeadLetter] = []
     skipped = []
-    known: set[tuple[str, bytes]] = set()
+    known: set[object] = set()
     for letter in letters:
-        original = (letter.topic, sha256(letter.payload).digest())
+        original = (letter.topic, letter.key, letter.headers, sha256(letter.payload).digest())
         if letter.topic not in topics:
             reason = f"{letter.topic} is not a topic of this configuration's models"
         elif letter.topic not in existing:
             reason = f"the topic {letter.topic} does not exist"
         elif len(letter.payload) != letter.payload_bytes:
             reason = _wrong_size(letter)
+        elif letter.key_bytes > len(letter.key or b""):
+            missing = letter.key_bytes - len(letter.key or b"")
+            reason = f"{missing} of {letter.key_bytes} bytes of its key were cut off"
+        elif letter.headers_dropped:
+            reason = f"{letter.headers_dropped} of its headers were cut off"
         elif original in known:
             reason = "the same original is in an earlier dead letter"
         else:
@@ -119,8 +125,8 @@ def replay(log: RecordLog, letters: Sequence[DeadLetter], key_fields: dict[str, 
     Parameters
     ----------
     key_fields:
-        By model, the field of an event that is the message's key. The key of the original message
-        is not kept; an original without a readable key field gets none.
+        By model, the field of an event that is the message's key, for originals without a key
+        of their own. One without such a field gets none.
 
     Raises
     ------
@@ -128,13 +134,18 @@ def replay(log: RecordLog, letters: Sequence[DeadLetter], key_fields: dict[str, 
         When the log refuses a topic's messages; the message counts what was sent before.
     """
     by_topic: dict[str, list[tuple[bytes | None, bytes]]] = {}
+    headers: dict[str, list[Headers]] = {}
     for letter in letters:
-        key = _key(letter.payload, key_fields.get(letter.model, ""))
+        key = letter.key
+        if key is None:
+            key = _key(letter.payload, key_fields.get(letter.model, ""))
         by_topic.setdefault(letter.topic, []).append((key, letter.payload))
+        pairs = tuple((header.name, header.value) for header in letter.headers)
+        headers.setdefault(letter.topic, []).append(pairs)
     names = list(by_topic)
     for index, topic in enumerate(names):
         try:
-            log.append_raw(topic, by_topic[topic])
+            log.append_raw(topic, by_topic[topic], headers[topic])
         except DriftlineError as error:
             counts = {name: len(messages) for name, messages in by_topic.items()}
             error.args = (f"{error} {_progress(names, index, counts)}",)

@@ -12,18 +12,26 @@ from streaming.contracts.records import (
     CanaryVerdict,
     Command,
     CommandReply,
+    DeadLetter,
     DriftVerdict,
+    ExperimentCounts,
+    ExperimentLook,
     ExperimentStatus,
     ModelVersion,
     PredictionScores,
     Promotion,
     QualityVerdict,
+    ReferenceSummary,
     RetrainFailure,
+    RetrainProgress,
     RetrainRequest,
+    RolloutInputs,
     RolloutStatus,
+    RulesInForce,
     SchemaProposal,
     SchemaVerdict,
     SchemaVersion,
+    WindowSummary,
 )
 
 _WAITING = "Waiting: "
@@ -43,14 +51,26 @@ def describe(record: AnyRecord) -> str:
     """What a record says, with its reason."""
     if isinstance(record, CommandReply) and is_waiting(record):
         return f"waiting: {record.reason.removeprefix(_WAITING)}"
-    head = _head(record)
-    reason: str = getattr(record, "reason", "")
-    if isinstance(record, AnswerComparison):
-        reason = record.comparison.reason
-    return f"{head}: {reason}" if reason else head
+    reason = reason_of(record)
+    return f"{head(record)}: {reason}" if reason else head(record)
 
 
-def _head(record: AnyRecord) -> str:
+def reason_of(record: AnyRecord) -> str:
+    """The reason that a record gives, in its own words; empty where it has none."""
+    match record:
+        case AnswerComparison():
+            return record.comparison.reason
+        case DeadLetter():
+            return record.detail
+        case RetrainProgress():
+            return record.detail
+        case _:
+            reason: str = getattr(record, "reason", "")
+            return reason
+
+
+def head(record: AnyRecord) -> str:
+    """What a record says, in a few words without its reason."""
     match record:
         case Promotion():
             return f"version {record.version} {record.change} (replaced {record.replaced})"
@@ -105,10 +125,25 @@ def _further_head(record: AnyRecord) -> str:
         case ExperimentStatus():
             outcome = f": {record.outcome}" if record.outcome else ""
             return f"experiment {record.definition.experiment_id} {record.phase}{outcome}"
+        case WindowSummary():
+            return f"window {_period(record)} with {record.accepted} rows"
+        case RetrainProgress():
+            return f"{record.component} {record.state} ({record.step} of {record.steps})"
+        case DeadLetter():
+            return f"dead letter of {record.topic}: {record.reason}"
         case _:
-            return type(record).__name__
+            return _NAMES[type(record)]
 
 
-def _period(verdict: DriftVerdict | QualityVerdict | SchemaVerdict) -> str:
+_NAMES: dict[type[AnyRecord], str] = {
+    RolloutInputs: "what a rollout was decided from",
+    RulesInForce: "rules in force",
+    ExperimentLook: "look at an experiment",
+    ExperimentCounts: "counts of an experiment",
+    ReferenceSummary: "reference",
+}
+
+
+def _period(verdict: DriftVerdict | QualityVerdict | SchemaVerdict | WindowSummary) -> str:
     """Start and end of a verdict's window."""
     return f"{format_time(verdict.window_start)} to {format_time(verdict.window_end)}"

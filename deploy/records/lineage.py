@@ -91,9 +91,19 @@ def trace(log: RecordLog, target: str, model: str | None = None) -> Link:
         if start is not None and _complete(start, by_id):
             break
     if start is None:
-        raise NotFoundError(
-            f"No record or version {target!r}; `driftline versions MODEL` lists the versions."
-        )
+        raise no_such_record(target)
+    return chain_of(start, by_id)
+
+
+def no_such_record(target: str) -> NotFoundError:
+    """The error for a record or version that is not known."""
+    return NotFoundError(
+        f"No record or version {target!r}; `driftline versions MODEL` lists the versions."
+    )
+
+
+def chain_of(start: AnyRecord, by_id: dict[str, AnyRecord]) -> Link:
+    """The chain behind a record, as far as `by_id` has its causes."""
     return _link(start, by_id, set(), 0)
 
 

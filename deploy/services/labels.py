@@ -80,6 +80,7 @@ def label_service(
         predictions_topic=section.predictions.topic,
         outcome_of=outcome,
         label_columns=schema_label_columns(contract),
+        schemas=deployment.schemas(),
         on_verdict=exporter.verdict,
     )
 

@@ -111,7 +111,9 @@ def retrain_worker(
         log=records,
         trainer=trainer,
         store=FolderStore(deployment.artifact_root / "models"),
-        examples=LogExampleBuilder(log=records, tolerances=_tolerances(deployment)),
+        examples=LogExampleBuilder(
+            log=records, schemas=deployment.schemas(), tolerances=_tolerances(deployment)
+        ),
         code=code_version(),
         contracts={name: deployment.contract(name) for name in deployment.settings.models},
         clock=SystemClock(),

@@ -27,6 +27,13 @@ def draw(
     theme: Theme = DEFAULT,
 ) -> None:
     """Draw one feature, or those with the largest effects; the suffix chooses PNG or SVG."""
+    save_chart(complete_chart(verdicts, feature, theme=theme), file)
+
+
+def complete_chart(
+    verdicts: Sequence[DriftVerdict], feature: str | None = None, *, theme: Theme = DEFAULT
+) -> Any:
+    """Effects over time and the newest histograms of one feature, or of those that moved most."""
     import altair as alt
 
     names = [feature] if feature is not None else moved_most(verdicts)
@@ -46,7 +53,7 @@ def draw(
     ]
     panel = effects_panel(verdicts, names, axis, theme)
     drawn = verdicts if feature is None else only_feature(verdicts, feature)
-    save_chart(finish(alt.vconcat(panel, *rows), theme, headline(drawn), note(drawn)), file)
+    return finish(alt.vconcat(panel, *rows), theme, headline(drawn), note(drawn))
 
 
 def only_feature(verdicts: Sequence[DriftVerdict], feature: str) -> list[DriftVerdict]:

@@ -181,7 +181,36 @@ def check_chart_file(file: Path | None) -> None:
         raise ConfigurationError(f"--plot {file}: write a name that ends in .png or .svg.")
 
 
+def svg_text(chart: Any) -> str:
+    """An Altair chart as SVG."""
+    import vl_convert
+
+    return str(vl_convert.vegalite_to_svg(_visible_texts(chart.to_dict()), _vega_lite_version()))
+
+
+def _vega_lite_version() -> str:
+    """The version of Vega-Lite that charts are written for, as the converter names it."""
+    import altair as alt
+
+    return "_".join(alt.SCHEMA_VERSION.split(".")[:2])
+
+
+def _visible_texts(content: Any) -> Any:
+    """The chart with visible escapes: a control character would end the converter's process."""
+    if isinstance(content, dict):
+        return {_visible_texts(name): _visible_texts(value) for name, value in content.items()}
+    if isinstance(content, list):
+        return [_visible_texts(entry) for entry in content]
+    return visible(content) if isinstance(content, str) else content
+
+
 def save_chart(chart: Any, file: Path) -> None:
     """Write an Altair chart as PNG or SVG, by the file's suffix."""
     file.parent.mkdir(parents=True, exist_ok=True)
-    chart.save(file, **({"scale_factor": 2} if file.suffix == ".png" else {}))
+    if file.suffix != ".png":
+        file.write_text(svg_text(chart))
+        return
+    import vl_convert
+
+    spec = _visible_texts(chart.to_dict())
+    file.write_bytes(vl_convert.vegalite_to_png(spec, _vega_lite_version(), scale=2))

@@ -22,6 +22,17 @@ def draw(record: AnswerComparison, file: Path, *, theme: Theme = DEFAULT) -> Non
     NotFoundError
         When no row was answered by both versions.
     """
+    save_chart(complete_chart(record, theme=theme), file)
+
+
+def complete_chart(record: AnswerComparison, *, theme: Theme = DEFAULT) -> Any:
+    """The sampled rows, the largest differences and both distributions.
+
+    Raises
+    ------
+    NotFoundError
+        When no row was answered by both versions.
+    """
     import altair as alt
 
     comparison = record.comparison
@@ -32,7 +43,7 @@ def draw(record: AnswerComparison, file: Path, *, theme: Theme = DEFAULT) -> Non
         )
     panels = [scatter_panel(record, theme), distribution_panel(record, theme)]
     chart = alt.vconcat(*panels) if theme.narrow else alt.hconcat(*panels)
-    save_chart(finish(chart, theme, headline(record), note(record)), file)
+    return finish(chart, theme, headline(record), note(record))
 
 
 def headline(record: AnswerComparison) -> str:

@@ -1,4 +1,7 @@
-"""Charts of a model's quality: AUC over time, calibration, and the maturity of the labels."""
+"""Charts of a model's quality: its headline measure over time, calibration, maturity of labels.
+
+The headline is the AUC, the macro F1, or the error of a number (`contracts.quality_measures`).
+"""
 
 from __future__ import annotations
 
@@ -8,9 +11,17 @@ from typing import Any
 
 import numpy as np
 
+from deploy.views.level_charts import level_chart
 from deploy.views.output import save_chart
 from deploy.views.theme import DEFAULT, STATE_OF, Theme, finish, separated, state_shape, values
 from deploy.views.time_axis import TimeAxis
+from streaming.contracts.quality_measures import (
+    headline_name,
+    headline_of,
+    is_better_lower,
+    shown,
+    title_of,
+)
 from streaming.contracts.quality_records import QualityMetric, QualityVerdict
 from streaming.quality.counts import add, counts_of
 
@@ -23,6 +34,11 @@ LABEL_GAP = 0.08
 
 def draw(verdicts: Sequence[QualityVerdict], file: Path, *, theme: Theme = DEFAULT) -> None:
     """Draw the live version's verdicts; the suffix of the file chooses PNG or SVG."""
+    save_chart(complete_chart(verdicts, theme=theme), file)
+
+
+def complete_chart(verdicts: Sequence[QualityVerdict], *, theme: Theme = DEFAULT) -> Any:
+    """AUC over time, calibration and maturity of the live version."""
     import altair as alt
 
     live = [verdict for verdict in verdicts if verdict.live]
@@ -31,51 +47,57 @@ def draw(verdicts: Sequence[QualityVerdict], file: Path, *, theme: Theme = DEFAU
         stop=live[-1].window_end if live else 1.0,
         origin="the first window",
     )
-    charts = (calibration_chart(live, theme), maturity_chart(live, theme))
+    charts = (
+        calibration_chart(live, theme),
+        level_chart(live, _detail_size(theme, 0), theme),
+        maturity_chart(live, theme),
+    )
     details = [chart for chart in charts if chart is not None]
     concat = alt.vconcat if theme.narrow else alt.hconcat
     rows = [concat(*details)] if details else []
     chart = alt.vconcat(auc_panel(live, axis, theme), *rows)
-    save_chart(finish(chart, theme, headline(live), note(live)), file)
+    return finish(chart, theme, headline(live), note(live))
 
 
 def headline(verdicts: Sequence[QualityVerdict]) -> str:
-    """The course of the realised AUC as a sentence.
+    """The course of the realised headline measure as a sentence.
 
     It compares the first window of the first version with the worst window and with the last one.
     """
     known = [
         (verdict, metric)
         for verdict in verdicts
-        if verdict.stage == "realised" and (metric := auc_of(verdict.metrics))
+        if verdict.stage == "realised" and (metric := headline_of(verdict.metrics))
     ]
     if not known:
         return "No window has mature labels yet"
+    name = known[0][1].name
+    title, sign = title_of(name), -1.0 if is_better_lower(name) else 1.0
     begin, (last, end) = known[0][1], known[-1]
-    worst, low = min(known, key=lambda pair: pair[1].value)
-    if worst.outcome not in ("suspected", "degraded") and not _fell(begin, low):
-        return f"AUC of version {last.version} is {end.value:.2f} after {len(known)} windows"
-    fall = f"AUC of version {worst.version} fell from {begin.value:.2f} to {low.value:.2f}"
+    worst, low = min(known, key=lambda pair: sign * pair[1].value)
+    if worst.outcome not in ("suspected", "degraded") and not _worse(begin, low):
+        return f"{title} of version {last.version} is {shown(end.value)} after {len(known)} windows"
+    moved = "fell" if sign > 0 else "rose"
+    fall = f"{title} of version {worst.version} {moved} from {shown(begin.value)} to"
+    fall = f"{fall} {shown(low.value)}"
     if last.version > worst.version:
-        return f"{fall}; version {last.version} reaches {end.value:.2f}"
-    return f"{fall} and is {end.value:.2f} at the end"
+        return f"{fall}; version {last.version} reaches {shown(end.value)}"
+    return f"{fall} and is {shown(end.value)} at the end"
 
 
-def _fell(before: QualityMetric, after: QualityMetric) -> bool:
-    """Whether the interval after lies entirely below the interval before."""
+def _worse(before: QualityMetric, after: QualityMetric) -> bool:
+    """Whether the interval after lies entirely on the worse side of the interval before."""
+    if is_better_lower(before.name):
+        before, after = after, before
     return before.low is not None and after.high is not None and after.high < before.low
 
 
 def note(verdicts: Sequence[QualityVerdict]) -> str:
     """How to read the chart."""
-    limits = any(m.limit is not None for v in verdicts if (m := auc_of(v.metrics)))
+    limits = any(m.limit is not None for v in verdicts if (m := headline_of(v.metrics)))
     suffix = " Dashed: the limit." if limits else ""
-    return f"AUC of the live version on mature labels, with its 95 % interval.{suffix}"
-
-
-def auc_of(metrics: Sequence[QualityMetric]) -> QualityMetric | None:
-    """The AUC among the metrics; None when it was not measured."""
-    return next((metric for metric in metrics if metric.name == "auc"), None)
+    title = title_of(headline_name(verdicts))
+    return f"{title} of the live version on mature labels, with its 95 % interval.{suffix}"
 
 
 def auc_panel(
@@ -88,14 +110,16 @@ def auc_panel(
     height: int = PANEL_HEIGHT,
     label_width: int = 0,
 ) -> Any:
-    """Realised AUC with its interval and outcome, estimated AUC as a line, and the limit."""
+    """The realised headline measure with its interval and outcome, its estimate as a line, and the
+    limit."""
     import altair as alt
 
     realised, estimated = _realised_rows(verdicts, axis), _estimated_rows(verdicts, axis)
     states = list(dict.fromkeys(str(row["outcome"]) for row in realised))
     width = theme.plot_width(label_width or theme.label_width([*LABELS, *states]))
     x = axis.encoding(theme, visible=axis_visible)
-    y = alt.Y("auc:Q", title="AUC", scale=alt.Scale(zero=False, nice=True))
+    title = title_of(headline_name(verdicts))
+    y = alt.Y("value:Q", title=title, scale=alt.Scale(zero=False, nice=True))
     layers = []
     if estimated:
         base = alt.Chart(values(estimated)).encode(x=x, y=y, detail="segment:N")
@@ -110,7 +134,7 @@ def auc_panel(
     lines = [
         (name, rows[-1][field], colour)
         for name, rows, field, colour in (
-            ("estimated", estimated, "auc", theme.series_colour(0)),
+            ("estimated", estimated, "value", theme.series_colour(0)),
             ("limit", with_limit, "limit", theme.palette.muted),
         )
         if rows
@@ -124,7 +148,7 @@ def _realised_rows(verdicts: Sequence[QualityVerdict], axis: TimeAxis) -> list[d
     return [
         {
             "time": axis.position(verdict.window_end),
-            "auc": metric.value,
+            "value": metric.value,
             "low": metric.low,
             "high": metric.high,
             "limit": metric.limit,
@@ -132,20 +156,20 @@ def _realised_rows(verdicts: Sequence[QualityVerdict], axis: TimeAxis) -> list[d
             "version": verdict.version,
         }
         for verdict in verdicts
-        if verdict.stage == "realised" and (metric := auc_of(verdict.metrics))
+        if verdict.stage == "realised" and (metric := headline_of(verdict.metrics))
     ]
 
 
 def _estimated_rows(verdicts: Sequence[QualityVerdict], axis: TimeAxis) -> list[dict[str, Any]]:
-    """Estimates; a line breaks where the version changes."""
+    """Estimates of the headline measure; a line breaks where the version changes."""
     return [
         {
             "time": axis.position(verdict.window_end),
-            "auc": metric.value,
+            "value": metric.value,
             "segment": str(verdict.version),
         }
         for verdict in verdicts
-        if verdict.stage == "estimated" and (metric := auc_of(verdict.estimated))
+        if verdict.stage == "estimated" and (metric := headline_of(verdict.estimated))
     ]
 
 
@@ -182,11 +206,11 @@ def _labels(
     for state in dict.fromkeys(str(row["outcome"]) for row in realised):
         row = [row for row in realised if row["outcome"] == state][-1]
         if row["time"] >= end - 0.08 * (end - axis.domain[0]):
-            margin.append((end, row["auc"], state, theme.state_colour(state)))
+            margin.append((end, row["value"], state, theme.state_colour(state)))
         else:
             inside.append(_state_label(realised, state, theme))
     bounds = [
-        row[key] for row in realised for key in ("low", "high", "auc") if row[key] is not None
+        row[key] for row in realised for key in ("low", "high", "value") if row[key] is not None
     ]
     bounds += [value for _, value, _ in lines]
     gap = (theme.font_size + 3) / height * (max(bounds, default=1.0) - min(bounds, default=0.0))
@@ -198,13 +222,13 @@ def _labels(
     return [*labels, *inside]
 
 
-def _text(time: float, auc: float, text: str, colour: str, **position: float) -> Any:
+def _text(time: float, value: float, text: str, colour: str, **position: float) -> Any:
     import altair as alt
 
-    mark = alt.Chart(values([{"time": time, "auc": auc}])).mark_text(
+    mark = alt.Chart(values([{"time": time, "value": value}])).mark_text(
         text=text, align="left", color=colour, fontWeight="bold", **position
     )
-    return mark.encode(x="time:Q", y="auc:Q")
+    return mark.encode(x="time:Q", y="value:Q")
 
 
 def _state_label(rows: Sequence[dict[str, Any]], state: str, theme: Theme) -> Any:
@@ -212,16 +236,24 @@ def _state_label(rows: Sequence[dict[str, Any]], state: str, theme: Theme) -> An
     own = [row for row in rows if row["outcome"] == state]
     colour = theme.state_colour(state)
     if STATE_OF[state] not in ("warning", "unknown"):
-        return _text(own[-1]["time"], own[-1]["auc"], state, colour, dx=9)
-    top = own[0]["auc"] if own[0]["high"] is None else own[0]["high"]
+        return _text(own[-1]["time"], own[-1]["value"], state, colour, dx=9)
+    top = own[0]["value"] if own[0]["high"] is None else own[0]["high"]
     return _text(own[0]["time"], top, state, colour, dx=-6, dy=-9)
 
 
 def calibration_chart(verdicts: Sequence[QualityVerdict], theme: Theme) -> Any:
-    """Observed against predicted share, in ten bins of equal mass, of each version's windows."""
+    """Observed against predicted share, in ten bins of equal mass, of each version's windows.
+
+    Of several classes it is the share of right answers against the top probability. None without
+    probabilities or labels.
+    """
     import altair as alt
 
-    realised = [verdict for verdict in verdicts if verdict.stage == "realised"]
+    realised = [
+        verdict
+        for verdict in verdicts
+        if verdict.stage == "realised" and any(m.name == "calibration" for m in verdict.metrics)
+    ]
     rows = []
     for version in sorted({verdict.version for verdict in realised}):
         own = [verdict for verdict in realised if verdict.version == version]

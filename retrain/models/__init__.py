@@ -1,1 +1,1 @@
-"""User code of the models: one package each, named in `driftline.yaml` by its import path."""
+"""User code of the models, one package each, and what it is written with."""

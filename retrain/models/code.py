@@ -4,7 +4,7 @@ A model is an import path such as ``retrain.models.big_tipper``. Its module ``co
 no engine and defines one value, ``CODE``. The TFX functions are named by dotted paths and imported
 by TFX only, so that reading a model's features does not import TensorFlow.
 
-Models are binary classifiers: the label is 0 or 1, the output is the probability of 1.
+`ModelCode.task` says what the model predicts, and with it which labels and outputs it has.
 """
 
 from __future__ import annotations
@@ -13,10 +13,11 @@ import importlib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from streaming.contracts.errors import ConfigurationError
 from streaming.contracts.model import FeatureSpec
+from streaming.contracts.task import BINARY, Task, problems
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -29,15 +30,25 @@ class ModelCode:
     """File of the TFDV schema (text proto) of `features` and the label's columns."""
     preprocessing_fn: str
     """Dotted path of the TFX Transform function."""
-    run_fn: str
-    """Dotted path of the TFX Trainer function."""
     label: str
-    """Name of the label that `preprocessing_fn` computes, 0 or 1."""
+    """Name of the label that `preprocessing_fn` computes."""
     label_columns: tuple[str, ...]
     """Fields of a label record from which the label is computed; never inputs when serving."""
-    outcome: Callable[[Mapping[str, Any]], bool | None] | None = None
+    task: Task = BINARY
+    """What the model predicts. The label is 0 or 1 (binary), the name of a class (multiclass), or a
+    number (regression)."""
+    build_model: str = ""
+    """Dotted path of ``build_model(inputs, hyperparameters)``. It returns the untrained
+    `keras.Model` over `inputs`, Transform's output columns by name without the label."""
+    run_fn: str = ""
+    """Dotted path of a TFX Trainer function that replaces the platform's trainer; empty for the
+    platform's, which trains `build_model`."""
+    outcome: Callable[[Mapping[str, Any]], Any] | None = None
     """Computes the label from a label record alone, for realised quality; it returns None when the
     record lacks a field. Without a function, quality is not measured."""
+    entity: str = ""
+    """Feature whose equal values are one entity, such as a customer: the rows of one resemble each
+    other, so intervals are wider than those of independent rows. Empty when each row is its own."""
     slices: tuple[str, ...] = ()
     """Fields by whose values the evaluation is sliced, besides `ports.AFTER_SHIFT`."""
 
@@ -49,7 +60,7 @@ def load_code(module: str) -> ModelCode:
     ------
     ConfigurationError
         When there is no such module, its import fails for whatever reason, or it defines no
-        ``CODE``.
+        usable ``CODE``.
 
     >>> load_code("retrain.models.big_tipper").label
     'big_tipper'
@@ -65,7 +76,30 @@ def load_code(module: str) -> ModelCode:
         raise ConfigurationError(
             f"{module}.contract.CODE is a {type(code).__name__}, not a ModelCode."
         )
+    reasons = problems(code.task)
+    if not (code.build_model or code.run_fn):
+        reasons.append("It needs build_model, the dotted path of the function that makes the net.")
+    if reasons:
+        raise ConfigurationError(f"{module}.contract.CODE cannot be used: {' '.join(reasons)}")
     return code
+
+
+def import_function(path: str) -> Callable[..., Any]:
+    """The function at the dotted path of a module's attribute.
+
+    Raises
+    ------
+    ConfigurationError
+        When the module cannot be imported or has no such function.
+    """
+    module, _, name = path.rpartition(".")
+    try:
+        function = getattr(importlib.import_module(module), name)
+    except (Exception, SystemExit) as error:
+        raise ConfigurationError(f"{path} cannot be used: {import_failure(error)}.") from error
+    if not callable(function):
+        raise ConfigurationError(f"{path} is a {type(function).__name__}, not a function.")
+    return cast(Callable[..., Any], function)
 
 
 def import_failure(error: BaseException) -> str:

@@ -59,6 +59,10 @@ class InMemoryModelServers:
     loaded: dict[Role, int] = field(default_factory=dict)
     down: set[Role] = field(default_factory=set)
     load_seconds: float = 0.2
+    replaced: list[Role] = field(default_factory=list)
+    """The roles that got a fresh server, in order."""
+    sick: dict[Role, float] = field(default_factory=dict)
+    """Share of failed responses of a server, whatever its version; a fresh server has none."""
 
     def status(self, role: Role) -> ServerStatus:
         if role in self.down:
@@ -81,10 +85,16 @@ class InMemoryModelServers:
             raise UnavailableError(f"The {role} server is down.")
         self.loaded.pop(role, None)
 
+    def replace(self, role: Role) -> None:
+        self.unload(role)
+        self.sick.pop(role, None)
+        self.replaced.append(role)
+
     def kill(self, role: Role) -> None:
         """Stop the process; its loaded version is lost."""
         self.down.add(role)
         self.loaded.pop(role, None)
+        self.sick.pop(role, None)
 
     def revive(self, role: Role) -> None:
         """Start the process again, without a version."""
@@ -287,7 +297,8 @@ class InMemoryServing:
     def _count(self, arm: Arm, role: Role, count: int) -> None:
         version = self.servers.loaded.get(role)
         dead = version is None or role in self.servers.down
-        failing = 1.0 if dead else self.errors.get(version or 0, 0.0)
+        own = self.errors.get(version or 0, 0.0) + self.servers.sick.get(role, 0.0)
+        failing = 1.0 if dead else min(1.0, own)
         slow = 0.0 if dead else self.slow.get(version or 0, 0.0)
         total = self._counts.setdefault(arm, [0, 0, 0, 0])
         total[0] += count

@@ -7,6 +7,7 @@ serves one version, except for the moment in which the old one still answers.
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 from typing import Any
 
 import grpc
@@ -45,9 +46,19 @@ class TfServing:
     base_path:
         Folder of the version folders as the *server* sees it. The official server needs it; the
         embedded server has its own and accepts an empty one.
+    restart:
+        Ends the process of a role's server, which something else starts again; returns at once.
+        None where no process can be ended from here.
     """
 
-    def __init__(self, layout: EnvoyLayout, *, base_path: str = "") -> None:
+    def __init__(
+        self,
+        layout: EnvoyLayout,
+        *,
+        base_path: str = "",
+        restart: Callable[[Role], None] | None = None,
+    ) -> None:
+        self._restart = restart
         self._model = layout.model
         self._base_path = base_path
         self._channels = {
@@ -86,6 +97,13 @@ class TfServing:
         request = protos.ReloadConfigRequest()
         request.config.model_config_list.SetInParent()
         self._reload(role, request, "an empty list of models")
+
+    def replace(self, role: Role) -> None:
+        """Have the process restarted, or else unload the versions."""
+        if self._restart is None:
+            self.unload(role)
+        else:
+            self._restart(role)
 
     def _reload(self, role: Role, request: Any, what: str) -> None:
         try:

@@ -59,6 +59,10 @@ class Unserved:
         """See `ModelServers.unload`."""
         self._versions.pop(role, None)
 
+    def replace(self, role: Role) -> None:
+        """See `ModelServers.replace`; nothing runs here."""
+        self.unload(role)
+
     def scrapes(self, *, since: float, now: float) -> tuple[Scrape, ...]:
         """See `TrafficMetrics.scrapes`; there are none."""
         return ()

@@ -103,5 +103,17 @@ def distance(matched: Matched) -> float:
     return float(np.max(np.abs(np.cumsum(difference)))) / matched.n1
 
 
+def largest_difference(matched: Matched) -> float:
+    """Largest difference of the share of one bucket.
+
+    >>> largest_difference(add_stratum(Matched(), ([1, 2, 3], [[4, 0, 4]]), ([1, 2], [[4, 4]])))
+    0.5
+    """
+    if not matched.n1:
+        return 0.0
+    difference = np.sum(matched.canary, axis=0) - np.sum(matched.champion, axis=0)
+    return float(np.max(np.abs(difference))) / matched.n1
+
+
 def _rows(values: Floats) -> tuple[tuple[float, ...], ...]:
     return tuple(tuple(row) for row in values.tolist())

@@ -6,6 +6,11 @@ samples (Wei & Dudley 2012); equal scores make it
 conservative, and so do strata: their difference has a smaller covariance than that of one stratum
 of the same effective size (Anderson's inequality). A confidence sequence for distribution functions
 (Howard & Ramdas, Bernoulli 28, 2022) is valid at every look too, but twice as wide at these sizes.
+
+Of a multiclass task the scores are the top probabilities, and the shares of the predicted classes
+are compared too: the largest difference of one class, with Hoeffding's bound (Journal of the
+American Statistical Association 58, 1963) for each class that was predicted. Both comparisons then
+have half of the error probability.
 """
 
 from __future__ import annotations
@@ -15,7 +20,7 @@ import math
 from msgspec.structs import replace
 
 from serving.evidence.looks import look_number, spent
-from serving.evidence.matched import Matched, add_stratum, distance
+from serving.evidence.matched import Matched, add_stratum, distance, largest_difference
 from serving.evidence.rules import PredictionGateRules
 from streaming.contracts.base import Value
 from streaming.contracts.records import (
@@ -48,6 +53,12 @@ class PredictionEvidence(Value, frozen=True, kw_only=True):
     """Distance at the latest look."""
     critical: float = 1.0
     """Distance that chance exceeds with the probability that the latest look may spend."""
+    classes: Matched = Matched()
+    """Predictions by class; empty where the task has none."""
+    class_distance: float = 0.0
+    """Largest difference of a class's share at the latest look."""
+    class_critical: float = 1.0
+    """Difference that chance exceeds with the probability that the latest look may spend on it."""
     failed: bool = False
     """Whether a look found a difference. It was the last one: data that come later do not take it
     back."""
@@ -69,7 +80,7 @@ def add_scores(
     """
     if record.record_id in evidence.seen:
         return evidence
-    scores = evidence.scores
+    scores, classes = evidence.scores, evidence.classes
     by_slot: dict[float, dict[int, VersionScores]] = {}
     for entry in record.scores:
         by_slot.setdefault(entry.slot, {})[entry.version] = entry
@@ -79,8 +90,13 @@ def add_scores(
             scores = add_stratum(
                 scores, (ours.buckets, (ours.counts,)), (theirs.buckets, (theirs.counts,))
             )
+            classes = add_stratum(
+                classes,
+                (ours.classes, (ours.class_counts,)),
+                (theirs.classes, (theirs.class_counts,)),
+            )
     seen = (*evidence.seen[1 - _REMEMBERED :], record.record_id)
-    return _looked(replace(evidence, scores=scores, seen=seen), rules)
+    return _looked(replace(evidence, scores=scores, classes=classes, seen=seen), rules)
 
 
 def _looked(evidence: PredictionEvidence, rules: PredictionGateRules) -> PredictionEvidence:
@@ -88,15 +104,21 @@ def _looked(evidence: PredictionEvidence, rules: PredictionGateRules) -> Predict
     look = look_number(effective, FIRST_LOOK)
     if look <= evidence.look or evidence.failed:
         return evidence
-    critical = math.sqrt((1.0 - math.log(spent(rules.alpha, look))) / (2.0 * effective))
-    seen = distance(evidence.scores)
+    number = len(evidence.classes.buckets)
+    alpha = spent(rules.alpha, look) / (2.0 if number else 1.0)
+    critical = math.sqrt((1.0 - math.log(alpha)) / (2.0 * effective))
+    class_critical = math.sqrt(math.log(2.0 * max(number, 1) / alpha) / (2.0 * effective))
+    seen, of_class = distance(evidence.scores), largest_difference(evidence.classes)
     return replace(
         evidence,
         look=look,
         effective=effective,
         distance=round(seen, 6),
         critical=round(critical, 6),
-        failed=seen >= critical and seen >= rules.floor,
+        class_distance=round(of_class, 6),
+        class_critical=round(class_critical, 6) if number else 1.0,
+        failed=(seen >= critical and seen >= rules.floor)
+        or (of_class >= class_critical and of_class >= rules.floor),
     )
 
 
@@ -128,6 +150,9 @@ def judge_predictions(
         "critical": evidence.critical,
         "look": evidence.look,
     }
+    if evidence.classes.n1:
+        values["class_distance"] = evidence.class_distance
+        values["class_critical"] = evidence.class_critical
     return GateResult(
         gate="predictions",
         outcome=outcome,
@@ -156,13 +181,18 @@ def _outcome(
                 "at the same time. Does the label service run, and do they write what they got?"
             ),
         )
+    worst = max(evidence.distance, evidence.class_distance)
     difference = f"the scores' distributions differ by {evidence.distance:.3f} (Kolmogorov-Smirnov)"
+    critical = evidence.critical
+    if evidence.class_distance > evidence.distance:
+        difference = f"the share of a predicted class differs by {evidence.class_distance:.3f}"
+        critical = evidence.class_critical
     if evidence.failed:
         return (
             "fail",
             0,
             (
-                f"In the same minutes {difference}, more than the {evidence.critical:.3f} of "
+                f"In the same minutes {difference}, more than the {critical:.3f} of "
                 f"chance and the {rules.floor:g} tolerated; {sizes}."
             ),
         )
@@ -172,7 +202,7 @@ def _outcome(
         return "insufficient", missing, f"About {missing} more predictions are needed ({sizes})."
     chance = CHANCE / math.sqrt(evidence.effective)
     limit = rules.floor if next_weight == 100 else max(rules.floor, chance)
-    if evidence.distance >= limit:
+    if worst >= limit:
         return (
             "insufficient",
             needed,

@@ -1,9 +1,10 @@
 """The gate on realised quality: canary against champion on the windows whose labels are mature.
 
-The realised quality verdicts carry the counts of scores and outcomes of every version of a window,
-so both versions of a window are compared once its labels are mature. The windows are strata, in
-which the champion is matched to the canary (`matched`). The interval of the difference is normal,
-with the variances of `measures`, at looks whose error probabilities add up to α (`looks`).
+The realised quality verdicts carry the counts of predictions and outcomes of every version of a
+window (of other tasks than binary ones, of the losses), so both versions of a window are compared
+once its labels are mature. The windows are strata, in which the champion is matched to the canary
+(`matched`). The interval of the difference is normal, with the variances of `measures`, at looks
+whose error probabilities add up to α (`looks`).
 """
 
 from __future__ import annotations
@@ -16,8 +17,8 @@ from scipy.special import ndtri
 
 from serving.evidence.looks import look_number, spent
 from serving.evidence.matched import Matched, add_stratum
-from serving.evidence.measures import measured
-from serving.evidence.rules import QualityGateRules
+from serving.evidence.measures import LOSS, both_measured
+from serving.evidence.rules import QualityGateRules, QualityMeasure
 from streaming.contracts.base import Value
 from streaming.contracts.records import (
     GateOutcome,
@@ -29,6 +30,12 @@ from streaming.contracts.records import (
 
 MIN_OF_CLASS = 20
 """Labels of either class that each version needs; the normal interval is too narrow with fewer."""
+_NAMES: dict[QualityMeasure, str] = {
+    "auc": "AUC",
+    "log_loss": "log loss",
+    "brier": "brier",
+    "loss": "bounded loss",
+}
 MEASUREMENT = (
     "Scores and labels by version and window: realised records of the topic quality-verdicts"
 )
@@ -50,7 +57,8 @@ class QualityEvidence(Value, frozen=True, kw_only=True):
     """The labelled predictions of one rollout."""
 
     outcomes: Matched = Matched()
-    """Row 0 has the positive labels, row 1 the negative ones."""
+    """Row 0 has the positive labels, row 1 the negative ones; with the measure ``loss`` one row has
+    all labels, by bucket of the loss."""
     waiting: tuple[WaitingWindow, ...] = ()
     seen: tuple[str, ...] = ()
     """Ids of the latest records."""
@@ -94,10 +102,12 @@ def add_verdict(
         None,
     )
     if other is None:
-        entry = WaitingWindow(version=record.version, window_start=start, counts=record.counts)
+        entry = WaitingWindow(
+            version=record.version, window_start=start, counts=_needed(record.counts)
+        )
         return replace(evidence, waiting=(*evidence.waiting[1 - _WAITING :], entry))
     by_version = {record.version: record.counts, other.version: other.counts}
-    ours, theirs = (_outcomes(by_version[version]) for version in (canary, champion))
+    ours, theirs = (_outcomes(by_version[version], rules.measure) for version in (canary, champion))
     return _looked(
         replace(
             evidence,
@@ -108,8 +118,20 @@ def add_verdict(
     )
 
 
-def _outcomes(counts: ScoreCounts) -> tuple[tuple[int, ...], tuple[tuple[int, ...], ...]]:
-    return counts.buckets, (counts.positives, counts.negatives)
+def _needed(counts: ScoreCounts) -> ScoreCounts:
+    """The counts without the histograms that no measure of the gate reads."""
+    kept = tuple(histogram for histogram in counts.histograms if histogram.name == LOSS)
+    return replace(counts, histograms=kept)
+
+
+def _outcomes(
+    counts: ScoreCounts, measure: QualityMeasure
+) -> tuple[tuple[int, ...], tuple[tuple[int, ...], ...]]:
+    """Buckets, and the labels of each outcome in them."""
+    if measure != LOSS:
+        return counts.buckets, (counts.positives, counts.negatives)
+    losses = next((entry for entry in counts.histograms if entry.name == LOSS), None)
+    return ((), ((),)) if losses is None else (losses.ids, (losses.counts,))
 
 
 def _looked(evidence: QualityEvidence, rules: QualityGateRules) -> QualityEvidence:
@@ -122,10 +144,10 @@ def _looked(evidence: QualityEvidence, rules: QualityGateRules) -> QualityEviden
     champion = np.asarray(outcomes.champion) * (outcomes.effective0 / outcomes.n1)
     if min(*canary.sum(axis=1), *champion.sum(axis=1)) < MIN_OF_CLASS:
         return evidence
-    ours = measured(rules.measure, outcomes.buckets, canary[0], canary[1])
-    theirs = measured(rules.measure, outcomes.buckets, champion[0], champion[1])
-    if ours is None or theirs is None:
+    both = both_measured(rules.measure, outcomes.buckets, canary, champion)
+    if both is None:
         return evidence
+    ours, theirs = both
     loss = ours[0] - theirs[0] if rules.measure != "auc" else theirs[0] - ours[0]
     error = math.sqrt(ours[1] + theirs[1])
     fail_width = -float(ndtri(spent(rules.alpha_fail, look))) * error
@@ -185,7 +207,7 @@ def _missing(evidence: QualityEvidence, rules: QualityGateRules) -> int:
 
 
 def _outcome(evidence: QualityEvidence, rules: QualityGateRules) -> tuple[GateOutcome, str]:
-    outcomes, name = evidence.outcomes, rules.measure.replace("_", " ").replace("auc", "AUC")
+    outcomes, name = evidence.outcomes, _NAMES[rules.measure]
     labels = f"{outcomes.n1} labels of the canary, {outcomes.n0} of the champion"
     if not outcomes.n1:
         return "insufficient", "No window has mature labels of both versions yet."

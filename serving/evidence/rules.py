@@ -3,17 +3,26 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal, get_args
 
 from streaming.contracts.errors import ConfigurationError
 from streaming.contracts.records import GateMode
+from streaming.contracts.task import Kind, Task
 
 Direction = Literal["lower", "higher"]
 """Which values of a query are better."""
 Missing = Literal["hold", "pass", "fail"]
 """What a gate is while its query gives no value."""
-QualityMeasure = Literal["auc", "log_loss", "brier"]
+QualityMeasure = Literal["auc", "log_loss", "brier", "loss"]
+"""What the quality gate compares: of a binary task the AUC, the log loss or the Brier score; of the
+others ``loss``, the bounded loss of the task (`serving.evidence.measures`)."""
+_MEASURES: dict[Kind, tuple[QualityMeasure, ...]] = {
+    "binary": ("auc", "log_loss", "brier"),
+    "multiclass": ("loss",),
+    "regression": ("loss",),
+}
+"""The measures of each task, its default first."""
 
 BUILT_IN_GATES = ("errors", "slow", "latency_p99", "sample_ratio", "startup")
 _OWN_GATES = ("predictions", "quality")
@@ -51,7 +60,8 @@ class QualityGateRules:
     """soft, because labels may come days later. From enough labels on it holds the rollout until it
     passes."""
     measure: QualityMeasure = "auc"
-    """The measure that is compared; of the losses, lower values are better."""
+    """The measure that is compared; of the losses, lower values are better. A task that does not
+    have it compares its own."""
     margin: float = 0.02
     """Loss of the measure that must be disproven to pass."""
     min_labels: int = 200
@@ -60,6 +70,15 @@ class QualityGateRules:
     """Probability of failing a canary that is as good as the champion, over all looks."""
     alpha_pass: float = 0.01
     """Probability of passing a canary that is worse by the margin, over all looks."""
+
+    def for_task(self, task: Task) -> QualityGateRules:
+        """The rules with a measure that the task has.
+
+        >>> QualityGateRules().for_task(Task(kind="regression")).measure
+        'loss'
+        """
+        measures = _MEASURES[task.kind]
+        return self if self.measure in measures else replace(self, measure=measures[0])
 
     def __post_init__(self) -> None:
         if not 0 < self.margin < 1:

@@ -118,6 +118,8 @@ class PairedComparison(Value, frozen=True, kw_only=True):
     """Answers of the canary that are not finite numbers."""
     threshold: float = 0.5
     """An answer of at least this much is the decision yes."""
+    compared: str = ""
+    """What of the answers is compared, in words; empty for the probability of 1."""
     checks: tuple[AnswerCheck, ...] = ()
     """Results of the checks."""
     statistics: AnswerStatistics | None = None

@@ -1,8 +1,8 @@
 """Decodes one event and defines which events are usable.
 
-The stream job decodes columns and uses this only for records that Arrow cannot read; the retrain
-worker decodes every record with it, so both agree on which rows exist. Labels and predictions are
-read by the same functions (`read_fields`, `key_of`, `time_of`, `value_of`).
+The stream job decodes columns and uses this only for records that the columns' readers cannot read;
+the retrain worker decodes every record with it, so both agree on which rows exist. Labels and
+predictions are read by the same functions (`read_fields`, `key_of`, `time_of`, `value_of`).
 
 A value is missing when the field is absent or null, or holds a number that is not finite, an empty
 text or a sentinel: all of these are one loss, and have one outcome.
@@ -18,36 +18,44 @@ from typing import Any
 
 import msgspec
 
-from streaming.contracts import json_text
+from streaming.contracts import avro, cloudevents, json_text, values, wire_format
+from streaming.contracts.documents import EMPTY, NOT_AN_OBJECT, OVERSIZE, read_document
 from streaming.contracts.errors import DecodeError
-from streaming.contracts.model import MISSING, FeatureSpec, ModelContract
+from streaming.contracts.mapper import mapper
+from streaming.contracts.mapping import RecordMapping
+from streaming.contracts.model import FeatureSpec, ModelContract
+from streaming.contracts.raw_record import KafkaRecord, RawRecord
+from streaming.contracts.registered import SchemaSource
+from streaming.contracts.values import is_missing, kind_of
 
 _INT64 = 2**63
 MAX_UNKNOWN = 50
 """Names of unknown fields that are kept; an attacker could send any number of them."""
-_KINDS = {
-    bool: "boolean",
-    int: "integer",
-    float: "number",
-    str: "text",
-    list: "list",
-    dict: "object",
-}
 
 
 class Reason(StrEnum):
     """Why an event became a dead letter."""
 
-    EMPTY = "empty"
-    OVERSIZE = "oversize"
-    NOT_AN_OBJECT = "not_an_object"
+    EMPTY = EMPTY
+    OVERSIZE = OVERSIZE
+    NOT_AN_OBJECT = NOT_AN_OBJECT
     NOT_JSON = json_text.NOT_JSON
-    WRONG_TYPE = "wrong_type"
+    WRONG_TYPE = values.WRONG_TYPE
     MISSING_FIELD = "missing_field"
-    NO_TIME = "no_time"
+    NO_TIME = values.NO_TIME
     FUTURE_TIME = "future_time"
     PAST_TIME = "past_time"
     """The clock that stamped the event was never set."""
+    NOT_A_CLOUDEVENT = cloudevents.NOT_A_CLOUDEVENT
+    WRONG_MAGIC = wire_format.WRONG_MAGIC
+    """The record does not begin as Confluent's wire format does."""
+    TRUNCATED = wire_format.TRUNCATED
+    REFUSED_SCHEMA = wire_format.REFUSED
+    """Its schema is one of `refused_schemas`."""
+    WRONG_SCHEMA = avro.WRONG_SCHEMA
+    """Its schema is of another kind, or one that is not read."""
+    SCHEMA_MISMATCH = avro.SCHEMA_MISMATCH
+    """Its payload does not fit its schema."""
     OUT_OF_RANGE = "out_of_range"
     """A prediction that is not a probability, or a version below 1."""
 
@@ -64,25 +72,40 @@ class Event(msgspec.Struct, frozen=True):
     """Fields that are not in the contract, at most `MAX_UNKNOWN` -> kind of the value."""
 
 
-def decode_event(data: bytes | None, contract: ModelContract, *, now: float) -> Event:
+def decode_event(
+    data: RawRecord | bytes | None,
+    contract: ModelContract,
+    *,
+    now: float,
+    schemas: SchemaSource | None = None,
+) -> Event:
     """The event in `data`.
 
     Parameters
     ----------
     data:
-        The record's value as it came from Kafka.
+        The record as it came from Kafka, or its value alone.
     contract:
-        Names and kinds of the fields.
+        Names and kinds of the fields, and how events are read.
     now:
         Seconds since 1970; an event further ahead than `contract.future_seconds`, or further back
         than `contract.past_seconds`, is refused.
+    schemas:
+        The schemas of the registry, for formats that need them.
 
     Raises
     ------
     DecodeError
         With one of `Reason` as its `reason`.
+    TemporaryError
+        When the record's schema cannot be had from the registry now.
     """
-    fields = read_fields(data, contract)
+    fields = read_fields(data, contract, contract.events, schemas)
+    return event_of(fields, contract, now=now)
+
+
+def event_of(fields: Mapping[str, Any], contract: ModelContract, *, now: float) -> Event:
+    """The event in the fields of a record; raises `DecodeError`."""
     time = time_of(fields, contract, now)
     values: dict[str, int | float | str | None] = {}
     for spec in contract.features:
@@ -90,29 +113,42 @@ def decode_event(data: bytes | None, contract: ModelContract, *, now: float) -> 
         if value is None and spec.required:
             raise missing_field(spec.name)
         values[spec.name] = value
-    unknown = unknown_fields(fields, values.keys() | {contract.key, contract.time})
-    return Event(key_of(fields, contract), time, values, unknown)
+    mapping = mapper(contract, contract.events)
+    known = values.keys() | {contract.key, contract.time}
+    if mapping is not None:
+        known |= {name for name in fields if mapping.is_known(name)}
+    return Event(key_of(fields, contract), time, values, unknown_fields(fields, known))
 
 
-def read_fields(data: bytes | None, contract: ModelContract) -> dict[str, Any]:
-    """The fields of a record, a JSON object; raises `DecodeError`.
+def read_fields(
+    data: RawRecord | bytes | None,
+    contract: ModelContract,
+    mapping: RecordMapping | None = None,
+    schemas: SchemaSource | None = None,
+) -> dict[str, Any]:
+    """The fields of a record by name: key, time and features as the mapping reads them.
 
-    `json_text` has the rule of what is JSON.
+    Parameters
+    ----------
+    data:
+        The record, or its value alone.
+    mapping:
+        One of the contract's mappings; None = flat JSON.
+    schemas:
+        The schemas of the registry, for formats that need them.
+
+    Raises
+    ------
+    DecodeError
+        When the record cannot be read, or a mapped field holds what its rule cannot read.
+    TemporaryError
+        When the record's schema cannot be had from the registry now.
     """
-    if data is None or not data.strip():
-        raise DecodeError("The record is empty.", reason=Reason.EMPTY.value)
-    if len(data) > contract.largest_event_bytes:
-        raise DecodeError(
-            f"The record has {len(data)} bytes; at most {contract.largest_event_bytes} are read.",
-            reason=Reason.OVERSIZE.value,
-        )
-    fields = json_text.parse_json(data)
-    if not isinstance(fields, dict):
-        raise DecodeError(
-            f"The record is not a JSON object, but {_KINDS.get(type(fields), 'null')}.",
-            reason=Reason.NOT_AN_OBJECT.value,
-        )
-    return fields
+    record = KafkaRecord(value=data) if data is None or isinstance(data, bytes) else data
+    mapping = RecordMapping() if mapping is None else mapping
+    document = read_document(record, contract.largest_event_bytes, mapping, schemas)
+    compiled = mapper(contract, mapping)
+    return document if compiled is None else compiled.flat(document, record)
 
 
 def key_of(fields: Mapping[str, Any], contract: ModelContract) -> str:
@@ -176,23 +212,6 @@ def value_of(fields: Mapping[str, Any], spec: FeatureSpec) -> int | float | str 
     raise _wrong_type(spec.name, value, spec.kind)
 
 
-def is_missing(value: Any, spec: FeatureSpec | None = None) -> bool:
-    """Whether a value stands for a missing one.
-
-    >>> [is_missing(value) for value in (None, float("nan"), "", 0, "0")]
-    [True, True, True, False, False]
-    >>> is_missing(-999, FeatureSpec(name="seats", kind="integer", sentinels=(-999,)))
-    True
-    """
-    if value is None or value == "" or (isinstance(value, float) and not math.isfinite(value)):
-        return True
-    if spec is None or isinstance(value, bool | list | dict):
-        return False
-    # a float equals the integer that it was rounded to
-    is_smallest = isinstance(value, int) and value == MISSING["integer"]
-    return value in spec.sentinels or (spec.kind == "integer" and is_smallest)
-
-
 def missing_field(name: str) -> DecodeError:
     """The error of a required field that has no value."""
     return DecodeError(f"Field {name} is missing.", reason=Reason.MISSING_FIELD.value, field=name)
@@ -217,15 +236,6 @@ def unknown_fields(fields: Mapping[str, Any], known: Collection[str]) -> dict[st
     """
     unknown = sorted(name for name in fields if name not in known)[:MAX_UNKNOWN]
     return {json_text.recorded_name(name): kind_of(fields[name]) for name in unknown}
-
-
-def kind_of(value: Any) -> str:
-    """Kind of a JSON value, as the contract names it; empty for null.
-
-    >>> kind_of(2), kind_of(2.5), kind_of("a"), kind_of(True), kind_of(None)
-    ('integer', 'number', 'text', 'boolean', '')
-    """
-    return _KINDS.get(type(value), "")
 
 
 def merged_kinds(first: Mapping[str, str], second: Mapping[str, str]) -> dict[str, str]:

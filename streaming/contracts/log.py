@@ -10,11 +10,13 @@ from __future__ import annotations
 from bisect import bisect_left
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
+from itertools import repeat
 from typing import Protocol
 
 from streaming.contracts.clock import Clock, SystemClock
 from streaming.contracts.codec import encode
 from streaming.contracts.errors import ConfigurationError
+from streaming.contracts.raw_record import Headers
 from streaming.contracts.records import OffsetRange, Record
 from streaming.contracts.topics import TOPIC_OF, Topic, TopicDifference, message_key
 
@@ -30,6 +32,8 @@ class Message:
     value: bytes | None
     time: float
     """Timestamp that the log stores with the message, seconds since 1970."""
+    headers: Headers = ()
+    """Names and values of the headers."""
 
 
 class RecordLog(Protocol):
@@ -53,8 +57,16 @@ class RecordLog(Protocol):
     def append(self, records: Sequence[Record], *, topic: Topic | None = None) -> None:
         """Write records in order; durable when it returns. `topic` overrides `TOPIC_OF`."""
 
-    def append_raw(self, topic: str, messages: Sequence[tuple[bytes | None, bytes]]) -> None:
-        """Write (key, value) pairs in order; durable when it returns."""
+    def append_raw(
+        self,
+        topic: str,
+        messages: Sequence[tuple[bytes | None, bytes]],
+        headers: Sequence[Headers] = (),
+    ) -> None:
+        """Write (key, value) pairs in order; durable when it returns.
+
+        `headers` are those of each message; empty where no message has any.
+        """
 
     def read(self, span: OffsetRange) -> Iterator[Message]:
         """The messages of a range in offset order, until `stop` or the end of the log."""
@@ -142,9 +154,14 @@ class MemoryLog:
             target = topic or TOPIC_OF[type(record)]
             self.append_raw(target.name, [(message_key(record), encode(record))])
 
-    def append_raw(self, topic: str, messages: Sequence[tuple[bytes | None, bytes]]) -> None:
+    def append_raw(
+        self,
+        topic: str,
+        messages: Sequence[tuple[bytes | None, bytes]],
+        headers: Sequence[Headers] = (),
+    ) -> None:
         partitions = self._partitions.setdefault(topic, [MemoryPartition()])
-        for key, value in messages:
+        for (key, value), pairs in zip(messages, headers or repeat(()), strict=False):
             number = sum(key or b"") % len(partitions)
             partition = partitions[number]
             partition.messages.append(
@@ -155,6 +172,7 @@ class MemoryLog:
                     key=key,
                     value=value,
                     time=self.clock.now(),
+                    headers=pairs,
                 )
             )
             partition.end += 1

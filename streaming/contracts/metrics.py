@@ -98,6 +98,9 @@ LIVE_VERSION = _gauge(
 CONTROL_SICK = _gauge(
     "driftline_canary_control_sick", "model",
     "1 while the control arm is proven to be worse than the stable arm with the same version.")
+CONTROL_REPLACEMENTS = _gauge(
+    "driftline_canary_control_replacements", "model",
+    "How often the present rollout has replaced a sick control by a fresh server.")
 CANARY_WEIGHT = _gauge(
     "driftline_canary_weight_ratio", "model",
     "Share of the requests that the version in rollout answers, as Envoy has it in force.")
@@ -184,7 +187,8 @@ QUALITY_VERDICTS = _counter(
     "Windows of the live version with mature labels, by outcome and cause.")
 QUALITY_VALUE = _gauge(
     "driftline_quality_value_ratio", "model metric kind",
-    "Latest quality of the live version: realised, or estimated before labels arrive.")
+    "Latest quality of the live version: realised, or estimated before labels arrive; errors of a "
+    "regression in the unit of its label.")
 QUALITY_LIMIT = _gauge(
     "driftline_quality_limit_ratio", "model metric",
     "The value beyond which a metric counts against the version.")

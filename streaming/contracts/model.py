@@ -10,6 +10,8 @@ from typing import Literal
 
 import msgspec
 
+from streaming.contracts.mapping import RecordMapping
+
 FeatureKind = Literal["integer", "number", "text"]
 MISSING: Mapping[FeatureKind, int | float | str] = {
     "integer": -(2**63),
@@ -47,9 +49,9 @@ class ModelContract(msgspec.Struct, frozen=True, kw_only=True):
     events_topic: str
     labels_topic: str
     key: str
-    """Field that identifies an event, in events and labels alike."""
+    """Name of what identifies an event, in events and labels alike."""
     time: str
-    """Field with the event time in seconds since 1970."""
+    """Name of the event time."""
     partitions: int = 2
     features: tuple[FeatureSpec, ...] = ()
     schema_path: str = ""
@@ -65,3 +67,9 @@ class ModelContract(msgspec.Struct, frozen=True, kw_only=True):
     past_seconds: float = 10 * 365 * 86_400.0
     """An event stamped further back than this is a dead letter: clocks that were never set start in
     1970, 1980 or 2000, and ten years are more than any stream is late."""
+    events: RecordMapping = RecordMapping()
+    """How events are read; flat JSON objects with times in seconds without it."""
+    labels: RecordMapping = RecordMapping()
+    """How labels are read."""
+    predictions: RecordMapping = RecordMapping()
+    """How served predictions are read."""

@@ -14,10 +14,15 @@ class VersionScores(Value, frozen=True, kw_only=True):
     """Start of the slot of event time, seconds since 1970. Versions are compared within a slot,
     where the same mixture of requests reached them."""
     buckets: tuple[int, ...]
-    """Ids of the universal grid's buckets (`streaming.grid`) that hold the logit of a score,
-    ascending; scores nearer to 0.5 than 0.001 are in bucket 0."""
+    """Ids of the universal grid's buckets (`streaming.grid`) that hold the logit of a probability,
+    ascending; those nearer to 0.5 than 0.001 are in bucket 0. Multiclass: of the predicted class's
+    probability. Regression: the prediction itself, in buckets of eight bits."""
     counts: tuple[int, ...]
     """Predictions per bucket; parallel to `buckets`."""
+    classes: tuple[int, ...] = ()
+    """Numbers of the predicted classes, ascending; multiclass only."""
+    class_counts: tuple[int, ...] = ()
+    """Predictions per class; parallel to `classes`."""
 
 
 class PredictionScores(Record, frozen=True, kw_only=True, tag="prediction-scores"):

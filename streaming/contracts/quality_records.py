@@ -32,29 +32,53 @@ QualityStage = Literal["estimated", "realised"]
 """
 
 
-class ScoreCounts(Value, frozen=True, kw_only=True):
-    """Predictions and outcomes per bucket of the score's logit, on the universal grid.
+class Histogram(Value, frozen=True, kw_only=True):
+    """Counts of the values of one quantity; `ids` and `counts` are parallel."""
 
-    All four tuples are parallel, `buckets` ascending. Every figure of a window is computed from
-    these counts, so it can be computed again from the record.
+    name: str
+    """Multiclass: ``classes`` (predicted class), ``confusion`` (predicted class times their number
+    plus true class), ``rank`` (of the true class among the predicted ones), ``log_loss`` and
+    ``loss`` (half the Brier score). Regression: ``residual`` (label minus prediction, or minus the
+    median), ``loss`` (squared error, Poisson deviance or mean pinball loss), and of each quantile
+    ``coverage_0.9`` (1: labels at or below it, 0: above)."""
+    ids: tuple[int, ...]
+    """Numbers of classes or ranks, 0 or 1, or ids of the grid's buckets (`streaming.grid`);
+    ascending."""
+    counts: tuple[int, ...]
+    """Predictions per id."""
+
+
+class ScoreCounts(Value, frozen=True, kw_only=True):
+    """Predictions and outcomes per bucket of the prediction, on the universal grid.
+
+    The first four tuples are parallel, `buckets` ascending. Every figure of a window is computed
+    from these counts, so it can be computed again from the record.
     """
 
     buckets: tuple[int, ...]
-    """Ids of the grid's buckets (`streaming.grid`) that hold the logit of a score."""
+    """Ids of the grid's buckets (`streaming.grid`) that hold the logit of the probability: that of
+    1, or that of the predicted class (multiclass). For a regression they hold the prediction, in
+    buckets of eight bits."""
     served: tuple[int, ...]
     """Predictions per bucket, with a label or without."""
     positives: tuple[int, ...]
-    """Predictions per bucket whose label is positive."""
+    """Predictions per bucket whose label is positive; multiclass: is the predicted class;
+    regression: lies above the prediction."""
     negatives: tuple[int, ...]
-    """Predictions per bucket whose label is negative."""
+    """Predictions per bucket with any other label."""
+    histograms: tuple[Histogram, ...] = ()
+    """What a multiclass or regression task counts besides, by name; empty for a binary one."""
 
 
 class QualityMetric(Value, frozen=True, kw_only=True):
     """One quality metric with its 95 % interval, and its comparison with the baseline."""
 
     name: str
-    """auc, brier, calibration (mean predicted minus mean observed), log_loss, ece,
-    positive_rate."""
+    """Binary: auc, brier, calibration (mean predicted minus mean observed), log_loss, ece,
+    positive_rate. Multiclass: macro_f1, accuracy, top_3_accuracy, log_loss, calibration (mean
+    probability of the predicted class minus accuracy), ece. Regression: rmse, mae, mean_error,
+    poisson_deviance, pinball, coverage_0.9 (labels at or below the quantile), and against the
+    baseline loss, large_errors, bias."""
     value: float
     """Value of the metric, measured or estimated."""
     low: float | None = None
@@ -165,14 +189,16 @@ class QualityVerdict(Record, frozen=True, kw_only=True, tag="quality-verdict"):
     assumption_holds: bool = False
     """Whether nothing known contradicts the assumption of the estimate."""
     assumption: str = ""
-    """The assumption of the estimate in words, with its violation where there is one."""
+    """The assumption of the estimate in words, with its violation where there is one; or why the
+    task has no estimate."""
     counts: ScoreCounts
-    """Scores and outcomes of the window's predictions."""
+    """Predictions and outcomes of the window."""
     inputs: DriftOutcome | Literal[""] = ""
     """The worst drift outcome of the window; empty when there was no drift verdict."""
     prediction_drift: FeatureVerdict | None = None
-    """The scores compared with those of the version's first predictions; None while that baseline
-    is incomplete, for a version that was not live, and in the ``realised`` stage."""
+    """The predictions compared with the version's first ones; None while that baseline is
+    incomplete, for a version that was not live, and in the ``realised`` stage. Of a multiclass task
+    it is the worse of two: shares of the predicted classes, and the top probability."""
     shift_start: float = 0.0
     """When degraded: end of the first batch that was beyond its limit, else 0."""
     maturity: tuple[MaturityPoint, ...] = ()

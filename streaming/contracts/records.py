@@ -267,6 +267,15 @@ class CommandReply(Record, frozen=True, kw_only=True, tag="command-reply"):
     version that is current; empty when there is none."""
 
 
+class MessageHeader(Value, frozen=True, kw_only=True):
+    """A header of a message in Kafka."""
+
+    name: str
+    """Its name."""
+    value: bytes | None
+    """Its bytes; null where the producer wrote none. Base64 in JSON."""
+
+
 class DeadLetter(Record, frozen=True, kw_only=True, tag="dead-letter"):
     """A message that could not be used; nothing is dropped silently."""
 
@@ -286,6 +295,14 @@ class DeadLetter(Record, frozen=True, kw_only=True, tag="dead-letter"):
     """The original bytes, truncated to a bound; base64 in JSON."""
     payload_bytes: int
     """Length of the original before truncation, in bytes."""
+    key: bytes | None = None
+    """The message's key, truncated to a bound; base64 in JSON."""
+    key_bytes: int = 0
+    """Length of the key before truncation, in bytes."""
+    headers: tuple[MessageHeader, ...] = ()
+    """The message's first headers, up to a bound."""
+    headers_dropped: int = 0
+    """Number of headers beyond that bound."""
 
 
 AnyRecord = (

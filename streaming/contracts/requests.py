@@ -1,11 +1,20 @@
-"""How an event becomes one row of a prediction request."""
+"""How an event becomes one row of a prediction request, and an answer a prediction message."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from typing import Any
 
+from streaming.contracts.errors import PermanentError
 from streaming.contracts.model import MISSING, FeatureSpec
+from streaming.contracts.task import BINARY, Kind, Task
+
+OUTPUTS: Mapping[Kind, str] = {
+    "binary": "probabilities",
+    "multiclass": "probabilities",
+    "regression": "predictions",
+}
+"""Name of the model's output with its prediction, by kind of task."""
 
 
 def instance(features: tuple[FeatureSpec, ...], values: Mapping[str, Any]) -> dict[str, list[Any]]:
@@ -23,3 +32,37 @@ def instance(features: tuple[FeatureSpec, ...], values: Mapping[str, Any]) -> di
         value = values.get(spec.name)
         row[spec.name] = [MISSING[spec.kind] if value is None else value]
     return row
+
+
+def answered(row: Any, task: Task = BINARY) -> float | list[float]:
+    """The ``prediction`` of a prediction message, from one row of a server's answer.
+
+    Parameters
+    ----------
+    row:
+        One element of ``predictions`` in TF Serving's row format: the values of the only output, or
+        an object with all outputs.
+    task:
+        What the model predicts. A probability or a number becomes a number, the probabilities of
+        classes and the quantiles become a list.
+
+    Raises
+    ------
+    PermanentError
+        When the row has not the task's number of values.
+
+    >>> answered({"probabilities": [0.25]}), answered([0.25]), answered(0.25)
+    (0.25, 0.25, 0.25)
+    >>> answered({"probabilities": [0.25, 0.75]}, Task(kind="multiclass", classes=("a", "b")))
+    [0.25, 0.75]
+    """
+    width = len(task.classes) or len(task.quantiles) or 1
+    value: Any = row.get(OUTPUTS[task.kind]) if isinstance(row, dict) else row
+    numbers: list[Any] = value if isinstance(value, list) else [value]
+    usable = all(isinstance(number, int | float) for number in numbers)
+    if not usable or len(numbers) != width:
+        raise PermanentError(
+            f"The server's answer {str(row)[:100]} is no prediction of the task {task.kind}, which "
+            f"has {width} {'number' if width == 1 else 'numbers'} in {OUTPUTS[task.kind]}."
+        )
+    return [float(number) for number in numbers] if width > 1 else float(numbers[0])

@@ -73,13 +73,17 @@ class Metric(Value, frozen=True, kw_only=True):
     """One metric of an evaluation on one slice."""
 
     name: str
-    """Name of the metric: auc, auc_diff (challenger minus champion on the same rows), log_loss, or
-    score_distance (Kolmogorov-Smirnov distance of their scores on the same rows)."""
+    """Name of the metric. Those that the blessing judges are auc (binary), macro_f1 (multiclass)
+    and skill (regression: 1 - loss / loss of the best constant). They are compared with the
+    champion's on the same rows by auc_diff, macro_f1_diff (challenger minus champion), and
+    loss_gain (share of the champion's loss that is saved). Others are log_loss, brier, accuracy,
+    top_3, rmse, mae, poisson_deviance, pinball, and score_distance (Kolmogorov-Smirnov distance of
+    the outputs on the same rows)."""
     slice: str
     """Name of the slice; empty for all rows."""
     value: float
-    """Value of the new version. The AUC of a slice with a single class is 0.5, without an
-    interval."""
+    """Value of the new version. Where there is nothing to measure (an AUC of a single class, skill
+    on equal labels), it is that of guessing, without an interval."""
     low: float | None = None
     """Lower end of the 95 % interval; None where there is no interval."""
     high: float | None = None
@@ -87,7 +91,7 @@ class Metric(Value, frozen=True, kw_only=True):
     n: int = 0
     """Number of rows of the slice."""
     champion: float | None = None
-    """The champion's value on the same rows; None without a champion, and for auc_diff."""
+    """The champion's value on the same rows; None without a champion, and for comparisons."""
 
 
 class ComponentRun(Value, frozen=True, kw_only=True):

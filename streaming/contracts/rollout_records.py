@@ -180,3 +180,5 @@ class RolloutStatus(Record, frozen=True, kw_only=True, tag="rollout-status"):
     """When the phase ends by itself if nothing else happens, seconds since 1970; None without a
     rollout. Limits on servers and steps count only the time that the daemon watches, so the end
     moves while it is away."""
+    control_replacements: int = 0
+    """Number of times that a sick control was replaced by a fresh server in this rollout."""

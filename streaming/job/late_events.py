@@ -19,6 +19,7 @@ from streaming.contracts.codec import encode
 from streaming.contracts.log import RecordLog
 from streaming.contracts.records import DeadLetter, OffsetRange
 from streaming.engines.kafka.log import KafkaLog
+from streaming.engines.registry import schema_source
 from streaming.job.settings import JobSettings
 from streaming.windowing.completeness import LateRange
 from streaming.windowing.event_reader import EventReader, fetches
@@ -36,7 +37,8 @@ class EmitLateEvents(beam.DoFn):  # type: ignore[misc]
 
     def setup(self) -> None:
         contracts = [model.contract for model in self.settings.models]
-        self.readers = {contract.model: EventReader(contract) for contract in contracts}
+        schemas = schema_source(self.settings.registry)
+        self.readers = {contract.model: EventReader(contract, schemas) for contract in contracts}
         self.kafka: KafkaLog | None = None
 
     def process(self, element: tuple[str, bytes]) -> Iterator[tuple[str, bytes]]:

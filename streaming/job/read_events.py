@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import apache_beam as beam
+import structlog
 from apache_beam.coders import BytesCoder
 from apache_beam.transforms.userstate import ReadModifyWriteStateSpec
 from confluent_kafka import TIMESTAMP_LOG_APPEND_TIME
@@ -21,6 +22,7 @@ from confluent_kafka import TIMESTAMP_LOG_APPEND_TIME
 from streaming.contracts.codec import encode
 from streaming.contracts.errors import ConfigurationError
 from streaming.engines.kafka.shard_reader import ShardReader, belongs, shared_reader
+from streaming.engines.registry import schema_source
 from streaming.job.polling import PollSchedule, ReadTrigger
 from streaming.job.settings import JobSettings, ModelJob
 from streaming.windowing.completeness import ShardUpdate, encode_update, passed_window_end
@@ -38,8 +40,12 @@ from streaming.windowing.positions import (
 
 _WAIT_SECONDS = 0.02
 """A step waits for records at most this long. Waiting between steps occupies no worker."""
+_SCHEMA_SECONDS = 1.0
+"""A partition whose next record has a schema that the registry does not give waits this long."""
 _BROKER_SECONDS = 1.0
 """Idle partitions are believed to be so for this long after an answer of the broker."""
+
+log = structlog.get_logger(__name__)
 
 DEAD = "dead"
 LATE = "late"
@@ -79,8 +85,13 @@ class ReadEvents(beam.DoFn):  # type: ignore[misc]
         self.models: dict[str, ModelJob] = {
             model.contract.events_topic: model for model in self.settings.models
         }
-        self.readers = {topic: EventReader(model.contract) for topic, model in self.models.items()}
+        self.readers = {
+            topic: EventReader(model.contract, schema_source(self.settings.registry))
+            for topic, model in self.models.items()
+        }
         self.idle = IdlePartitions(self.settings.idle_timeout_seconds)
+        self.waiting: dict[TopicPartition, float] = {}
+        """Partition → until when it waits for a schema."""
         self.reported_counts: dict[tuple[Shard, str], int] = {}
         self.schedule = PollSchedule(
             self.settings.poll_interval_seconds, self.settings.poll_pause_seconds
@@ -137,7 +148,11 @@ class ReadEvents(beam.DoFn):  # type: ignore[misc]
         """Read fetch after fetch, until there is no more or the step has lasted long enough."""
         max_records, began = self.settings.fetch_records, time.monotonic()
         while True:
-            starts = {partition: position.offset for partition, position in step.positions.items()}
+            starts = {
+                partition: position.offset
+                for partition, position in step.positions.items()
+                if not self._waits(partition)
+            }
             runs = source.fetch(starts, max_records=max_records, wait_seconds=_WAIT_SECONDS)
             for partition, messages in runs:
                 self._add(partition, messages, step)
@@ -147,6 +162,9 @@ class ReadEvents(beam.DoFn):  # type: ignore[misc]
 
     def _add(self, partition: TopicPartition, messages: list[Any], step: ShardStep) -> None:
         topic, number = partition
+        messages = self._readable(partition, messages)
+        if not messages:
+            return
         of_topic = step.results.setdefault(topic, ReadResult())
         # the clock is the partition's own, the windows and dead letters are the topic's
         result = ReadResult(
@@ -162,8 +180,32 @@ class ReadEvents(beam.DoFn):  # type: ignore[misc]
         if result.usable and not reader.windows.is_stuck(result.clock, now):
             step.usable.add(partition)
 
+    def _waits(self, partition: TopicPartition) -> bool:
+        return time.monotonic() < self.waiting.get(partition, 0.0)
+
+    def _readable(self, partition: TopicPartition, messages: list[Any]) -> list[Any]:
+        """The first messages whose schemas are known; the partition waits for the next one's."""
+        values = [message.value() for message in messages]
+        count, cause = self.readers[partition[0]].resolvable(values)
+        if count == len(messages):
+            self.waiting.pop(partition, None)
+            return messages
+        topic, number = partition
+        log.warning(
+            "events.schema_unavailable",
+            topic=topic,
+            partition=number,
+            offset=messages[count].offset(),
+            cause=cause,
+        )
+        self.waiting[partition] = time.monotonic() + _SCHEMA_SECONDS
+        return messages[:count]
+
     def _update_idle(self, source: ShardReader, partition: TopicPartition, step: ShardStep) -> None:
         """Advance the watermark of an idle partition, so that it does not hold windows open."""
+        if partition in self.waiting:
+            self.idle.restart(partition)  # its records have yet to be read
+            return
         usable = partition in step.usable
         if not self.idle.is_idle(partition, usable=usable, now=time.monotonic()):
             return
@@ -248,5 +290,7 @@ def to_fetch(partition: int, messages: list[Any]) -> Fetch:
         offsets=[message.offset() for message in messages],
         values=[message.value() for message in messages],
         timestamp=lambda index: messages[index].timestamp()[1] / 1000,
+        key=lambda index: messages[index].key(),
+        headers=lambda index: tuple(messages[index].headers() or ()),
         broker_time=messages[0].timestamp()[0] == TIMESTAMP_LOG_APPEND_TIME,
     )

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from streaming.contracts.errors import ConfigurationError
 from streaming.contracts.model import ModelContract
+from streaming.contracts.registered import RegistryAddress
 from streaming.contracts.tolerance import DEFAULT, Tolerance
 from streaming.drift import DriftRules
 from streaming.drift.window_rules import WindowRules
@@ -83,6 +84,8 @@ class JobSettings:
     """A partition that brought nothing usable for this long no longer holds windows open."""
     discovery_seconds: float = 1.0
     """Interval at which a shard looks for new partitions."""
+    registry: RegistryAddress | None = None
+    """The schema registry, for formats that need it."""
     restore: str = ""
     """Path of the checkpoint or savepoint to start from, as Flink sees it; empty = none."""
 

@@ -1,7 +1,8 @@
 """Compares the labels of one batch with the version's baseline, with limits from the budget.
 
-* ``auc`` (ordering) and ``brier`` (a proper score) count as an exceedance when they are worse;
-  ``calibration`` (mean predicted minus observed) when it changes in either direction.
+* The task names three measures (`tasks.strategy.TaskQuality.contrasts`). Two count as an exceedance
+  when they are worse: of a binary task ``auc`` (ordering) and ``brier`` (a proper score). One does
+  when it changes in either direction: ``calibration`` (mean predicted minus observed).
 * The sampling error of a batch is new in each batch. The baseline's own error and the between-day
   deviation persist, so they enter as the persistent error of
   `streaming.drift.thresholds.alarm_rules`. That module turns the budget into a limit for
@@ -18,14 +19,15 @@ from msgspec.structs import replace
 from scipy import special
 
 from streaming.contracts.quality_records import QualityMetric
+from streaming.contracts.task import BINARY, Task
 from streaming.drift.statistics.pvalues import two_sided
 from streaming.drift.thresholds.alarm_rules import AlarmRule
 from streaming.quality.counts import Counts
-from streaming.quality.measures import Measure, measure_all
+from streaming.quality.measures import Measure
 from streaming.quality.settings import QualityRules
+from streaming.quality.tasks import quality_of
+from streaming.quality.tasks.strategy import Contrast
 
-TESTED = ("auc", "brier", "calibration")
-DISPLAY_NAMES = {"auc": "AUC", "brier": "the Brier score", "calibration": "calibration"}
 _TESTS = 2
 """Two-sided tests that the three tests count as in the budget: half, half and one."""
 
@@ -36,18 +38,17 @@ class Comparison:
 
     metric: QualityMetric
     change: float
-    """Change for the worse, in the measure's own units; for calibration, the signed change."""
+    """Change for the worse, in the measure's own units; the signed change where neither side is
+    better."""
     sustained: bool
     """Whether the change is beyond the m-of-k rule's limit and the smallest reported change."""
     single: bool
     """Whether the change is beyond the limit of a single batch and the smallest reported change."""
 
 
-def measured(counts: Counts) -> dict[str, Measure]:
-    """Every measure of labelled counts."""
-    return measure_all(
-        counts.scores, counts.positives.astype(float), counts.negatives.astype(float)
-    )
+def measured(counts: Counts, task: Task = BINARY) -> dict[str, Measure]:
+    """Every measure of labelled counts, by name."""
+    return quality_of(task).measured(counts)
 
 
 def compare(
@@ -64,13 +65,9 @@ def compare(
     rules:
         Budget and smallest reported changes.
     """
-    current, reference = measured(batch), measured(baseline)
     sustained, single = batch_alarm_rules(rules, seconds)
-    return tuple(
-        _compare(current[name], reference[name], sustained, single, rules)
-        for name in TESTED
-        if name in current and name in reference
-    )
+    contrasts = quality_of(rules.task).contrasts(batch, baseline, rules)
+    return tuple(_compare(contrast, sustained, single, rules) for contrast in contrasts)
 
 
 def batch_alarm_rules(rules: QualityRules, seconds: float) -> tuple[AlarmRule, AlarmRule]:
@@ -99,33 +96,31 @@ def batch_alarm_rules(rules: QualityRules, seconds: float) -> tuple[AlarmRule, A
 
 
 def _compare(
-    current: Measure,
-    reference: Measure,
-    sustained: AlarmRule,
-    single: AlarmRule,
-    rules: QualityRules,
+    contrast: Contrast, sustained: AlarmRule, single: AlarmRule, rules: QualityRules
 ) -> Comparison:
-    is_auc = current.name == "auc"
+    current, reference = contrast.current, contrast.reference
+    higher = contrast.better == "higher"
+    value = reference.value
     error = sqrt(max(current.variance, 1e-18))
-    logit_scale = 1.0 / max(reference.value * (1.0 - reference.value), 1e-9) if is_auc else 1.0
-    change = reference.value - current.value if is_auc else current.value - reference.value
-    distance = reference.logit - current.logit if is_auc else change
+    logit_scale = 1.0 / max(value * (1.0 - value), 1e-9) if contrast.on_logits else 1.0
+    change = value - current.value if higher else current.value - value
+    distance = reference.logit - current.logit if contrast.on_logits else change
     variance_ratio = (reference.variance + (rules.day_variation * logit_scale) ** 2) / error**2
     p, critical_p = (
         two_sided(distance / error, variance_ratio),
         sustained.critical_p(variance_ratio),
     )
-    worse = current.name == "calibration" or change > 0.0
-    beyond = worse and abs(change) >= _min_change(current.name, rules)
+    worse = contrast.better == "neither" or change > 0.0
+    beyond = worse and abs(change) >= contrast.min_change
     critical_change = (
         float(-special.ndtri(critical_p / 2.0)) * sqrt(1.0 + variance_ratio) * error / logit_scale
     )
-    critical_change = max(critical_change, _min_change(current.name, rules))
+    critical_change = max(critical_change, contrast.min_change)
     metric = replace(
         current.metric(),
-        baseline=reference.value,
+        baseline=value,
         p=p,
-        limit=reference.value - critical_change if is_auc else reference.value + critical_change,
+        limit=value - critical_change if higher else value + critical_change,
         of=rules.of,
     )
     return Comparison(
@@ -134,9 +129,3 @@ def _compare(
         sustained=beyond and p <= critical_p,
         single=beyond and p <= single.critical_p(variance_ratio),
     )
-
-
-def _min_change(name: str, rules: QualityRules) -> float:
-    if name == "auc":
-        return rules.auc_fall
-    return rules.brier_rise if name == "brier" else rules.calibration_shift

@@ -1,5 +1,6 @@
-"""Scores and outcomes as counts per bucket: small, mergeable, and sufficient for every measure.
+"""Predictions and outcomes as counts per bucket: small, mergeable, and enough for every measure.
 
+What a task counts beside its predictions and outcomes (`streaming.quality.tasks`) is in histograms.
 A score's bucket is that of its logit on the universal grid. So the resolution is fine everywhere
 between 0 and 1 (a bucket is at most 1.6 % of the logit wide), and all windows and versions share
 their bucket edges. Scores inside one bucket count as equal. The error of that is far below the
@@ -8,15 +9,18 @@ sampling error of a window of any size.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
 import numpy as np
 import numpy.typing as npt
 from scipy import special
 
-from streaming.contracts.quality_records import ScoreCounts
-from streaming.grid import Floats, Ids, Integers, bucket_middle, bucket_of
+from streaming.contracts.quality_records import Histogram, ScoreCounts
+from streaming.grid import Floats, Ids, Integers, add_counts, bucket_middle, bucket_of
+
+Histograms = Mapping[str, tuple[Integers, Integers]]
+"""Ascending distinct ids and their counts, by the name of the quantity."""
 
 _MIN_DISTANCE = 1e-7
 """Scores nearer to 0 or 1 than this are treated as this near."""
@@ -34,6 +38,7 @@ class Counts:
     served: Integers = field(default_factory=_no_integers)
     positives: Integers = field(default_factory=_no_integers)
     negatives: Integers = field(default_factory=_no_integers)
+    histograms: Histograms = field(default_factory=dict)
 
     @property
     def predictions(self) -> int:
@@ -57,7 +62,15 @@ class Counts:
             served=tuple(self.served.tolist()),
             positives=tuple(self.positives.tolist()),
             negatives=tuple(self.negatives.tolist()),
+            histograms=tuple(
+                Histogram(name=name, ids=tuple(ids.tolist()), counts=tuple(counts.tolist()))
+                for name, (ids, counts) in self.histograms.items()
+            ),
         )
+
+    def histogram(self, name: str) -> tuple[Integers, Integers]:
+        """Ids and counts of a quantity; empty where nothing was counted."""
+        return self.histograms.get(name, (_no_integers(), _no_integers()))
 
 
 def score_buckets(scores: npt.ArrayLike) -> Ids:
@@ -108,6 +121,10 @@ def add(parts: Iterable[Counts]) -> Counts:
         served=total([p.served for p in filled]),
         positives=total([p.positives for p in filled]),
         negatives=total([p.negatives for p in filled]),
+        histograms={
+            name: add_counts([part.histogram(name) for part in filled])
+            for name in dict.fromkeys(name for part in filled for name in part.histograms)
+        },
     )
 
 
@@ -118,4 +135,11 @@ def counts_of(record: ScoreCounts) -> Counts:
         served=np.array(record.served, np.int64),
         positives=np.array(record.positives, np.int64),
         negatives=np.array(record.negatives, np.int64),
+        histograms={
+            histogram.name: (
+                np.array(histogram.ids, np.int64),
+                np.array(histogram.counts, np.int64),
+            )
+            for histogram in record.histograms
+        },
     )

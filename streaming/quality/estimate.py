@@ -59,7 +59,9 @@ class Estimate:
 
     metrics: tuple[QualityMetric, ...]
     violation: str
-    """Why the assumption does not hold; empty when no violation is known."""
+    """Why the assumption does not hold, or why there is no estimate; else empty."""
+    assumption: str = ASSUMPTION
+    """The assumption in words; empty where the task has no estimate."""
 
 
 def calibrate(mature: Counts) -> Calibration | None:

@@ -20,7 +20,7 @@ from math import inf, log
 
 from streaming.contracts.codec import with_text_id
 from streaming.contracts.errors import DecodeError
-from streaming.contracts.events import is_missing, key_of, read_fields
+from streaming.contracts.events import key_of, read_fields
 from streaming.contracts.experiment_assignment import SHARES, user_hash
 from streaming.contracts.experiment_records import (
     ExperimentArmCounts,
@@ -30,6 +30,8 @@ from streaming.contracts.experiment_records import (
 from streaming.contracts.log import Message
 from streaming.contracts.model import ModelContract
 from streaming.contracts.records import ExperimentCounts, ExperimentStatus
+from streaming.contracts.registered import SchemaSource
+from streaming.contracts.values import is_missing
 from streaming.quality.join import LabelRow
 
 UNIT = 10_000
@@ -85,6 +87,8 @@ class ExperimentCounter:
     """The counter of one model; it holds the users of at most one experiment."""
 
     contract: ModelContract
+    schemas: SchemaSource | None = None
+    """The schemas of the registry, for formats that need them."""
     _status: ExperimentStatus | None = None
     _users: _Users = field(default_factory=_Users)
     _counts: list[dict[str, int]] = field(default_factory=list)
@@ -93,7 +97,7 @@ class ExperimentCounter:
     _full: bool = False
     _pending: OrderedDict[str, tuple[int, float, int, int]] = field(default_factory=OrderedDict)
     """Key of a prediction without a label -> row of its user, time, values."""
-    _early: OrderedDict[str, tuple[bool, float]] = field(default_factory=OrderedDict)
+    _early: OrderedDict[str, tuple[float, float]] = field(default_factory=OrderedDict)
     _read: dict[tuple[str, int], int] = field(default_factory=dict)
     """Next offset, by topic and partition: a replay counts nothing twice."""
     _recorded_at: float = 0.0
@@ -180,7 +184,7 @@ class ExperimentCounter:
     def _add_prediction(self, message: Message, status: ExperimentStatus) -> None:
         definition = status.definition
         try:
-            fields = read_fields(message.value, self.contract)
+            fields = read_fields(message, self.contract, self.contract.predictions, self.schemas)
             key = key_of(fields, self.contract)
         except DecodeError:
             return
@@ -227,7 +231,7 @@ class ExperimentCounter:
         self._counts[number]["users"] += 1
         return row
 
-    def _join(self, key: str, outcome: bool, arrived: float) -> None:
+    def _join(self, key: str, outcome: float, arrived: float) -> None:
         """Add the label of a prediction to its user, if it arrived in time."""
         assert self._status is not None
         definition = self._status.definition

@@ -19,15 +19,22 @@ from math import floor
 import numpy as np
 
 from streaming.contracts.quality_records import QualityAccounts
-from streaming.grid import Floats
-from streaming.quality.counts import Counts, count_rows
+from streaming.contracts.task import BINARY, Task
+from streaming.grid import Floats, Integers
+from streaming.quality.counts import Counts
+from streaming.quality.tasks import quality_of
 
-PredictionRow = tuple[str, float, int, int]
-"""A prediction: key, event time, version, score bucket."""
-LabelRow = tuple[str, bool, float]
-"""A label: key, outcome, arrival time."""
+Packed = int | tuple[int, ...]
+"""A prediction as its task packs it (`tasks.strategy.TaskQuality.packed`): of a binary task, the
+bucket of the score."""
+PredictionRow = tuple[str, float, int, Packed]
+"""A prediction: key, event time, version, what was predicted."""
+LabelRow = tuple[str, float, float]
+"""A label: key, outcome as a number, arrival time."""
 Position = tuple[float, int]
 """Position of a prediction: start of its window, row in that window."""
+UNLABELLED = -np.inf
+"""The outcome of a prediction without a label; a label is finite."""
 
 
 @dataclass(slots=True, eq=False)
@@ -35,12 +42,14 @@ class WindowRows:
     """The predictions of one window, as parallel columns."""
 
     start: float
+    task: Task = BINARY
     keys: list[str] = field(default_factory=list)
     versions: array[int] = field(default_factory=lambda: array("q"))
-    buckets: array[int] = field(default_factory=lambda: array("q"))
+    packed: array[int] = field(default_factory=lambda: array("q"))
+    """The predictions, `width` integers of each."""
     times: array[float] = field(default_factory=lambda: array("d"))
-    outcomes: array[int] = field(default_factory=lambda: array("b"))
-    """1, 0, or -1 while there is no label."""
+    outcomes: array[float] = field(default_factory=lambda: array("d"))
+    """The outcomes as numbers, `UNLABELLED` while there is no label."""
     arrived: array[float] = field(default_factory=lambda: array("d"))
     """Arrival time of the label; 0 while there is none."""
     new_ages: array[float] = field(default_factory=lambda: array("d"))
@@ -53,10 +62,11 @@ class WindowRows:
 
     def counts(self, chosen: Collection[int] | None = None) -> dict[int, Counts]:
         """Counts by version, of the chosen versions or of all."""
-        versions = np.array(self.versions)
-        buckets, outcomes = np.array(self.buckets), np.array(self.outcomes)
+        task = quality_of(self.task)
+        versions, outcomes = np.array(self.versions), np.array(self.outcomes)
+        packed: Integers = np.array(self.packed, np.int64).reshape(-1, task.width)
         return {
-            version: count_rows(buckets[versions == version], outcomes[versions == version])
+            version: task.count(packed[versions == version], outcomes[versions == version])
             for version in sorted(self.rows_by_version() if chosen is None else chosen)
         }
 
@@ -99,15 +109,18 @@ class Joiner:
         How long a row is held after its window.
     max_keys:
         Largest number of keys held; the oldest windows are evicted first.
+    task:
+        What the model predicts.
     """
 
     window_seconds: float
     horizon_seconds: float
     max_keys: int
+    task: Task = BINARY
     windows: dict[float, WindowRows] = field(default_factory=dict)
     counters: JoinCounters = field(default_factory=JoinCounters)
     _positions: dict[str, tuple[Position, ...]] = field(default_factory=dict)
-    _early_labels: dict[str, tuple[bool, float]] = field(default_factory=dict)
+    _early_labels: dict[str, tuple[float, float]] = field(default_factory=dict)
     _early_keys: dict[float, list[str]] = field(default_factory=dict)
     _dropped_until: float = -np.inf
     """Windows that end at this time or before have been dropped."""
@@ -115,7 +128,7 @@ class Joiner:
     def add_predictions(self, rows: Iterable[PredictionRow]) -> list[PredictionRow]:
         """Add predictions, and join those whose label arrived first; returns those that count."""
         accepted: list[PredictionRow] = []
-        for key, time, version, bucket in rows:
+        for key, time, version, packed in rows:
             self.counters.predictions_read += 1
             start = self.window_of(time)
             if start + self.window_seconds <= self._dropped_until:
@@ -127,15 +140,18 @@ class Joiner:
                 continue
             window = self.windows.get(start)
             if window is None:
-                window = self.windows[start] = WindowRows(start)
+                window = self.windows[start] = WindowRows(start, self.task)
             position = (start, len(window.keys))
             window.keys.append(key)
             window.versions.append(version)
-            window.buckets.append(bucket)
+            if isinstance(packed, int):
+                window.packed.append(packed)
+            else:
+                window.packed.extend(packed)
             window.times.append(time)
             self._positions[key] = (*known, position)
             self._add_outcome(window, key, known)
-            accepted.append((key, time, version, bucket))
+            accepted.append((key, time, version, packed))
         return accepted
 
     def _add_outcome(self, window: WindowRows, key: str, known: tuple[Position, ...]) -> None:
@@ -145,9 +161,9 @@ class Joiner:
             self.counters.matched += 1
         elif known:
             at, row = known[0]
-            if self.windows[at].outcomes[row] >= 0:
-                label = bool(self.windows[at].outcomes[row]), self.windows[at].arrived[row]
-        window.outcomes.append(-1 if label is None else int(label[0]))
+            if self.windows[at].outcomes[row] != UNLABELLED:
+                label = self.windows[at].outcomes[row], self.windows[at].arrived[row]
+        window.outcomes.append(UNLABELLED if label is None else label[0])
         window.arrived.append(0.0 if label is None else label[1])
         if label is not None:
             self.counters.joined += 1
@@ -169,18 +185,18 @@ class Joiner:
                 self._early_labels[key] = (outcome, arrived)
                 self._early_keys.setdefault(self.window_of(arrived), []).append(key)
 
-    def _join(self, positions: tuple[Position, ...], outcome: bool, arrived: float) -> None:
+    def _join(self, positions: tuple[Position, ...], outcome: float, arrived: float) -> None:
         """Write a label into every prediction of its key."""
         at, row = positions[0]
         previous = self.windows[at].outcomes[row]
-        if previous >= 0:
+        if previous != UNLABELLED:
             self._count_repeat(previous != outcome)
         else:
             self.counters.matched += 1
             self.counters.joined += len(positions)
         for at, row in positions:
-            self.windows[at].outcomes[row] = int(outcome)
-            if previous < 0:
+            self.windows[at].outcomes[row] = outcome
+            if previous == UNLABELLED:
                 self.windows[at].arrived[row] = arrived
                 self.windows[at].new_ages.append(arrived - self.windows[at].times[row])
 
@@ -215,7 +231,7 @@ class Joiner:
                     self.counters.unmatched += 1
 
     def _forget(self, window: WindowRows) -> None:
-        self.counters.unlabelled += sum(outcome < 0 for outcome in window.outcomes)
+        self.counters.unlabelled += window.outcomes.count(UNLABELLED)
         for key in window.keys:
             remaining = tuple(
                 position for position in self._positions.get(key, ()) if position[0] != window.start

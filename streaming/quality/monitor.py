@@ -89,6 +89,7 @@ class QualityMonitor:
             window_seconds=self.window_seconds,
             horizon_seconds=self.rules.horizon_seconds,
             max_keys=self.rules.max_keys,
+            task=self.rules.task,
         )
         self.curve = learn_curve(
             (),
@@ -224,7 +225,7 @@ class QualityMonitor:
             self._prediction_drift(version, live, counts, start) if is_estimate else None
         )
         if is_estimate:
-            judgement = provisional(start, counts, estimated, live, now - end)
+            judgement = provisional(start, counts, estimated, live, now - end, self.rules)
         else:
             judgement = self._judge(
                 version, counts, start=start, live=live, expected_share=share, inputs=inputs

@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import Literal
+from typing import Any, Literal
 
 import msgspec
 
 from streaming.contracts.ids import digest
 from streaming.contracts.records import ALARMED, DriftOutcome, DriftVerdict
-from streaming.quality.compare import measured
 from streaming.quality.counts import Counts
-from streaming.quality.estimate import ASSUMPTION, Estimate, calibrate, estimate
+from streaming.quality.estimate import Estimate
 from streaming.quality.scores import ScoreDriftState
 from streaming.quality.settings import QualityRules
+from streaming.quality.tasks import quality_of
 from streaming.quality.verdict import Judgement, recorded_metrics
 from streaming.quality.version_baseline import VersionBaseline
 
@@ -35,8 +35,9 @@ def estimated_quality(
         Outcome of the newest drift verdict that is known; the inputs may have moved since.
     """
     ready = baseline.baseline_batches >= rules.min_baseline_batches
-    calibration = calibrate(baseline.counts) if ready else None
-    estimated = estimate(counts, calibration, contradicted=baseline.contradicted)
+    estimated = quality_of(rules.task).estimated(
+        counts, baseline.counts if ready else None, contradicted=baseline.contradicted
+    )
     if not estimated.violation and latest_inputs in ALARMED:
         return replace(estimated, violation="the inputs have moved")
     return estimated
@@ -56,28 +57,40 @@ def state_digest(baseline: VersionBaseline, scores: ScoreDriftState | None) -> s
     return digest(msgspec.json.encode(remembered, order="deterministic"))[:24]
 
 
-def _plain(counts: Counts) -> list[list[int]]:
+def _plain(counts: Counts) -> list[Any]:
     columns = (counts.buckets, counts.served, counts.positives, counts.negatives)
-    return [column.tolist() for column in columns]
+    histograms = [
+        [name, ids.tolist(), rows.tolist()]
+        for name, (ids, rows) in sorted(counts.histograms.items())
+    ]
+    return [*(column.tolist() for column in columns), *histograms]
 
 
 def provisional(
-    start: float, counts: Counts, estimated: Estimate, live: bool, age: float
+    start: float,
+    counts: Counts,
+    estimated: Estimate,
+    live: bool,
+    age: float,
+    rules: QualityRules,
 ) -> Judgement:
     """The judgement before the labels are mature: the estimate, and the labels so far."""
+    task = quality_of(rules.task)
     share = counts.labelled / counts.predictions
     labelled = f"{share:.0%} of the predictions have a label {age:.0f} s after the window"
-    auc = next((metric.value for metric in estimated.metrics if metric.name == "auc"), None)
-    estimate_text = "no estimate" if auc is None else f"estimated AUC {auc:.3f}"
+    shown = next((m for m in estimated.metrics if m.name in task.names), None)
+    estimate_text = "no estimate"
+    if shown is not None:
+        estimate_text = f"estimated {task.names[shown.name]} {shown.value:.3f}"
     if estimated.violation:
-        invalid = "invalid: " if auc is not None else ""
+        invalid = "" if shown is None else "invalid: "
         estimate_text += f" ({invalid}{estimated.violation})"
     not_live = "" if live else " Not the live version."
     return Judgement(
         outcome="inconclusive",
         reason=f"Provisional: {labelled}; {estimate_text}.{not_live}",
         since=start,
-        metrics=recorded_metrics(measured(counts)),
+        metrics=recorded_metrics(task, task.measured(counts)),
     )
 
 
@@ -90,6 +103,8 @@ def worst_outcome(verdicts: tuple[DriftVerdict, ...]) -> DriftOutcome | Literal[
 
 
 def assumption_of(estimated: Estimate) -> str:
+    if not estimated.assumption:
+        return f"Not estimated for this task: {estimated.violation}."
     if not estimated.violation:
-        return ASSUMPTION
-    return f"{ASSUMPTION} It cannot be relied on: {estimated.violation}."
+        return estimated.assumption
+    return f"{estimated.assumption} It cannot be relied on: {estimated.violation}."

@@ -118,7 +118,8 @@ class QualityReplay:
                 prediction_drift, self._scores[version] = judge_scores(
                     scores or ScoreDriftState(version=version), counts, (start, end), rules
                 )
-            judgement = provisional(start, counts, estimated, recorded.live, recorded.at - end)
+            age = recorded.at - end
+            judgement = provisional(start, counts, estimated, recorded.live, age, rules)
             self._baselines[version] = baseline
         else:
             window = MatureWindow(

@@ -14,9 +14,7 @@ from typing import Any
 from streaming.contracts.errors import DecodeError
 from streaming.contracts.events import (
     Reason,
-    is_missing,
     key_of,
-    kind_of,
     missing_field,
     read_fields,
     time_of,
@@ -24,16 +22,20 @@ from streaming.contracts.events import (
 )
 from streaming.contracts.log import Message
 from streaming.contracts.model import FeatureSpec, ModelContract
-from streaming.quality.counts import score_buckets
+from streaming.contracts.registered import SchemaSource
+from streaming.contracts.task import BINARY, Task
+from streaming.contracts.values import is_missing, kind_of
 from streaming.quality.join import LabelRow, PredictionRow
+from streaming.quality.tasks import quality_of
+from streaming.quality.tasks.strategy import PREDICTION
 
-OutcomeOf = Callable[[Mapping[str, Any]], bool | None]
-"""Reads the outcome from the fields of a label record: a boolean, or 1 or 0. When there is none it
-returns None; whatever else it returns or raises, the label is refused."""
+OutcomeOf = Callable[[Mapping[str, Any]], bool | str | float | None]
+"""Reads the outcome from the fields of a label record: a boolean, or 1 or 0 (binary), the name of a
+class (multiclass), or a number (regression). When there is none it returns None; whatever else it
+returns or raises, the label is refused."""
 
-VERSION, PREDICTION = "version", "prediction"
+VERSION = "version"
 _VERSION = FeatureSpec(name=VERSION, kind="integer")
-_PREDICTION = FeatureSpec(name=PREDICTION, kind="number")
 _INT64 = 2**63
 
 
@@ -49,49 +51,52 @@ class RejectedMessage:
 
 
 def read_predictions(
-    messages: Sequence[Message], contract: ModelContract, *, now: float
+    messages: Sequence[Message],
+    contract: ModelContract,
+    task: Task = BINARY,
+    *,
+    now: float,
+    schemas: SchemaSource | None = None,
 ) -> tuple[list[PredictionRow], list[RejectedMessage]]:
     """The predictions of a fetch, and the messages that could not be read.
 
     A prediction is a JSON object with the contract's key and time, the integer ``version`` that
-    answered, and the number ``prediction`` between 0 and 1. Other fields are ignored.
+    answered, and its ``prediction``. Other fields are ignored. What ``prediction`` holds depends on
+    the task: a number between 0 and 1 (binary), a list with the probability of each class, or an
+    object with the probabilities of the most likely ones (multiclass), a number, or a list with one
+    for each quantile (regression).
     """
+    quality = quality_of(task)
     readable: list[tuple[str, float, int]] = []
-    scores: list[float] = []
+    predictions: list[Any] = []
     rejected = []
     for message in messages:
         try:
-            fields = read_fields(message.value, contract)
+            fields = read_fields(message, contract, contract.predictions, schemas)
             key, time = key_of(fields, contract), time_of(fields, contract, now)
-            version: Any = fields.get(VERSION)
-            score: Any = fields.get(PREDICTION)
-            is_plain = type(version) is int and type(score) is float
-            if not is_plain or not (0 < version < _INT64 and 0.0 <= score <= 1.0):
-                version, score = _checked(fields)
+            version = _version_of(fields)
+            prediction = quality.prediction_of(fields.get(PREDICTION))
         except DecodeError as error:
             rejected.append(_rejected(message, error))
             continue
         readable.append((key, time, version))
-        scores.append(score)
-    buckets = score_buckets(scores).tolist()
-    rows = [(*row, bucket) for row, bucket in zip(readable, buckets, strict=True)]
+        predictions.append(prediction)
+    packed = quality.packed(predictions)
+    rows = [(*row, entry) for row, entry in zip(readable, packed, strict=True)]
     return rows, rejected
 
 
-def _checked(fields: Mapping[str, Any]) -> tuple[int, float]:
-    """Version and prediction, whatever they hold; raises `DecodeError` with the field's name."""
-    values = []
-    for spec in (_VERSION, _PREDICTION):
-        value = value_of(fields, spec)
+def _version_of(fields: Mapping[str, Any]) -> int:
+    """The version that answered; raises `DecodeError`."""
+    version = fields.get(VERSION)
+    if type(version) is not int or not 0 < version < _INT64:
+        value = value_of(fields, _VERSION)
         if value is None:
-            raise missing_field(spec.name)
-        values.append(value)
-    version, score = int(values[0]), float(values[1])
-    if version < 1:
-        raise _out_of_range(VERSION, "must be 1 or more")
-    if not 0.0 <= score <= 1.0:
-        raise _out_of_range(PREDICTION, "must lie between 0 and 1")
-    return version, score
+            raise missing_field(VERSION)
+        version = int(value)
+        if version < 1:
+            raise _out_of_range(VERSION, "must be 1 or more")
+    return version
 
 
 def _out_of_range(name: str, rule: str) -> DecodeError:
@@ -128,19 +133,19 @@ class _AskedFields(Mapping[str, Any]):
     def __len__(self) -> int:
         return len(self._fields)
 
-    def outcome(self, outcome_of: OutcomeOf) -> bool:
-        """The label's outcome by the model's function; raises `DecodeError`.
+    def outcome(self, outcome_of: OutcomeOf, task: Task) -> float:
+        """The label's outcome by the model's function, as a number; raises `DecodeError`.
 
         The function is the user's and the fields are the producer's: neither may stop the reader.
         """
+        quality = quality_of(task)
         try:
-            outcome: Any = outcome_of(self)
-            known = outcome is not None and not isinstance(outcome, str) and outcome in (0, 1)
+            number = quality.outcome_of(outcome_of(self))
         except Exception as error:
             raise self._error(f"the model's function raised {type(error).__name__}") from error
-        if not known:
-            raise self._error("the label has no outcome")
-        return bool(outcome)
+        if number is None:
+            raise self._error(quality.no_outcome)
+        return number
 
     def _error(self, cause: str) -> DecodeError:
         """The error of the first field that is missing, or that holds no number."""
@@ -164,8 +169,10 @@ def read_labels(
     contract: ModelContract,
     outcome_of: OutcomeOf,
     columns: Sequence[FeatureSpec] = (),
+    task: Task = BINARY,
     *,
     now: float = math.inf,
+    schemas: SchemaSource | None = None,
 ) -> tuple[list[LabelRow], list[RejectedMessage]]:
     """The labels of a fetch, and the messages that could not be read.
 
@@ -177,19 +184,23 @@ def read_labels(
         The model's function that reads the outcome.
     columns:
         Fields that every label must have, with their kinds; a retrain requires the same.
+    task:
+        What the model predicts.
     now:
         Seconds since 1970. A label arrived by then, whatever its producer stamped.
+    schemas:
+        The schemas of the registry, for formats that need them.
     """
     rows: list[LabelRow] = []
     rejected = []
     for message in messages:
         try:
-            fields = read_fields(message.value, contract)
+            fields = read_fields(message, contract, contract.labels, schemas)
             key = key_of(fields, contract)
             for spec in columns:
                 if value_of(fields, spec) is None:
                     raise missing_field(spec.name)
-            outcome = _AskedFields(fields).outcome(outcome_of)
+            outcome = _AskedFields(fields).outcome(outcome_of, task)
         except DecodeError as error:
             rejected.append(_rejected(message, error))
             continue

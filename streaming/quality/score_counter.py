@@ -1,4 +1,4 @@
-"""Counts served scores by version and slot of time, for the prediction gate of a canary.
+"""Counts served predictions by version and slot of time, for the prediction gate of a canary.
 
 The joiner says which predictions count; this module adds them up and gives a `PredictionScores`
 record every few seconds. A record names the offsets that it covers. After a restart the next one
@@ -17,8 +17,10 @@ from streaming.contracts.base import OffsetRange
 from streaming.contracts.ids import record_id
 from streaming.contracts.log import Message
 from streaming.contracts.records import PredictionScores, VersionScores
-from streaming.grid import Ids, bucket_of
+from streaming.contracts.task import BINARY, Task
+from streaming.grid import Integers
 from streaming.quality.join import PredictionRow
+from streaming.quality.tasks import quality_of
 
 SLOT_SECONDS = 10.0
 """Length of a slot. Within it the versions' shares of the requests are taken as constant."""
@@ -27,8 +29,6 @@ RECORD_SECONDS = 5.0
 RECORD_MESSAGES = 5000
 """Messages from which a record is written at once; with those of one more step it has at most
 twice as many rows, and stays far below Kafka's megabyte."""
-_NEAR_ZERO = int(bucket_of([2.0**-8])[0])
-"""Logits nearer to zero share a bucket, so that a version has at most 1,537 of them in a slot."""
 
 
 @dataclass(slots=True, kw_only=True)
@@ -36,6 +36,7 @@ class ScoreCounter:
     """The scores of one model since its last record."""
 
     model: str
+    task: Task = BINARY
     _read: dict[tuple[str, int], tuple[int, int]] = field(default_factory=dict)
     """First offset and the offset after the last, by topic and partition, since the last record."""
     _stops: dict[tuple[str, int], int] = field(default_factory=dict)
@@ -87,15 +88,15 @@ class ScoreCounter:
             read=self._messages,
             counted=len(self._rows),
             slot_seconds=SLOT_SECONDS,
-            scores=count_scores(self._rows),
+            scores=count_scores(self._rows, self.task),
         )
         self.restore(record)
         self._read, self._rows, self._messages = {}, [], 0
         return record
 
 
-def count_scores(rows: Sequence[PredictionRow]) -> tuple[VersionScores, ...]:
-    """Counts per slot, version and bucket, in this order.
+def count_scores(rows: Sequence[PredictionRow], task: Task = BINARY) -> tuple[VersionScores, ...]:
+    """Counts per slot, version and bucket, in this order; of classes beside them.
 
     >>> entry, = count_scores([("a", 12.0, 3, 70000), ("b", 19.0, 3, 70000), ("c", 13.0, 3, 5)])
     >>> entry.slot, entry.version, entry.buckets, entry.counts
@@ -103,22 +104,36 @@ def count_scores(rows: Sequence[PredictionRow]) -> tuple[VersionScores, ...]:
     """
     if not rows:
         return ()
+    quality = quality_of(task)
     slots = np.array([floor(row[1] / SLOT_SECONDS) for row in rows], np.int64)
     versions = np.array([row[2] for row in rows], np.int64)
-    buckets: Ids = np.array([row[3] for row in rows], np.int32)
-    buckets = np.where(np.abs(buckets) < _NEAR_ZERO, 0, buckets)
-    cells, counts = np.unique(
-        np.stack((slots, versions, buckets.astype(np.int64))), axis=1, return_counts=True
-    )
-    starts = np.flatnonzero(np.any(np.diff(cells[:2], axis=1), axis=0)) + 1
+    packed: Integers = np.array([row[3] for row in rows], np.int64).reshape(-1, quality.width)
+    buckets, classes = quality.served_ids(packed)
+    in_classes = {} if classes is None else _counted(slots, versions, classes)
     return tuple(
         VersionScores(
-            version=int(cell[1, 0]),
-            slot=float(cell[0, 0]) * SLOT_SECONDS,
-            buckets=tuple(cell[2].tolist()),
-            counts=tuple(count.tolist()),
+            version=version,
+            slot=slot * SLOT_SECONDS,
+            buckets=ids,
+            counts=counts,
+            classes=in_classes.get((slot, version), ((), ()))[0],
+            class_counts=in_classes.get((slot, version), ((), ()))[1],
         )
+        for (slot, version), (ids, counts) in _counted(slots, versions, buckets).items()
+    )
+
+
+def _counted(
+    slots: Integers, versions: Integers, ids: Integers
+) -> dict[tuple[int, int], tuple[tuple[int, ...], tuple[int, ...]]]:
+    """Ids and their counts by slot and version, in order."""
+    cells, counts = np.unique(
+        np.stack((slots, versions, ids.astype(np.int64))), axis=1, return_counts=True
+    )
+    starts = np.flatnonzero(np.any(np.diff(cells[:2], axis=1), axis=0)) + 1
+    return {
+        (int(cell[0, 0]), int(cell[1, 0])): (tuple(cell[2].tolist()), tuple(count.tolist()))
         for cell, count in zip(
             np.split(cells, starts, axis=1), np.split(counts, starts), strict=True
         )
-    )
+    }

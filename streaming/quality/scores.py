@@ -1,10 +1,11 @@
-"""Prediction drift: the scores of a window compared with the first scores of the same version.
+"""Prediction drift: the predictions of a window compared with the first ones of the same version.
 
-The drift verdict of the inputs (`streaming.drift`) is applied to one feature: the score's logit,
-counted on the same grid, with its own part of the budget. The reference is frozen from the
-version's first predictions after it went live; a new version starts a new one. Scores that move
-show that something is different, not that it is worse. So prediction drift is shown and starts no
-retrain.
+The drift verdict of the inputs (`streaming.drift`) is applied to what the task names: the score's
+logit (binary), the shares of the predicted classes and the top probability's logit (multiclass),
+the prediction (regression), counted on the same grid, with their own part of the budget. The
+reference is frozen from the version's first predictions after it went live; a new version starts a
+new one. Predictions that move show that something is different, not that it is worse. So prediction
+drift is shown and starts no retrain.
 """
 
 from __future__ import annotations
@@ -12,11 +13,10 @@ from __future__ import annotations
 from dataclasses import dataclass, field, replace
 
 from streaming.contracts.ids import record_id
-from streaming.contracts.model import FeatureSpec, ModelContract
+from streaming.contracts.model import ModelContract
 from streaming.contracts.records import (
-    FeatureSummary,
+    DriftOutcome,
     FeatureVerdict,
-    NumericGrid,
     ReferenceSummary,
     WindowSummary,
 )
@@ -29,9 +29,13 @@ from streaming.drift import (
 )
 from streaming.quality.counts import Counts, add
 from streaming.quality.settings import QualityRules
+from streaming.quality.tasks import quality_of
+from streaming.quality.tasks.strategy import TaskQuality
 
 FEATURE = "prediction"
 _MIN_ROWS = 100
+_SEVERITY: tuple[DriftOutcome, ...] = ("drifted", "suspected", "inconclusive", "stable")
+"""Drift outcomes, the worst first."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -53,11 +57,12 @@ def judge_scores(
 
     `window` is its start and end in seconds. The same arguments give the same verdict.
     """
+    task = quality_of(rules.task)
     if state.reference is None:
         baseline = add((state.baseline, counts))
         state = replace(state, baseline=baseline)
         if baseline.predictions >= rules.min_baseline_predictions:
-            state = replace(state, reference=_reference(state))
+            state = replace(state, reference=_reference(state, task))
         return None, state
     summary = WindowSummary(
         record_id=record_id("scores", str(state.version), *window),
@@ -70,7 +75,7 @@ def judge_scores(
         late=0,
         offsets_read=counts.predictions,
         offsets=(),
-        features=(_summary(counts),),
+        features=task.drift_summaries(counts),
     )
     drift_rules = DriftRules(
         false_alarms=rules.prediction_drift_share * rules.false_alarms,
@@ -81,26 +86,17 @@ def judge_scores(
     )
     reference_id = str(state.version)
     verdict, history = judge_drift(
-        summary, state.reference, reference_id, state.history, drift_rules, _CONTRACT
+        summary, state.reference, reference_id, state.history, drift_rules, _contract(task)
     )
-    feature = verdict.features[0] if verdict.features else None
-    return feature, replace(state, history=history)
-
-
-def _summary(counts: Counts) -> FeatureSummary:
-    nonempty = counts.served > 0
-    return FeatureSummary(
-        name=FEATURE,
-        rows=counts.predictions,
-        missing=0,
-        grid=NumericGrid(
-            buckets=tuple(counts.buckets[nonempty].tolist()),
-            counts=tuple(counts.served[nonempty].tolist()),
-        ),
+    worst = min(
+        verdict.features,
+        key=lambda feature: (_SEVERITY.index(feature.outcome), -feature.effect),
+        default=None,
     )
+    return worst, replace(state, history=history)
 
 
-def _reference(state: ScoreDriftState) -> PreparedReference:
+def _reference(state: ScoreDriftState, task: TaskQuality) -> PreparedReference:
     summary = ReferenceSummary(
         record_id=str(state.version),
         model=FEATURE,
@@ -109,18 +105,19 @@ def _reference(state: ScoreDriftState) -> PreparedReference:
         window_start=0.0,
         window_end=0.0,
         rows=state.baseline.predictions,
-        features=(_summary(state.baseline),),
+        features=task.drift_summaries(state.baseline),
     )
-    return prepare_reference(summary, _CONTRACT)
+    return prepare_reference(summary, _contract(task))
 
 
-_CONTRACT = ModelContract(
-    model=FEATURE,
-    module="",
-    events_topic="",
-    labels_topic="",
-    key="",
-    time="",
-    features=(FeatureSpec(name=FEATURE, kind="number"),),
-)
-"""The contract of the one feature, the score."""
+def _contract(task: TaskQuality) -> ModelContract:
+    """A contract of the features that are judged."""
+    return ModelContract(
+        model=FEATURE,
+        module="",
+        events_topic="",
+        labels_topic="",
+        key="",
+        time="",
+        features=task.drift_features,
+    )

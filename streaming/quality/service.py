@@ -31,7 +31,10 @@ from streaming.contracts.records import (
     QualityVerdict,
     Record,
 )
+from streaming.contracts.registered import SchemaSource
+from streaming.contracts.wire_format import resolve
 from streaming.quality.experiment_counter import ExperimentCounter
+from streaming.quality.join import LabelRow
 from streaming.quality.monitor import QualityMonitor
 from streaming.quality.rows import OutcomeOf, RejectedMessage, read_labels, read_predictions
 from streaming.quality.score_counter import ScoreCounter
@@ -77,6 +80,8 @@ class LabelService:
     predictions_topic: str
     outcome_of: OutcomeOf
     label_columns: tuple[FeatureSpec, ...] = ()
+    schemas: SchemaSource | None = None
+    """The schemas of the registry, for formats that need them."""
     on_verdict: Callable[[QualityVerdict], None] = lambda verdict: None
     code: str = ""
     """Version of the code, for the record of the rules."""
@@ -89,6 +94,8 @@ class LabelService:
     _messages: Iterator[Message | None] = field(init=False)
     _next_offsets: dict[tuple[str, int], int] = field(default_factory=dict)
     """Next offset to read, by topic and partition."""
+    _held: list[Message] = field(default_factory=list)
+    """Messages that were fetched and not taken, because a schema could not be had."""
     _outbox: list[Record] = field(default_factory=list)
     """Records that are due and not yet on the log."""
     _dead_letters_until: dict[tuple[str, int], int] = field(default_factory=dict)
@@ -101,8 +108,8 @@ class LabelService:
             max_out_of_orderness_seconds=self.contract.max_out_of_orderness_seconds,
             rules=self.rules,
         )
-        self.scores = ScoreCounter(model=self.contract.model)
-        self.experiments = ExperimentCounter(contract=self.contract)
+        self.scores = ScoreCounter(model=self.contract.model, task=self.rules.task)
+        self.experiments = ExperimentCounter(contract=self.contract, schemas=self.schemas)
 
     def start(self) -> None:
         """Restore the state of an earlier service from the log, and publish what is due."""
@@ -160,9 +167,7 @@ class LabelService:
         if topic == self.predictions_topic:
             self.experiments.add_predictions(messages)
             return
-        labels, _ = read_labels(
-            messages, self.contract, self.outcome_of, self.label_columns, now=self.clock.now()
-        )
+        labels, _ = self._labels(messages)
         self.experiments.add_labels(messages, labels)
 
     def _replay_seconds(self) -> float:
@@ -175,10 +180,14 @@ class LabelService:
         Raises
         ------
         TemporaryError
-            When the log takes no records; the next step publishes them.
+            When the log takes no records, or the registry lacks a schema; the next step tries
+            again.
         """
         until = self.clock.now() + MAX_SECONDS
-        self._take(_batch(self._messages, lambda: self.clock.now() >= until))
+        if not self._held:
+            self._held = _batch(self._messages, lambda: self.clock.now() >= until)
+        self._take(self._held)
+        self._held = []
         self._outbox += self.monitor.poll(self.clock.now())
         counted = self.scores.take_due(self.clock.now())
         if counted is not None:
@@ -201,6 +210,7 @@ class LabelService:
 
     def _take(self, messages: Sequence[Message]) -> None:
         """Pass messages that were not read before to the monitor, in runs of one topic."""
+        self._resolve(messages)
         unread = []
         for message in messages:
             partition = message.topic, message.partition
@@ -210,15 +220,22 @@ class LabelService:
         for topic, run in groupby(unread, key=lambda message: message.topic):
             self._take_run(topic, list(run))
 
+    def _resolve(self, messages: Sequence[Message]) -> None:
+        """Get the schemas of a batch before anything of it is counted; raises `TemporaryError`."""
+        for topic, mapping in (
+            (self.predictions_topic, self.contract.predictions),
+            (self.contract.labels_topic, self.contract.labels),
+        ):
+            values = [message.value for message in messages if message.topic == topic]
+            resolve(values, mapping, self.schemas, self.contract.largest_event_bytes)
+
     def _take_run(self, topic: str, run: Sequence[Message]) -> None:
         rejected: list[RejectedMessage] = []
         if topic == self.predictions_topic:
             rejected = self._take_predictions(run)
             self.experiments.add_predictions(run)
         elif topic == self.contract.labels_topic:
-            labels, rejected = read_labels(
-                run, self.contract, self.outcome_of, self.label_columns, now=self.clock.now()
-            )
+            labels, rejected = self._labels(run)
             self.monitor.add_labels(labels, len(rejected))
             self.experiments.add_labels(run, labels)
         else:
@@ -231,13 +248,26 @@ class LabelService:
                     self.experiments.follow(record)
         self._outbox += [self._dead_letter(r) for r in rejected if self._is_new(r.message)]
 
+    def _labels(self, messages: Sequence[Message]) -> tuple[list[LabelRow], list[RejectedMessage]]:
+        return read_labels(
+            messages,
+            self.contract,
+            self.outcome_of,
+            self.label_columns,
+            self.rules.task,
+            now=self.clock.now(),
+            schemas=self.schemas,
+        )
+
     def _take_predictions(self, run: Sequence[Message]) -> list[RejectedMessage]:
         """Pass predictions to the monitor, and count the scores of those in no record yet."""
         rejected: list[RejectedMessage] = []
         now = self.clock.now()
         for is_new, part in groupby(run, key=self.scores.is_new):
             messages = list(part)
-            predictions, refused = read_predictions(messages, self.contract, now=now)
+            predictions, refused = read_predictions(
+                messages, self.contract, self.rules.task, now=now, schemas=self.schemas
+            )
             accepted = self.monitor.add_predictions(predictions, len(refused))
             if is_new:
                 self.scores.add(messages, accepted, now=now)
@@ -254,7 +284,7 @@ class LabelService:
         return dead_letter(
             self.contract,
             (message.topic, message.partition, message.offset),
-            message.value,
+            message,
             at=message.time,
             reason=rejected.reason,
             detail=rejected.detail,

@@ -9,6 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from streaming.contracts.errors import ConfigurationError
+from streaming.contracts.task import BINARY, Task
 
 DAY = 86_400.0
 """Seconds of a day."""
@@ -47,11 +48,28 @@ class QualityRules:
     calibration_shift: float = 0.03
     """Smallest change of mean predicted minus mean observed share that is reported, as a
     probability; 0 reports every significant change."""
+    f1_fall: float = 0.02
+    """Multiclass: smallest fall of the macro F1 that is reported, in F1 units; 0 reports every
+    significant fall."""
+    log_loss_rise: float = 0.05
+    """Multiclass: smallest rise of the log loss that is reported, in nats; 0 reports every
+    significant rise."""
+    loss_rise: float = 0.02
+    """Regression: smallest rise of the bounded error that is reported, on its scale from 0 to 1; 0
+    reports every significant rise. 0.02 is about a rise of the root mean squared error by 7 %."""
+    large_errors_rise: float = 0.02
+    """Regression: smallest rise of the share of large errors that is reported, from the 5 % of the
+    baseline; 0 reports every significant rise."""
+    bias_shift: float = 0.05
+    """Regression: smallest shift of the errors to one side that is reported, as a probability: from
+    0.5 to 0.55 is a shift by 0.18 standard deviations of normal errors; 0 reports every significant
+    shift."""
     min_labels: int = 500
     """Labelled predictions of one batch; windows with fewer are judged together. With 500 labels
     the standard error of an AUC of 0.8 is about 0.025."""
     min_of_class: int = 30
-    """Labels of each class in one batch. The variance of the AUC is unreliable with fewer."""
+    """Labels of each class in one batch. The variance of the AUC is unreliable with fewer; of a
+    multiclass task, classes with fewer are left out of the comparison."""
     min_baseline_batches: int = 3
     """Batches that form the first baseline of a version. A version is not judged before."""
     max_baseline_batches: int = 20
@@ -81,6 +99,10 @@ class QualityRules:
     max_keys: int = 2_000_000
     """Largest number of keys held in memory (predictions and labels without a prediction); the
     oldest windows are evicted first. A key takes about 350 bytes, so this is 0.7 GB."""
+
+    task: Task = BINARY
+    """What the model predicts: it decides what is measured, compared and shown. The configuration
+    takes it from the model's code."""
 
     def __post_init__(self) -> None:
         """Raise `ConfigurationError` for values that cannot work."""

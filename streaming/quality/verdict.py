@@ -19,10 +19,12 @@ from streaming.contracts.quality_records import (
     QualityMetric,
     QualityOutcome,
 )
-from streaming.quality.compare import DISPLAY_NAMES, Comparison, compare, measured
+from streaming.quality.compare import Comparison, compare
 from streaming.quality.counts import Counts
 from streaming.quality.measures import Measure
 from streaming.quality.settings import QualityRules
+from streaming.quality.tasks import quality_of
+from streaming.quality.tasks.strategy import TaskQuality
 from streaming.quality.version_baseline import (
     JudgedBatch,
     VersionBaseline,
@@ -30,7 +32,6 @@ from streaming.quality.version_baseline import (
     inputs_of,
 )
 
-_RECORDED = ("auc", "brier", "calibration", "log_loss", "ece", "positive_rate")
 _CAUSES: dict[QualityCause, str] = {
     "concept": "The inputs are stable, so their relation to the labels has changed "
     "(concept drift).",
@@ -77,16 +78,17 @@ def judge_quality(
 
     Windows must come in order of time, each once. The same arguments give the same judgement.
     """
-    window_metrics = recorded_metrics(measured(window.counts))
+    task = quality_of(rules.task)
+    window_metrics = recorded_metrics(task, task.measured(window.counts))
     reason = _not_judged(window, rules)
     if reason:
         return _inconclusive(reason, window.start, window_metrics), baseline
     baseline = baseline.with_window(window.start, window.counts, window.inputs)
     since = window.start if baseline.pending_since is None else baseline.pending_since
-    measures = measured(baseline.pending)
-    reason = _too_few_labels(baseline.pending, rules)
+    measures = task.measured(baseline.pending)
+    reason = task.too_few(baseline.pending, rules)
     if reason:
-        return _inconclusive(reason, since, recorded_metrics(measures)), baseline
+        return _inconclusive(reason, since, recorded_metrics(task, measures)), baseline
     inputs = inputs_of(baseline.pending_inputs)
     if baseline.baseline_batches < rules.min_baseline_batches:
         if inputs == "moved":
@@ -97,7 +99,7 @@ def judge_quality(
                 f"Batch {baseline.baseline_batches} of {rules.min_baseline_batches} for the "
                 f"baseline of version {window.version}."
             )
-        metrics = recorded_metrics(measures)
+        metrics = recorded_metrics(task, measures)
         return _inconclusive(reason, since, metrics), baseline.without_pending()
     comparisons = compare(
         baseline.pending, baseline.counts, seconds=window.end - since, rules=rules
@@ -112,12 +114,16 @@ def judge_quality(
 
 
 def recorded_metrics(
-    measures: Mapping[str, Measure], compared: Mapping[str, QualityMetric] | None = None
+    task: TaskQuality,
+    measures: Mapping[str, Measure],
+    compared: Mapping[str, QualityMetric] | None = None,
 ) -> tuple[QualityMetric, ...]:
     """The measures as parts of a record, in a fixed order; the compared ones with their limit."""
     compared = compared or {}
     return tuple(
-        compared.get(name) or measures[name].metric() for name in _RECORDED if name in measures
+        compared.get(name) or measures[name].metric()
+        for name in task.recorded
+        if name in measures or name in compared
     )
 
 
@@ -145,7 +151,8 @@ def _conclude(
         c.metric.name: replace_struct(c.metric, hits=len(baseline.hits(c.metric.name)))
         for c in comparisons
     }
-    metrics = recorded_metrics(measures, compared)
+    task = quality_of(rules.task)
+    metrics = recorded_metrics(task, measures, compared)
     sustained = [c for c in comparisons if compared[c.metric.name].hits >= rules.sustained]
     if sustained:
         worst = sustained[0]
@@ -154,7 +161,7 @@ def _conclude(
         return Judgement(
             outcome="degraded",
             cause=cause,
-            reason=f"{_describe(worst)}, beyond its limit in {len(hits)} of the last "
+            reason=f"{_describe(worst, task)}, beyond its limit in {len(hits)} of the last "
             f"{len(baseline.batches)} batches. {_CAUSES[cause]}",
             since=since,
             metrics=metrics,
@@ -162,30 +169,20 @@ def _conclude(
         )
     single = [c for c in comparisons if c.single]
     if single:
-        reason = f"{_describe(single[0])}, far beyond its limit in this batch."
+        reason = f"{_describe(single[0], task)}, far beyond its limit in this batch."
         return Judgement(outcome="suspected", reason=reason, since=since, metrics=metrics)
     if not comparisons:
         return Judgement(outcome="inconclusive", reason="Nothing could be measured.", since=since)
     first = comparisons[0]
-    reason = f"{_describe(first)}: within the limit of {first.metric.limit:.3f}."
+    reason = f"{_describe(first, task)}: within the limit of {first.metric.limit:.3f}."
     return Judgement(outcome="stable", reason=reason, since=since, metrics=metrics)
 
 
-def _describe(comparison: Comparison) -> str:
+def _describe(comparison: Comparison, task: TaskQuality) -> str:
     metric = comparison.metric
     assert metric.baseline is not None
-    name = DISPLAY_NAMES[metric.name]
+    name = task.names[metric.name]
     return f"{name} is {metric.value:.3f} (baseline {metric.baseline:.3f})"
-
-
-def _too_few_labels(counts: Counts, rules: QualityRules) -> str:
-    """Why a batch cannot be judged yet; empty when it has enough labels."""
-    if counts.labelled < rules.min_labels:
-        return f"{counts.labelled} of {rules.min_labels} labelled predictions so far."
-    rarer = int(min(counts.positives.sum(), counts.negatives.sum()))
-    if rarer < rules.min_of_class:
-        return f"{rarer} of {rules.min_of_class} labels of the rarer outcome so far."
-    return ""
 
 
 def _extended(baseline: VersionBaseline, rules: QualityRules) -> VersionBaseline:

@@ -63,7 +63,12 @@ class ArrowJsonReader:
     """
 
     contract: ModelContract
+    key_column: str = field(init=False)
+    """The key as Arrow's errors name it."""
     _key_type: pa.DataType = field(default_factory=pa.string)
+
+    def __post_init__(self) -> None:
+        self.key_column = self.contract.key
 
     def parse(self, values: Sequence[bytes | None]) -> tuple[Run, list[int]]:
         """The records that could be read, and the positions of all others.
@@ -94,8 +99,11 @@ class ArrowJsonReader:
             [] if len(readable) == len(values) else sorted({*range(len(values))} - {*readable})
         )
         data = _lines(values, readable)
-        if _ambiguous(data, len(readable)):
-            ambiguous = [p for p in readable if _ambiguous(values[p] or b"", 1)]
+        lengths = [len(values[position] or b"") for position in readable]
+        if _ambiguous(data, lengths):
+            ambiguous = [
+                p for p in readable if _ambiguous(values[p] or b"", [len(values[p] or b"")])
+            ]
             unreadable.extend(ambiguous)
             readable = sorted(set(readable) - set(ambiguous))
             data = _lines(values, readable)
@@ -143,7 +151,7 @@ class ArrowJsonReader:
         except pa.ArrowInvalid as error:
             match = _ROW.search(str(error))
             row = int(match[1]) if match else None
-            if row == 0 and f"Column(/{self.contract.key}) changed" in str(error):
+            if row == 0 and f"Column(/{self.key_column}) changed" in str(error):
                 self._key_type = pa.int64() if self._key_type == pa.string() else pa.string()
                 row = None
             raise _ReadError(row if row is not None and row < len(indices) else None) from error
@@ -175,13 +183,13 @@ def _lines(values: Sequence[bytes | None], positions: Sequence[int]) -> bytes:
     return b"\n".join(lines)  # type: ignore[arg-type]  # positions of records that have a value
 
 
-def _ambiguous(data: bytes, records: int) -> bool:
+def _ambiguous(data: bytes, lengths: Sequence[int]) -> bool:
     """Whether Arrow could read `data` differently from the row rule.
 
     Arrow ends at a NUL, takes NaN and Inf for numbers even in fields it skips, skips what is
     nested too deeply and does not check the bytes of text it skips.
     """
-    if b"\0" in data or _count(data, b"{") + _count(data, b"[") > records + _MAX_NESTING:
+    if b"\0" in data or _too_nested(data, lengths):
         return True
     if (_contains(data, b"NaN") or _contains(data, b"Inf")) and _LITERAL.search(data):
         return True
@@ -192,6 +200,20 @@ def _ambiguous(data: bytes, records: int) -> bool:
     except UnicodeDecodeError:
         return True
     return False
+
+
+def _too_nested(data: bytes, lengths: Sequence[int]) -> bool:
+    """Whether a record has more brackets beside its own than may be nested.
+
+    >>> _too_nested(b'{"a":[]} {}', [8, 2]), _too_nested(b"{" + b"[" * 500, [501])
+    (False, True)
+    """
+    if _count(data, b"{") + _count(data, b"[") <= len(lengths) + _MAX_NESTING:
+        return False
+    data_bytes = np.frombuffer(data, np.uint8)
+    offsets = np.flatnonzero((data_bytes == ord("{")) | (data_bytes == ord("[")))
+    ends = np.cumsum(np.array(lengths) + 1)
+    return bool(np.diff(np.searchsorted(offsets, ends), prepend=0).max() > 1 + _MAX_NESTING)
 
 
 def _count(data: bytes, byte: bytes) -> int:

@@ -21,18 +21,29 @@ from numpy.typing import NDArray
 
 from streaming.contracts.errors import DecodeError
 from streaming.contracts.events import Event, decode_event, merged_kinds, unknown_fields
+from streaming.contracts.mapper import Mapper, mapper
+from streaming.contracts.mapping import Format
 from streaming.contracts.model import MISSING, FeatureSpec, ModelContract
-from streaming.windowing.arrow_json import TYPES, ArrowJsonReader
+from streaming.contracts.raw_record import KafkaRecord
+from streaming.contracts.registered import SchemaSource
+from streaming.windowing.arrow_json import TYPES, ArrowJsonReader, Run
+from streaming.windowing.document_columns import DocumentReader, RecordAt
+from streaming.windowing.inspection import colons, picked, spread
+from streaming.windowing.mapped_json import MappedJsonReader
+from streaming.windowing.payload_reader import PayloadReader
 
 MIN_ARROW_RECORDS = 100
 """For fewer records the calls of Arrow's reader cost more than decoding row by row."""
 
-_GOLDEN = 0.6180339887498949
-"""Multiples of it modulo 1 are evenly distributed and do not align with a period of the events."""
-_MAX_COUNTED, _MAX_COLONS = 1_000, 1_000
-_MIN_INSPECTED, _INSPECTED_SHARE = 4, 100
-"""Records of a fetch that are inspected for unknown fields: four, and one more for each hundred
-whose colons are counted."""
+MappedReader = PayloadReader | MappedJsonReader | DocumentReader
+_READERS: dict[Format, type[PayloadReader] | type[MappedJsonReader] | type[DocumentReader]] = {
+    "json": MappedJsonReader,
+    "avro": PayloadReader,
+    "protobuf": PayloadReader,
+    "cloudevents": DocumentReader,
+    "json-schema": DocumentReader,
+}
+"""Format → the reader of fetches that are not flat JSON."""
 
 Rows = list[tuple[int, Event]]
 """Position in the fetch, and the event."""
@@ -82,7 +93,12 @@ class Decoder:
 
     contract: ModelContract
     min_arrow_records: int = MIN_ARROW_RECORDS
+    schemas: SchemaSource | None = None
+    """The schemas of the registry, for formats that need them."""
     _arrow: ArrowJsonReader = field(init=False)
+    _mapper: Mapper | None = field(init=False)
+    """How records that are not flat JSON are read."""
+    _documents: MappedReader | None = field(init=False)
     _known: frozenset[str] = field(init=False)
     _row_by_row_only: bool = field(init=False)
     """Whether the key or the time is a feature of a kind for which Arrow accepts other values."""
@@ -93,8 +109,16 @@ class Decoder:
         key, time = self.contract.key, self.contract.time
         self._known = frozenset((*kinds, key, time))
         self._row_by_row_only = kinds.get(key) == "number" or kinds.get(time) == "text"
+        self._mapper, self._documents = mapper(self.contract, self.contract.events), None
+        if self._mapper is not None:
+            reader = _READERS[self.contract.events.format]
+            self._documents = reader(self.contract, self._mapper, self.schemas)
+            # one column cannot be both the feature as it is written and the time in seconds
+            self._row_by_row_only = not kinds.keys().isdisjoint({key, time})
 
-    def decode(self, values: Sequence[bytes | None], *, now: float) -> Decoded:
+    def decode(
+        self, values: Sequence[bytes | None], *, now: float, record_at: RecordAt | None = None
+    ) -> Decoded:
         """Decode one fetch.
 
         Parameters
@@ -103,18 +127,26 @@ class Decoder:
             The records' values as they came from Kafka.
         now:
             Seconds since 1970, for events that lie too far ahead.
+        record_at:
+            The whole record at a position; None = the records are their values alone.
+
+        Raises
+        ------
+        TemporaryError
+            When a schema cannot be had from the registry now.
         """
+        record_at = record_at or (lambda position: KafkaRecord(value=values[position]))
         if len(values) < self.min_arrow_records or self._row_by_row_only:
-            return self._decode_rows(values, now)
-        (positions, table), remaining = self._arrow.parse(values)
+            return self._decode_rows(len(values), record_at, now)
+        (positions, table), remaining = self._parse(values, record_at)
         table = self._with_nulls(table)
         usable = self._usable(table, now)
         if not usable.all():
             remaining.extend(positions[~usable].tolist())
             positions = positions[usable]
             table = table.filter(pa.array(usable)).combine_chunks()
-        rows, dead = self._row_by_row(values, sorted(remaining), now)
-        unknown = _unknown(rows, self._inspected(values, positions))
+        rows, dead = self._row_by_row(sorted(remaining), record_at, now)
+        unknown = _unknown(rows, self._inspected(values, positions, record_at))
         order, in_order = _fetch_order(positions, rows)
         columns = self._columns(table, rows, None if in_order else order)
         times = _numbers(table[self.contract.time])
@@ -129,9 +161,15 @@ class Decoder:
             unknown=unknown,
         )
 
-    def _decode_rows(self, values: Sequence[bytes | None], now: float) -> Decoded:
+    def _parse(self, values: Sequence[bytes | None], record_at: RecordAt) -> tuple[Run, list[int]]:
+        """The records that can be read as columns, and the positions of all others."""
+        if self._documents is None:
+            return self._arrow.parse(values)
+        return self._documents.parse(values, record_at)
+
+    def _decode_rows(self, records: int, record_at: RecordAt, now: float) -> Decoded:
         """Decode a short fetch, row by row."""
-        rows, dead = self._row_by_row(values, range(len(values)), now)
+        rows, dead = self._row_by_row(range(records), record_at, now)
         columns = {spec.name: self._column(spec, rows) for spec in self.contract.features}
         return Decoded(
             batch=pa.RecordBatch.from_arrays(list(columns.values()), list(columns)),
@@ -183,19 +221,22 @@ class Decoder:
     # -------------------------------------------------------------- row by row
 
     def _row_by_row(
-        self, values: Sequence[bytes | None], positions: Sequence[int], now: float
+        self, positions: Sequence[int], record_at: RecordAt, now: float
     ) -> tuple[Rows, list[DeadRecord]]:
         rows: Rows = []
         dead: list[DeadRecord] = []
         for position in positions:
             try:
-                rows.append((position, decode_event(values[position], self.contract, now=now)))
+                event = decode_event(
+                    record_at(position), self.contract, now=now, schemas=self.schemas
+                )
+                rows.append((position, event))
             except DecodeError as error:
                 dead.append(_dead(position, error))
         return rows, dead
 
     def _inspected(
-        self, values: Sequence[bytes | None], accepted: NDArray[np.int64]
+        self, values: Sequence[bytes | None], accepted: NDArray[np.int64], record_at: RecordAt
     ) -> dict[str, str]:
         """The unknown fields of some of the accepted records that Arrow read.
 
@@ -203,11 +244,11 @@ class Decoder:
         in at most 1,000. Then one record of each count is inspected, rare counts first, and some
         at equal distances.
         """
-        counted = min(_MAX_COUNTED, (len(accepted) + 1) // 2)
-        spread = (np.arange(counted) * _GOLDEN % 1.0 * len(accepted)).astype(np.intp)
-        sample = [values[position] or b"" for position in accepted[spread].tolist()]
+        if self._documents is not None:
+            return self._documents.unknown(values, accepted.tolist(), record_at)
+        sample = [values[position] or b"" for position in accepted[spread(len(accepted))].tolist()]
         unknown: dict[str, str] = {}
-        for at in picked(colons(sample), _MIN_INSPECTED + len(sample) // _INSPECTED_SHARE):
+        for at in picked(colons(sample)):
             if fields := self._unknown_fields(sample[at]):
                 unknown = merged_kinds(unknown, fields)
         return unknown
@@ -247,39 +288,6 @@ def _fetch_order(positions: NDArray[np.int64], rows: Rows) -> tuple[NDArray[np.i
 
 def _positions(rows: Rows) -> NDArray[np.int64]:
     return np.array([position for position, _ in rows], np.int64)
-
-
-def colons(records: Sequence[bytes]) -> NDArray[np.intp]:
-    """Number of colons in each record: one for each of its fields, and those in its text.
-
-    >>> colons([b'{"fare":1}', b'{"fare":1,"at":"10:30"}']).tolist()
-    [1, 3]
-    """
-    ends = np.cumsum(np.fromiter(map(len, records), np.int64, len(records)))
-    offsets = np.flatnonzero(np.frombuffer(b"".join(records), np.uint8) == ord(":"))
-    return np.diff(np.searchsorted(offsets, ends), prepend=0)
-
-
-def picked(counts: NDArray[np.intp], limit: int) -> list[int]:
-    """Positions of up to `limit` records to inspect.
-
-    Up to three quarters of them are one record of each count, rare counts first; the others lie
-    at equal distances.
-
-    >>> picked(np.array([7, 7, 7, 9, 7, 7, 8, 9]), 4)
-    [0, 3, 6]
-    """
-    if not len(counts):
-        return []
-    clipped = np.minimum(counts, _MAX_COLONS)
-    sizes = np.bincount(clipped)
-    first = np.zeros(len(sizes), np.intp)
-    first[clipped[::-1]] = np.arange(len(clipped) - 1, -1, -1)
-    present = np.flatnonzero(sizes)
-    by_rarity = first[present[np.argsort(sizes[present], kind="stable")]]
-    rare = by_rarity[: limit * 3 // 4].tolist()
-    step = max(1, len(counts) // max(1, limit - len(rare)))
-    return sorted({*rare, *range(0, len(counts), step)})
 
 
 def _unknown(rows: Rows, unknown: dict[str, str]) -> dict[str, str]:

@@ -17,7 +17,10 @@ from streaming.contracts.dead_letters import MAX_UNUSABLE_BYTES, dead_letter
 from streaming.contracts.events import Reason
 from streaming.contracts.log import Message
 from streaming.contracts.model import ModelContract
+from streaming.contracts.raw_record import Headers, KafkaRecord
 from streaming.contracts.records import DeadLetter
+from streaming.contracts.registered import SchemaSource
+from streaming.contracts.wire_format import resolvable
 from streaming.windowing.accumulator import WindowAccumulator, WindowCombiner, count_rejected
 from streaming.windowing.assignment import Assignment, Windows
 from streaming.windowing.decode import Decoded, Decoder
@@ -37,9 +40,22 @@ class Fetch:
     values: Sequence[bytes | None]
     timestamp: Callable[[int], float]
     """Kafka's timestamp of the record at a position of the fetch, seconds since 1970."""
+    key: Callable[[int], bytes | None] = lambda index: None
+    """Kafka's key of the record at a position."""
+    headers: Callable[[int], Headers] = lambda index: ()
+    """The headers of the record at a position."""
     broker_time: bool = False
     """Whether these timestamps are those of the broker (``LogAppendTime``). Those of producers tell
     nothing about when a record arrived."""
+
+    def record(self, index: int) -> KafkaRecord:
+        """The whole record at a position of the fetch."""
+        return KafkaRecord(
+            value=self.values[index],
+            key=self.key(index),
+            headers=self.headers(index),
+            time=self.timestamp(index),
+        )
 
     def arrivals(self, index: NDArray[np.int64], now: float) -> NDArray[np.float64] | float:
         """When the records at these positions arrived: by the broker, or `now` as it is fetched."""
@@ -69,6 +85,8 @@ class EventReader:
     """Decodes the events of one model and assigns them to windows."""
 
     contract: ModelContract
+    schemas: SchemaSource | None = None
+    """The schemas of the registry, for formats that need them."""
 
     @cached_property
     def windows(self) -> Windows:
@@ -82,11 +100,22 @@ class EventReader:
 
     @cached_property
     def _decoder(self) -> Decoder:
-        return Decoder(self.contract)
+        return Decoder(self.contract, schemas=self.schemas)
+
+    def resolvable(self, values: Sequence[bytes | None]) -> tuple[int, str]:
+        """How many of the first records can be read now, and why the next one has to wait."""
+        contract = self.contract
+        return resolvable(values, contract.events, self.schemas, contract.largest_event_bytes)
 
     def add(self, result: ReadResult, fetch: Fetch, *, now: float) -> None:
-        """Add a fetch to the result."""
-        decoded = self._decoder.decode(fetch.values, now=now)
+        """Add a fetch to the result.
+
+        Raises
+        ------
+        TemporaryError
+            When a schema cannot be had from the registry now; the result is as it was.
+        """
+        decoded = self._decoder.decode(fetch.values, now=now, record_at=fetch.record)
         assignment = self.windows.assign(
             decoded.times,
             result.clock,
@@ -111,7 +140,7 @@ class EventReader:
 
         They equal the dead letters that `add` creates for late rows.
         """
-        decoded = self._decoder.decode(fetch.values, now=now)
+        decoded = self._decoder.decode(fetch.values, now=now, record_at=fetch.record)
         closed = np.isin(self.windows.end_ms(decoded.times), list(window_ends_ms))
         return (self._late_letter(fetch, index) for index in decoded.index[closed].tolist())
 
@@ -167,7 +196,7 @@ class EventReader:
         return dead_letter(
             self.contract,
             (self.contract.events_topic, fetch.partition, fetch.offsets[index]),
-            fetch.values[index],
+            fetch.record(index),
             at=fetch.timestamp(index),
             reason=reason,
             detail=detail,
@@ -189,4 +218,6 @@ def _fetch(partition: int, chunk: list[Message]) -> Fetch:
         offsets=[message.offset for message in chunk],
         values=[message.value for message in chunk],
         timestamp=lambda index: chunk[index].time,
+        key=lambda index: chunk[index].key,
+        headers=lambda index: chunk[index].headers,
     )

@@ -36,6 +36,7 @@ PARTS = (
     "state",
     "retrain",
     "serving",
+    "projection",
 )
 MeasurePart = Callable[[BenchReport, Path, bool], BenchReport]
 ON_REQUEST = ("soak",)
@@ -191,6 +192,14 @@ def _model(folder: Path) -> Path:
     return folder / "models" / "big_tipper" / "1"
 
 
+def measure_projection(report: BenchReport, folder: Path, quick: bool) -> BenchReport:
+    """Queries of the projection with many models and verdicts."""
+    from tests.bench.projection import ProjectionBench
+
+    bench = ProjectionBench(_emptied(folder / "projection"), verdicts=10_000 if quick else 100_000)
+    return msgspec.structs.replace(report, spreads=(*report.spreads, *bench.run()))
+
+
 MEASURES = {
     "stream": measure_stream,
     "kafkaio": measure_kafkaio,
@@ -201,6 +210,7 @@ MEASURES = {
     "state": measure_state,
     "retrain": measure_retrain,
     "serving": measure_serving,
+    "projection": measure_projection,
 }
 
 

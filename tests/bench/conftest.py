@@ -12,6 +12,7 @@ collect_ignore = [
     "kafkaio_pipeline.py",
     "comparison.py",
     "probe.py",
+    "projection.py",
     "retraining.py",
     "revision_work.py",
     "revisions.py",

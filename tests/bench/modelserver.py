@@ -1,8 +1,9 @@
 """``python -m tests.bench.modelserver``: the model server by itself, on the models of its tests.
 
-Prints the time until it is ready, requests per second with the server's CPU time of each, over REST
-on one connection and over gRPC on four, and the response times of one version with and without
-loads of another one, in turns. CPU times are the guide on a machine that others use too.
+Prints the time until it is ready, requests per second with the CPU time of each for the server and
+for the client, over REST on one connection and over gRPC on four, and the response times of one
+version with and without loads of another one, in turns. CPU times are the guide on a machine that
+others use too. The clients send prepared bytes (`raw_callers`), so that the rates are the server's.
 """
 
 from __future__ import annotations
@@ -12,13 +13,12 @@ import json
 import logging
 import multiprocessing
 import os
-import socket
 import subprocess
 import sys
 import tempfile
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -34,6 +34,7 @@ from serving.engines.modelserver.protos import (
     ReloadConfigRequest,
     call,
 )
+from tests.bench.raw_callers import GrpcCaller, RestCaller
 from tests.serving.engines.modelserver.server_process import MODEL, Server, start, stop
 
 log = logging.getLogger(__name__)
@@ -59,8 +60,9 @@ def main() -> int:
         log.info("ready: %s s", ", ".join(f"{seconds:.2f}" for seconds in starts))
         server = start(base, "--versions", "1")
         try:
-            _rate("REST, one connection", server, _rest_caller(server), 1, options.seconds)
-            _rate("gRPC", server, _grpc_caller(server), GRPC_CALLERS, options.seconds)
+            _rate("REST, one connection", server, [_rest_caller(server)], options.seconds)
+            callers = [_grpc_caller(server) for _ in range(GRPC_CALLERS)]
+            _rate(f"gRPC, {GRPC_CALLERS} connections", server, callers, options.seconds)
             _loads(server, options.rounds)
         finally:
             stop(server)
@@ -80,30 +82,31 @@ def _ready_seconds(base: Path) -> float:
     return server.start_seconds
 
 
-def _rate(
-    name: str, server: Server, caller: Callable[[], None], callers: int, seconds: float
-) -> None:
-    """Send requests in some threads, each after its last response."""
+def _rate(name: str, server: Server, callers: Sequence[Callable[[], None]], seconds: float) -> None:
+    """Send requests with each caller, in a thread of its own, each after its last response."""
     process = psutil.Process(server.process.pid)
-    counts = [0] * callers
-    caller()
+    counts = [0] * len(callers)
+    for caller in callers:
+        caller()
     until = time.perf_counter() + seconds
 
     def send(index: int) -> None:
+        caller = callers[index]
         while time.perf_counter() < until:
             caller()
             counts[index] += 1
 
-    before, began = _cpu(process), time.perf_counter()
-    threads = [threading.Thread(target=send, args=(index,)) for index in range(callers)]
+    before, own, began = _cpu(process), time.process_time(), time.perf_counter()
+    threads = [threading.Thread(target=send, args=(index,)) for index in range(len(callers))]
     for thread in threads:
         thread.start()
     for thread in threads:
         thread.join()
     wall, cpu, requests = time.perf_counter() - began, _cpu(process) - before, sum(counts)
     log.info(
-        "%s: %.0f/s, %.0f µs of the server's CPU each (%.0f/s per core)",
-        *(name, requests / wall, cpu / requests * 1e6, requests / cpu),
+        "%s: %.0f/s, CPU of each: server %.0f µs, client %.0f µs (%.0f/s per core of the server)",
+        *(name, requests / wall, cpu / requests * 1e6),
+        *((time.process_time() - own) / requests * 1e6, requests / cpu),
     )
 
 
@@ -112,22 +115,12 @@ def _cpu(process: psutil.Process) -> float:
     return times.user + times.system
 
 
-def _rest_caller(server: Server) -> Callable[[], None]:
+def _rest_caller(server: Server) -> RestCaller:
     body = json.dumps({"instances": [ROW]}).encode()
-    head = f"POST /v1/models/{MODEL}/versions/1:predict HTTP/1.1\r\nHost: bench\r\n"
-    request = f"{head}Content-Length: {len(body)}\r\n\r\n".encode() + body
-    connection = socket.create_connection(("127.0.0.1", server.rest_port))
-
-    def send() -> None:
-        connection.sendall(request)
-        answer = connection.recv(65_536)
-        if not answer.startswith(b"HTTP/1.1 200") or not answer.endswith(b"}"):
-            raise RuntimeError(answer.decode())
-
-    return send
+    return RestCaller(server.rest_port, f"/v1/models/{MODEL}/versions/1:predict", body)
 
 
-def _grpc_caller(server: Server) -> Callable[[], None]:
+def _grpc_caller(server: Server) -> GrpcCaller:
     request = PredictRequest(model_spec=ModelSpec(name=MODEL))
     for name, code in (("fare", 1), ("hour", 9), ("payment", 7)):
         proto = request.inputs[name]
@@ -137,13 +130,7 @@ def _grpc_caller(server: Server) -> Callable[[], None]:
     request.inputs["fare"].float_val.append(1.5)
     request.inputs["hour"].int64_val.append(3)
     request.inputs["payment"].string_val.append(b"Cash")
-    message = request.SerializeToString()
-    predict = server.channel().unary_unary(f"/{PREDICTION}/Predict", bytes, bytes)
-
-    def send() -> None:
-        predict(message, timeout=30)
-
-    return send
+    return GrpcCaller(server.grpc_port, f"/{PREDICTION}/Predict", request.SerializeToString())
 
 
 def _loads(server: Server, rounds: int) -> None:

@@ -132,7 +132,7 @@ def test_ports_are_those_of_the_port_map() -> None:
     ports = PortMap()
     text = (PROJECT / "docker-compose.yml").read_text()
     for name, port in ports.all_named(1).items():
-        if not name.startswith(("shadow", "labelled", "demo_metrics")):
+        if not name.startswith(("shadow", "labelled", "demo_metrics", "console")):
             assert str(port) in text, f"{name} ({port})"
     for role in ("stable", "control", "canary"):
         grpc_port, rest_port = ports.model(role)

@@ -15,6 +15,7 @@ from types import MappingProxyType
 from typing import TypeVar
 
 import numpy as np
+import orjson
 
 from deploy.app.deployment import Deployment
 from deploy.config import loader
@@ -273,7 +274,8 @@ class ControlLoop:
         for number, score in enumerate(scores.tolist()):
             trip_id = f"{name}-{number}"
             at = start + number * self.contract.window_seconds / ROWS
-            value = messages.prediction(version, score, key=(key, trip_id), time=(time, at))
+            response = orjson.dumps({"predictions": [{"probabilities": [score]}]})
+            value = messages.prediction(version, response, key=(key, trip_id), time=(time, at))
             served.append((trip_id.encode(), value))
         self.log.append_raw(PREDICTIONS, served)
 

@@ -77,6 +77,9 @@ def test_nothing_is_written_into_the_installed_package(installed: Path, tmp_path
     [
         "deploy/config/driftline.yaml",
         "deploy/config/demo.yaml",
+        "deploy/console/assets/pico-2.1.1.min.css",
+        "deploy/console/assets/licences/inter.txt",
+        "deploy/console/templates/base.html",
         "deploy/prometheus/rules/loop.yml",
         "deploy/setup/jars.lock",
         "retrain/models/big_tipper/schema.pbtxt",

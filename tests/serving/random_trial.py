@@ -9,7 +9,7 @@ the invariants hold:
 - nothing goes live without its evidence: a pass at the last weight, or a person who said so;
 - nothing that needs an approval goes live without as many different people as it takes, each of
   whom may decide and said yes to the open request, and a request is used once;
-- an id stands for one text.
+- a sick control is replaced a limited number of times, and without clients;
 - an id stands for one text;
 - in the end every verdict, step, comparison and promotion is computed again from the records alone,
   byte for byte.
@@ -33,7 +33,7 @@ from serving.approval_rules import ApprovalRules
 from serving.desired import serves
 from serving.engines.memory import InMemoryServing
 from serving.phase import Phase
-from serving.ports import Observation, ServingPorts
+from serving.ports import ALL_STABLE, Observation, ServingPorts
 from serving.rules import Approval, RolloutRules
 from serving.state import RolloutState, Transition
 from streaming.contracts.codec import encode
@@ -217,6 +217,10 @@ class Trial:
         if number in self.failed and champion_served and rollout.phase is Phase.ROLLING_BACK:
             assert self.share(number) <= self.failed[number], f"version {number} gained traffic"
             self.failed[number] = self.share(number)
+        if rollout.phase is Phase.REPLACING:
+            assert rollout.replacements <= self.rules.control_replacements
+            if observed.split == ALL_STABLE:
+                assert split == ALL_STABLE, "clients at a sick control"
         guarded = rollout.champion and not (rollout.forced or rollout.uncompared)
         if rollout.phase is Phase.PROMOTING and guarded and split.canary:
             arms = (
@@ -268,6 +272,7 @@ class Trial:
         """Engines work again; what was deleted stays deleted, and versions do no more harm."""
         serving = self.serving
         serving.errors, serving.slow, serving.rate = {}, {}, 60.0
+        serving.servers.sick.clear()
         serving.metrics.down = serving.router.down = serving.references.down = False
         self.log.down = False
         serving.servers.load_seconds = 0.2

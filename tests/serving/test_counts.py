@@ -67,6 +67,27 @@ def test_a_good_check_resets_the_number_of_bad_checks() -> None:
     assert count([*scrapes[:2], scrape(2.0, 20, errors=20)]).bad_checks == 2
 
 
+def test_a_canary_that_fails_wholly_is_ejected_by_one_scrape() -> None:
+    healthy = [scrape(0.0, 0), scrape(0.5, 20)]
+    assert count([*healthy, scrape(1.0, 40, errors=20)]).bad_checks == 2
+    assert count([*healthy, scrape(1.0, 40, errors=18)]).bad_checks == 0
+    assert count([*healthy, scrape(1.0, 39, errors=19)]).bad_checks == 0  # too few requests
+    sick_control = Scrape(
+        at=1.0,
+        uptime_seconds=1.0,
+        arms=(
+            ArmCounters(arm="canary", requests=40, errors=20, timed=40, slow=0),
+            ArmCounters(arm="control", requests=40, errors=20, timed=40, slow=0),
+        ),
+    )
+    assert count([*healthy, sick_control]).bad_checks == 0
+
+
+def test_a_check_takes_about_a_second_however_often_envoy_is_scraped() -> None:
+    scrapes = [scrape(t / 4, 10 * t, errors=8 * t) for t in range(9)]
+    assert [count(scrapes[: n + 1]).bad_checks for n in range(9)] == [0, 0, 0, 0, 1, 1, 1, 1, 2]
+
+
 def test_a_check_waits_for_five_requests_for_a_limited_time() -> None:
     few_requests = [scrape(float(t), 2 * t, errors=2 * t) for t in range(7)]
     assert count(few_requests).bad_checks == 2

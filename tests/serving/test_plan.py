@@ -9,8 +9,8 @@ import pytest
 
 from serving.engines.memory import InMemoryServing
 from serving.phase import Phase
-from serving.plan import MAX_DEADLINE_SECONDS, plan
-from serving.rules import RolloutRules
+from serving.plan import plan
+from serving.rules import MAX_DEADLINE_SECONDS, RolloutRules
 from tests.serving.rollout_simulation import RolloutSimulation, quick_rules, version
 
 RATES = (0.5, 2.0, 20.0, 100.0, 1_000.0)

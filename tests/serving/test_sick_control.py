@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 
 import pytest
 
@@ -68,7 +69,8 @@ def test_a_sick_control_never_promotes_a_sick_canary(
 @pytest.mark.parametrize("control", [(0.05, 0.0), (0.0, 0.1), (1.0, 0.0)])
 def test_a_control_that_was_replaced_is_judged_anew(control: tuple[float, float]) -> None:
     serving = ServingByRole({"control": control})
-    rollout = RolloutSimulation(serving=serving, rules=RULES).start_canary()
+    rules = replace(RULES, control_replacements=0)  # a person does it
+    rollout = RolloutSimulation(serving=serving, rules=rules).start_canary()
     rollout.until(lambda r: r.verdicts[-1].outcome == "error", seconds=120)
     assert rollout.canary == 5
     serving.servers.kill("control")

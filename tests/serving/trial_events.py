@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from msgspec.structs import replace
 
+from serving.ports import Role
 from serving.state import RolloutState
 from streaming.contracts.records import Action, CanaryVerdict, Promotion, Record
 from tests.serving.rollout_simulation import version
@@ -127,6 +128,15 @@ def change_a_version(trial: Trial) -> None:
     setattr(trial.serving, kind, {number: share})
 
 
+def make_a_server_sick(trial: Trial) -> None:
+    """Whatever its version: until it is killed or replaced by a fresh one."""
+    roles: list[Role] = ["control", "control", "canary", "stable"]
+    role = trial.chance.choice(roles)
+    share = trial.chance.choice([0.05, 0.3])
+    trial.events[-1] += f" {role} {share}"
+    trial.serving.servers.sick[role] = share
+
+
 def change_the_traffic(trial: Trial) -> None:
     trial.serving.rate = trial.chance.choice([0.0, 5.0, 60.0])
 
@@ -166,6 +176,8 @@ EVENTS: tuple[Callable[[Trial], None], ...] = (
     delete_a_version,
     lose_everything_loaded,
     change_a_version,
+    make_a_server_sick,
+    make_a_server_sick,
     change_the_traffic,
     break_or_mend_an_engine,
     break_or_mend_an_engine,

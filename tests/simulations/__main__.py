@@ -20,10 +20,11 @@ import typer
 
 from streaming.drift.backtest.alarm_count import AlarmRate
 from tests.competitors.competitor import Competitor
-from tests.simulations import canary, quality
+from tests.simulations import canary, quality, task_quality
 from tests.simulations import power as power_of_detectors
 from tests.simulations import quiet as quiet_days
 from tests.simulations.arms import ARMS, Arm
+from tests.simulations.blessing import blessing
 from tests.simulations.changes import CHANGES, Change
 from tests.simulations.power import SIZES, Delay
 from tests.simulations.quiet import QuietCounts
@@ -32,7 +33,9 @@ from tests.taxi_excerpt import EXCERPT
 
 app = typer.Typer(help=__doc__, no_args_is_help=True, add_completion=False)
 app.add_typer(quality.app, name="quality")
+app.add_typer(task_quality.app, name="tasks")
 app.add_typer(canary.app, name="canary")
+app.command()(blessing)
 Seed = Annotated[int, typer.Option(help="Seed of the random numbers.")]
 
 
@@ -334,6 +337,8 @@ def _all_but_quiet(seed: int) -> None:
     day_variation(300, seed)
     quality.delays(100, seed)
     quality.alarms(20, 15.0, seed)
+    task_quality.delays(40, seed)
+    task_quality.alarms(8, 15.0, seed)
     other_detectors(1_000, seed)
     power(100, "", 1, seed)
     blind_spots(20, "", "", True, 1, seed)

@@ -9,7 +9,7 @@ from rich.text import Text
 
 from deploy.cli.shared.command import Invocation, Json, command
 from deploy.views.output import show_json, stderr, stdout
-from streaming.contracts.errors import NotFoundError
+from streaming.contracts.errors import ConfigurationError, NotFoundError
 
 if TYPE_CHECKING:
     from deploy.app.deployment import Deployment
@@ -27,7 +27,7 @@ def check(
     ] = False,
     json: Json = False,
 ) -> None:
-    """Check the configuration and the models' contracts; every mistake is reported at once.
+    """Check the configuration, and the models' code against it; every mistake is told at once.
 
     With --live the exit code is 4 when a topic differs from the settings. `driftline up` and the
     daemon repair Driftline's own topics; the applications' topics are only named.
@@ -36,8 +36,16 @@ def check(
     """
     from deploy.config import loader
     from deploy.config.paths import config_file
+    from deploy.project.model_rules import model_violations
 
     settings = loader.load(invocation.file, contracts=True)
+    violations = [
+        violation for section in settings.models.values() for violation in model_violations(section)
+    ]
+    if violations:
+        raise ConfigurationError(
+            "\n".join(f"{broken.place}: {broken.rule}: {broken.message}" for broken in violations)
+        )
     if live:
         _compare_topics(invocation.deployment(), json)
     elif json:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Iterator
 from typing import TYPE_CHECKING, Annotated
 
 import msgspec
@@ -96,6 +97,8 @@ def show_(
         return
     stdout.print(one_line(f"{format_time(letter.at)}  {position(letter)}  [{letter.record_id}]"))
     stdout.print(one_line(f"{letter.model}: {letter.reason}: {letter.detail}"))
+    for line in _key_and_headers(letter):
+        stdout.print(line, soft_wrap=True)
     size = len(letter.payload)
     if size < letter.payload_bytes:
         stdout.print(f"The first {size} of {letter.payload_bytes} bytes:")
@@ -202,6 +205,18 @@ def _report(letters: list[DeadLetter], skipped: list[Skipped], *, sent: bool, js
         stdout.print(one_line(position(letter)))
     done = "sent again" if sent else "would be sent again" if letters else "to send"
     stderr.print(f"{len(letters)} {done}, {len(skipped)} skipped.")
+
+
+def _key_and_headers(letter: DeadLetter) -> Iterator[str]:
+    """The key and the headers of a dead letter, a line each."""
+    if letter.key is not None:
+        cut = "…" if letter.key_bytes > len(letter.key) else ""
+        yield f"key {printable(letter.key)}{cut}"
+    for header in letter.headers:
+        value = "null" if header.value is None else printable(header.value)
+        yield f"header {one_line(header.name)}: {value}"
+    if letter.headers_dropped:
+        yield f"{letter.headers_dropped} headers were cut off"
 
 
 def preview(letter: DeadLetter) -> str:

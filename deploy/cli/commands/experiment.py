@@ -15,6 +15,7 @@ from deploy.views.output import check_chart_file, show_json, stderr, stdout
 from streaming.contracts.errors import ConfigurationError, DriftlineError
 from streaming.contracts.experiment_records import ExperimentMetric
 from streaming.contracts.records import CommandReply, ExperimentDefinition
+from streaming.contracts.task import BINARY
 
 if TYPE_CHECKING:
     from deploy.app.deployment import Deployment
@@ -69,12 +70,7 @@ def start(
 
     from deploy.records import experiments
 
-    section = deployment.settings_of(model)
-    if section.predictions is None:
-        raise ConfigurationError(
-            f"{model} has no `predictions` topic in {deployment.file.name}, so nothing tells "
-            "which user got which prediction. Name the topic that the applications write to."
-        )
+    _check_measured(deployment, model)
     if force and reason == BY_HAND:
         raise typer.BadParameter("--force needs a --reason; both are kept in the log.")
     rules = deployment.rollout_rules(model).experiments
@@ -99,6 +95,21 @@ def start(
         confirm(_consequence(model, definition), yes=yes)
         reply = _send(log, model, definition, reason=reason, force=force)
     _show_reply(reply, json=json)
+
+
+def _check_measured(deployment: Deployment, model: str) -> None:
+    """Raise `ConfigurationError` for a model whose users cannot be compared."""
+    if deployment.settings_of(model).predictions is None:
+        raise ConfigurationError(
+            f"{model} has no `predictions` topic in {deployment.file.name}, so nothing tells "
+            "which user got which prediction. Name the topic that the applications write to."
+        )
+    task = deployment.task(model)
+    if task != BINARY:
+        raise ConfigurationError(
+            f"{model} is a {task.kind} model; experiments compare binary ones only. `driftline "
+            f"rollout retry {model}` rolls a version out, judged as a canary."
+        )
 
 
 @app.command()

@@ -109,12 +109,10 @@ def trace(
     """
     from rich.tree import Tree
 
-    from deploy.records import lineage
-
     if model is not None:
         deployment.settings_of(model)
     with deployment.log() as log:
-        link = lineage.trace(log, target, model)
+        link = _chain(deployment, log, target, model)
         results = _recomputed(deployment, log, link) if recompute else None
     if json:
         data = _as_data(link)
@@ -123,6 +121,21 @@ def trace(
         stdout.print(_with_causes(Tree(_line(link)), link))
     if results is not None:
         _conclude(results, quiet=json)
+
+
+def _chain(deployment: Deployment, log: RecordLog, target: str, model: str | None) -> Link:
+    """The chain from the console's projection where it is up to date, else from the log."""
+    from deploy.projection.current import current_reader
+    from deploy.projection.lineage import trace as trace_in_projection
+    from deploy.records import lineage
+
+    reader = current_reader(deployment.home, deployment.bootstrap, log)
+    if reader is None:
+        return lineage.trace(log, target, model)
+    try:
+        return trace_in_projection(reader, log, target, model)
+    finally:
+        reader.close()
 
 
 def _recomputed(deployment: Deployment, log: RecordLog, link: Link) -> tuple[Recomputed, ...]:

@@ -6,6 +6,7 @@ import csv
 import json as json_module
 import math
 import sys
+import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -13,9 +14,16 @@ import typer
 
 from deploy.app.suggestion import did_you_mean
 from deploy.cli.shared.command import Json, Model, UsageError, command
-from deploy.views.output import show_json, stdout, table
-from streaming.contracts.errors import NotFoundError, PermanentError, UnavailableError
+from deploy.views.output import show_json, stderr, stdout, table
+from streaming.contracts.errors import (
+    DecodeError,
+    NotFoundError,
+    PermanentError,
+    UnavailableError,
+)
 from streaming.contracts.model import FeatureSpec, ModelContract
+from streaming.contracts.requests import OUTPUTS, answered
+from streaming.contracts.task import Task
 
 if TYPE_CHECKING:
     from deploy.app.deployment import Deployment
@@ -32,10 +40,13 @@ def predict(
     rows: Annotated[
         str | None, typer.Option("--rows", help="JSON rows, or - for standard input.")
     ] = None,
+    last: Annotated[
+        int, typer.Option(min=0, help="Number of newest events of the model's topic to predict.")
+    ] = 0,
     user: Annotated[str, typer.Option(help="x-user-id of the request.")] = "",
     json: Json = False,
 ) -> None:
-    """Predict rows; a field that is left out counts as missing.
+    """Predict rows, or the newest events as they come; a field that is left out counts as missing.
 
     Example: `driftline predict big_tipper --rows '[{"fare": 12.5, "trip_miles": 3.1}]'`
     """
@@ -45,17 +56,66 @@ def predict(
             f"{model} is monitored here and served elsewhere; this deployment serves "
             f"{', '.join(deployment.served_models)} (local.served_models)."
         )
-    instances = [
-        to_instance(row, contract, number) for number, row in enumerate(_read_rows(file, rows), 1)
-    ]
+    if last and (file or rows):
+        raise UsageError("Give a CSV file, --rows or --last.")
+    if last:
+        instances = _newest_instances(deployment, contract, last)
+    else:
+        instances = [
+            to_instance(row, contract, number)
+            for number, row in enumerate(_read_rows(file, rows), 1)
+        ]
     predictions, arm = _request(deployment, model, instances, user)
     if json:
         show_json({"predictions": predictions, "arm": arm})
         return
-    shown = table(f"{model}, answered by {arm or 'the server'}", ">row", ">probability")
+    columns = [f">{name}" for name in columns_of(deployment.task(model))]
+    shown = table(f"{model}, answered by {arm or 'the server'}", ">row", *columns)
     for number, value in enumerate(predictions, 1):
-        shown.add_row(str(number), f"{value:.4f}")
+        values = value if isinstance(value, list) else [value]
+        shown.add_row(str(number), *(f"{entry:.4f}" for entry in values))
     stdout.print(shown)
+
+
+def _newest_instances(
+    deployment: Deployment, contract: ModelContract, last: int
+) -> list[dict[str, list[Any]]]:
+    """The newest usable events as rows, read by the model's mapping; raises `NotFoundError`."""
+    from deploy.records.event_check import newest_events
+    from streaming.contracts.events import decode_event
+    from streaming.contracts.requests import instance
+
+    schemas, now = deployment.schemas(), time.time()
+    with deployment.log() as log:
+        messages = newest_events(log, contract.events_topic, last)
+    instances = []
+    for message in messages:
+        try:
+            event = decode_event(message, contract, now=now, schemas=schemas)
+        except DecodeError:
+            continue
+        instances.append(instance(contract.features, event.values))
+    if len(instances) < len(messages):
+        stderr.print(
+            f"{len(messages) - len(instances)} of {len(messages)} events cannot be used; "
+            f"`driftline events check {contract.model}` says why."
+        )
+    if not instances:
+        raise NotFoundError(f"{contract.events_topic} has no usable event to predict.")
+    return instances
+
+
+def columns_of(task: Task) -> list[str]:
+    """Names of the values of a prediction, for a table.
+
+    >>> columns_of(Task(kind="regression")), columns_of(Task(kind="binary"))
+    (['prediction'], ['probability'])
+    """
+    if task.classes:
+        return list(task.classes)
+    if task.quantiles:
+        return [f"{quantile:.3g} quantile" for quantile in task.quantiles]
+    return [OUTPUTS[task.kind].replace("probabilities", "probability").rstrip("s")]
 
 
 def _read_rows(file: Path | None, rows: str | None) -> list[Any]:
@@ -127,7 +187,7 @@ def _value(value: Any, spec: FeatureSpec, number: int) -> Any:
 
 def _request(
     deployment: Deployment, model: str, instances: list[dict[str, list[Any]]], user: str
-) -> tuple[list[float], str]:
+) -> tuple[list[Any], str]:
     import httpx
 
     url = f"{deployment.envoy_url}/v1/models/{model}:predict"
@@ -151,12 +211,6 @@ def _request(
         raise PermanentError(
             f"The model server answered {response.status_code}: {response.text[:300]}"
         )
-    predictions = [_probability(row) for row in response.json()["predictions"]]
+    task = deployment.task(model)
+    predictions = [answered(row, task) for row in response.json()["predictions"]]
     return predictions, response.headers.get("x-driftline-arm", "")
-
-
-def _probability(row: Any) -> float:
-    value = row["probabilities"] if isinstance(row, dict) else row
-    while isinstance(value, list):
-        value = value[0]
-    return float(value)

@@ -20,6 +20,7 @@ from deploy.views.output import (
     table,
 )
 from streaming.contracts.errors import ConfigurationError, NotFoundError
+from streaming.contracts.quality_measures import headline_name, headline_of, title_of
 from streaming.contracts.quality_records import QualityMetric, QualityVerdict
 from streaming.contracts.records import Promotion
 
@@ -90,10 +91,13 @@ def latest(verdicts: list[QualityVerdict], count: int) -> list[QualityVerdict]:
 
 
 def _windows(model: str, verdicts: list[QualityVerdict]) -> Table:
+    title = title_of(headline_name(verdicts))
+    estimates = {metric.name for verdict in verdicts for metric in verdict.estimated[:1]}
+    other = "".join(f" {title_of(name)}" for name in estimates if title_of(name) != title)
     shown = table(
         f"predictions of {model}",
-        "end", ">version", ">served", ">labelled", "stage", ">AUC", ">estimated", "inputs",
-        "scores", "verdict", "reason",
+        "end", ">version", ">served", ">labelled", "stage", f">{title}", f">estimated{other}",
+        "inputs", "predictions", "verdict", "reason",
     )  # fmt: skip
     for verdict in verdicts:
         cause = f" ({verdict.cause})" if verdict.cause else ""
@@ -104,8 +108,9 @@ def _windows(model: str, verdicts: list[QualityVerdict]) -> Table:
             str(verdict.predictions),
             f"{verdict.labelled / max(verdict.predictions, 1):.0%}",
             "mature" if verdict.stage == "realised" else "provisional",
-            _value(verdict.metrics, "auc"),
-            _value(verdict.estimated, "auc") + ("" if verdict.assumption_holds else " ?"),
+            _value(headline_of(verdict.metrics)),
+            _value(next(iter(verdict.estimated), None))
+            + ("" if verdict.assumption_holds or not verdict.estimated else " ?"),
             verdict.inputs or "–",
             drift.outcome if drift else "–",
             outcome_text(verdict.outcome, cause),
@@ -114,8 +119,8 @@ def _windows(model: str, verdicts: list[QualityVerdict]) -> Table:
     return shown
 
 
-def _value(metrics: tuple[QualityMetric, ...], name: str) -> str:
-    return next((f"{metric.value:.3f}" for metric in metrics if metric.name == name), "–")
+def _value(metric: QualityMetric | None) -> str:
+    return "–" if metric is None else f"{metric.value:.3f}"
 
 
 def _metrics(verdict: QualityVerdict) -> Table:

@@ -25,6 +25,7 @@ from streaming.contracts.events import decode_event, key_of, read_fields, value_
 from streaming.contracts.log import RecordLog
 from streaming.contracts.model import FeatureKind, FeatureSpec, ModelContract
 from streaming.contracts.records import OffsetRange, RetrainRequest
+from streaming.contracts.registered import SchemaSource
 from streaming.contracts.tolerance import DEFAULT, Breach, Tolerance, judge
 
 Columns = Callable[[ModelContract], tuple[FeatureSpec, ...]]
@@ -65,6 +66,8 @@ class LogExampleBuilder:
     """Share of the keys that is held back for the evaluation."""
     min_rows: int = 500
     """Minimum number of labelled rows; fewer give no usable model."""
+    schemas: SchemaSource | None = None
+    """The schemas of the registry, for formats that need them."""
     tolerances: Mapping[str, Tolerance] | None = None
     """Model name → how much broken data is tolerated; None = the default for every model."""
 
@@ -137,7 +140,7 @@ class LogExampleBuilder:
         rules = [rows.rules[s.name] for s in contract.features if s.name in rows.rules]
         for message in self.log.read(span):
             try:
-                event = decode_event(message.value, contract, now=request.at)
+                event = decode_event(message, contract, now=request.at, schemas=self.schemas)
             except DecodeError:
                 rows.unusable += 1
                 continue
@@ -165,7 +168,7 @@ class LogExampleBuilder:
         rules = [rows.rules[s.name] for s in columns if s.name in rows.rules]
         for message in self.log.read(span):
             try:
-                fields = read_fields(message.value, contract)
+                fields = read_fields(message, contract, contract.labels, self.schemas)
                 key = key_of(fields, contract)
                 if key not in rows.events:
                     continue

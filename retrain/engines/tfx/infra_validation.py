@@ -22,6 +22,7 @@ from tfx.utils import path_utils
 from retrain.engines.tfx.server_check import ServingCheck, check_serving
 from retrain.ports import ServerCommand
 from streaming.contracts.model import FeatureSpec
+from streaming.contracts.task import Task
 
 _BUSY = 2.0
 """Load of each core from which on a slow version may be the machine's fault."""
@@ -54,6 +55,7 @@ class _Executor(base_executor.BaseExecutor):  # type: ignore[misc]
             model=exec_properties["model_name"],
             version=exec_properties["version"],
             features=msgspec.json.decode(exec_properties["features"], type=list[FeatureSpec]),
+            task=msgspec.json.decode(exec_properties["task"], type=Task),
             log_file=folder / "server.log",
             server=msgspec.json.decode(exec_properties["server"], type=ServerCommand),
         )
@@ -73,6 +75,7 @@ class _Spec(component_spec.ComponentSpec):  # type: ignore[misc]
         "model_name": component_spec.ExecutionParameter(type=str),
         "version": component_spec.ExecutionParameter(type=int),
         "features": component_spec.ExecutionParameter(type=str),
+        "task": component_spec.ExecutionParameter(type=str),
         "limits": component_spec.ExecutionParameter(type=str),
         "server": component_spec.ExecutionParameter(type=str),
     }
@@ -97,6 +100,7 @@ class ServingValidator(base_component.BaseComponent):  # type: ignore[misc]
         model_name: str,
         version: int,
         features: tuple[FeatureSpec, ...],
+        task: Task,
         limits: ServingLimits,
         server: ServerCommand,
     ) -> None:
@@ -105,6 +109,7 @@ class ServingValidator(base_component.BaseComponent):  # type: ignore[misc]
             model_name=model_name,
             version=version,
             features=msgspec.json.encode(features).decode(),
+            task=msgspec.json.encode(task).decode(),
             limits=json.dumps(asdict(limits)),
             server=msgspec.json.encode(server).decode(),
             blessing=types.Channel(type=standard_artifacts.InfraBlessing),

@@ -19,6 +19,7 @@ from tfx.orchestration.pipeline import Pipeline
 from retrain.engines.tfx import evaluation
 from retrain.engines.tfx.anomaly_gate import AnomalyGate
 from retrain.engines.tfx.infra_validation import ServingLimits, ServingValidator
+from retrain.engines.tfx.training_config import PLATFORM_TRAINER, custom_config
 from retrain.models.code import ModelCode
 from retrain.ports import EVAL_SHARDS, TRAIN_SHARDS, ServerCommand
 from streaming.contracts.errors import ConfigurationError
@@ -52,6 +53,7 @@ class RetrainPipeline:
         self._code = code
         self._beam = beam
         self._components: dict[str, Any] = {}
+        self._champion: Path | None = None
         self._built = False
 
     def from_shards(self, folder: Path) -> Self:
@@ -101,16 +103,16 @@ class RetrainPipeline:
         )
         return self._add("transform", self._behind_gate(component))
 
-    def train(self, *, steps: int, **config: Any) -> Self:
-        """Train for at most `steps` steps; ``run_fn`` gets `config` as ``custom_config``."""
+    def train(self, *, model: str, steps: int, batch: int) -> Self:
+        """Train `model` for at most `steps` steps of at most `batch` rows."""
         component = tfx.components.Trainer(
-            run_fn=self._code.run_fn,
+            run_fn=self._code.run_fn or PLATFORM_TRAINER,
             examples=self._out("examples", "examples"),
             transform_graph=self._out("transform", "transform_graph"),
             schema=self._out("schema", "schema"),
             train_args=tfx.proto.TrainArgs(splits=["train"], num_steps=steps),
             eval_args=tfx.proto.EvalArgs(splits=["eval"]),
-            custom_config=config,
+            custom_config=custom_config(self._code, model=model, batch=batch),
         )
         return self._add("trainer", self._behind_gate(component))
 
@@ -118,6 +120,7 @@ class RetrainPipeline:
         """Evaluate against the live model in `champion`/``Format-Serving``; None = none is live."""
         if champion is None:
             return self
+        self._champion = champion / "Format-Serving"
         component = tfx.dsl.Importer(
             source_uri=str(champion),
             artifact_type=tfx.types.standard_artifacts.Model,
@@ -125,15 +128,18 @@ class RetrainPipeline:
         ).with_id("Champion")
         return self._add("champion", component)
 
-    def evaluate(self) -> Self:
-        """Evaluate with TFMA on the raw evaluation rows, against the champion if there is one."""
+    def evaluate(self, *, seed: int = 0) -> Self:
+        """Evaluate with TFMA on the raw evaluation rows, against the champion if there is one.
+
+        `seed` is that of the bootstrap.
+        """
         has_champion = "champion" in self._components
         component = tfx.components.Evaluator(
             examples=self._out("examples", "examples"),
             example_splits=["eval"],
             model=self._out("trainer", "model"),
             baseline_model=self._out("champion", "result") if has_champion else None,
-            eval_config=evaluation.eval_config(self._code, champion=has_champion),
+            eval_config=evaluation.eval_config(self._code, champion=self._champion, seed=seed),
         )
         return self._add("evaluator", component)
 
@@ -146,6 +152,7 @@ class RetrainPipeline:
             model_name=model,
             version=version,
             features=self._code.features,
+            task=self._code.task,
             limits=limits,
             server=server,
         )

@@ -23,21 +23,21 @@ from pathlib import Path
 from typing import Any
 
 import httpx
+import numpy as np
 
 from retrain.ports import ServerCommand
+from retrain.tasks import TaskStrategy, strategy_of
 from streaming.contracts.errors import GateFailedError, UnavailableError
 from streaming.contracts.model import FeatureSpec
 from streaming.contracts.requests import instance
+from streaming.contracts.task import BINARY, Task
 
 PROBE = "assets.extra/probe.json"
-"""File in a servable: sample rows, and the probabilities that the trainer computed for them."""
-
-OUTPUT = "probabilities"
-"""Name of the model's output, and of the probe's expected values."""
+"""File in a servable: sample rows, and the outputs that the trainer computed for them."""
 
 TOLERANCE = 1e-4
-"""Largest accepted difference between a served probability and the trainer's. Both are float32
-from different graphs, so they differ by rounding."""
+"""Largest accepted difference between served outputs and the trainer's, as the strategy of the task
+measures it. Both are float32 from different graphs, so they differ by rounding."""
 
 WARM_REQUESTS = 50
 """Number of single-row predictions that are timed."""
@@ -59,7 +59,8 @@ class ServingCheck:
     rows: int
     """Number of probe rows compared."""
     largest_difference: float
-    """Largest difference between a served probability and the trainer's."""
+    """Largest difference between served outputs and the trainer's: of probabilities, or of numbers
+    as a share of the largest one."""
     load_per_core: float = 0.0
     """Processes that wanted a core in the last minute, for each core of the machine."""
 
@@ -72,6 +73,7 @@ def check_serving(
     features: Sequence[FeatureSpec],
     server: ServerCommand,
     log_file: Path,
+    task: Task = BINARY,
 ) -> ServingCheck:
     """Serve `servable` for a moment and measure it.
 
@@ -87,6 +89,8 @@ def check_serving(
         The command that starts the server.
     log_file:
         File for the server's output.
+    task:
+        Decides which output is compared, and how.
 
     Raises
     ------
@@ -97,13 +101,15 @@ def check_serving(
     """
     probe = json.loads((servable / PROBE).read_text())
     rows = [instance(tuple(features), values) for values in probe["instances"]]
+    strategy = strategy_of(task)
     with (
         tempfile.TemporaryDirectory(prefix="driftline-check-") as base,
         _running_server(server, model, Path(base), log_file) as client,
     ):
         load_seconds = _load(client, servable, version=version, base=Path(base), log_file=log_file)
-        difference = _largest_difference(client.predict(rows), probe[OUTPUT])
-        durations = sorted(_time_predictions(client, rows))
+        served = client.predict(rows, strategy.output)
+        difference = _largest_difference(strategy, served, probe[strategy.output])
+        durations = sorted(_time_predictions(client, rows, strategy.output))
     if difference > TOLERANCE:
         raise GateFailedError(
             f"The server's predictions differ from the trainer's by up to {difference:.3g}; up to"
@@ -138,8 +144,8 @@ class _Client:
         statuses = json.loads(response.content).get("model_version_status", [])
         return [status["state"] for status in statuses]
 
-    def predict(self, rows: list[dict[str, Any]]) -> list[float]:
-        """One probability for each row; `GateFailedError` when the server refuses."""
+    def predict(self, rows: list[dict[str, Any]], output: str) -> list[list[float]]:
+        """The numbers of `output` for each row; `GateFailedError` when the server refuses."""
         # httpx's own JSON refuses NaN, which stands for missing numbers.
         body = json.dumps({"instances": rows}).encode()
         response = self._request("POST", f"/v1/models/{self._model}:predict", body)
@@ -149,7 +155,7 @@ class _Client:
                 f"The server refuses to predict ({detail}); the SavedModel runs in Python only, or"
                 " its inputs are not the contract's."
             )
-        return [_scalar(value) for value in json.loads(response.content)["predictions"]]
+        return [_numbers(row, output) for row in json.loads(response.content)["predictions"]]
 
     def _request(self, method: str, path: str, body: bytes | None = None) -> httpx.Response | None:
         try:
@@ -221,26 +227,36 @@ def _load(client: _Client, servable: Path, *, version: int, base: Path, log_file
     )
 
 
-def _time_predictions(client: _Client, rows: list[dict[str, Any]]) -> Iterator[float]:
+def _time_predictions(client: _Client, rows: list[dict[str, Any]], output: str) -> Iterator[float]:
     for number in range(WARM_REQUESTS):
         began = time.perf_counter()
-        client.predict([rows[number % len(rows)]])
+        client.predict([rows[number % len(rows)]], output)
         yield time.perf_counter() - began
 
 
-def _largest_difference(predictions: list[float], expected: list[float]) -> float:
-    if len(predictions) != len(expected):
+def _largest_difference(
+    strategy: TaskStrategy, served: list[list[float]], expected: list[Any]
+) -> float:
+    if len(served) != len(expected):
         raise GateFailedError(
-            f"The server returned {len(predictions)} predictions for {len(expected)} rows."
+            f"The server returned {len(served)} predictions for {len(expected)} rows."
         )
-    differences = [abs(a - b) for a, b in zip(predictions, expected, strict=True)]
-    return max(value if math.isfinite(value) else math.inf for value in differences)
+    numbers, truth = np.asarray(served, np.float64), np.asarray(expected, np.float64)
+    truth = truth.reshape(len(truth), -1)
+    if numbers.shape != truth.shape:
+        raise GateFailedError(
+            f"The server returned {numbers.shape[1]} numbers for a row; the trainer's have"
+            f" {truth.shape[1]}."
+        )
+    difference = strategy.difference(numbers, truth)
+    return difference if math.isfinite(difference) else math.inf
 
 
-def _scalar(value: Any) -> float:
-    while isinstance(value, list | dict):
-        value = value[0] if isinstance(value, list) else next(iter(value.values()))
-    return float(value)
+def _numbers(row: Any, output: str) -> list[float]:
+    """A row of TF Serving's row format: its only output, or an object with all outputs."""
+    value = row[output] if isinstance(row, dict) else row
+    values = value if isinstance(value, list) else [value]
+    return [float(number) for number in values]
 
 
 def _free_ports(count: int) -> list[int]:

@@ -26,6 +26,8 @@ from retrain.ports import (
     TrainingJob,
     TrainingResult,
 )
+from retrain.tasks import strategy_of
+from retrain.tasks.strategy import rules_in_force, seed_of
 from streaming.contracts.errors import GateFailedError, PermanentError, TemporaryError
 from streaming.contracts.records import Metric
 from streaming.contracts.tolerance import DEFAULT, Tolerance
@@ -38,7 +40,7 @@ if TYPE_CHECKING:
 _ADVICE = {
     "AnomalyGate": "Fix the producer or the schema, then request the retrain again.",
     "ImportExampleGen": "The example shards cannot be read; check the worker's disk.",
-    "Trainer": "Debug the model's run_fn with the same examples; the worker's log has the trace.",
+    "Trainer": "Debug the model's build_model with these examples; the worker's log has the trace.",
     "Champion": "The live version's folder is missing or damaged; see `driftline versions`.",
     "Evaluator": "The model has no usable signature `serving_examples` or `transform_features`.",
     "ServingValidator": "The SavedModel does not run in TF Serving; check it with the C++ loader.",
@@ -161,9 +163,9 @@ class TfxTrainer:
             .with_schema(job.schema)
             .validate(self._tolerance(job.request.model))
             .preprocess()
-            .train(steps=self._limits.steps, batch=self._limits.batch)
+            .train(model=job.request.model, steps=self._limits.steps, batch=self._limits.batch)
             .against(_as_artifact(job))
-            .evaluate()
+            .evaluate(seed=seed_of(job.request.record_id))
             .check_serving(
                 model=job.request.model,
                 version=job.version,
@@ -206,7 +208,8 @@ class TfxTrainer:
         )
 
     def _blessing_rules(self, job: TrainingJob) -> BlessingRules:
-        return BlessingRules() if self._rules is None else self._rules[job.request.model]
+        given = BlessingRules() if self._rules is None else self._rules[job.request.model]
+        return rules_in_force(strategy_of(load_code(job.contract.module).task), given)
 
 
 def _as_artifact(job: TrainingJob) -> Path | None:

@@ -16,6 +16,8 @@ Decisions, each based on a measurement:
 - Copies use separate clusters without ejection or health checks, so that a failing server does not
   make them disappear from the counts.
 - Control and canary have the same configuration, because the gates compare them.
+- A request that an arm's server refuses is tried once more, on the spare server (`refusals.py`).
+  Envoy runs the filters of the aggregate for it, not those of the server's own cluster.
 """
 
 from __future__ import annotations
@@ -34,6 +36,7 @@ from serving.engines.envoy.config import (
 )
 from serving.engines.envoy.experiment_routes import OUTSIDE
 from serving.engines.envoy.names import PROTOS, Proto, cluster_name
+from serving.engines.envoy.refusals import answer_mark
 from serving.engines.envoy.slice_routes import arm_cluster
 from serving.ports import Role
 
@@ -45,8 +48,8 @@ _Guard = Literal["none", "health", "ejection"]
 _FALLBACK: dict[Role, Role] = {"stable": "control", "control": "stable", "canary": "stable"}
 
 
-def clusters(layout: EnvoyLayout, additions: Sequence[Json] = ()) -> list[Json]:
-    """The clusters of one model: servers, aggregates for clients' requests, mirrors, `additions`.
+def clusters(layout: EnvoyLayout) -> list[Json]:
+    """The clusters of one model: servers, aggregates for clients' requests, mirrors.
 
     A model's clusters have no server and no counter in common with those of another model.
     """
@@ -55,7 +58,7 @@ def clusters(layout: EnvoyLayout, additions: Sequence[Json] = ()) -> list[Json]:
         for role, fallback in _FALLBACK.items():
             resources.append(server(layout, role, proto, name=role, checked=True))
             resources += [
-                aggregate(layout, proto, arm_cluster(role, name), (role, f"spare{fallback}"))
+                _arm(layout, proto, arm_cluster(role, name), (role, f"spare{fallback}"))
                 for name in ("", *layout.slices.values)
             ]
         for role in ("stable", "control"):
@@ -77,7 +80,7 @@ def clusters(layout: EnvoyLayout, additions: Sequence[Json] = ()) -> list[Json]:
         if layout.label_endpoint is not None:
             end = layout.label_endpoint
             resources.append(_server(layout, end, proto, name="labelled", guard="none"))
-    return [*resources, *additions]
+    return resources
 
 
 def server(layout: EnvoyLayout, role: Role, proto: Proto, *, name: str, checked: bool) -> Json:
@@ -87,6 +90,23 @@ def server(layout: EnvoyLayout, role: Role, proto: Proto, *, name: str, checked:
         # Stable is the last resort: it receives requests even when it looks unhealthy.
         guard = "health" if role == "stable" else "ejection"
     return _server(layout, layout.endpoints[role], proto, name=name, guard=guard)
+
+
+def _protocol_options(proto: Proto, filters: Sequence[Json] = ()) -> Json:
+    """HTTP/2 for gRPC, and filters that see every try."""
+    protocol = "http2_protocol_options" if proto == "grpc" else "http_protocol_options"
+    options: Json = {
+        "@type": resource_type("extensions.upstreams.http.v3") + ".HttpProtocolOptions",
+        "explicit_http_config": {protocol: {}},
+    }
+    if filters:
+        options["http_filters"] = [*filters, _upstream_codec()]
+    return {"envoy.extensions.upstreams.http.v3.HttpProtocolOptions": options}
+
+
+def _upstream_codec() -> Json:
+    kind = resource_type("extensions.filters.http.upstream_codec.v3") + ".UpstreamCodec"
+    return {"name": "envoy.filters.http.upstream_codec", "typed_config": {"@type": kind}}
 
 
 def _server(layout: EnvoyLayout, end: Endpoint, proto: Proto, *, name: str, guard: _Guard) -> Json:
@@ -116,12 +136,7 @@ def _server(layout: EnvoyLayout, end: Endpoint, proto: Proto, *, name: str, guar
         },
     }
     if proto == "grpc":
-        cluster["typed_extension_protocol_options"] = {
-            "envoy.extensions.upstreams.http.v3.HttpProtocolOptions": {
-                "@type": resource_type("extensions.upstreams.http.v3") + ".HttpProtocolOptions",
-                "explicit_http_config": {"http2_protocol_options": {}},
-            }
-        }
+        cluster["typed_extension_protocol_options"] = _protocol_options(proto)
     if guard != "none":
         cluster["health_checks"] = [_health_check(layout)]
     if guard == "ejection":
@@ -136,6 +151,13 @@ def _server(layout: EnvoyLayout, end: Endpoint, proto: Proto, *, name: str, guar
             "max_ejection_percent": 100,
         }
     return cluster
+
+
+def _arm(layout: EnvoyLayout, proto: Proto, name: str, members: tuple[str, ...]) -> Json:
+    """The aggregate of an arm: what its first server refuses is tried on the next."""
+    options = _protocol_options(proto, [answer_mark()])
+    cluster = aggregate(layout, proto, name, members)
+    return {**cluster, "typed_extension_protocol_options": options}
 
 
 def aggregate(layout: EnvoyLayout, proto: Proto, name: str, members: tuple[str, ...]) -> Json:

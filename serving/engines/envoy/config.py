@@ -20,7 +20,6 @@ from streaming.contracts.errors import ConfigurationError
 
 Json = dict[str, Any]
 
-ARM_HEADER = "x-driftline-arm"
 SPLIT_HEADER = "x-driftline-version"
 MODEL_HEADER = "x-driftline-model"
 """Metadata by which a gRPC client chooses the model: Envoy does not see the one in the message."""

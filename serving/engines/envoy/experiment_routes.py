@@ -18,7 +18,7 @@ from collections.abc import Callable
 from functools import partial
 from typing import Any, get_args
 
-from serving.engines.envoy.names import Proto, cluster_name
+from serving.engines.envoy.names import ARM_HEADER, Proto, cluster_name
 from serving.engines.envoy.slice_routes import arm_cluster
 from serving.ports import Arm, ArmShare, ExperimentSplit
 from streaming.contracts.experiment_assignment import SHARES
@@ -31,7 +31,6 @@ EXPERIMENT_ARM_HEADER = "x-driftline-experiment-arm"
 """Response header with the name of the arm that the user meets."""
 OUTSIDE = "outsidefb"
 """Cluster of the predictions that an experiment does not count; the alerts see it like an arm."""
-_ARM_HEADER = "x-driftline-arm"
 _UNCOUNTED = {"stable": "sparestable", "canary": "mirrorcanary", "control": "mirrorcontrol"}
 """Clusters with an arm's server that are counted for no arm."""
 Named = Callable[[str], str]
@@ -103,7 +102,7 @@ def prediction_routes(
         {
             "match": match,
             "route": champion,
-            "response_headers_to_add": [added_header(_ARM_HEADER, "stable")],
+            "response_headers_to_add": [added_header(ARM_HEADER, "stable")],
         },
     ]
 
@@ -118,7 +117,7 @@ def _chosen(arm: ArmShare, named: Named, match: Json, options: Json) -> Json:
             "timeout": options["timeout"],
         },
         "response_headers_to_add": [
-            added_header(_ARM_HEADER, "chosen"),
+            added_header(ARM_HEADER, "chosen"),
             added_header(EXPERIMENT_ARM_HEADER, arm.name),
         ],
     }
@@ -165,7 +164,7 @@ def _entry(arm: ArmShare, named: Named) -> Json:
         "name": named(arm_cluster(arm.arm)),
         "weight": arm.share,
         "response_headers_to_add": [
-            added_header(_ARM_HEADER, arm.arm),
+            added_header(ARM_HEADER, arm.arm),
             added_header(EXPERIMENT_ARM_HEADER, arm.name),
         ],
     }
@@ -175,7 +174,7 @@ def _uncounted(share: int, named: Named) -> Json:
     return {
         "name": named(OUTSIDE),
         "weight": share,
-        "response_headers_to_add": [added_header(_ARM_HEADER, "stable")],
+        "response_headers_to_add": [added_header(ARM_HEADER, "stable")],
     }
 
 

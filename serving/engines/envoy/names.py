@@ -9,6 +9,9 @@ from typing import Literal
 
 from serving.engines.envoy.slice_routes import NAMES
 
+ARM_HEADER = "x-driftline-arm"
+"""Header of a response: the arm that the request was routed to."""
+
 Proto = Literal["rest", "grpc"]
 PROTOS: tuple[Proto, ...] = ("rest", "grpc")
 

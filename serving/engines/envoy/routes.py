@@ -22,7 +22,6 @@ import re
 from collections.abc import Mapping, Sequence
 
 from serving.engines.envoy.config import (
-    ARM_HEADER,
     LABEL_HEADER,
     MODEL_HEADER,
     SPLIT_HEADER,
@@ -33,7 +32,8 @@ from serving.engines.envoy.config import (
     split_text,
 )
 from serving.engines.envoy.experiment_routes import added_header, prediction_routes
-from serving.engines.envoy.names import Proto, cluster_name
+from serving.engines.envoy.names import ARM_HEADER, Proto, cluster_name
+from serving.engines.envoy.refusals import ANSWER_HEADER, refused_answer
 from serving.engines.envoy.slice_routes import arm_cluster, only
 from serving.ports import TrafficSplit
 
@@ -41,13 +41,12 @@ _PROTOS: tuple[Proto, ...] = ("grpc", "rest")
 _GRPC_SERVICE = "/tensorflow.serving.PredictionService/"
 _REST_MODELS = "/v1/models/"
 _RETRY_ON = (
-    "5xx,connect-failure,refused-stream,reset,unavailable,internal,cancelled,resource-exhausted"
+    "5xx,connect-failure,refused-stream,reset,unavailable,internal,cancelled,resource-exhausted,"
+    "retriable-headers"
 )
 
 
-def model_routes(
-    layout: EnvoyLayout, split: TrafficSplit, additions: Sequence[Json] = ()
-) -> list[Json]:
+def model_routes(layout: EnvoyLayout, split: TrafficSplit) -> list[Json]:
     """The routes of one model: the only resource that changes during a rollout.
 
     Parameters
@@ -56,11 +55,8 @@ def model_routes(
         The model.
     split:
         Shares of its arms.
-    additions:
-        Further routes of the model, tried before the split.
     """
     routes = [
-        *additions,
         *label_routes(layout),
         *(route for proto in _PROTOS for route in _prediction_routes(layout, split, proto)),
         *(
@@ -107,6 +103,8 @@ def route_configuration(routes_of: Mapping[str, Sequence[Json]], retries: Json) 
                 "name": "serving",
                 "domains": ["*"],
                 "retry_policy": retries,
+                "include_request_attempt_count": True,
+                "response_headers_to_remove": [ANSWER_HEADER],
                 "routes": [
                     *(route for routes in routes_of.values() for route in routes),
                     _refusal(_GRPC_SERVICE, grpc_text),
@@ -239,6 +237,7 @@ def retry_policy(layout: EnvoyLayout) -> Json:
     """When a request is sent again, and to which server."""
     return {
         "retry_on": _RETRY_ON,
+        "retriable_headers": [refused_answer()],
         "num_retries": 2,
         "per_try_timeout": duration(layout.retry_after_seconds),
         "retry_priority": {

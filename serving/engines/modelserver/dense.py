@@ -32,6 +32,7 @@ _INTEGERS |= {23: (64, 0)}
 type: 32 bits for 8 and 16 bits too, which the tensor then cuts off."""
 _FLOATS = (1, 2)
 _BOOL = 10
+_INT64 = 9
 _CONVERTED = {*_INTEGERS, *_FLOATS, _BOOL, STRING}
 
 
@@ -77,6 +78,8 @@ def fast(value: Any, code: int, *, booleans: bool) -> NDArray[Any] | None:
     if code in _FLOATS and kind in "fiu":
         with np.errstate(over="ignore"):
             return array.astype(np.float64, copy=False).astype(dtype, copy=False)
+    if code == _INT64 and kind == "i":
+        return array
     if code in _INTEGERS and kind in "iu":
         bits, sign = _INTEGERS[code]
         smallest = sign * (1 << bits)

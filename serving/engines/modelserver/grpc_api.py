@@ -6,9 +6,9 @@ The synchronous server with few threads is the fastest here; grpc.aio reaches ha
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping
 from math import inf
+from types import SimpleNamespace
 from typing import Any
 
 import grpc
@@ -42,7 +42,7 @@ from serving.engines.modelserver.protos import (
 )
 from serving.engines.modelserver.saved_model import SavedModel
 from serving.engines.modelserver.service import Service
-from serving.engines.modelserver.tensor_proto import encode
+from serving.engines.modelserver.tensor_proto import encode_into
 from serving.engines.modelserver.workers import Workers
 from streaming.contracts.errors import ConfigurationError
 
@@ -58,6 +58,8 @@ _MAX_TEXT = 1024
 RELOAD_SECONDS = 60.0
 """How long a reload waits for models that are new."""
 
+Answer = Callable[[Any, SavedModel, Any], None]
+"""Fills a response from a model and a request."""
 Call = Callable[[Any, float], Any]
 """Takes a request and the seconds that it may take."""
 
@@ -70,30 +72,29 @@ class Grpc:
 
     def predict(self, request: Any, seconds: float) -> Any:
         """``PredictionService.Predict``."""
-        response = PredictResponse()
-        with self._measured("Predict", request, seconds) as (version, model):
-            outputs = predict(model, request, self._service.compute)
-            at_normal_priority(_fill_outputs, response, outputs)
-        fill_spec(response.model_spec, request.model_spec, version)
-        return response
+        return self._measured("Predict", request, PredictResponse(), seconds, self._predict)
+
+    def _predict(self, response: Any, model: SavedModel, request: Any) -> None:
+        outputs = predict(model, request, self._service.compute)
+        at_normal_priority(_fill_outputs, response, outputs)
 
     def classify(self, request: Any, seconds: float) -> Any:
         """``PredictionService.Classify``."""
-        response = ClassificationResponse()
-        with self._measured("Classify", request, seconds) as (version, model):
-            result = classify(model, request, self._service.compute)
-            at_normal_priority(response.result.CopyFrom, result)
-        fill_spec(response.model_spec, request.model_spec, version)
-        return response
+        return self._measured(
+            "Classify", request, ClassificationResponse(), seconds, self._classify
+        )
+
+    def _classify(self, response: Any, model: SavedModel, request: Any) -> None:
+        result = classify(model, request, self._service.compute)
+        at_normal_priority(response.result.CopyFrom, result)
 
     def regress(self, request: Any, seconds: float) -> Any:
         """``PredictionService.Regress``."""
-        response = RegressionResponse()
-        with self._measured("Regress", request, seconds) as (version, model):
-            result = regress(model, request, self._service.compute)
-            at_normal_priority(response.result.CopyFrom, result)
-        fill_spec(response.model_spec, request.model_spec, version)
-        return response
+        return self._measured("Regress", request, RegressionResponse(), seconds, self._regress)
+
+    def _regress(self, response: Any, model: SavedModel, request: Any) -> None:
+        result = regress(model, request, self._service.compute)
+        at_normal_priority(response.result.CopyFrom, result)
 
     def multi_infer(self, request: Any, seconds: float) -> Any:
         """``PredictionService.MultiInference``; as in TF Serving, only its examples are counted."""
@@ -106,17 +107,18 @@ class Grpc:
             result.model_spec.version.value = version
         return response
 
-    @contextmanager
-    def _measured(self, api: str, request: Any, seconds: float) -> Iterator[tuple[int, SavedModel]]:
-        """The model of a request, which is counted when the block ends."""
+    def _measured(
+        self, api: str, request: Any, response: Any, seconds: float, answer: Answer
+    ) -> Any:
+        """The response that `answer` has filled; the request is counted."""
         started, code = time.perf_counter_ns(), Code.INTERNAL
         try:
             self._delay()
             if not request.HasField("model_spec"):
                 raise invalid("Missing ModelSpec")
             address = address_of(request.model_spec)
-            with self._service.hold(address, seconds=seconds) as version_and_model:
-                yield version_and_model
+            with self._service.hold(address, seconds=seconds) as (version, model):
+                answer(response, model, request)
             code = Code.OK
         except Refused as refused:
             code = refused.code
@@ -126,6 +128,8 @@ class Grpc:
             self._service.count_request(
                 model=name, started_ns=started, api=api, entrypoint="GRPC", code=code
             )
+        fill_spec(response.model_spec, request.model_spec, version)
+        return response
 
     def _delay(self) -> None:
         delay = self._service.faults.now().latency_ms
@@ -170,7 +174,7 @@ def serve(service: Service, address: str, *, workers: int) -> grpc.Server:
         When the address cannot be opened.
     """
     api, pool = Grpc(service), Workers(workers, name="grpc")
-    threads: Any = pool  # grpc only submits to it
+    threads: Any = SimpleNamespace(submit=pool.start)  # grpc needs no more of an executor
     server = grpc.server(threads, options=_OPTIONS)
     server.add_generic_rpc_handlers(
         (
@@ -227,7 +231,7 @@ class _RoomCheck(grpc.GenericRpcHandler):  # type: ignore[type-arg]
 
 def _fill_outputs(response: Any, outputs: Mapping[str, NDArray[Any]]) -> None:
     for name, array in outputs.items():
-        response.outputs[name].CopyFrom(encode(array))
+        encode_into(response.outputs[name], array)
 
 
 def _handlers(name: str, **methods: Any) -> Any:

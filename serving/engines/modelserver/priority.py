@@ -8,13 +8,15 @@ Without privileges a priority cannot be raised again, so that a lowered thread s
 
 from __future__ import annotations
 
+import _thread
 import ctypes
 import os
 import threading
 from collections.abc import Callable
 from concurrent.futures import Executor, Future
 from contextlib import suppress
-from typing import Any, TypeVar
+from queue import SimpleQueue
+from typing import Any, TypeVar, cast
 
 _LOWER_BY = 10
 _LOWEST = 19
@@ -24,6 +26,7 @@ soon, and so returns the interpreter's lock soon."""
 _SCHED_SETATTR = 314  # the number of the system call on x86-64
 
 Result = TypeVar("Result")
+_library = ctypes.CDLL(None)
 _threads = threading.local()
 _loaded_once = threading.Event()
 
@@ -111,17 +114,23 @@ def in_background(function: Callable[..., Result], *arguments: Any) -> Result:
     """
     if not _loaded_once.is_set():
         return function(*arguments)
-    future: Future[Result] = Future()
+    messages: SimpleQueue[Any] = SimpleQueue()
 
     def run() -> None:
-        lower_priority(threading.get_native_id())
+        messages.put(threading.get_native_id())
         try:
-            future.set_result(function(*arguments))
+            messages.put((function(*arguments), None))
         except BaseException as error:  # noqa: BLE001 - it belongs to the caller
-            future.set_exception(error)
+            messages.put((None, error))
 
-    threading.Thread(target=run, name="background", daemon=True).start()
-    return future.result()
+    # Python's part of the thread is as short as can be, and this thread lowers its priority: while
+    # one of low priority has the interpreter's lock, all others wait for it.
+    _thread.start_new_thread(run, ())
+    lower_priority(messages.get())
+    result, error = messages.get()
+    if error is not None:
+        raise error
+    return cast(Result, result)
 
 
 def background_allowed() -> None:
@@ -134,6 +143,6 @@ def lower_priority(native_id: int) -> None:
     nice = min(_LOWEST, os.getpriority(os.PRIO_PROCESS, os.getpid()) + _LOWER_BY)
     attributes = _Attributes(size=ctypes.sizeof(_Attributes), nice=nice, runtime=_SLICE_NS)
     if os.uname().machine == "x86_64":
-        ctypes.CDLL(None).syscall(_SCHED_SETATTR, native_id, ctypes.byref(attributes), 0)
+        _library.syscall(_SCHED_SETATTR, native_id, ctypes.byref(attributes), 0)
     with suppress(OSError):  # the thread has just ended
         os.setpriority(os.PRIO_PROCESS, native_id, nice)

@@ -27,6 +27,8 @@ _CONFIG = b"\x10\x01\x28\x01"
 # RunOptions{inter_op_thread_pool: -1}: run in the caller's thread
 _RUN_OPTIONS = b"\x18" + b"\xff" * 9 + b"\x01"
 
+_MAX_PLACES = 256
+
 LOAD_SECONDS = 60.0
 """Longest time that restoring and initialising a version may take, each."""
 
@@ -80,6 +82,7 @@ class SavedModel:
             lib.TF_DeleteGraph(self._graph)
             lib.TF_DeleteBuffer(self._run_options)
             raise
+        self._known_places: dict[tuple[str, ...], Any] = {}
         self.definitions: dict[str, SignatureDef] = dict(definition.signature_def.items())
         try:
             self.signatures = {
@@ -105,15 +108,16 @@ class SavedModel:
         results = (c.c_void_p * len(fetches))()
         tensors: list[int] = []
         try:
-            tensors.extend(to_tensor(array) for _, array in feeds)
+            for _, array in feeds:
+                tensors.append(to_tensor(array))
             with Status() as status:
                 arguments = (
                     self._session,
                     self._run_options,
-                    (Output * len(feeds))(*(spec.output for spec, _ in feeds)),
+                    self._places([spec for spec, _ in feeds]),
                     (c.c_void_p * len(tensors))(*tensors),
                     len(tensors),
-                    (Output * len(fetches))(*(spec.output for spec in fetches)),
+                    self._places(fetches),
                     results,
                     len(fetches),
                     None,
@@ -130,6 +134,16 @@ class SavedModel:
                     lib.TF_DeleteTensor(result)
             for tensor, (_, array) in zip(tensors, feeds, strict=False):
                 free(tensor, array)
+
+    def _places(self, specs: Sequence[TensorSpec]) -> Any:
+        """The places of tensors in the graph; a client may ask for any of many combinations."""
+        names = tuple([spec.name for spec in specs])
+        places = self._known_places.get(names)
+        if places is None:
+            places = (Output * len(specs))(*(spec.output for spec in specs))
+            if len(self._known_places) < _MAX_PLACES:
+                self._known_places[names] = places
+        return places
 
     def run(
         self, signature: Signature, inputs: Mapping[str, NDArray[Any]], outputs: Sequence[str]

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
+from math import inf
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -19,6 +19,7 @@ from serving.engines.modelserver.metrics import Metrics
 from serving.engines.modelserver.models import Models
 from serving.engines.modelserver.predict import Feeds
 from serving.engines.modelserver.saved_model import SavedModel, TensorSpec
+from serving.engines.modelserver.states import Hold
 from serving.engines.modelserver.versions import Versions
 from serving.engines.modelserver.warmup import warm_up
 
@@ -41,6 +42,26 @@ class Address(NamedTuple):
     name: str
     version: int | None = None
     label: str = ""
+
+
+class Held:
+    """A model that stays loaded until the block ends; see `Service.hold`. Written as a class,
+    because each request has one, and a generator costs more than the rest of it."""
+
+    __slots__ = ("_hold", "_versions")
+
+    def __init__(self, versions: Versions, hold: Hold) -> None:
+        self._versions, self._hold = versions, hold
+
+    def __enter__(self) -> tuple[int, SavedModel]:
+        return self._hold.version, self._hold.loaded.model
+
+    def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
+        until = self._hold.until
+        self._versions.give_back(self._hold)
+        cancelled = isinstance(error, Refused) and error.code is Code.CANCELLED
+        if cancelled and time.monotonic() > until:
+            raise deadline_exceeded() from error
 
 
 class Service:
@@ -88,30 +109,22 @@ class Service:
         self._warms = warm
         self._counted_names: set[str] = set()
 
-    @contextmanager
-    def hold(
-        self, address: Address, *, seconds: float | None = None
-    ) -> Iterator[tuple[int, SavedModel]]:
-        """The model at an address; it stays loaded until the block ends.
+    def hold(self, address: Address, *, seconds: float = inf) -> Held:
+        """The version and the model at an address, as a context manager; the model stays loaded
+        until the block ends.
 
         Raises
         ------
         Refused
-            NOT_FOUND or INVALID_ARGUMENT with TF Serving's text; DEADLINE_EXCEEDED when a run was
-            cancelled because it took longer than `seconds`, at most `run_seconds`.
+            NOT_FOUND or INVALID_ARGUMENT with TF Serving's text; at the end of the block
+            DEADLINE_EXCEEDED when a run was cancelled because it took longer than `seconds`, at
+            most `run_seconds`.
         """
         versions = self._versions(address)
-        seconds = self.run_seconds if seconds is None else min(seconds, self.run_seconds)
-        ends_at = time.monotonic() + seconds
-        try:
-            with versions.hold(
-                address.version, address.label, seconds=seconds
-            ) as version_and_model:
-                yield version_and_model
-        except Refused as refused:
-            if refused.code is Code.CANCELLED and time.monotonic() > ends_at:
-                raise deadline_exceeded() from refused
-            raise
+        taken = versions.take(
+            address.version, address.label, seconds=min(seconds, self.run_seconds)
+        )
+        return Held(versions, taken)
 
     def _versions(self, address: Address) -> Versions:
         """The addressed model; INVALID_ARGUMENT without a name, NOT_FOUND for an unknown one."""

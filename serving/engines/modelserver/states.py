@@ -24,6 +24,8 @@ class State(IntEnum):
 class Hold:
     """A request that uses a model."""
 
+    version: int
+    loaded: Loaded
     until: float
     """Monotonic time at which it should have ended."""
 

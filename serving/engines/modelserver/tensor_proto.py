@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from itertools import accumulate, pairwise
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -42,9 +42,13 @@ _FIELDS = {
     23: "uint64_val",
 }
 _HALF = 19
+_COMPLEX = (8, 18)
+"""Types with two values in the message for each of the tensor."""
 _WIDE: dict[int, np.dtype[Any]] = {code: np.dtype(np.int64) for code in (3, 4, 5, 6, 17, _HALF)}
 _WIDE |= {8: np.dtype(np.float32), 18: np.dtype(np.float64)}
 """Types of the values in a message, where they are not those of the tensor."""
+_EXACT = {1, 2, 9, 10, 22, 23}
+"""Types whose values are in the message as they are in the tensor."""
 _AT_ONCE = 1 << 15
 MAX_FILLED_BYTES = 64 << 20
 """Memory that the repeated last values of one request may need: a message of 60 bytes can ask for
@@ -60,28 +64,43 @@ def decode_inputs(protos: Mapping[str, Any]) -> dict[str, NDArray[Any]]:
         RESOURCE_EXHAUSTED, before anything is allocated, when repeated values would need more than
         `MAX_FILLED_BYTES`; INVALID_ARGUMENT as `decode` does.
     """
-    filled = sum(_filled_bytes(proto) for proto in protos.values())
+    layouts = [(name, proto, _layout(proto)) for name, proto in protos.items()]
+    filled = sum([layout.filled_bytes for _, _, layout in layouts])
     if filled > MAX_FILLED_BYTES:
         raise Refused(
             Code.RESOURCE_EXHAUSTED,
             f"The inputs repeat their last values to {filled:,} bytes; at most "
             f"{MAX_FILLED_BYTES:,} are allowed. Send the values in tensor_content.",
         )
-    return {name: decode(name, proto) for name, proto in protos.items()}
+    return {name: _decode(name, proto, layout) for name, proto, layout in layouts}
 
 
-def _filled_bytes(proto: Any) -> int:
-    """Memory for the values of a tensor that its message does not contain."""
-    sizes = [dimension.size for dimension in proto.tensor_shape.dim]
-    if proto.tensor_content or min(sizes, default=0) < 0:
-        return 0
-    field = "string_val" if proto.dtype == STRING else _FIELDS.get(proto.dtype)
-    given = len(getattr(proto, field)) if field else 0
-    given //= 2 if proto.dtype in (8, 18) else 1
+class _Layout(NamedTuple):
+    """What a ``TensorProto`` has, before its values are read."""
+
+    code: int
+    shape: tuple[int, ...]
+    size: int
+    """Number of values; of no meaning with a negative length."""
+    values: Any
+    """The field with its values, None for an unknown type."""
+    filled_bytes: int
+    """Memory for the values that the message does not contain."""
+
+
+def _layout(proto: Any) -> _Layout:
+    code = proto.dtype
+    shape = tuple([dimension.size for dimension in proto.tensor_shape.dim])
+    count = math.prod(shape)
+    field = "string_val" if code == STRING else _FIELDS.get(code)
+    values = None if field is None else getattr(proto, field)
+    given = 0 if values is None else len(values)
+    missing = count - (given // 2 if code in _COMPLEX else given)
+    if missing <= 0 or proto.tensor_content or min(shape, default=0) < 0:
+        return _Layout(code, shape, count, values, 0)
     # numpy keeps a string as a pointer, and TensorFlow in a cell
-    width = 8 + CELL if proto.dtype == STRING else 16 if proto.dtype == 18 else 8
-    missing: int = max(0, math.prod(sizes) - given)
-    return missing * width
+    width = 8 + CELL if code == STRING else 16 if code == 18 else 8
+    return _Layout(code, shape, count, values, missing * width)
 
 
 def decode(name: str, proto: Any) -> NDArray[Any]:
@@ -96,26 +115,35 @@ def decode(name: str, proto: Any) -> NDArray[Any]:
     Refused
         INVALID_ARGUMENT when type, shape and content do not match.
     """
-    shape = tuple(dimension.size for dimension in proto.tensor_shape.dim)
-    malformed = invalid(f"tensor parsing error: {name}")
-    if min(shape, default=0) < 0 or len(shape) > MAX_DIMENSIONS:
-        raise malformed
-    if (proto.tensor_shape.unknown_rank and shape) or _filled_bytes(proto) > MAX_FILLED_BYTES:
-        raise malformed
-    count = math.prod(shape)
+    layout = _layout(proto)
+    if layout.filled_bytes > MAX_FILLED_BYTES:
+        raise _malformed(name)
+    return _decode(name, proto, layout)
+
+
+def _malformed(name: str) -> Refused:
+    return invalid(f"tensor parsing error: {name}")
+
+
+def _decode(name: str, proto: Any, layout: _Layout) -> NDArray[Any]:
+    code, shape, count, values, _ = layout
+    if shape and (min(shape) < 0 or len(shape) > MAX_DIMENSIONS or proto.tensor_shape.unknown_rank):
+        raise _malformed(name)
     try:
-        if proto.dtype == STRING:
+        if code == STRING:
             return strings(_texts(proto, count), shape)
-        dtype = NUMBERS[proto.dtype]
+        dtype = NUMBERS[code]
         if not count:
             return np.empty(shape, dtype)
-        if proto.tensor_content:
-            if len(proto.tensor_content) != count * dtype.itemsize:
-                raise malformed
-            return np.frombuffer(proto.tensor_content, dtype=dtype).reshape(shape)
-        return _numbers(proto, dtype, count).reshape(shape)
+        if content := proto.tensor_content:
+            if len(content) != count * dtype.itemsize:
+                raise _malformed(name)
+            return np.frombuffer(content, dtype=dtype).reshape(shape)
+        if len(values) == count <= _AT_ONCE and code in _EXACT:
+            return np.array(values, dtype).reshape(shape)
+        return _numbers(code, values, dtype, count).reshape(shape)
     except (KeyError, ValueError) as error:  # another type, or more elements than numpy can count
-        raise malformed from error
+        raise _malformed(name) from error
 
 
 def _texts(proto: Any, count: int) -> list[bytes]:
@@ -149,13 +177,12 @@ def _lengths(content: bytes, count: int) -> tuple[list[int], bytes]:
     return sizes, content[position:]
 
 
-def _numbers(proto: Any, dtype: np.dtype[Any], count: int) -> NDArray[Any]:
-    field = getattr(proto, _FIELDS[proto.dtype])
-    width = 2 if dtype.kind == "c" else 1
-    values: NDArray[Any] = np.empty(min(count * width, len(field)), _WIDE.get(proto.dtype, dtype))
+def _numbers(code: int, field: Any, dtype: np.dtype[Any], count: int) -> NDArray[Any]:
+    width = 2 if code in _COMPLEX else 1
+    values: NDArray[Any] = np.empty(min(count * width, len(field)), _WIDE.get(code, dtype))
     for start in range(0, len(values), _AT_ONCE):  # other threads may run between two parts
         values[start : start + _AT_ONCE] = field[start : min(start + _AT_ONCE, len(values))]
-    if proto.dtype == _HALF:
+    if code == _HALF:
         values = values.astype(np.uint16).view(np.float16)
     elif width == 2:
         values = values[: len(values) // 2 * 2].view(dtype)
@@ -174,10 +201,17 @@ def _filled(values: list[Any], count: int, empty: Any) -> list[Any]:
 
 def encode(array: NDArray[Any]) -> Any:
     """The ``TensorProto`` of an array."""
-    code = code_of(array)
-    proto = TensorProto(dtype=code)
+    proto = TensorProto()
+    encode_into(proto, array)
+    return proto
+
+
+def encode_into(proto: Any, array: NDArray[Any]) -> None:
+    """Fill an empty ``TensorProto`` from an array."""
+    code = proto.dtype = code_of(array)
+    dimensions = proto.tensor_shape.dim
     for size in array.shape:
-        proto.tensor_shape.dim.add().size = size
+        dimensions.add(size=size)
     flat: NDArray[Any] = array.ravel()
     field = getattr(proto, "string_val" if code == STRING else _FIELDS[code])
     if code == _HALF:
@@ -186,4 +220,3 @@ def encode(array: NDArray[Any]) -> Any:
         flat = flat.view(flat.real.dtype)
     for start in range(0, len(flat), _AT_ONCE):
         field.extend(flat[start : start + _AT_ONCE].tolist())
-    return proto

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import ctypes as c
 from collections.abc import Sequence
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -19,6 +20,9 @@ from serving.engines.modelserver.library import library
 STRING = 7
 CELL = 24
 """Bytes that TensorFlow needs for each string, its characters not included."""
+
+_SMALL = 1 << 12
+"""Bytes that are copied twice without a loss."""
 
 MAX_DIMENSIONS = 64
 """numpy's limit; TensorFlow's is 254."""
@@ -90,23 +94,30 @@ def strings(values: Sequence[bytes], shape: tuple[int, ...]) -> NDArray[Any]:
     """
     array = np.empty(len(values), dtype=object)
     array[:] = values
-    return array.reshape(shape)
+    return array if array.shape == shape else array.reshape(shape)
+
+
+@lru_cache(maxsize=256)
+def _sizes(shape: tuple[int, ...]) -> Any:
+    """A shape as the library takes it."""
+    return (c.c_int64 * len(shape))(*shape)
 
 
 def to_tensor(array: NDArray[Any]) -> int:
     """A ``TF_Tensor`` with a copy of the values; release it with `free`."""
     lib = library()
     code = code_of(array)
-    shape = (c.c_int64 * array.ndim)(*array.shape)
     size = array.size * CELL if code == STRING else array.nbytes
-    tensor: int = lib.TF_AllocateTensor(code, shape, array.ndim, size)
+    tensor: int = lib.TF_AllocateTensor(code, _sizes(array.shape), array.ndim, size)
     if size:
         address = lib.TF_TensorData(tensor)
         if code == STRING:
-            for position, value in enumerate(array.ravel().tolist()):
-                cell = address + position * CELL
-                lib.TF_StringInit(cell)
-                lib.TF_StringCopy(cell, value, len(value))
+            for cell, value in enumerate(array.ravel().tolist()):
+                start = address + cell * CELL
+                lib.TF_StringInit(start)
+                lib.TF_StringCopy(start, value, len(value))
+        elif size <= _SMALL:
+            c.memmove(address, array.tobytes(), size)  # without numpy's slow view for ctypes
         else:
             c.memmove(address, np.ascontiguousarray(array).ctypes.data, size)
     return tensor

@@ -78,7 +78,15 @@ class Versions:
     def hold(
         self, version: int | None, label: str, *, seconds: float = inf
     ) -> Iterator[tuple[int, SavedModel]]:
-        """The model of a version; it stays loaded until the block ends.
+        """The model of a version; it stays loaded until the block ends. See `take`."""
+        hold = self.take(version, label, seconds=seconds)
+        try:
+            yield hold.version, hold.loaded.model
+        finally:
+            self.give_back(hold)
+
+    def take(self, version: int | None, label: str, *, seconds: float = inf) -> Hold:
+        """Keep the model of a version loaded until `give_back`.
 
         A run that lasts longer than `seconds` is cancelled: the version is loaded once more for
         all other requests, and the session of the run is closed.
@@ -88,19 +96,21 @@ class Versions:
         Refused
             NOT_FOUND for a version that is not AVAILABLE, INVALID_ARGUMENT for an unknown label.
         """
-        hold = Hold(time.monotonic() + seconds)
+        until = time.monotonic() + seconds
         with self._changed:
             entry = self._find(version, label)
             loaded = entry.loaded
             assert loaded is not None
+            hold = Hold(entry.version, loaded, until)
             loaded.holds.add(hold)
-        try:
-            yield entry.version, loaded.model
-        finally:
-            with self._changed:
-                loaded.holds.discard(hold)
-                if loaded.retired:
-                    self._changed.notify_all()
+        return hold
+
+    def give_back(self, hold: Hold) -> None:
+        """The request has ended."""
+        with self._changed:
+            hold.loaded.holds.discard(hold)
+            if hold.loaded.retired:
+                self._changed.notify_all()
 
     def _find(self, version: int | None, label: str) -> Entry:
         if label:

@@ -14,6 +14,7 @@ from itertools import pairwise
 from typing import NamedTuple
 
 from serving.engines.envoy.names import arm_and_model
+from serving.engines.prometheus import client_errors
 from streaming.contracts.errors import UnavailableError
 
 UPTIME = "envoy_server_uptime"
@@ -104,13 +105,18 @@ class EnvoyCounters:
         if any(self._away[key] <= AWAY_SCRAPES for key in missing):
             self.incomplete += 1
             return
+        refused: dict[str, float] = defaultdict(float)
         for key, value in series.items():
             before = self._last.get(key, 0.0)
             labels = dict(key)
-            arm, _ = arm_and_model(labels.get("envoy_cluster_name", ""))
-            self._totals[labels["__name__"], arm] += value - (before if value >= before else 0.0)
+            name, cluster = labels["__name__"], labels.get("envoy_cluster_name", "")
+            more = value - (before if value >= before else 0.0)
+            self._totals[name, arm_and_model(cluster)[0]] += more
+            refused[cluster] += more * client_errors.sign(labels)
             self._last[key] = value
             self._away.pop(key, None)
+        for cluster, more in refused.items():
+            self._totals[client_errors.REFUSED, arm_and_model(cluster)[0]] += max(0.0, more)
         self._read.append(Totals(at, uptime, dict(self._totals)))
 
     def _remember(self, alive: Mapping[str, list[float]]) -> None:

@@ -6,26 +6,20 @@ are thus compared with each other, however late they are read.
 
 from __future__ import annotations
 
-import re
-from collections import defaultdict
 from collections.abc import Iterable, Mapping
 
 from serving.engines.envoy.slice_routes import NAMES, slice_of
+from serving.engines.prometheus import client_errors
 from serving.engines.prometheus.counters import UPTIME, EnvoyCounters, Sample, Totals
 from serving.ports import ARMS, Arm, ArmCounters, Scrape, SliceCounters
 
 _COMPLETED = "envoy_cluster_upstream_rq_completed"
-_CLASS = "envoy_cluster_upstream_rq_xx"
 _SERVED = "envoy_cluster_endpoint_rq_success"
 _TIMED = "envoy_cluster_upstream_rq_time_count"
 _WITHIN = "envoy_cluster_upstream_rq_time_bucket"
 _RETRIED = "envoy_cluster_upstream_rq_retry"
 _UNTRIED = "envoy_cluster_upstream_rq_retry_overflow"
 """Failed tries that the retry budget did not let be tried again."""
-_GRPC_CLIENT_ERROR = "envoy_cluster_grpc_(?:1|3|5|6|7|8|9|10|11|16)"
-"""gRPC codes that map to HTTP 4xx: Envoy counts them as successes of the server."""
-
-_CLIENT_ERROR = re.compile(_GRPC_CLIENT_ERROR)
 
 __all__ = ["Sample", "read_scrapes", "selector", "to_scrapes"]
 
@@ -37,16 +31,14 @@ def selector(latency_ms: int, seconds: int) -> str:
     True
     """
     retries = (_RETRIED, _UNTRIED)
-    names = "|".join(
-        (UPTIME, _COMPLETED, _CLASS, _SERVED, _TIMED, _WITHIN, *retries, _GRPC_CLIENT_ERROR)
-    )
+    names = "|".join((UPTIME, _COMPLETED, _SERVED, _TIMED, _WITHIN, *retries, *client_errors.NAMES))
     arms = f"(?:stable|control|canary)(?:fb{NAMES})?"
     clusters = f"(?:{arms}|mirrorcontrol|mirrorcanary)_(?:rest|grpc)__.+"
     # Prometheus 3 writes the edge 200 as 200.0.
     edge = rf"(?:{latency_ms}(?:\\.0)?)?"
     return (
         f'{{__name__=~"{names}",envoy_cluster_name=~"(?:{clusters})?",le=~"{edge}",'
-        f'envoy_response_code_class=~"4?"}}[{seconds}s]'
+        f'envoy_response_code_class=~"[24]?"}}[{seconds}s]'
     )
 
 
@@ -73,13 +65,10 @@ _Values = Mapping[str, Mapping[str, Mapping[str, float]]]
 
 
 def _by_slice(values: Mapping[tuple[str, str], float]) -> _Values:
-    """The totals, with all codes of client errors under one name."""
     sorted_values: dict[str, dict[str, dict[str, float]]] = {}
     for (name, cluster), value in values.items():
         arm, slice_name = slice_of(cluster)
-        kind = _CLASS if _CLIENT_ERROR.fullmatch(name) else name
-        counters = sorted_values.setdefault(arm, {}).setdefault(slice_name, defaultdict(float))
-        counters[kind] += value
+        sorted_values.setdefault(arm, {}).setdefault(slice_name, {})[name] = value
     return sorted_values
 
 
@@ -102,7 +91,7 @@ def _counters(arm: Arm, values: _Values) -> ArmCounters:
     return ArmCounters(
         arm=arm,
         requests=requests,
-        errors=requests - round(served) + total(_CLASS),
+        errors=requests - round(served) + total(client_errors.REFUSED),
         timed=timed,
         slow=timed - total(_WITHIN),
         slices=tuple(_slice(name, by_slice[name]) for name in sorted(by_slice) if name),
@@ -117,7 +106,7 @@ def _slice(name: str, counters: Mapping[str, float]) -> SliceCounters:
     return SliceCounters(
         name=name,
         requests=value_of(_COMPLETED),
-        errors=value_of(_RETRIED) + value_of(_UNTRIED) + value_of(_CLASS),
+        errors=value_of(_RETRIED) + value_of(_UNTRIED) + value_of(client_errors.REFUSED),
         timed=timed,
         slow=timed - value_of(_WITHIN),
     )

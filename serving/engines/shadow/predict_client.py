@@ -13,8 +13,8 @@ import httpx
 
 MAX_BYTES = 16 << 20
 """Largest response that is read; a batch of answers has a few kilobytes."""
-PREFERRED_OUTPUT = "probabilities"
-"""Output that is compared where a model has several; without it, the first by name."""
+PREFERRED_OUTPUTS = ("probabilities", "predictions")
+"""Outputs that are compared where a model has several; without them, the first by name."""
 _NOT_SEEN = frozenset({404, 429, 503})
 """Status codes of a server that has not loaded the version or takes no request now."""
 
@@ -38,6 +38,8 @@ class RowAnswer:
     """NaN where it is no number."""
     shape: str
     """Shape of the row's answer, for example ``[1]``, with the names of several outputs."""
+    numbers: tuple[float, ...] = ()
+    """All numbers of the output, NaN for what is none; empty for a single one."""
 
 
 class PredictClient:
@@ -122,15 +124,25 @@ def row_answer(prediction: Any) -> RowAnswer:
 
     The value of several numbers is the last one: the probability of 1.
 
-    >>> row_answer([0.25]), row_answer({"probabilities": [0.2, 0.8], "classes": ["a", "b"]}).value
-    (RowAnswer(value=0.25, shape='[1]'), 0.8)
+    >>> row_answer([0.25]).value, row_answer({"probabilities": [0.2, 0.8], "classes": ["a", "b"]})
+    (0.25, RowAnswer(value=0.8, shape='classes [2], probabilities [2]', numbers=(0.2, 0.8)))
     """
     if not isinstance(prediction, dict):
-        return RowAnswer(value=_number(prediction), shape=_shape(prediction))
+        return RowAnswer(
+            value=_number(prediction), shape=_shape(prediction), numbers=_numbers(prediction)
+        )
     names = sorted(str(name) for name in prediction)
     shape = ", ".join(f"{name} {_shape(prediction[name])}" for name in names)
-    name = PREFERRED_OUTPUT if PREFERRED_OUTPUT in prediction else (names or [""])[0]
-    return RowAnswer(value=_number(prediction.get(name)), shape=shape)
+    preferred = (name for name in PREFERRED_OUTPUTS if name in prediction)
+    output = prediction.get(next(preferred, (names or [""])[0]))
+    return RowAnswer(value=_number(output), shape=shape, numbers=_numbers(output))
+
+
+def _numbers(value: Any) -> tuple[float, ...]:
+    """The numbers of a flat list of several."""
+    if not isinstance(value, list) or len(value) < 2:
+        return ()
+    return tuple(_number(entry) for entry in value)
 
 
 def _number(value: Any) -> float:

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from serving.engines.shadow.predict_client import PredictClient, RequestFailed, RowAnswer
 from serving.paired import (
@@ -22,6 +23,7 @@ from serving.paired import (
 from serving.shadow_rules import ShadowRules
 from streaming.contracts.answer_records import PairedComparison
 from streaming.contracts.records import ModelVersion
+from streaming.contracts.task import BINARY, Task
 
 MAX_SPLIT = 3
 """Refused batches of a server that are sent again row by row, to find the row that is refused."""
@@ -66,12 +68,29 @@ class _Collected:
         shapes = {answer.shape for answer in self.answers if answer is not None}
         return ServerAnswers(
             values=np.array(values, dtype=np.float64),
+            numbers=_matrix(self.answers),
             answered=np.array([answer is not None for answer in self.answers], dtype=bool),
             outputs=self.client.outputs(),
             shapes=tuple(sorted(shapes)),
             unreached=self.unreached,
             problems=tuple(self.problems),
         )
+
+
+def _matrix(answers: Sequence[RowAnswer | None]) -> NDArray[np.float64]:
+    """All numbers of the answers, [rows, columns]; NaN where there is none.
+
+    A row that is shorter than others has its last number only.
+    """
+    rows = [() if row is None else row.numbers or (row.value,) for row in answers]
+    columns = max((len(row) for row in rows), default=1)
+    matrix = np.full((len(rows), max(columns, 1)), np.nan)
+    for number, row in enumerate(rows):
+        if row and len(row) == columns:
+            matrix[number] = row
+        elif row:
+            matrix[number, -1] = row[-1]
+    return matrix
 
 
 def ask_both(
@@ -127,6 +146,8 @@ class RestAnswers:
     canary_url: str
     """REST address of the canary's server."""
     rules: ShadowRules
+    task: Task = BINARY
+    """What both versions predict."""
     requests: Callable[[Callable[[], bool]], RecentRequests]
     """Reads recent events; ends early once its argument returns True."""
 
@@ -160,6 +181,10 @@ class RestAnswers:
             first.close()
             second.close()
         answers = PairedAnswers(
-            requests=sent, champion=by_champion, canary=by_canary, retrained_for=version.cause
+            requests=sent,
+            champion=by_champion,
+            canary=by_canary,
+            retrained_for=version.cause,
+            task=self.task,
         )
         return compare(answers, self.rules)

@@ -10,6 +10,7 @@ from confluent_kafka import KafkaError, KafkaException, Producer
 
 from streaming.contracts.codec import LARGEST_RECORD_BYTES
 from streaming.contracts.errors import NotFoundError, UnavailableError
+from streaming.contracts.raw_record import Headers
 
 MAX_MESSAGE_BYTES = LARGEST_RECORD_BYTES + 64 * 1024
 """The longest record that the codec reads, and room for the message's header."""
@@ -40,6 +41,7 @@ def produce(
     key: bytes | None,
     value: bytes,
     delivered: Callable[[KafkaError | None, object], None],
+    headers: Headers = (),
 ) -> None:
     """Queue one message; waits while the producer's queue is full.
 
@@ -50,7 +52,7 @@ def produce(
     """
     while True:
         try:
-            writer.produce(topic, value, key, on_delivery=delivered)
+            writer.produce(topic, value, key, on_delivery=delivered, headers=list(headers))
             writer.poll(0)
             return
         except BufferError:

@@ -15,6 +15,7 @@ import math
 import time
 from collections.abc import Callable, Iterator, Sequence
 from functools import cached_property
+from itertools import repeat
 from typing import Any, TypeVar
 
 from confluent_kafka import (
@@ -30,6 +31,7 @@ from tenacity import retry, retry_if_exception, stop_after_delay, wait_exponenti
 from streaming.contracts.codec import encode
 from streaming.contracts.errors import UnavailableError
 from streaming.contracts.log import Message
+from streaming.contracts.raw_record import Headers
 from streaming.contracts.records import OffsetRange, Record
 from streaming.contracts.topics import TOPIC_OF, Topic, TopicDifference, message_key
 from streaming.engines.kafka.clients import (
@@ -95,8 +97,13 @@ class KafkaLog:
             pairs.setdefault(name, []).append((message_key(record), encode(record)))
         self._write(pairs)
 
-    def append_raw(self, topic: str, messages: Sequence[tuple[bytes | None, bytes]]) -> None:
-        self._write({topic: messages})
+    def append_raw(
+        self,
+        topic: str,
+        messages: Sequence[tuple[bytes | None, bytes]],
+        headers: Sequence[Headers] = (),
+    ) -> None:
+        self._write({topic: messages}, headers)
 
     def read(self, span: OffsetRange) -> Iterator[Message]:
         if span.partition >= self._partition_counts().get(span.topic, 0):
@@ -151,7 +158,7 @@ class KafkaLog:
 
     # ------------------------------------------------------------------ writing
 
-    def _write(self, pairs: dict[str, Any]) -> None:
+    def _write(self, pairs: dict[str, Any], headers: Sequence[Headers] = ()) -> None:
         if self._producer is None:
             self._reach_broker()
             self._producer = producer(self._bootstrap)
@@ -162,8 +169,8 @@ class KafkaLog:
                 errors.append(error)
 
         for topic, messages in pairs.items():
-            for key, value in messages:
-                produce(self._producer, topic, key, value, delivered)
+            for (key, value), names in zip(messages, headers or repeat(()), strict=False):
+                produce(self._producer, topic, key, value, delivered, headers=names)
         self._flush(self._producer)
         if errors:
             raise UnavailableError(
@@ -305,4 +312,5 @@ def _message(message: Any) -> Message:
         key=message.key(),
         value=message.value(),
         time=message.timestamp()[1] / 1000.0,
+        headers=tuple(message.headers() or ()),
     )

@@ -11,6 +11,7 @@ from msgspec.structs import replace
 from deploy.cli.commands.dead_letters import PREVIEW, preview
 from deploy.cli.shared import command
 from streaming.contracts.log import MemoryLog
+from streaming.contracts.records import MessageHeader
 from streaming.contracts.topics import applications_topic
 from tests.deploy.cli.builders import MODEL, dead_letter
 from tests.deploy.cli.runner import data, run
@@ -237,3 +238,18 @@ def test_consent_sends(log: MemoryLog, monkeypatch: pytest.MonkeyPatch, answer: 
     shown = run("dead-letters", "replay", "--reason", "bad-type", log=log, stdin=answer)
     assert shown.exit_code == 0
     assert len(sent(log)) == 2
+
+
+def test_the_key_and_the_headers_of_a_dead_letter_are_shown_with_escapes(log: MemoryLog) -> None:
+    headers = (
+        MessageHeader(name="ce_id\x1b[2J", value=b"7\x07"),
+        MessageHeader(name="empty", value=None),
+    )
+    letter = replace(dead_letter(8), key=b"k1\xff", key_bytes=9, headers=headers, headers_dropped=2)
+    log.append([letter])
+    shown = run("dead-letters", "show", "letter-0008", log=log)
+    assert r"key k1\xff…" in shown.stdout
+    assert r": 7\x07" in shown.stdout
+    assert "header empty: null" in shown.stdout
+    assert "2 headers were cut off" in shown.stdout
+    assert not set("\x1b\x07") & set(shown.output)

@@ -9,6 +9,8 @@ from typing import Any
 import pytest
 
 from deploy.app.deployment import Deployment
+from deploy.config.yaml_text import parse_file
+from streaming.contracts.log import MemoryLog
 from tests.deploy.cli.builders import MODEL
 from tests.deploy.cli.doubles import http_server
 from tests.deploy.cli.runner import DEMO, data, run
@@ -98,3 +100,36 @@ def test_without_a_live_version_a_prediction_is_exit_3() -> None:
     assert shown.exit_code == 3
     assert "NotFoundError: No version of big_tipper is live yet" in shown.stderr
     assert "`driftline rollout status big_tipper`" in shown.stderr
+
+
+def test_the_newest_events_are_predicted_as_they_come(tmp_path: Path) -> None:
+    settings: Any = parse_file(DEMO.read_text())[1]
+    events = settings["models"][MODEL]["events"]
+    events |= {"key": "trip.id", "key_from": "kafka-key", "time_format": "rfc3339"}
+    events["fields"] = {"fare": "trip.fare"}
+    file = tmp_path / "driftline.yaml"
+    file.write_text(json.dumps(settings))
+    log = MemoryLog()
+    trip: dict[str, Any] = {
+        "event_time": "2026-01-01T00:00:00Z",
+        "trip": {"fare": 9.5},
+        "payment_type": "Cash",
+    }
+    trip |= {"trip_miles": 1.0, "trip_seconds": 60}
+    value = json.dumps(trip).encode()
+    log.append_raw("taxi.trips", [(b"k1", value), (None, value), (b"k2", b"{")])
+    received: list[Any] = []
+
+    def answer(method: str, path: str, body: Any) -> tuple[int, Any]:
+        received.append(body)
+        return 200, {"predictions": [{"probabilities": [0.75]}]}
+
+    with http_server(answer) as url:
+        env = {"DRIFTLINE__ENDPOINTS__ENVOY": url}
+        shown = run("predict", MODEL, "--last", "3", log=log, config=file, env=env)
+    assert "0.7500" in shown.stdout
+    assert "2 of 3 events cannot be used" in shown.stderr
+    assert [row["fare"] for row in received[0]["instances"]] == [[9.5]]
+    none = run("predict", MODEL, "--last", "1", log=MemoryLog(), config=file)
+    assert none.exit_code == 3
+    assert run("predict", MODEL, "--last", "1", "--rows", "[]", config=file).exit_code == 2

@@ -188,6 +188,15 @@ def test_windows_are_kept_for_as_long_as_a_version_may_wait_for_people() -> None
     assert windows_days(immediate) < 50
 
 
+def test_windows_are_kept_for_a_rollout_that_little_traffic_makes_a_day_long() -> None:
+    def longest_need(deadline: str) -> float:
+        (section,) = settings(model(rollout={"deadline": deadline})).models.values()
+        return max(need.seconds for need in window_needs(section))
+
+    assert longest_need("1h") == longest_need("1d")
+    assert longest_need("3d") == longest_need("1d") + 2 * DAY
+
+
 def test_a_request_is_kept_until_people_have_decided() -> None:
     kept = settings(model(rollout={"approval_deadline": "50d"}), retention={"decisions": "40d"})
     assert any(

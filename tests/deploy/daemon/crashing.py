@@ -318,6 +318,9 @@ def guarded(serving: InMemoryServing, process: Process) -> ServingPorts:
         def unload(self, role: Role) -> None:
             process.step(f"unload {role}", lambda: serving.servers.unload(role))
 
+        def replace(self, role: Role) -> None:
+            process.step(f"replace {role}", lambda: serving.servers.replace(role))
+
     class References:
         published = staticmethod(serving.references.published)
 

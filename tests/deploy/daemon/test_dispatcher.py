@@ -227,6 +227,25 @@ def test_trouble_of_the_trigger_postpones_no_tick_of_the_rollout(error: Exceptio
     assert setup.controller.handled == ["record"]
 
 
+@pytest.mark.parametrize(("weight", "ticks"), [(0, 1), (10, 2)])
+def test_a_rollout_whose_candidate_has_clients_ticks_in_between(weight: int, ticks: int) -> None:
+    class Exposed(CountingController):
+        @property
+        def canary_weight(self) -> int:
+            return weight
+
+    setup = Setup(controller=counting_controller(kind=Exposed))
+
+    async def run() -> None:
+        await setup.dispatcher.hurry()  # nothing has started yet
+        await setup.dispatcher.tick()
+        await setup.dispatcher.hurry()
+        await setup.dispatcher.ticks_done()
+
+    asyncio.run(run())
+    assert setup.controller.ticks == ticks
+
+
 def test_a_trigger_that_hangs_postpones_neither_ticks_nor_records_of_the_rollout() -> None:
     hanging, go = threading.Event(), threading.Event()
 

@@ -8,13 +8,16 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
+from msgspec.structs import replace
 
 from deploy.daemon.recent_requests import PARTS, READ_PER_ROW, RecentEvents
 from streaming.contracts.clock import ManualClock
 from streaming.contracts.log import MemoryLog, Message
+from streaming.contracts.mapping import RecordMapping
 from streaming.contracts.model import FeatureSpec, ModelContract
 from streaming.contracts.records import OffsetRange
 from streaming.contracts.topics import applications_topic
+from tests.streaming.windowing import format_events, mapped_events
 
 NOW = 1_000_000.0
 CONTRACT = ModelContract(
@@ -152,3 +155,35 @@ def test_slices_of_fields_that_the_model_lacks_are_left_out(log: MemoryLog) -> N
 def test_it_ends_early_when_nobody_needs_it(log: MemoryLog) -> None:
     send(log, "events", event(1))
     assert recent(log, given_up=lambda: True).read(NOW).rows == []
+
+
+def test_mapped_events_and_labels_are_read_as_the_stream_reads_them(
+    log: CountingLog, clock: ManualClock
+) -> None:
+    clock.sleep(mapped_events.NOW - NOW)
+    contract = replace(
+        format_events.avro_contract(),
+        events_topic="events",
+        labels_topic="labels",
+        labels=RecordMapping(key_from="header", key="trip", time_format="none"),
+    )
+    values = [
+        format_events.avro_value(format_events.avro_document(id=f"k{number}")) for number in "ab"
+    ]
+    log.append_raw("events", [(None, value) for value in values])
+    log.append_raw("labels", [(None, b'{"y": 1}')], headers=[(("trip", b"kb"),)])
+    requests = RecentEvents(
+        log=log,
+        contract=contract,
+        rows=10,
+        seconds=60.0,
+        schemas=format_events.SCHEMAS,
+        outcome=lambda fields: bool(fields["y"]),
+    ).read(mapped_events.NOW)
+    assert sorted(requests.rows) == ["ka", "kb"]
+    assert requests.instances[0]["fare"] == [12.5]
+    assert requests.instances[0]["hour"] == [17]
+    assert requests.labels is not None
+    labels = dict(zip(requests.rows, requests.labels.tolist(), strict=True))
+    assert labels["kb"] == 1.0
+    assert math.isnan(labels["ka"])

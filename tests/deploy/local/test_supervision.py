@@ -14,6 +14,7 @@ from pathlib import Path
 import psutil
 import pytest
 
+from deploy.app.supervisor_files import request_restart, take_request
 from deploy.config.port_map import HOST, PortMap
 from deploy.local import supervisor
 from deploy.local.process_spec import Alive, Http, ProcessSpec, Tcp
@@ -124,6 +125,21 @@ def answering(name: str, port: int, silent_seconds: float, *depends: str) -> Pro
         depends=depends,
         silent_seconds=silent_seconds,
     )
+
+
+def test_a_process_is_started_afresh_when_that_is_requested(
+    make: Callable[..., Stack], tmp_path: Path
+) -> None:
+    stack = make(server("one", free_port()), server("other", free_port()))
+    stack.up()
+    before, other = pid_of(stack, "one"), pid_of(stack, "other")
+    request_restart(tmp_path, "one")
+    until(lambda: by_name(stack)["one"].restarts == 1)
+    until(lambda: by_name(stack)["one"].health is Health.READY)
+    assert pid_of(stack, "one") != before
+    assert pid_of(stack, "other") == other
+    assert not lives(before)
+    assert not take_request(tmp_path, "one")  # once
 
 
 def test_a_stopped_process_is_noticed_and_then_restarted(

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
+from typing import Any
 
 import pytest
+from msgspec.structs import replace
 
 from deploy.records import dead_letters
 from streaming.contracts.errors import NotFoundError, UnavailableError
 from streaming.contracts.log import MemoryLog
-from streaming.contracts.records import DeadLetter
+from streaming.contracts.raw_record import Headers
+from streaming.contracts.records import DeadLetter, MessageHeader
 from streaming.contracts.topics import applications_topic
 from tests.deploy.records.test_reader import CountingLog
 
@@ -18,10 +21,15 @@ from tests.deploy.records.test_reader import CountingLog
 class RefusingLog(MemoryLog):
     """A log that refuses messages to one topic."""
 
-    def append_raw(self, topic: str, messages: Sequence[tuple[bytes | None, bytes]]) -> None:
+    def append_raw(
+        self,
+        topic: str,
+        messages: Sequence[tuple[bytes | None, bytes]],
+        headers: Sequence[Headers] = (),
+    ) -> None:
         if topic == "labels":
             raise UnavailableError("Kafka did not accept 1 messages.")
-        super().append_raw(topic, messages)
+        super().append_raw(topic, messages, headers)
 
 
 def log_with(*topics: str) -> MemoryLog:
@@ -180,3 +188,32 @@ def test_originals_return_to_their_topic_with_the_models_key() -> None:
     (span,) = log.spans("events")
     sent = [(message.key, message.value) for message in log.read(span)]
     assert sent == [(b"t1", b'{"trip_id": "t1"}'), (None, b"\xff not json")]
+
+
+def test_an_original_returns_with_its_own_key_and_headers() -> None:
+    log = log_with("events")
+    original = replace(
+        letter(1), key=b"k", key_bytes=1, headers=(MessageHeader(name="ce_id", value=b"7"),)
+    )
+    others = [replace(original, key=b"other"), replace(original, headers=())]
+    whole, skipped = dead_letters.replayable(log, [original, original, *others], topics={"events"})
+    assert len(skipped) == 1
+    dead_letters.replay(log, whole, {"m": "trip_id"})
+    (span,) = log.spans("events")
+    sent = [(message.key, message.headers) for message in log.read(span)]
+    assert sent == [(b"k", (("ce_id", b"7"),)), (b"other", (("ce_id", b"7"),)), (b"k", ())]
+
+
+@pytest.mark.parametrize(
+    ("cut", "reason"),
+    [
+        ({"key": b"k", "key_bytes": 9}, "8 of 9 bytes of its key were cut off"),
+        ({"headers_dropped": 3}, "3 of its headers were cut off"),
+    ],
+)
+def test_an_original_without_its_whole_key_or_headers_is_skipped(
+    cut: dict[str, Any], reason: str
+) -> None:
+    letters = [replace(letter(1), **cut)]
+    whole, (skipped,) = dead_letters.replayable(log_with("events"), letters, topics={"events"})
+    assert (whole, skipped.reason) == ([], reason)

@@ -8,7 +8,7 @@ import pytest
 import yaml
 
 from deploy.config import loader
-from retrain.models.code import load_code
+from retrain.models.code import import_function, load_code
 from streaming.contracts.errors import ConfigurationError
 
 FAILURES = {
@@ -89,3 +89,33 @@ def test_an_interrupt_while_a_package_is_imported_is_not_caught(folder: Path) ->
     name = package(folder, "user_interrupt", init="raise KeyboardInterrupt")
     with pytest.raises(KeyboardInterrupt):
         load_code(name)
+
+
+def test_a_contradictory_task_and_no_net_are_named_in_one_message(folder: Path) -> None:
+    source = """
+from pathlib import Path
+from retrain.models.code import ModelCode
+from streaming.contracts.task import Task
+CODE = ModelCode(
+    features=(), schema=Path("s"), preprocessing_fn="a.b", label="y", label_columns=("y",),
+    task=Task(kind="multiclass", classes=("only",), loss="poisson"),
+)
+"""
+    name = package(folder, "contradictory", contract=source)
+    with pytest.raises(ConfigurationError) as refused:
+        load_code(name)
+    for part in ("two or more classes; this one has 1", "is for regression", "needs build_model"):
+        assert part in str(refused.value)
+
+
+@pytest.mark.parametrize(
+    ("path", "reason"),
+    [
+        ("json.nothing", "has no attribute 'nothing'"),
+        ("nothing_at_all.function", "No module named"),
+        ("math.pi", "is a float, not a function"),
+    ],
+)
+def test_a_function_that_cannot_be_imported_is_named(path: str, reason: str) -> None:
+    with pytest.raises(ConfigurationError, match=reason):
+        import_function(path)

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from serving import handlers
-from serving.engines.envoy.config import ARM_HEADER
+from serving.engines.envoy.names import ARM_HEADER
 from serving.engines.memory import InMemoryAnswers, InMemoryReferences
 from serving.engines.modelserver import protos
 from serving.engines.modelserver.tensor_proto import encode
@@ -28,8 +28,8 @@ from tests.serving.engines.serving_stack import ServingStack, answers
 from tests.serving.rollout_simulation import version
 from tests.waiting import wait_for
 
-TICK_SECONDS = 1.0
-"""As the daemon ticks."""
+TICK_SECONDS = 0.5
+"""As the daemon ticks while a candidate has clients."""
 RATE = 60.0
 """Requests per second of each protocol."""
 

@@ -20,7 +20,8 @@ from typing import TypeVar
 import grpc
 import httpx
 
-from serving.engines.envoy.config import ARM_HEADER, Endpoint, EnvoyLayout
+from serving.engines.envoy.config import Endpoint, EnvoyLayout
+from serving.engines.envoy.names import ARM_HEADER
 from serving.engines.envoy.router import EnvoyRouter, write_bootstrap
 from serving.engines.prometheus.client import PrometheusMetrics, serving_targets, write_config
 from serving.ports import Role, Scrape, TrafficSplit

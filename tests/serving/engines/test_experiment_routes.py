@@ -9,8 +9,8 @@ import grpc
 import httpx
 import pytest
 
-from serving.engines.envoy.config import ARM_HEADER
 from serving.engines.envoy.experiment_routes import CHOICE_HEADER, EXPERIMENT_ARM_HEADER
+from serving.engines.envoy.names import ARM_HEADER
 from serving.ports import ALL_STABLE, ArmShare, ExperimentSplit, TrafficSplit
 from streaming.contracts.experiment_assignment import SHARES, user_hash
 from tests.serving.engines.serving_stack import PREDICT_PATH, ROLES, ServingStack

@@ -53,6 +53,9 @@ class FakeModelService:
         return response
 
     def reload(self, request: Any, context: grpc.ServicerContext) -> Any:
+        if not request.config.model_config_list.config:
+            self.version = self.loading = 0
+            return protos.ReloadConfigResponse()
         (config,) = request.config.model_config_list.config
         (version,) = config.model_version_policy.specific.versions
         if version > 4:
@@ -125,6 +128,22 @@ def test_a_repeated_load_has_no_effect(servers: ModelServers) -> None:
     servers.load("canary", 3)
     servers.load("canary", 3)
     assert [status.version for status in servers.status("canary").versions] == [3]
+
+
+def test_a_replaced_server_is_empty_and_loads_again(servers: ModelServers) -> None:
+    servers.load("canary", 2)
+    servers.replace("canary")
+    assert servers.status("canary").versions == ()
+    servers.load("canary", 2)
+    assert [status.version for status in servers.status("canary").versions] == [2]
+
+
+def test_a_server_whose_process_can_be_restarted_is_not_unloaded() -> None:
+    restarted: list[str] = []
+    servers = TfServing(EnvoyLayout(model="fake"), restart=restarted.append)
+    servers.replace("control")  # no server answers there, and none is asked
+    assert restarted == ["control"]
+    servers.close()
 
 
 def test_an_unreachable_server_gives_a_status_and_refuses_a_load(servers: ModelServers) -> None:

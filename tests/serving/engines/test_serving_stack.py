@@ -13,7 +13,9 @@ import httpx
 import pytest
 
 from serving import handlers
-from serving.engines.envoy.config import ARM_HEADER, SPLIT_HEADER, split_text
+from serving.engines.envoy.config import SPLIT_HEADER, split_text
+from serving.engines.envoy.names import ARM_HEADER
+from serving.engines.envoy.refusals import ANSWER_HEADER
 from serving.engines.memory import InMemoryAnswers, InMemoryModelServers, InMemoryReferences
 from serving.phase import Phase
 from serving.ports import ALL_STABLE, Arm, ArmCounters, Scrape, ServingPorts, TrafficSplit
@@ -131,6 +133,47 @@ def test_every_kind_of_failure_is_counted(
         serving_stack.traffic(3, proto=proto)
     assert counts["requests"] > 40
     assert counts["errors"] == pytest.approx(counts["requests"], abs=2)
+
+
+REFUSALS: list[tuple[str, dict[str, object]]] = [
+    ("rest", {"status": 400}),
+    ("rest", {"status": 404}),
+    ("grpc", {"code": "INVALID_ARGUMENT"}),
+    ("grpc", {"code": "NOT_FOUND"}),
+]
+
+
+@pytest.mark.parametrize(("proto", "fault"), REFUSALS)
+def test_what_the_canary_alone_refuses_is_answered_by_another_server(
+    serving_stack: ServingStack, proto: str, fault: dict[str, object]
+) -> None:
+    """A server that comes back with another signature, or without its version."""
+    serving_stack.route(QUARTER)
+    serving_stack.fault("canary", **fault)
+    assert serving_stack.traffic(3, proto=proto).failed == 0
+
+
+@pytest.mark.parametrize(("proto", "fault"), REFUSALS[::2])
+def test_what_every_server_refuses_is_one_error_and_is_tried_twice(
+    serving_stack: ServingStack, proto: str, fault: dict[str, object]
+) -> None:
+    """The client's own error."""
+    serving_stack.route(QUARTER)
+    for role in ROLES:
+        serving_stack.fault(role, **fault)
+    retries = rf"^cluster\.canaryfb_{proto}__[^.]+\.upstream_rq_retry$"
+    before = sum(serving_stack.envoy_counters(retries).values())
+    with counted(serving_stack, "canary") as counts:
+        traffic = serving_stack.traffic(3, proto=proto)
+    assert traffic.failed == traffic.total
+    assert counts["errors"] == pytest.approx(counts["requests"], abs=3)
+    tried_again = sum(serving_stack.envoy_counters(retries).values()) - before
+    assert tried_again <= counts["requests"]
+
+
+def test_clients_do_not_see_the_mark_of_an_answer(serving_stack: ServingStack) -> None:
+    url = f"http://127.0.0.1:{serving_stack.layout.port}{PREDICT_PATH}"
+    assert ANSWER_HEADER not in httpx.post(url, json={}).headers
 
 
 def test_status_and_metadata_requests_count_for_no_arm(serving_stack: ServingStack) -> None:

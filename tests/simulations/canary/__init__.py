@@ -6,6 +6,7 @@ Seeded: the same command prints the same figures.
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from typing import Annotated
 
@@ -44,23 +45,33 @@ def rollouts(
 
     Example: `python -m tests.simulations canary rollouts --number 20 --rate 100 --only identical`
     """
-    cells = [(family, NONE) for family in FAMILIES] + [(FAMILIES[0], harm) for harm in HARMS]
+    facts = {"seed": seed, "number": number, "seconds": seconds}
     rows: list[dict[str, object]] = []
     with ProcessPoolExecutor(jobs) as pool:
-        for requests in rate or [20.0, 100.0, 1_000.0]:
-            for family, harm in cells:
-                name = f"{family.name}, {harm.name}"
-                if only not in name:
-                    continue
-                row: dict[str, object] = {"rate": f"{requests:g}", "traffic": name}
-                for judge in JUDGES:
-                    tasks = [
-                        (judge, family, harm, requests, seconds, seed + n) for n in range(number)
-                    ]
-                    row |= _cells(judge, list(pool.map(run, tasks, chunksize=4)))
-                rows.append(row)
-                PROGRESS.print(row)
-    show("canary", rows, {"seed": seed, "number": number, "seconds": seconds})
+        for requests, family, harm in _traffic(rate, HARMS, only):
+            row: dict[str, object] = _head(requests, family, harm)
+            for judge in JUDGES:
+                tasks = [(judge, family, harm, requests, seconds, seed + n) for n in range(number)]
+                row |= _cells(judge, list(pool.map(run, tasks, chunksize=4)))
+            rows.append(row)
+            PROGRESS.print(row)
+            save("canary", rows, facts)
+    show("canary", rows, facts)
+
+
+def _traffic(
+    rates: list[float] | None, harms: Sequence[Harm], only: str
+) -> Iterator[tuple[float, Family, Harm]]:
+    """At each rate identical canaries in every family, then every harm, if named so."""
+    cells = [(family, NONE) for family in FAMILIES] + [(FAMILIES[0], harm) for harm in harms]
+    for requests in rates or [20.0, 100.0, 1_000.0]:
+        for family, harm in cells:
+            if only in f"{family.name}, {harm.name}":
+                yield requests, family, harm
+
+
+def _head(requests: float, family: Family, harm: Harm) -> dict[str, object]:
+    return {"rate": f"{requests:g}", "traffic": f"{family.name}, {harm.name}"}
 
 
 _JUDGED = (("by slice", True), ("all requests", False))
@@ -83,27 +94,21 @@ def slices(
 
     Example: `python -m tests.simulations canary slices --number 20 --rate 100 --only wholly`
     """
-    cells = [(family, NONE) for family in FAMILIES] + [(FAMILIES[0], harm) for harm in SLICE_HARMS]
+    facts = {"seed": seed, "number": number, "seconds": seconds, "look": look}
     rows: list[dict[str, object]] = []
     with ProcessPoolExecutor(jobs) as pool:
-        for requests in rate or [20.0, 100.0, 1_000.0]:
-            for family, harm in cells:
-                name = f"{family.name}, {harm.name}"
-                if only not in name:
-                    continue
-                row: dict[str, object] = {"rate": f"{requests:g}", "traffic": name}
-                for label, judged in _JUDGED[: 1 + compare]:
-                    tasks = [
-                        (judged, family, harm, requests, seconds, look, seed + n)
-                        for n in range(number)
-                    ]
-                    endings = list(pool.map(run_sliced, tasks, chunksize=2))
-                    row |= _cells(label, endings) | _seconds(label, endings)
-                rows.append(row)
-                PROGRESS.print(row)
-                facts = {"seed": seed, "number": number, "seconds": seconds, "look": look}
-                save("canary-slices", rows, facts)
-    show("canary-slices", rows, {"seed": seed, "number": number, "seconds": seconds, "look": look})
+        for requests, family, harm in _traffic(rate, SLICE_HARMS, only):
+            row: dict[str, object] = _head(requests, family, harm)
+            for label, judged in _JUDGED[: 1 + compare]:
+                tasks = [
+                    (judged, family, harm, requests, seconds, look, seed + n) for n in range(number)
+                ]
+                endings = list(pool.map(run_sliced, tasks, chunksize=2))
+                row |= _cells(label, endings) | _seconds(label, endings)
+            rows.append(row)
+            PROGRESS.print(row)
+            save("canary-slices", rows, facts)
+    show("canary-slices", rows, facts)
 
 
 def run_sliced(task: SliceTask) -> Ending:

@@ -66,6 +66,12 @@ class Message:
     def timestamp(self) -> tuple[int, int]:
         return self._timestamp
 
+    def key(self) -> bytes | None:
+        return None
+
+    def headers(self) -> list[tuple[str, bytes | None]] | None:
+        return None
+
 
 @dataclass(slots=True)
 class Topic:

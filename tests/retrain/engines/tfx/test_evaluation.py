@@ -2,28 +2,25 @@
 
 from __future__ import annotations
 
+import json
 import math
+from pathlib import Path
+
+import numpy as np
+import pytest
 
 from retrain.blessing import BlessingRules, bless
-from retrain.engines.tfx.evaluation import metrics_of, slice_name
+from retrain.engines.tfx.evaluation import classes_of, slice_name
 from retrain.ports import AFTER_SHIFT_SLICE
+from streaming.contracts.records import Metric
 
-BOTH = {
-    "rows": 500.0,
-    "auc": 0.9,
-    "auc_low": 0.88,
-    "auc_high": 0.92,
-    "champion_auc": 0.8,
-    "auc_diff": 0.1,
-    "auc_diff_low": 0.07,
-    "auc_diff_high": 0.13,
-    "log_loss": 0.3,
-    "champion_log_loss": 0.4,
-}
-ALONE = BOTH | dict.fromkeys(
-    ("champion_auc", "auc_diff", "auc_diff_low", "auc_diff_high", "champion_log_loss"), math.nan
-)
-ONE_CLASS = dict.fromkeys(BOTH, math.nan) | {"rows": 40.0, "log_loss": 0.01}
+pytestmark = pytest.mark.engine
+
+METRICS = [
+    Metric(name="auc", slice="x:1", value=0.9, low=0.88, high=0.92, n=500, champion=0.8),
+    Metric(name="log_loss", slice="x:1", value=0.3, n=500, champion=0.4),
+    Metric(name="auc_diff", slice="x:1", value=0.1, low=0.07, high=0.13, n=500),
+]
 
 
 def test_slice_names_are_those_of_the_blessing() -> None:
@@ -31,29 +28,50 @@ def test_slice_names_are_those_of_the_blessing() -> None:
     assert slice_name((("payment_type", b"Cash"),)) == "payment_type:Cash"
 
 
-def test_two_models_give_a_paired_difference() -> None:
-    auc, difference, loss = metrics_of("", BOTH)
-    assert (auc.value, auc.low, auc.high, auc.champion, auc.n) == (0.9, 0.88, 0.92, 0.8, 500)
-    assert (difference.name, difference.value, difference.low) == ("auc_diff", 0.1, 0.07)
-    assert (loss.value, loss.champion) == (0.3, 0.4)
+def test_metrics_survive_the_way_through_tfma_as_named_numbers() -> None:
+    from retrain.engines.tfx.task_metrics import metrics_of, numbers_of
+
+    assert metrics_of("x:1", numbers_of(METRICS)) == METRICS
 
 
-def test_the_distance_of_the_scores_is_recorded_for_two_models() -> None:
-    distance = metrics_of("", BOTH | {"score_distance": 0.25})[-1]
-    assert (distance.name, distance.value, distance.n) == ("score_distance", 0.25, 500)
+def test_what_is_not_finite_was_not_measured_and_blesses_nothing() -> None:
+    from retrain.engines.tfx.task_metrics import metrics_of, numbers_of
+
+    numbers = numbers_of(METRICS) | {"auc:low": math.nan, "log_loss": math.nan}
+    metrics = metrics_of("", numbers)
+    assert [metric.name for metric in metrics] == ["auc", "auc_diff"]
+    assert metrics[0].low is None
+    assert not bless(metrics[:1], BlessingRules(), has_champion=False).blessed
 
 
-def test_without_a_champion_there_is_no_difference() -> None:
-    assert [metric.name for metric in metrics_of("", ALONE)] == ["auc", "log_loss"]
-    assert metrics_of("", ALONE)[0].champion is None
+def test_every_result_has_a_name_before_anything_is_measured() -> None:
+    from retrain.engines.tfx.task_metrics import numbers_of, result_names
+    from retrain.tasks import Rows, strategy_of
+    from streaming.contracts.task import Task
+
+    generator = np.random.default_rng(1)
+    tasks = [
+        Task(kind="binary"),
+        Task(kind="multiclass", classes=("a", "b", "c", "d")),
+        Task(kind="regression"),
+        Task(kind="regression", loss="poisson"),
+        Task(kind="regression", loss="quantile", quantiles=(0.5, 0.9)),
+    ]
+    for task in tasks:
+        width = max(1, len(task.classes), len(task.quantiles))
+        outputs = generator.uniform(0.1, 0.9, (200, width))
+        rows = Rows(
+            labels=generator.integers(0, 2, 200).astype(float),
+            challenger=outputs,
+            champion=outputs[::-1],
+        )
+        measured = numbers_of(strategy_of(task).metrics(rows))
+        assert measured.keys() <= set(result_names(task)), task
+        assert {name.split(":")[0] for name in measured} == set(strategy_of(task).names), task
 
 
-def test_a_single_class_has_no_interval_and_blesses_nothing() -> None:
-    auc, _ = metrics_of("", ONE_CLASS)
-    assert (auc.low, auc.high) == (None, None)
-    assert not bless([auc], BlessingRules(), has_champion=False).blessed
-
-
-def test_every_metric_is_finite() -> None:
-    numbers = [m for case in (BOTH, ALONE, ONE_CLASS) for m in metrics_of("x:1", case)]
-    assert all(math.isfinite(metric.value) for metric in numbers)
+def test_the_champions_classes_are_those_beside_its_model(tmp_path: Path) -> None:
+    assert classes_of(tmp_path) == []
+    (tmp_path / "assets.extra").mkdir()
+    (tmp_path / "assets.extra" / "probe.json").write_text(json.dumps({"classes": ["a", "b"]}))
+    assert classes_of(tmp_path) == ["a", "b"]

@@ -280,13 +280,6 @@ def test_models_have_no_cluster_and_no_server_in_common() -> None:
     assert set(members) <= names
 
 
-def test_routes_of_an_addition_come_before_the_split() -> None:
-    slice_route = {"match": {"prefix": "/v1/models/m:predict"}, "route": {"cluster": "slice"}}
-    first = model_routes(LAYOUT, ALL_STABLE, additions=[slice_route])[0]
-    assert (first["match"], first["route"]) == (slice_route["match"], slice_route["route"])
-    assert clusters(LAYOUT, additions=[{"name": "slice"}])[-1] == {"name": "slice"}
-
-
 LABELLED = replace(
     LAYOUT, labels=("old", "canary-2"), label_endpoint=Endpoint(grpc_port=8550, rest_port=8551)
 )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import socket
 import threading
 from collections.abc import Iterator
@@ -48,6 +49,7 @@ def _grpc_predict(server: Server, steps: int, seconds: float) -> Any:
 def test_long_runs_end_at_their_deadline_and_hold_up_nobody(looping: Server) -> None:
     assert _predict(looping, 3).json() == {"outputs": 1.5}
     answers: list[httpx.Response] = []
+    late = _late_requests(looping)
     slow = [
         threading.Thread(target=lambda: answers.append(_predict(looping, STEPS))) for _ in range(6)
     ]
@@ -64,7 +66,13 @@ def test_long_runs_end_at_their_deadline_and_hold_up_nobody(looping: Server) -> 
         answer.json() == {"error": "Timed out waiting for notification"} for answer in answers
     )
     assert answered > 5  # while the slow ones ran
+    assert _late_requests(looping) == late + 6
     assert _predict(looping, 4).json() == {"outputs": 2.0}
+
+
+def _late_requests(server: Server) -> float:
+    line = r'^:tensorflow:serving:request_count{.*status="DEADLINE_EXCEEDED"} (.*)$'
+    return sum(map(float, re.findall(line, server.metrics, re.M)))
 
 
 def test_a_grpc_deadline_ends_the_run(looping: Server) -> None:

@@ -23,12 +23,12 @@ async def _client(folder: Path) -> AsyncIterator[httpx.AsyncClient]:
     """A client of a server without versions, in this process."""
     port = free_port()
     service = Service(faults=Faults(None))
-    runner = await rest.serve(service, "127.0.0.1", port, workers=1, head_seconds=5)
+    server = rest.serve(service, "127.0.0.1", port, workers=1, head_seconds=5)
     try:
         async with httpx.AsyncClient(base_url=f"http://127.0.0.1:{port}", timeout=30) as client:
             yield client
     finally:
-        await runner.cleanup()
+        await asyncio.to_thread(server.stop, 1.0)
 
 
 async def _parts(*parts: bytes, wait: asyncio.Event | None = None) -> AsyncIterator[bytes]:

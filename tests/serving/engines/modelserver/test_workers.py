@@ -11,7 +11,8 @@ import pytest
 
 from serving.engines.modelserver.codes import Code, Refused
 from serving.engines.modelserver.priority import at_normal_priority, run
-from serving.engines.modelserver.workers import _LOOK_SECONDS, Workers
+from serving.engines.modelserver.threads import LOOK_SECONDS
+from serving.engines.modelserver.workers import Workers
 from tests.waiting import wait_for
 
 
@@ -61,7 +62,7 @@ def test_slow_work_of_python_keeps_its_priority() -> None:
 
     slow: Future[tuple[int, int]] = workers.submit(priorities)
     wait_for(lambda: workers.slow_runs == 1)
-    time.sleep(3 * _LOOK_SECONDS)  # the watching thread looks again
+    time.sleep(3 * LOOK_SECONDS)  # the watching thread looks again
     release.set()
     before, after = slow.result(timeout=10)
     assert after == before
@@ -91,3 +92,21 @@ def test_an_error_belongs_to_the_caller() -> None:
     workers.shutdown()
     with pytest.raises(RuntimeError, match="stopping"):
         workers.submit(int)
+
+
+def test_started_work_tells_when_it_has_ended() -> None:
+    workers, release = Workers(1), threading.Event()
+    ended: list[str] = []
+    started = workers.start(release.wait, 20)
+    started.add_done_callback(lambda _: ended.append("before"))
+    assert not ended
+    release.set()
+    wait_for(lambda: ended == ["before"])
+    started.add_done_callback(lambda _: ended.append("after"))
+    assert ended == ["before", "after"]
+    failed = workers.start(lambda: 1 // 0)
+    wait_for(lambda: failed._done)
+    assert workers.submit(int).result(timeout=10) == 0  # the thread goes on
+    workers.shutdown()
+    with pytest.raises(RuntimeError, match="stopping"):
+        workers.start(int)

@@ -202,3 +202,55 @@ def test_series_of_each_model_are_labelled_with_its_name(tmp_path: Path) -> None
     assert [entry["labels"] for entry in servers["static_configs"][::4]] == [
         {"role": "stable", "model": layout.model} for layout in layouts
     ]
+
+
+RETRIED_CLASS = "envoy_cluster_retry_upstream_rq_xx"
+
+
+def refusals(
+    final: int, again: int, *, requests: int = 100, served: int = 100, proto: Proto = "rest"
+) -> ArmCounters:
+    """An arm whose requests ended with `final` client errors, and `again` refusals tried again."""
+    cluster = f"canaryfb_{proto}__m"
+    code_class = "4" if proto == "rest" else "2"
+    name = "envoy_cluster_upstream_rq_xx" if proto == "rest" else "envoy_cluster_grpc_3"
+    return counters(
+        "canary",
+        sample("envoy_cluster_upstream_rq_completed", requests, cluster),
+        sample("envoy_cluster_endpoint_rq_success", served, f"canary_{proto}__m"),
+        sample("envoy_cluster_upstream_rq_xx", 60, cluster, envoy_response_code_class="2"),
+        sample(name, final, cluster, envoy_response_code_class="4" if proto == "rest" else ""),
+        sample(RETRIED_CLASS, again, cluster, envoy_response_code_class=code_class),
+    )
+
+
+@pytest.mark.parametrize("proto", PROTOS)
+def test_a_request_that_both_servers_refuse_is_one_error(proto: Proto) -> None:
+    assert refusals(final=7, again=7, served=93, proto=proto).errors == 7
+
+
+@pytest.mark.parametrize("proto", PROTOS)
+def test_a_refusal_that_another_server_answers_is_one_error(proto: Proto) -> None:
+    assert refusals(final=0, again=30, served=70, proto=proto).errors == 30
+
+
+@pytest.mark.parametrize("proto", PROTOS)
+def test_a_refusal_that_was_not_tried_again_is_one_error(proto: Proto) -> None:
+    assert refusals(final=30, again=0, served=100, proto=proto).errors == 30
+
+
+def test_earlier_refusals_that_were_tried_again_hide_no_later_ones() -> None:
+    class_4 = {"envoy_response_code_class": "4"}
+
+    def scrape(at: float, requests: int, served: int, final: int) -> list[Sample]:
+        return [
+            sample("envoy_server_uptime", at - 50, at=at),
+            sample("envoy_cluster_upstream_rq_completed", requests, "canaryfb_rest__m", at),
+            sample("envoy_cluster_endpoint_rq_success", served, "canary_rest__m", at),
+            sample("envoy_cluster_upstream_rq_xx", final, "canaryfb_rest__m", at, **class_4),
+            sample(RETRIED_CLASS, 500, "canaryfb_rest__m", at, **class_4),
+        ]
+
+    first, second = read_scrapes([*scrape(100, 500, 0, 0), *scrape(101, 600, 100, 40)])
+    errors = [next(arm for arm in entry.arms if arm.arm == "canary") for entry in (first, second)]
+    assert [entry.errors for entry in errors] == [500, 540]

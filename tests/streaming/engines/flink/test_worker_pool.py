@@ -135,6 +135,7 @@ def test_a_worker_that_was_stopped_is_not_restarted(tmp_path: Path, control: str
 def test_two_workers_of_one_id_are_both_stopped(tmp_path: Path, control: str) -> None:
     workers = ShellWorkers(tmp_path, "exec sleep 60")
     workers.start(control)
+    wait_for(lambda: len(workers.alive) == 1)  # so that the file has their order
     workers.start(control)
     wait_for(lambda: len(workers.alive) == 2)
     workers.stop()

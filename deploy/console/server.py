@@ -1,0 +1,159 @@
+"""Runs the console: the projection's feeder in a thread, and the web server in front of it."""
+
+from __future__ import annotations
+
+import socket
+import threading
+import time
+
+import uvicorn
+
+from deploy.app.deployment import Deployment
+from deploy.console.app import create_app
+from deploy.console.context import Console, Feed
+from deploy.console.live import Live
+from deploy.console.pictures import Pictures
+from deploy.console.security import loopback_hosts
+from deploy.projection.current import projection_folder
+from deploy.projection.feed import follow_for_ever
+from deploy.projection.reader import ProjectionReader
+from deploy.projection.writer import Applied, ProjectionWriter
+from deploy.records.commands import current_user
+from streaming.contracts.errors import ConfigurationError
+from streaming.contracts.log import RecordLog
+
+LOOPBACK = frozenset({"127.0.0.1", "::1", "localhost"})
+
+
+def check_address(host: str) -> None:
+    """Refuse every address that other machines could reach.
+
+    Raises
+    ------
+    ConfigurationError
+        When it is no loopback address.
+    """
+    if host not in LOOPBACK:
+        raise ConfigurationError(
+            f"--host {host}: the console has no sign-in yet, so whoever reaches it could approve a "
+            "version. It listens on 127.0.0.1 only; from elsewhere use "
+            "`ssh -L 8580:127.0.0.1:8580 HOST`."
+        )
+
+
+class Feeder:
+    """Follows the log in a thread until it is stopped.
+
+    Parameters
+    ----------
+    log:
+        The log; the feeder closes it at its end.
+    """
+
+    def __init__(self, log: RecordLog, writer: ProjectionWriter, feed: Feed, live: Live) -> None:
+        self._log, self._writer, self._feed, self._live = log, writer, feed, live
+        self._stopped = threading.Event()
+        self._thread = threading.Thread(target=self._run, name="feeder", daemon=True)
+
+    def start(self) -> None:
+        """Begin to follow."""
+        self._thread.start()
+
+    def stop(self) -> None:
+        """End it and release log and projection."""
+        self._stopped.set()
+        self._thread.join(timeout=30.0)
+
+    def _run(self) -> None:
+        try:
+            follow_for_ever(
+                self._log,
+                self._writer,
+                stopped=self._stopped.is_set,
+                on_applied=self._on_applied,
+                on_problem=self._on_problem,
+                pause=self._pause,
+            )
+        except Exception as error:
+            self._on_problem(f"The projection stopped: {error}. Start the console again.")
+            raise
+        finally:
+            self._writer.close()
+            self._log.close()
+
+    def _pause(self, seconds: float) -> None:
+        self._stopped.wait(seconds)
+
+    def _on_applied(self, applied: Applied) -> None:
+        self._live.publish(applied.models)
+
+    def _on_problem(self, problem: str) -> None:
+        changed = problem != self._feed.problem or not (problem or self._feed.read)
+        self._feed.read = self._feed.read or not problem
+        self._feed.problem = problem
+        if changed:
+            self._live.publish(frozenset())
+
+
+class ConsoleServer(uvicorn.Server):
+    """A web server that ends the streams of open pages before it waits for their connections.
+
+    Parameters
+    ----------
+    console:
+        The console that is served; it must answer under the name that `host` and `port` give.
+    """
+
+    def __init__(self, console: Console, *, host: str, port: int) -> None:
+        super().__init__(
+            uvicorn.Config(
+                create_app(console),
+                host=host,
+                port=port,
+                log_level="warning",
+                server_header=False,
+                timeout_graceful_shutdown=5,
+            )
+        )
+        self._live = console.live
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        """Stop serving."""
+        self._live.close()
+        await super().shutdown(sockets)
+
+
+def run(deployment: Deployment, *, host: str, port: int) -> None:
+    """Serve the console until it is interrupted.
+
+    Raises
+    ------
+    ConfigurationError
+        When `host` is no loopback address.
+    Conflict
+        When another console of the deployment runs.
+    """
+    check_address(host)
+    folder = projection_folder(deployment.home, deployment.bootstrap)
+    writer = ProjectionWriter(folder)
+    feed, live = Feed(), Live()
+    reader = ProjectionReader(folder)
+    console = Console(
+        settings=deployment.settings,
+        file=deployment.file.name,
+        reader=reader,
+        open_log=deployment.log,
+        pictures=Pictures(folder),
+        live=live,
+        now=time.time,
+        who=current_user(),
+        hosts=loopback_hosts(port),
+        feed=feed,
+    )
+    feeder = Feeder(deployment.open_log(), writer, feed, live)
+    feeder.start()
+    try:
+        ConsoleServer(console, host=host, port=port).run()
+    finally:
+        feeder.stop()
+        reader.close()

@@ -1,0 +1,82 @@
+"""The templates: everything is escaped, and control characters of foreign text are visible."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from markupsafe import Markup
+
+from deploy.config.units import format_time
+from deploy.console.assets_lock import ASSETS
+from deploy.console.states import about, state_of
+from deploy.projection.rows import kind_of
+from deploy.records.describe import describe, head
+from deploy.views.approvals import who_may
+from deploy.views.escapes import visible
+
+FOLDER = Path(__file__).parent
+SPARK_WIDTH, SPARK_HEIGHT = 120, 28
+
+
+def environment() -> Environment:
+    """The environment of all templates."""
+    made_visible = Environment(
+        loader=FileSystemLoader(FOLDER / "templates"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        finalize=_visible,
+    )
+    made_visible.filters.update(
+        time=format_time,
+        duration=about,
+        state=state_of,
+        kind=kind_of,
+        describe=describe,
+        head=head,
+        who_may=who_may,
+        words=lambda text: str(text).replace("-", " ").replace("_", " "),
+        spark=spark_points,
+    )
+    made_visible.globals.update(
+        assets=ASSETS, limit_y=limit_y, spark_width=SPARK_WIDTH, spark_height=SPARK_HEIGHT
+    )
+    return made_visible
+
+
+def _visible(value: Any) -> Any:
+    """Control characters as escapes; markup that a template made stays."""
+    if isinstance(value, str) and not isinstance(value, Markup):
+        return visible(value)
+    return value
+
+
+def spark_points(ratios: tuple[float, ...]) -> str:
+    """The points of a polyline of effects over their limits; the limit is at 1.
+
+    >>> spark_points((0.0, 1.0))
+    '0.0,27.0 120.0,8.4'
+    """
+    top = _top(ratios)
+    step = SPARK_WIDTH / max(1, len(ratios) - 1)
+    return " ".join(f"{i * step:.1f},{_y(ratio, top):.1f}" for i, ratio in enumerate(ratios))
+
+
+def limit_y(ratios: tuple[float, ...]) -> str:
+    """Height of the limit in such a line.
+
+    >>> limit_y((0.0, 1.0))
+    '8.4'
+    """
+    return f"{_y(1.0, _top(ratios)):.1f}"
+
+
+def _top(ratios: tuple[float, ...]) -> float:
+    return min(6.0, max(1.4, *ratios, 0.0))
+
+
+def _y(ratio: float, top: float) -> float:
+    return SPARK_HEIGHT - 1 - (SPARK_HEIGHT - 2) * min(ratio, top) / top

@@ -1,0 +1,193 @@
+"""Decides what a column can be used for: a feature, a key, a time, or nothing. Pure."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from typing import Literal
+
+from deploy.project.profile import NUMBER_SHARE, ColumnProfile
+from deploy.project.text_cells import NumberForm, number_forms, truth_pair
+from streaming.contracts.model import FeatureKind
+
+Use = Literal["feature", "id", "time", "none"]
+
+CODES = 20
+"""An integer column with at most this number of values is counted by value."""
+ROWS_PER_CODE = 10
+"""Rows for each value that such a column needs."""
+UNIQUE_SHARE = 0.95
+"""With a larger share of different values a column identifies rows."""
+MANY_VALUES_SHARE = 0.5
+"""A text with a larger share of different values repeats too rarely to learn from."""
+MIXED_SHARE = 0.02
+"""Below this share of numbers a column is text."""
+TEXT_WORDS, TEXT_LENGTH = 4.0, 60
+"""Mean number of words, and longest value, above which a text is free text."""
+MAX_CATEGORY_LENGTH = 256
+"""A longer text would be cut by the stream job before it is counted."""
+MIN_PRESENT_SHARE = 0.05
+
+_ID_NAME = re.compile(r"(^|_)(id|uuid|guid|key|nr|no|number|nummer|index|rowid)$", re.IGNORECASE)
+_CAMEL_ID = re.compile(r"[a-z](ID|Id)$")
+_OTHER_TIME = re.compile(
+    r"birth_?d|of_birth|dob|geburt|due|expir|deadline|since|seit|bis|until", re.IGNORECASE
+)
+_TIME_NAME = re.compile(
+    r"(^|_)(time|date|datetime|timestamp|ts|at|datum|zeit|day|when)($|_)", re.IGNORECASE
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ColumnGuess:
+    """What a column can be used for, and why."""
+
+    name: str
+    original: str
+    use: Use
+    ascending: bool = False
+    """Whether its numbers or times ascend over the file."""
+    kind: FeatureKind = "text"
+    categorical: bool = False
+    reason: str
+    """Why, as a part of a sentence."""
+    number_form: NumberForm | None = None
+    """How its numbers are written."""
+    truth: tuple[str, str] | None = None
+    """Its spellings of true and false, which become 1 and 0."""
+    time_form: str | None = None
+    """How its times are written."""
+
+
+def guess_column(profile: ColumnProfile) -> ColumnGuess:
+    """What the column can be used for when it is not the label."""
+    return _unusable(profile) or _time(profile) or _numeric(profile) or _textual(profile)
+
+
+def is_id_name(name: str) -> bool:
+    """Whether a name says that the column identifies rows.
+
+    >>> is_id_name("customer_id"), is_id_name("customerID"), is_id_name("paid"), is_id_name("id")
+    (True, True, False, True)
+    """
+    return bool(_ID_NAME.search(name) or _CAMEL_ID.search(name))
+
+
+def is_time_name(name: str) -> bool:
+    """Whether a name says that the column holds the time of the event.
+
+    >>> is_time_name("created_at"), is_time_name("birth_date"), is_time_name("lifetime")
+    (True, False, False)
+    """
+    return bool(_TIME_NAME.search(name)) and not _OTHER_TIME.search(name)
+
+
+def _guess(profile: ColumnProfile, use: Use, reason: str, **more: object) -> ColumnGuess:
+    return ColumnGuess(
+        name=profile.name,
+        original=profile.original,
+        use=use,
+        ascending=profile.ascending,
+        reason=reason,
+        **more,  # type: ignore[arg-type]
+    )
+
+
+def _unusable(profile: ColumnProfile) -> ColumnGuess | None:
+    if not profile.present:
+        return _guess(profile, "none", "empty: no row has a value")
+    if profile.distinct == 1:
+        return _guess(profile, "none", f"constant: always {profile.examples(1)!r}")
+    if profile.present < MIN_PRESENT_SHARE * profile.rows:
+        return _guess(profile, "none", f"{profile.missing_share:.0%} of the rows have no value")
+    return None
+
+
+def _time(profile: ColumnProfile) -> ColumnGuess | None:
+    form = profile.time_form
+    if form is None or (form.startswith("epoch") and not _may_be_epoch(profile)):
+        return None
+    doubt = "" if profile.time_certain else "; day and month could be the other way round"
+    return _guess(profile, "time", f"a time, written as {form}{doubt}", time_form=form)
+
+
+def _may_be_epoch(profile: ColumnProfile) -> bool:
+    """A large number is a time if its column is called like one, or ascends."""
+    return is_time_name(profile.name) or (profile.ascending and not is_id_name(profile.name))
+
+
+def _numeric(profile: ColumnProfile) -> ColumnGuess | None:
+    form = profile.number_form
+    if form is None:
+        return None
+    if profile.leading_zeros and profile.whole:
+        return None  # a code such as a postcode: text
+    if profile.whole and _identifies_rows(profile):
+        return _guess(profile, "id", "identifies rows: nearly every value occurs once")
+    odd = _odd_values(profile)
+    written = f", decimals with {form.split('_')[0]}" if "comma" in form else ""
+    if not profile.whole:
+        reason = f"numbers from {profile.low:g} to {profile.high:g}{written}{odd}"
+        return _guess(profile, "feature", reason, kind="number", number_form=form)
+    few = profile.distinct <= CODES and profile.distinct * ROWS_PER_CODE <= profile.rows
+    if form != "integer" and not few:
+        reason = f"numbers from {profile.low:g} to {profile.high:g}{written}{odd}"
+        return _guess(profile, "feature", reason, kind="number", number_form=form)
+    if few:
+        reason = f"{profile.distinct} whole numbers, counted by value{odd}"
+        more = {"kind": "integer", "categorical": True, "number_form": form}
+        return _guess(profile, "feature", reason, **more)
+    reason = f"whole numbers from {profile.low:g} to {profile.high:g}{odd}"
+    return _guess(profile, "feature", reason, kind="integer", number_form=form)
+
+
+def _identifies_rows(profile: ColumnProfile) -> bool:
+    if profile.distinct_share < UNIQUE_SHARE:
+        return is_id_name(profile.name) and profile.distinct_share > MANY_VALUES_SHARE
+    strictly = profile.ascending and profile.distinct == profile.present
+    return is_id_name(profile.name) or strictly
+
+
+def _odd_values(profile: ColumnProfile) -> str:
+    """What is said of the few values that are no numbers."""
+    share = 1.0 - profile.number_share
+    return f"; {share:.1%} are no numbers and count as missing" if share > 0 else ""
+
+
+def _textual(profile: ColumnProfile) -> ColumnGuess:
+    truth = truth_pair(frozenset(profile.values))
+    if truth is not None:
+        reason = f"{truth[0]} or {truth[1]}: becomes 1 or 0"
+        return _guess(profile, "feature", reason, kind="integer", categorical=True, truth=truth)
+    if not profile.leading_zeros and MIXED_SHARE < profile.number_share < NUMBER_SHARE:
+        return _guess(
+            profile,
+            "none",
+            f"mixed types: {profile.number_share:.0%} of the values are numbers, the others not "
+            f"({_texts(profile)})",
+        )
+    free = profile.words >= TEXT_WORDS and profile.distinct_share > MANY_VALUES_SHARE
+    if free or profile.longest > MAX_CATEGORY_LENGTH or _long_and_varied(profile):
+        return _guess(profile, "none", f"free text: up to {profile.longest} characters")
+    if profile.distinct_share >= UNIQUE_SHARE and (profile.words < 2 or is_id_name(profile.name)):
+        return _guess(profile, "id", "identifies rows: nearly every value occurs once")
+    if profile.distinct_share > MANY_VALUES_SHARE:
+        return _guess(
+            profile,
+            "none",
+            f"{profile.distinct} values in {profile.present} rows repeat too rarely",
+        )
+    reason = f"{profile.distinct} categories ({profile.examples()}, …)"
+    if profile.distinct <= 3:
+        reason = f"{profile.distinct} categories ({profile.examples()})"
+    return _guess(profile, "feature", reason, kind="text", categorical=True)
+
+
+def _long_and_varied(profile: ColumnProfile) -> bool:
+    return profile.longest > TEXT_LENGTH and profile.distinct_share > MANY_VALUES_SHARE
+
+
+def _texts(profile: ColumnProfile) -> str:
+    """Values that are no numbers, the most frequent first."""
+    texts = [value for value, _ in profile.values.most_common() if not number_forms(value)]
+    return ", ".join(value[:20] for value in texts[:3])

@@ -1,0 +1,118 @@
+"""Dates and times as files write them. Pure.
+
+A column has one form. Where day and month cannot be told apart (``03/04/2026``), the column decides
+by a value above 12; when it has none, the month comes first and the guess says so.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from datetime import UTC, datetime, timedelta, timezone
+
+_CLOCK = r"(?:[T ,]+(?P<H>\d{1,2}):(?P<M>\d{2})(?::(?P<S>\d{2})(?P<f>\.\d{1,9})?)?)?"
+_OFFSET = r"\s*(?P<z>Z|UTC|[+-]\d{2}:?\d{2})?"
+_MONTHS = ("jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec")
+_MONTH = r"(?P<b>" + "|".join(_MONTHS) + r")[a-z]*\.?"
+_PATTERNS: dict[str, str] = {
+    "year-month-day": r"(?P<y>\d{4})[-/.](?P<m>\d{1,2})[-/.](?P<d>\d{1,2})",
+    "day.month.year": r"(?P<d>\d{1,2})\.(?P<m>\d{1,2})\.(?P<y>\d{4})",
+    "day/month/year": r"(?P<d>\d{1,2})[/-](?P<m>\d{1,2})[/-](?P<y>\d{4})",
+    "month/day/year": r"(?P<m>\d{1,2})[/-](?P<d>\d{1,2})[/-](?P<y>\d{4})",
+    "day month-name year": rf"(?P<d>\d{{1,2}})[ -]{_MONTH}[ -](?P<y>\d{{4}})",
+    "month-name day year": rf"{_MONTH} (?P<d>\d{{1,2}}),? (?P<y>\d{{4}})",
+}
+_COMPILED = {
+    form: re.compile(pattern + _CLOCK + _OFFSET, re.IGNORECASE)
+    for form, pattern in _PATTERNS.items()
+}
+EPOCHS: dict[str, tuple[float, float]] = {
+    "epoch seconds": (1e9, 2.2e9),
+    "epoch milliseconds": (1e12, 2.2e12),
+    "epoch microseconds": (1e15, 2.2e15),
+}
+"""Form of a number → the range of the years 2001 to 2039."""
+_EPOCH_UNITS = {"epoch seconds": 1.0, "epoch milliseconds": 1e3, "epoch microseconds": 1e6}
+DATE_FORMS = tuple(_PATTERNS)
+TIME_FORMS = (*DATE_FORMS, *EPOCHS)
+
+
+def to_epoch(cell: str, form: str) -> float | None:
+    """Seconds since 1970; a time without an offset counts as UTC. None when the cell is no time.
+
+    >>> to_epoch("2026-03-01T12:00:00+01:00", "year-month-day")
+    1772362800.0
+    >>> to_epoch("31.12.2025 08:30", "day.month.year"), to_epoch("31.02.2025", "day.month.year")
+    (1767169800.0, None)
+    >>> to_epoch("1767169800000", "epoch milliseconds")
+    1767169800.0
+    """
+    text = cell.strip()
+    if form in EPOCHS:
+        return _from_number(text, form)
+    match = _COMPILED[form].fullmatch(text)
+    if match is None:
+        return None
+    parts = match.groupdict()
+    month = _MONTHS.index(parts["b"].lower()) + 1 if parts.get("b") else int(parts["m"])
+    try:
+        moment = datetime(
+            int(parts["y"]),
+            month,
+            int(parts["d"]),
+            int(parts["H"] or 0),
+            int(parts["M"] or 0),
+            int(parts["S"] or 0),
+            tzinfo=_zone(parts["z"]),
+        )
+    except ValueError:
+        return None
+    return moment.timestamp() + float(parts["f"] or 0.0)
+
+
+def date_form(cells: Iterable[str], share: float = 0.99) -> tuple[str, bool] | None:
+    """The form in which at least `share` of the cells are dates, and whether it is certain.
+
+    >>> date_form(["03/04/2026", "25/04/2026"]), date_form(["03/04/2026"])
+    (('day/month/year', True), ('month/day/year', False))
+    >>> date_form(["2026-01-01", "yes"]) is None
+    True
+    """
+    values = list(cells)
+    fitting = [
+        form
+        for form in DATE_FORMS
+        if values
+        and sum(to_epoch(cell, form) is not None for cell in values) >= share * len(values)
+    ]
+    if "day/month/year" in fitting and "month/day/year" in fitting:
+        return "month/day/year", False
+    return (fitting[0], True) if fitting else None
+
+
+def epoch_form(numbers: Iterable[float]) -> str | None:
+    """The unit in which all numbers are times of the years 2001 to 2039; None when there is none.
+
+    >>> epoch_form([1767169800, 1767169900]), epoch_form([3, 1767169900])
+    ('epoch seconds', None)
+    """
+    values = list(numbers)
+    for form, (low, high) in EPOCHS.items():
+        if values and low <= min(values) and max(values) <= high:
+            return form
+    return None
+
+
+def _from_number(text: str, form: str) -> float | None:
+    try:
+        seconds = float(text) / _EPOCH_UNITS[form]
+    except ValueError:
+        return None
+    return seconds if abs(seconds) < 1e11 else None
+
+
+def _zone(offset: str | None) -> timezone:
+    if not offset or offset.upper() in ("Z", "UTC"):
+        return UTC
+    sign = -1 if offset[0] == "-" else 1
+    return timezone(sign * timedelta(hours=int(offset[1:3]), minutes=int(offset[-2:])))

@@ -1,0 +1,82 @@
+"""How a file is written: its encoding and its separator. Pure."""
+
+from __future__ import annotations
+
+import codecs
+import csv
+from collections import Counter
+from dataclasses import dataclass
+
+SEPARATORS = (",", ";", "\t", "|")
+_NAMES = {",": "comma", ";": "semicolon", "\t": "tab", "|": "bar"}
+_MARKS: tuple[tuple[bytes, str], ...] = (
+    (codecs.BOM_UTF8, "utf-8-sig"),
+    (codecs.BOM_UTF16_LE, "utf-16"),
+    (codecs.BOM_UTF16_BE, "utf-16"),
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Dialect:
+    """How a file is written."""
+
+    encoding: str
+    """Name of Python's codec."""
+    separator: str
+    """Character between two fields."""
+
+    def describe(self) -> str:
+        """In words.
+
+        >>> Dialect("cp1252", ";").describe()
+        'cp1252, separated by semicolon'
+        """
+        return f"{self.encoding}, separated by {_NAMES[self.separator]}"
+
+
+def marked_encoding(head: bytes) -> str | None:
+    """The encoding that a byte order mark at the beginning names; None without a mark.
+
+    >>> marked_encoding("größe".encode("utf-8-sig")), marked_encoding(b"plain")
+    ('utf-8-sig', None)
+    """
+    return next((name for mark, name in _MARKS if head.startswith(mark)), None)
+
+
+def single_byte_encoding(head: bytes) -> str:
+    """The encoding of a text that is not UTF-8: Windows' Western one, or Latin-1.
+
+    >>> single_byte_encoding("Größe €".encode("cp1252")), single_byte_encoding(b"\\x81")
+    ('cp1252', 'latin-1')
+    """
+    try:
+        head.decode("cp1252")
+    except UnicodeDecodeError:
+        return "latin-1"
+    return "cp1252"
+
+
+def guess_separator(sample: str) -> str:
+    """The separator that gives the records of `sample` one number of fields, the largest one.
+
+    A comma inside of a decimal number is no separator: it splits rows into different numbers of
+    fields, or every row into more fields than the header.
+
+    >>> guess_separator("a;b\\n1,5;2\\n1;2,5\\n"), guess_separator("a\\tb\\n1\\t2\\n")
+    (';', '\\t')
+    """
+    return max(SEPARATORS, key=lambda separator: _regularity(sample, separator))
+
+
+def _regularity(sample: str, separator: str) -> tuple[float, int]:
+    """Share of the records with as many fields as the header, and that number."""
+    try:
+        records = [row for row in csv.reader(sample.splitlines(True), delimiter=separator) if row]
+    except csv.Error:
+        return 0.0, 0
+    if not records or len(records[0]) < 2:
+        return 0.0, 0
+    # the last record may be cut off
+    counts = Counter(len(row) for row in (records[:-1] if len(records) > 2 else records))
+    width = len(records[0])
+    return counts[width] / counts.total(), width

@@ -1,0 +1,23 @@
+"""The producer of a replay."""
+
+from __future__ import annotations
+
+from deploy.demo.sender import Producer
+
+
+def make_producer(bootstrap: str) -> Producer:
+    """An idempotent producer: a retry never duplicates a message."""
+    from confluent_kafka import Producer as KafkaProducer
+
+    producer: Producer = KafkaProducer(
+        {
+            "bootstrap.servers": bootstrap,
+            "enable.idempotence": True,
+            "linger.ms": 50,
+            "compression.type": "lz4",
+            "partitioner": "murmur2_random",
+            "message.timeout.ms": 30_000,
+            "reconnect.backoff.max.ms": 1_000,
+        }
+    )
+    return producer

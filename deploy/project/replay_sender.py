@@ -1,0 +1,131 @@
+"""Sends rows as events, and their labels later, and counts what the broker has acknowledged."""
+
+from __future__ import annotations
+
+import json
+from collections import deque
+from dataclasses import dataclass, field
+from typing import Any
+
+import orjson
+
+from deploy.demo.clients import PredictRequest
+from deploy.demo.sender import Producer
+from deploy.project.replay_rows import Row
+from deploy.project.values import Value
+from streaming.contracts.errors import UnavailableError
+from streaming.contracts.model import ModelContract
+from streaming.contracts.requests import instance
+
+FLUSH_SECONDS = 30.0
+
+
+@dataclass(slots=True)
+class ReplaySender:
+    """One producer for the events, labels and served predictions of a model."""
+
+    producer: Producer
+    contract: ModelContract
+    label_delay: float
+    """Seconds from an event to its label."""
+    predictions_topic: str = ""
+    """Empty = served predictions are not written."""
+    predictions: int = 0
+    """Served predictions that the broker has acknowledged."""
+    failed: int = 0
+    """Messages that the broker did not take."""
+    samples: deque[PredictRequest] = field(default_factory=lambda: deque(maxlen=500))
+    """Prediction requests for the newest events."""
+    _labels: deque[tuple[float, Row, float]] = field(default_factory=deque)
+
+    @property
+    def waiting(self) -> int:
+        """Rows whose label is not due yet."""
+        return len(self._labels)
+
+    def send_event(self, row: Row, at: float) -> None:
+        """Send the row's event, with event time `at`."""
+        present = {name: value for name, value in row.values.items() if value is not None}
+        fields = {self.contract.key: row.key, self.contract.time: at, **present}
+        self._produce(self.contract.events_topic, row.key, orjson.dumps(fields))
+        self.samples.append(PredictRequest(row.key, at, self._request(row.values)))
+        self.keep_label(row, at)
+
+    def keep_label(self, row: Row, at: float) -> None:
+        """Send the row's label once it is due; its event has been sent."""
+        self._labels.append((at + self.label_delay, row, at))
+
+    def send_labels(self, now: float) -> int:
+        """Send the labels that are due; returns the number of rows that are done with."""
+        done = 0
+        while self._labels and self._labels[0][0] <= now:
+            _, row, at = self._labels.popleft()
+            done += 1
+            if row.label:
+                fields = {self.contract.key: row.key, self.contract.time: at, **row.label}
+                self._produce(self.contract.labels_topic, row.key, orjson.dumps(fields))
+        return done
+
+    def send_prediction(self, request: PredictRequest, version: int, response: bytes) -> None:
+        """Write a served prediction, if the server said which version answered."""
+        if not self.predictions_topic or not version:
+            return
+        fields = {
+            self.contract.key: request.key,
+            self.contract.time: request.time,
+            "version": version,
+            "prediction": prediction_of(response),
+        }
+
+        def delivered(error: object, _message: object) -> None:
+            self.predictions += error is None
+
+        self._produce(
+            self.predictions_topic, request.key, orjson.dumps(fields), delivered=delivered
+        )
+
+    def flush(self) -> None:
+        """Wait until the broker has everything.
+
+        Raises
+        ------
+        UnavailableError
+            When it did not take everything in time.
+        """
+        left = self.producer.flush(FLUSH_SECONDS)
+        if left or self.failed:
+            raise UnavailableError(
+                f"Kafka did not take {left or self.failed} message(s) within {FLUSH_SECONDS:.0f} s."
+                " The same command goes on where it stopped."
+            )
+
+    def _request(self, values: dict[str, Value]) -> bytes:
+        row = instance(self.contract.features, values)
+        return json.dumps({"instances": [row]}).encode()  # NaN is a missing number
+
+    def _produce(self, topic: str, key: str, value: bytes, *, delivered: Any = None) -> None:
+        while True:
+            try:
+                self.producer.produce(topic, value, key, on_delivery=delivered or self._delivered)
+            except BufferError:
+                self.producer.poll(0.1)
+            else:
+                return
+
+    def _delivered(self, error: object, _message: object) -> None:
+        self.failed += error is not None
+
+
+def prediction_of(response: bytes) -> float | list[float]:
+    """The prediction for one row: a number, or one number for each class or quantile.
+
+    >>> prediction_of(b'{"predictions":[{"probabilities":[0.25]}]}')
+    0.25
+    >>> prediction_of(b'{"predictions":[[0.5, 0.5]]}')
+    [0.5, 0.5]
+    """
+    value = orjson.loads(response)["predictions"][0]
+    if isinstance(value, dict):
+        value = next(iter(value.values()))
+    numbers = [float(number) for number in value] if isinstance(value, list) else [float(value)]
+    return numbers[0] if len(numbers) == 1 else numbers

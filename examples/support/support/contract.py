@@ -1,0 +1,35 @@
+"""What support reads and predicts."""
+
+from pathlib import Path
+
+from retrain.models.code import ModelCode
+from streaming.contracts.model import FeatureSpec
+from streaming.contracts.task import Task
+
+WHOLE_NUMBERS = ("length",)
+CODES = ("prioritaet",)
+CATEGORIES = ("subject", "product")
+FEATURES = (
+    *(FeatureSpec(name=name, kind="integer") for name in WHOLE_NUMBERS),
+    *(FeatureSpec(name=name, kind="integer", categorical=True) for name in CODES),
+    *(FeatureSpec(name=name, kind="text", categorical=True) for name in CATEGORIES),
+)
+LABEL = "team"
+
+
+def outcome(fields):
+    """The label of a label record; None where it has none."""
+    value = fields.get(LABEL)
+    return None if value is None else str(value)
+
+
+CODE = ModelCode(
+    features=FEATURES,
+    schema=Path(__file__).with_name("schema.pbtxt"),
+    task=Task(kind="multiclass", classes=("technics", "billing", "sales", "other")),
+    preprocessing_fn="support.preprocessing.preprocessing_fn",
+    build_model="support.model.build_model",
+    label=f"{LABEL}_label",
+    label_columns=(LABEL,),
+    outcome=outcome,
+)

@@ -1,0 +1,181 @@
+"""A net for tables that fits any contract, so that a model's own code can be a few lines.
+
+>>> from retrain.models import tabular
+>>> from retrain.models.big_tipper.contract import CODE
+>>> preprocessing_fn = tabular.preprocessing_fn(CODE)
+>>> def build_model(inputs, hyperparameters):
+...     return tabular.build_model(inputs, hyperparameters, CODE.task)
+
+A number becomes three inputs: its standard score, the standard score of its signed logarithm (for
+amounts, whose range is wide), and whether it is missing. A missing number is the mean. A category
+is hashed twice into `BUCKETS` buckets, and its embedding is that of both, so that two categories
+that share a bucket still differ (Svenstrup, Hansen and Winther, *Hash embeddings*, 2017). The empty
+text stands for a missing category. New categories need no new vocabulary.
+
+A column without any value in the training rows gives zeros, which the net cannot use; when values
+appear, the next retrain learns them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any
+
+import keras
+import tensorflow as tf
+import tensorflow_transform as tft
+
+from retrain.models.code import ModelCode
+from retrain.models.heads import head_of
+from streaming.contracts.errors import ConfigurationError
+from streaming.contracts.model import FeatureSpec
+from streaming.contracts.task import Task
+
+BUCKETS = 1_000
+"""Hash buckets of a categorical feature, for each of its two hashes."""
+
+LARGEST_SCORE = 10.0
+"""Standard scores beyond this are cut, so that a single value cannot decide a prediction."""
+
+TRUE_TEXTS = ("1", "true", "t", "yes", "y")
+"""Texts, in any case, that mean 1 in a binary label."""
+
+_NUMBER, _CATEGORY = "_number", "_category"
+
+
+def preprocessing_fn(code: ModelCode) -> Callable[[dict[str, Any]], dict[str, Any]]:
+    """A TFX Transform function from all features of a contract and its only label column.
+
+    Raises
+    ------
+    ConfigurationError
+        When the label is computed from several columns; `columns` helps to write a function then.
+    """
+    if len(code.label_columns) != 1:
+        raise ConfigurationError(
+            f"The label '{code.label}' is computed from {len(code.label_columns)} columns; write a"
+            " preprocessing_fn that calls retrain.models.tabular.columns and computes the label."
+        )
+
+    def preprocess(inputs: dict[str, Any]) -> dict[str, Any]:
+        target = label(inputs[code.label_columns[0]], code.task)
+        return columns(inputs, code.features) | {code.label: target}
+
+    return preprocess
+
+
+def columns(inputs: Mapping[str, Any], features: Iterable[FeatureSpec]) -> dict[str, Any]:
+    """The net's input columns of `features`: [rows, 3] of a number, [rows, 2] of a category."""
+    outputs = {}
+    for feature in features:
+        column = inputs[feature.name]
+        if feature.categorical or feature.kind == "text":
+            outputs[feature.name + _CATEGORY] = _hashes(column)
+        else:
+            outputs[feature.name + _NUMBER] = _scores(column)
+    return outputs
+
+
+def label(column: Any, task: Task) -> Any:
+    """The label column [rows, 1] as the task has it: 0 or 1, a class name, or a number."""
+    readers: dict[str, Callable[[Any], Any]] = {
+        "binary": _binary_label,
+        "multiclass": lambda values: dense(_as_text(values), ""),
+        "regression": lambda values: dense(_as_float(values), float("nan")),
+    }
+    return readers[task.kind](column)
+
+
+def build_model(
+    inputs: dict[str, Any], hyperparameters: Mapping[str, Any], task: Task
+) -> keras.Model:
+    """A wide & deep net over the columns of `columns`.
+
+    Parameters
+    ----------
+    inputs:
+        Name → `keras.Input`.
+    hyperparameters:
+        ``units`` (64, 32), ``embedding_size`` (8), ``dropout`` (0); the trainer reads ``batch``,
+        ``epochs`` and ``learning_rate``.
+    task:
+        Decides the last layer.
+    """
+    categories = [tensor for name, tensor in inputs.items() if name.endswith(_CATEGORY)]
+    numbers = [tensor for name, tensor in inputs.items() if name.endswith(_NUMBER)]
+    parts, wide = list(numbers), list(numbers)
+    if categories:
+        rows = 2 * BUCKETS
+        ranges = [tensor + rows * number for number, tensor in enumerate(categories)]
+        indices = _joined(ranges)
+        size = int(hyperparameters.get("embedding_size", 8))
+        table = keras.layers.Embedding(rows * len(categories), size)
+        linear = keras.layers.Embedding(rows * len(categories), 1, embeddings_initializer="zeros")
+        parts.append(keras.layers.Flatten()(table(indices)))
+        wide.append(keras.layers.Flatten()(linear(indices)))
+    hidden = _joined(parts)
+    for units in hyperparameters.get("units", (64, 32)):
+        hidden = keras.layers.Dense(int(units), activation="relu")(hidden)
+        if dropout := float(hyperparameters.get("dropout", 0.0)):
+            hidden = keras.layers.Dropout(dropout)(hidden)
+    return keras.Model(inputs, head_of(task).layer(_joined([hidden, *wide])))
+
+
+def dense(column: Any, default: float | str) -> Any:
+    """A column with at most one value per row as [rows, 1]; `default` where it is missing."""
+    if not isinstance(column, tf.SparseTensor):
+        return tf.reshape(column, [-1, 1])
+    rows = tf.shape(column, out_type=tf.int64)[0]
+    first = tf.sparse.retain(column, tf.equal(column.indices[:, 1], 0))
+    narrow = tf.SparseTensor(first.indices, first.values, tf.stack([rows, 1]))
+    filled = tf.sparse.to_dense(narrow, default_value=tf.constant(default, column.dtype))
+    return tf.reshape(filled, [-1, 1])
+
+
+def _scores(column: Any) -> Any:
+    """Standard score, standard score of the signed logarithm, and 1 where missing: [rows, 3]."""
+    numbers = _as_float(column)
+    logarithms = _mapped(numbers, lambda x: tf.sign(x) * tf.math.log1p(tf.abs(x)))
+    missing = tf.math.logical_not(tf.math.is_finite(dense(numbers, float("nan"))))
+    scores = [_bounded(tft.scale_to_z_score(values)) for values in (numbers, logarithms)]
+    return tf.concat([*scores, tf.cast(missing, tf.float32)], axis=1)
+
+
+def _bounded(scores: Any) -> Any:
+    filled = dense(scores, 0.0)
+    finite = tf.where(tf.math.is_finite(filled), filled, tf.zeros_like(filled))
+    return tf.clip_by_value(finite, -LARGEST_SCORE, LARGEST_SCORE)
+
+
+def _hashes(column: Any) -> Any:
+    """Two independent hash buckets of a category, in ranges of their own: [rows, 2]."""
+    text = dense(_as_text(column), "")
+    first = tf.strings.to_hash_bucket_fast(text, BUCKETS)
+    second = tf.strings.to_hash_bucket_fast(tf.strings.join([text, "#"]), BUCKETS)
+    return tf.concat([first, second + BUCKETS], axis=1)
+
+
+def _binary_label(column: Any) -> Any:
+    if column.dtype == tf.string:
+        text = tf.strings.lower(dense(column, ""))
+        return tf.cast(tf.reduce_any(text == tf.constant([TRUE_TEXTS]), 1, True), tf.int64)
+    return tf.cast(dense(_as_float(column), 0.0), tf.int64)
+
+
+def _as_float(column: Any) -> Any:
+    return _mapped(column, lambda values: tf.cast(values, tf.float32))
+
+
+def _as_text(column: Any) -> Any:
+    return column if column.dtype == tf.string else _mapped(column, tf.strings.as_string)
+
+
+def _mapped(column: Any, function: Callable[[Any], Any]) -> Any:
+    """`function` on the values of a dense or a sparse column."""
+    if isinstance(column, tf.SparseTensor):
+        return tf.SparseTensor(column.indices, function(column.values), column.dense_shape)
+    return function(column)
+
+
+def _joined(tensors: list[Any]) -> Any:
+    return tensors[0] if len(tensors) == 1 else keras.layers.Concatenate()(tensors)

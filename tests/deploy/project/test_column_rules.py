@@ -1,0 +1,125 @@
+"""What a column of a file becomes, by many examples."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Sequence
+
+import pytest
+
+from deploy.project.column_rules import ColumnGuess, guess_column
+from deploy.project.profile import profile_column
+
+ROWS = 400
+
+
+def guess(cells: Sequence[str], name: str = "column") -> ColumnGuess:
+    return guess_column(profile_column(name, name, cells))
+
+
+def many(*values: str) -> list[str]:
+    chance = random.Random(3)
+    return [chance.choice(values) for _ in range(ROWS)]
+
+
+def numbers(form: str = "{:.2f}", *, high: float = 1000.0) -> list[str]:
+    chance = random.Random(4)
+    return [form.format(chance.uniform(0, high)) for _ in range(ROWS)]
+
+
+def with_commas(cells: list[str]) -> list[str]:
+    return [cell.replace(".", ",") for cell in cells]
+
+
+@pytest.mark.parametrize(
+    ("cells", "kind", "categorical"),
+    [
+        (numbers(), "number", False),
+        (with_commas(numbers()), "number", False),
+        (numbers("{:,.2f}", high=9e5), "number", False),
+        (numbers("{:.3e}"), "number", False),
+        (numbers("{:.0f}"), "integer", False),
+        (numbers("-{:.0f}"), "integer", False),
+        (many("0", "1"), "integer", True),
+        (many(*(str(month) for month in range(1, 13))), "integer", True),
+        (many("1.0", "2.0", "3.0"), "integer", True),
+        (many("yes", "no"), "integer", True),
+        (many("TRUE", "false"), "integer", True),
+        (many("Ja", "NEIN"), "integer", True),
+        (many("Y", "n", "N/A"), "integer", True),
+        (many("oui", "non", ""), "integer", True),
+        (many("red", "green", "blue"), "text", True),
+        (many("credit card", "direct debit", "bank transfer, monthly"), "text", True),
+        (many("01067", "80331", "20095", "04109"), "text", True),
+        (many("sí", "no", "quizás"), "text", True),
+    ],
+)
+def test_a_feature_has_the_kind_of_its_values(
+    cells: list[str], kind: str, categorical: bool
+) -> None:
+    decided = guess(cells)
+    assert (decided.use, decided.kind, decided.categorical) == (
+        "feature",
+        kind,
+        categorical,
+    ), decided.reason
+
+
+@pytest.mark.parametrize(
+    ("cells", "use", "reason"),
+    [
+        ([""] * ROWS, "none", "empty"),
+        (["", "NA", "null", "n/a"] * 100, "none", "empty"),
+        (["always"] * ROWS, "none", "constant"),
+        (["7", ""] * 200, "none", "constant"),
+        ([*(["4"] * 8), "5", "6", *([""] * 390)], "none", "98% of the rows have no value"),
+        (many("1", "2", "many", "few"), "none", "mixed types"),
+        ([f"{i}" if i % 3 else f"about {i % 7}" for i in range(ROWS)], "none", "mixed types"),
+        ([f"I called {i} times and nobody was there" for i in range(ROWS)], "none", "free text"),
+        ([f"line one {i}\nline two, which is longer" for i in range(ROWS)], "none", "free text"),
+        (["x" * 300, "y" * 300] * 200, "none", "free text"),
+        ([f"C-{i:06d}" for i in range(ROWS)], "id", "identifies rows"),
+        ([f"{random.Random(i).getrandbits(128):032x}" for i in range(ROWS)], "id", "identifies"),
+        ([str(1000 + i) for i in range(ROWS)], "id", "identifies rows"),
+        ([f"name {i % 250}" for i in range(ROWS)], "none", "repeat too rarely"),
+        ([f"2026-03-{1 + i % 28:02d}" for i in range(ROWS)], "time", "year-month-day"),
+        ([f"2026-03-01T10:{i % 60:02d}:00Z" for i in range(ROWS)], "time", "year-month-day"),
+        ([f"{1 + i % 28:02d}.03.2026 08:15" for i in range(ROWS)], "time", "day.month.year"),
+        ([f"{1 + i % 28}/12/2025" for i in range(ROWS)], "time", "day/month/year"),
+        ([f"12/{1 + i % 28}/2025" for i in range(ROWS)], "time", "month/day/year"),
+        ([f"{1 + i % 9}/{1 + i % 7}/2025" for i in range(ROWS)], "time", "other way round"),
+        ([f"{1 + i % 28} Mar 2025" for i in range(ROWS)], "time", "month-name"),
+    ],
+)
+def test_a_column_that_is_no_feature_says_why(cells: list[str], use: str, reason: str) -> None:
+    decided = guess(cells)
+    assert decided.use == use, decided.reason
+    assert reason in decided.reason
+
+
+def test_numbers_with_few_others_stay_numbers_and_say_so() -> None:
+    cells = numbers()
+    cells[10] = "unknown value"
+    decided = guess(cells)
+    assert decided.kind == "number"
+    assert "0.2% are no numbers and count as missing" in decided.reason
+
+
+def test_whole_numbers_that_ascend_identify_rows_only_when_each_differs() -> None:
+    assert guess([str(i) for i in range(ROWS)]).use == "id"
+    assert guess([str(i // 2) for i in range(ROWS)]).use == "feature"
+
+
+def test_shuffled_ids_are_known_by_their_name() -> None:
+    cells = [str(i) for i in range(ROWS)]
+    random.Random(1).shuffle(cells)
+    assert guess(cells, "order_id").use == "id"
+    assert guess(cells, "amount").use == "feature"
+
+
+def test_large_whole_numbers_are_times_only_when_they_may_be() -> None:
+    times = [str(1_770_000_000 + 60 * i) for i in range(ROWS)]
+    assert guess(times, "created_at").time_form == "epoch seconds"
+    assert guess([f"{time}000" for time in times], "ts").time_form == "epoch milliseconds"
+    random.Random(1).shuffle(times)
+    assert guess(times, "amount").use == "feature"

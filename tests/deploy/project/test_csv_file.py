@@ -1,0 +1,136 @@
+"""Files as people have them: encodings, separators, headers, broken rows, and size."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from deploy.project.csv_file import open_csv
+from deploy.project.csv_guess import guess_csv
+from deploy.project.sampling import SAMPLE_ROWS, sample_of
+from streaming.contracts.errors import ConfigurationError, NotFoundError
+from tests.deploy.project.files import choice, decimal, whole, written
+
+COLUMNS = [
+    ("Größe (cm)", decimal(140, 200, 1)),
+    ("Vertrag", choice("Monat", "Jahr")),
+    ("gekündigt", choice("ja", "nein")),
+]
+
+
+def cells(path: Path) -> dict[str, list[str]]:
+    return sample_of(open_csv(path).blocks()).columns()
+
+
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "latin-1", "cp1252", "utf-16"])
+@pytest.mark.parametrize("separator", [",", ";", "\t", "|"])
+def test_encoding_and_separator_are_recognised(
+    tmp_path: Path, encoding: str, separator: str
+) -> None:
+    path = written(tmp_path / "a.csv", COLUMNS, 200, separator=separator, encoding=encoding)
+    guess = guess_csv(path).guess
+    assert guess.label.name == "gekuendigt"
+    assert [feature.name for feature in guess.features] == ["groesse_cm", "Vertrag"]
+    assert (
+        cells(path)["Vertrag"][:5]
+        == cells(written(tmp_path / "b.csv", COLUMNS, 200))["Vertrag"][:5]
+    )
+
+
+def test_a_byte_that_is_not_utf_8_far_behind_is_read(tmp_path: Path) -> None:
+    path = tmp_path / "a.csv"
+    path.write_bytes(b"name,n\n" + b"Meier,1\n" * 300_000 + "Müller,2\n".encode("latin-1"))
+    assert open_csv(path).dialect.encoding == "cp1252"
+    assert sum(block.num_rows for block in open_csv(path).blocks()) == 300_001
+
+
+def test_decimals_with_a_comma_do_not_hide_the_semicolon(tmp_path: Path) -> None:
+    path = tmp_path / "a.csv"
+    path.write_text("a;b;c\n" + "1,5;2,25;yes\n3,5;4,75;no\n" * 100)
+    guess = guess_csv(path, label="c").guess
+    assert [feature.number_form for feature in guess.features] == ["comma", "comma"]
+
+
+def test_quoted_newlines_and_separators_stay_in_their_cell(tmp_path: Path) -> None:
+    path = tmp_path / "a.csv"
+    path.write_text('note,churned\n"one\ntwo, three",yes\n"say ""no""",no\n')
+    assert cells(path) == {"note": ["one\ntwo, three", 'say "no"'], "churned": ["yes", "no"]}
+
+
+def test_a_header_with_a_newline_is_one_name(tmp_path: Path) -> None:
+    path = tmp_path / "a.csv"
+    path.write_text('"monthly\nfee",churned\n1.5,yes\n')
+    assert cells(path) == {"monthly_fee": ["1.5"], "churned": ["yes"]}
+
+
+def test_rows_with_another_number_of_fields_are_left_out_and_told(tmp_path: Path) -> None:
+    path = tmp_path / "a.csv"
+    path.write_text("age,churned\n" + "30,yes\n40,no\n" * 100 + "50,yes,surplus\n60\n")
+    data = guess_csv(path)
+    assert data.guess.rows == 200
+    assert any("2 row(s) have another number of fields" in note for note in data.notes)
+
+
+@pytest.mark.parametrize(
+    ("content", "reason"),
+    [
+        (b"", "is empty"),
+        (b" \n\n", "is empty"),
+        (b"\x1f\x8b\x08\x00\x00\x00\x00\x00\x00\x03\x00", "holds no text"),
+        (b"name\nMeier\nSchulze\n", "has a single column"),
+        (b"1,2,yes\n3,4,no\n", "holds values .* not names"),
+    ],
+)
+def test_a_file_that_is_no_table_is_refused(tmp_path: Path, content: bytes, reason: str) -> None:
+    path = tmp_path / "a.csv"
+    path.write_bytes(content)
+    with pytest.raises(ConfigurationError, match=reason):
+        guess_csv(path)
+
+
+def test_a_file_that_is_not_there_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(NotFoundError, match="cannot be read"):
+        guess_csv(tmp_path / "none.csv")
+    with pytest.raises(NotFoundError, match="cannot be read"):
+        guess_csv(tmp_path)
+
+
+def test_a_header_alone_has_too_few_rows(tmp_path: Path) -> None:
+    path = tmp_path / "a.csv"
+    path.write_text("age,churned\n")
+    with pytest.raises(ConfigurationError, match="The data have 0 rows"):
+        guess_csv(path)
+
+
+def test_a_wide_file_of_few_rows_is_guessed(tmp_path: Path) -> None:
+    columns = [(f"x{number}", decimal(0, 1)) for number in range(58)]
+    path = written(
+        tmp_path / "a.csv",
+        [*columns, ("plan", choice("a", "b")), ("churned", choice("0", "1"))],
+        200,
+    )
+    assert len(guess_csv(path).guess.features) == 59
+
+
+def test_a_million_rows_are_sampled_evenly(tmp_path: Path) -> None:
+    """Rows that alternate, and the last ones, are seen too, and the sample has a bound."""
+    path = tmp_path / "a.csv"
+    with path.open("w") as file:
+        file.write("n,plan,churned\n")
+        file.writelines(
+            f"{row % 977},{'new' if row > 900_000 else 'old'},{row % 2}\n"
+            for row in range(1_000_000)
+        )
+    sample = sample_of(open_csv(path).blocks())
+    assert sample.rows == 1_000_000
+    plans = sample.columns()["plan"]
+    assert 0.95 * SAMPLE_ROWS <= len(plans) <= 2 * SAMPLE_ROWS
+    assert abs(plans.count("new") / len(plans) - 0.1) < 0.01
+    assert guess_csv(path, label="churned").guess.rows == 1_000_000
+
+
+def test_the_same_file_gives_the_same_guess(tmp_path: Path) -> None:
+    columns = [("n", whole(0, 99)), ("churned", choice("0", "1"))]
+    path = written(tmp_path / "a.csv", columns, 45_000)
+    assert guess_csv(path) == guess_csv(path)

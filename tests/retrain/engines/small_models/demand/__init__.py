@@ -1,0 +1,1 @@
+"""Regression: how many units a shop sells in an hour."""

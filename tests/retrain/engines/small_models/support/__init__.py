@@ -1,0 +1,1 @@
+"""Multiclass: which team a support ticket belongs to."""

@@ -1,0 +1,101 @@
+"""Labels and dense columns of the default preprocessing; whole trainings are in `test_tasks`."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+
+from streaming.contracts.errors import ConfigurationError
+from streaming.contracts.model import FeatureSpec
+from streaming.contracts.task import BINARY, Task
+
+pytestmark = [pytest.mark.engine, pytest.mark.filterwarnings("ignore")]
+
+
+def column(values: list[Any], dtype: Any) -> Any:
+    """A column as Transform gives it; None = missing."""
+    import tensorflow as tf
+
+    rows = [number for number, value in enumerate(values) if value is not None]
+    indices = np.array([[row, 0] for row in rows], np.int64).reshape(-1, 2)
+    present = np.array([values[row] for row in rows], dtype)
+    return tf.SparseTensor(indices, present, (len(values), 1))
+
+
+@pytest.mark.parametrize(
+    ("values", "dtype", "expected"),
+    [
+        ([1, 0, None], np.int64, [1, 0, 0]),
+        ([1.0, 0.0, None], np.float32, [1, 0, 0]),
+        (["Yes", "no", None, "TRUE", "0"], np.object_, [1, 0, 0, 1, 0]),
+    ],
+)
+def test_a_binary_label_is_read_from_numbers_and_texts(
+    values: list[Any], dtype: Any, expected: list[int]
+) -> None:
+    from retrain.models import tabular
+
+    assert tabular.label(column(values, dtype), BINARY).numpy().ravel().tolist() == expected
+
+
+def test_a_number_that_is_missing_is_no_label_and_no_class_is_the_empty_text() -> None:
+    from retrain.models import tabular
+
+    number = tabular.label(column([2, None], np.int64), Task(kind="regression")).numpy()
+    assert number[0, 0] == 2.0
+    assert np.isnan(number[1, 0])
+    classes = Task(kind="multiclass", classes=("7", "8"))
+    assert tabular.label(column([7, None], np.int64), classes).numpy().tolist() == [[b"7"], [b""]]
+
+
+def test_a_column_with_several_values_keeps_the_first() -> None:
+    import tensorflow as tf
+
+    from retrain.models import tabular
+
+    several = tf.SparseTensor([[0, 0], [0, 1], [2, 0]], [1.0, 9.0, 3.0], (3, 2))
+    assert tabular.dense(several, -1.0).numpy().tolist() == [[1.0], [-1.0], [3.0]]
+
+
+def test_categories_that_share_a_bucket_differ_in_the_other() -> None:
+    from retrain.models import tabular
+
+    texts = [f"category {number}" for number in range(3_000)]
+    feature = FeatureSpec(name="c", kind="text", categorical=True)
+    outputs = tabular.columns({"c": column(texts, np.object_)}, [feature])
+    buckets = outputs["c_category"].numpy()
+    assert len(np.unique(buckets[:, 0])) < len(texts)
+    assert len(np.unique(buckets, axis=0)) > 0.99 * len(texts)
+    assert buckets.min() >= 0
+    assert buckets.max() < 2 * tabular.BUCKETS
+
+
+def test_a_label_of_several_columns_needs_a_function_of_its_own() -> None:
+    import dataclasses
+
+    from retrain.models import tabular
+    from retrain.models.big_tipper.contract import CODE
+
+    several = dataclasses.replace(CODE, label_columns=("tips", "fare"))
+    with pytest.raises(ConfigurationError, match="computed from 2 columns"):
+        tabular.preprocessing_fn(several)
+
+
+@pytest.mark.parametrize("task", [BINARY, Task(kind="multiclass", classes=("a", "b", "c"))])
+def test_the_net_takes_numbers_alone_categories_alone_and_both(task: Task) -> None:
+    import keras
+
+    from retrain.models import tabular
+    from retrain.models.heads import checked_width, head_of
+
+    numbers = {"a_number": ((3,), "float32")}
+    categories = {"b_category": ((2,), "int64"), "c_category": ((2,), "int64")}
+    for parts in (numbers, categories, numbers | categories):
+        inputs = {
+            name: keras.Input(shape, name=name, dtype=dtype)
+            for name, (shape, dtype) in parts.items()
+        }
+        model = tabular.build_model(inputs, {"units": (8,), "dropout": 0.1}, task)
+        checked_width(model, head_of(task))

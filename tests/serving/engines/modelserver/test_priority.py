@@ -1,0 +1,61 @@
+"""Loads run in threads of low priority, which do not stay and do not wait for each other."""
+
+from __future__ import annotations
+
+import os
+import threading
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import pytest
+
+from serving.engines.modelserver import priority
+from tests.waiting import wait_for
+
+
+@pytest.fixture(autouse=True)
+def _after_the_first_load(monkeypatch: pytest.MonkeyPatch) -> None:
+    allowed = threading.Event()
+    allowed.set()
+    monkeypatch.setattr(priority, "_loaded_once", allowed)
+
+
+def _priority_and_thread() -> tuple[int, int]:
+    own = threading.get_native_id()
+    return os.getpriority(os.PRIO_PROCESS, own), own
+
+
+def _lowered() -> tuple[int, int]:
+    """Wait in the background until the caller has lowered the priority."""
+    usual = os.getpriority(os.PRIO_PROCESS, os.getpid())
+    wait_for(lambda: _priority_and_thread()[0] > usual)
+    return _priority_and_thread()
+
+
+def test_background_work_has_a_low_priority_and_its_thread_ends() -> None:
+    usual, own = _priority_and_thread()
+    results = [priority.in_background(_lowered) for _ in range(5)]
+    assert all(lowered > usual for lowered, _ in results)
+    tasks = Path("/proc/self/task")
+    wait_for(lambda: not any((tasks / str(thread)).exists() for _, thread in results))
+    assert _priority_and_thread() == (usual, own)
+
+
+def test_the_first_load_has_the_usual_priority(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(priority, "_loaded_once", threading.Event())
+    assert priority.in_background(_priority_and_thread) == _priority_and_thread()
+    priority.background_allowed()
+    assert priority.in_background(_lowered) != _priority_and_thread()
+
+
+def test_an_error_belongs_to_the_caller() -> None:
+    with pytest.raises(ZeroDivisionError):
+        priority.in_background(divmod, 1, 0)
+    assert priority.in_background(divmod, 7, 2) == (3, 1)
+
+
+def test_loads_of_several_models_do_not_wait_for_each_other() -> None:
+    together = threading.Barrier(4)
+    with ThreadPoolExecutor(4) as pool:
+        loads = [pool.submit(priority.in_background, together.wait, 20) for _ in range(4)]
+        assert sorted(load.result(timeout=30) for load in loads) == [0, 1, 2, 3]
