@@ -8,6 +8,7 @@ capped) and applies `retrain.tasks` to them. Results are numbers with a name, so
 
 from __future__ import annotations
 
+import hashlib
 import math
 from collections.abc import Iterable, Mapping
 from typing import Any
@@ -121,14 +122,16 @@ class _Combiner(beam.CombineFn):  # type: ignore[misc]
         if self._champion is not None:
             rows[2].append(self._outputs(element, self._champion))
         if self._entity:
-            rows[3].append(hash(np.asarray(element.get_features()[self._entity]).tobytes()))
+            rows[3].append(_entity_number(element.get_features()[self._entity]))
         return rows
 
     def merge_accumulators(self, accumulators: Iterable[_Collected]) -> _Collected:
         merged: _Collected = ([], [], [], [])
         for rows in accumulators:
-            for column, values in zip(merged, rows, strict=True):
-                column.extend(values)
+            merged[0].extend(rows[0])
+            merged[1].extend(rows[1])
+            merged[2].extend(rows[2])
+            merged[3].extend(rows[3])
         return merged
 
     def extract_output(self, rows: _Collected) -> dict[Any, float]:
@@ -154,6 +157,16 @@ class _Combiner(beam.CombineFn):  # type: ignore[misc]
         if isinstance(predictions, Mapping):
             predictions = predictions[self._output]
         return np.asarray(predictions, np.float64).ravel()
+
+
+def _entity_number(value: Any) -> int:
+    """A number for each entity, the same in every process (text comes as an array of objects).
+
+    >>> _entity_number(np.array([b"a"], object)) == _entity_number(np.array([b"a"], object))
+    True
+    """
+    text = repr(np.asarray(value).ravel().tolist()).encode()
+    return int.from_bytes(hashlib.blake2b(text, digest_size=7).digest(), "big")
 
 
 def result_names(task: Task) -> list[str]:
