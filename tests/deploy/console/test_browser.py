@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import subprocess
 import threading
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
@@ -50,6 +51,10 @@ class LiveLog(PausingLog):
 
 @pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:
+    try:
+        chromium.fetch()
+    except (FileNotFoundError, subprocess.CalledProcessError) as error:
+        pytest.skip(f"npm does not give the browser: {error}")
     with chromium.chromium() as running:
         yield running
 
