@@ -9,8 +9,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
+from deploy.views.binned_lines import bins, labelled_lines, lines_of, names_of
 from deploy.views.level_charts import level_chart
 from deploy.views.output import save_chart
 from deploy.views.theme import DEFAULT, STATE_OF, Theme, finish, separated, state_shape, values
@@ -23,13 +22,9 @@ from streaming.contracts.quality_measures import (
     title_of,
 )
 from streaming.contracts.quality_records import QualityMetric, QualityVerdict
-from streaming.quality.counts import add, counts_of
 
 PANEL_HEIGHT = 230
 LABELS = ("estimated", "limit")
-_BINS = 10
-LABEL_GAP = 0.08
-"""Least distance between the labels of calibration curves, as a share."""
 
 
 def draw(verdicts: Sequence[QualityVerdict], file: Path, *, theme: Theme = DEFAULT) -> None:
@@ -249,60 +244,22 @@ def calibration_chart(verdicts: Sequence[QualityVerdict], theme: Theme) -> Any:
     """
     import altair as alt
 
-    realised = [
-        verdict
-        for verdict in verdicts
-        if verdict.stage == "realised" and any(m.name == "calibration" for m in verdict.metrics)
-    ]
-    rows = []
-    for version in sorted({verdict.version for verdict in realised}):
-        own = [verdict for verdict in realised if verdict.version == version]
-        groups = (("first", own[:5]), ("last", own[-5:])) if len(own) > 5 else (("all", own),)
-        for name, group in groups:
-            rows += _bins(group, f"v{version} {name}")
+    rows: list[dict[str, Any]] = []
+    level = ("predicted", lambda counts: counts.scores)
+    for line, own in lines_of(verdicts, "calibration").items():
+        rows += bins(own, line, level=level, share="observed")
     if not rows:
         return None
-    names = list(dict.fromkeys(str(row["windows"]) for row in rows))
-    colours = alt.Scale(
-        domain=names, range=[theme.series_colour(number) for number in range(len(names))]
-    )
     x = alt.X("predicted:Q", title="mean predicted")
     y = alt.Y("observed:Q", title="observed share")
     perfect = alt.Chart(values([{"predicted": share, "observed": share} for share in (0, 1)]))
-    base = alt.Chart(values(rows)).encode(
-        x=x, y=y, color=alt.Color("windows:N", scale=colours, legend=None)
-    )
-    ends = [[row for row in rows if row["windows"] == name][-1] for name in names]
-    heights = separated([row["observed"] for row in ends], LABEL_GAP)
-    ends = [{**row, "observed": height} for row, height in zip(ends, heights, strict=True)]
-    labels = alt.Chart(values(ends)).mark_text(align="left", dx=6, fontWeight="bold")
     return alt.layer(
         perfect.mark_line(color=theme.palette.muted, strokeDash=[4, 4]).encode(x=x, y=y),
-        base.mark_line(point={"filled": True, "size": 30}),
-        labels.encode(
-            x=x, y=y, text="windows:N", color=alt.Color("windows:N", scale=colours, legend=None)
-        ),
+        *labelled_lines(rows, x, y, share="observed", theme=theme),
     ).properties(
-        **_detail_size(theme, theme.label_width(names)), title=_title("Calibration", theme)
+        **_detail_size(theme, theme.label_width(names_of(rows))),
+        title=_title("Calibration", theme),
     )
-
-
-def _bins(verdicts: Sequence[QualityVerdict], name: str) -> list[dict[str, Any]]:
-    counts = add(counts_of(verdict.counts) for verdict in verdicts)
-    rows = counts.positives + counts.negatives
-    if not rows.sum():
-        return []
-    middle = (np.cumsum(rows) - rows / 2.0) / rows.sum()
-    number = np.minimum((middle * _BINS).astype(int), _BINS - 1)
-    sums = [
-        np.bincount(number, column, _BINS)
-        for column in (rows, rows * counts.scores, counts.positives)
-    ]
-    return [
-        {"predicted": predicted / size, "observed": positive / size, "windows": name}
-        for size, predicted, positive in zip(*(column.tolist() for column in sums), strict=True)
-        if size
-    ]
 
 
 def maturity_chart(verdicts: Sequence[QualityVerdict], theme: Theme) -> Any:

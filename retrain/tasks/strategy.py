@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from hashlib import blake2b
 from typing import Protocol
 
 import numpy as np
@@ -12,6 +11,7 @@ from numpy.typing import NDArray
 
 from retrain.blessing import BlessingRules
 from retrain.intervals import Floats, Interval
+from streaming.contracts.ids import number_of
 from streaming.contracts.records import Metric
 
 SMALLEST_PROBABILITY = 1e-7
@@ -77,7 +77,7 @@ def seed_of(request_id: str) -> int:
     >>> seed_of("a") == seed_of("a"), seed_of("a") == seed_of("b")
     (True, False)
     """
-    return int.from_bytes(blake2b(request_id.encode(), digest_size=4).digest(), "big")
+    return number_of(request_id, size=4)
 
 
 def metric(

@@ -17,6 +17,15 @@ def record_id(kind: str, model: str, *key: object) -> str:
     return hashlib.sha256(text.encode()).hexdigest()[:24]
 
 
+def number_of(text: str, *, size: int) -> int:
+    """A number of `size` bytes, the same for the same text in every process.
+
+    >>> number_of("a", size=2) == number_of("a", size=2) != number_of("b", size=2)
+    True
+    """
+    return int.from_bytes(hashlib.blake2b(text.encode(), digest_size=size).digest(), "big")
+
+
 def digest(data: bytes) -> str:
     """SHA-256 in hex."""
     return hashlib.sha256(data).hexdigest()

@@ -7,7 +7,7 @@ in some arms, the daily offset of its quality, so every alarm is false.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Annotated
@@ -239,12 +239,30 @@ def delay(change: Change, rows: int, *, runs: int, seed: int) -> tuple[float, fl
                 degraded.append(MAX_BATCHES)
                 break
         suspected.append(first_suspicion)
+    return delay_figures(degraded, suspected, MAX_BATCHES)
+
+
+def delay_figures(
+    degraded: Sequence[int], suspected: Sequence[int], most: int
+) -> tuple[float, float, float]:
+    """Median batches to `degraded`, share found in less than `most`, median to the suspicion."""
     delays = np.array(degraded)
     return (
         float(np.median(delays)),
-        float(np.mean(delays < MAX_BATCHES)),
+        float(np.mean(delays < most)),
         float(np.median(suspected)),
     )
+
+
+def delay_cells(rows: int, figures: tuple[float, float, float], most: int) -> dict[str, str]:
+    """Cells of the table of delays; `rows` are the labels of a batch."""
+    median, share, suspicion = figures
+    return {
+        "labels a batch": f"{rows:,}",
+        "median batches": f"{median:.0f}",
+        f"found in {most}": f"{share:.0%}",
+        "first suspicion": f"{suspicion:.0f}",
+    }
 
 
 @app.command()
@@ -279,14 +297,6 @@ def delays(
     table = []
     for change in CHANGES:
         for rows in (500, 1000, 5000):
-            median, share, suspicion = delay(change, rows, runs=runs, seed=seed)
-            table.append(
-                {
-                    "change": change.name,
-                    "labels a batch": f"{rows:,}",
-                    "median batches": f"{median:.0f}",
-                    f"found in {MAX_BATCHES}": f"{share:.0%}",
-                    "first suspicion": f"{suspicion:.0f}",
-                }
-            )
+            figures = delay(change, rows, runs=runs, seed=seed)
+            table.append({"change": change.name, **delay_cells(rows, figures, MAX_BATCHES)})
     show("quality-delays", table, {"seed": seed, "runs": runs})

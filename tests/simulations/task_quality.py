@@ -19,7 +19,14 @@ from streaming.drift.backtest.alarm_count import AlarmCounter, AlarmRate, alarm_
 from streaming.quality import QualityRules
 from streaming.quality.counts import Counts
 from streaming.quality.verdict import Judgement
-from tests.simulations.quality import DAY, DAYS_OF_A_VERSION, QUIET_BATCHES, judgements
+from tests.simulations.quality import (
+    DAY,
+    DAYS_OF_A_VERSION,
+    QUIET_BATCHES,
+    delay_cells,
+    delay_figures,
+    judgements,
+)
 from tests.simulations.tables import rate_cells, show
 from tests.streaming.quality.task_populations import (
     MULTICLASS,
@@ -156,12 +163,7 @@ def delay(
         suspected.append(min(alarms, default=MAX_BATCHES))
         late = (batches for batches, outcome in alarms.items() if outcome == "degraded")
         degraded.append(min(late, default=MAX_BATCHES))
-    delays = np.array(degraded)
-    return (
-        float(np.median(delays)),
-        float(np.mean(delays < MAX_BATCHES)),
-        float(np.median(suspected)),
-    )
+    return delay_figures(degraded, suspected, MAX_BATCHES)
 
 
 def _until_degraded(windows: Iterator[Counts], rules: QualityRules) -> Iterator[Judgement]:
@@ -204,17 +206,7 @@ def delays(
     for name, changes in CHANGES.items():
         for title, change in changes:
             for rows in (500, 2000):
-                median, share, suspicion = delay(
-                    POPULATIONS[name], change, rows, runs=runs, seed=seed
-                )
-                table.append(
-                    {
-                        "task": name,
-                        "change": title,
-                        "labels a batch": f"{rows:,}",
-                        "median batches": f"{median:.0f}",
-                        f"found in {MAX_BATCHES}": f"{share:.0%}",
-                        "first suspicion": f"{suspicion:.0f}",
-                    }
-                )
+                figures = delay(POPULATIONS[name], change, rows, runs=runs, seed=seed)
+                cells = delay_cells(rows, figures, MAX_BATCHES)
+                table.append({"task": name, "change": title, **cells})
     show("task-delays", table, {"seed": seed, "runs": runs})

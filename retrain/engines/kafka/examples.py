@@ -11,7 +11,6 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from hashlib import blake2b
 from pathlib import Path
 
 from retrain.engines.schema_rules import column_rules, read_schema
@@ -22,6 +21,7 @@ from retrain.row_rules import ColumnRule, Violation, breaches_by_column, violati
 from retrain.selection import subtract_ranges
 from streaming.contracts.errors import ConfigurationError, DecodeError
 from streaming.contracts.events import decode_event, key_of, read_fields, value_of
+from streaming.contracts.ids import number_of
 from streaming.contracts.log import RecordLog
 from streaming.contracts.model import FeatureKind, FeatureSpec, ModelContract
 from streaming.contracts.records import OffsetRange, RetrainRequest
@@ -193,7 +193,7 @@ class LogExampleBuilder:
         """
         encode_flag = feature_encoder(FeatureSpec(name=AFTER_SHIFT, kind="integer"))
         flags = (encode_flag(0), encode_flag(1))
-        keyed = sorted((_hash(key), key) for key in rows.labels)
+        keyed = sorted((number_of(key, size=8), key) for key in rows.labels)
         limit = int(self.eval_share * 2**32)
         sides = {
             "eval": [key for number, key in keyed if number >> 32 < limit],
@@ -238,7 +238,3 @@ def schema_label_columns(contract: ModelContract) -> tuple[FeatureSpec, ...]:
             "describe each as a feature of type INT, FLOAT or BYTES."
         )
     return tuple(FeatureSpec(name=name, kind=kinds[types[name]]) for name in code.label_columns)
-
-
-def _hash(key: str) -> int:
-    return int.from_bytes(blake2b(key.encode(), digest_size=8).digest(), "big")

@@ -8,7 +8,6 @@ capped) and applies `retrain.tasks` to them. Results are numbers with a name, so
 
 from __future__ import annotations
 
-import hashlib
 import math
 from collections.abc import Iterable, Mapping
 from typing import Any
@@ -21,6 +20,7 @@ from tensorflow_model_analysis.metrics import metric_types
 from tensorflow_model_analysis.utils import model_util
 
 from retrain.tasks import Rows, strategy_of
+from streaming.contracts.ids import number_of
 from streaming.contracts.records import Metric
 from streaming.contracts.task import Task
 
@@ -165,8 +165,7 @@ def _entity_number(value: Any) -> int:
     >>> _entity_number(np.array([b"a"], object)) == _entity_number(np.array([b"a"], object))
     True
     """
-    text = repr(np.asarray(value).ravel().tolist()).encode()
-    return int.from_bytes(hashlib.blake2b(text, digest_size=7).digest(), "big")
+    return number_of(repr(np.asarray(value).ravel().tolist()), size=7)
 
 
 def result_names(task: Task) -> list[str]:

@@ -20,7 +20,13 @@ from streaming.quality.counts import Counts, count_rows, score_buckets
 from streaming.quality.estimate import Estimate, calibrate, estimate
 from streaming.quality.measures import Measure, measure_all
 from streaming.quality.settings import QualityRules
-from streaming.quality.tasks.strategy import PREDICTION, Better, Contrast, out_of_range
+from streaming.quality.tasks.strategy import (
+    PREDICTION,
+    Better,
+    Contrast,
+    out_of_range,
+    too_few_labels,
+)
 
 _SPEC = FeatureSpec(name=PREDICTION, kind="number")
 _NEAR_ZERO = int(bucket_of([2.0**-8])[0])
@@ -84,8 +90,8 @@ class BinaryQuality:
 
     def too_few(self, counts: Counts, rules: QualityRules) -> str:
         """Too few labels of both outcomes, or of the rarer one."""
-        if counts.labelled < rules.min_labels:
-            return f"{counts.labelled} of {rules.min_labels} labelled predictions so far."
+        if few := too_few_labels(counts, rules):
+            return few
         rarer = int(min(counts.positives.sum(), counts.negatives.sum()))
         if rarer < rules.min_of_class:
             return f"{rarer} of {rules.min_of_class} labels of the rarer outcome so far."

@@ -33,7 +33,7 @@ from streaming.quality.tasks.class_measures import (
 from streaming.quality.tasks.class_predictions import read_probabilities
 from streaming.quality.tasks.histograms import by_name, count_values, mean_of, values_of
 from streaming.quality.tasks.probabilities import KEPT, SMALLEST, of_true_class, pack, unpack
-from streaming.quality.tasks.strategy import PREDICTION, Contrast, wrong_type
+from streaming.quality.tasks.strategy import PREDICTION, Contrast, too_few_labels, wrong_type
 
 CLASS, TOP = "predicted class", "top probability"
 """Features of prediction drift."""
@@ -129,9 +129,7 @@ class MulticlassQuality:
 
     def too_few(self, counts: Counts, rules: QualityRules) -> str:
         """Too few labels."""
-        if counts.labelled < rules.min_labels:
-            return f"{counts.labelled} of {rules.min_labels} labelled predictions so far."
-        return ""
+        return too_few_labels(counts, rules)
 
     def contrasts(
         self, batch: Counts, baseline: Counts, rules: QualityRules

@@ -46,6 +46,7 @@ from streaming.quality.tasks.strategy import (
     Contrast,
     number_of,
     out_of_range,
+    too_few_labels,
     wrong_type,
 )
 
@@ -171,9 +172,7 @@ class RegressionQuality:
 
     def too_few(self, counts: Counts, rules: QualityRules) -> str:
         """Too few labels."""
-        if counts.labelled < rules.min_labels:
-            return f"{counts.labelled} of {rules.min_labels} labelled predictions so far."
-        return ""
+        return too_few_labels(counts, rules)
 
     def contrasts(
         self, batch: Counts, baseline: Counts, rules: QualityRules

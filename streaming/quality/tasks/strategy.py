@@ -36,6 +36,13 @@ class Contrast:
     """Whether variances and distances are those of the value's logit."""
 
 
+def too_few_labels(counts: Counts, rules: QualityRules) -> str:
+    """What a batch lacks to `QualityRules.min_labels`; empty when it has enough labels."""
+    if counts.labelled < rules.min_labels:
+        return f"{counts.labelled} of {rules.min_labels} labelled predictions so far."
+    return ""
+
+
 class TaskQuality(Protocol):
     """The strategy of one task. Every method is pure."""
 
