@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import subprocess
 import threading
 from collections.abc import Iterator
@@ -23,6 +22,7 @@ from tests.deploy.console import chromium, scenario
 from tests.deploy.console.consoles import console_on
 from tests.deploy.console.test_decisions import PausingLog, answering, copied
 from tests.deploy.projection.builders import verdict
+from tests.engine_ports import port_offset
 from tests.waiting import wait_for
 
 if TYPE_CHECKING:
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
 pytestmark = pytest.mark.engine
 
-PORT = int(os.environ.get("DRIFTLINE_TEST_PORTS", "14000")) + 580
+PORT = port_offset(580)
 ADDRESS = f"http://127.0.0.1:{PORT}"
 SHOTS = PROJECT / ".driftline" / "test" / "console"
 """Screenshots of every page, kept for people to look at."""

@@ -21,9 +21,10 @@ from deploy.local import flink, processes
 from deploy.local.memory import TaskMemory
 from deploy.local.stack import Health, Stack
 from deploy.setup import java
+from tests.engine_ports import port_offset
 
 pytestmark = pytest.mark.engine
-PORTS = PortMap().shifted(int(os.environ.get("DRIFTLINE_TEST_PORTS", "15000")) + 500)
+PORTS = PortMap().shifted(port_offset(500))
 
 
 @pytest.fixture(scope="module")

@@ -24,10 +24,11 @@ from deploy.local.embedded import embedded_stack
 from deploy.local.private_folder import private_files
 from deploy.local.stack import Stack
 from tests.deploy.cli.runner import DEMO
+from tests.engine_ports import port_offset
 
 pytestmark = pytest.mark.engine
 
-OFFSET = int(os.environ.get("DRIFTLINE_TEST_PORTS", "15000")) + 700
+OFFSET = port_offset(700)
 FNAPI_SERVERS = 6
 """Servers that a TaskManager opens for the Python workers of a job."""
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import socket
 import subprocess
 import time
@@ -13,8 +12,9 @@ import pytest
 from deploy.config.paths import install_paths
 from deploy.config.port_map import PortMap
 from deploy.local.kafka import spec, write_config
+from tests.engine_ports import port_offset
 
-PORT_OFFSET = int(os.environ.get("DRIFTLINE_TEST_PORTS", "15000")) + 300
+PORT_OFFSET = port_offset(300)
 
 
 @pytest.fixture(scope="session")

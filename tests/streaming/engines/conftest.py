@@ -17,12 +17,13 @@ import pytest
 from confluent_kafka import KafkaException
 from confluent_kafka.admin import AdminClient
 
+from tests.engine_ports import WORKER
+
 REPOSITORY = Path(__file__).resolve().parents[3]
 OPT = Path(os.environ.get("DRIFTLINE_OPT", REPOSITORY / ".driftline" / "opt"))
 PORTS_OF_A_CLUSTER = 100
-WORKER = int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw"))
-"""Each worker of a parallel run has a broker and a cluster of its own."""
 BASE = int(os.environ.get("DRIFTLINE_TEST_PORTS", "29000")) + PORTS_OF_A_CLUSTER * WORKER
+"""Each worker of a parallel run has a broker and a cluster of its own."""
 LOOPBACK = OPT / "loopback" / "gradle" / "wrapper" / "driftline-loopback.jar"
 """Comes first on the class path: without it Beam and Flink listen on every address."""
 PACKAGES = ("lang", "math", "net", "io", "nio", "text", "time", "util", "util.concurrent")
