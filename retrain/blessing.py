@@ -1,9 +1,14 @@
 """Decides whether a challenger may go to the canary: floors and champion, judged on intervals.
 
-Pure. A metric that was not measured never blesses. Overall, the challenger must reach the floor
-and must be shown not to be worse than the champion. On the rows after a shift it must also be
-ahead. Any other slice stops it only when it is shown to be worse, because a small slice can prove
-nothing else. A slice with a single class has no AUC: it is left out, and the reason names it.
+Pure. Overall, the challenger must reach the floor and be shown not to be worse than the champion.
+On the rows after a shift it must be shown to be better: the lower end of the difference decides,
+never the estimate. Any other slice stops it only when it is shown to be worse, because a small
+slice can prove nothing else; all slices together share one level, however many they are.
+
+There are four outcomes. *pass* and *fail* are shown. *insufficient* is an interval that is too wide
+to show either, or none because there are too few rows: more labelled rows may decide, and the
+decision says how many. *missing* is a metric that was not measured at all: it never blesses, and no
+number of rows changes that.
 """
 
 from __future__ import annotations
@@ -14,53 +19,38 @@ from typing import Literal
 
 import msgspec
 
+from retrain.blessing_rules import BlessingRules, SliceFinding
 from retrain.ports import AFTER_SHIFT, AFTER_SHIFT_SLICE
+from retrain.slice_findings import (
+    difference_name,
+    judge_must_win,
+    judge_overall,
+    judge_slices,
+)
 from streaming.contracts.records import Metric
+
+__all__ = ["Blessing", "BlessingRules", "SliceFinding", "bless"]
 
 BEFORE_SHIFT_SLICE = f"{AFTER_SHIFT}:0"
 """The rows before the shift. They are reported and not judged: overall contains them anyway."""
 
-Outcome = Literal["pass", "fail", "missing", "skipped"]
-
-
-class BlessingRules(msgspec.Struct, frozen=True, kw_only=True):
-    """What a challenger must reach."""
-
-    metric: str = "auc"
-    """Name of the judged metric; higher is better."""
-    difference: str = ""
-    """Name of the metric that compares challenger and champion on the same rows, above 0 where the
-    challenger is better; empty = ``<metric>_diff``, challenger minus champion."""
-    floor: float = 0.6
-    """Smallest acceptable lower end of the overall interval."""
-    owners_floor: bool = False
-    """Whether the model's owner has set the floor; otherwise it is that of the task."""
-    tolerance: float = 0.02
-    """How far below zero the lower end of the overall difference may lie."""
-    slice_tolerance: float = 0.02
-    """A slice fails when the upper end of its difference lies further below zero than this."""
-    win_margin: float = 0.0
-    """Margin that the difference must exceed on the slice that the challenger must win."""
-    min_slice_rows: int = 100
-    """Smallest number of rows at which a slice is judged."""
-
-
-class SliceFinding(msgspec.Struct, frozen=True, kw_only=True):
-    """The outcome on one slice."""
-
-    slice: str
-    """Name of the slice; empty = overall."""
-    outcome: Outcome
-    reason: str
-    """One sentence with the values that decided."""
+NAMED_SLICES = 5
+"""Slices that a reason names; the others are counted."""
 
 
 class Blessing(msgspec.Struct, frozen=True, kw_only=True):
     """The decision with its reason and the findings behind it."""
 
-    blessed: bool
+    outcome: Literal["pass", "fail", "missing", "insufficient"]
     reason: str
     findings: tuple[SliceFinding, ...]
+    growth: float = 0.0
+    """By which factor the labelled rows must grow for a decision; 0 unless it is insufficient."""
+
+    @property
+    def blessed(self) -> bool:
+        """Whether the challenger may go to the canary."""
+        return self.outcome == "pass"
 
 
 def bless(
@@ -77,131 +67,93 @@ def bless(
     metrics:
         ``rules.metric`` for each slice with `low` and `high` (and `champion`), and
         ``rules.difference`` with its own interval where it was measured. A slice's metric without
-        an interval means that none exists: the slice has a single class, or too few entities.
+        an interval means that none exists: one class only, or too few rows or entities.
     rules:
         Floor, tolerances, smallest slice.
     has_champion:
         Whether a version is live; without one only the floor applies.
     must_win:
-        The slice on which the challenger must be ahead; None when there was no shift.
+        The slice on which the challenger must be better; None when there was no shift.
     """
     measured = {m.slice: m for m in metrics if m.name == rules.metric}
-    paired = {m.slice: m for m in metrics if m.name == _difference_name(rules)}
+    paired = {m.slice: m for m in metrics if m.name == difference_name(rules)}
     must_win = must_win if has_champion else None
-    required = ["", *([must_win] if must_win else [])]
-    optional = sorted(measured.keys() - {*required, BEFORE_SHIFT_SLICE}) if has_champion else []
-    findings = []
-    for name in required + optional:
-        metric = measured.get(name)
-        if metric is None or not _finite(metric.value):
-            findings.append(_not_measured(name, rules.metric, required=name in required))
-        elif not has_champion:
-            findings.append(_below_floor(metric, rules) or _reaches_floor(metric, rules))
-        else:
-            findings.append(_against_champion(metric, paired.get(name), rules, must_win))
-    return _conclude(findings, has_champion)
-
-
-def _not_measured(name: str, metric: str, *, required: bool) -> SliceFinding:
-    label = f"{metric} {name or 'overall'}"
-    if required:
-        reason = f"{label} was not measured; what is missing never blesses."
-        return SliceFinding(slice=name, outcome="missing", reason=reason)
-    return SliceFinding(slice=name, outcome="skipped", reason=f"{label} has no value: left out.")
-
-
-def _reaches_floor(metric: Metric, rules: BlessingRules) -> SliceFinding:
-    low = metric.low if metric.low is not None else metric.value
-    reason = f"{metric.name} {metric.value:.3f} from {low:.3f}: reaches {rules.floor}."
-    return SliceFinding(slice=metric.slice, outcome="pass", reason=reason)
-
-
-def _below_floor(metric: Metric, rules: BlessingRules) -> SliceFinding | None:
-    """A finding against the overall value; None when it reaches the floor."""
-    if metric.low is None or metric.high is None or not _finite(metric.low, metric.high):
-        reason = f"{rules.metric} overall has no interval (a single class?)."
-        return SliceFinding(slice=metric.slice, outcome="missing", reason=reason)
-    if metric.low < rules.floor:
-        reason = (
-            f"{rules.metric} overall is {metric.value:.3f} [{metric.low:.3f}, {metric.high:.3f}]; "
-            f"its lower end must reach {rules.floor}."
+    findings = [judge_overall(measured.get(""), paired.get(""), rules, has_champion=has_champion)]
+    if must_win is not None:
+        findings.append(
+            judge_must_win(measured.get(must_win), paired.get(must_win), must_win, rules)
         )
-        return SliceFinding(slice=metric.slice, outcome="fail", reason=reason)
-    return None
+    if has_champion:
+        others = sorted(measured.keys() - {"", must_win, BEFORE_SHIFT_SLICE})
+        findings += judge_slices([measured[name] for name in others], paired, rules)
+    overall = measured.get("")
+    return _conclude(findings, rules, has_champion, rows=overall.n if overall is not None else 0)
 
 
-def _against_champion(
-    metric: Metric, paired: Metric | None, rules: BlessingRules, must_win: str | None
-) -> SliceFinding:
-    def finding(outcome: Outcome, reason: str) -> SliceFinding:
-        return SliceFinding(slice=metric.slice, outcome=outcome, reason=reason)
-
-    name = metric.slice or "overall"
-    required = metric.slice in ("", must_win)
-    if not required and metric.n < rules.min_slice_rows:
-        few = f"{name} has {metric.n} rows, under {rules.min_slice_rows}: left out."
-        return finding("skipped", few)
-    if metric.low is None or metric.high is None:
-        single = f"{name} has a single class or no interval"
-        if required:
-            return finding("missing", f"{single}; what is missing never blesses.")
-        return finding("skipped", f"{single}: left out.")
-    below_floor = _below_floor(metric, rules) if metric.slice == "" else None
-    if below_floor is not None:
-        return below_floor
-    difference = _difference(metric, paired)
-    if difference is None:
-        return _not_measured(metric.slice, _difference_name(rules), required=required)
-    value, low, high = difference
-    label = f"{rules.difference or rules.metric} {name}"
-    text = f"{label} {value:+.3f} [{low:+.3f}, {high:+.3f}] against the champion"
-    if metric.slice == must_win and not value > rules.win_margin:
-        behind = f"{text}; after the shift it must be ahead by more than {rules.win_margin}."
-        return finding("fail", behind)
-    if required and low < -rules.tolerance:
-        return finding("fail", f"{text}; it may be more than {rules.tolerance} worse.")
-    if not required and high < -rules.slice_tolerance:
-        return finding("fail", f"{text}; it is more than {rules.slice_tolerance} worse.")
-    return finding("pass", f"{text}.")
-
-
-def _difference_name(rules: BlessingRules) -> str:
-    return rules.difference or f"{rules.metric}_diff"
-
-
-def _difference(metric: Metric, paired: Metric | None) -> tuple[float, float, float] | None:
-    """Challenger minus champion as (value, low, high), or None.
-
-    Where no paired interval was measured, the champion's interval is assumed to be as wide as the
-    challenger's and independent of it. That is wider than the truth, so it never blesses what the
-    paired interval would not.
-    """
-    if paired is not None:
-        if paired.low is None or paired.high is None:
-            return None
-        difference = (paired.value, paired.low, paired.high)
-        return difference if _finite(*difference) else None
-    if metric.champion is None or metric.low is None or metric.high is None:
-        return None
-    half = math.sqrt(2.0) * max(metric.high - metric.value, metric.value - metric.low)
-    value = metric.value - metric.champion
-    return (value, value - half, value + half) if _finite(value, half) else None
-
-
-def _conclude(findings: Sequence[SliceFinding], has_champion: bool) -> Blessing:
-    against = [f for f in findings if f.outcome in ("fail", "missing")]
-    skipped = [f.slice for f in findings if f.outcome == "skipped"]
-    left_out = f" Left out: {', '.join(skipped)}." if skipped else ""
-    if against:
-        more = f" (and {len(against) - 1} more)" if len(against) > 1 else ""
-        reason = f"Not blessed{more}: {against[0].reason}{left_out}"
-    elif has_champion:
+def _conclude(
+    findings: Sequence[SliceFinding], rules: BlessingRules, has_champion: bool, *, rows: int
+) -> Blessing:
+    """The decision: what fails weighs more than what is missing, and that more than waiting."""
+    left_out = _left_out([f.slice for f in findings if f.outcome == "skipped"])
+    notes = f"{_detectable(findings)}{left_out}"
+    everything = tuple(findings)
+    for outcome in ("fail", "missing"):
+        against = [f for f in findings if f.outcome == outcome]
+        if against:
+            others = sum(f.outcome in ("fail", "missing", "insufficient") for f in findings) - 1
+            more = f" (and {others} more)" if others else ""
+            reason = f"Not blessed{more}: {against[0].reason}{notes}"
+            return Blessing(outcome=outcome, reason=reason, findings=everything)
+    waiting = [f for f in findings if f.outcome == "insufficient"]
+    if waiting:
+        needed = max(f.growth for f in waiting)
+        return _insufficient(waiting[0].reason, needed, rows, rules, notes, everything)
+    if has_champion:
         passed = " ".join(f.reason for f in findings[:2] if f.outcome == "pass")
-        reason = f"Blessed: {passed}{left_out}"
+        reason = f"Blessed: {passed}{notes}"
     else:
-        reason = f"Blessed, with no champion to compare with: {findings[0].reason}{left_out}"
-    return Blessing(blessed=not against, reason=reason, findings=tuple(findings))
+        reason = f"Blessed, with no champion to compare with: {findings[0].reason}{notes}"
+    return Blessing(outcome="pass", reason=reason, findings=everything)
 
 
-def _finite(*values: float) -> bool:
-    return all(math.isfinite(value) for value in values)
+def _insufficient(
+    why: str,
+    needed: float,
+    rows: int,
+    rules: BlessingRules,
+    notes: str,
+    findings: tuple[SliceFinding, ...],
+) -> Blessing:
+    evaluated = math.ceil(rows * needed)
+    if evaluated > max(rules.max_evaluated_rows, 1):
+        reason = (
+            f"Not blessed: {why} About {evaluated} evaluated rows instead of {rows} would be "
+            f"needed; an evaluation has {rules.max_evaluated_rows} at most.{notes}"
+        )
+        return Blessing(outcome="fail", reason=reason, findings=findings)
+    reason = (
+        f"Insufficient: {why} About {evaluated} evaluated rows instead of {rows} would decide."
+        f"{notes}"
+    )
+    return Blessing(outcome="insufficient", reason=reason, findings=findings, growth=needed)
+
+
+def _detectable(findings: Sequence[SliceFinding]) -> str:
+    """Which loss of a slice would have been found: the smallest and the largest of them."""
+    judged = sorted((f.detectable, f.slice) for f in findings if f.detectable is not None)
+    if not judged:
+        return ""
+    (least, first), (most, last) = judged[0], judged[-1]
+    if len(judged) == 1:
+        return f" A loss of {least:.3f} in {first} would have been found."
+    return (
+        f" Of {len(judged)} slices a loss of {least:.3f} ({first}) to {most:.3f} ({last}) would "
+        "have been found."
+    )
+
+
+def _left_out(names: Sequence[str]) -> str:
+    if not names:
+        return ""
+    more = f" and {len(names) - NAMED_SLICES} more" if len(names) > NAMED_SLICES else ""
+    return f" Left out: {', '.join(names[:NAMED_SLICES])}{more}."

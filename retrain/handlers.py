@@ -14,6 +14,7 @@ from typing import Any
 
 from msgspec.structs import replace
 
+from retrain.row_wait import end_wait_for_rows, wait_for_more_rows
 from retrain.state import (
     TriggerState,
     apply_promotion,
@@ -79,7 +80,8 @@ def handle(state: TriggerState, record: AnyRecord, context: TriggerContext) -> T
 def tick(state: TriggerState, context: TriggerContext) -> Transition:
     """The transition for the passing of time.
 
-    It gives up lost workers and starts what has waited: a shift, the schedule, the first version.
+    It gives up lost workers and waits for rows that do not come, and starts what has waited: a
+    shift, the schedule, the first version.
     """
     running, now = state.running, context.now
     records: tuple[Record, ...] = ()
@@ -93,7 +95,24 @@ def tick(state: TriggerState, context: TriggerContext) -> Transition:
         records = (
             reply(state, context, replies_to=running.request_id, code="lost", reason=reason),
         )
+    if (ended := end_wait_for_rows(state, now)) is not None:
+        records = (*records, *_wait_ended(state, ended, context))
+        state = ended
     return _then_advance(Transition(state, records), context)
+
+
+def _wait_ended(
+    before: TriggerState, after: TriggerState, context: TriggerContext
+) -> tuple[Record, ...]:
+    """Says that the rows did not come; nothing where the shift that needed them is over."""
+    wait = before.wait_for_rows
+    if wait is None or after.failures == before.failures:
+        return ()
+    reason = (
+        f"The {wait.rows} labelled rows that the last evaluation asked for did not arrive within "
+        f"{context.rules.more_rows_seconds:.0f} s; this counts as a failure."
+    )
+    return (reply(after, context, replies_to=wait.request_id, code="rows-late", reason=reason),)
 
 
 def _then_advance(transition: Transition, context: TriggerContext) -> Transition:
@@ -171,7 +190,15 @@ def _on_failure(
 ) -> Transition:
     if state.running is None or state.running.request_id != failure.request_id:
         return Transition(state)
-    return Transition(count_failure(replace(state, running=None), context.now))
+    if failure.outcome != "insufficient":
+        return Transition(count_failure(replace(state, running=None), context.now))
+    state, refused = wait_for_more_rows(state, failure, context.rules, context.now)
+    if not refused:
+        return Transition(state)
+    record = reply(
+        state, context, replies_to=failure.request_id, code="too-many-rows", reason=refused
+    )
+    return Transition(state, (record,))
 
 
 def _on_progress(

@@ -30,6 +30,7 @@ Code = Literal[
     "cool-down",
     "debounce",
     "labels",
+    "more-rows",
     "no-data",
 ]
 
@@ -71,6 +72,9 @@ class RetrainRules(msgspec.Struct, frozen=True, kw_only=True):
     """Length of the budget period."""
     deadline_seconds: float = 7_200.0
     """Time from a request to the moment at which its worker counts as lost."""
+    more_rows_seconds: float = DAY
+    """How long a retrain waits for the labelled rows that an insufficient evaluation asked for;
+    then the wait ends and counts as a failure."""
     rollout_timeout_seconds: float = 6 * 3_600.0
     """Time since the last record of a rollout after which it no longer blocks retrains."""
     back_off_seconds: float = 600.0
@@ -120,6 +124,9 @@ class PolicyInput(msgspec.Struct, frozen=True, kw_only=True):
     """Why the data are broken, in words; empty when they are not."""
     labels: int = 0
     """Labels that have arrived for those rows."""
+    rows_needed: int = 0
+    """Labelled rows that the last evaluation asked for, because it was insufficient; 0 = it was
+    not."""
 
 
 class Decision(msgspec.Struct, frozen=True, kw_only=True):
@@ -255,6 +262,13 @@ def _enough_labels(
     needed = max(1, initial or rules.min_labelled_rows)
     labelled = min(facts.rows, facts.labels)
     counts = f"{facts.rows} rows, {facts.labels} labels"
+    if cause != "manual" and needed <= labelled < facts.rows_needed:
+        return Decision(
+            outcome="wait",
+            code="more-rows",
+            reason=f"{labelled} of {facts.rows_needed} labelled rows so far ({counts}); the last "
+            "evaluation had too few to show whether the new model is better.",
+        )
     if labelled < needed:
         return Decision(
             outcome=blocked,

@@ -36,6 +36,16 @@ EVAL_SHARDS = "eval-*"
 """Glob of the evaluation shards inside `TrainingJob.examples`."""
 
 
+CHAMPION = "Champion"
+"""Component of a failure that lies in the live version, not in the new one."""
+
+CHAMPION_ADVICE = (
+    "Restore the live version's folder in the model store, or roll back to another version "
+    "(`driftline rollout rollback MODEL`); then request the retrain again."
+)
+"""What a person should do about a live version that cannot be compared with."""
+
+
 class TrainingFailed(PermanentError):
     """A retrain that gives no version however often it is repeated.
 
@@ -129,6 +139,11 @@ class TrainingResult:
     """Why it was blessed, or not, in one sentence."""
     blessing_rules: str = ""
     """JSON of the rules that decided; empty where they are not known."""
+    growth: float = 0.0
+    """By which factor the labelled rows must grow for a decision; above 0 the evaluation was
+    insufficient, and no version is published. 0 = it is decided."""
+    p99_predict_seconds: float = 0.0
+    """99 % quantile of the durations of such predictions; 0 = it was not measured."""
 
 
 class Trainer(Protocol):

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal
 
+from retrain.messages import masked
 from retrain.ports import Progress
 from streaming.contracts.clock import Clock
 from streaming.contracts.ids import record_id
@@ -52,7 +53,8 @@ class AttemptProgress:
         self._step = progress.step + 1
         if progress.state == "started":
             self._since = self.clock.now()
-        self._publish(progress.component, progress.state, progress.seconds, progress.detail)
+        detail = masked(progress.detail) if progress.state == "failed" else progress.detail
+        self._publish(progress.component, progress.state, progress.seconds, detail)
 
     def _publish(
         self,

@@ -1,13 +1,14 @@
-"""Computes the decision on a trained version again: its metrics under the recorded rules."""
+"""Computes the decision on an evaluation again: its metrics under the recorded rules."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import msgspec
 from msgspec.structs import replace
 
-from retrain.blessing import BlessingRules, bless
+from retrain.blessing import Blessing, BlessingRules, bless
+from retrain.margins import rows_needed
 from retrain.ports import AFTER_SHIFT_SLICE
 from streaming.contracts.recomputed import (
     ChangedInputError,
@@ -17,7 +18,13 @@ from streaming.contracts.recomputed import (
     not_recomputed,
     rules_digest,
 )
-from streaming.contracts.records import ModelVersion, RetrainRequest, RulesInForce
+from streaming.contracts.records import (
+    Metric,
+    ModelVersion,
+    RetrainFailure,
+    RetrainRequest,
+    RulesInForce,
+)
 
 _SERVING_CHECK = ("Not blessed: it took ", "Not blessed: a warm prediction took ")
 
@@ -41,19 +48,60 @@ def recompute_blessing(
     record = rules_of(recorded.rules_digest) if recorded.rules_digest else None
     code = record.code if record is not None else ""
     try:
-        blessing = bless(
-            recorded.evaluation,
-            _rules(recorded, record),
-            has_champion=_has_champion(recorded),
-            must_win=AFTER_SHIFT_SLICE if _after_shift(recorded, request) else None,
-        )
+        blessing = _blessing(recorded, record, request, compared=_was_compared(recorded))
     except (MissingInputError, ChangedInputError) as error:
         return not_recomputed(recorded, error, code=code)
+    # An insufficient evaluation publishes no version, so a version's is never "insufficient".
     computed = replace(recorded, blessed=blessing.blessed, reason=blessing.reason)
     return equal_or_different(recorded, computed, code=code)
 
 
-def _rules(recorded: ModelVersion, record: RulesInForce | None) -> BlessingRules:
+def recompute_insufficient(
+    recorded: RetrainFailure,
+    request: RetrainRequest | None,
+    rules_of: Callable[[str], RulesInForce | None],
+) -> Recomputed:
+    """Whether an evaluation was insufficient, why, and how many rows it asked for.
+
+    Parameters
+    ----------
+    recorded:
+        The record of an insufficient evaluation on the log.
+    request, rules_of:
+        As for `recompute_blessing`.
+    """
+    record = rules_of(recorded.rules_digest) if recorded.rules_digest else None
+    code = record.code if record is not None else ""
+    try:
+        compared = _has_champion(recorded.evaluation)
+        blessing = _blessing(recorded, record, request, compared=compared)
+    except (MissingInputError, ChangedInputError) as error:
+        return not_recomputed(recorded, error, code=code)
+    computed = replace(
+        recorded,
+        outcome="insufficient" if blessing.outcome == "insufficient" else "failed",
+        reason=blessing.reason,
+        rows_needed=rows_needed(recorded.rows, blessing.growth),
+    )
+    return equal_or_different(recorded, computed, code=code)
+
+
+def _blessing(
+    recorded: ModelVersion | RetrainFailure,
+    record: RulesInForce | None,
+    request: RetrainRequest | None,
+    *,
+    compared: bool,
+) -> Blessing:
+    return bless(
+        recorded.evaluation,
+        _rules(recorded, record),
+        has_champion=compared,
+        must_win=AFTER_SHIFT_SLICE if _after_shift(recorded, request) else None,
+    )
+
+
+def _rules(recorded: ModelVersion | RetrainFailure, record: RulesInForce | None) -> BlessingRules:
     if not recorded.rules_digest:
         raise MissingInputError(
             "It does not name the rules it was judged by: it was written before they were recorded."
@@ -69,20 +117,28 @@ def _rules(recorded: ModelVersion, record: RulesInForce | None) -> BlessingRules
             "The check in a real server refused it; the load of the machine, which its reason "
             "gives, is not recorded."
         )
+    if '"smallest_gain"' not in record.text:
+        raise MissingInputError(
+            "It was judged by an older release, for which an estimate decided after a shift and "
+            "not the lower end of its interval; that rule is no longer there to be applied."
+        )
     try:
         return msgspec.json.decode(record.text, type=BlessingRules)
     except msgspec.MsgspecError as error:
         raise MissingInputError(f"The rules {record.digest} cannot be read: {error}") from error
 
 
-def _has_champion(recorded: ModelVersion) -> bool:
+def _was_compared(recorded: ModelVersion) -> bool:
     """Whether it was compared: its metrics say so, and without any the request does."""
     metrics = recorded.evaluation
-    compared = any(m.champion is not None or m.name.endswith("_diff") for m in metrics)
-    return compared or (not metrics and recorded.base_version > 0)
+    return _has_champion(metrics) or (not metrics and recorded.base_version > 0)
 
 
-def _after_shift(recorded: ModelVersion, request: RetrainRequest | None) -> bool:
+def _has_champion(metrics: Sequence[Metric]) -> bool:
+    return any(m.champion is not None or m.name.endswith("_diff") for m in metrics)
+
+
+def _after_shift(recorded: ModelVersion | RetrainFailure, request: RetrainRequest | None) -> bool:
     if request is None:
         raise MissingInputError(f"Its request {recorded.request_id} is not on the log.")
     return bool(request.after_shift)

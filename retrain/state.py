@@ -77,6 +77,23 @@ class Running(msgspec.Struct, frozen=True, kw_only=True):
     """Time after which its worker counts as lost, seconds since 1970."""
     progress: str = ""
     """Latest progress in words; empty before a worker has reported."""
+    shift_start: float | None = None
+    """Start of the shift that it is for, seconds since 1970; None when it is for none."""
+
+
+class WaitForRows(msgspec.Struct, frozen=True, kw_only=True):
+    """An evaluation was insufficient: the next retrain waits for more labelled rows."""
+
+    request_id: str
+    """record_id of the request whose evaluation it was."""
+    rows: int
+    """Labelled rows that the next retrain needs; after a shift those after it."""
+    reason: str
+    """Why the evaluation was insufficient, in one sentence."""
+    deadline: float
+    """Time after which the wait ends and counts as a failure, seconds since 1970."""
+    shift_start: float | None = None
+    """Start of the shift whose rows are counted, seconds since 1970; None = all rows are."""
 
 
 class TriggerState(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -115,6 +132,8 @@ class TriggerState(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
     idle status belongs to the rollout before."""
     last_finished_rollout: int = 0
     """Highest version whose rollout has ended. Late records of such a rollout start nothing."""
+    wait_for_rows: WaitForRows | None = None
+    """What the next retrain waits for after an insufficient evaluation; None = nothing."""
     starts: tuple[float, ...] = ()
     """Times of the latest requests, seconds since 1970."""
     failures: int = 0
@@ -297,6 +316,7 @@ def apply_promotion(state: TriggerState, promotion: Promotion, now: float) -> Tr
         last_finished_rollout=finished,
         rollout=state.rollout if state.rollout > finished else 0,
         last_ended_at=now,
+        wait_for_rows=None,
     )
     if rolled_back:
         return count_failure(state, now)
@@ -316,7 +336,9 @@ def policy_input(
     state: TriggerState, shift: Shift | None, *, rows: int, labels: int, broken: str = ""
 ) -> PolicyInput:
     """The facts for `policy.decide`; `shift` is the one that the retrain is for."""
-    running = state.running
+    running, wait = state.running, state.wait_for_rows
+    if wait is not None and wait.shift_start != (shift.start if shift else None):
+        wait = None  # it counts other rows
     return PolicyInput(
         running=running.request_id if running else "",
         running_since=running.since if running else 0.0,
@@ -331,6 +353,7 @@ def policy_input(
         rows=rows,
         labels=labels,
         broken=broken,
+        rows_needed=wait.rows if wait is not None else 0,
     )
 
 

@@ -67,6 +67,8 @@ class Candidate:
     """Why there is a cause, in one sentence."""
     decision: Decision
     selection: Selection
+    shift_start: float | None = None
+    """Start of the shift that it is for, seconds since 1970; None when it is for none."""
     proposed_by: str = ""
     """Name of the person who asked for it; empty when no person did."""
 
@@ -114,6 +116,7 @@ def _candidate(
         reason=reason,
         decision=_decide(state, context, cause, selection=selection, shift=shift),
         selection=selection,
+        shift_start=shift.start if shift else None,
     )
 
 
@@ -178,6 +181,7 @@ def on_command(state: TriggerState, command: Command, context: TriggerContext) -
         reason=f"Requested by {command.who}: {command.reason.rstrip('.')}.",
         decision=decision,
         selection=selection,
+        shift_start=shift.start if shift else None,
         proposed_by=command.who,
     )
     state, request = _start(state, candidate, context)
@@ -238,7 +242,11 @@ def _start(
     )
     recent = [start for start in state.starts if now - start < rules.budget_seconds]
     running = Running(
-        request_id=request.record_id, cause=cause, since=now, deadline=request.deadline
+        request_id=request.record_id,
+        cause=cause,
+        since=now,
+        deadline=request.deadline,
+        shift_start=candidate.shift_start,
     )
     state = replace(
         state,
@@ -246,6 +254,7 @@ def _start(
         starts=(*recent, now)[-MAX_STARTS:],
         requests=state.requests + 1,
         announced=(),
+        wait_for_rows=None,
     )
     return state, request
 

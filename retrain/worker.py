@@ -1,10 +1,11 @@
 """Serves one request at a time: examples, training, publication, and one outcome per request.
 
-The outcome is either a `ModelVersion` or a `RetrainFailure`. A request may arrive more than once:
-its worker died, or the daemon repeated a step. The worker therefore first checks what exists
-already: a version in the store is published again and never trained again; a failure in the log
-ends the request; attempts are counted from the progress records, which outlive the worker. A
-request is marked as done only after its outcome is durable.
+The outcome is either a `ModelVersion` or a `RetrainFailure`, which also says where an evaluation
+was insufficient. A request may arrive more than once: its worker died, or the daemon repeated a
+step. The worker therefore first checks what exists already: a version in the store is published
+again and never trained again; a failure in the log ends the request; attempts are counted from the
+progress records, which outlive the worker. A request is marked as done only after its outcome is
+durable.
 """
 
 from __future__ import annotations
@@ -17,9 +18,12 @@ from typing import Literal, TypeVar
 
 import msgspec
 import structlog
-from msgspec.structs import replace
 
+from retrain.messages import clear_failure, safe_message
+from retrain.outcomes import counts_of, failure_record, insufficient_record, version_record
 from retrain.ports import (
+    CHAMPION,
+    CHAMPION_ADVICE,
     ExampleBuilder,
     ExampleSet,
     ModelStore,
@@ -31,17 +35,14 @@ from retrain.ports import (
     highest_version,
 )
 from retrain.progress import AttemptProgress
-from retrain.row_rules import describe_rows
 from retrain.schema_versions import TrainingSchema, write_active_schema
 from streaming.contracts.clock import Clock
 from streaming.contracts.codec import record_in
-from streaming.contracts.errors import Conflict, PermanentError, TemporaryError
-from streaming.contracts.ids import record_id
+from streaming.contracts.errors import Conflict, NotFoundError, PermanentError, TemporaryError
 from streaming.contracts.log import RecordLog
 from streaming.contracts.model import ModelContract
 from streaming.contracts.recomputed import rules_in_force
 from streaming.contracts.records import (
-    Artifact,
     ModelVersion,
     RetrainFailure,
     RetrainProgress,
@@ -57,7 +58,9 @@ EXAMPLES = "Examples"
 PUBLISH = "Publish"
 """Name of the worker's last step."""
 
-RequestOutcome = Literal["no-request", "published", "failed", "already-done", "lost"]
+RequestOutcome = Literal[
+    "no-request", "published", "failed", "insufficient", "already-done", "lost"
+]
 """What `Worker.run_once` did. "lost": another worker took the request over in the meantime."""
 
 _AboutRequest = TypeVar("_AboutRequest", RetrainFailure, RetrainProgress)
@@ -139,7 +142,7 @@ class Worker:
         self.log.append([outcome])
         if not self.requests.done(request):
             return "lost"
-        return "published" if isinstance(outcome, ModelVersion) else "failed"
+        return "published" if isinstance(outcome, ModelVersion) else outcome.outcome
 
     def _outcome(self, request: RetrainRequest) -> ModelVersion | RetrainFailure:
         """Attempt the request until there is an outcome; attempts of dead workers count."""
@@ -162,20 +165,22 @@ class Worker:
             )
             try:
                 return self._attempt(request, attempt, progress)
-            except TrainingFailed as error:
-                progress.failed(str(error))
-                return self._failure(
-                    request,
-                    component=error.component,
-                    reason=str(error),
-                    advice=error.advice,
-                    attempt=attempt,
-                )
             except Exception as error:  # a worker outlives any failed training
-                component, reason = progress.component, f"{type(error).__name__}: {error}"
+                component = progress.component
+                reason = safe_message(error)
+                if (failure := clear_failure(error, component)) is not None:
+                    progress.failed(safe_message(failure))
+                    return self._failure(
+                        request,
+                        component=failure.component,
+                        reason=safe_message(failure),
+                        advice=failure.advice,
+                        attempt=attempt,
+                    )
                 log.exception(
                     "worker.attempt_failed", request=request.record_id, component=component
                 )
+                reason = f"{type(error).__name__}: {reason}"
                 progress.failed(reason)
                 if isinstance(error, TemporaryError):
                     self.clock.sleep(error.delay_seconds)
@@ -190,8 +195,9 @@ class Worker:
 
     def _attempt(
         self, request: RetrainRequest, attempt: int, progress: AttemptProgress
-    ) -> ModelVersion:
+    ) -> ModelVersion | RetrainFailure:
         contract = self.contracts[request.model]
+        champion = self._champion(request)
         folder = self.scratch / f"{request.record_id}-{attempt}"
         for abandoned in self.scratch.glob(f"{request.record_id}-*"):  # left by a dead worker
             shutil.rmtree(abandoned, ignore_errors=True)
@@ -201,28 +207,45 @@ class Worker:
             progress.started(EXAMPLES, 1)
             schema = write_active_schema(self.log, contract, folder)
             example_set = self.examples.build(request, contract, folder / "examples", schema.path)
-            progress.done(_counts(example_set))
-            job = self._job(request, example_set, work_dir=work, schema=schema)
+            progress.done(counts_of(example_set))
+            job = self._job(request, example_set, champion, work_dir=work, schema=schema)
             result = self.trainer.train(job, progress.relay)
+            if result.growth > 0.0:
+                return self._insufficient(request, job, result, attempt)
             progress.started(PUBLISH, progress.steps)
             refusal = self._refusal(request, attempt)
             if refusal is not None:
                 raise TrainingFailed(refusal.reason, component=PUBLISH, advice=refusal.advice)
-            version = self._publish(request, job, result, schema)
+            version = self._publish(job, result, schema)
             progress.done(f"version {version.version}")
             return version
         finally:
             shutil.rmtree(folder, ignore_errors=True)
 
+    def _champion(self, request: RetrainRequest) -> Path | None:
+        """Folder of the live version; None when there is none.
+
+        Raises
+        ------
+        TrainingFailed
+            When the store no longer has it: nothing could be compared with it.
+        """
+        if not request.base_version:
+            return None
+        try:
+            return self.store.path(request.model, request.base_version)
+        except NotFoundError as error:
+            raise TrainingFailed(str(error), component=CHAMPION, advice=CHAMPION_ADVICE) from error
+
     def _job(
         self,
         request: RetrainRequest,
         example_set: ExampleSet,
+        champion: Path | None,
         *,
         work_dir: Path,
         schema: TrainingSchema,
     ) -> TrainingJob:
-        champion = request.base_version
         return TrainingJob(
             request=request,
             contract=self.contracts[request.model],
@@ -230,7 +253,7 @@ class Worker:
             examples=example_set.folder,
             rows=example_set.rows,
             rows_after_shift=example_set.rows_after_shift,
-            champion=self.store.path(request.model, champion) if champion else None,
+            champion=champion,
             work_dir=work_dir,
             schema=schema.path,
             schema_version=schema.version,
@@ -238,18 +261,25 @@ class Worker:
             set_aside=example_set.set_aside,
         )
 
+    def _insufficient(
+        self, request: RetrainRequest, job: TrainingJob, result: TrainingResult, attempt: int
+    ) -> RetrainFailure:
+        """The outcome of an evaluation that shows nothing yet; the model is not published."""
+        digest = self._write_rules(request.model, result)
+        return insufficient_record(
+            job, result, rules_digest=digest, attempt=attempt, at=self.clock.now()
+        )
+
     def _publish(
-        self,
-        request: RetrainRequest,
-        job: TrainingJob,
-        result: TrainingResult,
-        schema: TrainingSchema,
+        self, job: TrainingJob, result: TrainingResult, schema: TrainingSchema
     ) -> ModelVersion:
         """Publish to the store, under the next free number if the job's number is taken by now."""
+        request = job.request
         version, rules = job.version, self._write_rules(request.model, result)
         while True:
-            record = self._version_record(request, result, version=version, job=job, schema=schema)
-            record = replace(record, rules_digest=rules)
+            record = version_record(
+                job, result, schema, version=version, rules_digest=rules, at=self.clock.now()
+            )
             try:
                 return self.store.publish(record, result.servable)
             except Conflict:
@@ -266,40 +296,6 @@ class Worker:
         record = rules_in_force("blessing", rules, model=model, code=self.code, at=self.clock.now())
         self.log.append([record])
         return record.digest
-
-    def _version_record(
-        self,
-        request: RetrainRequest,
-        result: TrainingResult,
-        *,
-        version: int,
-        job: TrainingJob,
-        schema: TrainingSchema,
-    ) -> ModelVersion:
-        return ModelVersion(
-            record_id=record_id("model-version", request.model, request.record_id),
-            model=request.model,
-            at=self.clock.now(),
-            caused_by=(request.record_id, *((schema.record_id,) if schema.record_id else ())),
-            version=version,
-            request_id=request.record_id,
-            artifact=Artifact(uri="", digest=""),  # the store fills it in
-            base_version=request.base_version,
-            blessed=result.blessed,
-            reason=result.reason,
-            evaluation=result.metrics,
-            components=result.components,
-            training_rows=job.rows,
-            set_aside=job.set_aside,
-            window_start=request.window_start,
-            window_end=request.window_end,
-            load_seconds=result.load_seconds,
-            warm_predict_seconds=result.warm_predict_seconds,
-            cause=request.cause,
-            proposed_by=request.proposed_by,
-            schema_version=schema.version,
-            schema_digest=schema.digest,
-        )
 
     def _refusal(self, request: RetrainRequest, attempt: int) -> RetrainFailure | None:
         """A failure for a request that cannot succeed here; None when it can be attempted."""
@@ -327,16 +323,13 @@ class Worker:
     def _failure(
         self, request: RetrainRequest, *, component: str, reason: str, advice: str, attempt: int
     ) -> RetrainFailure:
-        return RetrainFailure(
-            record_id=record_id("retrain-failure", request.model, request.record_id),
-            model=request.model,
-            at=self.clock.now(),
-            caused_by=(request.record_id,),
-            request_id=request.record_id,
+        return failure_record(
+            request,
             component=component,
             reason=reason,
             advice=advice,
             attempt=attempt,
+            at=self.clock.now(),
         )
 
     def _publish_progress(self, progress: RetrainProgress) -> None:
@@ -354,12 +347,3 @@ class Worker:
                 if isinstance(record, kind) and record.request_id == request.record_id:
                     records.append(record)
         return records
-
-
-def _counts(example_set: ExampleSet) -> str:
-    set_aside = describe_rows(example_set.set_aside)
-    return (
-        f"{example_set.rows} rows, {example_set.rows_after_shift} after the shift; "
-        f"{example_set.unlabelled} without a label, {example_set.unusable} unusable"
-        + (f", {set_aside}" if set_aside else "")
-    )

@@ -48,6 +48,8 @@ class JudgedBlocks:
     """Index of the weight in `rules.weights`; -1 for copies."""
     control_from: int = 0
     """Number of blocks before the control server was last replaced."""
+    before: Sequence[Block] = ()
+    """Blocks of the stable arm from before the first weight: how its bad requests vary."""
 
     @property
     def since_control(self) -> Sequence[Block]:
@@ -170,11 +172,17 @@ def judge_pair(
     )
 
 
-def champions_dispersion(kind: Kind, blocks: Sequence[Block]) -> Dispersion:
+def champions_dispersion(kind: Kind, judged: JudgedBlocks) -> Dispersion:
     """How the bad requests of the arms with the champion vary over minutes."""
+    blocks = judged.since_control
     control = dispersion(counts(blocks, kind.bad0), counts(blocks, kind.requests0))
-    stable = dispersion(counts(blocks, kind.bad_stable), counts(blocks, kind.requests_stable))
-    return control + stable
+    return control + stable_dispersion(kind, blocks)
+
+
+def stable_dispersion(kind: Kind, blocks: Sequence[Block], *, at_most: float = 1.0) -> Dispersion:
+    """How the bad requests of the stable arm vary over minutes; see `dispersion`."""
+    bad, requests = counts(blocks, kind.bad_stable), counts(blocks, kind.requests_stable)
+    return dispersion(bad, requests, at_most=at_most)
 
 
 def _pair_evidence(
@@ -187,6 +195,7 @@ def _pair_evidence(
     rules: RolloutRules,
 ) -> PairEvidence:
     kind, blocks, current = KINDS[gate], judged.blocks, judged.current
+    dead_share = rules.ejection.bad_share / 2
     pair = ArmPair(
         counts(blocks, kind.bad1),
         counts(blocks, kind.requests1),
@@ -196,17 +205,21 @@ def _pair_evidence(
     )
     evidence = harm(
         pair,
-        symmetry_bets(pair.bad1 - pair.bad0, rules.lambdas),
+        lambda blocks: symmetry_bets(blocks.bad1 - blocks.bad0, rules.lambdas),
         planned_steps=len(rules.weights),
         tolerance=tolerance,
         needed=math.log(1 / alpha),
-        champions=lambda: champions_dispersion(kind, judged.since_control),
-        dead_share=rules.ejection.bad_share / 2,
+        # an outage before the rollout says nothing about how errors vary
+        champions=lambda: (
+            champions_dispersion(kind, judged)
+            + stable_dispersion(kind, judged.before, at_most=dead_share)
+        ),
+        dead_share=dead_share,
     )
     requests1, requests0 = total(current, kind.requests1), total(current, kind.requests0)
     bad1 = min(max(0, total(current, kind.bad1)), requests1)
     bad0 = min(max(0, total(current, kind.bad0)), requests0)
-    phi = _passing_phi(kind, current, judged.since_control)
+    phi = _passing_phi(kind, judged)
     log_proof, missing = 0.0, 0
     if margin is not None:
         needed = math.log(1 / rules.alphas.passing)
@@ -228,14 +241,15 @@ def _pair_evidence(
     )
 
 
-def _passing_phi(kind: Kind, current: Sequence[Block], champions: Sequence[Block]) -> float:
+def _passing_phi(kind: Kind, judged: JudgedBlocks) -> float:
     """Overdispersion that a proof pays for: between blocks, and over minutes where it is clear."""
+    current = judged.current
     blocks = pair_overdispersion(
         [kind.bad1(b) - kind.bad0(b) for b in current],
         [max(0, kind.bad1(b)) + max(0, kind.bad0(b)) for b in current],
     )
     own = dispersion(counts(current, kind.bad1), counts(current, kind.requests1))
-    minutes = (champions_dispersion(kind, champions) + own).inflation
+    minutes = (champions_dispersion(kind, judged) + own).inflation
     return max(blocks, minutes) if minutes >= WANDERS else blocks
 
 

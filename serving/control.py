@@ -23,9 +23,9 @@ from serving.comparison import (
     odds,
     samples,
     share,
+    stable_dispersion,
     total,
 )
-from serving.correlation import dispersion
 from serving.evalues import (
     arm_overdispersion,
     decided,
@@ -77,7 +77,7 @@ def judge_control(
     """
     kind, gate = KINDS[kind_name], CONTROL_GATES[kind_name]
     blocks = [b for b in judged.since_control if b.step >= 0]
-    evidence = _sickness(kind, blocks, rules=rules, alpha=alpha, tolerance=tolerance)
+    evidence = _sickness(kind, blocks, judged.before, rules=rules, alpha=alpha, tolerance=tolerance)
     current = [b for b in judged.current if b.step >= 0]
     bad, requests = total(current, kind.bad0), total(current, kind.requests0)
     bad = min(max(0, bad), requests)
@@ -123,10 +123,16 @@ def judge_control(
 
 
 def _sickness(
-    kind: Kind, blocks: Sequence[Block], *, rules: RolloutRules, alpha: float, tolerance: float
+    kind: Kind,
+    blocks: Sequence[Block],
+    before: Sequence[Block],
+    *,
+    rules: RolloutRules,
+    alpha: float,
+    tolerance: float,
 ) -> Harm:
     """The evidence that the control is worse than the stable arm in the same seconds."""
-    beside = [b for b in blocks if kind.requests_stable(b) > 0]
+    beside, dead_share = _with_stable(kind, blocks), rules.ejection.bad_share / 2
     pair = ArmPair(
         counts(beside, kind.bad0),
         counts(beside, kind.requests0),
@@ -136,14 +142,21 @@ def _sickness(
     )
     return harm(
         pair,
-        share_bets(pair.bad1, pair.requests1, pair.bad0, pair.requests0),
+        lambda blocks: share_bets(blocks.bad1, blocks.requests1, blocks.bad0, blocks.requests0),
         planned_steps=len(rules.weights),
         tolerance=tolerance,
         needed=math.log(1 / alpha),
         # the arm with the champion that is not judged here
-        champions=lambda: dispersion(pair.bad0, pair.requests0),
-        dead_share=rules.ejection.bad_share / 2,
+        champions=lambda: (
+            stable_dispersion(kind, beside) + stable_dispersion(kind, before, at_most=dead_share)
+        ),
+        dead_share=dead_share,
     )
+
+
+def _with_stable(kind: Kind, blocks: Sequence[Block]) -> list[Block]:
+    """Blocks in which the stable arm had requests."""
+    return [b for b in blocks if kind.requests_stable(b) > 0]
 
 
 def _reference(kind: Kind, blocks: Sequence[Block], current: Sequence[Block]) -> list[Block]:

@@ -1,10 +1,15 @@
-"""How much the bad requests of an arm vary beyond chance over minutes: the variance inflation.
+"""How much the bad requests of an arm vary beyond chance over minutes, and whether they wander.
 
 The e-values assume that blocks are independent. Where the errors of one server wander (a cache, a
 garbage collector, a noisy neighbour), its blocks are not, and two identical servers differ for
-minutes. The inflation is measured within each arm, over groups of blocks of half a minute to two
-minutes, and the log evidence is divided by it: correlated blocks count as the smaller number of
-independent ones that they are worth (Kish's design effect, as in cluster sampling).
+minutes. Two things are measured within each arm:
+
+- the variance inflation, over groups of blocks of half a minute to two minutes. The log evidence is
+  divided by it: correlated blocks count as the smaller number of independent ones that they are
+  worth (Kish's design effect, as in cluster sampling);
+- whether an arm may wander: its groups of blocks differ by more than by chance. Its size
+  cannot be measured in a rollout, which lasts for only a few lengths of the correlation; its
+  presence can. Evidence is then counted in long blocks (`serving.harm`).
 """
 
 from __future__ import annotations
@@ -13,10 +18,23 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
+from scipy.special import chdtr, chdtrc
 
-GROUPS = (6, 12, 24)
-"""Blocks per group: 30 s, 60 s and 120 s of ordinary blocks. Wandering that is slower than this
-changes little between the steps, and faster one is averaged within a block."""
+SIZES = (1, 3, 6, 12, 24)
+"""Blocks per group: 5 s to 120 s of ordinary blocks. Wandering that is slower than this changes
+little between the steps. Many small groups show soonest that errors wander; their number is what
+the first minutes have."""
+
+FROM = 2
+"""Index of the smallest size that the inflation is measured at, 30 s."""
+
+CHANCE = 0.02
+"""Probability of taking errors that come by chance for wandering, for each group size. That costs
+time, and no proof: the evidence is then counted in long blocks."""
+
+RATIO, DOUBT = 2.0, 0.05
+"""Groups whose sum of squares is this many times that of independent blocks would come with this
+probability, or less, where blocks are called independent."""
 
 Counts = NDArray[np.float64]
 
@@ -25,24 +43,69 @@ Counts = NDArray[np.float64]
 class Dispersion:
     """Sums of squares of one or several arms, by group size: observed and expected by chance."""
 
-    observed: tuple[float, ...] = (0.0,) * len(GROUPS)
-    expected: tuple[float, ...] = (0.0,) * len(GROUPS)
+    observed: tuple[float, ...] = (0.0,) * len(SIZES)
+    expected: tuple[float, ...] = (0.0,) * len(SIZES)
+    spread: tuple[float, ...] = (0.0,) * len(SIZES)
+    """Variance of the observed sums of squares by chance."""
+    blocks: float = 0.0
+    """Sum of squares of groups of 30 s if the blocks vary as they do, independently."""
 
     def __add__(self, other: Dispersion) -> Dispersion:
         return Dispersion(
-            tuple(a + b for a, b in zip(self.observed, other.observed, strict=True)),
-            tuple(a + b for a, b in zip(self.expected, other.expected, strict=True)),
+            observed=_added(self.observed, other.observed),
+            expected=_added(self.expected, other.expected),
+            spread=_added(self.spread, other.spread),
+            blocks=self.blocks + other.blocks,
         )
 
     @property
+    def wanders(self) -> bool:
+        """Whether an arm varies beyond chance, and may do so for minutes.
+
+        Sums of squares are held against chi-square distributions of the same mean and variance
+        (Satterthwaite 1946). In the first minutes nothing tells wandering from blocks that vary
+        independently (a negative binomial distribution, short bursts), and both are taken for
+        wandering. Later the latter are known: their groups vary as their blocks do.
+        """
+        beyond_chance = any(
+            mean > 0 and chdtrc(*_chi_square(observed, mean, variance)) < CHANCE
+            for observed, mean, variance in zip(
+                self.observed, self.expected, self.spread, strict=True
+            )
+        )
+        return beyond_chance and not self._independent
+
+    @property
+    def _independent(self) -> bool:
+        """Whether groups of 30 s vary as independent blocks would, and that is certain."""
+        observed, blocks = self.observed[FROM], self.blocks
+        if not (self.expected[FROM] > 0 and blocks > 0):
+            return False
+        scale = RATIO * blocks  # in chance variances, like `observed`
+        freedom, value = _chi_square(
+            observed, scale, self.spread[FROM] * (scale / self.expected[FROM]) ** 2
+        )
+        return bool(chdtr(freedom, value) < DOUBT)
+
+    @property
     def inflation(self) -> float:
-        """The largest ratio of observed to expected over the group sizes, at least 1."""
+        """The largest ratio of observed to expected over groups of 30 s to 120 s, at least 1."""
         ratios = [
             observed / expected
-            for observed, expected in zip(self.observed, self.expected, strict=True)
+            for observed, expected in zip(self.observed[FROM:], self.expected[FROM:], strict=True)
             if expected > 0
         ]
         return max(1.0, *ratios) if ratios else 1.0
+
+
+def _added(a: tuple[float, ...], b: tuple[float, ...]) -> tuple[float, ...]:
+    return tuple(x + y for x, y in zip(a, b, strict=True))
+
+
+def _chi_square(observed: float, mean: float, variance: float) -> tuple[float, float]:
+    """Degrees of freedom and value of a sum of squares with this mean and variance by chance."""
+    freedom = 2 * mean * mean / variance
+    return freedom, freedom * observed / mean
 
 
 def dispersion(
@@ -78,19 +141,27 @@ def dispersion(
     x, n = np.where(kept, x, 0.0), np.where(kept, n, 0.0)
     share = _shares(x, n, levels)
     residual, variance = x - n * share, n * share * (1 - share)
-    observed, expected = [], []
-    for size in GROUPS:
+    observed: list[float] = []
+    expected: list[float] = []
+    spread: list[float] = []
+    blocks = 0.0
+    for size in SIZES:
         groups = len(x) // size
         if groups < 2:
-            observed.append(0.0)
-            expected.append(0.0)
+            for sums in (observed, expected, spread):
+                sums.append(0.0)
             continue
         used = groups * size
-        sums = residual[-used:].reshape(groups, size).sum(axis=1)
-        observed.append(float(sums @ sums))
-        # one degree of freedom went into the share
-        expected.append(float(variance[-used:].sum()) * (groups - 1) / groups)
-    return Dispersion(tuple(observed), tuple(expected))
+        of_groups, by_chance = (
+            values[-used:].reshape(groups, size).sum(axis=1) for values in (residual, variance)
+        )
+        left = (groups - 1) / groups  # one degree of freedom went into the share
+        observed.append(float(of_groups @ of_groups))
+        expected.append(float(by_chance.sum()) * left)
+        spread.append(float(2 * by_chance @ by_chance + by_chance.sum()) * left)
+        if size == SIZES[FROM]:
+            blocks = float(residual[-used:] @ residual[-used:]) * left
+    return Dispersion(tuple(observed), tuple(expected), tuple(spread), blocks)
 
 
 def _shares(x: Counts, n: Counts, levels: NDArray[np.int64] | None) -> Counts:

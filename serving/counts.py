@@ -9,7 +9,7 @@ never creates one.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 from msgspec.structs import astuple, replace
 
@@ -20,6 +20,13 @@ from serving.state import ArmCounts, Block
 
 MIRRORED = -1
 """`Block.step` of copied traffic."""
+
+BEFORE = -2
+"""`Block.step` of the stable arm's requests before the canary had any. They are judged by no gate:
+they show how much the errors of a server vary by themselves."""
+
+MAX_BEFORE = 240
+"""Blocks that are kept of that time, 20 min."""
 
 FULL_BLOCKS = 512
 """Number of blocks after which blocks get longer, so that the state of a rollout of days stays
@@ -111,10 +118,10 @@ def add_scrapes(
     return counts
 
 
-def add_traffic(counts: ArmCounts, scrapes: Iterable[Scrape]) -> ArmCounts:
+def add_traffic(counts: ArmCounts, scrapes: Iterable[Scrape], *, seconds: float = 5.0) -> ArmCounts:
     """Measure the traffic before the first weight: the requests of the stable arm, which gets all.
 
-    Nothing is judged by it.
+    Nothing is judged by it; its blocks of `seconds` show how the errors of one server vary.
     """
     for scrape in scrapes:
         last = counts.last_scrape
@@ -128,8 +135,36 @@ def add_traffic(counts: ArmCounts, scrapes: Iterable[Scrape]) -> ArmCounts:
                 measured_requests=counts.measured_requests + change.n1,
                 measured_slices=add_slices(counts.measured_slices, change.slices),
             )
+            counts = _add_before(counts, change, last.at, scrape.at, seconds)
         counts = replace(counts, last_scrape=scrape)
     return counts
+
+
+def _add_before(
+    counts: ArmCounts, change: Block, since: float, until: float, seconds: float
+) -> ArmCounts:
+    """Add requests of the stable arm to its open block, and close it once it is long enough."""
+    more = Block(
+        0,
+        BEFORE,
+        n_stable=change.n1,
+        errors_stable=change.errors1,
+        timed_stable=change.timed1,
+        slow_stable=change.slow1,
+    )
+    if counts.open_block is None:
+        counts = replace(counts, open_since=since)
+    block = more if counts.open_block is None else add(counts.open_block, more)
+    if until - counts.open_since < seconds - 0.5:
+        return replace(counts, open_block=block)
+    if len(counts.blocks) >= MAX_BEFORE:
+        return replace(counts, open_block=None)
+    return replace(counts, open_block=None, blocks=(*counts.blocks, block))
+
+
+def blocks_before(blocks: Sequence[Block]) -> int:
+    """The number of blocks of the time before the first weight; they are the first ones."""
+    return next((n for n, block in enumerate(blocks) if block.step != BEFORE), len(blocks))
 
 
 def difference(
@@ -286,7 +321,8 @@ def _add_scrape(
         if scrape.at < since + rules.warm_seconds:
             return counts
         return replace(counts, open_block=empty, open_since=scrape.at)
-    if scrape.at - counts.open_since < block_seconds(len(counts.blocks), rules.block_seconds) - 0.5:
+    judged = len(counts.blocks) - blocks_before(counts.blocks)
+    if scrape.at - counts.open_since < block_seconds(judged, rules.block_seconds) - 0.5:
         return counts
     return replace(
         counts,

@@ -7,11 +7,12 @@ record says how it was judged.
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import get_args
 
 from streaming.contracts.errors import ConfigurationError
-from streaming.contracts.experiment_records import ExperimentMetric
+from streaming.contracts.experiment_records import METRICS, ExperimentMetric
+from streaming.contracts.task import Task
 
 HEADER_NAME = re.compile(r"[a-z0-9][a-z0-9_-]*")
 RESERVED_HEADERS = ("x-driftline-", "content-", "grpc-")
@@ -32,8 +33,11 @@ class ExperimentRules:
     """Header of a request with its user. A request without it goes to the champion."""
     user_field: str = "user_id"
     """Field with the user in the messages of the predictions topic; the text of the header."""
-    metric: ExperimentMetric = "log_loss"
-    """What is compared. log_loss sees order and calibration, and needs no decision threshold."""
+    metric: ExperimentMetric | None = None
+    """What is compared. None is the task's own: the log loss of classes, which sees order and
+    calibration and needs no decision threshold, and the bounded loss of numbers."""
+    metrics: tuple[ExperimentMetric, ...] = METRICS["binary"]
+    """Metrics of the model's task, its own first."""
     minimum_effect: float = 0.01
     """The smallest difference of the metric that matters. The intervals are narrowest where this
     difference is just provable, and smaller differences end as no-difference."""
@@ -86,7 +90,7 @@ class ExperimentRules:
                 f"The user header {header!r} must be a header's name in lower case that begins "
                 f"with none of {', '.join(RESERVED_HEADERS)}, for example x-user-id."
             )
-        if self.metric not in get_args(ExperimentMetric):
+        if self.metric is not None and self.metric not in get_args(ExperimentMetric):
             known = ", ".join(get_args(ExperimentMetric))
             raise ConfigurationError(f"The metric {self.metric!r} is not one of {known}.")
         if not 0 < self.alpha <= 0.2:
@@ -96,3 +100,22 @@ class ExperimentRules:
                 raise ConfigurationError(f"{name} is {getattr(self, name)}; it must be above 0.")
         if self.min_users < 50:
             raise ConfigurationError(f"min_users is {self.min_users}; it must be at least 50.")
+
+    def for_task(self, task: Task) -> ExperimentRules:
+        """The rules for a model of this task; raises `ConfigurationError`.
+
+        >>> ExperimentRules().for_task(Task(kind="regression")).compared
+        'loss'
+        """
+        metrics = METRICS[task.kind]
+        if self.metric is not None and self.metric not in metrics:
+            raise ConfigurationError(
+                f"experiments.metric is {self.metric}; of a {task.kind} model it can be "
+                f"{', '.join(metrics)}."
+            )
+        return replace(self, metrics=metrics)
+
+    @property
+    def compared(self) -> ExperimentMetric:
+        """The metric that is compared."""
+        return self.metric or self.metrics[0]

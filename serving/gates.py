@@ -38,6 +38,7 @@ def judge_gates(
     rules: RolloutRules,
     control_from: int = 0,
     with_stable: bool = True,
+    before: Sequence[Block] = (),
 ) -> tuple[GateResult, ...]:
     """Judge every gate that uses request counts.
 
@@ -56,8 +57,12 @@ def judge_gates(
     with_stable:
         Whether the control is compared with the stable arm. False where the stable arm is the one
         that is judged, or gets no counts.
+    before:
+        Blocks of the stable arm from before the first weight.
     """
-    judged = JudgedBlocks(blocks=blocks, run=run, step=step, control_from=control_from)
+    judged = JudgedBlocks(
+        blocks=blocks, run=run, step=step, control_from=control_from, before=before
+    )
     scale = graded(rules.next_weight(step))
     tolerance = rules.errors_pp / 100.0
     control_margins = {"errors": tolerance * scale, "slow": rules.slow_share * scale}

@@ -1,8 +1,8 @@
-"""Entry points of serving: records in, records and actions out; the only user of the ports.
+"""Entry points of serving: records in, records and actions out.
 
-`handle` and `tick` are pure. `observe` reads every port and reports what it could not reach as a
-sentence in `problems`. `perform` does what it can; the next tick reconciles the rest. `react` gives
-the traffic split that a record demands at once, so that no command waits for an observation.
+`handle` and `tick` are pure. `observe` (`serving.observing`) reads every port. `perform` does what
+it can; the next tick reconciles the rest. `react` gives the traffic split that a record demands at
+once, so that no command waits for an observation.
 """
 
 from __future__ import annotations
@@ -15,32 +15,25 @@ from serving.added_evidence import add_evidence
 from serving.approval_request import changed_bytes
 from serving.approval_steps import follow_approval
 from serving.commands import ACTIONS, apply_command
-from serving.desired import awaited_reference, desired_split, serves
+from serving.desired import desired_split
 from serving.experiment_control import count_users, is_busy
 from serving.first_version import adopt_live
-from serving.memory_budget import demand
+from serving.observing import observe, observe_servers
 from serving.phase import Phase
 from serving.ports import (
-    NO_HISTORY,
     Action,
     CompareAnswers,
-    History,
     LoadVersion,
     Observation,
-    PublishedReference,
     PublishReference,
     ReplaceServer,
-    Role,
-    Scrape,
-    ServerStatus,
     ServingPorts,
     SetTrafficSplit,
-    TrafficSplit,
     UnloadVersions,
 )
 from serving.promotion import apply_promotion
-from serving.query_looks import look_at_queries
 from serving.rollout import tick
+from serving.routable import next_split
 from serving.rules import RolloutRules
 from serving.state import Rollout, RolloutState, Transition
 from serving.transitions import reject_version, roll_back, start_rollout
@@ -52,7 +45,6 @@ from streaming.contracts.records import (
     Command,
     ExperimentCounts,
     ModelVersion,
-    PairedComparison,
     PredictionScores,
     Promotion,
     QualityVerdict,
@@ -71,8 +63,6 @@ __all__ = [
 ]
 
 MAX_SEEN = 256
-MAX_GAP_SECONDS = 600.0
-"""Older scrapes are not requested; cumulative counters bridge the gap."""
 
 
 def handle(
@@ -130,42 +120,6 @@ def _handle(
     return Transition(state=state)
 
 
-def observe(ports: ServingPorts, state: RolloutState, *, now: float) -> Observation:
-    """Read every port; takes milliseconds when all of them answer."""
-    servers = observe_servers(ports, state, now=now)
-    problems = [*servers.problems]
-    scrapes = _scrapes(ports, state, problems, now)
-    looks = look_at_queries(ports, state, problems, now)
-    budget = ports.memory
-    memory = None if budget is None else budget.ask(state.model, demand(state), now=now)
-    reference = _reference(ports, state)
-    history = _history(ports, state, problems)
-    files = _files(ports, state, problems)
-    return replace(
-        servers,
-        scrapes=scrapes,
-        looks=looks,
-        reference=reference,
-        answers=_answers(ports, state),
-        history=history,
-        files=files,
-        memory=memory,
-        problems=tuple(problems),
-    )
-
-
-def observe_servers(ports: ServingPorts, state: RolloutState, *, now: float) -> Observation:
-    """Read the split and the model servers only: what the desired split depends on."""
-    problems: list[str] = []
-    split: TrafficSplit | None = None
-    try:
-        split = ports.router.current_split()
-    except DriftlineError as error:
-        problems.append(str(error))
-    servers = _servers(ports, state, problems)
-    return Observation(at=now, split=split, servers=servers, problems=tuple(problems))
-
-
 def react(
     state: RolloutState, observed: Observation, *, rules: RolloutRules
 ) -> tuple[SetTrafficSplit, ...]:
@@ -173,7 +127,7 @@ def react(
 
     `observed` may be some seconds old: what it says wrongly is reconciled by the next tick.
     """
-    split = desired_split(state, observed, rules)
+    split = next_split(desired_split(state, observed, rules), state, observed, rules)
     return () if observed.split == split else (SetTrafficSplit(split=split),)
 
 
@@ -315,86 +269,3 @@ def _resume_failure(state: RolloutState, verdict: CanaryVerdict, now: float) -> 
 
 def _mark_seen(state: RolloutState, record: str) -> RolloutState:
     return replace(state, seen=(*state.seen[1 - MAX_SEEN :], record))
-
-
-def _servers(
-    ports: ServingPorts, state: RolloutState, problems: list[str]
-) -> tuple[ServerStatus, ...]:
-    """The servers that may have to carry traffic: all, unless the stable one does so alone."""
-    stable = _server_status(ports, "stable", problems)
-    alone = Observation(at=0.0, servers=(stable,))
-    if (
-        state.rollout is None
-        and not is_busy(state)
-        and (state.live is None or serves(alone, "stable", state.live.version))
-    ):
-        canary: tuple[Role, ...] = () if ports.memory is None else ("canary",)
-        return (stable, *(_server_status(ports, role, problems) for role in canary))
-    others: tuple[Role, ...] = ("control", "canary")
-    return (stable, *(_server_status(ports, role, problems) for role in others))
-
-
-def _server_status(ports: ServingPorts, role: Role, problems: list[str]) -> ServerStatus:
-    try:
-        return ports.servers.status(role)
-    except DriftlineError as error:
-        problems.append(str(error))
-        return ServerStatus(role=role, reachable=False)
-
-
-def _scrapes(
-    ports: ServingPorts, state: RolloutState, problems: list[str], now: float
-) -> tuple[Scrape, ...]:
-    rollout = state.rollout
-    if rollout is not None and rollout.run_since is not None:
-        last, began = rollout.counts.last_scrape, rollout.run_since
-    elif (experiment := state.experiment) is not None and experiment.started_at is not None:
-        last, began = experiment.last_scrape, experiment.started_at
-    else:
-        return ()
-    since = max(now - MAX_GAP_SECONDS, last.at if last is not None else began)
-    try:
-        scrapes = ports.metrics.scrapes(since=since, now=now)
-        problems += ports.metrics.notices()
-        return scrapes
-    except DriftlineError as error:
-        problems.append(str(error))
-        return ()
-
-
-def _reference(ports: ServingPorts, state: RolloutState) -> PublishedReference | None:
-    version = awaited_reference(state)
-    return None if version is None else ports.references.published(version)
-
-
-def _history(ports: ServingPorts, state: RolloutState, problems: list[str]) -> History | None:
-    """The newest promotion of the log, read only before a first version goes live."""
-    rollout = state.rollout
-    needed = rollout is not None and not rollout.champion and not state.no_live_version
-    if ports.promotions is None or not needed:
-        return NO_HISTORY
-    try:
-        return History(newest=ports.promotions.newest())
-    except DriftlineError as error:
-        problems.append(str(error))
-        return None
-
-
-def _files(ports: ServingPorts, state: RolloutState, problems: list[str]) -> str | None:
-    """Digest of the candidate's files, read while people decide on it."""
-    rollout = state.rollout
-    waits = rollout is not None and rollout.phase is Phase.AWAITING_APPROVAL
-    if ports.files is None or rollout is None or not waits:
-        return None
-    try:
-        return ports.files.digest(rollout.candidate)
-    except DriftlineError as error:
-        problems.append(str(error))
-        return None
-
-
-def _answers(ports: ServingPorts, state: RolloutState) -> PairedComparison | None:
-    rollout = state.rollout
-    if rollout is None or rollout.phase is not Phase.COMPARING:
-        return None
-    return ports.answers.compared(rollout.candidate, rollout.champion)

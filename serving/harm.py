@@ -19,6 +19,10 @@ from numpy.typing import NDArray
 from serving.correlation import Counts, Dispersion, dispersion
 from serving.evalues import decided, log_mixed
 
+LONG_BLOCKS = 48
+"""Blocks that count as one where errors wander: four minutes. Wandering with a correlation of up to
+about 100 s is averaged within them."""
+
 RESTART_BLOCKS = 12
 """A new bet begins after this many blocks: each minute."""
 
@@ -37,6 +41,34 @@ class ArmPair:
     requests0: Counts
     steps: NDArray[np.int64]
     """Step of each block."""
+
+    def at(self, blocks: NDArray[np.bool_]) -> ArmPair:
+        """The pair at some of its blocks."""
+        return ArmPair(
+            self.bad1[blocks],
+            self.requests1[blocks],
+            self.bad0[blocks],
+            self.requests0[blocks],
+            self.steps[blocks],
+        )
+
+    def merged(self, size: int) -> ArmPair:
+        """The pair with `size` consecutive blocks as one; those that fill none are left out."""
+        used = len(self.steps) // size * size
+
+        def sums(counts: Counts) -> Counts:
+            return np.asarray(counts[:used].reshape(-1, size).sum(axis=1))
+
+        return ArmPair(
+            sums(self.bad1),
+            sums(self.requests1),
+            sums(self.bad0),
+            sums(self.requests0),
+            self.steps[:used:size],
+        )
+
+
+Bet = Callable[[ArmPair], NDArray[np.float64]]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -57,6 +89,9 @@ class Harm:
     inflation: float = 1.0
     """Variance inflation by which the evidence of this stretch was divided. Evidence that would not
     decide undivided is not divided, and this is 1."""
+    long_blocks: bool = False
+    """Whether the evidence of this stretch was counted in blocks of four minutes instead, because
+    the bad requests of an arm wander."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,7 +104,7 @@ class _Stretches:
 
 def harm(
     pair: ArmPair,
-    bets: NDArray[np.float64],
+    bet: Bet,
     *,
     planned_steps: int,
     tolerance: float,
@@ -83,8 +118,8 @@ def harm(
     ----------
     pair:
         The counts of the arm that is judged, and of the one it is compared with.
-    bets:
-        Log pay-outs, one row per bet and one column per block.
+    bet:
+        Gives the log pay-outs of blocks, one row per bet and one column per block.
     planned_steps:
         Number of steps of the rollout.
     tolerance:
@@ -99,21 +134,26 @@ def harm(
     if not len(pair.steps):
         return Harm()
     stretches = _stretches(pair.steps, planned_steps)
-    logs = log_mixed(bets @ stretches.member.T)
+    logs = log_mixed(bet(pair) @ stretches.member.T)
     bad1, n1, bad0, n0 = (
         counts @ stretches.member.T
         for counts in (pair.bad1, pair.requests1, pair.bad0, pair.requests0)
     )
     excess = bad1 / np.maximum(1.0, n1) - bad0 / np.maximum(1.0, n0)
     harmful = excess > tolerance
-    inflation = np.ones(len(logs))
+    inflation, wanders = np.ones(len(logs)), np.zeros(len(logs), dtype=bool)
     if _log_sum(stretches.log_weights + logs, harmful) >= needed:
         of_champions = champions()
         for index in np.flatnonzero(harmful & (logs > 0)):
             at = stretches.member[index] > 0
             # compared within each step: harm that begins with a step is not wandering
             own = dispersion(pair.bad1[at], pair.requests1[at], pair.steps[at], at_most=dead_share)
-            inflation[index] = (of_champions + own).inflation
+            both = of_champions + own
+            if both.wanders:
+                wanders[index] = True
+                logs[index] = _log_long(pair.at(at), bet)
+            else:
+                inflation[index] = both.inflation
     paid = stretches.log_weights + logs / inflation
     shown = int(np.argmax(np.where(harmful, paid, -np.inf))) if harmful.any() else 0
     waiting = 1.0 - float(np.exp(stretches.log_weights).sum())
@@ -126,7 +166,21 @@ def harm(
         bad0=int(bad0[shown]),
         where=stretches.where[shown],
         inflation=round(float(inflation[shown]), 6),
+        long_blocks=bool(wanders[shown]),
     )
+
+
+def _log_long(pair: ArmPair, bet: Bet) -> float:
+    """The log e-value of blocks of which `LONG_BLOCKS` count as one.
+
+    Each is a bet of its own, and pays at most 2. Two identical arms that wander are equally likely
+    to be the worse one in each, but for the little that reaches over its ends. Blocks that fill no
+    long one yet do not count, so that what is proven once is not taken back by the next block.
+    """
+    groups = len(pair.steps) // LONG_BLOCKS
+    if not groups:
+        return 0.0
+    return float(log_mixed(bet(pair.merged(LONG_BLOCKS)).sum(axis=1)))
 
 
 def _stretches(steps: NDArray[np.int64], planned: int) -> _Stretches:

@@ -7,6 +7,7 @@ from functools import lru_cache
 
 from msgspec.structs import replace
 
+from serving.counts import blocks_before
 from serving.desired import serves
 from serving.evidence.collected import deciding, failing, judge_evidence, rules_for
 from serving.gates import judge_gates
@@ -60,8 +61,10 @@ def judge_bake(rollout: Rollout, tick: TickInput, *, coarse: bool = False) -> Ve
         tick.rules, steps=FIRST_MARGIN if coarse else (tick.rules.bake_weight,)
     )
     own = bake_step(tick.rules)
-    blocks = tuple(replace(block, step=0) for block in rollout.counts.blocks if block.step == own)
-    counts = replace(rollout.counts, blocks=blocks, control_from=0, discarded=0)
+    everything = rollout.counts.blocks
+    blocks = tuple(replace(block, step=0) for block in everything if block.step == own)
+    before = everything[: blocks_before(everything)]
+    counts = replace(rollout.counts, blocks=(*before, *blocks), control_from=0, discarded=0)
     failed = failing(rollout.evidence, rules=rules_for(rollout.candidate, tick.rules.evidence))
     # the stable arm has the version that is judged
     silent = _silent_seconds(rollout, counts, tick.now)
@@ -82,9 +85,11 @@ def _judge(
     with_stable: bool,
 ) -> Verdict:
     """The verdict of the gates on request counts, and of the further ones that decide."""
-    blocks = counts.blocks[counts.discarded :]
-    control_from = max(0, counts.control_from - counts.discarded)
-    gates = _gates(blocks, counts.run, step, rules, control_from, with_stable)
+    known = blocks_before(counts.blocks)
+    left_out = max(known, counts.discarded)
+    control_from = max(0, counts.control_from - left_out)
+    blocks, before = counts.blocks[left_out:], counts.blocks[:known]
+    gates = _gates(blocks, counts.run, step, rules, control_from, with_stable, before)
     verdict = judge(
         (*gates, *deciding(further)),
         silent_seconds=silent_seconds,
@@ -101,6 +106,7 @@ def _gates(
     rules: RolloutRules,
     control_from: int,
     with_stable: bool,
+    before: tuple[Block, ...],
 ) -> tuple[GateResult, ...]:
     """The gates' results; a block closes every few seconds, and ticks in between repeat them."""
     return judge_gates(
@@ -110,6 +116,7 @@ def _gates(
         rules=rules,
         control_from=control_from,
         with_stable=with_stable,
+        before=before,
     )
 
 

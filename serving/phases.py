@@ -255,21 +255,27 @@ def _first_weight(rollout: Rollout, reason: str, tick: TickInput) -> Rollout:
     """The first step, or the approval before it."""
     if tick.rules.approval == "before-canary":
         return _await_approval(rollout, approval_reason(tick.rules), tick)
-    planned = f"{reason}{_planned(rollout, tick)}"
-    return enter_phase(rollout, Phase.STEPPING, planned, tick.now)
+    step, planned = _planned(rollout, tick)
+    return enter_phase(rollout, Phase.STEPPING, f"{reason}{planned}", tick.now, step=step)
 
 
 def _await_approval(rollout: Rollout, reason: str, tick: TickInput) -> Rollout:
-    planned = f"{reason}{_planned(rollout, tick)}"
+    step, planned = _planned(rollout, tick)
     return enter_phase(
-        rollout, Phase.AWAITING_APPROVAL, planned, tick.now, approval="before-canary"
+        rollout,
+        Phase.AWAITING_APPROVAL,
+        f"{reason}{planned}",
+        tick.now,
+        approval="before-canary",
+        step=step,
     )
 
 
-def _planned(rollout: Rollout, tick: TickInput) -> str:
-    """The plan at the measured traffic, as a further sentence; empty where none was measured."""
+def _planned(rollout: Rollout, tick: TickInput) -> tuple[int, str]:
+    """The first step and the plan, as a further sentence, at the measured traffic; all steps and no
+    text where none was measured."""
     measured = plan_measured(tick.rules, rollout.counts)
-    return "" if measured is None else f" {measured.text}"
+    return (0, "") if measured is None else (measured.first_step, f" {measured.text}")
 
 
 def _without_canary(rollout: Rollout, tick: TickInput) -> Rollout:

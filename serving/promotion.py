@@ -25,6 +25,7 @@ from serving.judging import (
 from serving.live_watch import is_failing
 from serving.phase import Phase
 from serving.report import promotion, referenced
+from serving.routable import is_healthy
 from serving.rules import RolloutRules
 from serving.state import Rollout, RolloutState
 from serving.tick_input import Change, TickInput
@@ -49,13 +50,15 @@ def promote(state: RolloutState, rollout: Rollout, tick: TickInput) -> Change:
         harm = _harm(rollout, judged, tick, on_stable=on_stable)
         if harm is not None:
             return fail(state, rollout, harm, tick, weight=weight_in_force(state, tick.rules))
-    if not on_stable:
+    unseen = rules.served and observed.healthy is not None and not is_healthy(observed, "stable")
+    if not on_stable or unseen:
         return _await_stable(state, rollout, judged, tick)
     reference = observed.reference
     if reference is not None and reference.version != rollout.candidate.version:
         reference = None
     settled = reference is not None or rollout.phase_seconds >= rules.reference_seconds
-    if observed.split != desired_split(state, observed, rules) or not settled:
+    routed = not rules.served or is_healthy(observed, "stable")
+    if observed.split != desired_split(state, observed, rules) or not (settled and routed):
         return _progress(state, rollout, judged, tick)
     if reference is None:
         rollout = replace(rollout, reason=f"{rollout.reason} {_no_reference(rules)}")
@@ -105,11 +108,16 @@ def _harm(rollout: Rollout, judged: Verdict, tick: TickInput, *, on_stable: bool
 def _await_stable(
     state: RolloutState, rollout: Rollout, judged: Verdict | None, tick: TickInput
 ) -> Change:
-    """Wait for the stable server, for a limited time."""
+    """Wait for the stable server, and for Envoy to hold it healthy, for a limited time."""
     version, waited = rollout.candidate.version, rollout.phase_seconds
     if waited < tick.rules.prepare_seconds:
         return _progress(state, rollout, judged, tick)
     reason = f"The stable server did not get version {version} in {waited:.0f} s."
+    if serves(tick.observed, "stable", version):
+        reason = (
+            f"The stable server has version {version}, but Envoy does not hold it healthy after "
+            f"{waited:.0f} s."
+        )
     if rollout.champion:
         return give_up(state, rollout, reason, tick, weight=weight_in_force(state, tick.rules))
     if not find_server(tick.observed, "stable").reachable and state.queued_version is None:

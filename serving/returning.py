@@ -7,6 +7,7 @@ from msgspec.structs import replace
 from serving.desired import desired_split, served_anywhere, serves, weight_in_force
 from serving.judging import with_verdict
 from serving.report import rolled_back
+from serving.routable import next_split
 from serving.state import Rollout, RolloutState
 from serving.tick_input import Change, TickInput
 from serving.transitions import reject_version
@@ -25,7 +26,7 @@ def finish_rollback(state: RolloutState, rollout: Rollout, tick: TickInput) -> C
     restored = not champion or serves(observed, "stable", champion)
     if not restored and rollout.phase_seconds < rules.prepare_seconds:
         return state, []
-    if observed.split != desired_split(state, observed, rules):
+    if observed.split != next_split(desired_split(state, observed, rules), state, observed, rules):
         return state, []  # while Envoy does not confirm it, the canary may still get requests
     if not rollout.published or state.previous is None:
         return reject_version(state, rollout, tick.now), []

@@ -24,7 +24,7 @@ from msgspec.structs import replace
 
 from serving.approval_steps import follow_approval
 from serving.counts import add_scrapes, add_traffic, begin_run, restart_control
-from serving.desired import canary_weight, candidate_arms, desired_split, reconcile
+from serving.desired import canary_weight, candidate_arms, desired_split
 from serving.evidence.queries import add_looks
 from serving.experiment_control import advance_experiment, is_busy
 from serving.first_version import confirm_first_version
@@ -34,6 +34,7 @@ from serving.phase import Phase
 from serving.phases import advance_phase
 from serving.ports import Observation
 from serving.promotion import complete_reference, write_pending
+from serving.reconcile import reconcile
 from serving.report import status
 from serving.rules import RolloutRules
 from serving.state import Rollout, RolloutState, Transition
@@ -129,7 +130,10 @@ def _count(state: RolloutState, tick_input: TickInput, rules_digest: str) -> Rol
     if since is None:
         return replace(state, rollout=rollout)
     if rollout.phase in (Phase.PREPARING, Phase.COMPARING):
-        rollout = replace(rollout, counts=add_traffic(rollout.counts, observed.scrapes))
+        rollout = replace(
+            rollout,
+            counts=add_traffic(rollout.counts, observed.scrapes, seconds=rules.block_seconds),
+        )
     if canary_weight(rollout, rules) or rollout.phase in _COMPARED:
         counts = add_scrapes(rollout.counts, observed.scrapes, since=since, rules=rules, now=now)
         if rollout.phase not in _COMPARED and _control_is_gone(observed, rollout):

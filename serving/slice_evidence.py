@@ -7,7 +7,7 @@ on the same blocks, with the slice's requests only.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Literal
@@ -29,7 +29,7 @@ from serving.evalues import (
     share_bets,
     symmetry_bets,
 )
-from serving.harm import ArmPair, Harm, harm
+from serving.harm import ArmPair, Bet, Harm, harm
 from serving.rules import RolloutRules
 from serving.slice_counts import slice_shares
 from serving.slice_limits import is_large, slice_margin, slice_requests
@@ -159,11 +159,11 @@ def _canary(
     pair = ArmPair(arms.bad1, arms.n1, arms.bad0, arms.n0, look.steps)
     champions = (arms.bad0, arms.n0), (arms.bad_stable, arms.n_stable)
 
-    def bets() -> Floats:
-        return symmetry_bets(pair.bad1 - pair.bad0, look.rules.lambdas)
+    def bet(blocks: ArmPair) -> Floats:
+        return symmetry_bets(blocks.bad1 - blocks.bad0, look.rules.lambdas)
 
     missing = max(_disproof_missing(pair, look), _excess_missing(pair, look))
-    return _evidence(name, pair, bets, champions, look, alpha=alpha, share=share, missing=missing)
+    return _evidence(name, pair, bet, champions, look, alpha=alpha, share=share, missing=missing)
 
 
 def _control(
@@ -175,19 +175,19 @@ def _control(
         arms.bad0 * seen, arms.n0 * seen, arms.bad_stable * seen, arms.n_stable * seen, look.steps
     )
 
-    def bets() -> Floats:
-        paid = share_bets(pair.bad1, pair.requests1, pair.bad0, pair.requests0)
-        return np.where(pair.requests0 > 0, paid, 0.0)
+    def bet(blocks: ArmPair) -> Floats:
+        paid = share_bets(blocks.bad1, blocks.requests1, blocks.bad0, blocks.requests0)
+        return np.where(blocks.requests0 > 0, paid, 0.0)
 
     champions = ((pair.bad0, pair.requests0),)
     missing = _reference_missing(pair, look)
-    return _evidence(name, pair, bets, champions, look, alpha=alpha, share=share, missing=missing)
+    return _evidence(name, pair, bet, champions, look, alpha=alpha, share=share, missing=missing)
 
 
 def _evidence(
     name: str,
     pair: ArmPair,
-    bets: Callable[[], Floats],
+    bet: Bet,
     champions: Sequence[tuple[Floats, Floats]],
     look: SliceLook,
     *,
@@ -202,7 +202,7 @@ def _evidence(
         since = look.since_control
         harmed = harm(
             pair,
-            bets(),
+            bet,
             planned_steps=len(rules.weights),
             tolerance=look.tolerance,
             # the slices decide together, so one that decides with others is divided too

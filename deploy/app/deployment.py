@@ -169,10 +169,12 @@ class Deployment:
     def rollout_rules(self, model: str) -> RolloutRules:
         """The rollout's rules."""
         rules = self.settings_of(model).rollout_rules()
-        quality = rules.evidence.quality.for_task(self.task(model))
+        task = self.task(model)
+        quality = rules.evidence.quality.for_task(task)
         return replace(
             rules,
             evidence=replace(rules.evidence, quality=quality),
+            experiments=rules.experiments.for_task(task),
             served=self.serves(model),
             memory_limited=self.settings.local.model_memory is not None and self.serves(model),
         )

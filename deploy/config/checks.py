@@ -25,6 +25,7 @@ from deploy.config.units import format_duration
 from retrain.models.code import import_failure, load_code
 from serving.rules import LATENCY_EDGES_MS
 from streaming.contracts.errors import ConfigurationError
+from streaming.contracts.experiment_records import METRICS
 from streaming.contracts.tolerance import CHANGES
 
 RESERVED_FOLDERS = frozenset(
@@ -49,7 +50,7 @@ def problems(
     contracts:
         Also import each model's contract, which is light and starts no engine.
     """
-    model_checks = (*_MODEL_CHECKS, _contract_loads, *CODE_CHECKS) if contracts else _MODEL_CHECKS
+    model_checks = (*_MODEL_CHECKS, *_CONTRACT_CHECKS) if contracts else _MODEL_CHECKS
     result: list[Problem] = []
     for check in _CHECKS:
         result += _run(lambda check=check: check(settings), partial)  # type: ignore[misc]
@@ -97,6 +98,19 @@ def _contract_loads(model: ModelSettings) -> Iterator[Problem]:
             load_code(model.module)
         except ConfigurationError as error:
             yield ("module",), str(error)
+
+
+def _metric_of_the_task(model: ModelSettings) -> Iterator[Problem]:
+    try:
+        task = load_code(model.module).task
+    except ConfigurationError:
+        return  # another check says so
+    metrics = METRICS[task.kind]
+    if model.experiments.metric not in (None, *metrics):
+        yield (
+            ("experiments", "metric"),
+            f"A {task.kind} model is compared by {', '.join(metrics)}.",
+        )
 
 
 def _window(model: ModelSettings) -> Iterator[Problem]:
@@ -332,3 +346,9 @@ _MODEL_CHECKS: tuple[Callable[[ModelSettings], Iterator[Problem]], ...] = (
     _experiment_rules,
     _users_can_be_counted,
 )
+_CONTRACT_CHECKS: tuple[Callable[[ModelSettings], Iterator[Problem]], ...] = (
+    _contract_loads,
+    *CODE_CHECKS,
+    _metric_of_the_task,
+)
+"""Those that import the model's contract."""

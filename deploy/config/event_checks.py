@@ -34,11 +34,13 @@ def _fields_are_named(model: ModelSettings) -> Iterator[Problem]:
 def _same_key(model: ModelSettings) -> Iterator[Problem]:
     events, labels = model.events, model.labels
     plain = events.key_from == labels.key_from == "field" and "." not in events.key + labels.key
-    if plain and events.key != labels.key:
+    meant = "key_from" in labels.model_fields_set
+    if plain and events.key != labels.key and not meant:
         yield (
             ("labels", "key"),
             f"events.key is {events.key!r} and labels.key {labels.key!r}; "
-            "both must name the same field.",
+            "both must name the same field. If labels have another name for it, write "
+            "key_from: field beside it.",
         )
 
 
@@ -63,6 +65,7 @@ def _mapped_fields_exist(model: ModelSettings) -> Iterator[Problem]:
     except ConfigurationError:
         return  # another check says so
     kinds = {spec.name: spec.kind for spec in code.features}
+    lists = {spec.name for spec in code.features if spec.multivalent}
     allowed = {
         "events": frozenset(kinds),
         "labels": frozenset(code.label_columns),
@@ -81,6 +84,18 @@ def _mapped_fields_exist(model: ModelSettings) -> Iterator[Problem]:
                     (role, "fields", name, "rule"),
                     f"{field.rule} gives a number, but {name} is a text.",
                 )
+            elif field.rule == "categories" and (role != "events" or name not in lists):
+                yield (
+                    (role, "fields", name, "rule"),
+                    f"categories needs a feature of kind text that is multivalent; {name} is not.",
+                )
+    fields = model.events.fields
+    for name in sorted(lists):
+        if name not in fields or fields[name].rule != "categories":
+            yield (
+                ("events", "fields"),
+                f"{name} is multivalent; give its path and the rule categories.",
+            )
 
 
 def _registry_is_named(settings: Settings) -> Iterator[Problem]:

@@ -29,7 +29,8 @@ class FieldSettings(Section):
     rule: Rule = "value"
     """value: as it is. boolean: true as 1 and false as 0, or as these words where the feature is
     text. decimal: a number written as text. length: the number of elements of a list. hour,
-    weekday: of a time; Monday is 0."""
+    weekday: of a time; Monday is 0. categories: the values of a list, for a feature that is
+    `multivalent`."""
     time_format: FieldTimeFormat = "rfc3339"
     """For hour and weekday: how the time is written."""
     zone: str = "UTC"
@@ -40,7 +41,9 @@ def _with_path(value: object) -> object:
     return {"path": value} if isinstance(value, str) else value
 
 
-FieldValue = Annotated[FieldSettings, BeforeValidator(_with_path)]
+FieldValue = Annotated[
+    FieldSettings, BeforeValidator(_with_path, json_schema_input_type=FieldSettings | str)
+]
 SchemaId = Annotated[int, Field(ge=0, lt=2**31)]
 
 

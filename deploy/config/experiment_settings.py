@@ -22,8 +22,10 @@ class ExperimentSettings(Section):
     """Header of a request with its user, in lower case. Requests without it go to the champion."""
     user_field: str = _RULES.user_field
     """Field of the predictions topic's messages with the user, as the header has it."""
-    metric: ExperimentMetric = _RULES.metric
-    """What is measured on each labelled prediction and averaged by user."""
+    metric: ExperimentMetric | None = _RULES.metric
+    """What is measured on each labelled prediction and averaged by user: log_loss, brier or
+    accuracy of classes, positives of a binary model, loss of a regression. null: log_loss or
+    loss."""
     minimum_effect: float = Field(default=_RULES.minimum_effect, gt=0)
     """The smallest difference of the metric that matters."""
     alpha: float = Field(default=_RULES.alpha, gt=0, le=0.2)

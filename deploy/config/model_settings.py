@@ -19,6 +19,7 @@ from deploy.config.experiment_settings import ExperimentSettings
 from deploy.config.gate_settings import GateSettings
 from deploy.config.shadow_settings import ShadowSettings
 from deploy.config.slice_settings import SliceSettings
+from deploy.config.training_settings import TrainingSettings
 from deploy.config.types import (
     Duration,
     Percent,
@@ -186,7 +187,7 @@ class QualitySettings(Section):
         )
 
 
-class RetrainSettings(Section):
+class RetrainSettings(TrainingSettings):
     """When to train, and on which rows."""
 
     cooldown: Duration = _RETRAIN.cooldown_seconds
@@ -207,6 +208,12 @@ class RetrainSettings(Section):
     """Retrain this long after the last one even without a shift. null: never."""
     deadline: PositiveDuration = _RETRAIN.deadline_seconds
     """A retrain that has not finished by then counts as failed."""
+    more_rows: PositiveDuration = _RETRAIN.more_rows_seconds
+    """How long the next retrain waits for the labelled rows that an insufficient evaluation asked
+    for; then the wait ends and counts as a failure."""
+    engine: Literal["fast", "tfx"] = "fast"
+    """Whose components read the examples, compute statistics and evaluate: Driftline's, which write
+    the same files in a fraction of the time, or TFX's own."""
     auc_floor: float = Field(default=_BLESSING.floor, ge=0, le=1)
     """A challenger of a binary task whose AUC is lower is not blessed."""
     floor: float | None = Field(default=None, le=1)
@@ -227,6 +234,7 @@ class RetrainSettings(Section):
             budget_runs=int(self.budget.times),
             budget_seconds=self.budget.seconds,
             deadline_seconds=self.deadline,
+            more_rows_seconds=self.more_rows,
             schedule_seconds=self.schedule or 0.0,
             tolerance=tolerance,
         )

@@ -176,7 +176,9 @@ def tasks(console: Console, model: str | None = None) -> Iterator[Task]:
         if newer and newer[0].record_id == failure.subject:
             yield Task(
                 model=name,
-                text=f"The retrain failed: {failure.reason}",
+                text=f"The retrain failed: {failure.reason}"
+                if failure.outcome == "failed"
+                else f"The retrain waits for more labelled rows: {failure.reason}",
                 link=f"/records/{failure.record_id}",
                 command=f'driftline retrain {name} --reason "…"',
             )

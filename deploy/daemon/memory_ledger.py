@@ -13,6 +13,7 @@ from types import MappingProxyType
 
 from serving.memory_budget import FILE_FACTOR, Claim, decide
 from serving.ports import MemoryAnswer, MemoryDemand
+from streaming.contracts.model_manifest import served_size
 
 HEARD_SECONDS = 30.0
 """A model that has not been heard for this long after the start is not waited for."""
@@ -93,5 +94,4 @@ class MemoryLedger:
 
 def size_in(root: Path, model: str, version: int) -> int:
     """Bytes of a version's files below the store's folder of models; 0 where there are none."""
-    folder = root / model / str(version)
-    return sum(file.stat().st_size for file in folder.rglob("*") if file.is_file())
+    return served_size(root / model / str(version))

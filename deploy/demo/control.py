@@ -13,6 +13,9 @@ from typing import Literal, TypeVar
 
 import msgspec
 
+from streaming.contracts.model import ModelContract
+from streaming.contracts.registered import RegistryAddress
+
 TrafficPhase = Literal["ordinary", "shifted", "concept_shift", "broken", "stop"]
 
 T = TypeVar("T", bound=msgspec.Struct)
@@ -27,9 +30,13 @@ class TrafficConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
     predictions_topic: str = ""
     """Topic of the served predictions; empty = they are not written."""
     key: str
-    """Field of the entity id, in events and labels."""
+    """Field of the entity id, in labels and predictions, and in events that are flat JSON."""
     time: str
-    """Field of the event time, seconds since 1970."""
+    """Field of the event time, seconds since 1970, in the same records."""
+    written_as: ModelContract | None = None
+    """Contract whose mapping says how events are written; None = flat JSON."""
+    registry: RegistryAddress | None = None
+    """The schema registry, for events in Avro."""
     model: str
     envoy: str
     """``http://host:port`` of Envoy, which serves predictions."""

@@ -60,6 +60,7 @@ class EmbeddedSystem:
             envoy=self.deployment.envoy_url,
             prometheus=self.deployment.prometheus_url,
             flink=self.deployment.flink_url,
+            registry=self.deployment.registry,
             metrics_port=self.deployment.ports.demo_metrics,
             predictions_topic=self._predictions_topic,
         )

@@ -66,7 +66,8 @@ def fails_broken_schema(state: DemoState) -> str:
 def _fails_training(state: DemoState) -> str:
     if state.timeline.failures:
         failure = state.timeline.failures[0]
-        return f"A retrain failed in {failure.component}: {failure.reason} {failure.advice}"
+        how = "was insufficient" if failure.outcome == "insufficient" else "failed"
+        return f"A retrain {how} in {failure.component}: {failure.reason} {failure.advice}"
     for version in state.timeline.versions.values():
         if not version.blessed:
             return f"Version {version.version} was not blessed: {version.reason}"

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 SCENARIO_NAMES = ("shift", "concept", "quiet", "slow-canary", "broken-schema", "new-column")
+JSON_ONLY = ("broken-schema", "new-column")
+"""Those whose events change their fields."""
 
 
 def scenario_names() -> tuple[str, ...]:

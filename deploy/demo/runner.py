@@ -36,6 +36,7 @@ from streaming.contracts.clock import Clock
 from streaming.contracts.codec import record_in
 from streaming.contracts.errors import DriftlineError, PermanentError
 from streaming.contracts.log import Message
+from streaming.contracts.mapping import REGISTERED, is_flat
 from streaming.contracts.records import Action, DriftVerdict
 
 OnUpdate = Callable[[DemoState], None]
@@ -157,8 +158,12 @@ class _Run:
             events_topic=contract.events_topic,
             labels_topic=contract.labels_topic,
             predictions_topic=addresses.predictions_topic,
-            key=contract.key,
-            time=contract.time,
+            key=contract.labels.key or contract.key,
+            time=contract.predictions.time or contract.time,
+            written_as=None
+            if is_flat(contract.events, key=contract.key, time=contract.time)
+            else contract,
+            registry=addresses.registry if contract.events.format in REGISTERED else None,
             model=contract.model,
             envoy=addresses.envoy,
             folder=str(folder),

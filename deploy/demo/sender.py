@@ -18,6 +18,7 @@ import numpy as np
 from deploy.demo import messages
 from deploy.demo.clients import PredictRequest
 from deploy.demo.control import TrafficConfig, TrafficPhase
+from deploy.demo.event_writer import EventWriter
 from deploy.demo.replay import Replay
 from deploy.demo.shift import concept_shift, shift
 from deploy.demo.trips import Trips, generate
@@ -41,6 +42,7 @@ class Producer(Protocol):
     def produce(self, topic: str, value: bytes, key: str, on_delivery: Any = None) -> None: ...
     def poll(self, timeout: float) -> int: ...
     def flush(self, timeout: float) -> int: ...
+    def __len__(self) -> int: ...
 
 
 class Source:
@@ -74,6 +76,8 @@ class Sender:
     config: TrafficConfig
     producer: Producer
     source: Source
+    writer: EventWriter | None = None
+    """Writes the events; None = flat JSON."""
     sent: int = 0
     failed: int = 0
     broken: int = 0
@@ -98,7 +102,10 @@ class Sender:
         sent = messages.broken(fields, how) if how else fields
         is_broken = how in ("renamed", "text")
         key_pair, time_pair = (self.config.key, key), (self.config.time, at)
-        value = messages.event(sent, key=key_pair, time=time_pair)
+        if self.writer is None:
+            value = messages.event(sent, key=key_pair, time=time_pair)
+        else:
+            value = self.writer.write(sent, key, at)
         self._produce(self.config.events_topic, key, value, is_broken=is_broken)
         if is_broken:
             return

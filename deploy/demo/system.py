@@ -15,6 +15,7 @@ from typing import Protocol
 from deploy.demo.control import Second, TrafficConfig, TrafficPhase, TrafficStatus
 from streaming.contracts.log import RecordLog
 from streaming.contracts.model import ModelContract
+from streaming.contracts.registered import RegistryAddress
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -29,6 +30,8 @@ class Addresses:
     flink: str = ""
     predictions_topic: str = ""
     """Topic of the served predictions; empty = they are not written."""
+    registry: RegistryAddress | None = None
+    """The schema registry of the settings."""
     metrics_port: int = 0
     """Port of the traffic process's own counters; 0 = none."""
 

@@ -168,7 +168,8 @@ class RecordTimeline:
                 self.progress.setdefault(record.request_id, []).append(record)
             case RetrainFailure():
                 self.failures.append(record)
-                self.note(record.at, f"retrain failed in {record.component}", record.reason)
+                how = "insufficient" if record.outcome == "insufficient" else "failed"
+                self.note(record.at, f"retrain {how} in {record.component}", record.reason)
             case ModelVersion():
                 self.versions[record.version] = record
                 blessed = "blessed" if record.blessed else "not blessed"

@@ -18,6 +18,8 @@ import msgspec
 from deploy.demo import control
 from deploy.demo.clients import TIMEOUT_SECONDS, Clients, PredictRequest
 from deploy.demo.control import Control, TrafficConfig, TrafficPhase, TrafficStatus
+from deploy.demo.event_writer import EventWriter, schema_text
+from deploy.demo.registry import register
 from deploy.demo.replay import read_trips
 from deploy.demo.sender import Sender, Source
 
@@ -127,6 +129,17 @@ class Traffic:
         return samples.pop() if len(samples) > 1 else samples[0]
 
 
+def writer_of(config: TrafficConfig) -> EventWriter | None:
+    """What writes the events; None for flat JSON. An Avro schema is registered here."""
+    contract = config.written_as
+    if contract is None:
+        return None
+    if config.registry is None:
+        return EventWriter(contract)
+    subject = f"{config.events_topic}-value"
+    return EventWriter(contract, register(config.registry, subject, schema_text(contract)))
+
+
 def export(traffic: Traffic, port: int) -> None:
     """Serve the counters to Prometheus; values are read at each scrape."""
     from prometheus_client import start_http_server
@@ -178,7 +191,8 @@ def main() -> None:
         }
     )
     replay = read_trips(Path(config.data)) if config.data else None
-    traffic = Traffic(config, Sender(config, producer, Source(config.seed, replay)))
+    source = Source(config.seed, replay)
+    traffic = Traffic(config, Sender(config, producer, source, writer_of(config)))
 
     def stop(_signal: int, _frame: object) -> None:
         traffic.stopping = True

@@ -8,6 +8,7 @@ continue, and the next supervisor adopts them.
 
 from __future__ import annotations
 
+import contextlib
 import fcntl
 import os
 import signal
@@ -65,6 +66,16 @@ def read_desired(home: Path) -> tuple[ProcessSpec, ...]:
             f"{file} is not a list of processes ({error}). Remove it; then `driftline up` writes "
             "it again and starts what is missing."
         ) from error
+
+
+def is_wanted(home: Path, process: str) -> bool:
+    """Whether a home's stack was started with this process, and not taken down since.
+
+    A process that was killed, or restarts, is wanted all the time.
+    """
+    with contextlib.suppress(ConfigurationError):
+        return any(spec.name == process for spec in read_desired(home))
+    return True  # nothing is known, so nothing is concluded
 
 
 class Supervisor:

@@ -208,7 +208,7 @@ class MetricsExporter:
         self.retrain_running(record.model, False)
 
     def _failure(self, record: RetrainFailure, now: float) -> None:
-        self._counter(metrics.RETRAINS, record.model, "failed").inc()
+        self._counter(metrics.RETRAINS, record.model, record.outcome).inc()
         self.retrain_running(record.model, False)
 
     def _canary(self, record: CanaryVerdict, now: float) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 from deploy.project.profile import NUMBER_SHARE, ColumnProfile
@@ -38,6 +38,14 @@ _TIME_NAME = re.compile(
 )
 
 
+_CALENDAR_NAME = re.compile(
+    r"(^|_)(hour|weekday|dow|day_of_week|month|mnth|quarter|season|holiday|weekend|week|stunde|"
+    r"wochentag|monat|quartal|jahreszeit|feiertag|woche)($|_of_)",
+    re.IGNORECASE,
+)
+_SPAN_NAME = re.compile(r"_(in|per|since|for)_|^(age|n|num|total|tenure|duration)_", re.IGNORECASE)
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ColumnGuess:
     """What a column can be used for, and why."""
@@ -49,6 +57,8 @@ class ColumnGuess:
     """Whether its numbers or times ascend over the file."""
     kind: FeatureKind = "text"
     categorical: bool = False
+    judged: bool = True
+    """Whether a drift of it says anything; the calendar changes by itself."""
     reason: str
     """Why, as a part of a sentence."""
     number_form: NumberForm | None = None
@@ -57,11 +67,16 @@ class ColumnGuess:
     """Its spellings of true and false, which become 1 and 0."""
     time_form: str | None = None
     """How its times are written."""
+    multivalent: bool = False
+    """Whether it holds lists of categories."""
 
 
 def guess_column(profile: ColumnProfile) -> ColumnGuess:
     """What the column can be used for when it is not the label."""
-    return _unusable(profile) or _time(profile) or _numeric(profile) or _textual(profile)
+    guess = _unusable(profile) or _time(profile) or _numeric(profile) or _textual(profile)
+    if guess.use != "feature" or not is_calendar_name(guess.name):
+        return guess
+    return replace(guess, judged=False, reason=f"{guess.reason}; calendar: drift is not judged")
 
 
 def is_id_name(name: str) -> bool:
@@ -80,6 +95,17 @@ def is_time_name(name: str) -> bool:
     (True, False, False)
     """
     return bool(_TIME_NAME.search(name)) and not _OTHER_TIME.search(name)
+
+
+def is_calendar_name(name: str) -> bool:
+    """Whether a name says that the column tells a place in the calendar, not a span of time.
+
+    >>> is_calendar_name("hour"), is_calendar_name("start_month"), is_calendar_name("months_left")
+    (True, True, False)
+    >>> is_calendar_name("hours_per_week"), is_calendar_name("year")
+    (False, False)
+    """
+    return bool(_CALENDAR_NAME.search(name)) and not _SPAN_NAME.search(name)
 
 
 def _guess(profile: ColumnProfile, use: Use, reason: str, **more: object) -> ColumnGuess:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 from deploy.project.csv_file import open_csv
@@ -50,13 +51,23 @@ def files_of(
     topics: Topics | None = None,
 ) -> dict[str, str]:
     """The files of the project; the schema is inferred from the sample, converted to values."""
+    specs = [feature_spec(feature) for feature in guess.features]
+    return files_with(model, package, guess, sample, specs, label_spec(guess.label), topics)
+
+
+def files_with(
+    model: str,
+    package: str,
+    guess: ProjectGuess,
+    sample: dict[str, list[Value]],
+    features: Sequence[FeatureSpec],
+    label: FeatureSpec,
+    topics: Topics | None,
+) -> dict[str, str]:
+    """The files of a project whose features and label are read as these specs say."""
     from streaming.engines.tfdv.inference import infer_schema
 
-    schema = infer_schema(
-        sample,
-        [feature_spec(feature) for feature in guess.features],
-        label_spec(guess.label),
-        [FeatureSpec(name=AFTER_SHIFT, kind="integer")],
-    )
+    flag = FeatureSpec(name=AFTER_SHIFT, kind="integer")
+    schema = infer_schema(sample, features, label, [flag])
     example = next(value for value in sample[guess.label.name] if value is not None)
     return project_files(model, package, guess, schema, example, topics)

@@ -6,7 +6,6 @@ Every cell stays text: what a column holds is decided by `column_rules`, once al
 from __future__ import annotations
 
 import codecs
-import csv
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -18,7 +17,10 @@ import pyarrow.csv as pa_csv
 from deploy.project.dialect import (
     Dialect,
     guess_separator,
+    ignored_lines,
+    lines_above_header,
     marked_encoding,
+    records_of,
     single_byte_encoding,
 )
 from deploy.project.headers import Header, clean_headers, looks_like_values
@@ -37,6 +39,8 @@ class CsvFile:
     path: Path
     dialect: Dialect
     headers: tuple[Header, ...]
+    above: int = 0
+    """Lines above the names of the columns: empty ones, and `sep=;` of Excel."""
     ragged: int = 0
     """Rows with another number of fields than the header, which the last reading left out."""
     ragged_example: str = field(default="")
@@ -61,6 +65,7 @@ class CsvFile:
                 str(self.path),
                 read_options=pa_csv.ReadOptions(
                     column_names=names,
+                    skip_rows=self.above,
                     skip_rows_after_names=1,
                     encoding=self.dialect.encoding,
                     block_size=_BLOCK_BYTES,
@@ -78,6 +83,7 @@ class CsvFile:
         except (pa.ArrowInvalid, UnicodeError) as error:
             raise ConfigurationError(
                 f"{self.path} cannot be read as CSV ({self.dialect.describe()}): {error}."
+                f"{_advice(error)}"
             ) from error
 
     def _left_out(self, row: Any) -> Literal["skip"]:
@@ -108,19 +114,40 @@ def open_csv(path: Path) -> CsvFile:
     text = codecs.getincrementaldecoder(encoding)(errors="replace").decode(head)
     if "\0" in text:
         raise ConfigurationError(f"{path} holds no text; name a CSV file, uncompressed.")
+    above = ignored_lines(text)
+    text = "".join(text.splitlines(keepends=True)[above:])
     separator = guess_separator(text)
-    first = next(csv.reader(text.splitlines(True), delimiter=separator))
+    first = next(records_of(text, separator))
     if len(first) < 2:
-        raise ConfigurationError(
-            f"{path} has a single column. A model needs at least a feature and a label; fields are "
-            "separated by a comma, a semicolon, a tab or a bar."
-        )
+        raise _single_column(path, first[0], lines_above_header(text))
     if looks_like_values(first):
         raise ConfigurationError(
             f"The first line of {path} holds values ({', '.join(first[:4])}, …), not names. Add a "
             "header line."
         )
-    return CsvFile(path, Dialect(encoding, separator), clean_headers(first))
+    return CsvFile(path, Dialect(encoding, separator), clean_headers(first), above)
+
+
+def _advice(error: Exception) -> str:
+    """What to look for; Arrow tells of a field that never ends as of a block's boundary."""
+    if "straddling" in str(error):
+        return (
+            " A field is longer than 4 MB: a quotation mark that begins a field has no end. Quote "
+            'the whole field, and write a mark inside of it twice: "12 "" screen".'
+        )
+    return ""
+
+
+def _single_column(path: Path, first: str, above: int) -> ConfigurationError:
+    if above:
+        return ConfigurationError(
+            f"{path} does not begin with the names of its columns, but with {first[:60]!r}. Take "
+            f"away what stands above them: `tail -n +{above + 1} {path.name} > table.csv`."
+        )
+    return ConfigurationError(
+        f"{path} has a single column. A model needs at least a feature and a label; fields are "
+        "separated by a comma, a semicolon, a tab or a bar."
+    )
 
 
 def _encoding_of(path: Path) -> str:

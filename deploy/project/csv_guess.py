@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -11,6 +12,9 @@ from deploy.project.headers import Header
 from deploy.project.label_rules import TaskKind
 from deploy.project.profile import ColumnProfile, profile_column
 from deploy.project.sampling import sample_of
+
+SHOWN_NAMES = 8
+"""Columns with another name that are listed for each reason."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -57,11 +61,15 @@ def profile_csv(file: CsvFile) -> tuple[tuple[ColumnProfile, ...], int]:
 
 
 def _notes(file: CsvFile) -> tuple[str, ...]:
-    notes = [
-        f"Column {header.original!r} is called {header.name}: {header.reason}."
-        for header in file.headers
-        if header.reason
-    ]
+    by_reason: dict[str, list[str]] = defaultdict(list)
+    for header in file.headers:
+        if header.reason:
+            by_reason[header.reason].append(f"{header.original!r} is {header.name}")
+    notes = []
+    for reason, renamed in by_reason.items():
+        more = len(renamed) - SHOWN_NAMES
+        shown = "; ".join(renamed[:SHOWN_NAMES]) + (f"; and {more} more" if more > 0 else "")
+        notes.append(f"Columns that get another name ({reason}): {shown}.")
     if file.ragged:
         notes.append(
             f"{file.ragged} row(s) have another number of fields than the header and are left out,"

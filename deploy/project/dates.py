@@ -30,9 +30,10 @@ EPOCHS: dict[str, tuple[float, float]] = {
     "epoch seconds": (1e9, 2.2e9),
     "epoch milliseconds": (1e12, 2.2e12),
     "epoch microseconds": (1e15, 2.2e15),
+    "epoch nanoseconds": (1e18, 2.2e18),
 }
 """Form of a number → the range of the years 2001 to 2039."""
-_EPOCH_UNITS = {"epoch seconds": 1.0, "epoch milliseconds": 1e3, "epoch microseconds": 1e6}
+_EPOCH_UNITS = dict(zip(EPOCHS, (1.0, 1e3, 1e6, 1e9), strict=True))
 DATE_FORMS = tuple(_PATTERNS)
 TIME_FORMS = (*DATE_FORMS, *EPOCHS)
 

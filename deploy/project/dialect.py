@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import codecs
 import csv
+import io
 from collections import Counter
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 SEPARATORS = (",", ";", "\t", "|")
@@ -68,10 +70,47 @@ def guess_separator(sample: str) -> str:
     return max(SEPARATORS, key=lambda separator: _regularity(sample, separator))
 
 
+def records_of(text: str, separator: str) -> Iterator[list[str]]:
+    """The records of a text; empty lines are left out.
+
+    >>> list(records_of('\\n"a\\nb",c\\n', ","))
+    [['a\\nb', 'c']]
+    """
+    return (row for row in csv.reader(io.StringIO(text, newline=""), delimiter=separator) if row)
+
+
+def ignored_lines(sample: str) -> int:
+    """Lines at the beginning that say nothing: empty ones, and the separator as Excel writes it.
+
+    >>> ignored_lines("\\nsep=;\\na;b\\n"), ignored_lines("a;b\\n\\n")
+    (2, 0)
+    """
+    lines = sample.splitlines()
+    count = 0
+    while count < len(lines) and (not lines[count].strip() or lines[count].startswith("sep=")):
+        count += 1
+    return count
+
+
+def lines_above_header(sample: str) -> int:
+    """Lines of one field before the records that have several, such as a title; 0 without any.
+
+    >>> lines_above_header("Export of May\\n\\na;b\\n1;2\\n3;4\\n"), lines_above_header("a\\n1\\n")
+    (2, 0)
+    """
+    for separator in SEPARATORS:
+        widths = [len(record) for record in records_of(sample, separator)]
+        (width, count), *_ = Counter(widths).most_common(1)
+        if width > 1 and 2 * count > len(widths):
+            lines = sample.splitlines()
+            return next(n for n, line in enumerate(lines) if line.count(separator) >= width - 1)
+    return 0
+
+
 def _regularity(sample: str, separator: str) -> tuple[float, int]:
     """Share of the records with as many fields as the header, and that number."""
     try:
-        records = [row for row in csv.reader(sample.splitlines(True), delimiter=separator) if row]
+        records = list(records_of(sample, separator))
     except csv.Error:
         return 0.0, 0
     if not records or len(records[0]) < 2:

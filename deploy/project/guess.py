@@ -59,7 +59,11 @@ def guess_project(
         if not (rows < MIN_ROWS and str(MIN_ROWS) in chosen.reason):
             problems.append(chosen.reason)
         raise ConfigurationError(" ".join(problems))
-    others = {name: guess for name, guess in guesses.items() if name != chosen.name}
+    others = {
+        name: _not_the_label(guess, chosen.name)
+        for name, guess in guesses.items()
+        if name != chosen.name
+    }
     features = tuple(guess for guess in others.values() if guess.use == "feature")
     if not features:
         reasons = "; ".join(f"{guess.original}: {guess.reason}" for guess in others.values())
@@ -81,6 +85,13 @@ def guess_project(
         features=features,
         unused=tuple(_unused(guess) for guess in others.values() if guess.name not in used),
     )
+
+
+def _not_the_label(guess: ColumnGuess, label: str) -> ColumnGuess:
+    """The guess; a column that is called like the prepared label cannot be used."""
+    if guess.name != f"{label}_label":
+        return guess
+    return replace(guess, use="none", reason="has the name of the label in training")
 
 
 def _key(guesses: Mapping[str, ColumnGuess]) -> tuple[str, str]:

@@ -23,13 +23,15 @@ MIN_ROWS = 100
 MIN_CLASS_ROWS = 5
 """Rows that each class needs in the data."""
 MAX_MISSING_LABELS = 0.5
+SHOWN_LABELS = 8
+"""Columns that are named when none looks like a label."""
 
 _NAME = re.compile(
     r"^(label|target|y|class|outcome|response|churn(ed)?|exited|attrition|fraud|is_fraud|default"
     r"(ed)?|survived|converted|conversion|clicked|bought|purchased|subscribed|approved|cancelled|"
     r"canceled|returned|demand|sales|sold|revenue|price|amount|count|cnt|rentals|consumption|load|"
     r"quantity|queue|team|category|priority|species|quality|diagnosis|score|deposit|kuendigung|"
-    r"gekuendigt|ziel|ergebnis|absatz|umsatz|nachfrage)$",
+    r"gekuendigt|ziel|ergebnis|absatz|umsatz|nachfrage|profit|gewinn|\w*klasse)$",
     re.IGNORECASE,
 )
 _FIRST_NAMES = re.compile(r"^(label|target|y|class|outcome|ziel)$", re.IGNORECASE)
@@ -106,9 +108,19 @@ def guess_label(
     if score < 2:
         return NoLabel(
             "No column looks like a label: none is called like one, and the last one has not two "
-            "values. Name it with --label COLUMN."
+            f"values. Name it with --label COLUMN{_possible(profiles, guesses)}."
         )
     return _as_label(best, task, reason)
+
+
+def _possible(profiles: Sequence[ColumnProfile], guesses: Mapping[str, ColumnGuess]) -> str:
+    """The columns that can be a label, the last of the file first."""
+    usable = [
+        repr(profile.original)
+        for profile in reversed(profiles)
+        if guesses[profile.name].use == "feature" and profile.missing_share <= MAX_MISSING_LABELS
+    ]
+    return f", for example one of {', '.join(usable[:SHOWN_LABELS])}" if usable else ""
 
 
 def _score(profile: ColumnProfile, guess: ColumnGuess, *, last: bool) -> tuple[int, str]:

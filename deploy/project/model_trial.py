@@ -11,7 +11,6 @@ import tempfile
 import time
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from itertools import islice
 from pathlib import Path
 
 import orjson
@@ -32,7 +31,9 @@ from streaming.contracts.records import RetrainRequest
 from streaming.contracts.topics import RECORD_TOPICS, applications_topic
 
 ROWS = 2_000
-"""Rows of the sample."""
+"""Rows that are made where there is no file."""
+FILE_ROWS = 5_000
+"""Of a larger file, this many rows to twice as many are taken."""
 OnStep = Callable[[str], None]
 _FUNCTIONS = {"Transform": "preprocessing_fn", "Trainer": "build_model"}
 """Step → the user's function that it calls."""
@@ -43,6 +44,7 @@ class Trial:
     """What a trial showed."""
 
     rows: int
+    """Rows with a label."""
     violations: tuple[Violation, ...] = ()
     metrics: tuple[tuple[str, float], ...] = ()
     """Name and value over all evaluated rows."""
@@ -69,8 +71,7 @@ def try_model(
     pairs: Iterable[tuple[dict[str, Value], dict[str, Value]]]
     if data is not None:
         replay = ReplayRows(open_csv(data), contract, labels, run="check")
-        rows = islice(replay.read(), max(ROWS, min(replay.rows, 5 * ROWS)))
-        pairs = ((row.values, row.label) for row in rows)
+        pairs = ((row.values, row.label) for row in replay.sample(FILE_ROWS))
     else:
         schema = schema_text.parse(schema_text.read_text(code.schema))
         pairs = SampleRows(code.features, labels, code.task, schema).rows(ROWS)
@@ -90,13 +91,14 @@ def _run(
         if step.state == "started":
             on_step(step.component)
 
+    rows = sum(bool(label) for _, label in pairs)
     try:
         result = _train(deployment, contract, pairs, folder, progress)
     except DriftlineError as error:
-        return Trial(rows=len(pairs), violations=(_violation(error, code, contract.module),))
+        return Trial(rows=rows, violations=(_violation(error, code, contract.module),))
     overall = [m for m in result.metrics if m.slice == "" and not m.name.endswith("_diff")]
     return Trial(
-        rows=len(pairs),
+        rows=rows,
         metrics=tuple((metric.name, metric.value) for metric in overall),
         load_seconds=result.load_seconds,
         predict_seconds=result.warm_predict_seconds,
@@ -111,6 +113,7 @@ def _train(
     progress: Callable[[Progress], None],
 ) -> TrainingResult:
     from deploy.services.model_server_launcher import DriftlineModelServer
+    from deploy.services.worker import column_decoder
     from retrain.engines.kafka.examples import LogExampleBuilder
     from retrain.engines.tfx.trainer import TfxTrainer
 
@@ -124,7 +127,7 @@ def _train(
     )  # fmt: skip
     schema = load_code(contract.module).schema
     tolerances = {contract.model: deployment.tolerance(contract.model)}
-    builder = LogExampleBuilder(log=log, min_rows=50, tolerances=tolerances)
+    builder = LogExampleBuilder(log=log, min_rows=50, tolerances=tolerances, decoder=column_decoder)
     examples = builder.build(sent, contract, folder / "examples", schema)
     allowed = deployment.settings.artifacts.allowed_operations
     trainer = TfxTrainer(folder, server=DriftlineModelServer(allowed), tolerances=tolerances)

@@ -16,7 +16,7 @@ def make_producer(bootstrap: str) -> Producer:
             "linger.ms": 50,
             "compression.type": "lz4",
             "partitioner": "murmur2_random",
-            "message.timeout.ms": 30_000,
+            "message.timeout.ms": 300_000,  # `BrokerWait` decides earlier
             "reconnect.backoff.max.ms": 1_000,
         }
     )

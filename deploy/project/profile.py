@@ -13,6 +13,9 @@ from deploy.project.text_cells import NUMBER_FORMS, NumberForm, is_missing, numb
 
 NUMBER_SHARE = 0.98
 """A column is one of numbers when at least this share of its values are numbers in one form."""
+WORDS_SHARE, WORDS = 0.8, 2
+"""It is one of numbers as well when the others are one or two words, such as `unknown`, and at
+least this share are numbers."""
 _DATE_CHECKED = 500
 """Values of a column that are tried as dates before all of them are."""
 
@@ -80,7 +83,7 @@ def profile_column(name: str, original: str, cells: Sequence[str | None]) -> Col
     present = [cell.strip() for cell in cells if cell is not None and not is_missing(cell)]
     values = Counter(present)
     form, share = _number_form(values)
-    usable = form if form is not None and share >= NUMBER_SHARE else None
+    usable = form if form is not None and _is_numeric(values, form, share) else None
     numbers: list[float] = []
     if usable is not None:
         parsed = {value: to_number(value, usable) for value in values}
@@ -96,7 +99,7 @@ def profile_column(name: str, original: str, cells: Sequence[str | None]) -> Col
         number_share=share,
         whole=all(float(number).is_integer() for number in numbers),
         leading_zeros=_has_leading_zeros(values),
-        ascending=len(numbers) > 1 and all(second >= first for first, second in pairwise(numbers)),
+        ascending=_ascends(numbers or _epochs(present, time_form)),
         low=min(numbers, default=0.0),
         high=max(numbers, default=0.0),
         time_form=time_form,
@@ -120,6 +123,17 @@ def _number_form(values: Counter[str]) -> tuple[NumberForm | None, float]:
     best = max(counts.values())
     form = next(form for form in NUMBER_FORMS if counts[form] == best)
     return form, best / total
+
+
+def _is_numeric(values: Counter[str], form: NumberForm, share: float) -> bool:
+    """Whether a column with this share of numbers is one of numbers.
+
+    A few numbers beside words are not: they may be codes, such as the sizes 38, 40 and XL.
+    """
+    if share >= NUMBER_SHARE or share < WORDS_SHARE:
+        return share >= NUMBER_SHARE
+    others = [value for value in values if form not in number_forms(value)]
+    return len(others) <= WORDS and len(values) > 10 * WORDS
 
 
 def _time_form(

@@ -74,8 +74,6 @@ class ReplayRun:
     state: ReplayState
     folder: Path
     on_progress: Callable[[ReplayCounts], None] = lambda counts: None
-    stopping: bool = False
-    """Set by a signal: the replay saves its position and ends."""
     _clients: Clients = field(init=False)
     _events: int = field(init=False)
     _labels: int = field(init=False)
@@ -90,13 +88,22 @@ class ReplayRun:
             on_response=self.sender.send_prediction,
         )
 
+    @property
+    def stopping(self) -> bool:
+        """Whether the user has ended the replay: it saves its position and ends."""
+        return self.sender.wait.stopping
+
+    def stop(self) -> None:
+        """End the replay soon; may be called by a signal."""
+        self.sender.wait.stopping = True
+
     async def run(self) -> ReplayCounts:
         """Play until the end, the time limit, or `stopping`; returns the counts.
 
         Raises
         ------
         UnavailableError
-            When Kafka does not take the messages.
+            When Kafka was taken down, or takes no messages for too long.
         """
         tasks = [asyncio.create_task(self._clients.run()), asyncio.create_task(self._watch())]
         started = time.time()

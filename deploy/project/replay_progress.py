@@ -4,12 +4,19 @@ from __future__ import annotations
 
 import time
 from contextlib import AbstractContextManager
+from pathlib import Path
 from types import TracebackType
 
 from deploy.project.replay import ReplayCounts, ReplayPlan
 from deploy.views.output import stderr
 
 EVERY_SECONDS = 10.0
+
+
+def start_line(model: str, file: Path, *, rows: int, begun: int) -> str:
+    """What is played; `begun` events were sent before an interruption."""
+    after = f", going on after {begun} events" if begun else ""
+    return f"{file}: {rows} rows for {model}{after}."
 
 
 def describe(counts: ReplayCounts, plan: ReplayPlan) -> str:

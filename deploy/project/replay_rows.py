@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from deploy.project.csv_file import CsvFile
 from deploy.project.csv_guess import profile_csv
 from deploy.project.profile import ColumnProfile
+from deploy.project.sampling import sample_of
 from deploy.project.shift import Shift, shifted
 from deploy.project.text_cells import is_missing, to_number, to_truth, truth_pair
 from deploy.project.values import Convert, Value
@@ -92,6 +93,12 @@ class ReplayRows:
                     yield self._row(number, cells)
             skipped = 0
             round_number += 1
+
+    def sample(self, limit: int) -> Iterator[Row]:
+        """All rows, or `limit` to twice as many, taken evenly over the file and in its order."""
+        cells = sample_of(self._file.blocks(), limit).columns()
+        for number, row in enumerate(zip(*cells.values(), strict=True)):
+            yield self._row(number, dict(zip(cells, row, strict=True)))
 
     def _cells(self) -> Iterator[dict[str, str]]:
         for block in self._file.blocks():

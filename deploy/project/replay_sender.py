@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from collections import deque
 from dataclasses import dataclass, field
 from typing import Any
@@ -11,13 +12,16 @@ import orjson
 
 from deploy.demo.clients import PredictRequest
 from deploy.demo.sender import Producer
+from deploy.project.broker_wait import BrokerWait
 from deploy.project.replay_rows import Row
+from deploy.project.replay_writers import ReplayWriters
 from deploy.project.values import Value
 from streaming.contracts.errors import UnavailableError
 from streaming.contracts.model import ModelContract
 from streaming.contracts.requests import instance
 
-FLUSH_SECONDS = 30.0
+LOOK_SECONDS = 0.5
+"""Pause between two looks whether waiting for the broker still has a purpose."""
 
 
 @dataclass(slots=True)
@@ -26,6 +30,7 @@ class ReplaySender:
 
     producer: Producer
     contract: ModelContract
+    writers: ReplayWriters
     label_delay: float
     """Seconds from an event to its label."""
     predictions_topic: str = ""
@@ -34,6 +39,7 @@ class ReplaySender:
     """Served predictions that the broker has acknowledged."""
     failed: int = 0
     """Messages that the broker did not take."""
+    wait: BrokerWait = field(default_factory=BrokerWait)
     samples: deque[PredictRequest] = field(default_factory=lambda: deque(maxlen=500))
     """Prediction requests for the newest events."""
     _labels: deque[tuple[float, Row, float]] = field(default_factory=deque)
@@ -46,8 +52,8 @@ class ReplaySender:
     def send_event(self, row: Row, at: float) -> None:
         """Send the row's event, with event time `at`."""
         present = {name: value for name, value in row.values.items() if value is not None}
-        fields = {self.contract.key: row.key, self.contract.time: at, **present}
-        self._produce(self.contract.events_topic, row.key, orjson.dumps(fields))
+        value = self.writers.events.write(present, row.key, at)
+        self._produce(self.contract.events_topic, row.key, value)
         self.samples.append(PredictRequest(row.key, at, self._request(row.values)))
         self.keep_label(row, at)
 
@@ -62,27 +68,21 @@ class ReplaySender:
             _, row, at = self._labels.popleft()
             done += 1
             if row.label:
-                fields = {self.contract.key: row.key, self.contract.time: at, **row.label}
-                self._produce(self.contract.labels_topic, row.key, orjson.dumps(fields))
+                value = self.writers.labels.write(row.label, row.key, at)
+                self._produce(self.contract.labels_topic, row.key, value)
         return done
 
     def send_prediction(self, request: PredictRequest, version: int, response: bytes) -> None:
         """Write a served prediction, if the server said which version answered."""
         if not self.predictions_topic or not version:
             return
-        fields = {
-            self.contract.key: request.key,
-            self.contract.time: request.time,
-            "version": version,
-            "prediction": prediction_of(response),
-        }
+        served = {"version": version, "prediction": prediction_of(response)}
+        value = self.writers.predictions.write(served, request.key, request.time)
 
         def delivered(error: object, _message: object) -> None:
             self.predictions += error is None
 
-        self._produce(
-            self.predictions_topic, request.key, orjson.dumps(fields), delivered=delivered
-        )
+        self._produce(self.predictions_topic, request.key, value, delivered=delivered)
 
     def flush(self) -> None:
         """Wait until the broker has everything.
@@ -90,13 +90,18 @@ class ReplaySender:
         Raises
         ------
         UnavailableError
-            When it did not take everything in time.
+            When it was taken down, or takes nothing for too long.
         """
-        left = self.producer.flush(FLUSH_SECONDS)
-        if left or self.failed:
+        idle_since, before = time.monotonic(), -1
+        while left := self.producer.flush(LOOK_SECONDS):
+            if left != before:
+                idle_since, before = time.monotonic(), left
+            self.wait.check(seconds=time.monotonic() - idle_since, messages=left)
+        self.wait.over()
+        if self.failed:
             raise UnavailableError(
-                f"Kafka did not take {left or self.failed} message(s) within {FLUSH_SECONDS:.0f} s."
-                " The same command goes on where it stopped."
+                f"Kafka did not take {self.failed} message(s); its log says why: `driftline logs "
+                "kafka`. The same command goes on where this one stopped."
             )
 
     def _request(self, values: dict[str, Value]) -> bytes:
@@ -104,11 +109,14 @@ class ReplaySender:
         return json.dumps({"instances": [row]}).encode()  # NaN is a missing number
 
     def _produce(self, topic: str, key: str, value: bytes, *, delivered: Any = None) -> None:
+        full_since = time.monotonic()
         while True:
             try:
                 self.producer.produce(topic, value, key, on_delivery=delivered or self._delivered)
-            except BufferError:
-                self.producer.poll(0.1)
+            except BufferError:  # the queue is full until the broker takes something
+                if not self.producer.poll(LOOK_SECONDS):
+                    seconds = time.monotonic() - full_since
+                    self.wait.check(seconds=seconds, messages=len(self.producer))
             else:
                 return
 

@@ -9,6 +9,7 @@ from rich.table import Table
 
 from deploy.project.csv_guess import DataGuess
 from deploy.project.guess import DEFAULT_KEY, ProjectGuess
+from deploy.project.settings_text import MIN_ROWS
 from deploy.views.output import table
 
 
@@ -31,6 +32,11 @@ def decided(data: DataGuess) -> Iterator[str]:
         yield (
             f"The guess rests on {guess.sampled} rows, taken evenly over the file; "
             "the first training sees the newest events."
+        )
+    if guess.rows < MIN_ROWS:
+        yield (
+            f"{guess.rows} rows are few. A training waits for {MIN_ROWS}, so a replay repeats "
+            "the file, and the same rows train and evaluate: figures of quality are too good then."
         )
     if guess.key.startswith(DEFAULT_KEY):
         yield f"Events need a key: field {guess.key} ({guess.key_reason})."

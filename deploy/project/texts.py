@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
+from deploy.project.column_rules import ColumnGuess
 from deploy.project.guess import ProjectGuess
 from deploy.project.label_rules import LabelGuess
 
@@ -15,10 +16,7 @@ def contract_text(model: str, package: str, guess: ProjectGuess) -> str:
     """``contract.py``: features, label, task and where the code lies."""
     groups = _groups(guess)
     constants = "\n".join(_constant(name, fields) for name, _, fields in groups)
-    features = "\n".join(
-        f"    *(FeatureSpec(name=name, {arguments}) for name in {name}),"
-        for name, arguments, _ in groups
-    )
+    features = "\n".join(_specs(name, arguments) for name, arguments, _ in groups)
     return f'''"""What {model} reads and predicts."""
 
 from pathlib import Path
@@ -136,13 +134,29 @@ def _groups(guess: ProjectGuess) -> list[tuple[str, str, list[str]]]:
         ("WHOLE_NUMBERS", 'kind="integer"', "integer", False),
         ("CODES", 'kind="integer", categorical=True', "integer", True),
         ("CATEGORIES", 'kind="text", categorical=True', "text", True),
+        ("LISTS", 'kind="text", categorical=True, multivalent=True', "list", True),
     )
     groups = []
-    for name, arguments, kind, categorical in kinds:
-        fields = [f.name for f in guess.features if (f.kind, f.categorical) == (kind, categorical)]
-        if fields:
-            groups.append((name, arguments, fields))
+    for judged, prefix, more in ((True, "", ""), (False, "CALENDAR_", ", judged=False")):
+        for name, arguments, kind, categorical in kinds:
+            group = (kind, categorical, judged)
+            fields = [f.name for f in guess.features if _group_of(f) == group]
+            if fields:
+                groups.append((prefix + name, arguments + more, fields))
     return groups
+
+
+def _group_of(guess: ColumnGuess) -> tuple[str, bool, bool]:
+    """Kind, whether categorical, whether judged: the constant that names a feature."""
+    kind = "list" if guess.multivalent else guess.kind
+    return (kind, guess.categorical, guess.judged)
+
+
+def _specs(name: str, arguments: str) -> str:
+    """The features of a constant, on as few lines as fit."""
+    spec, names = f"FeatureSpec(name=name, {arguments})", f"for name in {name}"
+    line = f"    *({spec} {names}),"
+    return line if len(line) <= WIDTH else f"    *(\n        {spec}\n        {names}\n    ),"
 
 
 def _constant(name: str, fields: Sequence[str]) -> str:

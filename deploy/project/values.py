@@ -15,7 +15,13 @@ Convert = Callable[[str | None], Value]
 
 def feature_spec(guess: ColumnGuess) -> FeatureSpec:
     """The contract's entry of a guessed feature."""
-    return FeatureSpec(name=guess.name, kind=guess.kind, categorical=guess.categorical)
+    return FeatureSpec(
+        name=guess.name,
+        kind=guess.kind,
+        categorical=guess.categorical,
+        judged=guess.judged,
+        multivalent=guess.multivalent,
+    )
 
 
 def label_spec(label: LabelGuess) -> FeatureSpec:

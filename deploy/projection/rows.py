@@ -122,6 +122,7 @@ _SUBJECT_FIELDS: dict[type[AnyRecord], str] = {
 }
 _OUTCOME_FIELDS: dict[type[AnyRecord], str] = {
     DriftVerdict: "outcome",
+    RetrainFailure: "outcome",
     QualityVerdict: "outcome",
     SchemaVerdict: "outcome",
     CanaryVerdict: "outcome",
@@ -159,8 +160,6 @@ def _outcome(record: AnyRecord) -> str:
             return "accepted" if record.accepted else "refused"
         case ExperimentStatus():
             return record.outcome or record.phase
-        case RetrainFailure():
-            return "failed"
         case _:
             return _field(record, _OUTCOME_FIELDS)
 

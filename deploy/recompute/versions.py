@@ -5,16 +5,22 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from deploy.records import reader
-from retrain.recompute import recompute_blessing
+from retrain.recompute import recompute_blessing, recompute_insufficient
 from streaming.contracts.log import RecordLog
 from streaming.contracts.recomputed import Recomputed
-from streaming.contracts.records import ModelVersion, Record, RetrainRequest, RulesInForce
+from streaming.contracts.records import (
+    ModelVersion,
+    Record,
+    RetrainFailure,
+    RetrainRequest,
+    RulesInForce,
+)
 
 
 def recompute_versions(
     log: RecordLog, model: str, chain: Iterable[Record]
 ) -> tuple[Recomputed, ...]:
-    """The versions of a chain: whether each was blessed, and why.
+    """The evaluations of a chain: whether each version was blessed, or none was yet, and why.
 
     Parameters
     ----------
@@ -25,12 +31,22 @@ def recompute_versions(
     chain:
         Records; those of other kinds are left out.
     """
-    versions = [r for r in chain if isinstance(r, ModelVersion) and r.model == model]
+    versions = [
+        record
+        for record in chain
+        if record.model == model
+        and (
+            isinstance(record, ModelVersion)
+            or (isinstance(record, RetrainFailure) and record.outcome == "insufficient")
+        )
+    ]
     if not versions:
         return ()
     rules = {record.digest: record for record in reader.stream(log, RulesInForce, model)}
     requests = {record.record_id: record for record in reader.stream(log, RetrainRequest, model)}
     return tuple(
         recompute_blessing(version, requests.get(version.request_id), rules.get)
+        if isinstance(version, ModelVersion)
+        else recompute_insufficient(version, requests.get(version.request_id), rules.get)
         for version in versions
     )

@@ -88,7 +88,7 @@ def head(record: AnyRecord) -> str:
         case RetrainRequest():
             return f"retrain because of {record.cause}"
         case RetrainFailure():
-            return f"retrain failed in {record.component}"
+            return _failure_head(record)
         case DriftVerdict():
             return f"window {_period(record)} {record.outcome}"
         case QualityVerdict():
@@ -101,6 +101,12 @@ def head(record: AnyRecord) -> str:
             return "accepted" if record.accepted else "refused"
         case _:
             return _further_head(record)
+
+
+def _failure_head(record: RetrainFailure) -> str:
+    if record.outcome == "insufficient":
+        return f"retrain insufficient, waits for {record.rows_needed} labelled rows"
+    return f"retrain failed in {record.component}"
 
 
 def _further_head(record: AnyRecord) -> str:

@@ -7,9 +7,10 @@ from dataclasses import dataclass
 
 from deploy.records import reader
 from serving.experiment_rules import ExperimentRules
+from serving.experiments.loss_scale import loss_scale
 from streaming.contracts.errors import ConfigurationError, Conflict, NotFoundError
 from streaming.contracts.experiment_assignment import SHARES, with_id
-from streaming.contracts.experiment_records import CHAMPION, ExperimentArm
+from streaming.contracts.experiment_records import CHAMPION, ExperimentArm, ExperimentMetric
 from streaming.contracts.log import RecordLog
 from streaming.contracts.records import (
     ExperimentDefinition,
@@ -18,6 +19,7 @@ from streaming.contracts.records import (
     ModelVersion,
     Promotion,
 )
+from streaming.contracts.task import BINARY, Task
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -33,7 +35,9 @@ class Plan:
     end: float
 
 
-def define(log: RecordLog, model: str, plan: Plan, rules: ExperimentRules) -> ExperimentDefinition:
+def define(
+    log: RecordLog, model: str, plan: Plan, rules: ExperimentRules, task: Task = BINARY
+) -> ExperimentDefinition:
     """The definition with its id.
 
     Raises
@@ -75,7 +79,8 @@ def define(log: RecordLog, model: str, plan: Plan, rules: ExperimentRules) -> Ex
             user_field=rules.user_field,
             begin=plan.begin,
             end=plan.end,
-            metric=rules.metric,
+            metric=rules.compared,
+            loss_scale=_scale(model, rules.compared, task, known.get(live)),
             minimum_effect=rules.minimum_effect,
             alpha=rules.alpha,
             user_seconds=rules.user_seconds,
@@ -86,6 +91,21 @@ def define(log: RecordLog, model: str, plan: Plan, rules: ExperimentRules) -> Ex
         ),
         model,
     )
+
+
+def _scale(
+    model: str, metric: ExperimentMetric, task: Task, champion: ModelVersion | None
+) -> float:
+    """The scale of the bounded loss; 0 for other metrics."""
+    if metric != "loss":
+        return 0.0
+    scale = loss_scale(task, champion.evaluation if champion else ())
+    if scale <= 0.0:
+        raise ConfigurationError(
+            f"The evaluation of {model}'s live version has no mean loss above 0, which the losses "
+            "are compared with; train a version that is evaluated."
+        )
+    return scale
 
 
 def _check_version(model: str, number: int, live: int, known: Mapping[int, ModelVersion]) -> None:

@@ -1,4 +1,7 @@
-"""Runs a retrain worker: imports TFX once, then takes requests one at a time."""
+"""Runs a retrain worker: TFX is imported once, in a process of its own, and requests are served.
+
+One request is served at a time.
+"""
 
 from __future__ import annotations
 
@@ -6,7 +9,7 @@ import os
 import socket
 from collections.abc import Callable
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import structlog
 
@@ -18,13 +21,18 @@ from deploy.services.model_server_launcher import DriftlineModelServer
 from deploy.services.shutdown import ShutdownFlag
 from streaming.contracts.clock import SystemClock
 from streaming.contracts.log import RecordLog
+from streaming.contracts.model import ModelContract
 from streaming.contracts.records import RetrainProgress
+from streaming.contracts.registered import SchemaSource
 from streaming.contracts.tolerance import Tolerance
 
 if TYPE_CHECKING:
+    from retrain.engines.tfx.champion_check import CheckedTrainer
     from retrain.engines.tfx.trainer import TfxTrainer
+    from retrain.engines.trainer_process import TrainerProcess
     from retrain.ports import RequestQueue, Trainer
     from retrain.worker import Worker
+    from streaming.windowing.decode import Decoder
 
 log = structlog.get_logger()
 
@@ -40,7 +48,7 @@ def run(deployment: Deployment, *, once: bool = False) -> None:
     stop = ShutdownFlag()
     exporter = MetricsExporter()
     exporter.serve(deployment.ports.worker_metrics)
-    trainer = tfx_trainer(deployment)
+    trainer = trainer_process(deployment)
     trainer.warm()
     log.info("worker.ready")
     requests = KafkaRequestQueue(deployment.bootstrap)
@@ -55,6 +63,7 @@ def run(deployment: Deployment, *, once: bool = False) -> None:
                 worker.run(lambda: not stop())
         finally:
             requests.close()
+            trainer.close()
 
 
 def serve_one(
@@ -74,23 +83,51 @@ def serve_one(
             )
 
 
+def trainer_process(deployment: Deployment) -> TrainerProcess:
+    """The trainer in a process of its own, so that a run that hangs can be ended."""
+    from retrain.engines.trainer_process import TrainerProcess
+
+    return TrainerProcess(partial(_checked_trainer, **_trainer_arguments(deployment)))
+
+
 def tfx_trainer(deployment: Deployment) -> TfxTrainer:
     """The trainer of every model of the deployment, each judged by its own blessing rules."""
     from retrain.engines.tfx.trainer import TfxTrainer
 
-    return TfxTrainer(
-        deployment.home,
-        server=DriftlineModelServer(deployment.settings.artifacts.allowed_operations),
-        rules={
-            name: section.retrain.blessing() for name, section in deployment.settings.models.items()
-        },
-        tolerances=_tolerances(deployment),
-    )
+    return TfxTrainer(**_trainer_arguments(deployment))
+
+
+def _checked_trainer(**arguments: Any) -> CheckedTrainer:
+    """Runs in the trainer's process."""
+    from retrain.engines.tfx.champion_check import CheckedTrainer
+    from retrain.engines.tfx.trainer import TfxTrainer
+
+    return CheckedTrainer(TfxTrainer(**arguments))
+
+
+def _trainer_arguments(deployment: Deployment) -> dict[str, Any]:
+    """What a trainer needs of the deployment; plain values, so another process can have them."""
+    models = deployment.settings.models
+    return {
+        "home": deployment.home,
+        "server": DriftlineModelServer(deployment.settings.artifacts.allowed_operations),
+        "rules": {name: section.retrain.blessing() for name, section in models.items()},
+        "tolerances": _tolerances(deployment),
+        "engines": {name: section.retrain.engine for name, section in models.items()},
+        "training": {name: section.retrain.training() for name, section in models.items()},
+    }
 
 
 def _tolerances(deployment: Deployment) -> dict[str, Tolerance]:
     """How much broken data each model tolerates."""
     return {name: deployment.tolerance(name) for name in deployment.settings.models}
+
+
+def column_decoder(contract: ModelContract, schemas: SchemaSource | None) -> Decoder:
+    """The stream job's decoder of flat records, for the replay."""
+    from streaming.windowing.decode import Decoder
+
+    return Decoder(contract, schemas=schemas)
 
 
 def retrain_worker(
@@ -112,7 +149,10 @@ def retrain_worker(
         trainer=trainer,
         store=FolderStore(deployment.artifact_root / "models"),
         examples=LogExampleBuilder(
-            log=records, schemas=deployment.schemas(), tolerances=_tolerances(deployment)
+            log=records,
+            schemas=deployment.schemas(),
+            tolerances=_tolerances(deployment),
+            decoder=column_decoder,
         ),
         code=code_version(),
         contracts={name: deployment.contract(name) for name in deployment.settings.models},

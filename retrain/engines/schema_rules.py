@@ -1,11 +1,14 @@
-"""Reads from a schema's text what it requires of every row."""
+"""Reads from a schema's text what it requires of every row, and the kinds of the label's fields."""
 
 from __future__ import annotations
 
 from pathlib import Path
 from typing import Any
 
+from retrain.models.code import ModelCode
 from retrain.row_rules import ColumnRule
+from streaming.contracts.errors import ConfigurationError
+from streaming.contracts.model import FeatureKind, FeatureSpec
 
 
 def read_schema(file: Path) -> Any:
@@ -47,3 +50,28 @@ def domain_bounds(feature: Any) -> tuple[float, float]:
         low = domain.min if domain.HasField("min") else low
         high = domain.max if domain.HasField("max") else high
     return low, high
+
+
+def label_kinds(code: ModelCode) -> tuple[FeatureSpec, ...]:
+    """The label fields that a model's code names, with their kinds from its schema.
+
+    Raises
+    ------
+    ConfigurationError
+        When the schema does not describe one of them.
+    """
+    from tensorflow_metadata.proto.v0 import schema_pb2
+
+    kinds: dict[int, FeatureKind] = {
+        schema_pb2.INT: "integer",
+        schema_pb2.FLOAT: "number",
+        schema_pb2.BYTES: "text",
+    }
+    types = {feature.name: feature.type for feature in read_schema(code.schema).feature}
+    unknown = [name for name in code.label_columns if types.get(name) not in kinds]
+    if unknown:
+        raise ConfigurationError(
+            f"{code.schema} does not give a type to the label field(s) {', '.join(unknown)}; "
+            "describe each as a feature of type INT, FLOAT or BYTES."
+        )
+    return tuple(FeatureSpec(name=name, kind=kinds[types[name]]) for name in code.label_columns)

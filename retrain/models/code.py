@@ -79,6 +79,11 @@ def load_code(module: str) -> ModelCode:
     reasons = problems(code.task)
     if not (code.build_model or code.run_fn):
         reasons.append("It needs build_model, the dotted path of the function that makes the net.")
+    reasons += [
+        f"The feature {spec.name} is multivalent and of kind {spec.kind}; lists are read as text."
+        for spec in code.features
+        if spec.multivalent and spec.kind != "text"
+    ]
     if reasons:
         raise ConfigurationError(f"{module}.contract.CODE cannot be used: {' '.join(reasons)}")
     return code

@@ -51,7 +51,7 @@ class _BinaryHead:
     width = 1
 
     def layer(self, hidden: Any) -> Any:
-        return keras.layers.Dense(1, activation="sigmoid")(hidden)
+        return keras.layers.Dense(1, activation="sigmoid", dtype="float32")(hidden)
 
     def loss(self) -> Any:
         return keras.losses.BinaryCrossentropy()
@@ -73,7 +73,7 @@ class _MulticlassHead:
         self.width = len(classes)
 
     def layer(self, hidden: Any) -> Any:
-        return keras.layers.Dense(self.width, activation="softmax")(hidden)
+        return keras.layers.Dense(self.width, activation="softmax", dtype="float32")(hidden)
 
     def loss(self) -> Any:
         return keras.losses.SparseCategoricalCrossentropy()
@@ -107,7 +107,10 @@ class _RegressionHead:
     def layer(self, hidden: Any) -> Any:
         activation = "exponential" if self._loss == "poisson" else None
         return keras.layers.Dense(
-            self.width, activation=activation, kernel_initializer=_small_weights()
+            self.width,
+            activation=activation,
+            kernel_initializer=_small_weights(),
+            dtype="float32",
         )(hidden)
 
     def loss(self) -> Any:

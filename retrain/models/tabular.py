@@ -10,7 +10,8 @@ A number becomes three inputs: its standard score, the standard score of its sig
 amounts, whose range is wide), and whether it is missing. A missing number is the mean. A category
 is hashed twice into `BUCKETS` buckets, and its embedding is that of both, so that two categories
 that share a bucket still differ (Svenstrup, Hansen and Winther, *Hash embeddings*, 2017). The empty
-text stands for a missing category. New categories need no new vocabulary.
+text stands for a missing category. New categories need no new vocabulary. A list of categories (a
+multivalent feature) has the mean of its values' embeddings; a list without values has zeros.
 
 A column without any value in the training rows gives zeros, which the net cannot use; when values
 appear, the next retrain learns them.
@@ -27,6 +28,7 @@ import tensorflow_transform as tft
 
 from retrain.models.code import ModelCode
 from retrain.models.heads import head_of
+from streaming.contracts import listed
 from streaming.contracts.errors import ConfigurationError
 from streaming.contracts.model import FeatureSpec
 from streaming.contracts.task import Task
@@ -40,7 +42,7 @@ LARGEST_SCORE = 10.0
 TRUE_TEXTS = ("1", "true", "t", "yes", "y")
 """Texts, in any case, that mean 1 in a binary label."""
 
-_NUMBER, _CATEGORY = "_number", "_category"
+_NUMBER, _CATEGORY, _LIST = "_number", "_category", "_list"
 
 
 def preprocessing_fn(code: ModelCode) -> Callable[[dict[str, Any]], dict[str, Any]]:
@@ -65,11 +67,14 @@ def preprocessing_fn(code: ModelCode) -> Callable[[dict[str, Any]], dict[str, An
 
 
 def columns(inputs: Mapping[str, Any], features: Iterable[FeatureSpec]) -> dict[str, Any]:
-    """The net's input columns of `features`: [rows, 3] of a number, [rows, 2] of a category."""
+    """The net's input columns of `features`: [rows, 3] of a number, [rows, 2] of a category, and
+    [rows, 2 * listed.MAX_VALUES] of a list, where -1 fills up."""
     outputs = {}
     for feature in features:
         column = inputs[feature.name]
-        if feature.categorical or feature.kind == "text":
+        if feature.multivalent:
+            outputs[feature.name + _LIST] = _list_hashes(column)
+        elif feature.categorical or feature.kind == "text":
             outputs[feature.name + _CATEGORY] = _hashes(column)
         else:
             outputs[feature.name + _NUMBER] = _scores(column)
@@ -96,29 +101,44 @@ def build_model(
     inputs:
         Name → `keras.Input`.
     hyperparameters:
-        ``units`` (64, 32), ``embedding_size`` (8), ``dropout`` (0); the trainer reads ``batch``,
-        ``epochs`` and ``learning_rate``.
+        ``units`` (64, 32) or "64,32", ``embedding_size`` (8), ``dropout`` (0); the trainer reads
+        ``batch``, ``epochs`` and ``learning_rate``.
     task:
         Decides the last layer.
     """
     categories = [tensor for name, tensor in inputs.items() if name.endswith(_CATEGORY)]
+    lists = [tensor for name, tensor in inputs.items() if name.endswith(_LIST)]
     numbers = [tensor for name, tensor in inputs.items() if name.endswith(_NUMBER)]
     parts, wide = list(numbers), list(numbers)
+    rows, size = 2 * BUCKETS, int(hyperparameters.get("embedding_size", 8))
+    for tensor in lists:
+        table = keras.layers.Embedding(rows + 1, size)
+        linear = keras.layers.Embedding(rows + 1, 1, embeddings_initializer="zeros")
+        parts.append(_mean_embedding(table, tensor))
+        wide.append(_mean_embedding(linear, tensor))
     if categories:
-        rows = 2 * BUCKETS
         ranges = [tensor + rows * number for number, tensor in enumerate(categories)]
         indices = _joined(ranges)
-        size = int(hyperparameters.get("embedding_size", 8))
         table = keras.layers.Embedding(rows * len(categories), size)
         linear = keras.layers.Embedding(rows * len(categories), 1, embeddings_initializer="zeros")
         parts.append(keras.layers.Flatten()(table(indices)))
         wide.append(keras.layers.Flatten()(linear(indices)))
     hidden = _joined(parts)
-    for units in hyperparameters.get("units", (64, 32)):
+    layers = hyperparameters.get("units", (64, 32))
+    for units in layers.split(",") if isinstance(layers, str) else layers:
         hidden = keras.layers.Dense(int(units), activation="relu")(hidden)
         if dropout := float(hyperparameters.get("dropout", 0.0)):
             hidden = keras.layers.Dropout(dropout)(hidden)
     return keras.Model(inputs, head_of(task).layer(_joined([hidden, *wide])))
+
+
+def search_space(hp: Any) -> None:
+    """What a search varies of this net; the first values are the defaults."""
+    hp.Choice("units", ["64,32", "32,16", "128,64", "256,128,64"], default="64,32")
+    hp.Choice("embedding_size", [4, 8, 16], default=8)
+    hp.Float("dropout", 0.0, 0.3, step=0.1, default=0.0)
+    hp.Float("learning_rate", 0.001, 0.03, sampling="log", default=0.01)
+    hp.Choice("batch", [128, 256, 512], default=256)
 
 
 def dense(column: Any, default: float | str) -> Any:
@@ -153,6 +173,27 @@ def _hashes(column: Any) -> Any:
     first = tf.strings.to_hash_bucket_fast(text, BUCKETS)
     second = tf.strings.to_hash_bucket_fast(tf.strings.join([text, "#"]), BUCKETS)
     return tf.concat([first, second + BUCKETS], axis=1)
+
+
+def _list_hashes(column: Any) -> Any:
+    """Two hash buckets of each value of a list, filled up with -1: [rows, 2 * MAX_VALUES]."""
+    texts = tf.reshape(dense(column, ""), [-1])
+    values = tf.strings.split(texts, sep=listed.SEPARATOR)
+    values = tf.ragged.boolean_mask(values, values != "")
+    shape = [None, listed.MAX_VALUES]
+    first = tf.strings.to_hash_bucket_fast(values.flat_values, BUCKETS)
+    again = tf.strings.join([values.flat_values, "#"])
+    second = tf.strings.to_hash_bucket_fast(again, BUCKETS) + BUCKETS
+    buckets = [values.with_flat_values(each).to_tensor(-1, shape=shape) for each in (first, second)]
+    return tf.concat(buckets, axis=1)
+
+
+def _mean_embedding(table: Any, buckets: Any) -> Any:
+    """The mean of the rows of an embedding [rows, size]; zeros where all buckets are -1."""
+    used = keras.ops.cast(buckets >= 0, "float32")
+    total = keras.ops.sum(table(buckets + 1) * keras.ops.expand_dims(used, -1), axis=1)
+    count = keras.ops.maximum(keras.ops.sum(used, axis=1, keepdims=True), 1.0)
+    return total / count
 
 
 def _binary_label(column: Any) -> Any:

@@ -17,12 +17,15 @@ from retrain.tasks.strategy import (
 from streaming.contracts.records import Metric
 from streaming.contracts.task import Task
 
+MIN_CLASS_ROWS = 10
+"""Smallest number of rows of a class; the variance of fewer is not known."""
+
 
 class Binary:
     """Label 0 or 1, output ``probabilities`` [rows, 1].
 
     A slice with a single class has no AUC: it is reported as 0.5 without an interval, which no rule
-    accepts as a measurement.
+    accepts as a measurement. A class of fewer than `MIN_CLASS_ROWS` rows leaves an AUC without one.
     """
 
     output = "probabilities"
@@ -37,16 +40,18 @@ class Binary:
         known = np.isfinite(rows.labels)
         truth, n = rows.labels[known] > 0.5, int(known.sum())
         outputs = usable_outputs(rows, known)
-        if not n:
+        if not outputs:
             return []
         scores = {model: values[:, 0] for model, values in outputs.items()}
         entities = None if rows.entities is None else rows.entities[known]
         areas = {name: auc(truth, values, entities) for name, values in scores.items()}
         own, live = areas["challenger"], areas.get("champion")
+        enough = min(int(truth.sum()), n - int(truth.sum())) >= MIN_CLASS_ROWS
+        interval = own if enough else None
         measured = [
-            metric("auc", own.value if own else 0.5, n, own, live.value if live else None),
+            metric("auc", own.value if own else 0.5, n, interval, live.value if live else None),
         ]
-        if "champion" in scores:
+        if "champion" in scores and enough:
             difference = auc_difference(truth, scores["challenger"], scores["champion"], entities)
             if difference is not None:
                 measured.append(metric("auc_diff", difference.value, n, difference))

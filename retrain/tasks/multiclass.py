@@ -50,7 +50,7 @@ class Multiclass:
         known = np.isfinite(rows.labels)
         labels, n = rows.labels[known].astype(np.int64), int(known.sum())
         outputs = usable_outputs(rows, known)
-        if not n:
+        if not outputs:
             return []
         entities = None if rows.entities is None else rows.entities[known]
         measured = self._f1(labels, outputs, entities, rows.seed)

@@ -56,6 +56,7 @@ class Regression:
             floor=0.0,
             tolerance=0.05,
             slice_tolerance=0.05,
+            smallest_gain=0.025,
         )
 
     def metrics(self, rows: Rows) -> list[Metric]:
@@ -63,7 +64,7 @@ class Regression:
         known = np.isfinite(rows.labels) & (rows.labels >= self._lowest)
         labels, n = rows.labels[known], int(known.sum())
         outputs = usable_outputs(rows, known)
-        if not n:
+        if not outputs:
             return []
         losses = {model: self._loss(labels, values) for model, values in outputs.items()}
         constant = np.broadcast_to(self._constant(labels), outputs["challenger"].shape)

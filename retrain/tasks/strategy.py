@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 import numpy as np
+from msgspec.structs import replace
 from numpy.typing import NDArray
 
 from retrain.blessing import BlessingRules
@@ -59,14 +60,12 @@ def rules_in_force(strategy: TaskStrategy, given: BlessingRules) -> BlessingRule
     """The strategy's rules, with the floor of `given` where its owner has set that one."""
     if not given.owners_floor:
         return strategy.rules if strategy.rules.metric != given.metric else given
-    return BlessingRules(
-        metric=strategy.rules.metric,
-        difference=strategy.rules.difference,
+    return replace(
+        strategy.rules,
         floor=given.floor,
         owners_floor=True,
-        tolerance=strategy.rules.tolerance,
-        slice_tolerance=strategy.rules.slice_tolerance,
         win_margin=given.win_margin,
+        slice_errors=given.slice_errors,
         min_slice_rows=given.min_slice_rows,
     )
 
@@ -105,11 +104,15 @@ def compared(name: str, values: Mapping[str, float], n: int) -> Metric:
 
 
 def usable_outputs(rows: Rows, known: NDArray[np.bool_]) -> dict[str, Floats]:
-    """The outputs of ``challenger`` and, where there is one, ``champion``, on the `known` rows."""
+    """The outputs of ``challenger`` and, where there is one, ``champion``, on the `known` rows.
+
+    Empty without a row, and when an output is no number: an AUC ranks NaN last and looks well.
+    """
     outputs = {"challenger": rows.challenger[known]}
     if rows.champion is not None:
         outputs["champion"] = rows.champion[known]
-    return outputs
+    finite = all(np.isfinite(values).all() for values in outputs.values())
+    return outputs if known.any() and finite else {}
 
 
 def largest_distance(outputs: Mapping[str, Floats], n: int) -> list[Metric]:

@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from serving.evidence.rules import EvidenceRules
 from serving.ports import (
     ALL_STABLE,
+    ROLES,
     Arm,
     ArmCounters,
     ExperimentSplit,
@@ -37,6 +38,10 @@ class InMemoryRouter:
     split: TrafficSplit = ALL_STABLE
     down: bool = False
     history: list[TrafficSplit] = field(default_factory=list)
+    servers: InMemoryModelServers | None = None
+    """The servers behind it: those that are up with a version are healthy. None: all are."""
+    unhealthy: set[Role] = field(default_factory=set)
+    """Servers that the router does not hold healthy, whatever they have."""
 
     def apply(self, split: TrafficSplit) -> None:
         if self.down:
@@ -49,6 +54,15 @@ class InMemoryRouter:
         if self.down:
             raise UnavailableError("The router is down.")
         return self.split
+
+    def healthy_servers(self) -> tuple[Role, ...]:
+        if self.down:
+            raise UnavailableError("The router is down.")
+        return tuple(role for role in ROLES if role not in self.unhealthy and self._has(role))
+
+    def _has(self, role: Role) -> bool:
+        servers = self.servers
+        return servers is None or (role in servers.loaded and role not in servers.down)
 
 
 @dataclass(slots=True)
@@ -237,6 +251,7 @@ class InMemoryServing:
     @property
     def ports(self) -> ServingPorts:
         """The ports for `observe` and `perform`."""
+        self.router.servers = self.servers
         return ServingPorts(
             router=self.router,
             servers=self.servers,

@@ -41,6 +41,10 @@ class Unserved:
         """See `TrafficRouter.current_split`."""
         return self._split
 
+    def healthy_servers(self) -> tuple[Role, ...]:
+        """See `TrafficRouter.healthy_servers`; those with a version."""
+        return tuple(self._versions)
+
     def status(self, role: Role) -> ServerStatus:
         """See `ModelServers.status`; the version that was asked for is available."""
         version = self._versions.get(role)

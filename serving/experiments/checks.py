@@ -48,6 +48,10 @@ def _reasons(
         yield "The experiment begins more than 90 days ahead."
     if not 0 < definition.alpha <= 0.2 or definition.minimum_effect <= 0:
         yield "alpha must be above 0 and at most 0.2, and the smallest effect above 0."
+    if definition.metric not in rules.metrics:
+        yield f"A model of this task is compared by {', '.join(rules.metrics)}."
+    if definition.metric == "loss" and not 0 < definition.loss_scale < float("inf"):
+        yield "The metric loss needs the champion's mean loss as its scale."
     if definition.user_seconds <= 0 or definition.label_seconds < 0 or definition.min_users < 50:
         yield "The time of a user must be above 0, and min_users at least 50."
     if definition.errors_pp <= 0 or definition.slow_pp <= 0:

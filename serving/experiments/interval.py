@@ -30,13 +30,14 @@ from streaming.contracts.experiment_records import (
 UNIT = 10_000
 """Sums of the metric are kept in units of 1 / 10,000."""
 
-BETTER_IS_LESS: tuple[ExperimentMetric, ...] = ("log_loss", "brier")
+BETTER_IS_LESS: tuple[ExperimentMetric, ...] = ("log_loss", "brier", "loss")
 
 _SPREAD: dict[ExperimentMetric, float] = {
     "log_loss": 2.0,
     "brier": 1.0,
     "accuracy": 1.0,
     "positives": 1.0,
+    "loss": 1.0,
 }
 """Each arm's variance gets two imagined users this far apart: without them an arm whose first users
 all agree would have an interval of no width."""

@@ -23,12 +23,13 @@ from streaming.contracts.documents import EMPTY, NOT_AN_OBJECT, OVERSIZE, read_d
 from streaming.contracts.errors import DecodeError
 from streaming.contracts.mapper import mapper
 from streaming.contracts.mapping import RecordMapping
-from streaming.contracts.model import FeatureSpec, ModelContract
+from streaming.contracts.model import FeatureKind, FeatureSpec, ModelContract
 from streaming.contracts.raw_record import KafkaRecord, RawRecord
 from streaming.contracts.registered import SchemaSource
 from streaming.contracts.values import is_missing, kind_of
 
 _INT64 = 2**63
+_TYPES: Mapping[FeatureKind, type] = {"integer": int, "number": float, "text": str}
 MAX_UNKNOWN = 50
 """Names of unknown fields that are kept; an attacker could send any number of them."""
 
@@ -199,7 +200,11 @@ def value_of(fields: Mapping[str, Any], spec: FeatureSpec) -> int | float | str 
     DecodeError
         When the field holds a value of another kind.
     """
-    value = fields.get(spec.name)
+    value: Any = fields.get(spec.name)
+    usual: Any = _TYPES[spec.kind]
+    is_usual = type(value) is usual and not spec.sentinels
+    if is_usual and (value != "" if usual is str else -_INT64 < value < _INT64):  # most values
+        return value  # type: ignore[no-any-return]
     if is_missing(value, spec):
         return None
     if spec.kind == "text" and isinstance(value, str):

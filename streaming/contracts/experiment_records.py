@@ -2,20 +2,32 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Literal
 
 from streaming.contracts.base import Record, Value
 from streaming.contracts.rollout_records import GateResult
+from streaming.contracts.task import Kind
 
-ExperimentMetric = Literal["log_loss", "brier", "accuracy", "positives"]
+ExperimentMetric = Literal["log_loss", "brier", "accuracy", "positives", "loss"]
 """What is measured on each labelled prediction, and averaged by user.
 
-* ``log_loss``: logarithmic loss; less is better.
-* ``brier``: squared error of the probability; less is better.
-* ``accuracy``: 1 where score ≥ 0.5 agrees with the label, else 0; more is better.
+* ``log_loss``: logarithmic loss of the true class; less is better.
+* ``brier``: squared error of the probabilities, of several classes added up; less is better.
+* ``accuracy``: 1 where score ≥ 0.5, or the most likely class, agrees with the label, else 0; more
+  is better.
 * ``positives``: 1 where the label is positive, else 0; more is better. For models whose predictions
   change what happens.
+* ``loss``: of a regression, ℓ / (ℓ + m) with ℓ the task's loss and m the `loss_scale` of the
+  experiment, so that no single label outweighs a thousand; less is better.
 """
+
+METRICS: Mapping[Kind, tuple[ExperimentMetric, ...]] = {
+    "binary": ("log_loss", "brier", "accuracy", "positives"),
+    "multiclass": ("log_loss", "brier", "accuracy"),
+    "regression": ("loss",),
+}
+"""The metrics of each task, its default first."""
 
 ExperimentPhase = Literal["scheduled", "preparing", "running", "settling", "ended"]
 """Phase of an experiment.
@@ -92,6 +104,9 @@ class ExperimentDefinition(Value, frozen=True, kw_only=True):
     slow_pp: float
     """Guardrail: tolerated excess of an arm's slow requests over the champion's, in percentage
     points."""
+    loss_scale: float = 0.0
+    """The m of the metric ``loss``: the champion's mean loss when it was evaluated; 0 for other
+    metrics."""
 
 
 class ExperimentArmCounts(Value, frozen=True, kw_only=True):

@@ -30,6 +30,8 @@ _SEARCHED = 4096
 _INT64 = 2**63
 _TEXT = re.compile(rb'"(?:[^"\\]|\\.)*"?', re.DOTALL)
 _TOKEN = re.compile(r'"((?:[^"\\]|\\.)*)"?|[\[\]{},]', re.DOTALL)
+_LONG = re.compile(r"\d{19}", re.ASCII)
+"""Digits of an integer that may need more than 64 bits."""
 _NO_BRACKETS = bytes(sorted(set(range(256)) - set(b"[]{}")))
 
 
@@ -82,9 +84,11 @@ def _lenient(data: bytes) -> Any:
     except UnicodeDecodeError as error:
         text, fault = data.decode("utf-8-sig", "surrogateescape"), error
     try:
-        value = json.loads(text, parse_int=_integer)
+        value = json.loads(text, parse_int=_integer) if _LONG.search(text) else json.loads(text)
     except (ValueError, RecursionError) as error:
         raise _refusal(fault or error, text) from error
+    if fault is None and "\\ud" not in text and "\\uD" not in text:  # no half pair can be in it
+        return value
     try:
         json.dumps(value, ensure_ascii=False).encode()
     except (UnicodeEncodeError, RecursionError) as error:

@@ -16,6 +16,7 @@ from typing import Any
 
 from streaming.contracts.errors import DecodeError
 from streaming.contracts.event_times import has_calendar, hour, seconds_of, weekday
+from streaming.contracts.listed import EXPECTED, joined
 from streaming.contracts.mapping import FieldRule, Path, RecordMapping, is_flat, parts
 from streaming.contracts.model import FeatureKind, ModelContract
 from streaming.contracts.raw_record import RawRecord, header
@@ -188,6 +189,8 @@ def _conversion(rule: FieldRule, kind: FeatureKind) -> tuple[Convert, str]:
             return (_whole if kind == "integer" else _decimal), "a number written as text"
         case "length":
             return lambda value: len(_checked(value, list)), "a list"
+        case "categories":
+            return lambda value: joined(_checked(value, list)), EXPECTED
         case "hour" | "weekday":
             part = hour if rule.rule == "hour" else weekday
 

@@ -15,7 +15,7 @@ Format = Literal["json", "cloudevents", "avro", "protobuf", "json-schema"]
 KeyFrom = Literal["field", "kafka-key", "header"]
 FieldTimeFormat = Literal["s", "ms", "us", "ns", "rfc3339"]
 TimeFormat = Literal["s", "ms", "us", "ns", "rfc3339", "broker"]
-Rule = Literal["value", "boolean", "decimal", "length", "hour", "weekday"]
+Rule = Literal["value", "boolean", "decimal", "length", "hour", "weekday", "categories"]
 
 REGISTERED: frozenset[Format] = frozenset({"avro", "protobuf", "json-schema"})
 """Formats whose records name a schema of the registry."""
@@ -32,7 +32,7 @@ class FieldRule(msgspec.Struct, frozen=True, kw_only=True):
     rule: Rule = "value"
     """value: as it is. boolean: true as 1, false as 0, and as words where the feature is text.
     decimal: a number written as text. length: the number of elements of a list. hour, weekday: of
-    a time; Monday is 0."""
+    a time; Monday is 0. categories: the values of a list, see `streaming.contracts.listed`."""
     time_format: FieldTimeFormat = "rfc3339"
     """How the time is written, for the rules hour and weekday."""
     zone: str = "UTC"

@@ -87,7 +87,7 @@ VERDICT_DELAY = _histogram(
 # ----------------------------------------------------------------- retrain and rollout
 RETRAINS = _counter(
     "driftline_retrains_total", "model outcome",
-    "Retrains by outcome: requested, published, failed.")
+    "Retrains by outcome: requested, published, failed, insufficient (waits for more labels).")
 RETRAIN_RUNNING = _gauge(
     "driftline_retrain_running", "model", "1 while a retrain is running.")
 RETRAIN_SECONDS = _gauge(

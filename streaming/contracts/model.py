@@ -30,6 +30,8 @@ class FeatureSpec(msgspec.Struct, frozen=True, kw_only=True):
     """JSON integer, JSON number, or text."""
     categorical: bool = False
     """Whether values are counted individually, even if they are integers."""
+    multivalent: bool = False
+    """Whether a text holds several values, one a line: a list that the rule `categories` read."""
     required: bool = False
     """Whether a record without the field is a dead letter (``missing_field``)."""
     judged: bool = True

@@ -34,6 +34,15 @@ def manifest_of(folder: Path) -> bytes:
     return "".join(lines).encode()
 
 
+def served_size(folder: Path) -> int:
+    """Bytes of the files that a model server loads: all but those in `EXTRA`; 0 without files."""
+    return sum(
+        path.stat().st_size
+        for path in folder.rglob("*")
+        if path.is_file() and path.relative_to(folder).parts[0] != EXTRA
+    )
+
+
 def manifest_digest(manifest: bytes) -> str:
     """The digest of a version with this manifest."""
     return hashlib.sha256(manifest).hexdigest()

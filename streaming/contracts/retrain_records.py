@@ -148,17 +148,38 @@ class ModelVersion(Record, frozen=True, kw_only=True, tag="model-version"):
     """
 
 
+RetrainEnd = Literal["failed", "insufficient"]
+"""How a retrain without a version ended.
+
+* ``failed``: a step failed, or the request could not be served.
+* ``insufficient``: the evaluation had too few rows to show whether the challenger is good enough.
+  That is no failure: the next retrain waits for `rows_needed` labelled rows.
+"""
+
+
 class RetrainFailure(Record, frozen=True, kw_only=True, tag="retrain-failure"):
-    """A retrain that produced no version."""
+    """A retrain that produced no version: it failed, or its evaluation was insufficient."""
 
     request_id: str
     """record_id of the retrain request."""
     component: str
-    """Step that failed: ``Examples``, a component of the trainer or ``Publish``; ``Worker`` or
-    ``Store`` where no step was run."""
+    """Step that failed: ``Examples``, a component of the trainer or ``Publish``; ``Champion`` where
+    the live version cannot be compared with; ``Worker`` or ``Store`` where no step was run;
+    ``Blessing`` where the evaluation was insufficient."""
     reason: str
     """What was found, and what was expected."""
     advice: str
     """What a person should do next."""
     attempt: int = 1
     """Number of the last attempt, from 1."""
+    outcome: RetrainEnd = "failed"
+    """Whether it failed or was insufficient."""
+    rows: int = 0
+    """Labelled rows that an insufficient one had; after a shift those after it."""
+    rows_needed: int = 0
+    """Estimate of the labelled rows, counted in the same way, that would decide; 0 unless it was
+    insufficient."""
+    evaluation: tuple[Metric, ...] = ()
+    """Metrics of an insufficient evaluation, by slice."""
+    rules_digest: str = ""
+    """Digest of the rules (`RulesInForce`) by which it was insufficient."""

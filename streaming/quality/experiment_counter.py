@@ -16,7 +16,7 @@ from array import array
 from collections import OrderedDict, deque
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
-from math import inf, log
+from math import inf
 
 from streaming.contracts.codec import with_text_id
 from streaming.contracts.errors import DecodeError
@@ -25,17 +25,18 @@ from streaming.contracts.experiment_assignment import SHARES, user_hash
 from streaming.contracts.experiment_records import (
     ExperimentArmCounts,
     ExperimentDefinition,
-    ExperimentMetric,
 )
 from streaming.contracts.log import Message
 from streaming.contracts.model import ModelContract
 from streaming.contracts.records import ExperimentCounts, ExperimentStatus
 from streaming.contracts.registered import SchemaSource
+from streaming.contracts.task import BINARY, Task
 from streaming.contracts.values import is_missing
 from streaming.quality.join import LabelRow
+from streaming.quality.tasks import quality_of
+from streaming.quality.tasks.strategy import PREDICTION
+from streaming.quality.tasks.user_metrics import Held, UserMetric, user_metric
 
-UNIT = 10_000
-"""Values of the metric are rounded to one in this."""
 MAX_USERS = 1_000_000
 """Users that are held; each costs about 200 bytes. Further ones are not counted, in any arm."""
 MAX_EARLY = 200_000
@@ -45,25 +46,6 @@ READ_SECONDS = 30.0
 """How long a label that arrived in time may wait to be read."""
 MIN_SECONDS, MAX_SECONDS = 5.0, 60.0
 """Time between two records."""
-_CLIPPED = 1e-6
-
-
-def values_of(metric: ExperimentMetric, score: float) -> tuple[int, int]:
-    """The metric of a prediction if its label is positive, and if it is negative, in 1 / UNIT.
-
-    >>> values_of("brier", 0.8), values_of("accuracy", 0.8), values_of("positives", 0.8)
-    ((400, 6400), (10000, 0), (10000, 0))
-    """
-    if metric == "brier":
-        pair = ((1.0 - score) ** 2, score**2)
-    elif metric == "log_loss":
-        p = min(max(score, _CLIPPED), 1.0 - _CLIPPED)
-        pair = (-log(p), -log(1.0 - p))
-    elif metric == "accuracy":
-        pair = (float(score >= 0.5), float(score < 0.5))
-    else:
-        pair = (1.0, 0.0)
-    return round(pair[0] * UNIT), round(pair[1] * UNIT)
 
 
 @dataclass(slots=True)
@@ -89,14 +71,17 @@ class ExperimentCounter:
     contract: ModelContract
     schemas: SchemaSource | None = None
     """The schemas of the registry, for formats that need them."""
+    task: Task = BINARY
+    """What the model predicts."""
+    _metric: UserMetric | None = None
     _status: ExperimentStatus | None = None
     _users: _Users = field(default_factory=_Users)
     _counts: list[dict[str, int]] = field(default_factory=list)
     _outside: int = 0
     _without_user: int = 0
     _full: bool = False
-    _pending: OrderedDict[str, tuple[int, float, int, int]] = field(default_factory=OrderedDict)
-    """Key of a prediction without a label -> row of its user, time, values."""
+    _pending: OrderedDict[str, tuple[int, float, Held]] = field(default_factory=OrderedDict)
+    """Key of a prediction without a label -> row of its user, time, what is kept of it."""
     _early: OrderedDict[str, tuple[float, float]] = field(default_factory=OrderedDict)
     _read: dict[tuple[str, int], int] = field(default_factory=dict)
     """Next offset, by topic and partition: a replay counts nothing twice."""
@@ -115,6 +100,8 @@ class ExperimentCounter:
             self._counts = [dict.fromkeys(_COUNTED, 0) for _ in range(arms)]
             self._outside = self._without_user = 0
             self._pending, self._early = OrderedDict(), OrderedDict()
+            planned = status.definition
+            self._metric = user_metric(self.task, planned.metric, planned.loss_scale)
         self._status = None if status.phase == "ended" else status
 
     @property
@@ -186,11 +173,10 @@ class ExperimentCounter:
         try:
             fields = read_fields(message, self.contract, self.contract.predictions, self.schemas)
             key = key_of(fields, self.contract)
+            prediction = quality_of(self.task).prediction_of(fields.get(PREDICTION))
         except DecodeError:
             return
-        version, score = fields.get("version"), fields.get("prediction")
-        if not isinstance(score, int | float) or not 0.0 <= score <= 1.0:
-            return
+        version = fields.get("version")
         user = fields.get(definition.user_field)
         if is_missing(user) or not isinstance(user, str | int):
             self._without_user += 1
@@ -206,8 +192,8 @@ class ExperimentCounter:
         self._counts[arm]["crossed"] += version != definition.arms[arm].version
         if key in self._pending or message.time >= self._users.first[row] + definition.user_seconds:
             return
-        positive, negative = values_of(definition.metric, float(score))
-        self._pending[key] = (row, message.time, positive, negative)
+        assert self._metric is not None
+        self._pending[key] = (row, message.time, self._metric.held(prediction))
         early = self._early.pop(key, None)
         if early is not None:
             self._join(key, *early)
@@ -234,12 +220,13 @@ class ExperimentCounter:
     def _join(self, key: str, outcome: float, arrived: float) -> None:
         """Add the label of a prediction to its user, if it arrived in time."""
         assert self._status is not None
+        assert self._metric is not None
         definition = self._status.definition
-        row, _, positive, negative = self._pending.pop(key)
+        row, _, held = self._pending.pop(key)
         limit = self._users.first[row] + definition.user_seconds + definition.label_seconds
         if arrived <= limit:
             self._users.labels[row] += 1
-            self._users.totals[row] += positive if outcome else negative
+            self._users.totals[row] += self._metric.value(held, outcome)
 
     def _count_users(self, now: float, status: ExperimentStatus) -> None:
         """Count the users whose time is over, and forget what can no longer be joined."""

@@ -109,7 +109,9 @@ class LabelService:
             rules=self.rules,
         )
         self.scores = ScoreCounter(model=self.contract.model, task=self.rules.task)
-        self.experiments = ExperimentCounter(contract=self.contract, schemas=self.schemas)
+        self.experiments = ExperimentCounter(
+            contract=self.contract, schemas=self.schemas, task=self.rules.task
+        )
 
     def start(self) -> None:
         """Restore the state of an earlier service from the log, and publish what is due."""

@@ -13,6 +13,7 @@ from streaming.contracts.records import FeatureSummary, NumericGrid, RowSample
 from streaming.grid import MAX_FRACTION_BITS, add_counts
 from streaming.resolution import add_grids
 from streaming.summary.columns import FeaturePart, count_column
+from streaming.summary.drawn_values import with_drawn_values
 from streaming.summary.moments import add_moments
 from streaming.summary.sample import (
     RowKeys,
@@ -69,7 +70,8 @@ def add(partial: Partial, batch: pa.RecordBatch, keys: RowKeys | None = None) ->
         The counts so far.
     batch:
         A nullable column for each feature of the contract: int64, float64 or text. An absent
-        column counts as missing in every row; columns of other names are ignored.
+        column counts as missing in every row; columns of other names are ignored. A row with a
+        list counts for one of its values (`drawn_values`).
     keys:
         `row_keys` of the rows; without keys no row is sampled.
 
@@ -78,6 +80,7 @@ def add(partial: Partial, batch: pa.RecordBatch, keys: RowKeys | None = None) ->
     PermanentError
         When a column cannot be read as the contract's kind.
     """
+    batch = with_drawn_values(batch, partial.features, keys)
     positions = {name: at for at, name in enumerate(batch.schema.names)}
     parts = []
     for spec, old in zip(partial.features, partial.parts, strict=True):

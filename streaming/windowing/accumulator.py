@@ -35,8 +35,8 @@ from streaming.contracts.records import (
     SchemaAnomaly,
     WindowSummary,
 )
-from streaming.windowing.arrow_json import TYPES
 from streaming.windowing.assignment import Assignment
+from streaming.windowing.column_types import TYPES
 from streaming.windowing.decode import Decoded
 
 Span = tuple[int, int]

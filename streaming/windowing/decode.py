@@ -1,14 +1,14 @@
 """Decodes a fetch of records to columns, so that one bad record never affects another.
 
-Arrow's JSON reader is six times faster than decoding row by row, but it fails as a whole, reads
-NaN, drops blank records and can take two objects out of one. So Arrow only reads records that it
-cannot misread (`arrow_json`). Every record that it refuses is decoded by
+Columns are read several times faster than rows, by readers that refuse every record which they
+could read differently from the row rule (`json_cells` for JSON). What they refuse is decoded by
 `streaming.contracts.events.decode_event`, which defines what a usable event is. The columns hold
 exactly the records which that rule accepts.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -21,19 +21,23 @@ from numpy.typing import NDArray
 
 from streaming.contracts.errors import DecodeError
 from streaming.contracts.events import Event, decode_event, merged_kinds, unknown_fields
+from streaming.contracts.json_text import parse_json
+from streaming.contracts.listed import MAX_BYTES
 from streaming.contracts.mapper import Mapper, mapper
 from streaming.contracts.mapping import Format
 from streaming.contracts.model import MISSING, FeatureSpec, ModelContract
 from streaming.contracts.raw_record import KafkaRecord
 from streaming.contracts.registered import SchemaSource
-from streaming.windowing.arrow_json import TYPES, ArrowJsonReader, Run
+from streaming.windowing.column_types import TYPES, Run
 from streaming.windowing.document_columns import DocumentReader, RecordAt
+from streaming.windowing.flat_json import FlatJsonReader
 from streaming.windowing.inspection import colons, picked, spread
+from streaming.windowing.json_cells import NotTyped
 from streaming.windowing.mapped_json import MappedJsonReader
 from streaming.windowing.payload_reader import PayloadReader
 
-MIN_ARROW_RECORDS = 100
-"""For fewer records the calls of Arrow's reader cost more than decoding row by row."""
+MIN_COLUMN_RECORDS = 100
+"""For fewer records the making of columns costs more than decoding row by row."""
 
 MappedReader = PayloadReader | MappedJsonReader | DocumentReader
 _READERS: dict[Format, type[PayloadReader] | type[MappedJsonReader] | type[DocumentReader]] = {
@@ -92,29 +96,36 @@ class Decoder:
     """
 
     contract: ModelContract
-    min_arrow_records: int = MIN_ARROW_RECORDS
+    min_column_records: int = MIN_COLUMN_RECORDS
     schemas: SchemaSource | None = None
     """The schemas of the registry, for formats that need them."""
-    _arrow: ArrowJsonReader = field(init=False)
+    _flat: FlatJsonReader | None = field(init=False)
     _mapper: Mapper | None = field(init=False)
     """How records that are not flat JSON are read."""
     _documents: MappedReader | None = field(init=False)
     _known: frozenset[str] = field(init=False)
     _row_by_row_only: bool = field(init=False)
-    """Whether the key or the time is a feature of a kind for which Arrow accepts other values."""
+    """Whether the key or the time is a feature of a kind that takes other values than they do, or a
+    field has a name that only the row rule reads."""
 
     def __post_init__(self) -> None:
-        self._arrow = ArrowJsonReader(self.contract)
         kinds = {spec.name: spec.kind for spec in self.contract.features}
         key, time = self.contract.key, self.contract.time
         self._known = frozenset((*kinds, key, time))
-        self._row_by_row_only = kinds.get(key) == "number" or kinds.get(time) == "text"
+        same = key == time
+        self._row_by_row_only = same or kinds.get(key) == "number" or kinds.get(time) == "text"
         self._mapper, self._documents = mapper(self.contract, self.contract.events), None
-        if self._mapper is not None:
+        self._flat = None
+        if self._mapper is None:
+            try:
+                self._flat = FlatJsonReader(self.contract)
+            except NotTyped:
+                self._row_by_row_only = True
+        else:
             reader = _READERS[self.contract.events.format]
             self._documents = reader(self.contract, self._mapper, self.schemas)
             # one column cannot be both the feature as it is written and the time in seconds
-            self._row_by_row_only = not kinds.keys().isdisjoint({key, time})
+            self._row_by_row_only = same or not kinds.keys().isdisjoint({key, time})
 
     def decode(
         self, values: Sequence[bytes | None], *, now: float, record_at: RecordAt | None = None
@@ -136,7 +147,7 @@ class Decoder:
             When a schema cannot be had from the registry now.
         """
         record_at = record_at or (lambda position: KafkaRecord(value=values[position]))
-        if len(values) < self.min_arrow_records or self._row_by_row_only:
+        if len(values) < self.min_column_records or self._row_by_row_only:
             return self._decode_rows(len(values), record_at, now)
         (positions, table), remaining = self._parse(values, record_at)
         table = self._with_nulls(table)
@@ -163,8 +174,9 @@ class Decoder:
 
     def _parse(self, values: Sequence[bytes | None], record_at: RecordAt) -> tuple[Run, list[int]]:
         """The records that can be read as columns, and the positions of all others."""
-        if self._documents is None:
-            return self._arrow.parse(values)
+        if self._flat is not None:
+            return self._flat.parse(values)
+        assert self._documents is not None  # one of the two, see __post_init__
         return self._documents.parse(values, record_at)
 
     def _decode_rows(self, records: int, record_at: RecordAt, now: float) -> Decoded:
@@ -181,7 +193,7 @@ class Decoder:
 
     def _column(self, spec: FeatureSpec, rows: Rows) -> pa.Array[Any]:
         cells: list[Any] = [event.values[spec.name] for _, event in rows]
-        if spec.kind == "text":
+        if spec.kind == "text" and not spec.multivalent:
             cells = [cut_text(cell, self.contract.max_text_bytes) for cell in cells]
         return pa.array(cells, TYPES[spec.kind])
 
@@ -205,16 +217,17 @@ class Decoder:
         usable: NDArray[np.bool_] = (times <= now + contract.future_seconds) & (
             times >= now - contract.past_seconds
         )
-        key: Any = table[contract.key]
-        usable &= np.asarray(pc.is_valid(key))
-        if contract.key not in {spec.name for spec in contract.features}:
-            empty: Any = pc.equal(key, pa.scalar(""))
-            usable &= ~np.asarray(pc.fill_null(empty, True))
+        if contract.key in table.column_names:
+            key: Any = table[contract.key]
+            usable &= np.asarray(pc.is_valid(key))
+            if contract.key not in {spec.name for spec in contract.features}:
+                empty: Any = pc.equal(key, pa.scalar(""))
+                usable &= ~np.asarray(pc.fill_null(empty, True))
         for spec in contract.features:
             column: Any = table[spec.name]
             if spec.required and column.null_count:
                 usable &= np.asarray(pc.is_valid(column))
-            if spec.kind == "number":
+            if spec.kind == "number" and not _finite_sum(column):
                 usable &= np.asarray(pc.fill_null(pc.is_finite(column), True))
         return usable
 
@@ -238,7 +251,7 @@ class Decoder:
     def _inspected(
         self, values: Sequence[bytes | None], accepted: NDArray[np.int64], record_at: RecordAt
     ) -> dict[str, str]:
-        """The unknown fields of some of the accepted records that Arrow read.
+        """The unknown fields of some of the accepted records that were read as columns.
 
         An additional field is an additional colon. Colons are counted in half of the records, and
         in at most 1,000. Then one record of each count is inspected, rare counts first, and some
@@ -254,11 +267,11 @@ class Decoder:
         return unknown
 
     def _unknown_fields(self, value: bytes) -> dict[str, str]:
-        """The unknown fields of a record that Arrow could read."""
+        """The unknown fields of a record that was read as columns."""
         try:
             return unknown_fields(orjson.loads(value), self._known)
-        except orjson.JSONDecodeError:  # the two readers disagree; the columns stay
-            return {}
+        except orjson.JSONDecodeError:  # 1e999 in one of them
+            return unknown_fields(parse_json(value), self._known)
 
     def _columns(
         self, table: pa.Table, rows: Rows, order: NDArray[np.int64] | None
@@ -266,10 +279,16 @@ class Decoder:
         """The features of the records that either reader accepted, in `order` if it is given."""
         columns = {}
         for spec in self.contract.features:
-            cells = [event.values[spec.name] for _, event in rows]
-            column = pa.concat_arrays([*table[spec.name].chunks, pa.array(cells, TYPES[spec.kind])])
+            chunks = table[spec.name].chunks
+            if rows:
+                cells = [event.values[spec.name] for _, event in rows]
+                chunks = [*chunks, pa.array(cells, TYPES[spec.kind])]
+            # a single chunk would be copied
+            column = chunks[0] if len(chunks) == 1 else _concatenated(chunks, spec)
             column = column if order is None else column.take(pa.array(order, pa.int64()))
-            columns[spec.name] = _cut(column, self.contract.max_text_bytes)
+            # a list is bounded by its rule, and its values are cut when they are counted
+            most = MAX_BYTES if spec.multivalent else self.contract.max_text_bytes
+            columns[spec.name] = _cut(column, most)
         return columns
 
 
@@ -278,6 +297,19 @@ def _numbers(column: Any) -> NDArray[np.float64]:
     that a float cannot hold exactly."""
     numbers: NDArray[np.float64] = column.to_numpy().astype(np.float64)
     return numbers
+
+
+def _concatenated(chunks: list[pa.Array[Any]], spec: FeatureSpec) -> pa.Array[Any]:
+    return pa.concat_arrays(chunks) if chunks else pa.array([], TYPES[spec.kind])
+
+
+def _finite_sum(column: Any) -> bool:
+    """Whether the sum is finite, as it is only if all values are; faster than to ask for each.
+
+    >>> [_finite_sum(pa.chunked_array([[1.0, None, x]])) for x in (2.0, float("inf"), float("nan"))]
+    [True, False, False]
+    """
+    return math.isfinite(pc.sum(column).as_py() or 0.0)
 
 
 def _fetch_order(positions: NDArray[np.int64], rows: Rows) -> tuple[NDArray[np.int64], bool]:

@@ -22,7 +22,7 @@ from streaming.contracts.mapping import Path
 from streaming.contracts.model import FeatureSpec, ModelContract
 from streaming.contracts.raw_record import RawRecord
 from streaming.contracts.registered import SchemaSource
-from streaming.windowing.arrow_json import Run
+from streaming.windowing.column_types import Run
 from streaming.windowing.inspection import picked
 from streaming.windowing.typed_columns import Odd, converted, key_column, seconds_column, typed
 
@@ -66,7 +66,8 @@ class DocumentReader:
                 remaining.append(position)
         positions = np.array(list(self.documents), dtype=np.int64)
         odd: Odd = set()
-        table = self._table(list(self.documents.values()), positions, record_at, odd)
+        by_path = PathCells(list(self.documents.values()), odd)
+        table = table_of_cells(self.contract, self.mapper, by_path.cells, positions, record_at, odd)
         if not odd:
             return (positions, table), remaining
         remaining += positions[sorted(odd)].tolist()
@@ -98,29 +99,39 @@ class DocumentReader:
         known = {spec.name for spec in self.contract.features}
         return unknown_fields(document, known | set(filter(self.mapper.is_known, document)))
 
-    def _table(
-        self, documents: list[Document], positions: Any, record_at: RecordAt, odd: Odd
-    ) -> pa.Table:
-        by_path = PathCells(documents, odd)
-        mapped = {one.rule.name: one for one in self.mapper.fields}
-        columns: dict[str, Any] = {
-            spec.name: _feature(by_path, spec, mapped.get(spec.name))
-            for spec in self.contract.features
-        }
-        columns[self.contract.time] = self._times(by_path, positions, record_at)
-        columns[self.contract.key] = self._keys(by_path, positions, record_at)
-        return pa.table(columns)
 
-    def _times(self, by_path: PathCells, positions: Any, record_at: RecordAt) -> pa.Array[Any]:
-        time_format = self.mapper.mapping.time_format
-        if time_format == "broker":
-            return broker_times(positions, record_at)
-        return seconds_column(by_path.cells(self.mapper.time_path), time_format, by_path.odd)
+Cells = Callable[[Path], Sequence[Any]]
+"""The values of all records at a path; None where one is missing."""
 
-    def _keys(self, by_path: PathCells, positions: Any, record_at: RecordAt) -> pa.Array[Any]:
-        if self.mapper.mapping.key_from == "field":
-            return key_column(by_path.cells(self.mapper.key_path), by_path.odd)
-        return record_keys(self.mapper, positions, record_at, by_path.odd)
+
+def table_of_cells(
+    contract: ModelContract,
+    mapper: Mapper,
+    cells: Cells,
+    positions: NDArray[np.int64],
+    record_at: RecordAt,
+    odd: Odd,
+) -> pa.Table:
+    """The table of some records; rows that the row rule decides are added to `odd`.
+
+    Parameters
+    ----------
+    positions:
+        Position of each record in the fetch.
+    """
+    mapped, mapping = {field.rule.name: field for field in mapper.fields}, mapper.mapping
+    table: dict[str, Any] = {}
+    for spec in contract.features:
+        table[spec.name] = _feature(cells, spec, mapped.get(spec.name), odd)
+    if mapping.time_format == "broker":
+        table[contract.time] = broker_times(positions, record_at)
+    else:
+        table[contract.time] = seconds_column(cells(mapper.time_path), mapping.time_format, odd)
+    if mapping.key_from == "field":
+        table[contract.key] = key_column(cells(mapper.key_path), odd)
+    else:
+        table[contract.key] = record_keys(mapper, positions, record_at, odd)
+    return pa.table(table)
 
 
 def broker_times(positions: NDArray[np.int64], record_at: RecordAt) -> pa.Array[Any]:
@@ -169,10 +180,12 @@ class PathCells:
         return self._cells[path]
 
 
-def _feature(by_path: PathCells, spec: FeatureSpec, mapped: MappedField | None) -> pa.Array[Any]:
+def _feature(
+    cells: Cells, spec: FeatureSpec, mapped: MappedField | None, odd: Odd
+) -> pa.Array[Any]:
     if mapped is None:
-        return typed(by_path.cells((spec.name,)), spec.kind, by_path.odd)
-    cells = by_path.cells(mapped.path)
+        return typed(cells((spec.name,)), spec.kind, odd)
+    values = cells(mapped.path)
     if mapped.rule.rule != "value":
-        cells = converted(cells, mapped.convert, by_path.odd)
-    return typed(cells, spec.kind, by_path.odd)
+        values = converted(values, mapped.convert, odd)
+    return typed(values, spec.kind, odd)

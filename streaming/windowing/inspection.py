@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import lru_cache
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,14 +16,18 @@ _MIN_INSPECTED, _INSPECTED_SHARE = 4, 100
 whose colons are counted."""
 
 
+@lru_cache(maxsize=64)
 def spread(records: int) -> NDArray[np.intp]:
-    """Positions of half of the records, and at most 1,000, evenly distributed.
+    """Positions of half of the records, and at most 1,000, evenly distributed; ascending, because
+    memory is read faster in order.
 
     >>> spread(4).tolist()
     [0, 2]
     """
     counted = min(_MAX_COUNTED, (records + 1) // 2)
     positions: NDArray[np.intp] = (np.arange(counted) * _GOLDEN % 1.0 * records).astype(np.intp)
+    positions.sort()
+    positions.flags.writeable = False
     return positions
 
 

@@ -13,7 +13,7 @@ from streaming.contracts.event_times import PER_SECOND
 from streaming.contracts.mapper import MappedField, Mapper
 from streaming.contracts.mapping import Path
 from streaming.contracts.model import FeatureKind, FeatureSpec, ModelContract
-from streaming.windowing.arrow_json import TYPES, Indices, Run
+from streaming.windowing.column_types import TYPES, Indices, Run
 from streaming.windowing.document_columns import RecordAt, broker_times, record_keys
 from streaming.windowing.typed_columns import Odd, converted, key_column, seconds_column, typed
 

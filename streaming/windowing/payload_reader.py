@@ -18,8 +18,8 @@ from streaming.contracts.protobuf import ProtobufDecoder
 from streaming.contracts.registered import SchemaSource
 from streaming.contracts.wire_format import HEADER_BYTES, message_indexes
 from streaming.windowing import avro_columns, protobuf_columns
-from streaming.windowing.arrow_json import Run
 from streaming.windowing.avro_columns import AvroColumns
+from streaming.windowing.column_types import Run
 from streaming.windowing.document_columns import DocumentReader, RecordAt
 from streaming.windowing.path_columns import table_of, without_odd
 from streaming.windowing.protobuf_columns import ProtobufColumns

@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
 
-from streaming.contracts.event_times import seconds_of
+from streaming.contracts.event_times import PER_SECOND, seconds_of
 from streaming.contracts.model import FeatureKind
 from streaming.contracts.values import is_missing
-from streaming.windowing.arrow_json import TYPES
+from streaming.windowing.column_types import TYPES
 
 _ALLOWED: dict[FeatureKind, frozenset[type]] = {
     "integer": frozenset({int, type(None)}),
@@ -68,6 +69,10 @@ def converted(cells: Sequence[Any], convert: Callable[[Any], Any], odd: Odd) -> 
 
 def seconds_column(cells: Sequence[Any], time_format: str, odd: Odd) -> pa.Array[Any]:
     """Times in seconds since 1970; positions of cells that are no times are added to `odd`."""
+    if time_format != "rfc3339" and set(map(type, cells)) == {float}:
+        numbers = np.array(cells, np.float64) / PER_SECOND[time_format]
+        odd.update(np.flatnonzero(~np.isfinite(numbers)).tolist())
+        return pa.array(numbers)
     seconds = [seconds_of(cell, time_format) for cell in cells]
     odd.update(at for at, second in enumerate(seconds) if second is None)
     return pa.array(seconds, pa.float64())

@@ -22,8 +22,7 @@ from rich.console import Console
 from deploy.config.paths import home
 from streaming.engines.flink.worker_pool import ONE_THREAD
 from tests.bench import table
-from tests.bench.child import Child
-from tests.bench.figures import BenchReport, ComponentTime, machine
+from tests.bench.figures import BenchReport, machine
 from tests.bench.growth import MIN_MINUTES
 
 PARTS = (
@@ -56,6 +55,15 @@ def main() -> int:
     parser.add_argument(
         "--minutes", type=float, default=30.0, help="duration of the soak, 3 or more (default: 30)"
     )
+    parser.add_argument(
+        "--csv", type=Path, help="taxi trips of the part retrain (default: made-up trips)"
+    )
+    parser.add_argument(
+        "--rows",
+        type=int,
+        default=15_000,
+        help="rows of the part retrain, drawn with replacement from fewer (default: 15000)",
+    )
     options = parser.parse_args()
     if options.minutes < MIN_MINUTES:
         parser.error(f"--minutes must be at least {MIN_MINUTES:g}; a slope needs that many.")
@@ -65,7 +73,8 @@ def main() -> int:
     folder.mkdir(parents=True, exist_ok=True)
     progress = Console(stderr=True, highlight=False)
     soak = functools.partial(measure_soak, minutes=options.minutes)
-    measures: dict[str, MeasurePart] = {**MEASURES, "soak": soak}
+    retrain = functools.partial(measure_retrain, source=options.csv, rows=options.rows)
+    measures: dict[str, MeasurePart] = {**MEASURES, "soak": soak, "retrain": retrain}
     report = BenchReport(at=time.time(), quick=options.quick, machine=machine())
     for part in options.only or PARTS:
         progress.print(f"measuring: {part}")
@@ -142,20 +151,25 @@ def measure_state(report: BenchReport, folder: Path, quick: bool) -> BenchReport
     return msgspec.structs.replace(report, state=state(folder / "judging"))
 
 
-def measure_retrain(report: BenchReport, folder: Path, quick: bool) -> BenchReport:
-    """A retrain by component; leaves its model for the serving part."""
-    from tests.bench.retraining import RetrainTask
+def measure_retrain(
+    report: BenchReport,
+    folder: Path,
+    quick: bool,
+    *,
+    source: Path | None = None,
+    rows: int = 15_000,
+) -> BenchReport:
+    """The retrain worker against stock TFX; leaves its model for the serving part."""
+    from tests.bench.retrain_comparison import compare
 
-    order = RetrainTask(
-        rows=15_000,
-        runs=1 if quick else 3,
-        folder=str(folder / "retrain"),
-        model=str(_model(folder)),
+    measured = compare(
+        _emptied(folder / "retrain"),
+        rows=rows,
+        rounds=1 if quick else 5,
+        source=source,
+        model=_model(folder),
     )
-    with Child("tests.bench.retraining", folder / "retrain.log") as child:
-        child.send_line(order)
-        parts = child.receive_line(tuple[ComponentTime, ...])
-    return msgspec.structs.replace(report, retrain=parts, retrain_rows=order.rows)
+    return msgspec.structs.replace(report, retrain=measured)
 
 
 def measure_serving(report: BenchReport, folder: Path, quick: bool) -> BenchReport:

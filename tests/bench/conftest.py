@@ -3,6 +3,8 @@
 collect_ignore = [
     "__main__.py",
     "closing.py",
+    "decoding.py",
+    "decoding_work.py",
     "job_stack.py",
     "judging.py",
     "kafkaio.py",
@@ -13,6 +15,8 @@ collect_ignore = [
     "comparison.py",
     "probe.py",
     "projection.py",
+    "retrain_comparison.py",
+    "retrain_round.py",
     "retraining.py",
     "revision_work.py",
     "revisions.py",
@@ -20,6 +24,8 @@ collect_ignore = [
     "serving_load.py",
     "soak.py",
     "soak_traffic.py",
+    "stock_tfx.py",
     "stream.py",
+    "taxi_rounds.py",
     "windows.py",
 ]

@@ -6,6 +6,7 @@ import os
 import platform
 import statistics
 from collections.abc import Sequence
+from typing import Literal
 
 import msgspec
 
@@ -91,6 +92,41 @@ class ComponentTime(ReportPart, frozen=True, kw_only=True):
     component: str
     seconds: tuple[float, ...]
     """One for each run; the first includes imports."""
+
+
+class RetrainRound(ReportPart, frozen=True, kw_only=True):
+    """One retrain of one side of the comparison."""
+
+    wall_seconds: float
+    cpu_seconds: float
+    """Of the process and its children."""
+    peak_bytes: int
+    """Peak resident memory of the process since its start, and of its running children."""
+    auc: float
+    rows: int
+    components: tuple[ComponentTime, ...]
+
+
+class RetrainComparison(ReportPart, frozen=True, kw_only=True):
+    """A warm retrain worker against stock TFX's default pipeline, by turns on the same rows."""
+
+    rows: int
+    source: str
+    """Where the rows come from."""
+    ours: tuple[RetrainRound, ...]
+    stock: tuple[RetrainRound, ...]
+
+    def ratio(self, of: Literal["wall_seconds", "cpu_seconds"]) -> float:
+        """Median of the rounds' ratios, ours over stock."""
+        pairs = zip(self.ours, self.stock, strict=True)
+        ratios = [float(getattr(own, of) / getattr(other, of)) for own, other in pairs]
+        return statistics.median(ratios)
+
+    @property
+    def auc_difference(self) -> float:
+        """Mean AUC of ours less that of stock."""
+        pairs = zip(self.ours, self.stock, strict=True)
+        return statistics.fmean(own.auc - other.auc for own, other in pairs)
 
 
 class ManyModels(ReportPart, frozen=True, kw_only=True):
@@ -181,8 +217,7 @@ class BenchReport(ReportPart, frozen=True, kw_only=True):
     """Durations in seconds."""
     lines: tuple[Line, ...] = ()
     state: tuple[ModelStateSize, ...] = ()
-    retrain: tuple[ComponentTime, ...] = ()
-    retrain_rows: int = 0
+    retrain: RetrainComparison | None = None
     models: ManyModels | None = None
     soak: Soak | None = None
 

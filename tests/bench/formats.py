@@ -19,7 +19,7 @@ import orjson
 from google.protobuf import descriptor_pb2, descriptor_pool, message_factory
 from msgspec.structs import replace
 
-from streaming.contracts.mapping import Format, RecordMapping
+from streaming.contracts.mapping import FieldRule, RecordMapping
 from streaming.contracts.model import FeatureSpec, ModelContract
 from streaming.contracts.raw_record import KafkaRecord
 from streaming.contracts.registered import RegisteredSchema
@@ -93,8 +93,25 @@ def _protobuf(events: Sequence[dict[str, Any]]) -> tuple[str, list[bytes]]:
     return base64.b64encode(file.SerializeToString()).decode(), values
 
 
-def measured(rounds: int = ROUNDS) -> dict[str, float]:
-    """Format → microseconds of CPU an event; ``mapped`` is JSON with RFC 3339 times."""
+def _paths(event: dict[str, Any]) -> bytes:
+    """The event with its features two objects deep, and a list in place of an integer."""
+    features = {spec.name: event[spec.name] for spec in FEATURES[:-1]}
+    stops = [{"area": index} for index in range((event[FEATURES[7].name] or 0) % 4)]
+    head = {"id": event["trip_id"], "at": int(event["event_time"] * 1000)}
+    return orjson.dumps({"head": head, "trip": {"known": features, "stops": stops}})
+
+
+_BY_PATH = tuple(
+    FieldRule(name=spec.name, path=f"trip.known.{spec.name}") for spec in FEATURES[:-1]
+)
+
+
+def cases() -> dict[str, tuple[Decoder, list[bytes]]]:
+    """Name → a decoder and a fetch for it.
+
+    ``mapped`` is JSON with RFC 3339 times, ``paths`` has its fields two objects deep, the length of
+    a list as one of them, and times in milliseconds.
+    """
     events = rows()
     avro, avro_values = _avro(events)
     protobuf, protobuf_values = _protobuf(events)
@@ -104,24 +121,31 @@ def measured(rounds: int = ROUNDS) -> dict[str, float]:
             2: RegisteredSchema(schema_id=2, schema_type="PROTOBUF", text=protobuf),
         }
     )
-    values: dict[str, list[bytes]] = {
-        "json": [orjson.dumps(event) for event in events],
-        "avro": avro_values,
-        "protobuf": protobuf_values,
-        "mapped": [
-            orjson.dumps(event | {"event_time": "2025-12-31T23:59:58.5Z"}) for event in events
-        ],
+    mapped = [orjson.dumps(event | {"event_time": "2025-12-31T23:59:58.5Z"}) for event in events]
+    rules = (*_BY_PATH, FieldRule(name=FEATURES[7].name, path="trip.stops", rule="length"))
+    by_path = RecordMapping(
+        fields=tuple({rule.name: rule for rule in rules}.values()),
+        key="head.id", time="head.at", time_format="ms",
+    )  # fmt: skip
+    fetches: dict[str, tuple[RecordMapping, list[bytes]]] = {
+        "json": (RecordMapping(), [orjson.dumps(event) for event in events]),
+        "avro": (RecordMapping(format="avro"), avro_values),
+        "protobuf": (RecordMapping(format="protobuf"), protobuf_values),
+        "mapped": (RecordMapping(time_format="rfc3339"), mapped),
+        "paths": (by_path, [_paths(event) for event in events]),
     }
-    formats: dict[str, Format] = {"avro": "avro", "protobuf": "protobuf"}
+    return {
+        name: (Decoder(replace(CONTRACT, events=mapping), schemas=schemas), values)
+        for name, (mapping, values) in fetches.items()
+    }
+
+
+def measured(rounds: int = ROUNDS) -> dict[str, float]:
+    """Format → microseconds of CPU an event."""
     best: dict[str, float] = {}
-    decoders = {}
-    for name in values:
-        time_format: Any = "rfc3339" if name == "mapped" else "s"
-        mapping = RecordMapping(format=formats.get(name, "json"), time_format=time_format)
-        decoders[name] = Decoder(replace(CONTRACT, events=mapping), schemas=schemas)
+    all_cases = cases()
     for _ in range(rounds):
-        for name, decoder in decoders.items():
-            fetch = values[name]
+        for name, (decoder, fetch) in all_cases.items():
             began = time.process_time()
             decoded = decoder.decode(
                 fetch,

@@ -1,122 +1,94 @@
-"""A retrain, timed by component, in one long-lived process like the worker.
+"""A warm retrain worker, round by round in one long-lived process, as `driftline` runs it.
 
-Exchanges JSON lines: a `RetrainTask` in, the times of the components out.
+Each round is a request to `retrain.worker.Worker`: replay, training, evaluation against the
+champion, serving check and publication. The version of a round is the champion of the next.
+
+Exchanges JSON lines: a `RoundFiles` in, a `RetrainRound` out.
 """
 
 from __future__ import annotations
 
-import shutil
 import sys
-import time
 from pathlib import Path
 
 import msgspec
-import numpy as np
 
-from deploy.demo import messages
-from deploy.demo.trips import generate
 from deploy.services.model_server_launcher import DriftlineModelServer
+from deploy.services.worker import column_decoder
 from retrain.engines.kafka.examples import LogExampleBuilder
+from retrain.engines.memory import InMemoryRequestQueue, InMemoryRequests
+from retrain.engines.model_store import FolderStore
+from retrain.engines.tfx.infra_validation import ServingLimits
 from retrain.engines.tfx.trainer import TfxTrainer
-from retrain.models.big_tipper.contract import FEATURES
-from retrain.ports import Progress, TrainingJob
-from streaming.contracts.log import MemoryLog
-from streaming.contracts.model import ModelContract
-from streaming.contracts.records import RetrainRequest
-from tests.bench.figures import ComponentTime
+from retrain.worker import Worker
+from streaming.contracts.clock import SystemClock
+from streaming.contracts.records import RetrainProgress
+from streaming.contracts.topics import RECORD_TOPICS
+from tests.bench.figures import RetrainRound
+from tests.bench.retrain_round import RoundMeasurement
+from tests.bench.taxi_rounds import CONTRACT, FileLog, RoundFiles, request_of
 
 
-class RetrainTask(msgspec.Struct, frozen=True, kw_only=True):
-    """Train `runs` times on `rows` rows; the last model is left in `model`."""
+class WarmWorker:
+    """Serves one request after another."""
 
-    rows: int
-    runs: int
-    folder: str
-    model: str
-
-
-CONTRACT = ModelContract(
-    model="big_tipper",
-    module="retrain.models.big_tipper",
-    events_topic="trips",
-    labels_topic="tips",
-    key="trip_id",
-    time="event_time",
-    features=FEATURES,
-)
-
-
-def run(task: RetrainTask) -> tuple[ComponentTime, ...]:
-    """The component times of each run; ``imports`` and ``Examples`` are among them."""
-    folder = Path(task.folder)
-    shutil.rmtree(folder, ignore_errors=True)
-    log, request = _request(task.rows)
-    times: dict[str, list[float]] = {}
-    trainer = TfxTrainer(folder, server=DriftlineModelServer())
-    began = time.perf_counter()
-    trainer.warm()
-    times["imports (once)"] = [time.perf_counter() - began] + [0.0] * (task.runs - 1)
-    for number in range(task.runs):
-        work = folder / f"run-{number}"
-        began = time.perf_counter()
-        examples = LogExampleBuilder(log=log).build(request, CONTRACT, work / "examples")
-        times.setdefault("Examples", []).append(time.perf_counter() - began)
-        (work / "work").mkdir()
-        job = TrainingJob(
-            request=request,
-            contract=CONTRACT,
-            version=1,
-            examples=examples.folder,
-            rows=examples.rows,
-            rows_after_shift=examples.rows_after_shift,
-            champion=None,
-            work_dir=work / "work",
+    def __init__(self, folder: Path) -> None:
+        self._log = FileLog()
+        self._log.ensure(RECORD_TOPICS)
+        self._requests = InMemoryRequests()
+        self.store = FolderStore(folder / "models")
+        self._seconds: dict[str, float] = {}
+        # A busy machine must not leave the next round without a champion.
+        limits = ServingLimits(load_seconds=60.0, warm_predict_seconds=5.0)
+        self._trainer = TfxTrainer(folder, server=DriftlineModelServer(), serving=limits)
+        self._trainer.warm()
+        self._worker = Worker(
+            requests=InMemoryRequestQueue(self._requests),
+            log=self._log,
+            trainer=self._trainer,
+            store=self.store,
+            examples=LogExampleBuilder(log=self._log, decoder=column_decoder),
+            contracts={CONTRACT.model: CONTRACT},
+            clock=SystemClock(),
+            name="bench",
+            scratch=folder / "scratch",
+            on_progress=self._report,
         )
-        result = trainer.train(job, _silent)
-        for component in result.components:
-            times.setdefault(component.name, []).append(component.seconds)
-        shutil.rmtree(task.model, ignore_errors=True)
-        shutil.copytree(result.servable, task.model)
-    return tuple(
-        ComponentTime(component=name, seconds=tuple(seconds)) for name, seconds in times.items()
-    )
 
+    def run(self, files: RoundFiles) -> RetrainRound:
+        """One retrain; the AUC is that of its evaluation."""
+        topics = {CONTRACT.events_topic: files.events, CONTRACT.labels_topic: files.labels}
+        self._log.files = {topic: Path(file) for topic, file in topics.items()}
+        champion = max(self.store.versions(CONTRACT.model), default=0)
+        self._seconds, measurement = {}, RoundMeasurement()
+        self._requests.put(request_of(files, champion=champion))
+        with measurement.measured():
+            outcome = self._worker.run_once(0.0)
+        if outcome != "published":
+            raise RuntimeError(f"The retrain of round {files.number} ended as {outcome}.")
+        record = self.store.record(CONTRACT.model, champion + 1)
+        (auc,) = (m.value for m in record.evaluation if (m.name, m.slice) == ("auc", ""))
+        return measurement.round(auc=auc, rows=record.training_rows, components=self._seconds)
 
-def _silent(progress: Progress) -> None:
-    return None
+    def close(self) -> None:
+        """End the kept model server."""
+        self._trainer.close()
 
-
-def _request(rows: int) -> tuple[MemoryLog, RetrainRequest]:
-    log = MemoryLog()
-    trips = generate(np.random.default_rng(11), rows)
-    now = time.time()
-    for number, (row, tips) in enumerate(zip(messages.rows(trips), trips.tips, strict=True)):
-        key, at = ("trip_id", str(number)), ("event_time", now - 60.0)
-        log.append_raw("trips", [(key[1].encode(), messages.event(row, key=key, time=at))])
-        label = messages.label(row, float(tips), key=key, time=at)
-        log.append_raw("tips", [(key[1].encode(), label)])
-    return log, RetrainRequest(
-        record_id="bench",
-        model=CONTRACT.model,
-        at=now,
-        cause="initial",
-        reason="The benchmark measures a retrain.",
-        events=log.spans("trips"),
-        labels=log.spans("tips"),
-        window_start=now - 60,
-        window_end=now,
-        base_version=0,
-        deadline=now + 3600,
-    )
+    def _report(self, progress: RetrainProgress) -> None:
+        if progress.state == "done":
+            self._seconds[progress.component] = progress.seconds
 
 
 def main() -> None:
-    """One task."""
-    task = msgspec.json.decode(sys.stdin.readline(), type=RetrainTask)
+    """Rounds until the input ends; the first line is the folder."""
+    folder = Path(msgspec.json.decode(sys.stdin.readline(), type=str))
     out, sys.stdout = sys.stdout, sys.stderr  # TFX prints
-    parts = run(task)
-    out.write(msgspec.json.encode(parts).decode() + "\n")
-    out.flush()
+    side = WarmWorker(folder)
+    for line in sys.stdin:
+        files = msgspec.json.decode(line, type=RoundFiles)
+        out.write(msgspec.json.encode(side.run(files)).decode() + "\n")
+        out.flush()
+    side.close()
 
 
 if __name__ == "__main__":

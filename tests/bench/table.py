@@ -2,12 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import statistics
+from collections.abc import Iterator, Sequence
 
 from rich.console import Console
 from rich.table import Table
 
-from tests.bench.figures import BenchReport, ManyModels, Series, Soak
+from tests.bench.figures import (
+    BenchReport,
+    ManyModels,
+    RetrainComparison,
+    RetrainRound,
+    Series,
+    Soak,
+)
 
 HEAD = ("figure", "ours", "against", "ratio")
 
@@ -49,10 +57,33 @@ def rows(report: BenchReport) -> Iterator[tuple[str, str, str, str]]:
         )
         yield f"state of a model of {state.features} features", bytes_, against, ""
     if report.retrain:
-        runs = [f"{sum(part.seconds[-1] for part in report.retrain):.0f} s"]
-        worst = sorted(report.retrain, key=lambda part: -part.seconds[-1])[:4]
-        parts = ", ".join(f"{part.component} {part.seconds[-1]:.1f} s" for part in worst)
-        yield f"retrain on {report.retrain_rows:,} rows", runs[0], parts, ""
+        yield from _retrain(report.retrain)
+
+
+def _retrain(retrain: RetrainComparison) -> Iterator[tuple[str, str, str, str]]:
+    name = f"retrain on {retrain.rows:,} rows ({retrain.source}), warm"
+    sides = [_side(retrain.ours), _side(retrain.stock)]
+    yield f"{name}, wall time", sides[0], sides[1], f"{retrain.ratio('wall_seconds'):.2f} ×"
+    cpu = [
+        f"{statistics.median(each.cpu_seconds for each in side):.1f} s"
+        for side in (retrain.ours, retrain.stock)
+    ]
+    yield f"{name}, CPU time", cpu[0], cpu[1], f"{retrain.ratio('cpu_seconds'):.2f} ×"
+    aucs = [
+        f"{statistics.fmean(each.auc for each in side):.4f}"
+        for side in (retrain.ours, retrain.stock)
+    ]
+    yield f"{name}, mean AUC", aucs[0], aucs[1], f"{retrain.auc_difference:+.4f}"
+    peaks = [_size(max(each.peak_bytes for each in side)) for side in (retrain.ours, retrain.stock)]
+    yield f"{name}, peak memory", peaks[0], peaks[1], ""
+
+
+def _side(rounds: Sequence[RetrainRound]) -> str:
+    """Median time, and the largest components of the last round."""
+    median = statistics.median(each.wall_seconds for each in rounds)
+    largest = sorted(rounds[-1].components, key=lambda part: -part.seconds[-1])[:4]
+    parts = ", ".join(f"{part.component} {part.seconds[-1]:.1f}" for part in largest)
+    return f"{median:.1f} s ({parts})"
 
 
 def _many(many: ManyModels) -> Iterator[tuple[str, str, str, str]]:

@@ -13,6 +13,8 @@ import pytest
 from deploy.config import loader
 from deploy.project.csv_guess import guess_csv
 from deploy.project.model_rules import model_violations
+from deploy.project.replay import ReplayCounts, ReplayPlan
+from deploy.project.replay_progress import describe, start_line
 from deploy.project.writer import project_files
 from tests.source_files import PROJECT
 
@@ -83,6 +85,19 @@ def shell(script: str, folder: Path) -> subprocess.CompletedProcess[str]:
         text=True,
         check=False,
     )
+
+
+def test_the_screen_of_a_replay_is_the_page_s() -> None:
+    shown = re.search(r"^```replay\n(.*?)^```", PAGE.read_text(), re.MULTILINE | re.DOTALL)
+    assert shown is not None
+    first, second = shown[1].splitlines()
+    assert first == start_line("churn", Path("customers.csv"), rows=6000, begun=0)
+    counts = ReplayCounts(
+        events=18400, rounds=3.1, labels=17800, predictions=4200, requests=4200, errors=0,
+        first_error="", live=True,
+    )  # fmt: skip
+    plan = ReplayPlan(rows_per_second=200.0, total=6000, seconds=180.0)
+    assert second == describe(counts, plan)
 
 
 @pytest.mark.engine

@@ -76,6 +76,7 @@ def test_nothing_is_written_into_the_installed_package(installed: Path, tmp_path
     "file",
     [
         "deploy/config/driftline.yaml",
+        "deploy/config/demo-avro.yaml",
         "deploy/config/demo.yaml",
         "deploy/console/assets/pico-2.1.1.min.css",
         "deploy/console/assets/licences/inter.txt",

@@ -176,6 +176,28 @@ class TriggerMachine(RuleBasedStateMachine):
             )
         )
 
+    @precondition(lambda self: self.open is not None)
+    @rule(needed=st.sampled_from([0, 60, 500, 10_000_000]))
+    def evaluation_is_insufficient(self, needed: int) -> None:
+        assert self.open is not None
+        request, self.open = self.open, None
+        before = self.state.failures
+        self._deliver(
+            RetrainFailure(
+                record_id=f"i{request.record_id}",
+                model=MODEL,
+                at=self.now,
+                request_id=request.record_id,
+                component="Blessing",
+                reason="It is wide.",
+                advice="",
+                outcome="insufficient",
+                rows=50,
+                rows_needed=needed,
+            )
+        )
+        assert self.state.failures - before == (needed > RULES.max_rows)
+
     @precondition(lambda self: self.state.rollout > 0)
     @rule(promoted=st.booleans())
     def rollout_ends(self, promoted: bool) -> None:

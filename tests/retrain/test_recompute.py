@@ -11,19 +11,21 @@ from hypothesis import strategies as st
 from msgspec.structs import replace
 
 from retrain.blessing import BlessingRules, bless
+from retrain.margins import rows_needed
 from retrain.ports import AFTER_SHIFT_SLICE, OnProgress, TrainingJob, TrainingResult
-from retrain.recompute import recompute_blessing
+from retrain.recompute import recompute_blessing, recompute_insufficient
 from streaming.contracts.recomputed import rules_in_force
 from streaming.contracts.records import (
     Artifact,
     Metric,
     ModelVersion,
     OffsetRange,
+    RetrainFailure,
     RetrainRequest,
     RulesInForce,
 )
 from tests.retrain.builders import request as built_request
-from tests.retrain.test_blessing import GOOD, auc
+from tests.retrain.test_blessing import GOOD, auc, diff
 from tests.retrain.worker_environment import FakeTrainer, WorkerEnvironment
 
 RULES = BlessingRules(floor=0.62)
@@ -108,6 +110,42 @@ def test_what_is_not_recorded_says_so() -> None:
         result = recompute_blessing(recorded, answered, find)
         assert result.outcome == "missing"
         assert reason.split()[-1] in result.reason
+
+
+@given(value=st.floats(-0.01, 0.02), rows=st.integers(1, 100_000))
+def test_an_insufficient_evaluation_is_computed_again(value: float, rows: int) -> None:
+    metrics = (*GOOD[:3], diff(value, 0.025, on=AFTER_SHIFT_SLICE))
+    blessing = bless(metrics, RULES, has_champion=True)
+    assert blessing.outcome == "insufficient"
+    recorded = RetrainFailure(
+        record_id="failure",
+        model="m",
+        at=2.0,
+        request_id="request",
+        component="Blessing",
+        reason=blessing.reason,
+        advice="",
+        outcome="insufficient",
+        rows=rows,
+        rows_needed=rows_needed(rows, blessing.growth),
+        evaluation=metrics,
+        rules_digest=RECORD.digest,
+    )
+    assert recompute_insufficient(recorded, request(shift=True), find).outcome == "equal"
+    better = replace(recorded, evaluation=GOOD)
+    changed = recompute_insufficient(better, request(shift=True), find)
+    assert [entry.field for entry in changed.differences] == ["reason", "outcome", "rows_needed"]
+    assert recompute_insufficient(recorded, None, find).outcome == "missing"
+
+
+def test_rules_of_an_older_release_are_not_applied_as_if_they_were_todays() -> None:
+    old = msgspec.json.decode(RECORD.text)
+    del old["smallest_gain"]
+    record = rules_in_force("blessing", old, model="m", code="0.9+abc", at=1.0)
+    trained = replace(version(GOOD, champion=True, shift=True), rules_digest=record.digest)
+    result = recompute_blessing(trained, request(shift=True), lambda digest: record)
+    assert (result.outcome, result.code) == ("missing", "0.9+abc")
+    assert "older release" in result.reason
 
 
 class JudgingTrainer(FakeTrainer):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 from pathlib import Path
 
 import pytest
@@ -9,10 +10,11 @@ from msgspec.structs import replace
 
 from retrain.engines.memory import InMemoryModelStore
 from retrain.ports import TrainingFailed
-from streaming.contracts.errors import DecodeError, TemporaryError
+from retrain.worker import PUBLISH
+from streaming.contracts.errors import ConfigurationError, DecodeError, TemporaryError
 from streaming.contracts.ids import digest
 from streaming.contracts.log import MemoryLog
-from streaming.contracts.records import ModelVersion, RetrainFailure, SchemaVersion
+from streaming.contracts.records import ModelVersion, OffsetRange, RetrainFailure, SchemaVersion
 from streaming.contracts.topics import RETRAIN_FAILURES
 from tests.retrain.builders import CONTRACT, MODEL, model_version, request, servable
 from tests.retrain.worker_environment import Killed, WorkerEnvironment
@@ -61,6 +63,24 @@ def test_the_next_number_is_one_above_the_highest_and_the_champion_is_passed_on(
     worker.run_once(0.0)
     assert environment.versions()[0].version == 5
     assert environment.trainer.jobs[0].champion == environment.store.path(MODEL, 4)
+
+
+def test_an_insufficient_evaluation_publishes_no_version_and_asks_for_rows(
+    environment: WorkerEnvironment,
+) -> None:
+    environment.trainer.blessed, environment.trainer.growth = False, 2.5
+    span = OffsetRange(topic="trips", partition=0, start=0, stop=1)
+    environment.requests.put(replace(request(), after_shift=(span,)))
+    worker, _ = environment.worker()
+    assert worker.run_once(0.0) == "insufficient"
+    assert environment.versions() == []
+    assert environment.store.versions(MODEL) == ()
+    (record,) = environment.failures()
+    assert (record.outcome, record.component) == ("insufficient", "Blessing")
+    assert (record.rows, record.rows_needed) == (500, 1250), "rows after the shift"
+    assert "about 1250 labelled rows after the shift instead of 500" in record.advice
+    assert not any(p.component == PUBLISH for p in environment.progress())
+    assert not any(environment.scratch.iterdir())
 
 
 def test_an_unblessed_model_is_a_version_too(environment: WorkerEnvironment) -> None:
@@ -304,3 +324,63 @@ def test_a_schema_that_does_not_match_its_digest_stops_the_retrain(
         r for r in environment.records(RETRAIN_FAILURES.name) if isinstance(r, RetrainFailure)
     ]
     assert failure.component == "Schema"
+
+
+def fails_with(environment: WorkerEnvironment, error: BaseException) -> RetrainFailure:
+    """The failure record of a request whose trainer raises `error` in every attempt."""
+
+    def raise_error() -> None:
+        raise error
+
+    environment.trainer.before_end = raise_error
+    environment.requests.put(request())
+    worker, _ = environment.worker()
+    assert worker.run_once(0.0) == "failed"
+    assert environment.versions() == []
+    (failure,) = environment.failures()
+    assert failure.outcome == "failed"
+    assert failure.advice
+    environment.trainer.before_end = lambda: None
+    environment.requests.put(request("r2"))
+    assert worker.run_once(0.0) == "published", "the worker lives on"
+    return failure
+
+
+def test_a_full_disk_fails_at_once_and_says_where(environment: WorkerEnvironment) -> None:
+    cause = OSError(errno.ENOSPC, "No space left on device", "/scratch/x")
+    error = RuntimeError("Trainer failed")
+    error.__cause__ = cause
+    failure = fails_with(environment, error)
+    assert (failure.component, failure.attempt) == ("Trainer", 1)
+    assert "No space is left" in failure.reason
+    assert "Free space" in failure.advice
+
+
+def test_code_that_cannot_be_imported_fails_at_once(environment: WorkerEnvironment) -> None:
+    error = ConfigurationError("The module x cannot be used: SyntaxError: invalid syntax (line 3)")
+    failure = fails_with(environment, error)
+    assert failure.attempt == 1
+    assert "SyntaxError" in failure.reason
+    assert "driftline model check" in failure.advice
+
+
+def test_a_failure_tells_no_values_of_rows(environment: WorkerEnvironment) -> None:
+    row = "{'fare': array([[12.75]], dtype=float32), 'name': array([b'Ada Lovelace'])} " * 50
+    failure = fails_with(environment, ValueError(f"column fare is missing in {row}"))
+    assert "column fare is missing" in failure.reason
+    texts = [failure.reason, *(p.detail for p in environment.progress())]
+    assert not any("Ada" in text or "12.75" in text for text in texts)
+    assert all(len(text) < 700 for text in texts)
+
+
+def test_a_live_version_that_is_gone_is_named_before_anything_is_read(
+    environment: WorkerEnvironment,
+) -> None:
+    environment.requests.put(request(base_version=7))
+    worker, _ = environment.worker()
+    assert worker.run_once(0.0) == "failed"
+    (failure,) = environment.failures()
+    assert (failure.component, failure.attempt) == ("Champion", 1)
+    assert "Version 7" in failure.reason or "7" in failure.reason
+    assert "rollback" in failure.advice
+    assert [(p.component, p.state) for p in environment.progress()] == [("Examples", "failed")]

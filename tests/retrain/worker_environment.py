@@ -38,6 +38,7 @@ class Killed(BaseException):
 class FakeTrainer:
     steps: int = 2
     blessed: bool = True
+    growth: float = 0.0
     jobs: list[TrainingJob] = field(default_factory=list)
     before_end: Callable[[], None] = lambda: None
 
@@ -57,6 +58,7 @@ class FakeTrainer:
             warm_predict_seconds=0.01,
             blessed=self.blessed,
             reason="Because.",
+            growth=self.growth,
         )
 
 

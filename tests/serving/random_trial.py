@@ -6,6 +6,7 @@ the invariants hold:
 
 - shares are those of one split that sums to 100, and the status says the candidate's share;
 - a version that failed never gains traffic, as long as the champion can be served;
+- no server gains requests that Envoy does not hold healthy, unless the candidate loses some;
 - nothing goes live without its evidence: a pass at the last weight, or a person who said so;
 - nothing that needs an approval goes live without as many different people as it takes, each of
   whom may decide and said yes to the open request, and a request is used once;
@@ -52,7 +53,7 @@ from streaming.contracts.records import (
 )
 from tests.serving.recomputing import computed_again
 from tests.serving.rollout_simulation import START, quick_rules, version
-from tests.serving.trial_checks import check_approval
+from tests.serving.trial_checks import check_approval, check_gains
 from tests.serving.trial_events import EVENTS
 
 TRIAL_RULES = quick_rules(
@@ -161,7 +162,7 @@ class Trial:
         """Traffic, then one tick; a crash loses the new state, and the records if not sent."""
         self.now += seconds
         self.serving.advance_traffic(self.now - 0.3, seconds)
-        before = self.state
+        before, routed = self.state, self.serving.router.split
         observed = handlers.observe(self.ports, self.state, now=self.now)
         step = handlers.tick(self.state, observed, rules=self.rules, now=self.now)
         handlers.perform(step.actions, self.ports)
@@ -170,6 +171,7 @@ class Trial:
         if crash:
             self.state = before
         self.check_traffic(observed)
+        check_gains(self.state, observed, before=routed, after=self.serving.router.split)
         if self.unread and self.chance.random() < 0.6:
             self.deliver(self.unread.pop(0))
 
@@ -275,6 +277,7 @@ class Trial:
         serving.servers.sick.clear()
         serving.metrics.down = serving.router.down = serving.references.down = False
         self.log.down = False
+        serving.router.unhealthy.clear()
         serving.servers.load_seconds = 0.2
         for role in list(serving.servers.down):
             serving.servers.revive(role)

@@ -7,7 +7,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 from msgspec.structs import replace
 
-from serving.desired import reconcile
 from serving.engines.memory import InMemoryServing
 from serving.memory_budget import Claim, decide, demand
 from serving.phase import Phase
@@ -22,6 +21,7 @@ from serving.ports import (
     UnloadVersions,
     VersionStatus,
 )
+from serving.reconcile import reconcile
 from serving.state import RolloutState
 from tests.serving.rollout_simulation import RolloutSimulation, quick_rules, version
 

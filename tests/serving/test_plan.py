@@ -61,6 +61,47 @@ def test_the_plan_is_shown_before_the_first_request(approval: str, rate: float) 
     assert f"At {rate:g} requests/s this takes about" in rollout.statuses[-1].reason
 
 
+@pytest.mark.parametrize(("rate", "first"), [(20.0, 1), (1.5, 1), (1.0, 5), (0.4, 25), (0.05, 50)])
+def test_steps_that_would_take_too_long_are_left_out_the_smallest_first(
+    rate: float, first: int
+) -> None:
+    planned = plan(RolloutRules(), rate)
+    assert planned.steps[0].weight == first
+    weights = [step.weight for step in (*planned.left_out, *planned.steps)]
+    assert tuple(weights) == RolloutRules().weights
+    for step in planned.left_out:
+        assert f"{step.weight} % (" in planned.text
+    # a plan is decided before its deadline, or says that it is not
+    assert planned.decides == (planned.seconds <= planned.deadline_seconds)
+    assert planned.decides != ("The deadline comes first" in planned.text)
+
+
+@pytest.mark.parametrize("rate", [0.1, 0.2, 0.5, 1.0])
+def test_leaving_out_steps_finds_smaller_harm_with_no_more_clients_than_a_step_has(
+    rate: float,
+) -> None:
+    planned = plan(RolloutRules(), rate)
+    assert planned.seconds < sum(s.seconds for s in (*planned.left_out, *planned.steps))
+    assert planned.smallest_harm < 0.01
+    needed = planned.steps[0].requests
+    met = rate * planned.steps[0].weight / 100 * planned.steps[0].seconds
+    assert met == pytest.approx(needed, rel=0.02)
+
+
+def test_a_rollout_at_little_traffic_begins_at_the_step_of_its_plan_and_ends() -> None:
+    rules = quick_rules(steps=(1, 5, 50), errors_pp=5.0, slow_share=0.1, bake_deadline_seconds=60.0)
+    rollout = RolloutSimulation(serving=InMemoryServing(rate=0.02), rules=rules)
+    rollout.send(version(1)).until_live(1).run(60)
+    rollout.serving.servers.kill("control")
+    rollout.send(version(2)).run(100)
+    rollout.serving.servers.revive("control")
+    rollout.until_phase(Phase.STEPPING)
+    assert rollout.state.rollout is not None
+    assert rules.weights[rollout.state.rollout.step] == 50
+    assert "Too few requests come for steps of 1 %" in rollout.statuses[-1].reason
+    assert rollout.run(3).canary == 50
+
+
 def test_a_slow_rollout_is_not_ended_before_its_traffic_can_decide() -> None:
     rules = quick_rules(steps=(5, 50), deadline_seconds=60.0)
     rollout = RolloutSimulation(serving=InMemoryServing(rate=20.0), rules=rules).start_canary()

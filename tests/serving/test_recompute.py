@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
+from dataclasses import replace as replace_rules
 from typing import Any
 
 import msgspec
 import numpy as np
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from msgspec.structs import replace
@@ -20,15 +22,18 @@ from streaming.contracts.records import (
     AnyRecord,
     CanaryVerdict,
     PredictionScores,
+    QualityVerdict,
     Record,
     RolloutInputs,
     RulesInForce,
 )
 from tests.serving.evidence import test_predictions as scores
 from tests.serving.evidence import test_realised_quality as labels
+from tests.serving.evidence import test_task_gates as task_gates
 from tests.serving.evidence.test_rollout_evidence import CANARY, CHAMPION, gate
 from tests.serving.recomputing import computed_again
 from tests.serving.rollout_simulation import RolloutSimulation, quick_rules, version
+from tests.streaming.quality.task_populations import NO_CHANGE
 
 
 def log_of(simulation: RolloutSimulation, *sent: AnyRecord) -> list[Record]:
@@ -227,3 +232,48 @@ def test_inputs_cost_less_than_the_verdicts_they_explain() -> None:
     verdicts = [record for record in simulation.records if isinstance(record, CanaryVerdict)]
     assert max(len(encode(r)) for r in simulation.records if isinstance(r, RolloutInputs)) < 4096
     assert len(verdicts) > 20
+
+
+@pytest.mark.parametrize(
+    ("name", "canary", "live"),
+    [("classes", "worse", CHAMPION), ("classes", "equal", CANARY), ("counts", "worse", CHAMPION)],
+)
+def test_a_bounded_loss_is_computed_again(name: str, canary: str, live: int) -> None:
+    """Classes, and numbers: their quality is compared by a loss whose scale is the champion's."""
+    population, change = task_gates.POPULATIONS[name]
+    quality = replace_rules(task_gates.rules_of(population.task), mode="critical", min_labels=500)
+    evidence = EvidenceRules(measured=True, quality=quality)
+    rules = quick_rules(evidence=evidence, bake_seconds=60.0, deadline_seconds=900.0)
+    simulation = RolloutSimulation(rules=rules).start_canary()
+    rng, sent = np.random.default_rng(3), list[AnyRecord]()
+    for second in range(900):
+        if simulation.phase is Phase.IDLE:
+            break
+        simulation.tick()
+        if second % 20 == 15:
+            for arm in (CHAMPION, CANARY):
+                own = change if arm == CANARY and canary == "worse" else NO_CHANGE
+                counts = population.window(rng, 2000, own)
+                sent.append(task_gates.verdict(arm, second, counts))
+                simulation.send(sent[-1])
+    assert simulation.live == live
+    assert simulation.phase is Phase.IDLE
+    judged = [g for verdict in simulation.verdicts for g in verdict.gates if g.gate == "quality"]
+    assert any("bounded loss" in gate.reason for gate in judged)
+    assert judged[-1].outcome == ("fail" if canary == "worse" else "pass")
+    results = computed_again(log_of(simulation, *sent))
+    assert reasons(results) == set()
+    assert outcomes(results)["equal"] > 5
+    used = next(g for g in reversed(simulation.verdicts) if g.gates)
+    assert {r.outcome for r in results if r.record_id == used.record_id} == {"equal"}
+
+    first = sent[0]
+    assert isinstance(first, QualityVerdict)
+    (losses,) = (entry for entry in first.counts.histograms if entry.name == "loss")
+    other = replace(losses, counts=tuple(reversed(losses.counts)))
+    histograms = tuple(
+        other if entry.name == "loss" else entry for entry in first.counts.histograms
+    )
+    forged = replace(first, counts=replace(first.counts, histograms=histograms))
+    results = computed_again(log_of(simulation, forged, *sent[1:]))
+    assert any("other evidence" in reason for reason in reasons(results))

@@ -1,11 +1,14 @@
-"""What must hold of each approval in a random trial."""
+"""What must hold of each approval, and of each change of routes, in a random trial."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 
 from serving.approval_rules import person
+from serving.desired import serves
+from serving.ports import Observation, Role, TrafficSplit
 from serving.rules import RolloutRules
+from serving.state import RolloutState
 from streaming.contracts.records import ApprovalDecision, ApprovalOutcome, ApprovalRequest, Record
 
 
@@ -39,3 +42,23 @@ def check_approval(
         and entry.outcome == "approved"
     ]
     assert not used, "a request was used twice"
+
+
+def check_gains(
+    state: RolloutState, observed: Observation, *, before: TrafficSplit, after: TrafficSplit
+) -> None:
+    """Who gains requests is held healthy by Envoy, as far as it was observed."""
+    healthy, rollout = observed.healthy or (), state.rollout
+    gains = [
+        role
+        for role in ("stable", "control", "canary")
+        if getattr(after, role) > getattr(before, role) and role not in healthy
+    ]
+    if gains == ["stable"] and not any(server.versions for server in observed.servers[:1]):
+        gains = [role for role in ("control",) if role not in healthy]  # its arm falls back
+    if gains:
+        number = rollout.candidate.version if rollout is not None else 0
+        roles: tuple[Role, ...] = ("stable", "canary")
+        arms = [role for role in roles if serves(observed, role, number)] or ["canary"]
+        shares = [sum(getattr(split, arm) for arm in arms) for split in (after, before)]
+        assert shares[0] < shares[1], f"{gains} gained requests before it was healthy: {after}"

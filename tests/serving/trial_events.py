@@ -148,6 +148,14 @@ def break_or_mend_an_engine(trial: Trial) -> None:
     trial.events[-1] += f" {type(part).__name__} {part.down}"  # type: ignore[attr-defined]
 
 
+def let_the_router_lag(trial: Trial) -> None:
+    """Envoy holds some servers unhealthy, whatever they have, until this comes again."""
+    roles: tuple[Role, ...] = ("stable", "control", "canary")
+    unhealthy = {role for role in roles if trial.chance.random() < 0.3}
+    trial.events[-1] += f" {sorted(unhealthy)}"
+    trial.serving.router.unhealthy = unhealthy
+
+
 def restart_the_router(trial: Trial) -> None:
     trial.serving.restart_router(trial.now)
 
@@ -182,5 +190,6 @@ EVENTS: tuple[Callable[[Trial], None], ...] = (
     break_or_mend_an_engine,
     break_or_mend_an_engine,
     restart_the_router,
+    let_the_router_lag,
     load_slowly_or_quickly,
 )

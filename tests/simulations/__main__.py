@@ -20,7 +20,7 @@ import typer
 
 from streaming.drift.backtest.alarm_count import AlarmRate
 from tests.competitors.competitor import Competitor
-from tests.simulations import canary, quality, task_quality
+from tests.simulations import canary, quality, task_predictions, task_quality
 from tests.simulations import power as power_of_detectors
 from tests.simulations import quiet as quiet_days
 from tests.simulations.arms import ARMS, Arm
@@ -281,6 +281,20 @@ def correlation(
     show("correlation", measure(scale, seed), {"seed": seed, "scale": scale})
 
 
+@app.command()
+def experiments(
+    runs: Annotated[int, typer.Option(help="Experiments for each figure.")] = 200,
+    seed: Seed = 1,
+) -> None:
+    """Experiments by user: false winners and losers, and users until a decision, by task.
+
+    Example: `python -m tests.simulations experiments --runs 50`
+    """
+    from tests.simulations.experiments import table
+
+    show("experiments", table(runs=runs, seed=seed), {"seed": seed, "runs": runs})
+
+
 @app.command("day-variation")
 def day_variation(
     draws: Annotated[int, typer.Option(help="Histories for each line.")] = 300,
@@ -339,6 +353,9 @@ def _all_but_quiet(seed: int) -> None:
     quality.alarms(20, 15.0, seed)
     task_quality.delays(40, seed)
     task_quality.alarms(8, 15.0, seed)
+    task_predictions.prediction_delays(40, seed)
+    task_predictions.predictions(8, 15.0, seed)
+    experiments(200, seed)
     other_detectors(1_000, seed)
     power(100, "", 1, seed)
     blind_spots(20, "", "", True, 1, seed)

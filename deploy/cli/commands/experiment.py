@@ -15,7 +15,6 @@ from deploy.views.output import check_chart_file, show_json, stderr, stdout
 from streaming.contracts.errors import ConfigurationError, DriftlineError
 from streaming.contracts.experiment_records import ExperimentMetric
 from streaming.contracts.records import CommandReply, ExperimentDefinition
-from streaming.contracts.task import BINARY
 
 if TYPE_CHECKING:
     from deploy.app.deployment import Deployment
@@ -74,6 +73,10 @@ def start(
     if force and reason == BY_HAND:
         raise typer.BadParameter("--force needs a --reason; both are kept in the log.")
     rules = deployment.rollout_rules(model).experiments
+    if metric is not None and metric not in rules.metrics:
+        raise UsageError(
+            f"--metric {metric} does not fit; {model} is compared by {', '.join(rules.metrics)}."
+        )
     rules = replace(
         rules,
         metric=metric or rules.metric,
@@ -89,7 +92,7 @@ def start(
     if len(plan.shares) < len(arm):
         raise UsageError("Two arms have the same version.")
     with deployment.log() as log:
-        definition = experiments.define(log, model, plan, rules)
+        definition = experiments.define(log, model, plan, rules, deployment.task(model))
         for entry in definition.arms[1:]:
             show_reviewed(log, model, entry.version)
         confirm(_consequence(model, definition), yes=yes)
@@ -103,12 +106,6 @@ def _check_measured(deployment: Deployment, model: str) -> None:
         raise ConfigurationError(
             f"{model} has no `predictions` topic in {deployment.file.name}, so nothing tells "
             "which user got which prediction. Name the topic that the applications write to."
-        )
-    task = deployment.task(model)
-    if task != BINARY:
-        raise ConfigurationError(
-            f"{model} is a {task.kind} model; experiments compare binary ones only. `driftline "
-            f"rollout retry {model}` rolls a version out, judged as a canary."
         )
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from shlex import quote
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -11,6 +12,7 @@ from deploy.cli.shared.command import Invocation, Json, UsageError, command
 from deploy.views.output import show_json, stderr, stdout
 
 if TYPE_CHECKING:
+    from deploy.project.csv_guess import DataGuess
     from deploy.project.label_rules import TaskKind
 
 MIN_FILES = ("driftline.yaml",)
@@ -24,10 +26,14 @@ def init(
         Path | None, typer.Option("--from", help="CSV file with a header line.")
     ] = None,
     topic: Annotated[
-        str | None, typer.Option("--from-topic", help="Kafka topic of flat JSON objects.")
+        str | None, typer.Option("--from-topic", help="Kafka topic of events in any format.")
     ] = None,
     labels_topic: Annotated[
         str | None, typer.Option(help="Kafka topic of the labels; with --from-topic and --label.")
+    ] = None,
+    registry: Annotated[
+        str | None,
+        typer.Option(help="Address of the schema registry; default: the setting registry.url."),
     ] = None,
     label: Annotated[
         str | None, typer.Option(help="Column to predict; without it, it is guessed.")
@@ -46,12 +52,17 @@ def init(
     Says for each column what it becomes and why. What cannot work is refused with the reason, and
     nothing is written then.
 
+    Events of a topic are JSON, CloudEvents, or Avro, Protobuf or JSON Schema with a registry;
+    fields inside objects are read by path. What was guessed is tried on the newest events.
+
     Example: `driftline init churn --from customers.csv --label churned --into churn`
+
+    Example: `driftline init tips --from-topic trips --labels-topic tips --label paid.tip`
     """
     from deploy.config import paths
     from deploy.project.create import csv_project
     from deploy.project.settings_text import Topics
-    from deploy.project.shown import decided, guess_data, guess_table
+    from deploy.project.shown import guess_data
     from deploy.project.topic_guess import topic_project
     from deploy.project.writer import package_name, refuse_existing, write_project
     from deploy.views.library_output import redirect_to
@@ -61,25 +72,33 @@ def init(
     refuse_existing(folder, [*MIN_FILES, package], force=force)
     if (file is None) == (topic is None) or (labels_topic and file):
         raise UsageError("Give either --from FILE.csv or --from-topic TOPIC.")
+    served = f"{model}.predictions"
     topics = Topics(
-        events=topic or "", labels=labels_topic or "", predictions=f"{model}.predictions"
+        events=topic or "", labels=labels_topic or "", predictions=served, registry=registry or ""
     )
     kind = _task(task)
     with redirect_to(paths.home() / "log" / "init.log"):  # TensorFlow's messages
         if file is not None:
             data, files = csv_project(model, package, file, label=label, task=kind)
         else:
-            with invocation.deployment().log() as log:
-                data, files = topic_project(model, package, log, topics, label=label, task=kind)
+            data, files = topic_project(
+                model, package, invocation.deployment(), topics, label=label, task=kind
+            )
     refuse_existing(folder, files, force=force)
     write_project(folder, files)
     if json:
         show_json({**guess_data(data), "folder": str(folder), "files": list(files)})
         return
+    _show(data)
+    _show_next(model, folder, files, file)
+
+
+def _show(data: DataGuess) -> None:
+    from deploy.project.shown import decided, guess_table
+
     stdout.print(guess_table(data))
     for sentence in decided(data):
         stdout.print(sentence, soft_wrap=True)
-    _show_next(model, folder, files, file)
 
 
 def _task(named: str | None) -> TaskKind | None:
@@ -96,8 +115,19 @@ def _show_next(model: str, folder: Path, files: dict[str, str], file: Path | Non
     lines = user_lines(text for name, text in files.items() if name.endswith(".py"))
     stderr.print(f"{folder}: {len(files)} files, {lines} lines of Python.", soft_wrap=True)
     stderr.print("Next:")
-    stderr.print(f"  cd {folder}", soft_wrap=True)
-    stderr.print(f"  driftline model check {model}")
-    if file is not None:
-        stderr.print(f"  driftline up && driftline job submit {model}")
-        stderr.print(f"  driftline replay {file.resolve()} --model {model}", soft_wrap=True)
+    for line in _next_commands(model, folder, file):
+        stderr.print(f"  {line}", soft_wrap=True, markup=False)
+
+
+def _next_commands(model: str, folder: Path, file: Path | None) -> list[str]:
+    """What to type after `init`; a file's path is quoted where a shell needs that."""
+    lines = [f"cd {quote(str(folder))}"]
+    if file is None:
+        return [*lines, f"driftline model check {model}"]
+    data = quote(str(file.resolve()))
+    return [
+        *lines,
+        f"driftline model check {model} --from {data}",
+        f"driftline up && driftline job submit {model}",
+        f"driftline replay {data} --model {model} --for 3m",
+    ]

@@ -13,6 +13,20 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from deploy.app.suggestion import did_you_mean
+from deploy.cli.commands.predict_bulk import (
+    ROWS,
+    Bulk,
+    BulkOptions,
+    Fresh,
+    FromTopic,
+    PartRows,
+    Since,
+    To,
+    Topic,
+    Until,
+    Version,
+    predict_bulk,
+)
 from deploy.cli.shared.command import Json, Model, UsageError, command
 from deploy.views.output import show_json, stderr, stdout, table
 from streaming.contracts.errors import (
@@ -21,9 +35,11 @@ from streaming.contracts.errors import (
     PermanentError,
     UnavailableError,
 )
+from streaming.contracts.listed import EXPECTED, joined
 from streaming.contracts.model import FeatureSpec, ModelContract
 from streaming.contracts.requests import OUTPUTS, answered
 from streaming.contracts.task import Task
+from streaming.contracts.values import shortened
 
 if TYPE_CHECKING:
     from deploy.app.deployment import Deployment
@@ -44,12 +60,41 @@ def predict(
         int, typer.Option(min=0, help="Number of newest events of the model's topic to predict.")
     ] = 0,
     user: Annotated[str, typer.Option(help="x-user-id of the request.")] = "",
+    bulk: Bulk = None,
+    from_topic: FromTopic = False,
+    topic: Topic = "",
+    since: Since = None,
+    until: Until = None,
+    to: To = None,
+    version: Version = 0,
+    fresh: Fresh = False,
+    part: PartRows = ROWS,
     json: Json = False,
 ) -> None:
     """Predict rows, or the newest events as they come; a field that is left out counts as missing.
 
+    With --bulk or --from-topic a published version predicts many rows, without a server; columns
+    that are no features stay beside the predictions. The same command goes on where it was
+    interrupted. Rows that cannot be read have no prediction and the reason in the column problem.
+
+    Exit codes of --bulk and --from-topic: 0 done, though some rows may have no prediction; 1 no row
+    could be predicted, or the version cannot be loaded; 2 wrong usage; 3 no such file, topic or
+    version; 5 the target exists, or parts of another run do; 8 Kafka does not answer.
+
     Example: `driftline predict big_tipper --rows '[{"fare": 12.5, "trip_miles": 3.1}]'`
+
+    Example: `driftline predict big_tipper --bulk trips.csv --to predicted.parquet --version 3`
+
+    Example: `driftline predict big_tipper --from-topic --since 2h --to predicted.csv`
     """
+    options = BulkOptions(
+        file=bulk, topic=topic if from_topic else None, to=to, version=version, since=since,
+        until=until, fresh=fresh, rows_per_part=part,
+    )  # fmt: skip
+    if options.wanted(other=bool(file or rows or last or user)):
+        names = columns_of(deployment.task(model))
+        predict_bulk(deployment, model, options, columns=names, json=json)
+        return
     contract = deployment.contract(model)
     if not deployment.serves(model):
         raise NotFoundError(
@@ -167,6 +212,13 @@ def _value(value: Any, spec: FeatureSpec, number: int) -> Any:
     if spec.kind == "text":
         if isinstance(value, str):
             return value
+        if spec.multivalent and isinstance(value, list):
+            try:
+                return joined(value)
+            except ValueError as error:
+                raise UsageError(
+                    f"Row {number}: {spec.name} needs {EXPECTED}, not {shortened(value)}."
+                ) from error
         raise wrong_type
     if isinstance(value, bool) or not isinstance(value, int | float | str):
         raise wrong_type

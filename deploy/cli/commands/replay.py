@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -52,6 +53,8 @@ def replay(
     Event times are moved to now, and a label follows its event after labels.mature_after. Ctrl-C
     ends it; the same command goes on where it stopped. Once a version is live, every row is also
     sent to it through the traffic router, and what it answers is written to the predictions topic.
+    When Kafka restarts, the replay waits for it and goes on. It ends with exit code 8 within
+    seconds when the stack is taken down, and after a minute when Kafka does not come back.
 
     Example: `driftline replay customers.csv --model churn --for 10m --shift fee=*1.5`
     """
@@ -123,12 +126,15 @@ def _run_of(
     again: int,
 ) -> ReplayRun:
     from deploy.app.topics import ensure_topics
+    from deploy.local.supervisor import is_wanted
+    from deploy.project.broker_wait import BrokerWait
     from deploy.project.csv_file import open_csv
     from deploy.project.producer import make_producer
     from deploy.project.replay import ReplayPlan, ReplayRun
     from deploy.project.replay_rows import ReplayRows
     from deploy.project.replay_sender import ReplaySender
     from deploy.project.replay_state import read_state, replay_name
+    from deploy.project.replay_writers import replay_writers
     from deploy.project.shift import parse_shifts
     from retrain.engines.kafka.examples import schema_label_columns
 
@@ -136,17 +142,25 @@ def _run_of(
     section = deployment.settings_of(model)
     opened = open_csv(file)
     parsed = parse_shifts(shifts, contract.features)
+    labels = schema_label_columns(contract)
+    writers = replay_writers(contract, labels, partial(_register, deployment))
     name = replay_name(file, model, (*shifts, str(shift_after)), again)
     rows = ReplayRows(
-        opened, contract, schema_label_columns(contract),
+        opened, contract, labels,
         run=name, shifts=parsed, shift_after=shift_after,
     )  # fmt: skip
     ensure_topics(deployment)
+    embedded = is_wanted(deployment.home, "kafka")
+    wait = BrokerWait(
+        is_down=lambda: embedded and not is_wanted(deployment.home, "kafka"), say=_say
+    )
     sender = ReplaySender(
         make_producer(deployment.bootstrap),
         contract,
+        writers,
         section.labels.mature_after,
         section.predictions.topic if section.predictions is not None else "",
+        wait=wait,
     )
     plan = ReplayPlan(
         rows_per_second=speed,
@@ -158,14 +172,24 @@ def _run_of(
     return ReplayRun(rows, sender, plan, read_state(deployment.home, name), deployment.home)
 
 
+def _register(deployment: Deployment, subject: str, schema: str) -> int:
+    from streaming.engines.registry import register_schema
+
+    assert deployment.registry is not None  # the settings are refused without it
+    return register_schema(deployment.registry, subject, schema)
+
+
+def _say(text: str) -> None:
+    stderr.print(text, soft_wrap=True)
+
+
 def _describe_start(run: ReplayRun, model: str, file: Path) -> None:
-    begun = f", going on after {run.state.events} events" if run.state.events else ""
-    stderr.print(f"{file}: {run.rows.rows} rows for {model}{begun}.", soft_wrap=True)
+    from deploy.project.replay_progress import start_line
+
+    begun = run.state.events
+    _say(start_line(model, file, rows=run.rows.rows, begun=begun))
     if run.rows.absent:
-        stderr.print(
-            f"The file does not have {', '.join(run.rows.absent)}: missing in every event.",
-            soft_wrap=True,
-        )
+        _say(f"The file does not have {', '.join(run.rows.absent)}: missing in every event.")
 
 
 def _play(run: ReplayRun) -> ReplayCounts:
@@ -175,7 +199,7 @@ def _play(run: ReplayRun) -> ReplayCounts:
     from deploy.project.replay_progress import Progress
 
     def stop(_signal: int, _frame: object) -> None:
-        run.stopping = True
+        run.stop()
 
     before = {number: signal.signal(number, stop) for number in (signal.SIGINT, signal.SIGTERM)}
     try:

@@ -71,6 +71,8 @@ def _send(
     if json:
         show_json(result)
     if not isinstance(result, ModelVersion):
+        if result.outcome == "insufficient":
+            fail(GateFailedError(f"No version yet. {result.reason} {result.advice}"))
         fail(GateFailedError(f"{result.component} failed: {result.reason} {result.advice}"))
     stderr.print(one_line(f"version {result.version}: {result.reason}"))
     if not result.blessed:

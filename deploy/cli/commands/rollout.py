@@ -11,6 +11,7 @@ import typer
 
 from deploy.cli.commands import rollout_approvals
 from deploy.cli.commands.rollout_answers import answers
+from deploy.cli.commands.rollout_plan import plan
 from deploy.cli.shared.command import Json, Model, Yes, command, confirm, refused
 from deploy.config.units import format_duration
 from deploy.views.output import show_json, stderr, stdout
@@ -386,6 +387,7 @@ def _help(action: Action, meaning: str) -> str:
 
 
 app.command()(answers)
+app.command()(plan)
 _add_plain("pause", "Hold the canary at its weight.")
 _add_plain("resume", "Continue after a pause.")
 rollout_approvals.register(app)

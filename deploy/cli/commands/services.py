@@ -18,7 +18,14 @@ from deploy.views.output import show_json
 if TYPE_CHECKING:
     from deploy.app.deployment import Deployment
 
-DEMO_FILE = Path(config.__file__).parent / "demo.yaml"
+FORMATS = ("json", "avro")
+"""Formats in which the demonstration's events come."""
+
+
+def demo_file(event_format: str) -> Path:
+    """The demonstration's profile for a format."""
+    name = "demo.yaml" if event_format == "json" else f"demo-{event_format}.yaml"
+    return Path(config.__file__).parent / name
 
 
 @command
@@ -82,6 +89,25 @@ def _known_scenario(name: str) -> str:
     return name
 
 
+def _demo_deployment(invocation: Invocation, event_format: str | None) -> Deployment:
+    """The named profile, or the shipped one for the format."""
+    if event_format not in (None, *FORMATS):
+        raise UsageError(f"--format {event_format}: write {' or '.join(FORMATS)}.")
+    file = invocation.file or demo_file(event_format or FORMATS[0])
+    deployment = replace(invocation, file=file).deployment()
+    in_file = _event_format(deployment)
+    if event_format not in (None, in_file):
+        raise UsageError(
+            f"The events of {file} are in {in_file}. Leave -c and DRIFTLINE_CONFIG out: --format "
+            f"{event_format} has a profile of its own."
+        )
+    return deployment
+
+
+def _event_format(deployment: Deployment) -> str:
+    return deployment.settings_of(deployment.served_models[0]).events.format
+
+
 @command
 def demo(
     invocation: Invocation,
@@ -96,6 +122,10 @@ def demo(
     rows: Annotated[
         Path | None, typer.Option("--data", help="Replay this CSV of Chicago taxi trips.")
     ] = None,
+    event_format: Annotated[
+        str | None,
+        typer.Option("--format", help="json, or avro: nested events by a schema registry."),
+    ] = None,
     keep: Annotated[bool, typer.Option("--keep", help="Leave the stack running.")] = False,
     json: Json = False,
 ) -> None:
@@ -105,8 +135,15 @@ def demo(
     """
     if rows is not None and not rows.exists():
         raise UsageError(f"--data {rows}: there is no such file.")
-    deployment = replace(invocation, file=invocation.file or DEMO_FILE).deployment()
+    deployment = _demo_deployment(invocation, event_format)
     from deploy.demo.embedded import run
+    from deploy.demo.names import JSON_ONLY
+
+    if scenario in JSON_ONLY and _event_format(deployment) != "json":
+        raise UsageError(
+            f"The scenario {scenario} changes the fields of its events, which their registered "
+            "schema does not allow; it plays in JSON only."
+        )
 
     report = run(deployment, scenario=scenario, data=rows, keep=keep)
     if json:

@@ -7,14 +7,19 @@ from streaming.contracts.model import FeatureSpec
 from streaming.contracts.task import Task
 
 NUMBERS = ("temperature",)
-WHOLE_NUMBERS = ("hour",)
-CODES = ("weekday", "rain", "holiday")
+CODES = ("rain",)
 CATEGORIES = ("station",)
+CALENDAR_WHOLE_NUMBERS = ("hour",)
+CALENDAR_CODES = ("weekday", "holiday")
 FEATURES = (
     *(FeatureSpec(name=name, kind="number") for name in NUMBERS),
-    *(FeatureSpec(name=name, kind="integer") for name in WHOLE_NUMBERS),
     *(FeatureSpec(name=name, kind="integer", categorical=True) for name in CODES),
     *(FeatureSpec(name=name, kind="text", categorical=True) for name in CATEGORIES),
+    *(FeatureSpec(name=name, kind="integer", judged=False) for name in CALENDAR_WHOLE_NUMBERS),
+    *(
+        FeatureSpec(name=name, kind="integer", categorical=True, judged=False)
+        for name in CALENDAR_CODES
+    ),
 )
 LABEL = "rentals"
 

@@ -4,26 +4,41 @@ Events and labels are read by the rule of `streaming.contracts.events`, as of th
 the replay yields the rows that the stream counted. Only the labels in the request's ranges are
 used: those known when the decision was made. Rows without a label are left out and counted. The
 same request over the same log gives the same files, byte for byte.
+
+Rows are columns from the fetch to the file, and lie on disk in buckets by the hash of their key
+(`row_buckets`) while they are joined and sorted, so memory does not grow with the number of rows.
 """
 
 from __future__ import annotations
 
+import contextlib
 import math
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+import tempfile
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
-from retrain.engines.schema_rules import column_rules, read_schema
-from retrain.engines.tfx.tfrecord import RecordWriter, example, feature_encoder
+import numpy as np
+import pyarrow as pa
+
+from retrain.engines.kafka.joined_rows import JoinedRows, RowCounts, join
+from retrain.engines.kafka.record_columns import (
+    TIME,
+    MakeDecoder,
+    events_of,
+    labels_of,
+)
+from retrain.engines.kafka.row_buckets import RowBuckets, buckets_for
+from retrain.engines.schema_rules import column_rules, label_kinds, read_schema
+from retrain.engines.tfx.example_columns import encode_examples, records
+from retrain.engines.tfx.tfrecord import RecordWriter
 from retrain.models.code import load_code
 from retrain.ports import AFTER_SHIFT, ExampleSet, TrainingFailed
-from retrain.row_rules import ColumnRule, Violation, breaches_by_column, violation
+from retrain.row_rules import ColumnRule, breaches_by_column
 from retrain.selection import subtract_ranges
-from streaming.contracts.errors import ConfigurationError, DecodeError
-from streaming.contracts.events import decode_event, key_of, read_fields, value_of
-from streaming.contracts.ids import number_of
-from streaming.contracts.log import RecordLog
-from streaming.contracts.model import FeatureKind, FeatureSpec, ModelContract
+from streaming.contracts.log import Message, RecordLog
+from streaming.contracts.model import FeatureSpec, ModelContract
 from streaming.contracts.records import OffsetRange, RetrainRequest
 from streaming.contracts.registered import SchemaSource
 from streaming.contracts.tolerance import DEFAULT, Breach, Tolerance, judge
@@ -36,23 +51,27 @@ ROWS_PER_SHARD = 50_000
 MAX_SHARDS = 16
 """Maximum number of shards of one side."""
 
+_FLAG = FeatureSpec(name=AFTER_SHIFT, kind="integer")
+_WRITTEN_ROWS = 5_000
+"""Rows that are encoded at a time."""
 
-@dataclass(slots=True)
-class _Rows:
-    """The rows collected so far."""
 
-    rules: Mapping[str, ColumnRule]
-    """Column → what the schema requires of every row."""
-    events: dict[str, tuple[bytes, int]] = field(default_factory=dict)
-    """Key → encoded features, and 1 when the event lies after the shift."""
-    labels: dict[str, bytes] = field(default_factory=dict)
-    """Key → encoded label fields."""
-    set_aside: dict[str, Violation] = field(default_factory=dict)
-    """Key of an event that breaks the schema → how."""
-    bad_labels: dict[str, Violation] = field(default_factory=dict)
-    """Key of an event whose latest label breaks the schema → how."""
-    unusable: int = 0
-    """Number of events and labels that could not be read."""
+@dataclass(slots=True, kw_only=True)
+class _Replay:
+    """The rows of a request on disk, and what they were read by."""
+
+    events: RowBuckets
+    labels: RowBuckets
+    features: tuple[FeatureSpec, ...]
+    label_columns: tuple[FeatureSpec, ...]
+    counts: RowCounts
+    unreadable: int
+    """Records that could not be read."""
+
+    @property
+    def unusable(self) -> int:
+        """Number of events and labels that could not be used."""
+        return self.unreadable + self.counts.unusable_labels
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -70,6 +89,9 @@ class LogExampleBuilder:
     """The schemas of the registry, for formats that need them."""
     tolerances: Mapping[str, Tolerance] | None = None
     """Model name → how much broken data is tolerated; None = the default for every model."""
+    decoder: MakeDecoder | None = None
+    """Makes the decoder of flat records to columns; None = records are read one by one, to the
+    same rows."""
 
     def build(
         self,
@@ -79,41 +101,39 @@ class LogExampleBuilder:
         schema: Path | None = None,
     ) -> ExampleSet:
         """See `ExampleBuilder.build`."""
-        columns = (self.label_columns or schema_label_columns)(contract)
-        rows = _Rows(rules=column_rules(read_schema(schema)) if schema else {})
-        history = subtract_ranges(request.events, request.after_shift)
-        for span in history:
-            self._read_events(span, request, contract, rows, after_shift=False)
-        for span in request.after_shift:
-            self._read_events(span, request, contract, rows, after_shift=True)
-        for span in request.labels:
-            self._read_labels(span, contract, columns, rows)
-        labelled = len(rows.labels)
-        set_aside = self._tolerated(rows, contract)
-        if labelled < self.min_rows:
-            raise TrainingFailed(
-                f"{labelled} of {len(rows.events)} replayed events have a label "
-                f"({rows.unusable} records were unusable); at least {self.min_rows} are needed.",
-                component="Examples",
-                advice=f"Check whether labels arrive on {contract.labels_topic} with the events' "
-                f"{contract.key}, and whether {contract.events_topic} still has the offsets.",
-            )
-        folder.mkdir(parents=True, exist_ok=True)
-        rows_after_shift = self._write(rows, folder)
+        rules = column_rules(read_schema(schema)) if schema else {}
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(prefix=".replay-", dir=folder.parent) as scratch:
+            replay = self._read(request, contract, Path(scratch))
+            joined = list(_joined(replay, rules))
+            counts = replay.counts
+            set_aside = self._tolerated(counts, contract)
+            if counts.labelled < self.min_rows:
+                raise TrainingFailed(
+                    f"{counts.labelled} of {counts.events} replayed events have a label "
+                    f"({replay.unusable} records were unusable); at least {self.min_rows} are"
+                    " needed.",
+                    component="Examples",
+                    advice=f"Check whether labels arrive on {contract.labels_topic} with the"
+                    f" events' {contract.key}, and whether {contract.events_topic} still has the"
+                    " offsets.",
+                )
+            folder.mkdir(parents=True, exist_ok=True)
+            rows_after_shift = self._write(replay, joined, folder)
         return ExampleSet(
             folder=folder,
-            rows=labelled,
+            rows=counts.labelled,
             rows_after_shift=rows_after_shift,
-            unlabelled=len(rows.events) - labelled - len(rows.bad_labels),
-            unusable=rows.unusable,
+            unlabelled=counts.events - counts.labelled - counts.bad_labels.total(),
+            unusable=replay.unusable,
             set_aside=set_aside,
         )
 
-    def _tolerated(self, rows: _Rows, contract: ModelContract) -> tuple[Breach, ...]:
+    def _tolerated(self, counts: RowCounts, contract: ModelContract) -> tuple[Breach, ...]:
         """The rows that were set aside; raises `TrainingFailed` when they are too many."""
         set_aside = breaches_by_column(
-            [*rows.set_aside.values(), *rows.bad_labels.values()],
-            of_rows=len(rows.events) + len(rows.set_aside),
+            (counts.set_aside + counts.bad_labels).elements(),
+            of_rows=counts.events + counts.set_aside.total(),
         )
         tolerance = DEFAULT if self.tolerances is None else self.tolerances[contract.model]
         judgement = judge([set_aside], tolerance.at_once())
@@ -126,90 +146,124 @@ class LogExampleBuilder:
             )
         return set_aside
 
-    def _read_events(
-        self,
-        span: OffsetRange,
-        request: RetrainRequest,
-        contract: ModelContract,
-        rows: _Rows,
-        *,
-        after_shift: bool,
-    ) -> None:
-        encoders = [(s.name, feature_encoder(s)) for s in contract.features]
-        events, set_aside = rows.events, rows.set_aside
-        rules = [rows.rules[s.name] for s in contract.features if s.name in rows.rules]
-        for message in self.log.read(span):
-            try:
-                event = decode_event(message, contract, now=request.at, schemas=self.schemas)
-            except DecodeError:
-                rows.unusable += 1
-                continue
-            if event.key in events or event.key in set_aside:
-                continue  # delivered twice: the first one counts
-            values = event.values
-            if (broken := violation(values, rules)) is not None:
-                set_aside[event.key] = broken
-                continue
-            # The range may also contain rows of earlier windows, from before the shift.
-            flag = int(after_shift and event.time >= request.window_start)
-            events[event.key] = (
-                b"".join([encode(values[name]) for name, encode in encoders]),
-                flag,
-            )
+    def _read(self, request: RetrainRequest, contract: ModelContract, scratch: Path) -> _Replay:
+        """All rows of the request, in buckets below `scratch`."""
+        columns = (self.label_columns or schema_label_columns)(contract)
+        events = events_of(
+            contract, now=request.at, schemas=self.schemas, make_decoder=self.decoder
+        )
+        labels = labels_of(contract, columns, schemas=self.schemas, make_decoder=self.decoder)
+        offsets = sum(span.stop - span.start for span in request.events)
+        buckets = buckets_for(offsets)
+        flagged = events.schema.append(pa.field(AFTER_SHIFT, pa.int64()))
+        replay = _Replay(
+            events=RowBuckets(scratch / "events", flagged, buckets),
+            labels=RowBuckets(scratch / "labels", labels.schema, buckets),
+            features=contract.features,
+            label_columns=columns,
+            counts=RowCounts(),
+            unreadable=0,
+        )
+        history = subtract_ranges(request.events, request.after_shift)
+        # The range may also contain rows of earlier windows, from before the shift.
+        for spans, since in ((history, math.inf), (request.after_shift, request.window_start)):
+            for batch in events.batches(self._messages(spans)):
+                times: Any = batch.column(TIME)
+                shifted = pa.array((times.to_numpy() >= since).astype(np.int64))
+                row_columns = [*batch.columns, shifted]
+                replay.events.add(pa.RecordBatch.from_arrays(row_columns, schema=flagged))
+        for batch in labels.batches(self._messages(request.labels)):
+            replay.labels.add(batch)
+        replay.events.finish()
+        replay.labels.finish()
+        replay.unreadable = events.unusable + labels.unusable
+        return replay
 
-    def _read_labels(
-        self,
-        span: OffsetRange,
-        contract: ModelContract,
-        columns: tuple[FeatureSpec, ...],
-        rows: _Rows,
-    ) -> None:
-        encoders = [(s, feature_encoder(s)) for s in columns]
-        rules = [rows.rules[s.name] for s in columns if s.name in rows.rules]
-        for message in self.log.read(span):
-            try:
-                fields = read_fields(message, contract, contract.labels, self.schemas)
-                key = key_of(fields, contract)
-                if key not in rows.events:
-                    continue
-                values = {s.name: value_of(fields, s) for s in columns}
-            except DecodeError:
-                rows.unusable += 1
-                continue
-            if any(value is None for value in values.values()):
-                rows.unusable += 1
-                continue
-            if (broken := violation(values, rules)) is not None:  # the latest label counts
-                rows.labels.pop(key, None)
-                rows.bad_labels[key] = broken
-                continue
-            rows.bad_labels.pop(key, None)
-            rows.labels[key] = b"".join([encode(values[s.name]) for s, encode in encoders])
+    def _messages(self, spans: Sequence[OffsetRange]) -> Iterator[Message]:
+        for span in spans:
+            yield from self.log.read(span)
 
-    def _write(self, rows: _Rows, folder: Path) -> int:
+    def _write(self, replay: _Replay, joined: list[JoinedRows], folder: Path) -> int:
         """Write all shards; return the number of rows after the shift.
 
         Rows are sorted by the hash of their key, which mixes them evenly and reproducibly.
         """
-        encode_flag = feature_encoder(FeatureSpec(name=AFTER_SHIFT, kind="integer"))
-        flags = (encode_flag(0), encode_flag(1))
-        keyed = sorted((number_of(key, size=8), key) for key in rows.labels)
-        limit = int(self.eval_share * 2**32)
-        sides = {
-            "eval": [key for number, key in keyed if number >> 32 < limit],
-            "train": [key for number, key in keyed if number >> 32 >= limit],
-        }
+        limit = np.uint64(int(self.eval_share * 2**32))
+        held_back = [(rows.hashes >> np.uint64(32)) < limit for rows in joined]
+        evaluated = sum(int(rows.sum()) for rows in held_back)
         rows_after_shift = 0
-        for side, keys in sides.items():
-            shards = max(1, min(MAX_SHARDS, math.ceil(len(keys) / ROWS_PER_SHARD)))
-            for shard in range(shards):
-                name = f"{side}-{shard:05d}-of-{shards:05d}.tfrecord.gz"
-                with RecordWriter(folder / name) as writer:
-                    for key in keys[shard::shards]:
-                        entries, shifted = rows.events[key]
+        with contextlib.ExitStack() as stack:
+            sides = [
+                _Side(stack, folder, "eval", evaluated),
+                _Side(stack, folder, "train", replay.counts.labelled - evaluated),
+            ]
+            for bucket, (rows, is_eval) in enumerate(zip(joined, held_back, strict=True)):
+                events, labels = replay.events.read(bucket), replay.labels.read(bucket)
+                for side, mask in zip(sides, (is_eval, ~is_eval), strict=True):
+                    event_rows, label_rows = rows.events[mask], rows.labels[mask]
+                    for start in range(0, len(event_rows), _WRITTEN_ROWS):
+                        part = slice(start, start + _WRITTEN_ROWS)
+                        columns, shifted = _example_columns(
+                            replay, events, event_rows[part], labels, label_rows[part]
+                        )
                         rows_after_shift += shifted
-                        writer.write(example(entries + rows.labels[key] + flags[shifted]))
+                        side.write(encode_examples(columns, _written(replay)))
         return rows_after_shift
+
+
+class _Side:
+    """The shards of one side; each row goes to the next shard."""
+
+    def __init__(self, stack: contextlib.ExitStack, folder: Path, name: str, rows: int) -> None:
+        shards = max(1, min(MAX_SHARDS, math.ceil(rows / ROWS_PER_SHARD)))
+        self._writers = [
+            stack.enter_context(
+                RecordWriter(folder / f"{name}-{shard:05d}-of-{shards:05d}.tfrecord.gz")
+            )
+            for shard in range(shards)
+        ]
+        self._written = 0
+
+    def write(self, examples: Any) -> None:
+        """Append these rows."""
+        count = len(self._writers)
+        shards = (np.arange(len(examples)) + self._written) % count
+        for number, writer in enumerate(self._writers):
+            own = (
+                examples
+                if count == 1
+                else examples.take(pa.array(np.flatnonzero(shards == number)))
+            )
+            writer.write_framed(records(own))
+        self._written += len(examples)
+
+
+def _joined(replay: _Replay, rules: dict[str, ColumnRule]) -> Iterator[JoinedRows]:
+    for bucket in range(len(replay.events)):
+        yield join(
+            replay.events.read(bucket),
+            replay.labels.read(bucket),
+            features=replay.features,
+            label_columns=replay.label_columns,
+            rules=rules,
+            counts=replay.counts,
+        )
+
+
+def _written(replay: _Replay) -> tuple[FeatureSpec, ...]:
+    return (*replay.features, *replay.label_columns, _FLAG)
+
+
+def _example_columns(
+    replay: _Replay, events: pa.Table, event_rows: Any, labels: pa.Table, label_rows: Any
+) -> tuple[dict[str, Any], int]:
+    """The columns of some rows, and how many of these lie after the shift."""
+    own, of_labels = events.take(pa.array(event_rows)), labels.take(pa.array(label_rows))
+    columns: dict[str, Any] = {
+        spec.name: own[spec.name].combine_chunks() for spec in (*replay.features, _FLAG)
+    }
+    columns |= {spec.name: of_labels[spec.name].combine_chunks() for spec in replay.label_columns}
+    return columns, int(columns[AFTER_SHIFT].to_numpy().sum())
 
 
 def schema_label_columns(contract: ModelContract) -> tuple[FeatureSpec, ...]:
@@ -220,21 +274,4 @@ def schema_label_columns(contract: ModelContract) -> tuple[FeatureSpec, ...]:
     ConfigurationError
         When the schema does not describe one of them.
     """
-    from google.protobuf import text_format
-    from tensorflow_metadata.proto.v0 import schema_pb2
-
-    code = load_code(contract.module)
-    schema = text_format.Parse(code.schema.read_text(), schema_pb2.Schema())
-    types: dict[str, int] = {feature.name: feature.type for feature in schema.feature}
-    kinds: dict[int, FeatureKind] = {
-        schema_pb2.INT: "integer",
-        schema_pb2.FLOAT: "number",
-        schema_pb2.BYTES: "text",
-    }
-    unknown = [name for name in code.label_columns if types.get(name) not in kinds]
-    if unknown:
-        raise ConfigurationError(
-            f"{code.schema} does not give a type to the label field(s) {', '.join(unknown)}; "
-            "describe each as a feature of type INT, FLOAT or BYTES."
-        )
-    return tuple(FeatureSpec(name=name, kind=kinds[types[name]]) for name in code.label_columns)
+    return label_kinds(load_code(contract.module))

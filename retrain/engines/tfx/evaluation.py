@@ -19,9 +19,23 @@ from retrain.ports import AFTER_SHIFT
 from retrain.tasks import strategy_of
 from streaming.contracts.errors import DecodeError
 from streaming.contracts.records import Metric
+from streaming.contracts.task import Task
 
 
-def eval_config(code: ModelCode, *, champion: Path | None, seed: int) -> Any:
+class EvaluationOptions(msgspec.Struct, frozen=True, kw_only=True):
+    """What an evaluation needs to know of the model's code."""
+
+    task: Task
+    label: str
+    slices: tuple[str, ...]
+    """Fields by whose values the evaluation is sliced, besides `AFTER_SHIFT`."""
+    entity: str
+    """Feature whose equal values are one entity; empty when each row is its own."""
+    seed: int
+    """Seed of the bootstrap."""
+
+
+def eval_config(code: ModelCode | EvaluationOptions, *, champion: Path | None, seed: int) -> Any:
     """The ``tfma.EvalConfig``: challenger (and champion) on every slice, no thresholds.
 
     TFMA's thresholds would apply to all slices alike, and a slice that cannot be measured could
@@ -30,7 +44,7 @@ def eval_config(code: ModelCode, *, champion: Path | None, seed: int) -> Any:
     Parameters
     ----------
     code:
-        The model's code.
+        The model's code, or the part of it that evaluation uses.
     champion:
         Folder of the live SavedModel; None when no version is live.
     seed:

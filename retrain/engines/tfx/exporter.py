@@ -13,11 +13,13 @@ Signatures:
 
 The first two return the outputs of the task's head. The folder ``assets.extra`` beside the model
 gets ``tf_serving_warmup_requests`` and ``probe.json``: rows with the outputs of the trained net in
-memory, against which a server's predictions are checked.
+memory, against which a server's predictions are checked. `retrain.engines.tfx.warm_files` adds
+the files that a later training starts from.
 """
 
 from __future__ import annotations
 
+import copy
 import json
 import os
 from collections.abc import Sequence
@@ -90,6 +92,12 @@ class Exporter:
         self._label = label
         self._head = head
         self._inputs = {feature.name: raw_spec[feature.name] for feature in features}
+
+    def of(self, model: Any) -> Exporter:
+        """An exporter of another net with the same inputs and outputs."""
+        other = copy.copy(self)
+        other._model = model
+        return other
 
     def save(self, folder: str) -> None:
         """Write the SavedModel into `folder`."""

@@ -8,6 +8,7 @@ than its trainer, fails the run. A model that is only slow is reported and not b
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
@@ -21,6 +22,7 @@ from tfx.utils import path_utils
 
 from retrain.engines.tfx.server_check import ServingCheck, check_serving
 from retrain.ports import ServerCommand
+from streaming.contracts.errors import UnavailableError
 from streaming.contracts.model import FeatureSpec
 from streaming.contracts.task import Task
 
@@ -39,6 +41,8 @@ class ServingLimits:
     """Upper bound of the time from version seen to version available."""
     warm_predict_seconds: float = 0.2
     """Upper bound of the median duration of a warm single-row prediction."""
+    p99_predict_seconds: float | None = None
+    """Upper bound of the 99 % quantile of these durations; None = it is measured only."""
 
 
 class _Executor(base_executor.BaseExecutor):  # type: ignore[misc]
@@ -58,16 +62,26 @@ class _Executor(base_executor.BaseExecutor):  # type: ignore[misc]
             task=msgspec.json.decode(exec_properties["task"], type=Task),
             log_file=folder / "server.log",
             server=msgspec.json.decode(exec_properties["server"], type=ServerCommand),
+            keep=True,
         )
-        check = measure()
+        check = _measured(measure)
         if exceeded_limit(check, limits):
             # A busy machine slows any model down; a slow model is slow twice.
-            second = measure()
+            second = _measured(measure)
             check = second if not exceeded_limit(second, limits) else check
         (folder / REPORT).write_text(json.dumps(asdict(check)))
         blessing.set_int_custom_property("blessed", int(not exceeded_limit(check, limits)))
         blessing.set_float_custom_property("load_seconds", check.load_seconds)
         blessing.set_float_custom_property("warm_predict_seconds", check.warm_predict_seconds)
+        blessing.set_float_custom_property("p99_predict_seconds", check.p99_predict_seconds)
+
+
+def _measured(measure: Callable[[], ServingCheck]) -> ServingCheck:
+    """The check; once more when the server, which may be a kept one, has ended."""
+    try:
+        return measure()
+    except UnavailableError:
+        return measure()
 
 
 class _Spec(component_spec.ComponentSpec):  # type: ignore[misc]
@@ -136,6 +150,13 @@ def exceeded_limit(check: ServingCheck, limits: ServingLimits) -> str:
         reason = (
             f"a warm prediction took {1000 * check.warm_predict_seconds:.0f} ms;"
             f" at most {1000 * limits.warm_predict_seconds:g} ms are allowed"
+        )
+    elif limits.p99_predict_seconds is not None and (
+        check.p99_predict_seconds > limits.p99_predict_seconds
+    ):
+        reason = (
+            f"one warm prediction in a hundred took {1000 * check.p99_predict_seconds:.0f} ms;"
+            f" at most {1000 * limits.p99_predict_seconds:g} ms are allowed"
         )
     else:
         return ""

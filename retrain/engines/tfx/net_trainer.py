@@ -7,74 +7,89 @@ their key's hash, so that tenth is a random sample.
 
 from __future__ import annotations
 
+import os
+import tempfile
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import keras
 import msgspec
-import numpy as np
-import tensorflow as tf
 import tensorflow_transform as tft
 
+from retrain.engines.tfx.checkpoints import Progress
+from retrain.engines.tfx.compression import write_variants
+from retrain.engines.tfx.devices import cluster_of, device_names, local_strategy
 from retrain.engines.tfx.exporter import Exporter, first_rows
-from retrain.engines.tfx.training_config import TrainedCode
-from retrain.models.code import import_function
-from retrain.models.heads import Head, checked_width, head_of
-from streaming.contracts.errors import ConfigurationError, GateFailedError
+from retrain.engines.tfx.net_training import served_copy, train_net
+from retrain.engines.tfx.training_config import NetJob, read_config
+from retrain.engines.tfx.training_data import (
+    TrainingData,
+    load_columns,
+    net_inputs,
+    usable_rows,
+)
+from retrain.engines.tfx.training_loop import TrainingLoop, compile_net
+from retrain.engines.tfx.training_plan import plan_of
+from retrain.engines.tfx.training_process import train_in_processes
+from retrain.engines.tfx.vocabularies import known_ranges, unknown_shares
+from retrain.engines.tfx.warm_files import (
+    Curve,
+    TrainingRecord,
+    finite,
+    keep_trials,
+    schema_digest,
+    search_folder,
+    write_warm_files,
+)
+from retrain.engines.tfx.warm_start import weights_obstacle
+from retrain.models.heads import Head, head_of
+from streaming.contracts.errors import ConfigurationError
 
-SEED = 20130101
-LEARNING_RATE = 0.01
-"""Adam's first step size, unless a hyperparameter ``learning_rate`` is given."""
 
-STEPS = 300
-"""Steps that a small training set gets at least, as several epochs."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Outcome:
+    """A trained net, wherever it was trained."""
 
-EPOCHS = (6, 40)
-"""Fewest and most epochs. Early stopping ends most trainings before the bound."""
-
-VALIDATION_SHARE = 0.1
-STALE_EPOCHS = 3
-"""Epochs without a better validation loss after which training stops."""
-
-UNKNOWN_LABELS = 0.01
-"""Largest share of rows whose label is none of the task's; they are left out."""
-
-
-@dataclass(frozen=True, slots=True)
-class _Data:
-    columns: dict[str, Any]
-    targets: Any
-
-    def part(self, rows: slice) -> _Data:
-        return _Data({name: v[rows] for name, v in self.columns.items()}, self.targets[rows])
-
-    def __len__(self) -> int:
-        return len(self.targets)
+    model: Any
+    progress: Progress
+    precision: str
+    cold: str
+    devices: tuple[str, ...]
+    hyperparameters: dict[str, Any]
+    workers: int = 1
 
 
 def run_fn(fn_args: Any) -> None:
     """Train on the raw examples behind the transform graph; export to `serving_model_dir`.
 
-    ``fn_args.custom_config`` has ``code``, the JSON of a `TrainedCode`, and ``batch``, the largest
-    number of rows of one step.
+    ``fn_args.custom_config`` is that of `training_config`. With ``fn_args.base_model`` the training
+    starts from that model's weights where they fit (`warm_start`).
     """
-    config = fn_args.custom_config
-    code = msgspec.json.decode(config["code"], type=TrainedCode)
+    code, batch, options = read_config(fn_args.custom_config)
     keras.utils.clear_session()  # a worker trains many models in one process
-    keras.utils.set_random_seed(SEED)
     transform = tft.TFTransformOutput(fn_args.transform_output)
     raw_spec = transform.raw_feature_spec()
     layer = transform.transform_features_layer()
     head = head_of(code.task)
     inputs = net_inputs(transform.transformed_feature_spec(), label=code.label)
-    values = (fn_args.hyperparameters or {}).get("values", {})
-    build_model = import_function(code.build_model)
-    model = checked_width(build_model(dict(inputs), values), head)
-    data = _load(fn_args.train_files, raw_spec, layer, [*inputs, code.label])
-    usable = usable_rows(data, head, code.label)
-    fit(model, usable, head, values, batch=int(config["batch"]), steps=fn_args.train_steps)
+    columns = load_columns(fn_args.train_files, raw_spec, layer, [*inputs, code.label])
+    unknown = unknown_shares(columns, known_ranges(transform))
+    data = usable_rows(columns, head, code.label)
+    if not options.logs:
+        options = msgspec.structs.replace(options, logs=str(fn_args.model_run_dir or ""))
+    job = NetJob(
+        code=code,
+        values=dict((fn_args.hyperparameters or {}).get("values", {})),
+        batch=batch,
+        steps=fn_args.train_steps,
+        options=options,
+        base=fn_args.base_model or "",
+        rows_digest=data.digest() if options.checkpoints else "",
+    )
+    outcome = _trained(job, inputs, data, head, Path(fn_args.transform_output))
     exporter = Exporter(
-        model,
+        outcome.model,
         layer,
         raw_spec,
         columns=list(inputs),
@@ -85,115 +100,123 @@ def run_fn(fn_args: Any) -> None:
     exporter.save(fn_args.serving_model_dir)
     rows = first_rows(fn_args.eval_files)
     exporter.write_extras(fn_args.serving_model_dir, rows, model=code.model)
-
-
-def net_inputs(spec: dict[str, Any], *, label: str) -> dict[str, Any]:
-    """A `keras.Input` for each transformed column but the label.
-
-    Raises
-    ------
-    ConfigurationError
-        When a column is not dense, or the label is none of them.
-    """
-    if label not in spec:
-        raise ConfigurationError(
-            f"preprocessing_fn returns no column '{label}', the contract's label; it returns"
-            f" {', '.join(sorted(spec))}."
+    write_warm_files(
+        Path(fn_args.serving_model_dir),
+        model=outcome.model,
+        transform_graph=Path(fn_args.transform_output),
+        record=_record(
+            job,
+            outcome,
+            rows=len(data),
+            unknown=unknown,
+            schema=schema_digest(Path(fn_args.schema_path)) if fn_args.schema_path else "",
+        ),
+    )
+    if options.checkpoints:
+        search = search_folder(Path(options.checkpoints), job.rows_digest)
+        keep_trials(search, Path(fn_args.serving_model_dir))
+    if options.variants:
+        write_variants(
+            Path(fn_args.serving_model_dir),
+            options.variants,
+            exporter,
+            outcome.model,
+            rows=rows,
+            model=code.model,
         )
-    sparse = [name for name, column in spec.items() if not hasattr(column, "shape")]
-    if sparse:
+
+
+def _trained(
+    job: NetJob, inputs: dict[str, Any], data: TrainingData, head: Head, graph: Path
+) -> _Outcome:
+    base = Path(job.base) if job.base else None
+    cold = weights_obstacle(base, graph, job.code.code_digest)
+    cluster = cluster_of(os.environ.get("TF_CONFIG", ""))
+    workers = cluster.workers if cluster.workers > 1 else job.options.workers
+    if workers > 1:
+        return _trained_in_processes(job, inputs, data, head, cold=cold, workers=workers)
+    strategy = local_strategy(job.options.devices)
+    net = train_net(job, inputs, data, head, strategy=strategy, cold=cold)
+    return _Outcome(
+        model=net.model,
+        progress=net.progress,
+        precision=net.precision,
+        cold=net.cold,
+        devices=device_names(strategy),
+        hyperparameters=net.plan.hyperparameters(),
+    )
+
+
+def _trained_in_processes(
+    job: NetJob,
+    inputs: dict[str, Any],
+    data: TrainingData,
+    head: Head,
+    *,
+    cold: str,
+    workers: int,
+) -> _Outcome:
+    if "TF_CONFIG" in os.environ and not job.options.shared:
         raise ConfigurationError(
-            f"preprocessing_fn returns {', '.join(sparse)} without filling in missing values; a"
-            " column must be dense, [rows, 1]. Use retrain.models.tabular.dense."
+            "TF_CONFIG names several workers, but no folder that they share; set the option"
+            " `shared` of the training, or unset TF_CONFIG to train here."
         )
-    return {
-        name: keras.Input(tuple(column.shape) or (1,), name=name, dtype=column.dtype.name)
-        for name, column in spec.items()
-        if name != label
-    }
+    if cluster_of(os.environ.get("TF_CONFIG", "")).index:
+        raise ConfigurationError(
+            "The pipeline runs beside worker 0 of TF_CONFIG; the other machines run"
+            f" `python -m retrain.engines.tfx.training_process {job.options.shared}`."
+        )
+    with tempfile.TemporaryDirectory(prefix="driftline-training-") as temporary:
+        folder = Path(job.options.shared or temporary)
+        weights, result = train_in_processes(job, data, folder, cold=cold)
+    training, _ = data.split()
+    plan = plan_of(
+        len(training), job.values, batch=job.batch, steps=job.steps, devices=len(result.devices)
+    )
+    return _Outcome(
+        model=served_copy(job, inputs, head, weights),
+        progress=result.progress,
+        precision=result.precision,
+        cold=result.cold,
+        devices=result.devices,
+        hyperparameters=plan.hyperparameters(),
+        workers=workers,
+    )
+
+
+def _record(
+    job: NetJob, outcome: _Outcome, *, rows: int, unknown: dict[str, float], schema: str
+) -> TrainingRecord:
+    cold = f"{outcome.cold[:1].upper()}{outcome.cold[1:]}." if outcome.cold else ""
+    return TrainingRecord(
+        code_digest=job.code.code_digest,
+        schema_digest=schema,
+        hyperparameters=job.values | outcome.hyperparameters,
+        start="cold" if cold else "warm",
+        start_reason=cold or "The champion's weights fit: same code, same vocabularies.",
+        rows=rows,
+        best_epoch=outcome.progress.best_epoch,
+        curve=Curve(loss=finite(outcome.progress.loss), val_loss=finite(outcome.progress.val_loss)),
+        devices=outcome.devices,
+        workers=outcome.workers,
+        precision=outcome.precision,
+        out_of_vocabulary=unknown,
+    )
 
 
 def fit(
-    model: Any, data: _Data, head: Head, values: dict[str, Any], *, batch: int, steps: int
-) -> None:
-    """Train `model` for at most `steps` steps.
+    model: Any, data: TrainingData, head: Head, values: dict[str, Any], *, batch: int, steps: int
+) -> Progress:
+    """Train `model` in this process for at most `steps` steps, for a ``run_fn`` of one's own.
 
     A model that ``build_model`` has compiled keeps its loss and optimiser.
 
     Raises
     ------
     GateFailedError
-        When the loss is no number at the end.
+        When the loss is no number.
     """
-    held_back = int(len(data) * VALIDATION_SHARE)
-    training, validation = (
-        data.part(slice(len(data) - held_back)),
-        data.part(slice(len(data) - held_back, None)),
-    )
-    batch = max(1, min(int(values.get("batch", batch)), max(32, len(training) // 16)))
-    epoch_steps = -(-len(training) // batch)
-    epochs = min(max(EPOCHS[0], -(-STEPS // epoch_steps)), EPOCHS[1])
-    epochs = int(values.get("epochs", max(1, min(epochs, steps // epoch_steps))))
-    if not model.compiled:
-        rate = float(values.get("learning_rate", LEARNING_RATE))
-        total_steps = epochs * min(steps, epoch_steps)
-        schedule = keras.optimizers.schedules.CosineDecay(rate, total_steps)
-        # Compiling by XLA would take longer than the training.
-        model.compile(keras.optimizers.Adam(schedule), head.loss(), jit_compile=False)
-    history = model.fit(
-        training.columns,
-        training.targets,
-        batch_size=batch,
-        epochs=epochs,
-        steps_per_epoch=steps if steps < epoch_steps else None,
-        validation_data=(validation.columns, validation.targets) if held_back else None,
-        validation_batch_size=4096,
-        callbacks=[
-            keras.callbacks.EarlyStopping(
-                "val_loss" if held_back else "loss", 0.0, STALE_EPOCHS, restore_best_weights=True
-            ),
-            keras.callbacks.TerminateOnNaN(),
-        ],
-        verbose=0,
-    )
-    losses = history.history["loss"]
-    if not np.isfinite(losses).all():
-        raise GateFailedError(
-            f"The training diverged: the loss is {losses[-1]} after {len(losses)} epochs. Scale the"
-            " inputs in preprocessing_fn, or lower the learning rate."
-        )
-
-
-def _load(patterns: list[str], raw: Any, layer: Any, names: list[str]) -> dict[str, Any]:
-    """The named transformed columns in memory, about 80 bytes per row."""
-    transform = tf.function(lambda rows: layer(tf.io.parse_example(rows, raw)))
-    files = sorted(tf.io.gfile.glob(patterns))
-    data = tf.data.TFRecordDataset(files, compression_type="GZIP").batch(4096)
-    batches = [transform(rows) for rows in data]
-    return {name: np.concatenate([batch[name] for batch in batches]) for name in names}
-
-
-def usable_rows(columns: dict[str, Any], head: Head, label: str) -> _Data:
-    """The rows whose label has a target; takes the label out of `columns`.
-
-    Raises
-    ------
-    GateFailedError
-        When an input is no number, or more than `UNKNOWN_LABELS` of the labels are unknown.
-    """
-    targets = head.targets(columns.pop(label))
-    for name, values in columns.items():
-        if values.dtype.kind == "f" and (count := int((~np.isfinite(values)).sum())):
-            raise GateFailedError(
-                f"The transformed column {name} has {count} values that are no numbers; fill in"
-                " missing values in preprocessing_fn."
-            )
-    known = np.isfinite(targets).all(axis=1)
-    unknown = len(known) - int(known.sum())
-    if unknown > UNKNOWN_LABELS * len(known):
-        raise GateFailedError(
-            f"{unknown} of {len(known)} training rows have a label that the task does not know;"
-            f" at most {UNKNOWN_LABELS:.0%} are left out. Correct the contract's task, or the label"
-            f" '{label}' that preprocessing_fn computes."
-        )
-    return _Data({name: values[known] for name, values in columns.items()}, targets[known])
+    training, validation = data.split()
+    plan = plan_of(len(training), values, batch=batch, steps=steps)
+    compile_net(model, head, plan)
+    return TrainingLoop(model, training, validation, plan).run()

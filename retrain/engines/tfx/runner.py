@@ -27,6 +27,9 @@ from tfx.orchestration.portable import launcher, runtime_parameter_utils
 from retrain.ports import OnProgress, Progress
 from streaming.contracts.records import ComponentRun
 
+MetadataPlace = Path | Any
+"""ML Metadata: a SQLite file, or the ``ConnectionConfig`` of a server."""
+
 _DONE = frozenset({metadata_store_pb2.Execution.COMPLETE, metadata_store_pb2.Execution.CACHED})
 
 
@@ -52,7 +55,7 @@ class Run:
 
 def run_pipeline(
     pipeline: Pipeline,
-    metadata_file: Path,
+    place: MetadataPlace,
     run_id: str,
     on_progress: OnProgress,
 ) -> Run:
@@ -73,7 +76,7 @@ def run_pipeline(
         with report.reported(), _hidden_arguments():
             _launch(compiled, node)
         components.append(ComponentRun(name=report.component, seconds=report.seconds))
-    store = open_store(metadata_file)
+    store = open_store(place)
     expected = [node.node_info.id for node in nodes]
     for node_id, state in unfinished(store, run_id, expected).items():
         raise NodeFailed(f"{node_id} ended {state}; it must be COMPLETE.", node=node_id)
@@ -111,11 +114,17 @@ def outputs_of(store: MetadataStore, run_id: str, nodes: list[str]) -> dict[str,
     return folders
 
 
-def open_store(metadata_file: Path) -> MetadataStore:
-    """ML Metadata in a sqlite file, created when it does not exist."""
-    metadata_file.parent.mkdir(parents=True, exist_ok=True)
-    config = metadata.sqlite_metadata_connection_config(str(metadata_file))
-    return MetadataStore(config)
+def open_store(place: MetadataPlace) -> MetadataStore:
+    """ML Metadata, created when it does not exist."""
+    return MetadataStore(connection_of(place))
+
+
+def connection_of(place: MetadataPlace) -> Any:
+    """The connection to ML Metadata; the folder of a SQLite file is created."""
+    if not isinstance(place, Path):
+        return place
+    place.parent.mkdir(parents=True, exist_ok=True)
+    return metadata.sqlite_metadata_connection_config(str(place))
 
 
 class _NodeReport:

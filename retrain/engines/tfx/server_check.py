@@ -2,7 +2,8 @@
 
 The server starts first and the version is added second, as in production. The load time is
 measured from *version seen* to AVAILABLE (load and warm-up); it contains neither the start of the
-process nor the server's polling interval.
+process nor the server's polling interval. A worker keeps the server for its next check
+(`warm_server`).
 """
 
 from __future__ import annotations
@@ -11,11 +12,8 @@ import contextlib
 import json
 import math
 import os
-import signal
-import socket
+import shutil
 import statistics
-import subprocess
-import tempfile
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -25,6 +23,7 @@ from typing import Any
 import httpx
 import numpy as np
 
+from retrain.engines.tfx.warm_server import SERVERS, WarmServer
 from retrain.ports import ServerCommand
 from retrain.tasks import TaskStrategy, strategy_of
 from streaming.contracts.errors import GateFailedError, UnavailableError
@@ -35,15 +34,17 @@ from streaming.contracts.task import BINARY, Task
 PROBE = "assets.extra/probe.json"
 """File in a servable: sample rows, and the outputs that the trainer computed for them."""
 
-TOLERANCE = 1e-4
+TOLERANCE = 1e-5
 """Largest accepted difference between served outputs and the trainer's, as the strategy of the task
 measures it. Both are float32 from different graphs, so they differ by rounding."""
 
-WARM_REQUESTS = 50
+WARM_REQUESTS = 100
 """Number of single-row predictions that are timed."""
 
 _START_SECONDS = 60.0
-_LOAD_SECONDS = 30.0
+_LOAD_SECONDS = 120.0
+"""A version that cannot be loaded ends earlier; a wide one takes its time on a busy machine."""
+_ANSWER_SECONDS = 30.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -56,6 +57,8 @@ class ServingCheck:
     """Median duration of a single-row prediction, one request after another."""
     worst_predict_seconds: float
     """Longest duration among those predictions."""
+    p99_predict_seconds: float = 0.0
+    """99 % quantile of those durations (nearest rank)."""
     rows: int
     """Number of probe rows compared."""
     largest_difference: float
@@ -74,6 +77,7 @@ def check_serving(
     server: ServerCommand,
     log_file: Path,
     task: Task = BINARY,
+    keep: bool = False,
 ) -> ServingCheck:
     """Serve `servable` for a moment and measure it.
 
@@ -82,34 +86,42 @@ def check_serving(
     servable:
         A SavedModel folder with `PROBE` in it.
     model, version:
-        Name and number under which it is served.
+        Name and number under which it is served; a kept server may give it a higher number.
     features:
         The inputs of ``serving_default``.
     server:
         The command that starts the server.
     log_file:
-        File for the server's output.
+        File for a copy of the server's output.
     task:
         Decides which output is compared, and how.
+    keep:
+        Whether the server is kept for the next check of this model in this process.
 
     Raises
     ------
     GateFailedError
         When the version does not become available, or its predictions differ from the trainer's.
     UnavailableError
-        When the server itself does not start.
+        When the server itself does not start, or ends during the check.
     """
     probe = json.loads((servable / PROBE).read_text())
     rows = [instance(tuple(features), values) for values in probe["instances"]]
     strategy = strategy_of(task)
-    with (
-        tempfile.TemporaryDirectory(prefix="driftline-check-") as base,
-        _running_server(server, model, Path(base), log_file) as client,
-    ):
-        load_seconds = _load(client, servable, version=version, base=Path(base), log_file=log_file)
-        served = client.predict(rows, strategy.output)
-        difference = _largest_difference(strategy, served, probe[strategy.output])
-        durations = sorted(_time_predictions(client, rows, strategy.output))
+    with _server(server, model, log_file, keep=keep) as running:
+        number = running.next_version(version)
+        url = f"http://127.0.0.1:{running.rest_port}"
+        # trust_env=False: a proxy in the environment must not get requests to this machine.
+        with httpx.Client(base_url=url, timeout=_ANSWER_SECONDS, trust_env=False) as http:
+            client = _Client(http, model)
+            _wait_until_listening(running, client)
+            try:
+                load_seconds = _load(client, servable, version=number, server=running)
+                served = client.predict(rows, strategy.output)
+                difference = _largest_difference(strategy, served, probe[strategy.output])
+                durations = sorted(_time_predictions(client, rows, strategy.output))
+            finally:
+                running.remove(number)
     if difference > TOLERANCE:
         raise GateFailedError(
             f"The server's predictions differ from the trainer's by up to {difference:.3g}; up to"
@@ -119,6 +131,7 @@ def check_serving(
         load_seconds=load_seconds,
         warm_predict_seconds=statistics.median(durations),
         worst_predict_seconds=durations[-1],
+        p99_predict_seconds=durations[math.ceil(0.99 * len(durations)) - 1],
         rows=len(rows),
         largest_difference=difference,
         load_per_core=os.getloadavg()[0] / (os.cpu_count() or 1),
@@ -136,13 +149,13 @@ class _Client:
         """Whether the server answers at all."""
         return self._request("GET", f"/v1/models/{self._model}") is not None
 
-    def states(self) -> list[str]:
-        """The states of the model's versions; empty while the server knows none."""
+    def states(self, version: int) -> list[str]:
+        """The states of a version of the model; empty while the server does not know it."""
         response = self._request("GET", f"/v1/models/{self._model}")
         if response is None or response.status_code != httpx.codes.OK:
             return []
         statuses = json.loads(response.content).get("model_version_status", [])
-        return [status["state"] for status in statuses]
+        return [each["state"] for each in statuses if int(each["version"]) == version]
 
     def predict(self, rows: list[dict[str, Any]], output: str) -> list[list[float]]:
         """The numbers of `output` for each row; `GateFailedError` when the server refuses."""
@@ -173,57 +186,56 @@ def _error_of(response: httpx.Response) -> str:
 
 
 @contextlib.contextmanager
-def _running_server(
-    server: ServerCommand, model: str, base: Path, log_file: Path
-) -> Iterator[_Client]:
-    grpc_port, rest_port = _free_ports(2)
-    command = server.fill(model=model, base_path=base, grpc_port=grpc_port, rest_port=rest_port)
-    log_file.parent.mkdir(parents=True, exist_ok=True)
-    with log_file.open("wb") as output:
-        process = subprocess.Popen(
-            command, stdout=output, stderr=output, env={**os.environ, **server.environment}
-        )
-        try:
-            url = f"http://127.0.0.1:{rest_port}"
-            # trust_env=False: a proxy in the environment must not get requests to this machine.
-            with httpx.Client(base_url=url, timeout=_LOAD_SECONDS, trust_env=False) as http:
-                client = _Client(http, model)
-                _wait_until_listening(process, client, log_file)
-                yield client
-        finally:
-            _stop(process)
+def _server(
+    server: ServerCommand, model: str, log_file: Path, *, keep: bool
+) -> Iterator[WarmServer]:
+    """A kept server, or one that ends with the check; one that fails is not kept."""
+    running = SERVERS.get(server, model) if keep else WarmServer(server, model)
+    kept = False
+    try:
+        yield running
+        kept = keep
+    except GateFailedError as error:
+        if running.alive:
+            raise
+        raise UnavailableError(
+            f"The model server for the check has ended. Its last output: {running.log_tail()}",
+            delay_seconds=1.0,
+        ) from error
+    finally:
+        log_file.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(running.log_file, log_file)
+        if not kept:
+            SERVERS.discard(running)
 
 
-def _wait_until_listening(
-    process: subprocess.Popen[bytes], client: _Client, log_file: Path
-) -> None:
+def _wait_until_listening(server: WarmServer, client: _Client) -> None:
     deadline = time.monotonic() + _START_SECONDS
     while not client.is_listening():
-        if process.poll() is not None or time.monotonic() > deadline:
+        if not server.alive or time.monotonic() > deadline:
             raise UnavailableError(
-                f"The model server for the check did not start. Its last output: {_tail(log_file)}",
+                f"The model server for the check did not start. Its last output:"
+                f" {server.log_tail()}",
                 delay_seconds=10.0,
             )
         time.sleep(0.05)
 
 
-def _load(client: _Client, servable: Path, *, version: int, base: Path, log_file: Path) -> float:
-    staged = base / ".staged"
-    staged.symlink_to(servable.resolve())
-    staged.rename(base / str(version))
+def _load(client: _Client, servable: Path, *, version: int, server: WarmServer) -> float:
+    server.add(servable, version)
     added = seen = time.monotonic()
     while (now := time.monotonic()) - added < _LOAD_SECONDS:
-        states = client.states()
+        states = client.states(version)
         if "AVAILABLE" in states:
             return time.monotonic() - seen
-        if "END" in states:
+        if "END" in states or not server.alive:
             break
         if not states:
             seen = now  # the server polls its folder; the wait until then is not load time
         time.sleep(0.01)
     raise GateFailedError(
         f"The version was not AVAILABLE after {now - added:.1f} s. The server's last output: "
-        f"{_tail(log_file)}"
+        f"{server.log_tail()}"
     )
 
 
@@ -257,25 +269,3 @@ def _numbers(row: Any, output: str) -> list[float]:
     value = row[output] if isinstance(row, dict) else row
     values = value if isinstance(value, list) else [value]
     return [float(number) for number in values]
-
-
-def _free_ports(count: int) -> list[int]:
-    with contextlib.ExitStack() as stack:
-        sockets = [stack.enter_context(socket.socket()) for _ in range(count)]
-        for listener in sockets:
-            listener.bind(("127.0.0.1", 0))
-        return [int(listener.getsockname()[1]) for listener in sockets]
-
-
-def _stop(process: subprocess.Popen[bytes]) -> None:
-    process.send_signal(signal.SIGTERM)
-    try:
-        process.wait(10.0)
-    except subprocess.TimeoutExpired:
-        process.kill()
-        process.wait()
-
-
-def _tail(log_file: Path) -> str:
-    lines = log_file.read_text(errors="replace").strip().splitlines()
-    return " | ".join(lines[-3:]) or "nothing"

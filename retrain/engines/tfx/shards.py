@@ -1,4 +1,5 @@
-"""Reads gzipped TFRecord shards without TensorFlow, and caps the number of evaluated rows.
+"""Reads gzipped TFRecord shards without TensorFlow, caps the evaluated rows, and links shards into
+the layout of TFX's examples.
 
 A record is framed as length (8 bytes, little endian), masked CRC of the length (4), data, masked
 CRC of the data (4). Records are copied byte for byte, so the checksums stay those of the writer.
@@ -7,12 +8,15 @@ CRC of the data (4). Records are copied byte for byte, so the checksums stay tho
 from __future__ import annotations
 
 import gzip
+import shutil
 import struct
 from collections.abc import Iterator
 from pathlib import Path
 
 from retrain.ports import EVAL_SHARDS, TRAIN_SHARDS
-from streaming.contracts.errors import DecodeError
+from streaming.contracts.errors import ConfigurationError, DecodeError
+
+_PATTERNS = {"train": TRAIN_SHARDS, "eval": EVAL_SHARDS}
 
 
 def frames(shard: Path) -> Iterator[bytes]:
@@ -58,4 +62,45 @@ def cap_evaluation(examples: Path, target: Path, *, max_rows: int) -> Path:
                 if number % stride == 0:
                     output.write(frame)
                 number += 1
+    return target
+
+
+def splits_of(folder: Path) -> dict[str, str]:
+    """Name of each split in a folder and the pattern of its files; empty when it has none.
+
+    A folder has ``Split-train`` and ``Split-eval``, as TFX's examples do, or shards that are named
+    after their split.
+    """
+    for patterns in ({name: f"Split-{name}/*" for name in _PATTERNS}, _PATTERNS):
+        if all(any(folder.glob(pattern)) for pattern in patterns.values()):
+            return dict(patterns)
+    return {}
+
+
+def linked_splits(folder: Path, target: Path) -> Path:
+    """The examples of a folder in the layout of TFX's, without a copy.
+
+    Returns `folder` itself when it has that layout; otherwise `target` is created anew, with links.
+
+    Raises
+    ------
+    ConfigurationError
+        When a split has no shard.
+    """
+    splits = splits_of(folder)
+    if not splits:
+        raise ConfigurationError(
+            f"{folder} has no examples of both splits: it needs shards {TRAIN_SHARDS} and"
+            f" {EVAL_SHARDS}, or folders Split-train and Split-eval."
+        )
+    if splits["train"] != TRAIN_SHARDS:
+        return folder
+    shutil.rmtree(target, ignore_errors=True)
+    for name, pattern in splits.items():
+        split = target / f"Split-{name}"
+        split.mkdir(parents=True)
+        shards = sorted(folder.glob(pattern))
+        for number, shard in enumerate(shards):
+            link = split / f"data_tfrecord-{number:05d}-of-{len(shards):05d}.gz"
+            link.symlink_to(shard.resolve())
     return target

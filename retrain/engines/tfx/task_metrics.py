@@ -122,7 +122,7 @@ class _Combiner(beam.CombineFn):  # type: ignore[misc]
         if self._champion is not None:
             rows[2].append(self._outputs(element, self._champion))
         if self._entity:
-            rows[3].append(_entity_number(element.get_features()[self._entity]))
+            rows[3].append(entity_number(element.get_features()[self._entity]))
         return rows
 
     def merge_accumulators(self, accumulators: Iterable[_Collected]) -> _Collected:
@@ -159,10 +159,10 @@ class _Combiner(beam.CombineFn):  # type: ignore[misc]
         return np.asarray(predictions, np.float64).ravel()
 
 
-def _entity_number(value: Any) -> int:
+def entity_number(value: Any) -> int:
     """A number for each entity, the same in every process (text comes as an array of objects).
 
-    >>> _entity_number(np.array([b"a"], object)) == _entity_number(np.array([b"a"], object))
+    >>> entity_number(np.array([b"a"], object)) == entity_number(np.array([b"a"], object))
     True
     """
     return number_of(repr(np.asarray(value).ravel().tolist()), size=7)

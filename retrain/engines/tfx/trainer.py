@@ -7,17 +7,19 @@ judges the metrics by the rules of the job's model, `ServingLimits` bound the se
 
 from __future__ import annotations
 
+import shutil
 import time
 import warnings
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import msgspec
+import structlog
 
 from retrain.blessing import Blessing, BlessingRules, bless
-from retrain.models.code import ModelCode, load_code
+from retrain.models.code import load_code
 from retrain.ports import (
     AFTER_SHIFT_SLICE,
     ModelServerLauncher,
@@ -28,18 +30,24 @@ from retrain.ports import (
 )
 from retrain.tasks import strategy_of
 from retrain.tasks.strategy import rules_in_force, seed_of
+from retrain.training_options import ModelTraining
 from streaming.contracts.errors import GateFailedError, PermanentError, TemporaryError
 from streaming.contracts.records import Metric
 from streaming.contracts.tolerance import DEFAULT, Tolerance
 
 if TYPE_CHECKING:
     from retrain.engines.tfx.infra_validation import ServingLimits
-    from retrain.engines.tfx.pipeline import RetrainPipeline
+    from retrain.engines.tfx.pipeline import Built, Engine, RetrainPipeline
     from retrain.engines.tfx.runner import NodeFailed, Run
+
+log = structlog.get_logger()
 
 _ADVICE = {
     "AnomalyGate": "Fix the producer or the schema, then request the retrain again.",
+    "ExampleImporter": "The example shards cannot be read; check the worker's disk.",
     "ImportExampleGen": "The example shards cannot be read; check the worker's disk.",
+    "StatisticsGen": "The example shards cannot be read; check the worker's disk.",
+    "Tuner": "Correct search_space, or set retrain.tuner to null and train without a search.",
     "Trainer": "Debug the model's build_model with these examples; the worker's log has the trace.",
     "Champion": "The live version's folder is missing or damaged; see `driftline versions`.",
     "Evaluator": "The model has no usable signature `serving_examples` or `transform_features`.",
@@ -81,6 +89,10 @@ class TfxTrainer:
         Steps and rows.
     serving:
         Bounds of the serving check; None = 5 s to load, 200 ms for a warm prediction.
+    engines:
+        Model name → whose components run, ``fast`` or ``tfx``; a model that it lacks has ``fast``.
+    training:
+        Model name → search, warm start, compression, devices; a model that it lacks has none.
     """
 
     def __init__(
@@ -92,6 +104,8 @@ class TfxTrainer:
         tolerances: Mapping[str, Tolerance] | None = None,
         limits: TrainingLimits | None = None,
         serving: ServingLimits | None = None,
+        engines: Mapping[str, Engine] | None = None,
+        training: Mapping[str, ModelTraining] | None = None,
     ) -> None:
         self.metadata = home / "metadata" / "mlmd.sqlite"
         self._server = server
@@ -99,6 +113,9 @@ class TfxTrainer:
         self._tolerances = tolerances
         self._limits = limits or TrainingLimits()
         self._serving = serving
+        self._engines = engines or {}
+        self._training = training or {}
+        self._states = home / "training"
 
     @property
     def steps(self) -> int:
@@ -106,23 +123,32 @@ class TfxTrainer:
         return STEPS
 
     def warm(self) -> None:
-        """Import TFX now rather than in the first job (about ten seconds)."""
+        """Import TFX and its components now rather than in the first job (about ten seconds)."""
         with _IgnoredWarnings():
-            pass
+            from retrain.engines.tfx import data_steps, example_steps, model_steps, runner  # noqa: F401
+
+    def close(self) -> None:
+        """End the model servers that are kept between jobs; the trainer can still be used."""
+        from retrain.engines.tfx.warm_server import SERVERS
+
+        SERVERS.close()
 
     def train(self, job: TrainingJob, on_progress: OnProgress) -> TrainingResult:
         """Run the pipeline on `job`; see `retrain.ports.Trainer`."""
         with _IgnoredWarnings():
             from retrain.engines.model_store import folder_digest
             from retrain.engines.tfx import lineage, runner
+            from retrain.engines.tfx.model_training import remove_abandoned
 
+            remove_abandoned(self._states, time.time())
             run_id = f"{job.request.record_id}.{time.time_ns()}"
             digest, outcome = "", "failed"
             try:
-                plan = self._plan(job, load_code(job.contract.module))
-                pipeline = plan.build(self.metadata)
-                run = runner.run_pipeline(pipeline, self.metadata, run_id, on_progress)
-                result = self._result(job, plan, run)
+                plan = self.plan(job)
+                self._start_server(job)
+                built = plan.build()
+                run = runner.run_pipeline(built.pipeline, self.metadata, run_id, on_progress)
+                result = self._compressed(job, built, run, self._result(job, built, run))
                 digest, outcome = folder_digest(result.servable), "trained"
                 return result
             except runner.NodeFailed as error:
@@ -134,6 +160,8 @@ class TfxTrainer:
                     str(error), component="Examples", advice="Request the retrain again."
                 ) from error
             finally:
+                # Only a kill leaves it, so that the next attempt goes on.
+                shutil.rmtree(self._state(job), ignore_errors=True)
                 lineage.record_run(
                     runner.open_store(self.metadata),
                     run_id,
@@ -149,54 +177,124 @@ class TfxTrainer:
     def _tolerance(self, model: str) -> Tolerance:
         return DEFAULT if self._tolerances is None else self._tolerances[model]
 
-    def _plan(self, job: TrainingJob, code: ModelCode) -> RetrainPipeline:
+    def _start_server(self, job: TrainingJob) -> None:
+        """Start the server of the check, which is ready by the time the model is trained."""
+        from retrain.engines.tfx.warm_server import SERVERS
+
+        SERVERS.get(self._server.command(), job.request.model)
+
+    def plan(self, job: TrainingJob) -> RetrainPipeline:
+        """The pipeline of a job."""
+        from retrain.engines.tfx import model_training
         from retrain.engines.tfx.infra_validation import ServingLimits
         from retrain.engines.tfx.pipeline import RetrainPipeline
         from retrain.engines.tfx.shards import cap_evaluation
+        from retrain.engines.tfx.warm_start import reusable_graph
 
+        code = load_code(job.contract.module)
+        model, limits = job.request.model, self._serving or ServingLimits()
         examples = cap_evaluation(
             job.examples, job.work_dir / "capped", max_rows=self._limits.max_eval_rows
         )
-        return (
-            RetrainPipeline(f"driftline-{job.request.model}", job.work_dir / "tfx", code)
+        training = self._training.get(model, ModelTraining())
+        search = model_training.search_in(training, self._state(job), job.champion)
+        options = model_training.options_in(training, self._state(job))
+        bounds = {"steps": self._limits.steps, "batch": self._limits.batch}
+        reuse = reusable_graph(job.champion, code, job.schema or code.schema, job.examples)
+        log.info("trainer.transform", model=model, reason=reuse.reason)
+        plan = (
+            RetrainPipeline(
+                f"driftline-{model}",
+                job.work_dir / "tfx",
+                code,
+                metadata=self.metadata,
+                engine=self._engines.get(model, "fast"),
+            )
             .from_shards(examples)
+            .generate_statistics()
             .with_schema(job.schema)
-            .validate(self._tolerance(job.request.model))
-            .preprocess()
-            .train(model=job.request.model, steps=self._limits.steps, batch=self._limits.batch)
+            .validate_input_data(self._tolerance(model))
+            .preprocess(frozen=reuse.graph)
+        )
+        if search is not None:
+            searching = model_training.tuner(
+                code, model=model, search=search, options=options, **bounds
+            )
+            plan.add("tuner", searching)
+        return (
+            plan.start_from(_as_artifact(job) if training.warm_start else None)
+            .train(model=model, options=options, **bounds)
             .against(_as_artifact(job))
-            .evaluate(seed=seed_of(job.request.record_id))
-            .check_serving(
-                model=job.request.model,
+            .evaluate_model(seed=seed_of(job.request.record_id))
+            .infra_validate(
+                server=self._server,
+                model=model,
                 version=job.version,
-                limits=self._serving or ServingLimits(),
-                server=self._server.command(),
+                startup=limits.load_seconds,
+                latency=limits.warm_predict_seconds,
+                latency_p99=limits.p99_predict_seconds,
             )
         )
 
-    def _result(self, job: TrainingJob, plan: RetrainPipeline, run: Run) -> TrainingResult:
+    def _result(self, job: TrainingJob, built: Built, run: Run) -> TrainingResult:
         from retrain.engines.tfx import evaluation, infra_validation
 
         has_champion = job.champion is not None
         outputs = run.outputs
         metrics = evaluation.read_metrics(
-            outputs[plan.node("evaluator")]["evaluation"], champion=has_champion
+            outputs[built.node("evaluator")]["evaluation"], champion=has_champion
         )
-        check = infra_validation.read_report(outputs[plan.node("serving")]["blessing"])
+        check = infra_validation.read_report(outputs[built.node("serving")]["blessing"])
         too_slow = infra_validation.exceeded_limit(
             check, self._serving or infra_validation.ServingLimits()
         )
         blessing = self.bless(job, metrics)
         return TrainingResult(
-            servable=outputs[plan.node("trainer")]["model"] / "Format-Serving",
+            servable=outputs[built.node("trainer")]["model"] / "Format-Serving",
             metrics=metrics,
             components=run.components,
             load_seconds=check.load_seconds,
             warm_predict_seconds=check.warm_predict_seconds,
+            p99_predict_seconds=check.p99_predict_seconds,
             blessed=blessing.blessed and not too_slow,
             reason=f"Not blessed: {too_slow}." if too_slow else blessing.reason,
+            growth=0.0 if too_slow else blessing.growth,
             blessing_rules=msgspec.json.encode(self._blessing_rules(job)).decode(),
         )
+
+    def _compressed(
+        self, job: TrainingJob, built: Built, run: Run, result: TrainingResult
+    ) -> TrainingResult:
+        """`result`, or the smallest variant of it that passes, where the owner wants one."""
+        from retrain.engines.tfx.infra_validation import ServingLimits
+
+        kinds = self._training.get(job.request.model, ModelTraining()).variants
+        if not kinds or not result.blessed:
+            return result
+        from retrain.engines.tfx.variant_choice import VariantJudge
+
+        examples = run.outputs[built.node("examples")]
+        judge = VariantJudge(
+            model=job.request.model,
+            version=job.version,
+            code=load_code(job.contract.module),
+            rows=next(iter(examples.values())) / "Split-eval",
+            champion=job.champion,
+            seed=seed_of(job.request.record_id),
+            bless=lambda metrics: self.bless(job, metrics),
+            server=self._server.command(),
+            limits=self._serving or ServingLimits(),
+        )
+        try:
+            return judge.smallest(result, kinds)
+        except Exception as error:  # the version itself has passed
+            log.exception("trainer.not_compressed", model=job.request.model)
+            reason = f"Not compressed: {type(error).__name__} while the variants were judged."
+            return replace(result, reason=f"{result.reason} {reason}")
+
+    def _state(self, job: TrainingJob) -> Path:
+        """Folder of the training's state, by which a killed training goes on."""
+        return self._states / job.request.record_id
 
     def bless(self, job: TrainingJob, metrics: tuple[Metric, ...]) -> Blessing:
         """Judge an evaluation by the rules of the job's model."""
@@ -209,7 +307,8 @@ class TfxTrainer:
 
     def _blessing_rules(self, job: TrainingJob) -> BlessingRules:
         given = BlessingRules() if self._rules is None else self._rules[job.request.model]
-        return rules_in_force(strategy_of(load_code(job.contract.module).task), given)
+        rules = rules_in_force(strategy_of(load_code(job.contract.module).task), given)
+        return msgspec.structs.replace(rules, max_evaluated_rows=self._limits.max_eval_rows)
 
 
 def _as_artifact(job: TrainingJob) -> Path | None:

@@ -30,10 +30,11 @@ from serving.engines.envoy.config import (
     read_split,
     split_text,
 )
+from serving.engines.envoy.health import HEALTHY_HOSTS, read_health
 from serving.engines.envoy.names import model_in_names
 from serving.engines.envoy.routes import model_routes, retry_policy, route_configuration
 from serving.engines.shared_read import SharedRead, request_within
-from serving.ports import ALL_STABLE, TrafficSplit
+from serving.ports import ALL_STABLE, Role, TrafficSplit
 from streaming.contracts.errors import ConfigurationError, UnavailableError
 
 ADMIN_SECONDS = 0.5
@@ -191,22 +192,41 @@ class EnvoyRouter:
                 delay_seconds=0.2,
             ) from error
 
+    def healthy_servers(self) -> tuple[Role, ...]:
+        if self._shared is None:
+            text = self._health()
+        else:
+            text = self._shared.get((str(self._client.base_url), "health"), self._health)
+        return read_health(text, self._layout.model)
+
     def close(self) -> None:
         """Close the admin connection."""
         self._client.close()
 
     def _route_version(self) -> str:
-        path = "/config_dump?resource=dynamic_route_configs&mask=version_info"
+        body = self._admin("/config_dump?resource=dynamic_route_configs&mask=version_info")
         try:
-            body = request_within(self._client, "GET", path, seconds=ADMIN_SECONDS)
             configs: list[dict[str, Any]] = json.loads(body).get("configs", [])
-        except (httpx.HTTPError, ValueError) as error:
-            raise UnavailableError(
-                f"Envoy's admin page at {self._client.base_url} does not answer: {error}."
-            ) from error
+        except ValueError as error:
+            raise self._silent(error) from error
         if not configs:
             raise UnavailableError("Envoy has no routes yet.", delay_seconds=0.2)
         return str(configs[0].get("version_info", ""))
+
+    def _health(self) -> str:
+        """The healthy hosts of the servers' clusters of all models, one cluster a line."""
+        return self._admin(f"/stats?type=Gauges&filter={HEALTHY_HOSTS}").decode()
+
+    def _admin(self, path: str) -> bytes:
+        try:
+            return request_within(self._client, "GET", path, seconds=ADMIN_SECONDS)
+        except (httpx.HTTPError, ValueError) as error:
+            raise self._silent(error) from error
+
+    def _silent(self, error: Exception) -> UnavailableError:
+        return UnavailableError(
+            f"Envoy's admin page at {self._client.base_url} does not answer: {error}."
+        )
 
 
 def shared_reads(layout: EnvoyLayout) -> SharedRead[str]:

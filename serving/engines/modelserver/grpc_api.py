@@ -22,6 +22,7 @@ from serving.engines.modelserver.messages import (
     metadata_response,
     status_response,
 )
+from serving.engines.modelserver.one_message import MessageWatch
 from serving.engines.modelserver.predict import fill_spec, predict
 from serving.engines.modelserver.priority import at_normal_priority
 from serving.engines.modelserver.protos import (
@@ -173,28 +174,28 @@ def serve(service: Service, address: str, *, workers: int) -> grpc.Server:
     ConfigurationError
         When the address cannot be opened.
     """
-    api, pool = Grpc(service), Workers(workers, name="grpc")
+    api, pool, watch = Grpc(service), Workers(workers, name="grpc"), MessageWatch()
     threads: Any = SimpleNamespace(submit=pool.start)  # grpc needs no more of an executor
     server = grpc.server(threads, options=_OPTIONS)
     server.add_generic_rpc_handlers(
         (
             _handlers(
                 "grpc.health.v1.Health",
-                Check=grpc.unary_unary_rpc_method_handler(lambda request, context: _SERVING),
+                Check=watch.handler(lambda request, context: _SERVING, read=bytes),
             ),
             _RoomCheck(pool),
             _handlers(
                 PREDICTION,
-                Predict=_unary(api.predict, PredictRequest),
-                Classify=_unary(api.classify, ClassificationRequest),
-                Regress=_unary(api.regress, RegressionRequest),
-                MultiInference=_unary(api.multi_infer, MultiInferenceRequest),
-                GetModelMetadata=_unary(api.metadata, GetModelMetadataRequest),
+                Predict=_method(watch, api.predict, PredictRequest),
+                Classify=_method(watch, api.classify, ClassificationRequest),
+                Regress=_method(watch, api.regress, RegressionRequest),
+                MultiInference=_method(watch, api.multi_infer, MultiInferenceRequest),
+                GetModelMetadata=_method(watch, api.metadata, GetModelMetadataRequest),
             ),
             _handlers(
                 MODEL,
-                GetModelStatus=_unary(api.status, GetModelStatusRequest),
-                HandleReloadConfigRequest=_unary(api.reload, ReloadConfigRequest),
+                GetModelStatus=_method(watch, api.status, GetModelStatusRequest),
+                HandleReloadConfigRequest=_method(watch, api.reload, ReloadConfigRequest),
             ),
         )
     )
@@ -238,7 +239,7 @@ def _handlers(name: str, **methods: Any) -> Any:
     return grpc.method_handlers_generic_handler(name, methods)
 
 
-def _unary(call: Call, request: Any) -> Any:
+def _method(watch: MessageWatch, call: Call, request: Any) -> Any:
     def handle(message: Any, context: grpc.ServicerContext) -> Any:
         remaining = context.time_remaining()
         try:
@@ -251,11 +252,7 @@ def _unary(call: Call, request: Any) -> Any:
             text = _shortened(f"{type(error).__name__}: {error}")
             context.abort(grpc.StatusCode.INTERNAL, text)
 
-    return grpc.unary_unary_rpc_method_handler(
-        handle,
-        request_deserializer=request.FromString,
-        response_serializer=None,  # it is bytes already
-    )
+    return watch.handler(handle, read=request.FromString)
 
 
 def _shortened(message: str) -> str:

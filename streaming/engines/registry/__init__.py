@@ -1,5 +1,5 @@
 """The schema registry, through confluent-kafka's client."""
 
-from streaming.engines.registry.client import Registry, schema_source
+from streaming.engines.registry.client import Registry, register_schema, schema_source
 
-__all__ = ["Registry", "schema_source"]
+__all__ = ["Registry", "register_schema", "schema_source"]

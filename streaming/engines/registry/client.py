@@ -43,6 +43,11 @@ def schema_source(address: RegistryAddress | None) -> SchemaSource | None:
     return None if address is None else Registry(address)
 
 
+def register_schema(address: RegistryAddress, subject: str, text: str) -> int:
+    """See `Registry.register`."""
+    return Registry(address).register(subject, text)
+
+
 class Registry:
     """A `SchemaSource` on a registry.
 
@@ -147,6 +152,27 @@ class Registry:
                 version.schema, known, is_protobuf=is_protobuf, depth=depth + 1
             )
             yield ReferencedSchema(name=reference.name, text=_text(version.schema))
+
+    def register(self, subject: str, text: str) -> int:
+        """The number of an Avro schema, a new one where the registry does not have it.
+
+        Raises
+        ------
+        UnavailableError
+            When the registry does not answer, or refuses the schema.
+        """
+        from confluent_kafka.schema_registry import Schema
+
+        try:
+            return int(self._connected().register_schema(subject, Schema(text, "AVRO")))
+        except (ConfigurationError, UnavailableError):
+            raise
+        except Exception as error:  # the client has no common base for what it raises
+            raise UnavailableError(
+                f"{self._address.url} does not register a schema for {subject}: "
+                f"{_described(error)}.",
+                delay_seconds=RETRY_SECONDS,
+            ) from error
 
     def _connected(self) -> Any:
         if self._client is None:

@@ -60,9 +60,15 @@ def infer_schema(
     for spec in specs:
         if spec.name not in inferred:
             inferred[spec.name] = schema.feature.add(name=spec.name)
+        if spec.kind == "text":
+            _as_text(inferred[spec.name], columns[spec.name])
         _complete(inferred[spec.name], spec, is_label=spec is label)
     for spec in training_only:
         _add_flag(schema, spec)
+    lists = {spec.name for spec in features if spec.multivalent}
+    kept = [domain for domain in schema.string_domain if domain.name not in lists]
+    del schema.string_domain[:]
+    schema.string_domain.extend(kept)
     schema.default_environment.extend([TRAINING, SERVING])
     return str(text_format.MessageToString(schema))
 
@@ -79,6 +85,16 @@ def _array(values: Sequence[Cell], kind: FeatureKind) -> Any:
     return pa.array(cells, pa.list_(_ARROW[kind]))
 
 
+def _as_text(feature: Any, values: Sequence[Cell]) -> None:
+    """TFDV takes texts of digits, such as postcodes, for whole numbers; they are categories."""
+    if feature.WhichOneof("domain_info") in (None, "domain", "string_domain"):
+        return
+    feature.ClearField(feature.WhichOneof("domain_info"))
+    known = sorted({str(value) for value in values if value is not None})
+    if len(known) <= MAX_CATEGORIES:
+        feature.string_domain.value.extend(known)
+
+
 def _complete(feature: Any, spec: FeatureSpec, *, is_label: bool) -> None:
     from tensorflow_metadata.proto.v0 import schema_pb2
 
@@ -87,6 +103,8 @@ def _complete(feature: Any, spec: FeatureSpec, *, is_label: bool) -> None:
     feature.value_count.min = feature.value_count.max = 1
     if not feature.HasField("presence"):
         feature.presence.min_count = 0
+    if spec.multivalent:  # TFDV took whole lists for categories
+        feature.ClearField("domain_info")
     if spec.kind == "text" and feature.WhichOneof("domain_info") is not None:
         feature.distribution_constraints.min_domain_mass = MIN_DOMAIN_MASS
     if spec.kind == "integer" and spec.categorical:

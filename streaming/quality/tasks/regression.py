@@ -83,7 +83,7 @@ class RegressionQuality:
         self._quantiles = np.array(task.quantiles)
         self._coverage = [f"coverage_{quantile:g}" for quantile in task.quantiles]
         self._median = task.quantiles.index(MEDIAN) if task.quantiles else 0
-        self._losses = _losses(task)
+        self._losses = losses_of(task)
         self._lowest = 0.0 if task.loss == "poisson" else -LARGEST
         self.no_outcome = f"the label is no number from {self._lowest:g} to {LARGEST:g}"
         self.width = max(1, len(task.quantiles))
@@ -215,7 +215,7 @@ class RegressionQuality:
         return fine_bucket_of(numbers[:, self._median], FRACTION_BITS), None
 
 
-def _losses(task: Task) -> Callable[[Floats, Floats], Floats]:
+def losses_of(task: Task) -> Callable[[Floats, Floats], Floats]:
     """The loss of each row, from labels [rows] and predictions [rows, columns]."""
     quantiles = np.array(task.quantiles)
     losses: dict[Loss, Callable[[Floats, Floats], Floats]] = {

@@ -7,10 +7,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from msgspec.structs import replace
 
 from deploy.app.deployment import Deployment
+from deploy.cli.commands.predict import to_instance
+from deploy.cli.shared.command import UsageError
 from deploy.config.yaml_text import parse_file
 from streaming.contracts.log import MemoryLog
+from streaming.contracts.model import FeatureSpec
 from tests.deploy.cli.builders import MODEL
 from tests.deploy.cli.doubles import http_server
 from tests.deploy.cli.runner import DEMO, data, run
@@ -133,3 +137,14 @@ def test_the_newest_events_are_predicted_as_they_come(tmp_path: Path) -> None:
     none = run("predict", MODEL, "--last", "1", log=MemoryLog(), config=file)
     assert none.exit_code == 3
     assert run("predict", MODEL, "--last", "1", "--rows", "[]", config=file).exit_code == 2
+
+
+def test_a_list_is_sent_as_its_values_one_a_line() -> None:
+    tags = FeatureSpec(name="tags", kind="text", categorical=True, multivalent=True)
+    contract = replace(Deployment.load(DEMO).contract(MODEL), features=(tags,))
+    row = {"tags": ["wifi", "bar", None, "wifi"]}
+    assert to_instance(row, contract, 1) == {"tags": ["bar\nwifi"]}
+    assert to_instance({"tags": "bar"}, contract, 1) == {"tags": ["bar"]}
+    assert to_instance({"tags": []}, contract, 1) == {"tags": [""]}
+    with pytest.raises(UsageError, match="Row 1: tags needs a list of at most 100 texts"):
+        to_instance({"tags": [["bar"]]}, contract, 1)

@@ -6,6 +6,9 @@ import threading
 
 import pytest
 
+from deploy.console.states import state_of
+from deploy.projection.rows import row_of
+from deploy.records.describe import head
 from streaming.contracts.log import MemoryLog
 from streaming.contracts.records import ModelVersion, RetrainFailure
 from tests.deploy.cli.builders import MODEL, version
@@ -81,6 +84,30 @@ def test_a_failed_retrain_is_exit_4_with_its_advice(log: MemoryLog) -> None:
     code, messages = wait(log, failure)
     assert code == 4
     assert "Trainer failed: no memory. Free some." in messages
+
+
+def test_an_insufficient_evaluation_is_exit_4_and_says_how_many_rows_are_needed(
+    log: MemoryLog,
+) -> None:
+    record = RetrainFailure(
+        record_id="f",
+        model=MODEL,
+        at=9.0,
+        request_id="request-2",
+        component="Blessing",
+        reason="Insufficient: the interval is wide.",
+        advice="Wait: the next retrain starts with about 900 labelled rows instead of 500.",
+        outcome="insufficient",
+        rows=500,
+        rows_needed=900,
+    )
+    code, messages = wait(log, record)
+    assert code == 4
+    assert "No version yet. Insufficient: the interval is wide. Wait:" in messages
+    assert "failed" not in messages
+    assert head(record) == "retrain insufficient, waits for 900 labelled rows"
+    row = row_of(record)
+    assert (row.outcome, state_of(row.outcome).name) == ("insufficient", "warning")
 
 
 def test_a_wait_that_takes_too_long_is_exit_7(log: MemoryLog) -> None:

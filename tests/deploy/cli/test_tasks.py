@@ -7,14 +7,16 @@ from typing import Any
 
 import msgspec
 import pytest
+from msgspec.structs import replace
 
 from deploy.app.deployment import Deployment
 from deploy.views.level_charts import level_bins
 from deploy.views.quality_charts import headline, note
 from streaming.contracts.log import MemoryLog
 from streaming.contracts.quality_records import QualityVerdict
-from tests.deploy.cli.builders import MODEL
-from tests.deploy.cli.doubles import http_server
+from streaming.contracts.records import Metric
+from tests.deploy.cli.builders import MODEL, promotion, version
+from tests.deploy.cli.doubles import http_server, replying
 from tests.deploy.cli.runner import DEMO, data, run
 from tests.streaming.quality.task_populations import (
     MULTICLASS,
@@ -82,10 +84,29 @@ def test_an_answer_of_another_task_is_an_error(tmp_path: Path) -> None:
     assert "3 numbers" in shown.stderr
 
 
-def test_an_experiment_needs_a_binary_model(config: Path) -> None:
-    shown = run("experiment", "start", MODEL, "--arm", "7=20", "--for", "7d", config=config)
-    assert shown.exit_code == 2
-    assert "experiments compare binary ones only" in shown.stderr
+def test_an_experiment_compares_the_metric_of_the_task(config: Path) -> None:
+    task, log = Deployment.load(config).task(MODEL), MemoryLog()
+    words = ("experiment", "start", MODEL, "--arm", "2=20", "--for", "7d", "--yes")
+    wrong = run(*words, "--metric", "positives", log=log, config=config)
+    assert wrong.exit_code == 2
+    assert "--metric positives does not fit" in wrong.stderr
+    names = ("rmse", "poisson_deviance", "pinball")
+    measured = tuple(Metric(name=name, slice="", value=3.0, n=900) for name in names)
+    log.append([replace(version(1), evaluation=measured), promotion(1), version(2)])
+    with replying(log, result_id="e1") as daemon:
+        shown = run(*words, log=log, config=config)
+    assert shown.exit_code == 0, shown.stderr
+    experiment = daemon.commands[0].experiment
+    assert experiment is not None
+    expected = (
+        ("log_loss", 0.0) if task.classes else ("loss", 9.0 if task.loss == "squared" else 3.0)
+    )
+    assert (experiment.metric, experiment.loss_scale) == expected
+    if task.kind == "regression":
+        log.append([replace(version(1), record_id="again", evaluation=())])
+        refused = run(*words, log=log, config=config)
+        assert refused.exit_code == 2
+        assert "has no mean loss above 0" in refused.stderr
 
 
 @pytest.fixture(scope="module", params=[SQUARED, MULTICLASS], ids=["numbers", "classes"])

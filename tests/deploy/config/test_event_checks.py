@@ -3,6 +3,7 @@ mapping."""
 
 from __future__ import annotations
 
+import dataclasses
 from pathlib import Path
 from typing import Any
 
@@ -10,10 +11,12 @@ import pytest
 import yaml
 
 from deploy.app.deployment import Deployment
-from deploy.config import loader
+from deploy.config import event_checks, loader
 from deploy.config.checks import problems
+from retrain.models.big_tipper.contract import CODE
 from streaming.contracts.errors import ConfigurationError
 from streaming.contracts.mapping import FieldRule, RecordMapping
+from streaming.contracts.model import FeatureSpec
 from streaming.contracts.registered import RegistryAddress
 from streaming.engines.registry import Registry
 
@@ -83,6 +86,12 @@ def test_keys_may_differ_where_they_are_at_other_paths(tmp_path: Path) -> None:
     assert contract.predictions == RecordMapping(time="at", time_format="rfc3339")
 
 
+def test_another_name_of_the_labels_key_is_accepted_where_it_is_meant(tmp_path: Path) -> None:
+    file = written(tmp_path, labels=LABELS | {"key": "id", "key_from": "field"})
+    contract = Deployment.load(file).contract("m")
+    assert (contract.key, contract.labels.key) == ("trip_id", "id")
+
+
 def test_a_plain_configuration_has_no_mapping_and_no_registry(tmp_path: Path) -> None:
     deployment = Deployment.load(written(tmp_path))
     contract = deployment.contract("m")
@@ -97,3 +106,34 @@ def test_the_registry_of_the_settings_is_used(tmp_path: Path) -> None:
     deployment = Deployment.load(file)
     assert deployment.registry == RegistryAddress(url="http://127.0.0.1:9", timeout_seconds=2.0)
     assert isinstance(deployment.schemas(), Registry)
+
+
+@pytest.mark.parametrize(
+    ("role", "fields", "pattern"),
+    [
+        ("events", {"company": {"path": "c", "rule": "categories"}}, "company is not"),
+        ("labels", {"tips": {"path": "c", "rule": "categories"}}, "tips is not"),
+        ("events", {"tags": {"path": "c", "rule": "length"}}, "tags is a text"),
+        ("events", {}, "tags is multivalent; give its path and the rule categories"),
+        ("events", {"tags": {"path": "c", "rule": "categories"}}, None),
+    ],
+)
+def test_lists_of_categories_need_a_multivalent_feature_and_the_rule(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    role: str,
+    fields: dict[str, Any],
+    pattern: str | None,
+) -> None:
+    tags = FeatureSpec(name="tags", kind="text", categorical=True, multivalent=True)
+    has_tags = "tags" in fields or (role == "events" and not fields)
+    code = dataclasses.replace(CODE, features=(*CODE.features, *([tags] if has_tags else [])))
+    monkeypatch.setattr(event_checks, "load_code", lambda _: code)
+    sections: dict[str, Any] = {"events": EVENTS, "labels": LABELS}
+    sections[role] = sections[role] | {"fields": fields}
+    settings = loader.load(written(tmp_path, **sections), environment={})
+    complaints = list(dict(problems(settings, contracts=True)).values())
+    if pattern is None:
+        assert complaints == []
+    else:
+        assert any(pattern in complaint for complaint in complaints), complaints

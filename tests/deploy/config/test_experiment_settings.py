@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import dataclasses
+
 import pytest
 
+from deploy.config import checks
 from deploy.config.checks import problems
 from deploy.config.model_settings import ModelSettings
 from deploy.config.settings import Settings
+from retrain.models.big_tipper.contract import CODE
+from streaming.contracts.task import Task
 
 
 def model(**experiments: object) -> ModelSettings:
@@ -57,3 +62,17 @@ def test_what_cannot_work_is_named_with_its_key(key: str, value: str, text: str)
     (problem,) = experiment_problems(**{key: value})
     assert problem.startswith("models.m.experiments")
     assert text in problem
+
+
+def test_a_metric_of_another_task_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    regression = dataclasses.replace(CODE, task=Task(kind="regression"))
+
+    def found(metric: str | None) -> list[str]:
+        settings = Settings(models={"m": model(metric=metric)})
+        return [text for path, text in problems(settings, contracts=True) if "metric" in path]
+
+    assert found("brier") == found(None) == []
+    assert found("loss") == ["A binary model is compared by log_loss, brier, accuracy, positives."]
+    monkeypatch.setattr(checks, "load_code", lambda _: regression)
+    assert found("loss") == found(None) == []
+    assert found("log_loss") == ["A regression model is compared by loss."]

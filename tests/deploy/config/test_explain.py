@@ -17,7 +17,7 @@ SHIPPED = Path(loader.__file__).parent
 SCHEMA = json_schema()
 
 
-@pytest.mark.parametrize("name", ["driftline.yaml", "demo.yaml"])
+@pytest.mark.parametrize("name", ["driftline.yaml", "demo.yaml", "demo-avro.yaml"])
 def test_the_json_schema_accepts_what_ships(name: str) -> None:
     jsonschema.validate(yaml.safe_load((SHIPPED / name).read_text()), SCHEMA)
 

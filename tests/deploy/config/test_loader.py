@@ -12,7 +12,7 @@ from streaming.contracts.errors import ConfigurationError
 SHIPPED = Path(loader.__file__).parent
 
 
-@pytest.mark.parametrize("name", ["driftline.yaml", "demo.yaml"])
+@pytest.mark.parametrize("name", ["driftline.yaml", "demo.yaml", "demo-avro.yaml"])
 def test_what_ships_loads(name: str) -> None:
     settings = loader.load(SHIPPED / name, environment={})
     assert settings.models["big_tipper"].drift.sustained == units.RunsRule(3, 5)

@@ -309,6 +309,8 @@ def guarded(serving: InMemoryServing, process: Process) -> ServingPorts:
         def current_split(self) -> TrafficSplit:
             return serving.router.current_split()
 
+        healthy_servers = staticmethod(serving.router.healthy_servers)
+
     class Servers:
         status = staticmethod(serving.servers.status)
 

@@ -9,7 +9,7 @@ from msgspec.structs import replace
 
 from deploy.metrics.exporter import MetricsExporter
 from serving.phase import Phase
-from streaming.contracts.records import GateMode, GateOutcome
+from streaming.contracts.records import GateMode, GateOutcome, RetrainEnd, RetrainFailure
 from tests.deploy.cli.approval_records import ended, request
 from tests.deploy.cli.builders import MODEL, canary_verdict, promotion, status, version
 
@@ -40,6 +40,19 @@ def test_a_replayed_record_counts_once(exporter: MetricsExporter) -> None:
         exporter.on_record(canary_verdict(), 0.0)
     assert value(exporter, "retrains_total", outcome="published") == 1.0
     assert value(exporter, "canary_verdicts_total", outcome="insufficient") == 1.0
+
+
+@pytest.mark.parametrize("outcome", get_args(RetrainEnd))
+def test_an_insufficient_retrain_is_not_counted_as_failed(
+    exporter: MetricsExporter, outcome: RetrainEnd
+) -> None:
+    record = RetrainFailure(
+        record_id=outcome, model=MODEL, at=1.0, request_id="r", component="Blessing", reason="",
+        advice="", outcome=outcome,
+    )  # fmt: skip
+    exporter.on_record(record, 0.0)
+    assert value(exporter, "retrains_total", outcome=outcome) == 1.0
+    assert value(exporter, "retrain_running") == 0.0
 
 
 @pytest.mark.parametrize("mode", ["critical", "soft", "dry-run"])

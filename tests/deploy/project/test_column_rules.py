@@ -123,3 +123,19 @@ def test_large_whole_numbers_are_times_only_when_they_may_be() -> None:
     assert guess([f"{time}000" for time in times], "ts").time_form == "epoch milliseconds"
     random.Random(1).shuffle(times)
     assert guess(times, "amount").use == "feature"
+
+
+def test_numbers_beside_one_or_two_words_are_numbers() -> None:
+    cells = [*numbers("{:.1f}")[:360], *(["unknown"] * 40)]
+    decided = guess(cells)
+    assert (decided.use, decided.kind) == ("feature", "number")
+    assert "10.0% are no numbers and count as missing" in decided.reason
+    sizes = many("36", "38", "40", "42", "44", "XL")
+    assert guess(sizes).use == "none"  # few numbers are codes
+
+
+def test_drift_of_the_calendar_is_not_judged() -> None:
+    for name, judged in (("hour", False), ("start_month", False), ("hours", True), ("fee", True)):
+        decided = guess(many("1", "2", "3"), name)
+        assert (decided.use, decided.judged) == ("feature", judged)
+        assert ("calendar" in decided.reason) is not judged

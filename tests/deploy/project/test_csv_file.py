@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
@@ -80,6 +81,8 @@ def test_rows_with_another_number_of_fields_are_left_out_and_told(tmp_path: Path
         (b"\x1f\x8b\x08\x00\x00\x00\x00\x00\x00\x03\x00", "holds no text"),
         (b"name\nMeier\nSchulze\n", "has a single column"),
         (b"1,2,yes\n3,4,no\n", "holds values .* not names"),
+        (b"May\n\nage;churned\n1;yes\n2;no\n", r"but with 'May'.*`tail -n \+3 a.csv"),
+        (b'age,size,churned\n1,"3,yes\n' + b"2,4,no\n" * 1_300_000, "quotation mark .* no end"),
     ],
 )
 def test_a_file_that_is_no_table_is_refused(tmp_path: Path, content: bytes, reason: str) -> None:
@@ -134,3 +137,38 @@ def test_the_same_file_gives_the_same_guess(tmp_path: Path) -> None:
     columns = [("n", whole(0, 99)), ("churned", choice("0", "1"))]
     path = written(tmp_path / "a.csv", columns, 45_000)
     assert guess_csv(path) == guess_csv(path)
+
+
+def test_empty_lines_before_the_names_are_left_out(tmp_path: Path) -> None:
+    path = tmp_path / "a.csv"
+    path.write_text("\n \nsep=,\nage,churned\n30,yes\n\n40,no\n")
+    assert cells(path) == {"age": ["30", "40"], "churned": ["yes", "no"]}
+
+
+def test_many_new_names_are_one_sentence(tmp_path: Path) -> None:
+    columns = [(f"x {number}", decimal(0, 1)) for number in range(30)]
+    path = written(tmp_path / "a.csv", [*columns, ("churned", choice("0", "1"))], 200)
+    (note,) = guess_csv(path).notes
+    assert note.startswith("Columns that get another name (not a field name): 'x 0' is x_0; ")
+    assert note.endswith("'x 7' is x_7; and 22 more.")
+
+
+def test_dates_that_ascend_are_the_time_of_the_event(tmp_path: Path) -> None:
+    """Without a name that says so; dates in no order are not."""
+
+    def date(days: int) -> str:
+        return (datetime(2026, 1, 1, tzinfo=UTC) + timedelta(days=days)).strftime("%d.%m.%Y")
+
+    path = written(
+        tmp_path / "a.csv",
+        [
+            ("Eingang", lambda chance, number: date(number)),
+            ("Kauf", lambda chance, number: date(chance.randint(0, 400))),
+            ("n", whole(0, 99)),
+            ("churned", choice("0", "1")),
+        ],
+        200,
+    )
+    guess = guess_csv(path).guess
+    assert (guess.time, guess.time_form) == ("Eingang", "day.month.year")
+    assert [column.name for column in guess.unused] == ["Kauf"]

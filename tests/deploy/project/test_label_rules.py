@@ -142,3 +142,17 @@ def test_a_date_of_birth_is_not_the_time_of_the_event() -> None:
 def test_a_guess_depends_on_the_values_alone() -> None:
     profile = profile_column("age", "age", AGE)
     assert guess_column(profile) == guess_column(profile_column("age", "age", list(AGE)))
+
+
+def test_columns_that_can_be_the_label_are_named_when_none_looks_like_one() -> None:
+    columns = {"id": IDS, "age": AGE, "plan": PLAN, "city": values("a", "b", "c")}
+    with pytest.raises(
+        ConfigurationError, match="--label COLUMN, for example one of 'city', 'plan', 'age'\\."
+    ):
+        guess(columns)
+
+
+def test_a_column_called_like_the_label_in_training_is_no_feature() -> None:
+    decided = guess({"churned_label": AGE, "age": AGE, "churned": values("yes", "no")}, "churned")
+    assert [feature.name for feature in decided.features] == ["age"]
+    assert "training" in decided.unused[0].reason

@@ -133,3 +133,15 @@ def test_the_position_is_kept_and_a_broken_one_begins_anew(tmp_path: Path) -> No
     assert read_state(tmp_path, "r1").events == 7
     state_file(tmp_path, "r1").write_text("{broken")
     assert read_state(tmp_path, "r1") == ReplayState(run="r1")
+
+
+def test_a_sample_is_taken_from_the_whole_file(tmp_path: Path) -> None:
+    """A file that is sorted by its label gives rows of both classes."""
+    path = tmp_path / "sorted.csv"
+    path.write_text("Besuche;gekündigt\n" + "1;ja\n" * 20_000 + "2;nein\n" * 20_000)
+    rows = rows_of(path)
+    sample = list(rows.sample(500))
+    assert 500 <= len(sample) <= 1_000
+    share = sum(row.label["gekuendigt"] == 1 for row in sample) / len(sample)
+    assert 0.4 < share < 0.6
+    assert list(rows.sample(40_000)) == first(40_000, rows)

@@ -44,29 +44,66 @@ def filled(*, with_label: bool = False, labels: int = ROWS) -> MemoryLog:
 
 
 def test_the_kinds_are_those_of_the_json_values() -> None:
-    guess = guess_topic(filled(with_label=True), "orders")[0].guess
+    project = guess_topic(filled(with_label=True), "orders")
+    guess = project.data.guess
     kinds = {feature.name: feature.kind for feature in guess.features}
-    assert kinds == {"fee": "number", "visits": "integer", "plan": "text", "postcode": "text"}
-    assert (guess.key, guess.time, guess.time_form) == ("order", "event_time", "epoch seconds")
+    assert kinds == {
+        "fee": "number",
+        "visits": "integer",
+        "plan": "text",
+        "postcode": "text",
+        "active": "integer",
+        "address_city": "text",
+        "tags": "text",
+        "groesse": "number",
+    }
+    assert (guess.key, guess.time, guess.time_form) == ("order", "event_time", "s")
     assert guess.label.name == "churned"
+    rules = {rule.name: (rule.path, rule.rule) for rule in project.contract.events.fields}
+    assert rules == {
+        "active": ("active", "boolean"),
+        "address_city": ("address.city", "value"),
+        "tags": ("tags", "categories"),
+        "groesse": ("grösse", "value"),
+    }
 
 
-def test_what_json_values_cannot_be_says_why() -> None:
-    data, _ = guess_topic(filled(with_label=True), "orders")
-    reasons = {column.name: column.reason for column in data.guess.unused}
-    assert "by path" in reasons["address"]
-    assert "a list" in reasons["tags"]
-    assert "true or false" in reasons["active"]
-    assert "a tensor" in reasons["grösse"]
-    assert data.notes[0] == "2 message(s) are no JSON objects."
+def test_what_cannot_be_a_feature_says_why() -> None:
+    log, chance = MemoryLog(), random.Random(3)
+    rows = [
+        event(number, chance)
+        | {
+            "mixed": chance.choice([1, "a"]),
+            "sometimes": chance.choice([{"a": 1}, 2]),
+            "big": 2**63 + number,
+            "empty": {},
+            "objects": [{"a": 1}],
+            "note": "the same",
+            "churned": chance.choice([True, False]),
+        }
+        for number in range(ROWS)
+    ]
+    log.append_raw("orders", [(None, json.dumps(row).encode()) for row in rows])
+    log.append_raw("orders", [(None, b"not json"), (None, b"[1, 2]")])
+    project = guess_topic(log, "orders")
+    reasons = {column.name: column.reason for column in project.data.guess.unused}
+    assert "several types" in reasons["mixed"]
+    assert "several types" in reasons["sometimes"]
+    assert "several types" in reasons["big"]
+    assert "without fields" in reasons["empty"]
+    assert "no categories, and all have the same length" in reasons["objects"]
+    assert "constant" in reasons["note"]
+    assert project.data.notes[0] == "2 message(s) are no JSON objects."
+    assert not project.trial.refused
 
 
 def test_labels_of_another_topic_are_joined_by_the_field_they_share() -> None:
     log = filled(labels=300)
-    data, rows = guess_topic(log, "orders", labels_topic="outcomes", label="churned")
-    assert data.guess.key == "order"
-    assert data.guess.rows == len(rows) == 300
-    assert data.guess.label.task == "binary"
+    project = guess_topic(log, "orders", labels_topic="outcomes", label="churned")
+    assert project.data.guess.key == "order"
+    assert project.data.guess.rows == len(project.trial.events) == 300
+    label = project.label.guess
+    assert (label.task, label.classes, label.truth) == ("binary", ("yes", "no"), None)
 
 
 def test_a_topic_that_cannot_be_used_is_refused() -> None:

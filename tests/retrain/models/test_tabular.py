@@ -72,6 +72,32 @@ def test_categories_that_share_a_bucket_differ_in_the_other() -> None:
     assert buckets.max() < 2 * tabular.BUCKETS
 
 
+def test_a_list_has_the_buckets_of_its_values_and_none_where_it_is_empty() -> None:
+    from retrain.models import tabular
+    from streaming.contracts.listed import MAX_VALUES
+
+    feature = FeatureSpec(name="t", kind="text", categorical=True, multivalent=True)
+    full = "\n".join(f"t{number:03}" for number in range(MAX_VALUES))
+    texts = ["bar\nwifi", "bar", None, "", full]
+    buckets = tabular.columns({"t": column(texts, np.object_)}, [feature])["t_list"].numpy()
+    assert buckets.shape == (5, 2 * MAX_VALUES)
+    assert (buckets >= 0).sum(axis=1).tolist() == [4, 2, 0, 0, 2 * MAX_VALUES]
+    assert buckets[0, 0] == buckets[1, 0]
+    assert buckets[0, MAX_VALUES] == buckets[1, MAX_VALUES] >= tabular.BUCKETS
+
+
+def test_the_embedding_of_a_list_is_the_mean_of_its_values() -> None:
+    import keras
+
+    from retrain.models import tabular
+
+    table = keras.layers.Embedding(2 * tabular.BUCKETS + 1, 3)
+    buckets = np.array([[4, 9, -1], [4, -1, -1], [-1, -1, -1]])
+    means = np.asarray(tabular._mean_embedding(table, keras.ops.convert_to_tensor(buckets)))
+    rows = np.asarray(table(np.array([5, 10])))
+    np.testing.assert_allclose(means, [rows.mean(axis=0), rows[0], np.zeros(3)], atol=1e-7)
+
+
 def test_a_label_of_several_columns_needs_a_function_of_its_own() -> None:
     import dataclasses
 
@@ -92,7 +118,9 @@ def test_the_net_takes_numbers_alone_categories_alone_and_both(task: Task) -> No
 
     numbers = {"a_number": ((3,), "float32")}
     categories = {"b_category": ((2,), "int64"), "c_category": ((2,), "int64")}
-    for parts in (numbers, categories, numbers | categories):
+    lists = {"d_list": ((200,), "int64")}
+    every = numbers | categories | lists
+    for parts in (numbers, categories, lists, numbers | categories, every):
         inputs = {
             name: keras.Input(shape, name=name, dtype=dtype)
             for name, (shape, dtype) in parts.items()

@@ -96,6 +96,35 @@ def test_rows_without_a_usable_label_are_left_out_and_none_at_all_blesses_nothin
     assert not bless(few, strategy.rules, has_champion=False).blessed
 
 
+@pytest.mark.parametrize("task", [BINARY, CLASSES, NUMBER, COUNT, QUANTILES])
+@pytest.mark.parametrize("value", [math.nan, math.inf])
+def test_one_prediction_that_is_no_number_leaves_nothing_to_bless(task: Task, value: float) -> None:
+    strategy = strategy_of(task)
+    width = max(1, len(task.classes), len(task.quantiles))
+    outputs = np.random.default_rng(3).uniform(0.1, 0.9, (300, width))
+    labels = np.random.default_rng(4).integers(0, 2, 300).astype(float)
+    broken = outputs.copy()
+    broken[7, 0] = value
+    assert strategy.metrics(Rows(labels=labels, challenger=outputs, champion=outputs))
+    for rows in (
+        Rows(labels=labels, challenger=broken),
+        Rows(labels=labels, challenger=broken, champion=outputs),
+        Rows(labels=labels, challenger=outputs, champion=broken),
+    ):
+        assert strategy.metrics(rows) == []
+
+
+@pytest.mark.parametrize(("positives", "measured"), [(9, False), (10, True)])
+def test_an_auc_of_a_rare_class_has_no_interval(positives: int, measured: bool) -> None:
+    generator = np.random.default_rng(4)
+    labels = (np.arange(500) < positives).astype(float)
+    scores = generator.random((500, 1))
+    metrics = by_name(BINARY, Rows(labels=labels, challenger=scores, champion=scores[::-1]))
+    assert (metrics["auc"].low is not None) is measured
+    assert ("auc_diff" in metrics) is measured
+    assert metrics["auc"].champion is not None
+
+
 @pytest.mark.parametrize("task", [CLASSES, NUMBER, COUNT, QUANTILES])
 def test_labels_that_are_all_equal_have_no_interval_to_bless(task: Task) -> None:
     width = max(1, len(task.classes), len(task.quantiles))

@@ -1,8 +1,9 @@
 """A fake model server: status and predict over REST and gRPC, with faults read from a file.
 
 Run as a program: ``fake_model_server.py REST_PORT GRPC_PORT NAME FAULT_FILE``. The fault file is
-JSON with ``ms`` (latency), ``status`` (REST), ``code`` (gRPC) and ``tenant``: the value of the
-header x-tenant whose requests alone have the fault.
+JSON with ``ms`` (latency), ``status`` (REST), ``code`` (gRPC), ``state`` (of the version, as the
+status page has it) and ``tenant``: the value of the header x-tenant whose requests alone have the
+fault.
 """
 
 from __future__ import annotations
@@ -45,7 +46,8 @@ def main(rest_port: int, grpc_port: int, name: str, fault_file: Path) -> None:
             return grpc.unary_unary_rpc_method_handler(predict_grpc)
 
     async def status(request: web.Request) -> web.Response:
-        return web.json_response({"model_version_status": [{"version": "1", "state": "AVAILABLE"}]})
+        state = fault("").get("state", "AVAILABLE")
+        return web.json_response({"model_version_status": [{"version": "1", "state": state}]})
 
     async def predict_rest(request: web.Request) -> web.Response:
         # Envoy drops its copies when a server responds before the end of the request.

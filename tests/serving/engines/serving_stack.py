@@ -192,13 +192,19 @@ class ServingStack:
                     traffic.add(error.code().name, "", "")
 
             send = send_rest if proto == "rest" else send_grpc
+
+            async def timed(headers: dict[str, str]) -> None:
+                began = time.monotonic()
+                await send(headers)
+                traffic.seconds += time.monotonic() - began
+
             tasks = []
             start, count = time.monotonic(), int(seconds * rate)
             for number in range(count):
                 await asyncio.sleep(max(0.0, start + number / rate - time.monotonic()))
                 tenant = tenants[number % len(tenants)]
                 headers = {SLICES.header: tenant} if tenant else {}
-                tasks.append(asyncio.create_task(send(headers)))
+                tasks.append(asyncio.create_task(timed(headers)))
                 if number == count // 2:
                     midway()
                 if until():
@@ -216,6 +222,8 @@ class Traffic:
 
     responses: Counter[tuple[str, str, str]] = field(default_factory=Counter)
     """Counts by (status, arm, answering server)."""
+    seconds: float = 0.0
+    """Sum of the time that each client waited."""
 
     def add(self, status: str, arm: str, server: str) -> None:
         """Count one response."""

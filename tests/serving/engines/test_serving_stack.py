@@ -216,8 +216,10 @@ def test_an_overloaded_serving_stack_does_not_get_twice_the_load(
     assert traffic.failed == 0
     retries = serving_stack.upstream_requests() - before - traffic.total
     # 20 % of about 280 active requests are 56 concurrent retries of 1.5 s, over 5.5 s: about 0.34
-    # of the requests. Without a budget it would be at least 1.
-    assert 0 < retries < 0.45 * traffic.total
+    # of the requests, and more where a busy machine makes clients wait longer than 1.5 s.
+    # Without a budget it would be at least 1.
+    slowness = max(1.0, traffic.seconds / (1.5 * traffic.total))
+    assert 0 < retries < min(0.45 * slowness, 0.9) * traffic.total
 
 
 def test_copies_are_counted_separately_and_do_not_affect_clients(

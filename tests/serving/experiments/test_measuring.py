@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from math import log
 
 import numpy as np
@@ -11,13 +12,17 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
+from serving.experiment_rules import ExperimentRules
+from serving.experiments.checks import refusal
 from serving.experiments.endings import ending
 from serving.experiments.guardrails import add_scrapes, judge
 from serving.experiments.interval import effect, half_width
 from serving.experiments.sample_ratio import log_ratio_evidence
 from serving.experiments.state import Experiment
 from serving.ports import ArmCounters, Scrape
+from streaming.contracts.errors import ConfigurationError
 from streaming.contracts.experiment_records import ExperimentEffect, ExperimentOutcome
+from streaming.contracts.task import Task
 from tests.serving.experiments.experiment_world import NOW, RULES, arm, arm_counts, definition
 
 Values = NDArray[np.float64]
@@ -57,8 +62,19 @@ def heavy_losses(rng: np.random.Generator, gain: float) -> Values:
     return losses
 
 
+def bounded_losses(rng: np.random.Generator, gain: float) -> Values:
+    """Bounded losses of a regression with log-normal errors, 1 to 5 a user."""
+    users = int(LOOKS[-1])
+    errors = np.exp(1.2 * rng.normal(size=(users, 5))) * rng.normal(size=(users, 5))
+    losses = errors**2 / (errors**2 + 6.0)
+    used = np.arange(5) < rng.integers(1, 6, (users, 1))
+    means: Values = (losses * used).sum(axis=1) / used.sum(axis=1) - gain
+    return means
+
+
 @pytest.mark.parametrize(
-    ("draw", "metric"), [(correct_answers, "accuracy"), (heavy_losses, "brier")]
+    ("draw", "metric"),
+    [(correct_answers, "accuracy"), (heavy_losses, "brier"), (bounded_losses, "loss")],
 )
 def test_identical_arms_give_a_false_winner_or_loser_in_at_most_alpha(
     draw: Callable[[np.random.Generator, float], Values], metric: str
@@ -88,6 +104,31 @@ def test_the_smallest_effect_that_matters_is_found() -> None:
     rng = np.random.default_rng(13)
     wins = sum("better" in outcomes(rng, correct_answers, 0.02, minimum=0.02) for _ in range(50))
     assert wins >= 48
+
+
+def test_a_smaller_bounded_loss_is_found() -> None:
+    rng = np.random.default_rng(16)
+    wins = sum(
+        "better" in outcomes(rng, bounded_losses, 0.02, minimum=0.02, metric="loss")
+        for _ in range(30)
+    )
+    assert wins >= 28
+
+
+def test_a_metric_of_another_task_and_a_loss_without_scale_are_refused() -> None:
+    numbers = RULES.for_task(Task(kind="regression"))
+
+    def why(metric: str, rules: ExperimentRules, scale: float = 0.0) -> str:
+        planned = definition(metric=metric, loss_scale=scale)
+        return refusal(planned, model="m", live_version=1, rules=rules, now=NOW)
+
+    assert why("accuracy", RULES) == ""
+    assert why("accuracy", numbers) == "A model of this task is compared by loss."
+    assert "needs the champion's mean loss" in why("loss", numbers)
+    assert why("loss", numbers, scale=4.0) == ""
+    assert "compared by log_loss, brier" in why("loss", RULES, scale=4.0)
+    with pytest.raises(ConfigurationError, match="of a regression model it can be loss"):
+        replace(RULES, metric="brier").for_task(Task(kind="regression"))
 
 
 def test_an_arm_whose_first_users_all_agree_has_an_interval_with_a_width() -> None:

@@ -29,6 +29,9 @@ from tests.simulations.canary.traffic import (
 from tests.simulations.tables import PROGRESS, save, show
 
 app = typer.Typer(help="Canaries.", no_args_is_help=True, add_completion=False)
+BEFORE_SECONDS = 600
+"""Time before a rollout that the judge knows; `serving.observing` reads as much."""
+
 Task = tuple[str, Family, Harm, float, int, int]
 
 
@@ -74,6 +77,52 @@ def _head(requests: float, family: Family, harm: Harm) -> dict[str, object]:
     return {"rate": f"{requests:g}", "traffic": f"{family.name}, {harm.name}"}
 
 
+WANDERING = (
+    (50.0, 1.5, 1_000.0),
+    (100.0, 1.5, 1_000.0),
+    (50.0, 2.0, 2_000.0),
+    (20.0, 1.5, 1_000.0),
+    (50.0, 1.5, 100.0),
+    (100.0, 1.0, 1_000.0),
+    (20.0, 2.0, 200.0),
+    (100.0, 2.0, 2_000.0),
+)
+"""Correlation time in seconds, log-sd, requests per second."""
+
+
+@app.command("wandering")
+def wandering(
+    number: Annotated[int, typer.Option(help="Rollouts of each cell.")] = 35,
+    excess: Annotated[float, typer.Option(help="Excess of the canary's errors, in points.")] = 0.0,
+    seconds: Annotated[int, typer.Option(help="Time in steps after which a rollout ends.")] = 2400,
+    look: Annotated[int, typer.Option(help="Seconds between two looks.")] = 15,
+    seed: Annotated[int, typer.Option(help="Seed of the first rollout.")] = 7000,
+) -> None:
+    """How rollouts end whose errors wander in each arm: several lengths, sizes and rates.
+
+    Example: `python -m tests.simulations canary wandering --number 10`
+    """
+    facts = {"seed": seed, "number": number, "seconds": seconds, "look": look, "excess": excess}
+    harm = Harm(name=f"errors +{excess:g} pp", errors=excess / 100) if excess else NONE
+    rows: list[dict[str, object]] = []
+    for length, log_sd, requests in WANDERING:
+        family = Family(
+            name=f"AR(1) per arm, {length:g} s, {log_sd:g}", seconds=length, log_sd=log_sd
+        )
+        drawn = (
+            Traffic.draw(
+                family, harm, rate=requests, seconds=seconds, seed=seed + n, before=BEFORE_SECONDS
+            )
+            for n in range(number)
+        )
+        rules = RolloutRules()
+        endings = [ours(one, rules, seconds=seconds, look_seconds=look) for one in drawn]
+        rows.append(_head(requests, family, harm) | _cells("ours", endings))
+        PROGRESS.print(rows[-1])
+        save("canary-wandering", rows, facts)
+    show("canary-wandering", rows, facts)
+
+
 _JUDGED = (("by slice", True), ("all requests", False))
 SliceTask = tuple[bool, Family, Harm, float, int, int, int]
 """Whether slices are judged, family, harm, rate, seconds, look, seed."""
@@ -114,7 +163,9 @@ def slices(
 def run_sliced(task: SliceTask) -> Ending:
     """One rollout of requests in slices."""
     judged, family, harm, rate, seconds, look, seed = task
-    traffic = Traffic.draw(family, harm, rate=rate, seconds=seconds, seed=seed, sliced=True)
+    traffic = Traffic.draw(
+        family, harm, rate=rate, seconds=seconds, seed=seed, sliced=True, before=BEFORE_SECONDS
+    )
     named = SliceRules(header="x-tenant", values=tuple(SLICES)) if judged else NO_SLICES
     return ours(traffic, RolloutRules(slices=named), seconds=seconds, look_seconds=look)
 
@@ -127,7 +178,8 @@ def _seconds(judge: str, endings: list[Ending]) -> dict[str, object]:
 def run(task: Task) -> Ending:
     """One rollout."""
     judge, family, harm, rate, seconds, seed = task
-    traffic = Traffic.draw(family, harm, rate=rate, seconds=seconds, seed=seed)
+    before = BEFORE_SECONDS if judge == "ours" else 0
+    traffic = Traffic.draw(family, harm, rate=rate, seconds=seconds, seed=seed, before=before)
     return JUDGES[judge](traffic, RolloutRules(), seconds=seconds)
 
 

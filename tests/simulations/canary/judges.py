@@ -13,7 +13,7 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from serving.counts import add_scrapes, begin_run
+from serving.counts import add_scrapes, add_traffic, begin_run, blocks_before
 from serving.gates import judge_gates
 from serving.ports import Arm, ArmCounters, Scrape, SliceCounters
 from serving.rules import RolloutRules
@@ -91,28 +91,42 @@ class Counters:
 def ours(
     traffic: Traffic, rules: RolloutRules, *, seconds: int, look_seconds: int = LOOK_SECONDS
 ) -> Ending:
-    """A rollout with our judge."""
-    counters, step = Counters(traffic), 0
-    counts, since = begin_run(ArmCounts(), step=0), 0
+    """A rollout with our judge, which knows the live version's last minutes before it."""
+    counters, step, begin = Counters(traffic), 0, traffic.before
+    counts = begin_run(_measured(counters, rules, begin), step=0)
+    known, since = blocks_before(counts.blocks), begin
     sick = False
-    for at in range(seconds):
+    for at in range(begin, begin + seconds):
         scrape = counters.second(at, rules.weights[step])
         if scrape is not None:
             counts = add_scrapes(counts, (scrape,), since=float(since), rules=rules, now=at + 1.0)
         if (at + 1) % look_seconds:
             continue
-        gates = judge_gates(counts.blocks, run=counts.run, step=step, rules=rules)
+        gates = judge_gates(
+            counts.blocks[known:],
+            run=counts.run,
+            step=step,
+            rules=rules,
+            before=counts.blocks[:known],
+        )
         silent = at + 1 - (counts.heard_at or since)
         verdict = judge(gates, silent_seconds=silent, stale_seconds=rules.stale_seconds)
         if verdict.outcome == "fail":
-            return Ending("failed", at + 1, counters.exposed)
+            return Ending("failed", at + 1 - begin, counters.exposed)
         sick = sick or verdict.control_is_sick
         if verdict.outcome == "pass" and at + 1 - since >= rules.hold_seconds:
             if step + 1 == len(rules.weights):
-                return Ending("promoted", at + 1, counters.exposed)
+                return Ending("promoted", at + 1 - begin, counters.exposed)
             step, since = step + 1, at + 1
             counts = begin_run(counts, step=step)
     return Ending("control sick" if sick else "held", seconds, counters.exposed)
+
+
+def _measured(counters: Counters, rules: RolloutRules, seconds: int) -> ArmCounts:
+    """The counts of the live version in the time before the rollout."""
+    scrapes = [counters.second(at, 0) for at in range(seconds)]
+    known = (scrape for scrape in scrapes if scrape is not None)
+    return add_traffic(ArmCounts(), known, seconds=rules.block_seconds)
 
 
 def flagger(traffic: Traffic, rules: RolloutRules, *, seconds: int) -> Ending:

@@ -128,6 +128,8 @@ class Traffic:
     """What `second` drew for each slice, by arm; empty without slices."""
     sliced: bool = False
     """Whether the requests are of slices."""
+    before: int = 0
+    """Seconds before the rollout, in which the stable arm gets all requests."""
 
     @classmethod
     def draw(
@@ -139,8 +141,10 @@ class Traffic:
         seconds: int,
         seed: int,
         sliced: bool = False,
+        before: int = 0,
     ) -> Traffic:
-        """Draw the shares of `seconds` seconds."""
+        """Draw the shares of `seconds` seconds, and of those before the rollout."""
+        seconds += before
         random = np.random.default_rng(seed)
         wave = _wave(seconds) if family.daily else np.ones(seconds)
         together = _wandering(random, family, seconds) if family.shared else None
@@ -154,7 +158,7 @@ class Traffic:
                 hit = random.random(seconds) < family.clumps
                 share = np.where(hit, random.uniform(0.2, 1.0, seconds), share)
             shares[arm] = np.minimum(1.0, share)
-        return cls(rate * wave, shares, harm, family, random, sliced=sliced)
+        return cls(rate * wave, shares, harm, family, random, sliced=sliced, before=before)
 
     def second(self, at: int, weight: int) -> dict[str, Drawn]:
         """Requests, errors and slow responses of each arm in one second."""

@@ -29,6 +29,8 @@ from streaming.job.settings import JobSettings, ModelJob
 from streaming.job.submit import submit
 from streaming.windowing.accumulator import WindowCombiner
 from streaming.windowing.completeness import decode_update
+from tests.deploy.cli.runner import data, run
+from tests.deploy.project import topics
 from tests.schema_registry import RegistryState, schema_registry, wire
 from tests.streaming.engines.checker import problems
 from tests.streaming.engines.collector import await_window, collect, job_settings, small_model
@@ -249,3 +251,39 @@ def test_avro_events_are_counted_exactly_once_by_the_job_on_flink(
     flink.cancel(job)
     contradictions = problems(producer.sent, output.summaries, output.dead_letters)
     assert not contradictions, "\n".join(contradictions)
+
+
+def test_a_topic_of_nested_avro_becomes_a_project_whose_check_accepts_every_event(
+    broker: Any, registry: RegistryState, tmp_path: Path
+) -> None:
+    name = f"nested{time.time_ns()}"
+    registry.add(topics.AVRO_ID, json.dumps(topics.TRIP))
+    log, begin = KafkaLog(broker.bootstrap), time.time() - topics.ROWS
+    log.ensure([applications_topic(f"{name}.{role}", partitions=2) for role in ("trips", "tips")])
+    rows = [
+        row | {"at": round((begin + number) * 1000)}
+        for number, row in enumerate(topics.flat_trips())
+    ]
+    tips = [json.dumps({"ref": row["id"], "tip": row["shared"]}).encode() for row in rows]
+    produce(broker.bootstrap, f"{name}.trips", "zstd", [topics.avro(row) for row in rows])
+    produce(broker.bootstrap, f"{name}.tips", "gzip", tips)
+    shown = run(
+        *("init", name, "--from-topic", f"{name}.trips", "--labels-topic", f"{name}.tips"),
+        *("--label", "tip", "--registry", registry.url, "--into", str(tmp_path / name)),
+        log=KafkaLog(broker.bootstrap),
+        env={"DRIFTLINE_HOME": str(tmp_path / "home")},
+    )
+    assert shown.exit_code == 0, shown.stderr
+    assert "schema 21 of the registry, one of AVRO" in shown.stdout
+    checked = run(
+        *("events", "check", name, "--last", "1000", "--json"),
+        config=tmp_path / name / "driftline.yaml",
+        log=KafkaLog(broker.bootstrap),
+    )
+    assert checked.exit_code == 0, checked.stderr
+    report = data(checked)
+    assert (report["accepted"] + report["late"], report["refused"]) == (topics.ROWS, [])
+    assert {"trip.miles", "trip.tags", "shared"} <= {
+        field["path"] for field in report["fields"] if field["read_as"]
+    }
+    log.close()

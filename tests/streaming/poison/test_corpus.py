@@ -17,7 +17,6 @@ from streaming.contracts.events import Reason, decode_event
 from streaming.contracts.log import Message
 from streaming.contracts.records import DeadLetter
 from streaming.quality.rows import read_labels, read_predictions
-from streaming.windowing import arrow_json
 from streaming.windowing.decode import Decoder
 from streaming.windowing.event_reader import EventReader, Fetch, ReadResult
 from tests.streaming.poison.corpus import Poison, corpus
@@ -46,8 +45,8 @@ def by_rule(value: bytes | None) -> Outcome:
     return "", ""
 
 
-def in_columns(values: Sequence[bytes | None], min_arrow_records: int) -> list[Outcome]:
-    decoder = Decoder(EVENTS.contract, min_arrow_records=min_arrow_records)
+def in_columns(values: Sequence[bytes | None], min_column_records: int) -> list[Outcome]:
+    decoder = Decoder(EVENTS.contract, min_column_records=min_column_records)
     decoded = decoder.decode(values, now=NOW)
     outcomes = {dead.index: (dead.reason, dead.field) for dead in decoded.dead}
     assert len(outcomes) + len(decoded.index) == len(values)
@@ -92,12 +91,6 @@ OF_OTHER_FORMATS = {
 """Reasons of formats other than JSON; the corpus is JSON."""
 
 
-@pytest.fixture(autouse=True)
-def _short_runs(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Give even a single record to Arrow."""
-    monkeypatch.setattr(arrow_json, "_MIN_RUN", 1)
-
-
 @pytest.mark.parametrize("form", FORMS, ids=lambda form: form.name)
 def test_there_are_many_records_of_every_reason(form: Form) -> None:
     records = corpus(form, NOW)
@@ -118,19 +111,15 @@ def test_the_rule_for_one_event_agrees_with_the_corpus() -> None:
     assert not differences(EVENT_RECORDS, outcomes)
 
 
-@pytest.mark.parametrize("min_arrow_records", [0, 10_000], ids=["columns", "rows"])
-def test_events_that_are_decoded_alone_agree_with_the_corpus(min_arrow_records: int) -> None:
-    outcomes = [in_columns([poison.value], min_arrow_records)[0] for poison in EVENT_RECORDS]
+@pytest.mark.parametrize("min_column_records", [0, 10_000], ids=["columns", "rows"])
+def test_events_that_are_decoded_alone_agree_with_the_corpus(min_column_records: int) -> None:
+    outcomes = [in_columns([poison.value], min_column_records)[0] for poison in EVENT_RECORDS]
     assert not differences(EVENT_RECORDS, outcomes)
 
 
-@pytest.mark.parametrize("run", [1, 16])
 @pytest.mark.parametrize("good_share", [0.0, 0.5, 0.95])
-def test_events_that_are_decoded_together_agree_with_the_corpus(
-    run: int, good_share: float, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(arrow_json, "_MIN_RUN", run)
-    rng = np.random.default_rng(run)
+def test_events_that_are_decoded_together_agree_with_the_corpus(good_share: float) -> None:
+    rng = np.random.default_rng(1)
     good = Poison(name="good", value=GOOD)
     for _ in range(3):
         order = [EVENT_RECORDS[at] for at in rng.permutation(len(EVENT_RECORDS)).tolist()]
@@ -147,20 +136,20 @@ def test_events_that_are_decoded_together_agree_with_the_corpus(
     st.sampled_from([0, 20]),
 )
 def test_the_outcome_does_not_depend_on_how_events_are_fetched(
-    records: list[Poison], cuts: list[int], min_arrow_records: int
+    records: list[Poison], cuts: list[int], min_column_records: int
 ) -> None:
     borders = [0, *sorted({cut for cut in cuts if cut < len(records)}), len(records)]
     outcomes = []
     for low, high in itertools.pairwise(borders):
         values = [poison.value for poison in records[low:high]]
-        outcomes += in_columns(values, min_arrow_records) if values else []
+        outcomes += in_columns(values, min_column_records) if values else []
     assert not differences(records, outcomes)
 
 
-def test_values_near_arrows_limits_are_equal_on_both_paths() -> None:
+def test_values_near_the_limits_are_equal_on_both_paths() -> None:
     usable = [poison.value for poison in EVENT_RECORDS if not poison.reason]
-    columns = Decoder(EVENTS.contract, min_arrow_records=0).decode(usable, now=NOW)
-    rows = Decoder(EVENTS.contract, min_arrow_records=10_000).decode(usable, now=NOW)
+    columns = Decoder(EVENTS.contract, min_column_records=0).decode(usable, now=NOW)
+    rows = Decoder(EVENTS.contract, min_column_records=10_000).decode(usable, now=NOW)
     assert columns.batch.equals(rows.batch)
     assert columns.times.tolist() == rows.times.tolist()
 

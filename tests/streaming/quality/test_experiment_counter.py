@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import random
 from collections.abc import Sequence
+from math import log
+from typing import Any
 
 import orjson
 import pytest
@@ -16,6 +18,7 @@ from streaming.contracts.experiment_records import ExperimentArm
 from streaming.contracts.log import Message
 from streaming.contracts.model import ModelContract
 from streaming.contracts.records import ExperimentCounts, ExperimentDefinition, ExperimentStatus
+from streaming.contracts.task import Task
 from streaming.quality import experiment_counter
 from streaming.quality.experiment_counter import ExperimentCounter
 
@@ -245,3 +248,36 @@ def test_the_id_follows_from_the_text() -> None:
     assert with_id(replace(MADE, begin=1000), "m").experiment_id == MADE.experiment_id
     assert with_id(MADE, "n").experiment_id != MADE.experiment_id
     assert with_id(replace(MADE, alpha=0.1), "m").experiment_id != MADE.experiment_id
+
+
+SUPPORT = Task(kind="multiclass", classes=("a", "b", "c"))
+DEMAND = Task(kind="regression", loss="quantile", quantiles=(0.1, 0.5, 0.9))
+
+
+@pytest.mark.parametrize(
+    ("task", "metric", "predicted", "outcome", "expected"),
+    [
+        (SUPPORT, "log_loss", [0.2, 0.5, 0.3], 1.0, round(-log(0.5) * 10_000)),
+        (SUPPORT, "brier", [0.2, 0.5, 0.3], 0.0, 9800),
+        (SUPPORT, "accuracy", {"b": 0.9}, 1.0, 10_000),
+        (SUPPORT, "accuracy", [0.2, 0.5, 0.3], 2.0, 0),
+        (SUPPORT, "log_loss", [1.0, 0.0, 0.0], 2.0, round(-log(1e-6) * 10_000)),
+        (Task(kind="regression"), "loss", 3.0, 5.0, 5000),
+        (Task(kind="regression"), "loss", 3.0, 1e150, 10_000),
+        (Task(kind="regression", loss="poisson"), "loss", 1.0, 0.0, round(2 / 6 * 10_000)),
+        (DEMAND, "loss", [1.0, 2.0, 4.0], 2.0, round(0.1 / 4.1 * 10_000)),
+    ],
+)
+def test_a_label_gives_the_metric_of_the_task(
+    task: Task, metric: Any, predicted: Any, outcome: float, expected: int
+) -> None:
+    planned = with_id(replace(MADE, metric=metric, loss_scale=4.0), "m")
+    counter = ExperimentCounter(contract=CONTRACT, task=task)
+    counter.follow(status(definition=planned))
+    user = next(f"u{n}" for n in range(100) if arm_of(planned, f"u{n}"))
+    fields = {"id": "a", "at": 1010.0, "version": 1, "prediction": predicted, "user": user}
+    refused = fields | {"id": "b", "prediction": "0.5"}
+    counter.add_predictions([message("p", 0, refused, 1010.0), message("p", 1, fields, 1010.0)])
+    label(counter, 0, "a", outcome, 1050.0)  # type: ignore[arg-type]
+    (arm,) = (arm for arm in counts(counter, 1010.0 + FINAL).arms if arm.counted)
+    assert (arm.predictions, arm.total, arm.squares) == (1, expected, expected**2)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from typing import Any
-from unittest.mock import patch
 
 from hypothesis import strategies as st
 from msgspec.structs import replace
@@ -16,7 +15,6 @@ from streaming.contracts.mapping import FieldRule, RecordMapping
 from streaming.contracts.model import FeatureSpec, ModelContract
 from streaming.contracts.raw_record import KafkaRecord, RawRecord
 from streaming.contracts.registered import SchemaSource
-from streaming.windowing import arrow_json
 from streaming.windowing.decode import Decoded, Decoder
 
 NOW = 1_767_225_600.0
@@ -53,15 +51,48 @@ def contract_of(**mapping: Any) -> ModelContract:
     )  # fmt: skip
 
 
-def without_lists(contract: ModelContract) -> ModelContract:
-    """The contract without the length of a list, so that Arrow reads all of its columns."""
+def by_documents(contract: ModelContract) -> ModelContract:
+    """The contract with one value as two kinds, so that records are read as whole documents."""
     events = contract.events
-    fields = tuple(rule for rule in events.fields if rule.rule != "length")
     return replace(
         contract,
-        features=tuple(spec for spec in contract.features if spec.name != "stops"),
-        events=replace(events, fields=fields),
+        features=(*contract.features, FeatureSpec(name="seats_number", kind="number")),
+        events=replace(
+            events, fields=(*events.fields, FieldRule(name="seats_number", path="trip.seats"))
+        ),
     )
+
+
+def with_lists(contract: ModelContract) -> ModelContract:
+    """The contract with a list of categories."""
+    events = contract.events
+    rule = FieldRule(name="tags", path="trip.tags", rule="categories")
+    spec = FeatureSpec(name="tags", kind="text", categorical=True, multivalent=True)
+    return replace(
+        contract,
+        features=(*contract.features, spec),
+        events=replace(events, fields=(*events.fields, rule)),
+    )
+
+
+TAGS = st.one_of(
+    st.text(max_size=3),
+    st.integers(-(2**70), 2**70),
+    st.booleans(),
+    st.none(),
+    st.floats(width=64),
+    st.lists(st.none(), max_size=1),
+    st.just({"a": 1}),
+    st.sampled_from(["bar", "a\nb", "x" * 300, "\u2028", "7"]),
+)
+LISTS = st.one_of(
+    st.lists(st.sampled_from(["wifi", "bar", "pool"]), max_size=4),
+    st.lists(TAGS, max_size=6),
+    st.integers(90, 120).map(lambda count: [f"t{number}" for number in range(count)]),
+    st.sampled_from([["x" * 4_000, "y" * 200], ["é" * 2_049]]),
+    TAGS,
+)
+"""Lists of categories, good and hostile."""
 
 
 def event(**changes: Any) -> dict[str, Any]:
@@ -153,27 +184,20 @@ def by_rule(
 
 
 def by_columns(
-    records: Sequence[RawRecord],
-    contract: ModelContract,
-    schemas: SchemaSource | None = None,
-    min_run: int = 1,
+    records: Sequence[RawRecord], contract: ModelContract, schemas: SchemaSource | None = None
 ) -> Decoded:
     """What the columns' reader makes of records."""
-    decoder = Decoder(contract, min_arrow_records=0, schemas=schemas)
+    decoder = Decoder(contract, min_column_records=0, schemas=schemas)
     values = [record.value for record in records]
-    with patch.object(arrow_json, "_MIN_RUN", min_run):  # 1: give even a single record to Arrow
-        return decoder.decode(values, now=NOW, record_at=lambda at: records[at])
+    return decoder.decode(values, now=NOW, record_at=lambda at: records[at])
 
 
 def check_equal(
-    records: Sequence[RawRecord],
-    contract: ModelContract,
-    schemas: SchemaSource | None = None,
-    min_run: int = 1,
+    records: Sequence[RawRecord], contract: ModelContract, schemas: SchemaSource | None = None
 ) -> None:
     """Assert that columns and row rule agree on every record."""
     events, refused = by_rule(records, contract, schemas)
-    decoded = by_columns(records, contract, schemas, min_run)
+    decoded = by_columns(records, contract, schemas)
     assert decoded.index.tolist() == list(events)
     assert {d.index: (d.reason, d.field, d.detail) for d in decoded.dead} == refused
     assert decoded.times.tolist() == [one.time for one in events.values()]

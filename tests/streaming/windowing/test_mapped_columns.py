@@ -7,13 +7,16 @@ from typing import Any
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
 from streaming.contracts.mapping import FieldRule
 from streaming.contracts.raw_record import KafkaRecord
 from tests.streaming.windowing.mapped_events import (
+    LISTS,
     NOW,
     ODD,
     by_columns,
+    by_documents,
     by_rule,
     check_equal,
     contract_of,
@@ -21,7 +24,7 @@ from tests.streaming.windowing.mapped_events import (
     encoded,
     event,
     plain,
-    without_lists,
+    with_lists,
 )
 
 EPOCH = {
@@ -55,7 +58,7 @@ def test_a_nested_event_is_read_by_its_paths() -> None:
 @given(st.lists(documents(), min_size=1, max_size=20))
 def test_columns_and_row_rule_agree_on_nested_json(rows: list[dict[str, Any]]) -> None:
     check_equal(plain(rows), contract_of())
-    check_equal(plain(rows), without_lists(contract_of()))
+    check_equal(plain(rows), by_documents(contract_of()))
 
 
 @settings(max_examples=60, deadline=None)
@@ -74,7 +77,7 @@ def test_columns_and_row_rule_agree_on_keys(keys: list[Any]) -> None:
     for first in (["a", 7], [7, "a"], [7], []):
         rows = [event(trip=trip | {"id": key}) for key in [*first, *keys]]
         check_equal(plain(rows), contract_of())
-        check_equal(plain(rows), without_lists(contract_of()))
+        check_equal(plain(rows), by_documents(contract_of()))
 
 
 @pytest.mark.parametrize("time_format", list(EPOCH))
@@ -142,8 +145,7 @@ def test_a_dot_in_a_name_is_kept_by_a_backslash() -> None:
     assert events[0].values["fare"] == 3.0
 
 
-@pytest.mark.parametrize("min_run", [1, 16])
-def test_records_that_cut_or_repeat_objects_do_not_shift_others(min_run: int) -> None:
+def test_records_that_cut_or_repeat_objects_do_not_shift_others() -> None:
     good = encoded(event())
     odd = [
         good[:-1],
@@ -159,5 +161,14 @@ def test_records_that_cut_or_repeat_objects_do_not_shift_others(min_run: int) ->
     ]
     values = [value for bad in odd for value in [good] * 20 + [bad]]
     records = [KafkaRecord(value=value, time=NOW) for value in values]
-    for contract in (contract_of(), without_lists(contract_of())):
-        check_equal(records, contract, min_run=min_run)
+    for contract in (contract_of(), by_documents(contract_of())):
+        check_equal(records, contract)
+
+
+@settings(max_examples=100, deadline=None)
+@given(st.lists(LISTS, min_size=1, max_size=12))
+def test_columns_and_row_rule_agree_on_lists_of_categories(lists: list[Any]) -> None:
+    trip = event()["trip"]
+    rows = [event(), *(event(trip=trip | {"tags": tags}) for tags in lists)]
+    contract = replace(with_lists(contract_of()), largest_event_bytes=20_000)
+    check_equal(plain(rows), contract)

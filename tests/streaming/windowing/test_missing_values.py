@@ -61,9 +61,9 @@ def lossy(name: str, lost: bytes | None, share: float) -> list[bytes | None]:
     return values
 
 
-def outcome(values: list[bytes | None], min_arrow_records: int) -> tuple[Any, ...]:
+def outcome(values: list[bytes | None], min_column_records: int) -> tuple[Any, ...]:
     """What the stream knows of the events: the summary of each feature, and the dead letters."""
-    decoded = Decoder(CONTRACT, min_arrow_records=min_arrow_records).decode(values, now=20.0)
+    decoded = Decoder(CONTRACT, min_column_records=min_column_records).decode(values, now=20.0)
     features = summary.finish(summary.add(summary.start(CONTRACT), decoded.batch))
     return features, [(dead.index, dead.reason, dead.field) for dead in decoded.dead]
 
@@ -83,9 +83,9 @@ def test_the_same_loss_has_the_same_outcome_whichever_way_it_comes(name: str, sh
     else:
         assert (missing[name], dead) == ((lost, 0), [])
     for way, value in ways.items():
-        for min_arrow_records in (0, ROWS + 1):
-            result = outcome(lossy(name, value, share), min_arrow_records)
-            assert result == expected, (way, min_arrow_records)
+        for min_column_records in (0, ROWS + 1):
+            result = outcome(lossy(name, value, share), min_column_records)
+            assert result == expected, (way, min_column_records)
 
 
 @pytest.mark.parametrize(

@@ -15,7 +15,8 @@ Row = dict[str, Any]
 
 def tickets(count: int, *, seed: int = 1) -> list[tuple[Row, Row]]:
     """(event, label): the subject gives the team, except that slow tickets of high priority are
-    faults, and that one in twenty is in a team at random."""
+    faults, and that one in twenty is in a team at random. The subject is among the tags, and
+    stands in its own field in three of five tickets only."""
     generator = np.random.default_rng(seed)
     rows = []
     for number in range(count):
@@ -24,7 +25,10 @@ def tickets(count: int, *, seed: int = 1) -> list[tuple[Row, Row]]:
         team = "fault" if priority > 3 and minutes > 8.0 else TEAMS.get(subject, "other")
         if generator.random() < 0.05:
             team = str(generator.choice(["billing", "fault", "other", "sales"]))
-        event: Row = {"subject": subject, "priority": priority, "minutes": minutes}
+        tags = [subject, *map(str, generator.choice(["web", "phone", "vip"], 2))]
+        generator.shuffle(tags)
+        shown = subject if generator.random() < 0.6 else "question"
+        event: Row = {"subject": shown, "priority": priority, "minutes": minutes, "tags": tags}
         if generator.random() < 0.1:
             del event["priority"]
         rows.append((_event(number, event), {"id": f"row-{number}", "team": team}))

@@ -78,9 +78,9 @@ def test_the_champions_classes_are_those_beside_its_model(tmp_path: Path) -> Non
 
 
 def test_equal_texts_are_one_entity_in_whatever_object_they_come() -> None:
-    from retrain.engines.tfx.task_metrics import _entity_number
+    from retrain.engines.tfx.task_metrics import entity_number
 
     first, second = (np.array([bytes(bytearray(b"user-7"))], object) for _ in range(2))
     assert first[0] is not second[0]
-    assert _entity_number(first) == _entity_number(second)
-    assert _entity_number(first) != _entity_number(np.array([b"user-8"], object))
+    assert entity_number(first) == entity_number(second)
+    assert entity_number(first) != entity_number(np.array([b"user-8"], object))

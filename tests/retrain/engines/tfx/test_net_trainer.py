@@ -35,7 +35,8 @@ def columns(**changed: Any) -> dict[str, Any]:
 
 
 def test_a_separable_label_is_learnt() -> None:
-    from retrain.engines.tfx.net_trainer import fit, usable_rows
+    from retrain.engines.tfx.net_trainer import fit
+    from retrain.engines.tfx.training_data import usable_rows
 
     model, head = net()
     data = usable_rows(columns(), head, "label")
@@ -47,7 +48,8 @@ def test_a_separable_label_is_learnt() -> None:
 def test_a_model_that_is_compiled_already_keeps_its_optimiser() -> None:
     import keras
 
-    from retrain.engines.tfx.net_trainer import fit, usable_rows
+    from retrain.engines.tfx.net_trainer import fit
+    from retrain.engines.tfx.training_data import usable_rows
 
     model, head = net()
     optimiser = keras.optimizers.SGD(0.1)
@@ -57,7 +59,8 @@ def test_a_model_that_is_compiled_already_keeps_its_optimiser() -> None:
 
 
 def test_a_loss_that_is_no_number_fails_the_training() -> None:
-    from retrain.engines.tfx.net_trainer import fit, usable_rows
+    from retrain.engines.tfx.net_trainer import fit
+    from retrain.engines.tfx.training_data import usable_rows
 
     model, head = net()
     data = usable_rows(columns(), head, "label")
@@ -67,7 +70,7 @@ def test_a_loss_that_is_no_number_fails_the_training() -> None:
 
 
 def test_inputs_that_are_no_numbers_are_named_with_their_count() -> None:
-    from retrain.engines.tfx.net_trainer import usable_rows
+    from retrain.engines.tfx.training_data import usable_rows
 
     x = columns()["x"]
     x[7, 1] = np.nan
@@ -77,7 +80,7 @@ def test_inputs_that_are_no_numbers_are_named_with_their_count() -> None:
 
 @pytest.mark.parametrize("unknown", [20, 21])
 def test_a_hundredth_of_unknown_labels_is_left_out_and_more_are_refused(unknown: int) -> None:
-    from retrain.engines.tfx.net_trainer import usable_rows
+    from retrain.engines.tfx.training_data import usable_rows
 
     names = columns()["label"]
     names[:unknown] = b"odd"
@@ -91,7 +94,7 @@ def test_a_hundredth_of_unknown_labels_is_left_out_and_more_are_refused(unknown:
 def test_a_column_that_is_not_dense_and_a_label_that_is_absent_are_refused() -> None:
     import tensorflow as tf
 
-    from retrain.engines.tfx.net_trainer import net_inputs
+    from retrain.engines.tfx.training_data import net_inputs
 
     dense = tf.io.FixedLenFeature([3], tf.float32)
     inputs = net_inputs({"a": dense, "y": dense}, label="y")

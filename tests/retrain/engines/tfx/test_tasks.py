@@ -22,6 +22,7 @@ from retrain.models.code import load_code
 from retrain.worker import Worker
 from streaming.contracts.clock import ManualClock
 from streaming.contracts.log import MemoryLog
+from streaming.contracts.mapping import FieldRule, RecordMapping
 from streaming.contracts.model import ModelContract
 from streaming.contracts.records import Metric, ModelVersion
 from streaming.contracts.requests import instance
@@ -73,6 +74,12 @@ def circle(name: str, rows: list[tuple[streams.Row, streams.Row]], home: Path) -
     from retrain.engines.tfx.infra_validation import ServingLimits
 
     module = f"{PACKAGE}.{name}"
+    features = load_code(module).features
+    lists = tuple(
+        FieldRule(name=spec.name, path=spec.name, rule="categories")
+        for spec in features
+        if spec.multivalent
+    )
     contract = ModelContract(
         model=name,
         module=module,
@@ -80,7 +87,8 @@ def circle(name: str, rows: list[tuple[streams.Row, streams.Row]], home: Path) -
         labels_topic=f"{name}.labels",
         key="id",
         time="time",
-        features=load_code(module).features,
+        features=features,
+        events=RecordMapping(fields=lists),
     )
     clock = ManualClock(streams.START + ROWS)
     log = MemoryLog(clock=clock)
@@ -142,9 +150,10 @@ def test_a_multiclass_model_is_blessed_by_its_macro_f1(support: Circle) -> None:
 @pytest.mark.parametrize(
     ("values", "team"),
     [
-        ({"subject": "refund", "priority": 1, "minutes": 5.0}, "billing"),
-        ({"subject": "offer", "priority": 4, "minutes": 90.0}, "fault"),
-        ({"subject": "hello"}, "other"),
+        ({"subject": "refund", "priority": 1, "minutes": 5.0, "tags": "refund\nweb"}, "billing"),
+        ({"subject": "offer", "priority": 4, "minutes": 90.0, "tags": "offer\nvip"}, "fault"),
+        ({"subject": "hello", "tags": "hello\nphone"}, "other"),
+        ({"subject": "question", "priority": 1, "tags": "crash\nphone\nweb"}, "fault"),
     ],
 )
 def test_the_stored_model_names_the_class(

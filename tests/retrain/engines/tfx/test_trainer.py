@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import gzip
 import json
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -21,7 +22,6 @@ from retrain.ports import AFTER_SHIFT_SLICE, Progress, TrainingFailed, TrainingR
 from streaming.contracts.errors import GateFailedError
 from streaming.contracts.records import Artifact, Metric, ModelVersion, SchemaChange
 from streaming.contracts.requests import instance
-from streaming.contracts.tolerance import DEFAULT
 from streaming.engines.tfdv import schema_text
 from tests.retrain.engines.taxi_trips import shifted, training_job, trips, write_shards
 
@@ -33,7 +33,7 @@ pytestmark = [
 ROWS = 6_000
 SECOND_SCHEMA: dict[str, Any] = {"schema_version": 7, "schema_digest": "d7"}
 NODES = (
-    "ImportExampleGen",
+    "ExampleImporter",
     "ImportSchemaGen",
     "StatisticsGen",
     "ExampleValidator",
@@ -84,7 +84,7 @@ def record_of(version: int, result: TrainingResult) -> ModelVersion:
 
 
 @pytest.fixture(scope="module")
-def trained(tmp_path_factory: pytest.TempPathFactory) -> Trained:
+def trained(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Trained]:
     from retrain.engines.tfx.infra_validation import ServingLimits
 
     home = tmp_path_factory.mktemp("home")
@@ -108,7 +108,8 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> Trained:
         both.results[version] = result
         both.store.publish(record_of(version, result), result.servable)
         champion = both.store.path("big_tipper", version)
-    return both
+    yield both
+    trainer.close()
 
 
 def accepted_schema(folder: Path) -> Path:
@@ -158,6 +159,75 @@ def test_the_second_version_beats_the_first_after_the_shift(trained: Trained) ->
     assert own.champion is not None
     assert own.value - own.champion == pytest.approx(difference.value, abs=1e-9)
     assert trained.results[2].blessed, trained.results[2].reason
+
+
+def test_the_evaluation_is_the_one_of_tfmas_evaluator(trained: Trained, tmp_path: Path) -> None:
+    import tensorflow_model_analysis as tfma
+    from apache_beam.options.pipeline_options import PipelineOptions
+
+    from retrain.engines.tfx import evaluation, shard_evaluation
+    from retrain.engines.tfx.shards import linked_splits
+
+    home = trained.trainer.metadata.parents[1]
+    rows = linked_splits(home / "examples-2", tmp_path / "linked") / "Split-eval"
+    own, live = (trained.store.path("big_tipper", version) for version in (2, 1))
+    config = evaluation.eval_config(CODE, champion=live, seed=0)
+    models = [
+        tfma.default_eval_shared_model(str(folder), model_name=name, eval_config=config)
+        for name, folder in (("challenger", own), ("champion", live))
+    ]
+    tfma.run_model_analysis(
+        models,
+        eval_config=config,
+        data_location=f"{rows}/*",
+        output_path=str(tmp_path / "tfma"),
+        pipeline_options=PipelineOptions(["--runner=FnApiRunner"]),
+    )
+    options = evaluation.EvaluationOptions(
+        task=CODE.task, label=CODE.label, slices=CODE.slices, entity=CODE.entity, seed=0
+    )
+    results = shard_evaluation.evaluate(rows, own, live, options)
+    shard_evaluation.write_results(tmp_path / "own", results, own, live, options)
+    first, second = (
+        evaluation.read_metrics(tmp_path / name, champion=True) for name in ("tfma", "own")
+    )
+    assert [(m.name, m.slice, m.n) for m in first] == [(m.name, m.slice, m.n) for m in second]
+    assert len(first) > 20
+    for expected, actual in zip(first, second, strict=True):
+        for part in ("value", "low", "high", "champion"):
+            assert getattr(actual, part) == pytest.approx(getattr(expected, part), abs=1e-6)
+
+
+def test_a_champion_that_cannot_predict_the_rows_is_named_without_a_row(
+    trained: Trained, tmp_path: Path
+) -> None:
+    from retrain.engines.tfx import evaluation, shard_evaluation
+    from retrain.engines.tfx.shards import linked_splits
+
+    rows = trips(40)
+    examples = write_shards(tmp_path / "examples", rows, without=frozenset({"tips"}))
+    folder = linked_splits(examples, tmp_path / "linked") / "Split-eval"
+    options = evaluation.EvaluationOptions(
+        task=CODE.task, label=CODE.label, slices=(), entity="", seed=0
+    )
+    own, gone = trained.store.path("big_tipper", 2), tmp_path / "gone"
+    with pytest.raises(GateFailedError, match="The champion cannot predict"):
+        shard_evaluation.evaluate(folder, own, gone, options)
+
+
+def test_the_champions_transform_graph_is_used_while_code_and_schema_stand(
+    trained: Trained, tmp_path: Path
+) -> None:
+    from retrain.engines.tfx.data_steps import FROZEN
+
+    home = trained.trainer.metadata.parents[1]
+    job = training_job(tmp_path, home / "examples-1", 9, trained.store.path("big_tipper", 1))
+    for changed, frozen in (
+        (job, True),
+        (dataclasses.replace(job, schema=accepted_schema(tmp_path)), False),
+    ):
+        built = trained.trainer.plan(changed).build()
+        assert (built.node("transform") == FROZEN) is frozen
 
 
 def test_a_slice_with_a_single_class_has_no_auc_and_does_not_stop_the_retrain(
@@ -289,44 +359,6 @@ def test_a_truncated_shard_fails_the_examples(trained: Trained, tmp_path: Path) 
     with pytest.raises(TrainingFailed, match="ends within a record") as failure:
         trained.trainer.train(training_job(tmp_path / "work", examples, 4, None), lambda _: None)
     assert failure.value.component == "Examples"
-
-
-def test_a_skipped_node_is_a_failure(tmp_path: Path) -> None:
-    import tfx.v1 as tfx
-    from tfx.orchestration.pipeline import Pipeline
-
-    from retrain.engines.tfx import pipeline, runner
-    from retrain.engines.tfx.anomaly_gate import AnomalyGate
-
-    metadata = tmp_path / "mlmd.sqlite"
-    runner.open_store(metadata)
-    kind = tfx.types.standard_artifacts.ExampleAnomalies
-    nothing = tfx.dsl.Resolver(
-        strategy_class=tfx.dsl.experimental.LatestArtifactStrategy,
-        anomalies=tfx.dsl.Channel(type=kind),
-        statistics=tfx.dsl.Channel(type=tfx.types.standard_artifacts.ExampleStatistics),
-        schema=tfx.dsl.Channel(type=tfx.types.standard_artifacts.Schema),
-        examples=tfx.dsl.Channel(type=tfx.types.standard_artifacts.Examples),
-    ).with_id("Nothing")
-    gate = AnomalyGate(
-        **{
-            name: nothing.outputs[name]
-            for name in ("anomalies", "statistics", "schema", "examples")
-        },
-        tolerance=DEFAULT,
-    )
-    skipping = Pipeline(
-        pipeline_name="skips",
-        pipeline_root=str(tmp_path / "root"),
-        components=[nothing, gate],
-        metadata_connection_config=(
-            tfx.orchestration.metadata.sqlite_metadata_connection_config(str(metadata))
-        ),
-        beam_pipeline_args=list(pipeline.BEAM),
-    )
-    with pytest.raises(runner.NodeFailed, match=r"skipped|SKIPPED|ended") as failure:
-        runner.run_pipeline(skipping, metadata, "run-1", lambda progress: None)
-    assert failure.value.node in ("Nothing", "AnomalyGate")
 
 
 def test_a_model_that_predicts_other_values_than_its_trainer_is_refused(

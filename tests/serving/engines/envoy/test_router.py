@@ -11,6 +11,7 @@ from urllib.parse import urlsplit
 import pytest
 
 from serving.engines.envoy.config import EnvoyLayout, Json, split_text
+from serving.engines.envoy.names import PROTOS, cluster_name
 from serving.engines.envoy.router import EnvoyRouter, shared_reads, write_bootstrap
 from serving.ports import ALL_STABLE, TrafficSplit
 from streaming.contracts.errors import ConfigurationError, UnavailableError
@@ -123,3 +124,28 @@ def test_a_change_of_a_split_touches_no_file_of_the_clusters(tmp_path: Path) -> 
     apply(tmp_path, LAYOUTS[0], HALF)
     assert {file: file.stat().st_ino for file in (tmp_path / "clusters").iterdir()} == files
     assert {file.name for file in tmp_path.glob("*.json")} == {"rds.json", "bootstrap.json"}
+
+
+def test_the_health_of_several_models_is_one_read_and_each_knows_its_own(tmp_path: Path) -> None:
+    def lines(model: str, **hosts: int) -> list[str]:
+        return [
+            f"cluster.{cluster_name(role, proto, model)}.membership_healthy: {count}"
+            for role, count in hosts.items()
+            for proto in PROTOS
+        ]
+
+    with hung_server() as server:
+        address = urlsplit(server.url)
+        layouts = [replace(layout, admin_port=address.port or 0) for layout in LAYOUTS]
+        first, second, third = (layout.model for layout in layouts)
+        text = [*lines(first, stable=1, control=0, canary=1), *lines(second, stable=0, canary=1)]
+        server.body = "\n".join(text).encode()
+        shared = shared_reads(layouts[0])
+        routers = [EnvoyRouter(tmp_path, layout, shared=shared) for layout in layouts]
+        assert routers[0].healthy_servers() == ("stable", "canary")
+        assert routers[1].healthy_servers() == ("canary",)
+        with pytest.raises(UnavailableError, match=f"nothing about the health .* of {third}"):
+            routers[2].healthy_servers()
+        assert server.requests == 1
+        for router in routers:
+            router.close()

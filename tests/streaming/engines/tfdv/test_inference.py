@@ -19,6 +19,9 @@ FEATURES = (
     FeatureSpec(name="month", kind="integer", categorical=True),
     FeatureSpec(name="plan", kind="text", categorical=True),
     FeatureSpec(name="unknown", kind="text", categorical=True),
+    FeatureSpec(name="postcode", kind="text", categorical=True),
+    FeatureSpec(name="number", kind="text", categorical=True),
+    FeatureSpec(name="tags", kind="text", categorical=True, multivalent=True),
 )
 
 
@@ -31,6 +34,9 @@ def text() -> str:
             "month": [1, 2, 12, 12] * 50,
             "plan": ["basic", "pro", "größer", "basic"] * 50,
             "unknown": [None] * 200,
+            "postcode": ["01067", "80331", "20095", "04109"] * 50,
+            "number": [f"{number:05d}" for number in range(200)],
+            "tags": ["bar\nwifi", "bar", None, "wifi"] * 50,
             "churned": [0, 1, 0, 0] * 50,
         },
         FEATURES,
@@ -46,7 +52,16 @@ def feature(text: str, name: str) -> Any:
 
 def test_events_are_judged_without_label_and_flag(text: str) -> None:
     names = [column.name for column in to_schema(checked(text, "The schema")).columns]
-    assert sorted(names) == ["fee", "month", "plan", "unknown", "visits"]
+    assert sorted(names) == [
+        "fee",
+        "month",
+        "number",
+        "plan",
+        "postcode",
+        "tags",
+        "unknown",
+        "visits",
+    ]
 
 
 def test_types_are_those_of_the_contract_also_without_a_value(text: str) -> None:
@@ -64,3 +79,19 @@ def test_presence_and_categories_come_from_the_rows(text: str) -> None:
     plan = next(column for column in schema.columns if column.name == "plan")
     assert set(plan.values) == {"basic", "pro", "größer"}
     assert feature(text, "churned").presence.min_fraction == 1.0
+
+
+def test_texts_of_digits_are_categories(text: str) -> None:
+    postcode, number = feature(text, "postcode"), feature(text, "number")
+    assert list(postcode.string_domain.value) == ["01067", "04109", "20095", "80331"]
+    assert postcode.distribution_constraints.min_domain_mass == 0.99
+    assert number.WhichOneof("domain_info") is None  # too many to list
+    assert not number.HasField("distribution_constraints")
+
+
+def test_whole_lists_are_no_categories(text: str) -> None:
+    tags = feature(text, "tags")
+    assert tags.type == schema_pb2.BYTES
+    assert tags.WhichOneof("domain_info") is None
+    domains = text_format.Parse(text, schema_pb2.Schema()).string_domain
+    assert "tags" not in {domain.name for domain in domains}

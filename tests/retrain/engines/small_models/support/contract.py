@@ -25,6 +25,7 @@ CODE = ModelCode(
         FeatureSpec(name="priority", kind="integer", categorical=True),
         FeatureSpec(name="minutes", kind="number"),
         FeatureSpec(name="never_sent", kind="number"),
+        FeatureSpec(name="tags", kind="text", categorical=True, multivalent=True),
     ),
     schema=Path(__file__).with_name("schema.pbtxt"),
     preprocessing_fn=f"{__package__}.model.preprocessing_fn",

@@ -1,0 +1,60 @@
+"""After an insufficient evaluation: the wait for the labelled rows that would decide. Pure.
+
+It is no failure, so it doubles no back-off. It ends when the rows are there, when their shift is
+over, with a promotion, with a person's request, and at a deadline; only the last is a failure.
+"""
+
+from __future__ import annotations
+
+from msgspec.structs import replace
+
+from retrain.policy import RetrainRules
+from retrain.state import TriggerState, WaitForRows, count_failure
+from streaming.contracts.records import RetrainFailure
+
+
+def wait_for_more_rows(
+    state: TriggerState, failure: RetrainFailure, rules: RetrainRules, now: float
+) -> tuple[TriggerState, str]:
+    """The state after an insufficient evaluation, and why it is a failure; empty when it is not.
+
+    It is one where the rows that would decide exceed what a retrain replays.
+    """
+    running = state.running
+    state = replace(state, running=None)
+    start = running.shift_start if running is not None else None
+    most = rules.max_rows if start is None else int(rules.max_rows * rules.after_shift_share)
+    if failure.rows_needed > most:
+        why = (
+            f"About {failure.rows_needed} labelled rows would be needed, and a retrain replays "
+            f"{most} at most."
+        )
+        return count_failure(state, now), f"{failure.reason} {why}"
+    wait = WaitForRows(
+        request_id=failure.request_id,
+        # Fewer additional rows would give the same answer once more.
+        rows=max(failure.rows_needed, failure.rows + 1),
+        reason=failure.reason,
+        deadline=now + rules.more_rows_seconds,
+        shift_start=start,
+    )
+    return replace(state, wait_for_rows=wait), ""
+
+
+def end_wait_for_rows(state: TriggerState, now: float) -> TriggerState | None:
+    """The state after a wait for rows whose deadline has passed; None while it goes on.
+
+    The wait for the rows of a shift that is over is dropped, and counts as nothing.
+    """
+    wait = state.wait_for_rows
+    if wait is None:
+        return None
+    if wait.shift_start is not None and wait.shift_start not in _shift_starts(state):
+        return replace(state, wait_for_rows=None)
+    if now <= wait.deadline:
+        return None
+    return count_failure(replace(state, wait_for_rows=None), now)
+
+
+def _shift_starts(state: TriggerState) -> tuple[float, ...]:
+    return tuple(shift.start for shift in (state.shift, state.concept) if shift is not None)
