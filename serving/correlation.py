@@ -124,7 +124,8 @@ def dispersion(
     levels:
         Label of each block; the arm's share is compared within a label. None: one share.
     at_most:
-        Blocks with a higher share are left out: a dead server does not wander.
+        Blocks with a higher share are left out, and those beside them, which hold the rest of the
+        same outage: a dead server does not wander.
 
     Examples
     --------
@@ -137,7 +138,9 @@ def dispersion(
     """
     x = np.maximum(0.0, np.asarray(bad, dtype=np.float64))
     n = np.asarray(requests, dtype=np.float64)
-    kept = x <= at_most * n
+    dead = x > at_most * n
+    beside = np.convolve(dead, (1, 1, 1))[1:-1] > 0 if len(dead) else dead
+    kept = ~beside
     x, n = np.where(kept, x, 0.0), np.where(kept, n, 0.0)
     share = _shares(x, n, levels)
     residual, variance = x - n * share, n * share * (1 - share)

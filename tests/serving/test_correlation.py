@@ -146,3 +146,12 @@ def test_a_rollout_knows_the_minutes_before_it_and_judges_none_of_them() -> None
     assert rollout.counts.measured_seconds > 100
     simulation.until_live(2)
     assert max(verdict.requests for verdict in simulation.verdicts) > 0
+
+
+def test_an_outage_leaves_no_trace_in_the_blocks_beside_it() -> None:
+    quiet, requests = [1] * 60, [500] * 60
+    outage = [*quiet[:20], 60, 480, 500, 40, *quiet[24:]]
+    whole = dispersion(outage, requests, at_most=0.25)
+    assert not whole.wanders
+    assert whole.inflation == 1.0
+    assert dispersion(outage, requests).wanders
