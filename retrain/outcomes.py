@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from msgspec.structs import replace
+
 from retrain.margins import rows_needed
 from retrain.ports import ExampleSet, TrainingJob, TrainingResult
 from retrain.row_rules import describe_rows
@@ -85,17 +87,17 @@ def insufficient_record(
     rows = job.rows_after_shift if request.after_shift else job.rows
     needed = rows_needed(rows, result.growth)
     place = " after the shift" if request.after_shift else ""
-    return RetrainFailure(
-        record_id=record_id("retrain-failure", request.model, request.record_id),
-        model=request.model,
-        at=at,
-        caused_by=(request.record_id,),
-        request_id=request.record_id,
+    failure = failure_record(
+        request,
         component=BLESSING,
         reason=result.reason,
         advice=f"Wait: the next retrain starts with about {needed} labelled rows{place} instead of "
         f"{rows}. `driftline retrain {request.model}` starts one at once.",
         attempt=attempt,
+        at=at,
+    )
+    return replace(
+        failure,
         outcome="insufficient",
         rows=rows,
         rows_needed=needed,
