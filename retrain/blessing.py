@@ -106,7 +106,8 @@ def _conclude(
             return Blessing(outcome=outcome, reason=reason, findings=everything)
     waiting = [f for f in findings if f.outcome == "insufficient"]
     if waiting:
-        needed = max(f.growth for f in waiting)
+        growths = [f.growth for f in waiting]
+        needed = max(growths) if all(map(math.isfinite, growths)) else math.inf
         return _insufficient(waiting[0].reason, needed, rows, rules, notes, everything)
     if has_champion:
         passed = " ".join(f.reason for f in findings[:2] if f.outcome == "pass")
@@ -124,6 +125,9 @@ def _insufficient(
     notes: str,
     findings: tuple[SliceFinding, ...],
 ) -> Blessing:
+    if not math.isfinite(rows * needed):
+        reason = f"Not blessed: {why} No number of evaluated rows would decide.{notes}"
+        return Blessing(outcome="fail", reason=reason, findings=findings)
     evaluated = math.ceil(rows * needed)
     if evaluated > max(rules.max_evaluated_rows, 1):
         reason = (

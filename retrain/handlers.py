@@ -14,6 +14,7 @@ from typing import Any
 
 from msgspec.structs import replace
 
+from retrain.cancel import cancel
 from retrain.row_wait import end_wait_for_rows, wait_for_more_rows
 from retrain.state import (
     TriggerState,
@@ -175,10 +176,13 @@ def _on_quality_verdict(
 
 
 def _on_command(state: TriggerState, command: Command, context: TriggerContext) -> Transition:
-    if command.action != "retrain":
+    if command.action not in ("retrain", "cancel-retrain"):
         return Transition(state)
     marked = mark_seen(state, command.record_id)
-    return Transition(state) if marked is None else on_command(marked, command, context)
+    if marked is None:
+        return Transition(state)
+    apply = on_command if command.action == "retrain" else cancel
+    return apply(marked, command, context)
 
 
 def _on_version(state: TriggerState, version: ModelVersion, context: TriggerContext) -> Transition:

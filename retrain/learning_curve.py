@@ -16,6 +16,7 @@ import msgspec
 import numpy as np
 
 from retrain.intervals import Floats
+from streaming.contracts.records import SmallFit
 
 DRAWS = 400
 """Number of curves that are fitted."""
@@ -27,17 +28,6 @@ _EXPONENTS = np.linspace(0.05, 1.5, 30)
 """The exponents that are tried; an error of a mean has 0.5."""
 
 Outcome = Literal["enough", "more", "unclear"]
-
-
-class SmallFit(msgspec.Struct, frozen=True, kw_only=True):
-    """A small training and its score on rows that no fit was trained on."""
-
-    rows: int
-    """Rows that it was trained on."""
-    score: float
-    """Its score; higher is better."""
-    error: float
-    """Standard error of the score, above 0."""
 
 
 class RowsDecision(msgspec.Struct, frozen=True, kw_only=True):

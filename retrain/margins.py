@@ -104,8 +104,8 @@ def growth(half: float, distance: float) -> float:
     >>> round(growth(0.04, 0.04), 2), round(growth(0.04, 0.02), 2)
     (2.04, 8.17)
     """
-    needed = (half * (Z95 + _Z_POWER) / (Z95 * distance)) ** 2
-    return max(needed, SMALLEST_GROWTH)
+    ratio = half * (Z95 + _Z_POWER) / (Z95 * distance)
+    return max(ratio * ratio, SMALLEST_GROWTH)  # ** would raise where the square is infinite
 
 
 def rows_needed(rows: int, factor: float) -> int:

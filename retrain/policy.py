@@ -10,6 +10,7 @@ therefore the one that will hold longest.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Literal
 
 import msgspec
@@ -75,6 +76,12 @@ class RetrainRules(msgspec.Struct, frozen=True, kw_only=True):
     more_rows_seconds: float = DAY
     """How long a retrain waits for the labelled rows that an insufficient evaluation asked for;
     then the wait ends and counts as a failure."""
+    probe_wait_seconds: float = 3_600.0
+    """How long a retrain waits at most for the rows that a learning curve asks for; then it is
+    trained on what there is."""
+    history_choice: float = 1.5
+    """How much more history is replayed than is taken, so that classes and slices can be
+    balanced in it."""
     rollout_timeout_seconds: float = 6 * 3_600.0
     """Time since the last record of a rollout after which it no longer blocks retrains."""
     back_off_seconds: float = 600.0
@@ -84,6 +91,11 @@ class RetrainRules(msgspec.Struct, frozen=True, kw_only=True):
     schedule_seconds: float = 0.0
     """Time since the last retrain or promotion after which a retrain starts without any drift;
     0 = never."""
+    schedule_cron: str = ""
+    """Cron expression of the times at which a retrain starts without any drift; empty = none. It
+    goes before `schedule_seconds`."""
+    schedule_zone: str = "UTC"
+    """Time zone of `schedule_cron`."""
     initial: bool = True
     """Whether the first version is trained automatically while no version is live."""
     max_dead_letter_ratio: float = 0.1
@@ -160,6 +172,16 @@ def decide(cause: Cause, facts: PolicyInput, rules: RetrainRules, *, now: float)
     return obstacle or _enough_labels(cause, facts, rules, blocked)
 
 
+def budget_left(starts: Sequence[float], rules: RetrainRules, now: float) -> int:
+    """How many retrains may still start within the period of the budget.
+
+    >>> budget_left((0.0, 90_000.0), RetrainRules(budget_runs=4), 100_000.0)
+    3
+    """
+    recent = [start for start in starts if now - start < rules.budget_seconds]
+    return max(0, rules.budget_runs - len(recent))
+
+
 def back_off(failures: int, rules: RetrainRules) -> float:
     """Waiting period after `failures` failures in a row, seconds.
 
@@ -213,9 +235,9 @@ def _broken(facts: PolicyInput, blocked: Outcome) -> Decision | None:
 def _budget(
     facts: PolicyInput, rules: RetrainRules, blocked: Outcome, now: float
 ) -> Decision | None:
-    recent = [start for start in facts.starts if now - start < rules.budget_seconds]
-    if len(recent) < rules.budget_runs:
+    if budget_left(facts.starts, rules, now):
         return None
+    recent = [start for start in facts.starts if now - start < rules.budget_seconds]
     seconds_left = min(recent, default=now) + rules.budget_seconds - now
     return Decision(
         outcome=blocked,

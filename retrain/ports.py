@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal, Protocol
 
-from streaming.contracts.errors import PermanentError
+from streaming.contracts.errors import PermanentError, UnavailableError
 from streaming.contracts.model import ModelContract
 from streaming.contracts.records import (
     ComponentRun,
@@ -19,6 +19,9 @@ from streaming.contracts.records import (
     ModelVersion,
     OffsetRange,
     RetrainRequest,
+    RowRules,
+    RowSelection,
+    RowsProbe,
 )
 from streaming.contracts.tolerance import Breach
 
@@ -63,6 +66,14 @@ class TrainingFailed(PermanentError):
         super().__init__(message)
         self.component = component
         self.advice = advice
+
+
+class ProcessDied(UnavailableError):
+    """The process that did a step has ended by itself; another attempt may succeed."""
+
+
+class RetrainCancelled(Exception):
+    """A person cancelled the request; its outcome is on the log already."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -117,6 +128,8 @@ class TrainingJob:
     """SHA-256 of the active schema's text."""
     set_aside: tuple[Breach, ...] = ()
     """Rows that are not among the examples because they break the schema."""
+    rows_id: str = ""
+    """record_id of the record of the chosen rows; empty where there was no choice."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -149,9 +162,8 @@ class TrainingResult:
 class Trainer(Protocol):
     """Trains, evaluates and checks one version."""
 
-    @property
-    def steps(self) -> int:
-        """Number of components that it reports progress on: `Progress.steps` of every report."""
+    def steps_of(self, request: RetrainRequest) -> int:
+        """Number of components of the request's run: `Progress.steps` of every report."""
 
     def train(self, job: TrainingJob, on_progress: OnProgress) -> TrainingResult:
         """Run the job; calls `on_progress` at the start and the end of each component.
@@ -164,6 +176,8 @@ class Trainer(Protocol):
             When a component failed or was skipped, or a gate stopped the run.
         TemporaryError
             When the same job may succeed later (the worker counts it as an attempt).
+        RetrainCancelled
+            When a person has cancelled the request; the run was ended.
         """
 
 
@@ -299,6 +313,12 @@ class ExampleSet:
     """Number of events and labels that could not be read; they are left out."""
     set_aside: tuple[Breach, ...] = ()
     """Rows that break the schema, by column and code; they are left out."""
+    rules: RowRules | None = None
+    """How the rows were chosen."""
+    selection: RowSelection | None = None
+    """Which rows were chosen; None where there was no choice."""
+    probe: RowsProbe | None = None
+    """Whether more rows would help; None where that was not asked."""
 
 
 class ExampleBuilder(Protocol):
@@ -322,6 +342,8 @@ class ExampleBuilder(Protocol):
         TrainingFailed
             Component ``Examples``: too few labelled rows, too many that break the schema, or the
             log no longer has them.
+        TemporaryError
+            When an engine cannot be reached; the worker waits and asks again.
         """
 
 

@@ -6,11 +6,16 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal
 
+import structlog
+
 from retrain.messages import masked
 from retrain.ports import Progress
 from streaming.contracts.clock import Clock
+from streaming.contracts.errors import TemporaryError
 from streaming.contracts.ids import record_id
 from streaming.contracts.records import RetrainProgress, RetrainRequest
+
+log = structlog.get_logger()
 
 
 @dataclass(slots=True, kw_only=True)
@@ -44,22 +49,33 @@ class AttemptProgress:
         """Report that the running step has succeeded."""
         self._publish(self.component, "done", self.clock.now() - self._since, detail)
 
+    def waiting(self, detail: str) -> None:
+        """Report that the running step waits for an engine; the attempt is not used up by it."""
+        self._publish(self.component, "waiting", self.clock.now() - self._since, detail)
+
     def failed(self, detail: str) -> None:
         """Report that the attempt has failed in the running step."""
         self._publish(self.component, "failed", self.clock.now() - self._since, detail)
 
     def relay(self, progress: Progress) -> None:
-        """Pass on a report of the trainer, whose steps come after the worker's first one."""
+        """Pass on a report of the trainer, whose steps come after the worker's first one.
+
+        A report that cannot be published now is dropped: it must not end a training that succeeds.
+        """
         self._step = progress.step + 1
         if progress.state == "started":
             self._since = self.clock.now()
         detail = masked(progress.detail) if progress.state == "failed" else progress.detail
-        self._publish(progress.component, progress.state, progress.seconds, detail)
+        self.steps = max(self.steps, progress.steps + 2)
+        try:
+            self._publish(progress.component, progress.state, progress.seconds, detail)
+        except TemporaryError as error:
+            log.warning("progress.dropped", component=progress.component, reason=str(error))
 
     def _publish(
         self,
         component: str,
-        state: Literal["started", "done", "failed"],
+        state: Literal["started", "waiting", "done", "failed"],
         seconds: float = 0.0,
         detail: str = "",
     ) -> None:

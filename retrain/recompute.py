@@ -8,6 +8,7 @@ import msgspec
 from msgspec.structs import replace
 
 from retrain.blessing import Blessing, BlessingRules, bless
+from retrain.learning_curve import enough_rows
 from retrain.margins import rows_needed
 from retrain.ports import AFTER_SHIFT_SLICE
 from streaming.contracts.recomputed import (
@@ -24,6 +25,7 @@ from streaming.contracts.records import (
     RetrainFailure,
     RetrainRequest,
     RulesInForce,
+    TrainingRows,
 )
 
 _SERVING_CHECK = ("Not blessed: it took ", "Not blessed: a warm prediction took ")
@@ -84,6 +86,35 @@ def recompute_insufficient(
         rows_needed=rows_needed(recorded.rows, blessing.growth),
     )
     return equal_or_different(recorded, computed, code=code)
+
+
+def recompute_probe(recorded: TrainingRows) -> Recomputed:
+    """Whether the learning curve asked for more rows, from its small fits.
+
+    Parameters
+    ----------
+    recorded:
+        A record of chosen rows that has a probe.
+    """
+    probe = recorded.probe
+    if probe is None:
+        raise ValueError("The record has no probe.")
+    decision = enough_rows(
+        probe.fits,
+        rows=probe.rows,
+        smallest_gain=probe.smallest_gain,
+        factor=probe.factor,
+        seed=probe.seed,
+    )
+    computed = replace(
+        probe,
+        outcome=decision.outcome,
+        reason=decision.reason,
+        gain=decision.gain,
+        low=decision.low,
+        high=decision.high,
+    )
+    return equal_or_different(recorded, replace(recorded, probe=computed), code="")
 
 
 def _blessing(

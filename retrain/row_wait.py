@@ -1,13 +1,16 @@
-"""After an insufficient evaluation: the wait for the labelled rows that would decide. Pure.
+"""The wait for more labelled rows: after an insufficient evaluation, or by a learning curve. Pure.
 
 It is no failure, so it doubles no back-off. It ends when the rows are there, when their shift is
-over, with a promotion, with a person's request, and at a deadline; only the last is a failure.
+over, with a promotion, with a person's request, and at a deadline. Only the last is a failure, and
+only after an evaluation: where a learning curve asked for the rows, the retrain is trained on what
+there is then.
 """
 
 from __future__ import annotations
 
 from msgspec.structs import replace
 
+from retrain.failures import EXAMPLES
 from retrain.policy import RetrainRules
 from retrain.state import TriggerState, WaitForRows, count_failure
 from streaming.contracts.records import RetrainFailure
@@ -24,6 +27,16 @@ def wait_for_more_rows(
     state = replace(state, running=None)
     start = running.shift_start if running is not None else None
     most = rules.max_rows if start is None else int(rules.max_rows * rules.after_shift_share)
+    if failure.component == EXAMPLES:
+        probe_wait = WaitForRows(
+            request_id=failure.request_id,
+            rows=min(failure.rows_needed, most),
+            reason=failure.reason,
+            deadline=now + rules.probe_wait_seconds,
+            shift_start=start,
+            probed=True,
+        )
+        return replace(state, wait_for_rows=probe_wait), ""
     if failure.rows_needed > most:
         why = (
             f"About {failure.rows_needed} labelled rows would be needed, and a retrain replays "
@@ -53,6 +66,8 @@ def end_wait_for_rows(state: TriggerState, now: float) -> TriggerState | None:
         return replace(state, wait_for_rows=None)
     if now <= wait.deadline:
         return None
+    if wait.probed:
+        return replace(state, wait_for_rows=replace(wait, rows=0)) if wait.rows else None
     return count_failure(replace(state, wait_for_rows=None), now)
 
 

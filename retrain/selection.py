@@ -95,7 +95,8 @@ def select(
         return _build_selection(_newest(usable, max_rows), [], max_rows, shifted=False)
     share = min(max(rules.after_shift_share, 0.0), 1.0)
     after = _newest([w for w in usable if w.end > shift_start], int(max_rows * share))
-    history_rows = _count_rows(after) * (1.0 - share) / share if share else max_rows
+    taken_history = _count_rows(after) * (1.0 - share) / share if share else max_rows
+    history_rows = taken_history * max(rules.history_choice, 1.0)
     before = [w for w in usable if w.end <= shift_start]
     history = _spread_evenly(before, int(history_rows))
     return _build_selection(after, history, max_rows, shifted=True)

@@ -94,6 +94,9 @@ class WaitForRows(msgspec.Struct, frozen=True, kw_only=True):
     """Time after which the wait ends and counts as a failure, seconds since 1970."""
     shift_start: float | None = None
     """Start of the shift whose rows are counted, seconds since 1970; None = all rows are."""
+    probed: bool = False
+    """Whether a learning curve asked for the rows. Such a wait ends with a retrain on what there
+    is, and not with a failure."""
 
 
 class TriggerState(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

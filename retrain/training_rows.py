@@ -2,10 +2,11 @@
 
 A row that was delivered twice counts once. No entity (a customer, a producer) has more than its
 share of the rows, so one that floods the stream does not become the model. Rows after a shift are
-mixed with history that is balanced by class, so that what still holds is kept. The rows held back
-are those of other entities than the ones trained on, and the newest of them, as the next requests
-will be. What was taken and what was left out is a record, and the same rows give the same choice,
-in whatever order they come.
+mixed with history that is balanced by class and, within a class, by slice, so that what still holds
+is kept. The rows held back are those of other entities than the ones trained on, and the newest of
+them, as the next requests will be; where too few entities would be held back for an interval, they
+are single rows. What was taken and what was left out is a record, and the same
+rows give the same choice, in whatever order they come.
 """
 
 from __future__ import annotations
@@ -14,9 +15,8 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
-import msgspec
-
 from streaming.contracts.ids import digest, number_of
+from streaming.contracts.records import ClassCount, RowRules, RowSelection
 
 _SIZE = 2.0**64
 
@@ -35,53 +35,8 @@ class RowFacts:
     """Its class; empty for numbers."""
     entity: str = ""
     """The entity that it belongs to; empty when each row is its own."""
-
-
-class RowRules(msgspec.Struct, frozen=True, kw_only=True):
-    """How rows are chosen."""
-
-    after_shift_share: float = 0.7
-    """Share of the rows after the shift; the rest is history."""
-    entity_share: float = 0.1
-    """Largest share of one entity; at least twice what each would have if all had equally many."""
-    eval_share: float = 0.2
-    """Share of the entities that is held back."""
-    newest_share: float = 0.5
-    """The newest share of the rows of held-back entities is evaluated; older ones are left out.
-    Without entities all of them are."""
-
-
-class ClassCount(msgspec.Struct, frozen=True, kw_only=True):
-    """Rows of history of one class."""
-
-    label: str
-    available: int
-    taken: int
-
-
-class RowSelection(msgspec.Struct, frozen=True, kw_only=True):
-    """What was taken and what was left out."""
-
-    rows: int
-    """Rows that were offered, duplicates included."""
-    duplicates: int
-    """Rows with the key of an earlier one."""
-    capped_rows: int
-    """Rows left out because their entity had too many."""
-    capped_entities: int
-    """Entities that had too many."""
-    after_shift: int
-    """Rows after the shift that were taken."""
-    history: tuple[ClassCount, ...]
-    """Rows of history by class; without a shift empty, and all rows are taken."""
-    train: int
-    """Rows to train on."""
-    evaluated: int
-    """Rows held back for the evaluation."""
-    too_old: int
-    """Rows of held-back entities that are left out because newer ones are evaluated."""
-    digest: str
-    """Digest of the chosen keys of both sides; equal for an equal choice."""
+    slice: str = ""
+    """Its value of the fields by which the model is evaluated; empty without such fields."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -100,7 +55,8 @@ def choose_rows(rows: Iterable[RowFacts], rules: RowRules) -> ChosenRows:
     mixed = sorted(unique, key=lambda row: number_of(row.key, size=8))
     kept, capped_entities = _capped(mixed, rules)
     taken, history = _mixed(kept, rules)
-    train, evaluated = _split(taken, rules)
+    by_entity = _enough_entities(taken, rules)
+    train, evaluated = _split(taken, rules, by_entity=by_entity)
     train_keys = tuple(row.key for row in train)
     eval_keys = tuple(row.key for row in evaluated)
     selection = RowSelection(
@@ -113,9 +69,19 @@ def choose_rows(rows: Iterable[RowFacts], rules: RowRules) -> ChosenRows:
         train=len(train),
         evaluated=len(evaluated),
         too_old=len(taken) - len(train) - len(evaluated),
-        digest=digest("\n".join((*train_keys, "", *eval_keys)).encode()),
+        by_entity=by_entity,
+        digest=digest_of(_hashes(train_keys), _hashes(eval_keys)),
     )
     return ChosenRows(train=train_keys, evaluated=eval_keys, selection=selection)
+
+
+def digest_of(train: bytes, evaluated: bytes) -> str:
+    """The digest of a choice, from the hashes of the chosen keys, 8 bytes each, in their order."""
+    return digest(b"|".join((train, evaluated)))
+
+
+def _hashes(keys: Iterable[str]) -> bytes:
+    return b"".join(number_of(key, size=8).to_bytes(8, "little") for key in keys)
 
 
 def largest_count(counts: Sequence[int], share: float) -> int:
@@ -171,31 +137,86 @@ def _mixed(
     if not after:
         return list(rows), ()
     share = min(max(rules.after_shift_share, 0.01), 1.0)
-    available = Counter(row.label for row in rows if not row.after_shift)
-    by_class = balanced(available, round(after * (1.0 - share) / share))
-    seen: Counter[str] = Counter()
+    available = Counter((row.label, row.slice) for row in rows if not row.after_shift)
+    by_stratum = balanced_strata(available, round(after * (1.0 - share) / share))
+    seen: Counter[tuple[str, str]] = Counter()
     taken = []
     for row in rows:
         if not row.after_shift:
-            seen[row.label] += 1
-            if seen[row.label] > by_class[row.label]:
+            stratum = (row.label, row.slice)
+            seen[stratum] += 1
+            if seen[stratum] > by_stratum[stratum]:
                 continue
         taken.append(row)
-    history = tuple(
-        ClassCount(label=label, available=available[label], taken=by_class[label])
-        for label in sorted(available)
+    return taken, class_counts(available, by_stratum)
+
+
+def balanced_strata(
+    available: Mapping[tuple[str, str], int], wanted: int
+) -> dict[tuple[str, str], int]:
+    """Equally many rows of each class, and within a class of each slice, as far as there are any.
+
+    >>> balanced_strata({("0", "cash"): 900, ("0", "card"): 50, ("1", "card"): 500}, 400)
+    {('0', 'card'): 50, ('0', 'cash'): 150, ('1', 'card'): 200}
+    """
+    of_class: Counter[str] = Counter()
+    for (label, _), count in available.items():
+        of_class[label] += count
+    taken: dict[tuple[str, str], int] = {}
+    by_class = balanced(of_class, wanted)
+    for label in sorted(by_class):
+        slices = {part: count for (name, part), count in available.items() if name == label}
+        for part, count in balanced(slices, by_class[label]).items():
+            taken[label, part] = count
+    return taken
+
+
+def class_counts(
+    available: Mapping[tuple[str, str], int], taken: Mapping[tuple[str, str], int]
+) -> tuple[ClassCount, ...]:
+    """The counts of each class over its slices."""
+    strata: dict[str, list[tuple[str, str]]] = {}
+    for stratum in available:
+        strata.setdefault(stratum[0], []).append(stratum)
+    return tuple(
+        ClassCount(
+            label=label,
+            available=sum(available[stratum] for stratum in of_class),
+            taken=sum(taken[stratum] for stratum in of_class),
+            slices=len(of_class),
+        )
+        for label, of_class in sorted(strata.items())
     )
-    return taken, history
 
 
-def _split(rows: Sequence[RowFacts], rules: RowRules) -> tuple[list[RowFacts], list[RowFacts]]:
-    limit = rules.eval_share * _SIZE
-    held_back = [row for row in rows if number_of(row.entity or row.key, size=8) < limit]
-    train = [row for row in rows if number_of(row.entity or row.key, size=8) >= limit]
+def held_back_below(rules: RowRules) -> float:
+    """The hash below which an entity, or a row without one, is held back."""
+    return rules.eval_share * _SIZE
+
+
+def _enough_entities(rows: Sequence[RowFacts], rules: RowRules) -> bool:
+    """Whether enough entities are held back; a row without one is an entity of its own."""
+    limit = held_back_below(rules)
+    names = [*{row.entity for row in rows if row.entity}]
+    names += [row.key for row in rows if not row.entity]
+    return sum(number_of(name, size=8) < limit for name in names) >= rules.min_entities
+
+
+def _split(
+    rows: Sequence[RowFacts], rules: RowRules, *, by_entity: bool
+) -> tuple[list[RowFacts], list[RowFacts]]:
+    limit = held_back_below(rules)
+    held_back: list[RowFacts] = []
+    train: list[RowFacts] = []
+    for row in rows:
+        name = row.entity if by_entity and row.entity else row.key
+        (held_back if number_of(name, size=8) < limit else train).append(row)
     evaluated = []
     for part in (True, False):
         members = [row for row in held_back if row.after_shift == part]
         times = sorted(row.time for row in members)
         oldest = times[int(len(times) * (1.0 - rules.newest_share))] if times else 0.0
-        evaluated += [row for row in members if not row.entity or row.time >= oldest]
+        evaluated += [
+            row for row in members if not (by_entity and row.entity) or row.time >= oldest
+        ]
     return train, sorted(evaluated, key=lambda row: number_of(row.key, size=8))

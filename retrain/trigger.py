@@ -12,6 +12,7 @@ from msgspec.structs import replace
 
 from retrain.policy import Decision, RetrainRules, decide
 from retrain.ports import LabelCounter
+from retrain.schedule import next_due
 from retrain.selection import Selection, rows_after, select
 from retrain.state import (
     MAX_ANNOUNCED,
@@ -91,11 +92,22 @@ def find_candidate(state: TriggerState, context: TriggerContext) -> Candidate | 
     if concept is not None:
         key = (concept.verdicts[0], concept.start)
         return _candidate(state, context, "concept", key=key, reason=concept.reason, shift=concept)
-    due = max((state.promoted_at, state.last_ended_at, *state.starts)) + rules.schedule_seconds
-    if rules.schedule_seconds > 0 and context.now >= due:
-        reason = f"{rules.schedule_seconds:.0f} s have passed since the last retrain or promotion."
-        return _candidate(state, context, "schedule", key=(due,), reason=reason)
-    return None
+    since = max((state.promoted_at, state.last_ended_at, *state.starts))
+    due = next_due(
+        since,
+        period=rules.schedule_seconds,
+        cron=rules.schedule_cron,
+        zone=rules.schedule_zone,
+    )
+    if due is None or context.now < due:
+        return None
+    reason = (
+        f"The schedule {rules.schedule_cron} ({rules.schedule_zone}) was due "
+        f"{context.now - due:.0f} s ago."
+        if rules.schedule_cron
+        else f"{rules.schedule_seconds:.0f} s have passed since the last retrain or promotion."
+    )
+    return _candidate(state, context, "schedule", key=(due,), reason=reason)
 
 
 def _candidate(
@@ -239,6 +251,11 @@ def _start(
         base_version=state.live,
         deadline=now + rules.deadline_seconds,
         proposed_by=candidate.proposed_by,
+        waited=cause == "manual"
+        or (
+            state.wait_for_rows is not None
+            and state.wait_for_rows.shift_start == candidate.shift_start
+        ),
     )
     recent = [start for start in state.starts if now - start < rules.budget_seconds]
     running = Running(

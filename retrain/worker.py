@@ -6,28 +6,42 @@ step. The worker therefore first checks what exists already: a version in the st
 again and never trained again; a failure in the log ends the request; attempts are counted from the
 progress records, which outlive the worker. A request is marked as done only after its outcome is
 durable.
+
+While an engine cannot be reached before the training, the attempt waits, until the request's
+deadline at most, and is not used up. A person's cancellation is a failure record on the log: the
+worker ends what runs, publishes nothing, and takes the next request.
 """
 
 from __future__ import annotations
 
 import shutil
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Literal, TypeVar
+from typing import Literal
 
 import msgspec
 import structlog
 
+from retrain.failures import EXAMPLES, failure_record
 from retrain.messages import clear_failure, safe_message
-from retrain.outcomes import counts_of, failure_record, insufficient_record, version_record
+from retrain.outage import OutageWait, Stopping
+from retrain.outcomes import (
+    counts_of,
+    insufficient_record,
+    more_rows_record,
+    rows_record,
+    version_record,
+)
 from retrain.ports import (
     CHAMPION,
     CHAMPION_ADVICE,
     ExampleBuilder,
     ExampleSet,
     ModelStore,
+    ProcessDied,
     RequestQueue,
+    RetrainCancelled,
     Trainer,
     TrainingFailed,
     TrainingJob,
@@ -35,9 +49,9 @@ from retrain.ports import (
     highest_version,
 )
 from retrain.progress import AttemptProgress
+from retrain.request_records import has_failure, has_outcome, records_of
 from retrain.schema_versions import TrainingSchema, write_active_schema
 from streaming.contracts.clock import Clock
-from streaming.contracts.codec import record_in
 from streaming.contracts.errors import Conflict, NotFoundError, PermanentError, TemporaryError
 from streaming.contracts.log import RecordLog
 from streaming.contracts.model import ModelContract
@@ -48,25 +62,25 @@ from streaming.contracts.records import (
     RetrainProgress,
     RetrainRequest,
 )
-from streaming.contracts.topics import RETRAIN_FAILURES, RETRAIN_PROGRESS, Topic
+from streaming.contracts.topics import RETRAIN_PROGRESS
 
 log = structlog.get_logger()
-
-EXAMPLES = "Examples"
-"""Name of the worker's first step."""
 
 PUBLISH = "Publish"
 """Name of the worker's last step."""
 
 RequestOutcome = Literal[
-    "no-request", "published", "failed", "insufficient", "already-done", "lost"
+    "no-request",
+    "published",
+    "failed",
+    "insufficient",
+    "cancelled",
+    "already-done",
+    "lost",
+    "left",
 ]
-"""What `Worker.run_once` did. "lost": another worker took the request over in the meantime."""
-
-_AboutRequest = TypeVar("_AboutRequest", RetrainFailure, RetrainProgress)
-
-CLOCK_SLACK_SECONDS = 3_600.0
-"""How far the log's clock may differ from the daemon's when a request's records are read."""
+"""What `Worker.run_once` did. "lost": another worker took the request over in the meantime. "left":
+the worker is stopping while an engine is away, and another worker gets the request."""
 
 
 @dataclass(slots=True, kw_only=True)
@@ -89,6 +103,8 @@ class Worker:
     """Folder for the files of running attempts; shared by the workers of one machine."""
     max_attempts: int = 2
     """Attempts at one request, those of dead workers included, before it fails."""
+    stopping: Callable[[], bool] = lambda: False
+    """Whether the worker is to stop; a request that waits for an engine is then left to others."""
     on_progress: Callable[[RetrainProgress], None] = lambda progress: None
     """Called with each progress record after it is published, for the log and the metrics."""
 
@@ -132,9 +148,16 @@ class Worker:
         if published is not None:
             self.log.append([published])
             return "already-done" if self.requests.done(request) else "lost"
-        if self._records_of(request, RETRAIN_FAILURES, RetrainFailure):
+        if has_outcome(self.log, request):
             return "already-done" if self.requests.done(request) else "lost"
-        return self._finish(request, self._outcome(request))
+        try:
+            outcome = self._outcome(request)
+        except RetrainCancelled:
+            log.info("worker.cancelled", request=request.record_id, model=request.model)
+            return "cancelled" if self.requests.done(request) else "lost"
+        except Stopping:
+            return "left"
+        return self._finish(request, outcome)
 
     def _finish(
         self, request: RetrainRequest, outcome: ModelVersion | RetrainFailure
@@ -146,8 +169,10 @@ class Worker:
 
     def _outcome(self, request: RetrainRequest) -> ModelVersion | RetrainFailure:
         """Attempt the request until there is an outcome; attempts of dead workers count."""
-        reports = self._records_of(request, RETRAIN_PROGRESS, RetrainProgress)
+        reports = records_of(self.log, request, RETRAIN_PROGRESS, RetrainProgress)
         attempt = max((report.attempt for report in reports), default=0)
+        if reports and reports[-1].state == "waiting":
+            attempt -= 1  # it waited for an engine, which uses up no attempt
         component = reports[-1].component if reports else EXAMPLES
         reason = f"The worker died in {component}."
         while attempt < self.max_attempts:
@@ -158,13 +183,15 @@ class Worker:
             progress = AttemptProgress(
                 request=request,
                 attempt=attempt,
-                steps=self.trainer.steps + 2,
+                steps=self.trainer.steps_of(request) + 2,
                 worker=self.name,
                 publish=self._publish_progress,
                 clock=self.clock,
             )
             try:
                 return self._attempt(request, attempt, progress)
+            except (RetrainCancelled, Stopping):
+                raise
             except Exception as error:  # a worker outlives any failed training
                 component = progress.component
                 reason = safe_message(error)
@@ -196,7 +223,6 @@ class Worker:
     def _attempt(
         self, request: RetrainRequest, attempt: int, progress: AttemptProgress
     ) -> ModelVersion | RetrainFailure:
-        contract = self.contracts[request.model]
         champion = self._champion(request)
         folder = self.scratch / f"{request.record_id}-{attempt}"
         for abandoned in self.scratch.glob(f"{request.record_id}-*"):  # left by a dead worker
@@ -205,10 +231,16 @@ class Worker:
         work.mkdir(parents=True)
         try:
             progress.started(EXAMPLES, 1)
-            schema = write_active_schema(self.log, contract, folder)
-            example_set = self.examples.build(request, contract, folder / "examples", schema.path)
+            schema, example_set = self._examples(request, folder, progress)
             progress.done(counts_of(example_set))
+            rows = rows_record(request, example_set, at=self.clock.now())
+            if rows is not None:
+                self.log.append([rows])
+                if rows.probe is not None and rows.probe.outcome == "more":
+                    now = self.clock.now()
+                    return more_rows_record(request, rows, rows.probe, attempt=attempt, at=now)
             job = self._job(request, example_set, champion, work_dir=work, schema=schema)
+            job = replace(job, rows_id=rows.record_id if rows is not None else "")
             result = self.trainer.train(job, progress.relay)
             if result.growth > 0.0:
                 return self._insufficient(request, job, result, attempt)
@@ -216,11 +248,35 @@ class Worker:
             refusal = self._refusal(request, attempt)
             if refusal is not None:
                 raise TrainingFailed(refusal.reason, component=PUBLISH, advice=refusal.advice)
+            if has_failure(self.log, request):
+                raise RetrainCancelled(request.record_id)
             version = self._publish(job, result, schema)
             progress.done(f"version {version.version}")
             return version
         finally:
             shutil.rmtree(folder, ignore_errors=True)
+
+    def _examples(
+        self, request: RetrainRequest, folder: Path, progress: AttemptProgress
+    ) -> tuple[TrainingSchema, ExampleSet]:
+        """Schema and examples; waits while the log or the registry cannot be reached."""
+        contract = self.contracts[request.model]
+        outage = OutageWait(
+            request=request,
+            progress=progress,
+            clock=self.clock,
+            stopping=self.stopping,
+            cancelled=lambda: has_failure(self.log, request),
+        )
+        while True:
+            try:
+                schema = write_active_schema(self.log, contract, folder)
+                target = folder / "examples"
+                return schema, self.examples.build(request, contract, target, schema.path)
+            except ProcessDied:
+                raise
+            except TemporaryError as error:
+                outage.pause(error)
 
     def _champion(self, request: RetrainRequest) -> Path | None:
         """Folder of the live version; None when there is none.
@@ -324,7 +380,8 @@ class Worker:
         self, request: RetrainRequest, *, component: str, reason: str, advice: str, attempt: int
     ) -> RetrainFailure:
         return failure_record(
-            request,
+            request.record_id,
+            model=request.model,
             component=component,
             reason=reason,
             advice=advice,
@@ -335,15 +392,3 @@ class Worker:
     def _publish_progress(self, progress: RetrainProgress) -> None:
         self.log.append([progress])
         self.on_progress(progress)
-
-    def _records_of(
-        self, request: RetrainRequest, topic: Topic, kind: type[_AboutRequest]
-    ) -> list[_AboutRequest]:
-        """The records of one kind that were published about this request, oldest first."""
-        records = []
-        for span in self.log.spans(topic.name, since=request.at - CLOCK_SLACK_SECONDS):
-            for message in self.log.read(span):
-                record = record_in(message.value)
-                if isinstance(record, kind) and record.request_id == request.record_id:
-                    records.append(record)
-        return records

@@ -19,8 +19,8 @@ class ApprovalRules:
     """
 
     approvers: tuple[Approver, ...] = ()
-    """Who may say yes or no; empty = anybody. Names are those that commands carry; they are not
-    authenticated."""
+    """Who may say yes or no; empty = anybody. Names are those that commands carry: of the user who
+    ran it, or who signed in at the console."""
     people: int = 1
     """How many different people must say yes."""
     by_proposer: bool = True

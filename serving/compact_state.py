@@ -66,7 +66,10 @@ def evidence_digest(evidence: RolloutEvidence) -> str:
     empty = bare.predictions == PredictionEvidence() and bare.quality == QualityEvidence()
     if empty and not bare.queries:
         return ""
-    return digest(msgspec.json.encode(bare))[:24]
+    plain = msgspec.to_builtins(bare)
+    if not bare.slices:  # so that rollouts of releases without them are recomputed
+        del plain["slices"]
+    return digest(msgspec.json.encode(plain))[:24]
 
 
 def _slim(state: RolloutState) -> RolloutState:

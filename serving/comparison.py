@@ -12,6 +12,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from operator import attrgetter
 
 import numpy as np
 
@@ -78,21 +79,11 @@ class Kind:
 KINDS: dict[str, Kind] = {
     "errors": Kind(
         "errors",
-        lambda b: b.errors1,
-        lambda b: b.n1,
-        lambda b: b.errors0,
-        lambda b: b.n0,
-        lambda b: b.errors_stable,
-        lambda b: b.n_stable,
+        *map(attrgetter, ("errors1", "n1", "errors0", "n0", "errors_stable", "n_stable")),
     ),
     "slow": Kind(
         "slow responses",
-        lambda b: b.slow1,
-        lambda b: b.timed1,
-        lambda b: b.slow0,
-        lambda b: b.timed0,
-        lambda b: b.slow_stable,
-        lambda b: b.timed_stable,
+        *map(attrgetter, ("slow1", "timed1", "slow0", "timed0", "slow_stable", "timed_stable")),
     ),
 }
 
@@ -312,7 +303,7 @@ def total(blocks: Sequence[Block], count: Count) -> int:
 
 def counts(blocks: Sequence[Block], count: Count) -> Counts:
     """One count of every block."""
-    return np.asarray([count(block) for block in blocks], dtype=np.float64)
+    return np.fromiter(map(count, blocks), dtype=np.float64, count=len(blocks))
 
 
 def odds(log_e: float) -> str:

@@ -19,6 +19,7 @@ from dataclasses import dataclass, replace
 from functools import lru_cache
 
 from serving.counts import KNOWN_SECONDS
+from serving.evidence.slice_results import smallest_distance
 from serving.margins import CHANCE, EXPECTED_BAD, FOUND_LOG_E, graded, requests_to_pass
 from serving.rules import MAX_DEADLINE_SECONDS, RolloutRules
 from serving.slice_counts import clients_of
@@ -58,14 +59,23 @@ class PlannedSlice:
     """Requests of the slice that the canary gets until the last step ends."""
     smallest_harm: float
     """Excess share of errors in the slice that is found; 1 where not even a total failure is."""
+    smallest_distance: float | None = None
+    """Distance of the slice's scores that is found, if the applications write all predictions; 1
+    where none is; None where scores are not judged by slice."""
 
     @property
     def text(self) -> str:
         """The slice in a few words."""
         share = f"{self.name} ({100 * self.share:.2g} % of the requests)"
         if self.smallest_harm >= 1:
-            return f"{share}: too few requests, not even a total failure is found"
-        return f"{share}: {100 * self.smallest_harm:.2g} %"
+            text = f"{share}: too few requests, not even a total failure is found"
+        else:
+            text = f"{share}: {100 * self.smallest_harm:.2g} %"
+        if self.smallest_distance is None:
+            return text
+        if self.smallest_distance >= 1:
+            return f"{text}, no difference of its scores"
+        return f"{text}, scores that differ by {self.smallest_distance:.2g}"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -223,7 +233,16 @@ def _planned_slice(
     smallest = smallest_slice_harm(rules, requests)
     if is_large(rules, len(rules.weights) - 1, share):
         smallest = min(smallest, rules.slices.harm)  # more is not promoted, whether proven or not
-    return PlannedSlice(name=name, share=share, requests=requests, smallest_harm=smallest)
+    distance = None
+    if rules.evidence.measured and rules.evidence.slices.values:
+        distance = smallest_distance(rules.evidence.of_slice[0], requests / 2)
+    return PlannedSlice(
+        name=name,
+        share=share,
+        requests=requests,
+        smallest_harm=smallest,
+        smallest_distance=distance,
+    )
 
 
 def deadline_seconds(rules: RolloutRules, planned_seconds: float) -> float:

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import gc
 import zoneinfo
+from collections.abc import Generator
 from functools import cache
 
 import httpx
+import pytest
+import structlog
 
 # Each check of a configuration asks for them, and every answer reads hundreds of files.
 # Set before the first test module is imported.
@@ -15,3 +19,24 @@ zoneinfo.available_timezones = cache(zoneinfo.available_timezones)
 httpx._transports.default.create_ssl_context = cache(  # type: ignore[attr-defined]
     httpx.create_ssl_context
 )
+
+# With values of variables and colours, an error that is logged takes a second of processor time.
+structlog.configure(
+    processors=[
+        *structlog.get_config()["processors"][:-1],
+        structlog.dev.ConsoleRenderer(
+            colors=False, exception_formatter=structlog.dev.plain_traceback
+        ),
+    ]
+)
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_collection() -> Generator[None, object, object]:
+    """Modules and tests live to the end, so nothing looks for garbage among them."""
+    gc.disable()
+    try:
+        return (yield)
+    finally:
+        gc.freeze()
+        gc.enable()

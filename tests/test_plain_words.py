@@ -18,7 +18,19 @@ from pathlib import PurePath
 from tests.source_files import project_files, python_files, text, tree
 
 TEXT_FILES = (".py", ".md", ".yml", ".yaml", ".toml", ".sh", ".properties", ".pbtxt", ".Dockerfile")
-TEXT_NAMES = ("Makefile", "tests/run", ".ci/run", "deploy/grafana/dashboards/driftline.json")
+TEXT_NAMES = (
+    "Makefile",
+    "tests/run",
+    ".ci/run",
+    "deploy/grafana/dashboards/driftline-canary.json",
+    "deploy/grafana/dashboards/driftline-cost.json",
+    "deploy/grafana/dashboards/driftline-drift.json",
+    "deploy/grafana/dashboards/driftline-quality.json",
+    "deploy/grafana/dashboards/driftline-retrain.json",
+    "deploy/grafana/dashboards/driftline-serving.json",
+    "deploy/grafana/dashboards/driftline-stream.json",
+    "deploy/grafana/dashboards/driftline.json",
+)
 THIS_FILE = "tests/test_plain_words.py"
 
 

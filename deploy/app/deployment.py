@@ -8,10 +8,11 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from deploy.access.roles import Roles
 from deploy.app.mappings import events_mapping, labels_mapping, predictions_mapping
 from deploy.app.suggestion import did_you_mean
 from deploy.config import loader, paths
@@ -223,8 +224,14 @@ class Deployment:
         )
 
     def open_log(self) -> RecordLog:
-        """Open the record log; the caller closes it."""
-        return self.log_factory(self.bootstrap)
+        """Open the record log; the caller closes it. Commands are signed where that is set."""
+        log, access = self.log_factory(self.bootstrap), self.settings.access
+        if not access.signing_key and not access.roles:
+            return log
+        from deploy.access.command_signing import CommandSigner, SigningLog
+
+        signer = partial(CommandSigner, self.home, access.signing_key)
+        return SigningLog(log, signer if access.signing_key else None, Roles.of(self.settings))
 
     @contextmanager
     def log(self) -> Iterator[RecordLog]:

@@ -15,6 +15,8 @@ from typer.core import TyperGroup
 
 from deploy import __version__
 from deploy.cli.commands import (
+    access,
+    alerts,
     backtest,
     config,
     console,
@@ -28,11 +30,15 @@ from deploy.cli.commands import (
     lineage,
     logs,
     model,
+    pipeline,
     predict,
     quality,
+    queue,
     replay,
+    report,
     retrain,
     rollout,
+    runs,
     schema,
     services,
     stack,
@@ -93,6 +99,20 @@ def root(
             "that is shipped.",
         ),
     ] = None,
+    server: Annotated[
+        str,
+        typer.Option(
+            envvar="DRIFTLINE_SERVER",
+            help="Address of a console: the command uses its API instead of this machine's stack.",
+        ),
+    ] = "",
+    token_file: Annotated[
+        Path | None,
+        typer.Option(
+            envvar="DRIFTLINE_TOKEN_FILE",
+            help="File with the token for --server, readable by you only.",
+        ),
+    ] = None,
     version: Annotated[
         bool,
         typer.Option(
@@ -101,7 +121,15 @@ def root(
     ] = False,
 ) -> None:
     """Keeps a deployed model true to the stream it serves."""
-    context.obj = Invocation(file=file, log_factory=context.obj)
+
+    def run_remotely(path: str, arguments: dict[str, Any]) -> None:
+        from deploy.cli.remote.dispatch import run_remotely as run
+
+        run(path, server, token_file, arguments)
+
+    context.obj = Invocation(
+        file=file, log_factory=context.obj, server=server, run_remotely=run_remotely
+    )
 
 
 _COMMANDS: tuple[Callable[..., None], ...] = (
@@ -114,9 +142,13 @@ _COMMANDS: tuple[Callable[..., None], ...] = (
     services.daemon,
     services.worker,
     services.labels,
+    services.notifier,
     services.demo,
     console.console,
+    report.report,
+    report.open_,
     retrain.retrain,
+    queue.queue,
     lineage.models,
     lineage.versions,
     lineage.trace,
@@ -127,18 +159,22 @@ _COMMANDS: tuple[Callable[..., None], ...] = (
     replay.replay,
 )
 _GROUPS: dict[str, typer.Typer] = {
+    "access": access.app,
     "job": job.app,
+    "runs": runs.app,
     "rollout": rollout.app,
     "experiment": experiment.app,
     "schema": schema.app,
     "events": events.app,
     "dead-letters": dead_letters.app,
+    "alerts": alerts.app,
     "config": config.app,
     "model": model.app,
+    "pipeline": pipeline.app,
 }
 
 for function in _COMMANDS:
-    app.command()(function)
+    app.command(function.__name__.rstrip("_"))(function)
 for name, group in _GROUPS.items():
     app.add_typer(group, name=name)
 

@@ -10,7 +10,7 @@ class ApproverSettings(Section):
     """A person who may approve or reject."""
 
     name: str
-    """Name of the person, as `driftline` sends it: the user who runs the command."""
+    """Name of the person: the user who runs the command, or the name that the sign-in gives."""
     role: str = ""
     """Role of the person; it is kept with each decision."""
 

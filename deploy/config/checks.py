@@ -13,8 +13,11 @@ from collections.abc import Callable, Iterator
 from importlib.util import find_spec
 from zoneinfo import available_timezones
 
+from deploy.config.access_checks import ACCESS_CHECKS
 from deploy.config.address_checks import ADDRESS_CHECKS
+from deploy.config.alert_checks import ALERT_CHECKS
 from deploy.config.event_checks import CODE_CHECKS, EVENT_CHECKS, MODEL_EVENT_CHECKS
+from deploy.config.metadata_checks import METADATA_CHECKS
 from deploy.config.model_settings import ModelSettings
 from deploy.config.retention_checks import RETENTION_CHECKS
 from deploy.config.serving_checks import SERVING_CHECKS
@@ -30,8 +33,9 @@ from streaming.contracts.tolerance import CHANGES
 
 RESERVED_FOLDERS = frozenset(
     (
-        *(".", "..", "artifacts", "daemon", "data", "demo", "envoy", "flink"),
-        *("kafka", "log", "opt", "prometheus", "run", "scratch", "uv"),
+        *(".", "..", "access", "artifacts", "daemon", "data", "demo", "envoy", "flink"),
+        *("kafka", "log", "metadata", "mlflow", "notify", "opt", "projection"),
+        *("prometheus", "run", "scratch", "uv"),
     )
 )
 """Names below DRIFTLINE_HOME that have another use."""
@@ -246,6 +250,28 @@ def _rollout_rules(model: ModelSettings) -> Iterator[Problem]:
         yield from _refused("rollout", model.rollout_rules)
 
 
+def _slices_are_named(model: ModelSettings) -> Iterator[Problem]:
+    """A field of the predictions names slices only where there are some, and predictions."""
+    slices = model.rollout.slices
+    where = ("rollout", "slices", "field")
+    if not slices.field:
+        return
+    if slices.field in (model.events.key, model.events.time, "version", "prediction"):
+        yield (
+            where,
+            f"{slices.field!r} has another meaning in the messages of the predictions topic; name "
+            "the field that holds the value of the header.",
+        )
+    if not slices.values:
+        yield where, "Name the slices: rollout.slices.header and rollout.slices.values."
+    if model.predictions is None:
+        yield (
+            where,
+            "The model has no predictions topic, so no scores are known: set predictions.topic, or "
+            "leave the field out.",
+        )
+
+
 def _experiment_rules(model: ModelSettings) -> Iterator[Problem]:
     yield from _refused("experiments", model.experiment_rules)
 
@@ -323,7 +349,10 @@ _CHECKS: tuple[Callable[[Settings], Iterator[Problem]], ...] = (
     _state_folder,
     *SERVING_CHECKS,
     *EVENT_CHECKS,
+    *ACCESS_CHECKS,
     *ADDRESS_CHECKS,
+    *METADATA_CHECKS,
+    *ALERT_CHECKS,
 )
 _MODEL_CHECKS: tuple[Callable[[ModelSettings], Iterator[Problem]], ...] = (
     _module_exists,
@@ -345,6 +374,7 @@ _MODEL_CHECKS: tuple[Callable[[ModelSettings], Iterator[Problem]], ...] = (
     _rollout_rules,
     _experiment_rules,
     _users_can_be_counted,
+    _slices_are_named,
 )
 _CONTRACT_CHECKS: tuple[Callable[[ModelSettings], Iterator[Problem]], ...] = (
     _contract_loads,

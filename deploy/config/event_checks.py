@@ -69,7 +69,10 @@ def _mapped_fields_exist(model: ModelSettings) -> Iterator[Problem]:
     allowed = {
         "events": frozenset(kinds),
         "labels": frozenset(code.label_columns),
-        "predictions": frozenset({"version", "prediction", model.experiments.user_field}),
+        "predictions": frozenset(
+            {"version", "prediction", model.experiments.user_field, model.rollout.slices.field}
+            - {""}
+        ),
     }
     for role, section in _topics(model):
         for name, field in section.fields.items():

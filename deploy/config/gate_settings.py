@@ -11,8 +11,10 @@ from pydantic import Field
 
 from deploy.config.types import Points, PositiveDuration, Section
 from serving.evidence.rules import (
+    NO_EVIDENCE_SLICES,
     Direction,
     EvidenceRules,
+    EvidenceSlices,
     Missing,
     PredictionGateRules,
     QualityGateRules,
@@ -109,7 +111,9 @@ class GateSettings(Section):
     much worse the canary may be, missing what holds after 3 looks without a value (hold, pass,
     fail), and mode what the gate may do (critical, soft, dry-run)."""
 
-    def evidence(self, *, measured: bool) -> EvidenceRules:
+    def evidence(
+        self, *, measured: bool, slices: EvidenceSlices = NO_EVIDENCE_SLICES
+    ) -> EvidenceRules:
         """The rules of the gates on scores, quality and queries; raises `ConfigurationError`."""
         return EvidenceRules(
             measured=measured,
@@ -122,5 +126,6 @@ class GateSettings(Section):
                 margin=self.quality.margin,
                 min_labels=self.quality.min_labels,
             ),
+            slices=slices,
             queries=tuple(gate.rules() for gate in self.queries),
         )

@@ -26,7 +26,9 @@ from deploy.config.types import (
     PositiveDuration,
     Rate,
     RunsRule,
+    Schedule,
     Section,
+    Zone,
 )
 from retrain.blessing import BlessingRules
 from retrain.policy import RetrainRules
@@ -204,8 +206,11 @@ class RetrainSettings(TrainingSettings):
     """Maximum number of rows that one retrain replays; the newest are kept."""
     after_shift: float = Field(default=_RETRAIN.after_shift_share, gt=0, le=1)
     """Share of the training rows that comes from after the shift."""
-    schedule: PositiveDuration | None = None
-    """Retrain this long after the last one even without a shift. null: never."""
+    schedule: Schedule | None = None
+    """Retrain even without a shift: this long after the last retrain (7d), or at the times of a
+    cron expression (0 3 * * 1: on Mondays at three). null: never."""
+    schedule_zone: Zone = _RETRAIN.schedule_zone
+    """Time zone of the cron expression, for example Europe/Berlin."""
     deadline: PositiveDuration = _RETRAIN.deadline_seconds
     """A retrain that has not finished by then counts as failed."""
     more_rows: PositiveDuration = _RETRAIN.more_rows_seconds
@@ -214,6 +219,10 @@ class RetrainSettings(TrainingSettings):
     engine: Literal["fast", "tfx"] = "fast"
     """Whose components read the examples, compute statistics and evaluate: Driftline's, which write
     the same files in a fraction of the time, or TFX's own."""
+    beam: tuple[Annotated[str, Field(pattern="^--[a-z_]+(=.*)?$")], ...] = ()
+    """Beam's options for every component that uses Beam, for example [--runner=PortableRunner,
+    --job_endpoint=jobserver:8099, --environment_type=LOOPBACK]. [], and options without a
+    `--runner`: in the worker's own process."""
     auc_floor: float = Field(default=_BLESSING.floor, ge=0, le=1)
     """A challenger of a binary task whose AUC is lower is not blessed."""
     floor: float | None = Field(default=None, le=1)
@@ -235,7 +244,11 @@ class RetrainSettings(TrainingSettings):
             budget_seconds=self.budget.seconds,
             deadline_seconds=self.deadline,
             more_rows_seconds=self.more_rows,
-            schedule_seconds=self.schedule or 0.0,
+            probe_wait_seconds=self.rows.wait,
+            history_choice=self.rows.history_choice,
+            schedule_seconds=self.schedule if isinstance(self.schedule, float) else 0.0,
+            schedule_cron=self.schedule if isinstance(self.schedule, str) else "",
+            schedule_zone=self.schedule_zone,
             tolerance=tolerance,
         )
 
@@ -313,7 +326,7 @@ class RolloutSettings(Section):
             bake_seconds=self.bake,
             bake_weight=self.bake_weight,
             bake_deadline_seconds=self.bake_deadline,
-            evidence=self.gates.evidence(measured=measured),
+            evidence=self.gates.evidence(measured=measured, slices=self.slices.evidence()),
             shadow=self.shadow.rules(),
             slices=self.slices.rules(),
         )

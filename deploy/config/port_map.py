@@ -58,6 +58,7 @@ class PortMap:
     watchdog_metrics: int = 9103
     demo_metrics: int = 9104
     labels_metrics: int = 9105
+    notifier: int = 9106
     flink_job_metrics: int = 9249
     flink_worker_metrics: int = 9250
     further_models: int = 11000

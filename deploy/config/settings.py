@@ -10,6 +10,9 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
+from deploy.config.access_settings import AccessSettings
+from deploy.config.alert_settings import AlertSettings
+from deploy.config.metadata_settings import MetadataSettings, MlflowSettings
 from deploy.config.model_settings import ModelSettings
 from deploy.config.types import Addresses, PositiveDuration, Section, Size
 
@@ -142,3 +145,11 @@ class Settings(Section):
     """The embedded stack."""
     artifacts: ArtifactSettings = ArtifactSettings()
     """The artifact store."""
+    metadata: MetadataSettings = MetadataSettings()
+    """ML Metadata, which holds the lineage of every retrain, and the files that it names."""
+    mlflow: MlflowSettings = MlflowSettings()
+    """Copies of runs in MLflow."""
+    access: AccessSettings = AccessSettings()
+    """Who may see and do what in the console, its API and by commands."""
+    alerts: AlertSettings = AlertSettings()
+    """Where alerts go."""

@@ -7,6 +7,7 @@ The JSON Schema of each type accepts exactly what the parser accepts, so that an
 from __future__ import annotations
 
 from typing import Annotated
+from zoneinfo import available_timezones
 
 from pydantic import (
     AfterValidator,
@@ -19,6 +20,7 @@ from pydantic import (
 )
 
 from deploy.config import units
+from retrain.schedule import CRON
 
 Duration = Annotated[
     float,
@@ -37,6 +39,16 @@ PositiveDuration = Annotated[
     WithJsonSchema({"type": "string", "pattern": f"^{units.DURATION}$"}),
 ]
 """A `Duration` above zero."""
+
+Schedule = Annotated[
+    float | str,
+    BeforeValidator(units.parse_schedule),
+    PlainSerializer(units.format_schedule, return_type=str, when_used="json"),
+    WithJsonSchema(
+        {"anyOf": [{"type": "string", "pattern": f"^{p}$"} for p in (units.DURATION, CRON)]}
+    ),
+]
+"""A period (``7d``), or a cron expression (``0 3 * * 1``)."""
 
 Size = Annotated[
     int,
@@ -84,6 +96,16 @@ Points = Annotated[
     _ratio_schema(units.POINTS),
 ]
 """A ratio, written in percentage points: ``+0.5pp``."""
+
+
+def _known_zone(name: str) -> str:
+    if name != "UTC" and name not in available_timezones():
+        raise ValueError(f"{name!r} is not a time zone; write for example Europe/Berlin or UTC.")
+    return name
+
+
+Zone = Annotated[str, AfterValidator(_known_zone)]
+"""A time zone of the IANA database: ``Europe/Berlin``."""
 
 
 def _strip_each(addresses: str) -> str:

@@ -125,6 +125,26 @@ def parse_runs_rule(text: str) -> RunsRule:
     return RunsRule(int(match[1]), int(match[2]))
 
 
+def parse_schedule(text: str | float) -> float | str:
+    """A period in seconds, or a cron expression as it is written.
+
+    >>> parse_schedule("7d"), parse_schedule(" 0 3 * * 1 ")
+    (604800.0, '0 3 * * 1')
+    """
+    from retrain.schedule import cron_problem
+
+    if not isinstance(text, str) or re.fullmatch(DURATION, text):
+        return parse_duration(text)
+    if problem := cron_problem(text):
+        raise ValueError(f"{problem} A period is written like 7d.")
+    return text.strip()
+
+
+def format_schedule(schedule: float | str) -> str:
+    """A schedule that `parse_schedule` reads back."""
+    return schedule if isinstance(schedule, str) else format_duration(schedule)
+
+
 def parse_points(text: str | float) -> float:
     """Percentage points as a ratio. A bare number is a ratio already.
 

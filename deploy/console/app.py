@@ -1,5 +1,7 @@
 """The console as a web application. Routes gather a page, render it, and nothing else.
 
+Each route works on the console as the person who asks may see it.
+
 Page routes are plain functions, which the framework runs in threads: SQLite's answers take
 milliseconds. Pictures are drawn in a thread of their own.
 """
@@ -8,22 +10,28 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
+from functools import partial
 from typing import Annotated, Any
 from urllib.parse import quote
 
 from fastapi import FastAPI, Form, Header, Query
 from fastapi.responses import FileResponse, HTMLResponse, RedirectResponse, Response
 from starlette.concurrency import run_in_threadpool
+from starlette.middleware.body_limit import RequestBodyLimitMiddleware
 from starlette.requests import Request
 from starlette.responses import StreamingResponse
 
 from deploy.console import approval_pages, decisions, further_pages
+from deploy.console.api.application import create_api
 from deploy.console.assets_lock import FILES, FOLDER, MEDIA_TYPES
 from deploy.console.context import Console
+from deploy.console.gate import Gate, identity_of, still_signed_in
 from deploy.console.model_page import model_page
 from deploy.console.overview import overview
 from deploy.console.pictures import PictureKind, newest_id
-from deploy.console.security import SecurityMiddleware
+from deploy.console.runbook import runbook_html
+from deploy.console.security import MAX_BODY_BYTES, SecurityMiddleware
+from deploy.console.sign_in import add_sign_in
 from deploy.console.templating import environment
 from deploy.views.theme import VARIANTS
 from streaming.contracts.errors import NotFoundError, UnavailableError
@@ -44,25 +52,38 @@ def create_app(console: Console) -> FastAPI:
     app = FastAPI(
         title="Driftline", lifespan=lifespan, docs_url=None, redoc_url=None, openapi_url=None
     )
-    app.add_middleware(SecurityMiddleware, hosts=console.hosts)
+    app.add_middleware(Gate, access=console.access)
+    app.add_middleware(RequestBodyLimitMiddleware, max_body_size=MAX_BODY_BYTES)
+    app.add_middleware(SecurityMiddleware, transport=console.transport)
     render = _renderer(console)
-    _add_errors(app, render)
+    _add_errors(app, console, render)
     _add_pages(app, console, render)
     _add_approvals(app, console, render)
     _add_files(app, console)
+    add_sign_in(app, console, render)
+    app.mount("/api/v1", create_api(console))
     return app
+
+
+def _seen(console: Console, request: Request) -> Console:
+    """The console as the person who sends the request may see it."""
+    return console.seen_by(identity_of(request))
 
 
 def _renderer(console: Console) -> Render:
     templates = environment()
 
     def render(name: str, *, status: int = 200, watched: str = "", **values: Any) -> HTMLResponse:
-        """`watched` is the model whose records redraw the page; empty for all."""
+        """`watched` is the model whose records redraw the page; empty for all. `console` is the
+        one of the request; without it nobody is known to have signed in.
+        """
+        seen: Console | None = values.pop("console", None)
+        rows = [] if seen is None else seen.reader.open_requests()
         text = templates.get_template(f"{name}.html").render(
-            console=console,
+            console=seen,
             now=console.now(),
             watched=watched,
-            waiting=len(console.reader.open_requests()),
+            waiting=sum(seen.sees(row.model) for row in rows) if seen is not None else 0,
             **values,
         )
         return HTMLResponse(text, status_code=status)
@@ -70,13 +91,18 @@ def _renderer(console: Console) -> Render:
     return render
 
 
-def _add_errors(app: FastAPI, render: Render) -> None:
+def _add_errors(app: FastAPI, console: Console, render: Render) -> None:
+    def message(request: Request, status: int, title: str, text: str) -> HTMLResponse:
+        identity = getattr(request.state, "identity", None)
+        seen = None if identity is None else console.seen_by(identity)
+        return render("message", status=status, console=seen, title=title, message=text, back="/")
+
     def not_found(request: Request, error: Exception) -> HTMLResponse:
-        message = str(error) if isinstance(error, NotFoundError) else "There is no such page."
-        return render("message", status=404, title="Not found", message=message, back="/")
+        text = str(error) if isinstance(error, NotFoundError) else "There is no such page."
+        return message(request, 404, "Not found", text)
 
     def unavailable(request: Request, error: Exception) -> HTMLResponse:
-        return render("message", status=503, title="Not now", message=str(error), back="/")
+        return message(request, 503, "Not now", str(error))
 
     app.add_exception_handler(NotFoundError, not_found)
     app.add_exception_handler(UnavailableError, unavailable)
@@ -85,62 +111,81 @@ def _add_errors(app: FastAPI, render: Render) -> None:
 
 def _add_pages(app: FastAPI, console: Console, render: Render) -> None:
     @app.get("/")
-    def first_page() -> HTMLResponse:
-        return render("overview", page=overview(console))
+    def first_page(request: Request) -> HTMLResponse:
+        seen = _seen(console, request)
+        return render("overview", console=seen, page=overview(seen))
 
     @app.get("/models/{name}")
-    def model(name: str, feature: Annotated[str, Query(max_length=200)] = "") -> HTMLResponse:
-        page = model_page(console, name, feature)
-        return render("model", page=page, feature=feature, watched=name)
+    def model(
+        request: Request, name: str, feature: Annotated[str, Query(max_length=200)] = ""
+    ) -> HTMLResponse:
+        seen = _seen(console, request)
+        page = model_page(seen, name, feature)
+        return render("model", console=seen, page=page, feature=feature, watched=name)
 
     @app.get("/records/{record_id}")
-    def record(record_id: str) -> HTMLResponse:
-        page = further_pages.record_page(console, record_id)
-        return render("record", page=page, watched=page.row.model)
+    def record(request: Request, record_id: str) -> HTMLResponse:
+        seen = _seen(console, request)
+        page = further_pages.record_page(seen, record_id)
+        return render("record", console=seen, page=page, watched=page.row.model)
 
     @app.get("/dead-letters")
-    def dead_letters(model: str = "", reason: str = "") -> HTMLResponse:
-        page = further_pages.dead_letters_page(console, model, reason)
-        return render("dead_letters", page=page, watched=model)
+    def dead_letters(request: Request, model: str = "", reason: str = "") -> HTMLResponse:
+        seen = _seen(console, request)
+        page = further_pages.dead_letters_page(seen, model, reason)
+        return render("dead_letters", console=seen, page=page, watched=model)
 
     @app.get("/settings")
-    def settings() -> HTMLResponse:
-        return render("settings", page=further_pages.settings_page(console))
+    def settings(request: Request) -> HTMLResponse:
+        seen = _seen(console, request)
+        return render("settings", console=seen, page=further_pages.settings_page(seen))
+
+    @app.get("/runbook")
+    def runbook(request: Request) -> HTMLResponse:
+        return render("runbook", console=_seen(console, request), text=runbook_html())
 
 
 def _add_approvals(app: FastAPI, console: Console, render: Render) -> None:
     @app.get("/approvals")
-    def approvals() -> HTMLResponse:
-        opened, ended = approval_pages.approval_list(console)
-        return render("approvals", opened=opened, ended=ended)
+    def approvals(request: Request) -> HTMLResponse:
+        seen = _seen(console, request)
+        opened, ended = approval_pages.approval_list(seen)
+        return render("approvals", console=seen, opened=opened, ended=ended)
 
     @app.get("/approvals/{request_id}")
-    def decision(request_id: str) -> HTMLResponse:
-        page = approval_pages.decision_page(console, request_id)
-        model = page.approval.request.model
-        return render("decision", page=page, watched=model, refused="", written="")
+    def decision(request: Request, request_id: str) -> HTMLResponse:
+        return show(_seen(console, request), request_id)
 
     @app.post("/approvals/{request_id}")
     def decide(
+        request: Request,
         request_id: str,
         answer: Annotated[str, Form(max_length=20)] = "",
         digest: Annotated[str, Form(max_length=100)] = "",
         reason: Annotated[str, Form(max_length=10_000)] = "",
     ) -> Response:
-        result = decisions.decide(console, request_id, answer=answer, reason=reason, digest=digest)
+        seen = _seen(console, request)
+        result = decisions.decide(seen, request_id, answer=answer, reason=reason, digest=digest)
         address = f"/approvals/{quote(request_id, safe='')}"
         if result.status == 303:
             return RedirectResponse(address, status_code=303)
         if result.status == 202:
-            return render("message", status=202, title="Sent", message=result.message, back=address)
-        page = approval_pages.decision_page(console, request_id)
+            values = {"title": "Sent", "message": result.message, "back": address}
+            return render("message", status=202, console=seen, **values)
+        return show(seen, request_id, status=result.status, refused=result.message, written=reason)
+
+    def show(
+        seen: Console, request_id: str, *, status: int = 200, refused: str = "", written: str = ""
+    ) -> HTMLResponse:
+        page = approval_pages.decision_page(seen, request_id)
         return render(
             "decision",
-            status=result.status,
+            status=status,
+            console=seen,
             page=page,
             watched=page.approval.request.model,
-            refused=result.message,
-            written=reason,
+            refused=refused,
+            written=written,
         )
 
 
@@ -154,12 +199,15 @@ def _add_files(app: FastAPI, console: Console) -> None:
 
     @app.get("/pictures/{model}/{kind}.svg")
     async def picture(
+        request: Request,
         model: str,
         kind: PictureKind,
         feature: Annotated[str, Query(max_length=200)] = "",
         variant: str = "",
         if_none_match: Annotated[str | None, Header()] = None,
     ) -> Response:
+        if not _seen(console, request).sees(model):
+            raise NotFoundError(f"There is no model {model}.")
         if variant not in VARIANTS:
             raise NotFoundError(f"Pictures have no variant {variant}.")
         newest = await run_in_threadpool(newest_id, console.reader, kind, model)
@@ -171,10 +219,16 @@ def _add_files(app: FastAPI, console: Console) -> None:
         return Response(content, media_type="image/svg+xml", headers=headers)
 
     @app.get("/events")
-    async def events(model: str = "") -> StreamingResponse:
+    async def events(request: Request, model: str = "") -> StreamingResponse:
+        if model and not _seen(console, request).sees(model):
+            raise NotFoundError(f"There is no model {model}.")
+        still_in = partial(still_signed_in, console.access, request)
+
         async def stream() -> AsyncIterator[str]:
             yield "retry: 2000\n\n"
             async for revision in console.live.revisions(model):
+                if not await run_in_threadpool(still_in):
+                    return  # the next connection is refused, and the page is left as it is
                 if revision is None:
                     yield ": idle\n\n"
                 else:
@@ -185,5 +239,7 @@ def _add_files(app: FastAPI, console: Console) -> None:
         )
 
     @app.get("/health")
-    def health() -> dict[str, object]:
-        return {"read": console.feed.read, "problem": console.feed.problem}
+    def health(request: Request) -> dict[str, object]:
+        known = request.state.identity is not None
+        problem = console.feed.problem if known else "yes" if console.feed.problem else ""
+        return {"read": console.feed.read, "problem": problem}

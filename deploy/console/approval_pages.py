@@ -14,6 +14,7 @@ from deploy.records.approvals import Approval, Review, checked_review
 from serving.approvals import may_approve
 from streaming.contracts.errors import Conflict, NotFoundError
 from streaming.contracts.records import (
+    Action,
     AnswerComparison,
     ApprovalDecision,
     ApprovalOutcome,
@@ -49,7 +50,9 @@ class DecisionPage:
     stale: str
     """Why it cannot be decided as it was asked; empty when it can."""
     barrier: str
-    """Why the user of this console may not say yes; empty when the user may."""
+    """Why the person may not say yes; empty when the person may."""
+    barrier_to_no: str
+    """Why the person may not say no."""
     who: str
     chain: tuple[Step, ...]
     """From the request back to the windows that caused it."""
@@ -73,7 +76,7 @@ def find_approval(console: Console, request_id: str) -> Approval:
         When there is no such request.
     """
     request = console.reader.record(request_id, ApprovalRequest)
-    if request is None:
+    if request is None or not console.sees(request.model):
         raise NotFoundError(f"There is no approval request {request_id}.")
     decisions = console.reader.of_subject(ApprovalDecision, request_id)
     outcomes = console.reader.of_subject(ApprovalOutcome, request_id)
@@ -85,10 +88,21 @@ def find_approval(console: Console, request_id: str) -> Approval:
     )
 
 
+def _barrier(console: Console, approval: Approval, action: Action) -> str:
+    """Why the person may not decide so: the role, or a rule about the approval's people."""
+    barrier = console.identity.barrier(approval.request.model, action)
+    if barrier:
+        return f"Not allowed: {barrier}"
+    if action == "reject":
+        return ""
+    return may_approve(approval.request, console.who, approved_by=approval.approved_by)
+
+
 def approval_list(console: Console) -> tuple[list[Approval], list[Approval]]:
     """Open approvals, the most urgent first, and those that have ended, newest first."""
     rows = console.reader.newest(ApprovalRequest, count=LISTED)
-    waiting = {row.record_id: row for row in [*console.reader.open_requests(), *rows]}
+    listed = [*console.reader.open_requests(), *rows]
+    waiting = dict.fromkeys(row.record_id for row in listed if console.sees(row.model))
     entries = [find_approval(console, record_id) for record_id in waiting]
     opened = [entry for entry in entries if entry.outcome is None]
     ended = [entry for entry in entries if entry.outcome is not None]
@@ -114,7 +128,8 @@ def decision_page(console: Console, request_id: str) -> DecisionPage:
         approval=approval,
         review=shown,
         stale=stale,
-        barrier=may_approve(request, console.who, approved_by=approval.approved_by),
+        barrier=_barrier(console, approval, "approve"),
+        barrier_to_no=_barrier(console, approval, "reject"),
         who=console.who,
         chain=_chain(console, row),
         gates=tuple(why.of_gate(gate, model) for gate in verdict.gates) if verdict else (),

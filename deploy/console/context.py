@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from contextlib import AbstractContextManager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from deploy.config.settings import Settings
+from deploy.console.access import Access
+from deploy.console.identity import Identity
 from deploy.console.live import Live
 from deploy.console.pictures import Pictures
+from deploy.console.security import Transport
 from deploy.projection.reader import ProjectionReader
 from streaming.contracts.log import RecordLog
 
@@ -37,16 +40,32 @@ class Console:
     live: Live
     now: Callable[[], float]
     """Seconds since 1970."""
-    who: str
-    """In whose name decisions are sent: the user who runs the console."""
-    hosts: frozenset[str]
-    """Values of the header Host that are answered; anything else may be another site's name for
-    this machine."""
+    access: Access
+    """Who may sign in, and what people may do."""
+    identity: Identity
+    """Who is shown the pages; of the console itself, the user who runs it. `seen_by` makes a
+    request's console of it."""
+    transport: Transport
+    """How requests reach the console. Only its own names are answered; anything else may be another
+    site's name for this machine."""
     feed: Feed = field(default_factory=Feed)
     reply_seconds: float = 30.0
     """How long a decision waits for the daemon's reply."""
 
     @property
+    def who(self) -> str:
+        """In whose name decisions are sent."""
+        return self.identity.person
+
+    @property
     def models(self) -> tuple[str, ...]:
-        """Names of the models in the settings."""
-        return tuple(self.settings.models)
+        """Names of the models in the settings that the person may see."""
+        return tuple(filter(self.sees, self.settings.models))
+
+    def sees(self, model: str) -> bool:
+        """Whether the person may see what is about a model."""
+        return self.identity.sees(model)
+
+    def seen_by(self, identity: Identity) -> Console:
+        """The same console for one person."""
+        return replace(self, identity=identity)

@@ -36,16 +36,21 @@ class RecordPage:
 def record_page(console: Console, record_id: str) -> RecordPage:
     """Gather the page of a record; raises `NotFoundError`."""
     row = console.reader.find(record_id)
-    if row is None:
+    if row is None or not console.sees(row.model):
         raise NotFoundError(f"There is no record {record_id}.")
     content, problem = _content(console, row)
     return RecordPage(
         row=row,
-        causes=tuple(steps(console.reader, row, "causes", depth=DEPTH, count=STEPS)[1:]),
-        effects=tuple(steps(console.reader, row, "effects", depth=DEPTH, count=STEPS)[1:]),
+        causes=_seen(console, steps(console.reader, row, "causes", depth=DEPTH, count=STEPS)),
+        effects=_seen(console, steps(console.reader, row, "effects", depth=DEPTH, count=STEPS)),
         content=content,
         problem=problem,
     )
+
+
+def _seen(console: Console, found: list[Step]) -> tuple[Step, ...]:
+    """The steps after the first one that the person may see."""
+    return tuple(step for step in found[1:] if console.sees(step.row.model))
 
 
 def _content(console: Console, row: Stored) -> tuple[str, str]:
@@ -78,7 +83,8 @@ class DeadLettersPage:
 
 def dead_letters_page(console: Console, model: str = "", reason: str = "") -> DeadLettersPage:
     """Gather the newest dead letters, of one model and reason where they are named."""
-    rows = console.reader.newest(DeadLetter, model or None, DEAD_LETTERS)
+    newest = console.reader.newest(DeadLetter, model or None, DEAD_LETTERS)
+    rows = [row for row in newest if console.sees(row.model)]
     counts = Counter((row.model, row.outcome) for row in rows)
     return DeadLettersPage(
         model=model,
@@ -105,14 +111,23 @@ def settings_page(console: Console) -> SettingsPage:
     groups: dict[str, list[Explained]] = {}
     for row in explain(console.settings):
         parts = row.key.split(".")
+        if not _shown(console, parts):
+            continue
         name = ".".join(parts[:2]) if parts[0] == "models" else parts[0]
         groups.setdefault(name, []).append(row)
     return SettingsPage(
         file=console.file,
         groups=tuple((name, tuple(rows)) for name, rows in groups.items()),
-        unreadable=tuple(console.reader.unreadable()),
+        unreadable=tuple(console.reader.unreadable()) if console.identity.is_admin else (),
         positions=tuple(
             (topic, partition, following)
             for (topic, partition), following in console.reader.positions().items()
         ),
     )
+
+
+def _shown(console: Console, parts: list[str]) -> bool:
+    """Whether the person may see a key of the settings: of models by role, of people as admin."""
+    if parts[0] == "models":
+        return console.sees(parts[1])
+    return parts[0] != "access" or console.identity.is_admin

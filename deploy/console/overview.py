@@ -173,7 +173,8 @@ def tasks(console: Console, model: str | None = None) -> Iterator[Task]:
             )
     for name, failure in console.reader.newest_of_each(RetrainFailure, names).items():
         newer = console.reader.newest(RetrainRequest, name)
-        if newer and newer[0].record_id == failure.subject:
+        needs_people = failure.outcome != "cancelled"  # a person ended it and knows
+        if needs_people and newer and newer[0].record_id == failure.subject:
             yield Task(
                 model=name,
                 text=f"The retrain failed: {failure.reason}"

@@ -9,36 +9,19 @@ import time
 import uvicorn
 
 from deploy.app.deployment import Deployment
+from deploy.console.access import open_access
+from deploy.console.addresses import check_address, transport
 from deploy.console.app import create_app
 from deploy.console.context import Console, Feed
+from deploy.console.identity import Identity
 from deploy.console.live import Live
 from deploy.console.pictures import Pictures
-from deploy.console.security import loopback_hosts
 from deploy.projection.current import projection_folder
 from deploy.projection.feed import follow_for_ever
 from deploy.projection.reader import ProjectionReader
 from deploy.projection.writer import Applied, ProjectionWriter
 from deploy.records.commands import current_user
-from streaming.contracts.errors import ConfigurationError
 from streaming.contracts.log import RecordLog
-
-LOOPBACK = frozenset({"127.0.0.1", "::1", "localhost"})
-
-
-def check_address(host: str) -> None:
-    """Refuse every address that other machines could reach.
-
-    Raises
-    ------
-    ConfigurationError
-        When it is no loopback address.
-    """
-    if host not in LOOPBACK:
-        raise ConfigurationError(
-            f"--host {host}: the console has no sign-in yet, so whoever reaches it could approve a "
-            "version. It listens on 127.0.0.1 only; from elsewhere use "
-            "`ssh -L 8580:127.0.0.1:8580 HOST`."
-        )
 
 
 class Feeder:
@@ -113,6 +96,9 @@ class ConsoleServer(uvicorn.Server):
                 log_level="warning",
                 server_header=False,
                 timeout_graceful_shutdown=5,
+                proxy_headers=False,  # `Transport` decides who may say for whom it asks
+                ssl_certfile=console.access.settings.certificate_file or None,
+                ssl_keyfile=console.access.settings.key_file or None,
             )
         )
         self._live = console.live
@@ -129,15 +115,16 @@ def run(deployment: Deployment, *, host: str, port: int) -> None:
     Raises
     ------
     ConfigurationError
-        When `host` is no loopback address.
+        When `host` may not be used with these settings.
     Conflict
         When another console of the deployment runs.
     """
-    check_address(host)
+    check_address(host, deployment.settings.access)
     folder = projection_folder(deployment.home, deployment.bootstrap)
     writer = ProjectionWriter(folder)
     feed, live = Feed(), Live()
     reader = ProjectionReader(folder)
+    access = open_access(deployment.settings, deployment.home, local=current_user(), port=port)
     console = Console(
         settings=deployment.settings,
         file=deployment.file.name,
@@ -146,8 +133,9 @@ def run(deployment: Deployment, *, host: str, port: int) -> None:
         pictures=Pictures(folder),
         live=live,
         now=time.time,
-        who=current_user(),
-        hosts=loopback_hosts(port),
+        access=access,
+        identity=Identity(person=access.local, how="local", roles=access.roles),
+        transport=transport(access.settings, port),
         feed=feed,
     )
     feeder = Feeder(deployment.open_log(), writer, feed, live)

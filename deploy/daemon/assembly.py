@@ -8,6 +8,8 @@ from dataclasses import replace
 from functools import lru_cache, partial
 from pathlib import Path
 
+from deploy.access.command_signing import daemon_barrier
+from deploy.access.roles import Roles
 from deploy.app.code_version import code_version
 from deploy.app.deployment import Deployment
 from deploy.app.serving_engines import (
@@ -109,6 +111,11 @@ def model_controller(
         schema_text=partial(checked_text, contract.schema_path),
         edit_schema=schema_file.apply_changes,
         history=partial(_read_history, deployment, model),
+        command_barrier=partial(
+            daemon_barrier,
+            keys=deployment.settings.access.command_keys,
+            roles=Roles.of(deployment.settings),
+        ),
     )
 
 

@@ -15,7 +15,7 @@ import msgspec
 
 from deploy.daemon.log_history import LogHistory
 from retrain import handlers as trigger
-from retrain.policy import RetrainRules
+from retrain.policy import RetrainRules, budget_left
 from retrain.ports import LabelCounter
 from retrain.state import TriggerState
 from serving import handlers as rollout
@@ -37,7 +37,14 @@ from streaming.contracts import topics
 from streaming.contracts.errors import DriftlineError
 from streaming.contracts.experiment_records import ExperimentPhase
 from streaming.contracts.model import ModelContract
-from streaming.contracts.records import AnyRecord, ApprovalRequest, Command, Record
+from streaming.contracts.records import (
+    AnyRecord,
+    ApprovalRequest,
+    Command,
+    CommandReply,
+    Record,
+)
+from streaming.contracts.replies import command_reply
 from streaming.contracts.topics import Topic
 from streaming.schema import registry as schema
 from streaming.schema.registry import SchemaEditor, SchemaState
@@ -119,7 +126,10 @@ class ModelController:
     observed: Observation | None = None
     """The latest observation; `react` uses it, so that a command waits for none."""
     answered: frozenset[str] = frozenset()
-    """Ids of commands that have a reply on the log, as read when the daemon started."""
+    """Ids of commands that have a reply: on the log as the daemon started, and given since. One
+    that is delivered again changes nothing."""
+    command_barrier: Callable[[Command], str] = lambda command: ""
+    """Why a command is refused for who sent it; empty if it is not."""
 
     def __post_init__(self) -> None:
         self.restore(None)
@@ -175,6 +185,22 @@ class ModelController:
         """Whether a retrain is in flight."""
         return self.state.trigger.running is not None
 
+    @property
+    def retrain_times(self) -> tuple[float, float]:
+        """Since when and until when a retrain is in flight, seconds since 1970; 0 without one."""
+        running = self.state.trigger.running
+        return (0.0, 0.0) if running is None else (running.since, running.deadline)
+
+    def retrain_budget_left(self, now: float) -> int:
+        """How many retrains may still start within the period of the budget."""
+        return budget_left(self.state.trigger.starts, self.retrain_rules, now)
+
+    @property
+    def candidate_version(self) -> int:
+        """The version in rollout; 0 without one."""
+        rollout = self.state.rollout.rollout
+        return 0 if rollout is None else rollout.candidate.version
+
     # ---------------------------------------------------------------- state
 
     def restore(self, snapshot: bytes | None) -> None:
@@ -199,6 +225,8 @@ class ModelController:
 
     def adopt(self, step: PartStep) -> None:
         """Continue from what a step decided."""
+        replies = (entry for entry in step.records if isinstance(entry, CommandReply))
+        self.answered = self.answered.union(entry.command_id for entry in replies)
         self.state = msgspec.structs.replace(self.state, **{step.part: step.state})
 
     def catch_up(self, history: LogHistory, *, now: float) -> tuple[PartStep, ...]:
@@ -233,8 +261,11 @@ class ModelController:
 
     def decide_record(self, part: Part, record: AnyRecord, *, now: float) -> PartStep:
         """What a part decides on a record."""
-        if isinstance(record, Command) and record.record_id in self.answered:
-            return PartStep(part=part, state=getattr(self.state, part))
+        if isinstance(record, Command):
+            if record.record_id in self.answered:
+                return PartStep(part=part, state=getattr(self.state, part))
+            if barrier := self.command_barrier(record):
+                return self._refuse(part, record, barrier, now)
         if part == "rollout":
             state = self.state.rollout
             decided = rollout.handle(
@@ -248,6 +279,14 @@ class ModelController:
             return PartStep(part=part, state=step.state, records=step.records)
         registered = schema.handle(self.state.schema, record, edit=self.edit_schema, now=now)
         return PartStep(part=part, state=registered.state, records=registered.records)
+
+    def _refuse(self, part: Part, command: Command, reason: str, now: float) -> PartStep:
+        """The refusal of a command; the rollout's part replies for all of them."""
+        reply = command_reply(
+            command.record_id, model=command.model, accepted=False, reason=reason, now=now
+        )
+        records = (reply,) if part == "rollout" else ()
+        return PartStep(part=part, state=getattr(self.state, part), records=records)
 
     def decide_tick(
         self, part: Part, *, now: float, observed: Observation | None = None

@@ -21,6 +21,7 @@ from deploy.daemon.dispatcher import RecordDispatcher
 from deploy.daemon.labelled_versions import LabelTicks
 from deploy.daemon.state_store import ChangelogStore
 from deploy.metrics.exporter import MetricsExporter
+from deploy.metrics.limits import alert_settings
 from streaming.contracts.codec import LARGEST_RECORD_BYTES
 
 TICK_SECONDS = 1.0
@@ -38,6 +39,8 @@ def run(deployment: Deployment) -> None:
     models = deployment.settings.models
     max_features = {name: model.drift.exported_features for name, model in models.items()}
     exporter = MetricsExporter(max_features=max_features)
+    for name, model in models.items():
+        exporter.settings(name, alert_settings(model))
     exporter.progress("daemon", time.time())  # the first tick comes when its state is restored
     exporter.serve(deployment.ports.daemon_metrics)
     memory = memory_ledger(deployment)

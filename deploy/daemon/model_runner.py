@@ -258,7 +258,10 @@ class ModelRunner:
         exporter.approval(model, *controller.open_approval)
         exporter.waits_for_memory(model, controller.waits_for_memory)
         exporter.experiments.state(model, *controller.experiment)
-        exporter.retrain_running(model, controller.retrain_running)
+        since, deadline = controller.retrain_times
+        exporter.retrain_running(model, deadline > 0.0, since=since, deadline=deadline)
+        exporter.retrain_budget(model, controller.retrain_budget_left(time.time()))
+        exporter.rollout_version(model, controller.candidate_version)
 
 
 def _same_situation(before: RolloutState, now: RolloutState) -> bool:

@@ -66,7 +66,7 @@ def fails_broken_schema(state: DemoState) -> str:
 def _fails_training(state: DemoState) -> str:
     if state.timeline.failures:
         failure = state.timeline.failures[0]
-        how = "was insufficient" if failure.outcome == "insufficient" else "failed"
+        how = "failed" if failure.outcome == "failed" else f"was {failure.outcome}"
         return f"A retrain {how} in {failure.component}: {failure.reason} {failure.advice}"
     for version in state.timeline.versions.values():
         if not version.blessed:

@@ -168,8 +168,9 @@ class RecordTimeline:
                 self.progress.setdefault(record.request_id, []).append(record)
             case RetrainFailure():
                 self.failures.append(record)
-                how = "insufficient" if record.outcome == "insufficient" else "failed"
-                self.note(record.at, f"retrain {how} in {record.component}", record.reason)
+                self.note(
+                    record.at, f"retrain {record.outcome} in {record.component}", record.reason
+                )
             case ModelVersion():
                 self.versions[record.version] = record
                 blessed = "blessed" if record.blessed else "not blessed"

@@ -16,6 +16,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from deploy.app.deployment import Deployment
+from deploy.app.scrape_targets import console_address, service_targets
 from deploy.app.serving_layout import envoy_layouts
 from deploy.config import paths
 from deploy.config.port_map import HOST
@@ -28,7 +29,7 @@ from deploy.docker.volume import (
     refuse_links,
 )
 from serving.engines.envoy.router import write_bootstrap
-from serving.engines.prometheus.client import Target, serving_targets, write_config
+from serving.engines.prometheus.client import serving_targets, write_config
 from streaming.contracts.errors import ConfigurationError
 
 _RULES = "/etc/driftline/rules/*.yml"
@@ -58,20 +59,12 @@ def prepare(deployment: Deployment) -> None:
     listening = [replace(layout, host=_ALL_ADDRESSES) for layout in layouts]
     write_bootstrap(home / "envoy", listening)
     ports = deployment.ports
-    targets = (
-        Target(job="daemon", address=f"{HOST}:{ports.daemon_metrics}"),
-        Target(job="worker", address=f"{HOST}:{ports.worker_metrics}"),
-        Target(job="watchdog", address=f"{HOST}:{ports.watchdog_metrics}"),
-        Target(job="labels", address=f"{HOST}:{ports.labels_metrics}"),
-        Target(job="traffic", address=f"{HOST}:{ports.demo_metrics}"),
-        Target(job="flink", address=f"{HOST}:{ports.flink_job_metrics}", path="/"),
-        Target(job="flink", address=f"{HOST}:{ports.flink_worker_metrics}", path="/"),
-    )
     write_config(
         home / "prometheus" / "prometheus.yml",
-        (*serving_targets(layouts), *targets),
+        (*serving_targets(layouts), *service_targets(ports)),
         rule_files=[_RULES],
         alertmanagers=[f"{HOST}:{ports.alertmanager}"],
+        external_labels={"console": console_address(deployment.settings, ports)},
     )
     _write_traffic(deployment, deployment.served_models[0])
 

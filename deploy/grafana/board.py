@@ -1,7 +1,8 @@
-"""Generates the dashboard: ``python -m deploy.grafana.board`` writes ``dashboards/driftline.json``.
+"""Generates the dashboards: ``python -m deploy.grafana.board`` writes `dashboards/`.
 
-The layout follows dashboards of progressive delivery: the arms side by side on top (requests,
-errors, latency), then the causes of the change (drift, retrain), and totals at the bottom.
+They are made with Grafana's own builders (grafana-foundation-sdk), so the keys are those of its
+schema; a test validates the files against that schema too. The SDK is needed here only: the files
+are committed.
 """
 
 from __future__ import annotations
@@ -10,116 +11,151 @@ import json
 from pathlib import Path
 from typing import Any
 
-from deploy.grafana.panel import MODEL, Panel
-from deploy.grafana.rows import ROWS
+from grafana_foundation_sdk.builders import (
+    bargauge,
+    common,
+    dashboard,
+    prometheus,
+    stat,
+    timeseries,
+)
+from grafana_foundation_sdk.cog.encoder import JSONEncoder
+from grafana_foundation_sdk.models import common as common_models
+from grafana_foundation_sdk.models import dashboard as models
 
-FILE = Path(__file__).parent / "dashboards" / "driftline.json"
-_SOURCE = {"type": "prometheus", "uid": "${source}"}
+from deploy.grafana.boards import BOARDS, Board
+from deploy.grafana.files import FOLDER
+from deploy.grafana.panel import Panel
+
+CONSOLE = "http://127.0.0.1:8580"
+"""Default of the variable `console`, the address that panels link to."""
 _WIDTH = 24
+_SOURCE = models.DataSourceRef(type_val="prometheus", uid="${source}")
 
 
-def dashboard() -> dict[str, Any]:
-    """The dashboard in Grafana's JSON model."""
-    panels: list[dict[str, Any]] = []
-    top = 0
-    for title, height, row in ROWS:
-        position = {"h": 1, "w": _WIDTH, "x": 0, "y": top}
-        panels.append({"type": "row", "title": title, "gridPos": position, "panels": []})
-        width = _WIDTH // len(row)
-        for number, panel in enumerate(row):
-            position = {"h": height, "w": width, "x": number * width, "y": top + 1}
-            panels.append(_panel(panel, position))
-        top += height + 1
-    for number, entry in enumerate(panels, start=1):
-        entry["id"] = number
-    return {
-        "uid": "driftline",
-        "title": "Driftline",
-        "tags": ["driftline"],
-        "schemaVersion": 39,
-        "editable": False,
-        "refresh": "5s",
-        "time": {"from": "now-30m", "to": "now"},
-        "templating": {"list": _variables()},
-        "annotations": {"list": [_promotions()]},
-        "panels": panels,
-    }
+def built(board: Board) -> Any:
+    """A dashboard in Grafana's model."""
+    builder = (
+        dashboard.Dashboard(board.title)
+        .uid(board.uid)
+        .description(board.about)
+        .tags(["driftline"])
+        .readonly()
+        .refresh("5s")
+        .time("now-30m", "now")
+        .timezone("browser")
+        .link(
+            dashboard.DashboardLink("Dashboards")
+            .type(models.DashboardLinkType.DASHBOARDS)
+            .tags(["driftline"])
+            .include_vars(True)
+            .keep_time(True)
+        )
+        .link(
+            dashboard.DashboardLink("Console")
+            .type(models.DashboardLinkType.LINK)
+            .url(f"${{console}}{board.page}")
+        )
+    )
+    for variable in _variables():
+        builder = builder.with_variable(variable)
+    for title, height, row in board.content:
+        builder = builder.with_row(dashboard.Row(title).collapsed(False))
+        for panel in row:
+            builder = builder.with_panel(_panel(panel, height, _WIDTH // len(row), board))
+    result = builder.build()
+    for number, entry in enumerate(result.panels or [], start=1):
+        entry.id_val = number
+    return result
 
 
-def _variables() -> list[dict[str, Any]]:
-    query = "label_values(driftline_live_version, model)"
+def _variables() -> list[Any]:
     return [
-        {"name": "source", "label": "Prometheus", "type": "datasource", "query": "prometheus"},
-        {
-            "name": "model",
-            "label": "Model",
-            "type": "query",
-            "datasource": _SOURCE,
-            "query": {"query": query, "refId": "models"},
-            "refresh": 2,
-            "includeAll": True,
-            "multi": True,
-            "current": {"text": "All", "value": "$__all"},
-        },
+        dashboard.DatasourceVariable("source").label("Prometheus").type("prometheus"),
+        dashboard.QueryVariable("model")
+        .label("Model")
+        .datasource(_SOURCE)
+        .query({"query": "label_values(driftline_setting, model)", "refId": "models"})
+        .refresh(models.VariableRefresh.ON_TIME_RANGE_CHANGED)
+        .include_all(True)
+        .multi(True)
+        .current(models.VariableOption(text="All", value="$__all", selected=True)),
+        dashboard.TextBoxVariable("console").label("Console").default_value(CONSOLE),
     ]
 
 
-def _promotions() -> dict[str, Any]:
-    return {
-        "name": "Promotions",
-        "enable": True,
-        "iconColor": "green",
-        "datasource": _SOURCE,
-        "expr": f"changes(driftline_live_version{{{MODEL}}}[1m]) > 0",
-        "titleFormat": "A version went live",
-        "step": "60s",
+def _panel(panel: Panel, height: int, width: int, board: Board) -> Any:
+    kinds: dict[str, Any] = {
+        "timeseries": timeseries.Panel,
+        "stat": stat.Panel,
+        "bargauge": bargauge.Panel,
     }
+    builder = (
+        kinds[panel.kind]()
+        .title(panel.title)
+        .description(panel.help)
+        .height(height)
+        .span(width)
+        .datasource(_SOURCE)
+        .unit(panel.unit)
+        .min(0)
+        .thresholds(_thresholds(panel))
+        .links([dashboard.DashboardLink("Console").url(f"${{console}}{board.page}")])
+    )
+    builder = _look(builder, panel)
+    for number, (expression, legend) in enumerate(panel.shows):
+        query = prometheus.Dataquery().expr(expression).legend_format(legend or "__auto")
+        query = query.range() if panel.kind == "timeseries" else query.instant()
+        builder = builder.with_target(query.ref_id(chr(ord("A") + number)).datasource(_SOURCE))
+    return builder
 
 
-def _panel(panel: Panel, position: dict[str, int]) -> dict[str, Any]:
-    steps: list[dict[str, Any]] = [{"color": "green", "value": None}]
-    custom: dict[str, Any] = {}
+def _thresholds(panel: Panel) -> Any:
+    steps = [models.Threshold(color="green")]
     if panel.limit is not None:
-        steps.append({"color": "red", "value": panel.limit})
-        custom["thresholdsStyle"] = {"mode": "line"}
+        steps.append(models.Threshold(value=panel.limit, color="red"))
+    return dashboard.ThresholdsConfig().mode(models.ThresholdsMode.ABSOLUTE).steps(steps)
+
+
+def _look(builder: Any, panel: Panel) -> Any:
+    if panel.kind != "timeseries":
+        values = common.ReduceDataOptions().calcs(["lastNotNull"])
+        builder = builder.reduce_options(values)
+        if panel.kind == "stat" and panel.title == "Rollout":
+            builder = builder.text_mode(common_models.BigValueTextMode.NAME)
+        return builder
+    legend = (
+        common.VizLegendOptions()
+        .display_mode(common_models.LegendDisplayMode.LIST)
+        .placement(common_models.LegendPlacement.BOTTOM)
+        .show_legend(True)
+    )
+    builder = builder.legend(legend)
     if panel.stacked:
-        custom["stacking"] = {"mode": "normal"}
-        custom["fillOpacity"] = 40
-    defaults: dict[str, Any] = {"unit": panel.unit, "custom": custom, "min": 0}
-    defaults["thresholds"] = {"mode": "absolute", "steps": steps}
-    return {
-        "type": panel.kind,
-        "title": panel.title,
-        "description": panel.help,
-        "gridPos": position,
-        "datasource": _SOURCE,
-        "fieldConfig": {"defaults": defaults, "overrides": []},
-        "options": _options(panel),
-        "targets": [
-            {
-                "refId": chr(ord("A") + number),
-                "datasource": _SOURCE,
-                "expr": expression,
-                "legendFormat": legend or "__auto",
-                "instant": panel.kind != "timeseries",
-                "range": panel.kind == "timeseries",
-            }
-            for number, (expression, legend) in enumerate(panel.shows)
-        ],
-    }
+        stacking = common.StackingConfig().mode(common_models.StackingMode.NORMAL)
+        builder = builder.stacking(stacking).fill_opacity(40)
+    if panel.limit is not None:
+        line = common_models.GraphTresholdsStyleMode.LINE
+        builder = builder.thresholds_style(common.GraphThresholdsStyleConfig().mode(line))
+    return builder
 
 
-def _options(panel: Panel) -> dict[str, Any]:
-    if panel.kind == "timeseries":
-        return {"legend": {"displayMode": "list", "placement": "bottom"}}
-    text = "name" if panel.title == "Rollout" else "auto"
-    return {"textMode": text, "reduceOptions": {"calcs": ["lastNotNull"]}, "colorMode": "value"}
+def rendered(board: Board) -> str:
+    """The text of a dashboard's file."""
+    content = json.loads(JSONEncoder().encode(built(board)))
+    # The builders write keys of Grafana 10.1 that its present schema no longer has.
+    content.pop("style", None)
+    for variable in content["templating"]["list"]:
+        for key in ("auto", "auto_count", "auto_min", "id"):
+            variable.pop(key, None)
+    return json.dumps(content, indent=1, sort_keys=True, ensure_ascii=False) + "\n"
 
 
-def rendered() -> str:
-    """The text of the file."""
-    return json.dumps(dashboard(), indent=1, ensure_ascii=False) + "\n"
+def write(folder: Path = FOLDER) -> None:
+    """Write every dashboard's file."""
+    for board in BOARDS:
+        (folder / f"{board.uid}.json").write_text(rendered(board))
 
 
 if __name__ == "__main__":
-    FILE.write_text(rendered())
+    write()

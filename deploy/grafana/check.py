@@ -1,4 +1,4 @@
-"""Evaluates every expression of the dashboard on a live Prometheus.
+"""Evaluates every expression of the dashboards on a live Prometheus.
 
 ``python -m deploy.grafana.check http://127.0.0.1:9090`` prints each expression with its number of
 series, and fails when Prometheus refuses one.
@@ -12,7 +12,6 @@ from typing import NamedTuple
 
 import httpx
 
-from deploy.grafana.board import FILE
 from deploy.grafana.expressions import expressions
 from streaming.contracts.errors import PermanentError, UnavailableError
 
@@ -25,8 +24,8 @@ class SeriesCount(NamedTuple):
     results: int
 
 
-def count_series(prometheus_url: str, file: Path = FILE) -> list[SeriesCount]:
-    """Evaluate every expression of the dashboard.
+def count_series(prometheus_url: str, *files: Path) -> list[SeriesCount]:
+    """Evaluate every expression of these dashboards, by default of all.
 
     Raises
     ------
@@ -37,7 +36,7 @@ def count_series(prometheus_url: str, file: Path = FILE) -> list[SeriesCount]:
     """
     with httpx.Client(base_url=prometheus_url, timeout=10.0) as client:
         return [
-            SeriesCount(panel, expr, _results(client, expr)) for panel, expr in expressions(file)
+            SeriesCount(panel, expr, _results(client, expr)) for panel, expr in expressions(*files)
         ]
 
 

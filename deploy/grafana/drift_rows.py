@@ -20,6 +20,7 @@ DRIFT_ROWS: tuple[Row, ...] = (
             ),
             Panel(
                 title="Windows per minute, by verdict",
+                help="Judged windows; inconclusive ones had too few rows or lost too many events.",
                 shows=(
                     (
                         f"sum by (outcome) (increase(driftline_windows_total{{{MODEL}}}[1m]))",
@@ -30,6 +31,7 @@ DRIFT_ROWS: tuple[Row, ...] = (
             ),
             Panel(
                 title="Rows per window",
+                help="Events that were counted in the newest window.",
                 shows=((f"driftline_window_rows{{{MODEL}}}", "{{model}}"),),
             ),
         ),
@@ -61,6 +63,8 @@ DRIFT_ROWS: tuple[Row, ...] = (
             ),
             Panel(
                 title="Hits in the last windows",
+                help="How many of the last windows exceeded the limit; a runs rule "
+                "asks for several.",
                 shows=((f"driftline_drift_hits{{{MODEL}}}", "{{feature}}"),),
             ),
         ),
@@ -116,6 +120,7 @@ DRIFT_ROWS: tuple[Row, ...] = (
             ),
             Panel(
                 title="Quality verdicts per minute",
+                help="Batches with mature labels by outcome; the cause of a loss stands beside it.",
                 shows=(
                     (
                         "sum by (outcome, cause) "
@@ -127,6 +132,7 @@ DRIFT_ROWS: tuple[Row, ...] = (
             ),
             Panel(
                 title="Unjoined labels and predictions; seconds until labels are mature",
+                help="A growing number means that keys do not fit or one of the two has stopped.",
                 shows=(
                     (f"driftline_keys_waiting{{{MODEL}}}", "{{kind}}s waiting"),
                     (f"driftline_labels_mature_seconds{{{MODEL}}}", "mature after"),
@@ -134,6 +140,7 @@ DRIFT_ROWS: tuple[Row, ...] = (
             ),
             Panel(
                 title="Prediction drift: scores against the version's first ones (sd)",
+                help="Moves before labels arrive; it does not tell whether predictions are worse.",
                 shows=((f"driftline_prediction_drift_sd{{{MODEL}}}", "scores"),),
                 limit=0.5,
             ),

@@ -1,4 +1,4 @@
-"""Lists the PromQL expressions of a dashboard, with Grafana's variables replaced."""
+"""Lists the PromQL expressions of the dashboards, with Grafana's variables replaced."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from deploy.grafana.board import FILE
+from deploy.grafana.files import dashboard_files
 
 VARIABLES: Mapping[str, str] = {
     "$__rate_interval": "1m",
@@ -23,10 +23,8 @@ class Expression(NamedTuple):
     expr: str
 
 
-def expressions(
-    file: Path = FILE, variables: Mapping[str, str] = VARIABLES
-) -> tuple[Expression, ...]:
-    """The expressions of all panels and annotations, in the order of the file.
+def expressions(*files: Path, variables: Mapping[str, str] = VARIABLES) -> tuple[Expression, ...]:
+    """The expressions of all panels of these dashboards, by default of all, in their order.
 
     Raises
     ------
@@ -35,6 +33,7 @@ def expressions(
     """
     result = tuple(
         Expression(panel, _substituted(text, variables))
+        for file in files or dashboard_files()
         for panel, text in _texts(json.loads(file.read_text()))
     )
     for expression in result:
@@ -50,8 +49,6 @@ def _texts(board: Any) -> Iterator[tuple[str, str]]:
     for panel in board["panels"]:
         for target in panel.get("targets", ()):
             yield panel["title"], target["expr"]
-    for annotation in board["annotations"]["list"]:
-        yield annotation["name"], annotation["expr"]
 
 
 def _substituted(text: str, variables: Mapping[str, str]) -> str:

@@ -18,6 +18,19 @@ ENVOY = frozenset(
         "envoy_cluster_upstream_rq_retry",
         "envoy_cluster_upstream_rq_time",
         "envoy_cluster_upstream_rq_xx",
+        "envoy_server_uptime",
+    }
+)
+FLINK = frozenset(
+    {
+        "flink_jobmanager_job_lastCheckpointDuration",
+        "flink_jobmanager_job_lastCheckpointSize",
+        "flink_jobmanager_job_numRestarts",
+        "flink_jobmanager_job_numberOfCompletedCheckpoints",
+        "flink_jobmanager_job_numberOfFailedCheckpoints",
+        "flink_taskmanager_job_task_backPressuredTimeMsPerSecond",
+        "flink_taskmanager_job_task_busyTimeMsPerSecond",
+        "flink_taskmanager_Status_JVM_Memory_Heap_Used",
     }
 )
 TF_SERVING = frozenset(
@@ -46,7 +59,9 @@ HISTOGRAMS = frozenset(metric.name for metric in METRICS if metric.kind == "hist
     ":tensorflow:serving:runtime_latency",
     ":tensorflow:serving:model_warmup_latency",
 }
-KNOWN = OWN | ENVOY | TF_SERVING | RECORDED | {"up"}
+PROCESS = frozenset({"process_cpu_seconds_total", "process_resident_memory_bytes"})
+"""What the Python client of Prometheus exports of its process."""
+KNOWN = OWN | ENVOY | FLINK | PROCESS | TF_SERVING | RECORDED | {"up"}
 
 _TEXT = re.compile(r'"(?:[^"\\]|\\.)*"')
 _GROUPING = re.compile(r"\b(?:by|on|without|ignoring|group_left|group_right)\s*\([^)]*\)")

@@ -21,6 +21,7 @@ SCHEMA_ROWS: tuple[Row, ...] = (
             ),
             Panel(
                 title="Windows per minute, by schema verdict",
+                help="Windows validated against the schema in force.",
                 shows=(
                     (
                         "sum by (outcome) "
@@ -30,11 +31,18 @@ SCHEMA_ROWS: tuple[Row, ...] = (
                 ),
                 stacked=True,
             ),
-            stat("Schema version", f"driftline_schema_version{{{MODEL}}}", unit="none"),
+            stat(
+                "Schema version",
+                f"driftline_schema_version{{{MODEL}}}",
+                unit="none",
+                help="The version that the newest window was validated against; 0 is "
+                "the model's file.",
+            ),
             stat(
                 "Schema proposal awaits a decision",
                 f"driftline_schema_proposal_open{{{MODEL}}}",
                 unit="bool_yes_no",
+                help="Whether an engineer is asked to accept or reject a change of the schema.",
             ),
         ),
     ),

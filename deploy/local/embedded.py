@@ -13,7 +13,9 @@ from typing import Literal
 
 from msgspec.structs import replace
 
+from deploy.app.alert_routing import alert_token_file, alertmanager_config
 from deploy.app.deployment import Deployment
+from deploy.app.scrape_targets import console_address, service_targets
 from deploy.app.serving_layout import (
     SERVED_ROLES,
     envoy_layout,
@@ -31,12 +33,11 @@ from deploy.local.process_spec import ProcessSpec
 from deploy.local.stack import Stack, running_processes
 from deploy.setup import loopback
 from serving.engines.envoy.router import write_bootstrap
-from serving.engines.prometheus.client import Target, serving_targets, write_config
+from serving.engines.prometheus.client import serving_targets, write_config
 from serving.ports import Role
 
 _DEPLOY = Path(__file__).resolve().parents[1]
 RULES = _DEPLOY / "prometheus" / "rules"
-ALERTMANAGER = _DEPLOY / "alertmanager" / "alertmanager.yml"
 
 
 def engines_installed(paths: InstallPaths | None = None) -> bool:
@@ -118,6 +119,7 @@ def process_specs(deployment: Deployment, paths: InstallPaths) -> tuple[ProcessS
         _service(deployment, paths, "worker", port=ports.worker_metrics, step_seconds=None),
         _watchdog(deployment, paths),
         *_label_service(deployment, paths),
+        _notifier(deployment, paths),
     )
 
 
@@ -151,6 +153,13 @@ def _label_service(deployment: Deployment, paths: InstallPaths) -> tuple[Process
         return ()
     port = deployment.ports.labels_metrics
     return (_service(deployment, paths, "labels", port=port, step_seconds=60.0),)
+
+
+def _notifier(deployment: Deployment, paths: InstallPaths) -> ProcessSpec:
+    """The notifier; it runs without Kafka too, whose loss is one of the things that it tells."""
+    port = deployment.ports.notifier
+    spec = _service(deployment, paths, "notifier", port=port, step_seconds=120.0)
+    return replace(spec, depends=())
 
 
 def _watchdog(deployment: Deployment, paths: InstallPaths) -> ProcessSpec:
@@ -216,21 +225,21 @@ def _service(
 def write_prometheus(deployment: Deployment) -> None:
     """Write Prometheus' configuration: scrape targets, alert rules, Alertmanager's address."""
     ports = deployment.ports
-    services = (
-        Target(job="daemon", address=f"{HOST}:{ports.daemon_metrics}"),
-        Target(job="worker", address=f"{HOST}:{ports.worker_metrics}"),
-        Target(job="watchdog", address=f"{HOST}:{ports.watchdog_metrics}"),
-        Target(job="labels", address=f"{HOST}:{ports.labels_metrics}"),
-        Target(job="traffic", address=f"{HOST}:{ports.demo_metrics}"),
-    )
     write_config(
         deployment.home / "prometheus" / "prometheus.yml",
-        (*serving_targets(envoy_layouts(deployment)), *services),
+        (*serving_targets(envoy_layouts(deployment)), *service_targets(ports)),
         rule_files=[str(file) for file in sorted(RULES.glob("*.yml"))],
         alertmanagers=[f"{HOST}:{ports.alertmanager}"],
+        external_labels={"console": console_address(deployment.settings, ports)},
     )
 
 
 def write_alertmanager(deployment: Deployment) -> None:
-    """Write the shipped configuration: alerts are grouped and shown, and nobody is notified."""
-    write_atomic(deployment.home / "prometheus" / "alertmanager.yml", ALERTMANAGER.read_text())
+    """Write Alertmanager's routes, inhibition and receivers."""
+    text = alertmanager_config(
+        deployment.settings.alerts,
+        notifier=f"http://{HOST}:{deployment.ports.notifier}/alerts",
+        token_file=alert_token_file(deployment.home),
+        folder=deployment.file.parent,
+    )
+    write_atomic(deployment.home / "prometheus" / "alertmanager.yml", text)

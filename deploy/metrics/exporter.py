@@ -10,10 +10,11 @@ from collections import OrderedDict
 from collections.abc import Callable, Mapping
 from typing import get_args
 
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, start_http_server
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 from prometheus_client.metrics import MetricWrapperBase
 
 from deploy.metrics.drift import DriftSeries
+from deploy.metrics.endpoint import serve
 from deploy.metrics.experiments import ExperimentSeries
 from deploy.metrics.schema import SchemaSeries
 from serving.phase import Phase
@@ -70,6 +71,7 @@ class MetricsExporter:
         self._metrics = {spec.name: make_metric(spec, self.registry) for spec in metrics.METRICS}
         self._features = DriftSeries(self._gauge, max_features or {})
         self._seen: OrderedDict[str, None] = OrderedDict()
+        self._phases: dict[str, str] = {}
         self.schema = SchemaSeries(self._counter, self._gauge)
         self.experiments = ExperimentSeries(self._counter, self._gauge)
         self._count: dict[type[Record], Callable[..., None]] = {
@@ -90,7 +92,7 @@ class MetricsExporter:
 
     def serve(self, port: int) -> None:
         """Serve the metrics on 127.0.0.1."""
-        start_http_server(port, addr="127.0.0.1", registry=self.registry)
+        serve(self.registry, port)
 
     def on_record(self, record: Record, now: float) -> None:
         """Count a record; the same id only once."""
@@ -106,6 +108,15 @@ class MetricsExporter:
     def refused(self, topic: str, reason: str) -> None:
         """Count a record that could not be decoded."""
         self._counter(metrics.RECORDS_REFUSED, topic, reason).inc()
+
+    def settings(self, model: str, values: Mapping[str, float]) -> None:
+        """The settings that alert rules compare with, and counters at 0.
+
+        A counter that begins at its first event has no increase that a rule could see.
+        """
+        for name, value in values.items():
+            self._gauge(metrics.SETTING, model, name).set(value)
+        self._counter(metrics.ROLLBACKS, model)
 
     def live_version(self, model: str, version: int) -> None:
         """The version that serves a model, also after a restart; 0 says nothing."""
@@ -141,9 +152,22 @@ class MetricsExporter:
         """How many of the users' labels do not have their version."""
         self._gauge(metrics.LABELS_WAITING, model).set(count)
 
-    def retrain_running(self, model: str, running: bool) -> None:
-        """Whether a retrain is in flight, also after a restart."""
+    def retrain_running(
+        self, model: str, running: bool, *, since: float = 0.0, deadline: float = 0.0
+    ) -> None:
+        """Whether a retrain is in flight, since when and until when, also after a restart."""
         self._gauge(metrics.RETRAIN_RUNNING, model).set(float(running))
+        self._gauge(metrics.RETRAIN_STARTED, model).set(since)
+        self._gauge(metrics.RETRAIN_DEADLINE, model).set(deadline)
+
+    def retrain_budget(self, model: str, left: int) -> None:
+        """How many retrains may still start within the period of the budget."""
+        self._gauge(metrics.RETRAIN_BUDGET_LEFT, model).set(left)
+
+    def rollout_version(self, model: str, version: int) -> None:
+        """The version in rollout; 0 keeps what was exported."""
+        if version:
+            self._gauge(metrics.ROLLOUT_VERSION, model).set(version)
 
     def progress(self, process: str, now: float) -> None:
         """The loop of a process made a step."""
@@ -197,9 +221,10 @@ class MetricsExporter:
 
     def _request(self, record: RetrainRequest, now: float) -> None:
         self._counter(metrics.RETRAINS, record.model, "requested").inc()
-        self.retrain_running(record.model, True)
+        self.retrain_running(record.model, True, since=record.at, deadline=record.deadline)
 
     def _progress(self, record: RetrainProgress, now: float) -> None:
+        self._gauge(metrics.RETRAIN_PROGRESS, record.model).set(now)
         if record.state == "done":
             self._gauge(metrics.RETRAIN_SECONDS, record.model, record.component).set(record.seconds)
 
@@ -235,5 +260,15 @@ class MetricsExporter:
 
     def _rollout(self, record: RolloutStatus, now: float) -> None:
         self.rollout(record.model, record.phase, record.weight, record.ends_at)
+        before = self._phases.get(record.model, "")
+        self._phases[record.model] = record.phase
+        if record.phase != Phase.IDLE:
+            self.rollout_version(record.model, record.version)
+        # What ends with its approval request has an alert of its own.
+        if record.phase == Phase.ROLLING_BACK and before not in (
+            Phase.ROLLING_BACK,
+            Phase.AWAITING_APPROVAL,
+        ):
+            self._counter(metrics.ROLLBACKS, record.model).inc()
         replacements = self._gauge(metrics.CONTROL_REPLACEMENTS, record.model)
         replacements.set(record.control_replacements)

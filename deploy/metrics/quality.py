@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from prometheus_client import CollectorRegistry, Counter, Gauge, start_http_server
+from prometheus_client import CollectorRegistry, Counter, Gauge
 
+from deploy.metrics.endpoint import serve
 from deploy.metrics.exporter import make_metric
 from streaming.contracts import metrics
 from streaming.contracts.metrics import MetricSpec
@@ -44,7 +45,7 @@ class QualityExporter:
 
     def serve(self, port: int) -> None:
         """Serve the metrics on 127.0.0.1."""
-        start_http_server(port, addr="127.0.0.1", registry=self.registry)
+        serve(self.registry, port)
 
     def progress(self, now: float) -> None:
         """The service's loop made a step."""

@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from prometheus_client import CollectorRegistry, Counter, Gauge, start_http_server
+from prometheus_client import CollectorRegistry, Counter, Gauge
 
+from deploy.metrics.endpoint import serve
 from deploy.metrics.exporter import make_metric
 from streaming.contracts import metrics
 from streaming.contracts.metrics import MetricSpec
@@ -42,7 +43,7 @@ class WatchdogExporter:
 
     def serve(self, port: int) -> None:
         """Serve the metrics on 127.0.0.1."""
-        start_http_server(port, addr="127.0.0.1", registry=self.registry)
+        serve(self.registry, port)
 
     def progress(self, now: float) -> None:
         """The loop made a step."""
@@ -82,6 +83,11 @@ class WatchdogExporter:
             self._gauge(unresponsive).labels(name).set(float(silent))
             if state == "ready":
                 self._answered.add(name)
+
+    def partitions(self, *, offline: int, under_replicated: int) -> None:
+        """Export the condition of Kafka's partitions."""
+        self._gauge(metrics.PARTITIONS_OFFLINE).set(offline)
+        self._gauge(metrics.PARTITIONS_UNDER_REPLICATED).set(under_replicated)
 
     def _gauge(self, spec: MetricSpec) -> Gauge:
         metric = self._metrics[spec.name]

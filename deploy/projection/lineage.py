@@ -11,12 +11,16 @@ from typing import Literal
 
 from deploy.projection.reader import ProjectionReader, Stored
 from deploy.projection.rows import kind_of
-from deploy.records.lineage import CHAIN, SHORTEST_ID, Link, chain_of, no_such_record
+from deploy.records.effects import MAX_EFFECTS, Effect, effects_of
+from deploy.records.lineage import CHAIN, Link, chain_of, no_such_record
+from deploy.records.targets import SHORTEST_ID, Target, parse_target
 from streaming.contracts.codec import record_in
 from streaming.contracts.log import RecordLog
-from streaming.contracts.records import AnyRecord, ModelVersion, Promotion
+from streaming.contracts.records import AnyRecord, DriftVerdict, ModelVersion, Promotion
 
 Direction = Literal["causes", "effects"]
+MAX_VERSIONS = 10_000
+"""Newest versions among which a digest is searched."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,20 +65,31 @@ def steps(
     return listed
 
 
-def find(reader: ProjectionReader, target: str, model: str | None = None) -> Stored | None:
-    """The row behind a record id, its beginning, or a version number."""
-    if len(target) >= SHORTEST_ID:
-        named = reader.find(target) or next(iter(reader.find_by_prefix(target)), None)
+def find(reader: ProjectionReader, text: str, model: str | None = None) -> Stored | None:
+    """The row behind a record id, its beginning, a version's number or digest, or a window."""
+    target = parse_target(text, model)
+    if len(text) >= SHORTEST_ID:
+        named = reader.find(text) or next(iter(reader.find_by_prefix(text)), None)
         if named is not None:
             return named
-    if not (target.isascii() and target.isdigit()):
-        return None
+    version = target.version or _version_of(reader, target)
     kinds: tuple[type[AnyRecord], ...] = (Promotion, ModelVersion)
     for kind in kinds:
-        rows = reader.of_version(kind, model, int(target))
+        rows = reader.of_version(kind, model, version) if version else []
         if rows:
             return rows[0]
-    return None
+    if target.time is None:
+        return None
+    return next(iter(reader.of_window(DriftVerdict, model, target.time)), None)
+
+
+def _version_of(reader: ProjectionReader, target: Target) -> int:
+    """The number of the version with this digest; 0 without one."""
+    for row in reader.newest(ModelVersion, target.model, MAX_VERSIONS):
+        record = reader.record(row.record_id, ModelVersion)
+        if record is not None and target.is_digest(record.artifact.digest):
+            return record.version
+    return 0
 
 
 def trace(reader: ProjectionReader, log: RecordLog, target: str, model: str | None = None) -> Link:
@@ -103,6 +118,17 @@ def trace(reader: ProjectionReader, log: RecordLog, target: str, model: str | No
     if start.record_id not in by_id:
         raise no_such_record(target)
     return chain_of(by_id[start.record_id], by_id)
+
+
+def trace_effects(reader: ProjectionReader, log: RecordLog, start: AnyRecord) -> Effect:
+    """Everything that a record caused, as `deploy.records.effects.trace_effects` gives it."""
+
+    def effects(record_id: str) -> list[AnyRecord]:
+        rows = reader.effects(record_id, MAX_EFFECTS + 1)
+        records = (full_record(reader, log, row) for row in rows if row.kind in _IN_CHAIN)
+        return [record for record in records if record is not None]
+
+    return effects_of(start, effects)
 
 
 _IN_CHAIN = {kind_of(topic.record) for topic in CHAIN if topic.record is not None}

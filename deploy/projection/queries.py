@@ -16,6 +16,8 @@ Query = Literal[
     "of_subject",
     "of_version",
     "of_version_of_all_models",
+    "of_window",
+    "of_window_of_all_models",
     "causes",
     "effects",
     "body",
@@ -76,6 +78,14 @@ SQL: dict[Query, str] = {
     ),
     "of_version_of_all_models": _rows(
         "records r WHERE r.version = :version AND r.version > 0 AND r.kind = :kind "
+        "ORDER BY r.at DESC, r.id DESC LIMIT :count"
+    ),
+    "of_window": _rows(
+        "records r WHERE r.model = :model AND r.kind = :kind AND r.window_start <= :time "
+        "AND r.window_end > :time ORDER BY r.at DESC, r.id DESC LIMIT :count"
+    ),
+    "of_window_of_all_models": _rows(
+        "records r WHERE r.kind = :kind AND r.window_start <= :time AND r.window_end > :time "
         "ORDER BY r.at DESC, r.id DESC LIMIT :count"
     ),
     "causes": _rows(

@@ -135,6 +135,14 @@ class ProjectionReader:
             "of_version", model=model, version=version, kind=kind_of(kind), count=count
         )
 
+    def of_window(
+        self, kind: type[AnyRecord], model: str | None, time: float, count: int = 1
+    ) -> list[Stored]:
+        """The rows of a kind on the window that has this event time, newest first."""
+        if model is None:
+            return self._rows("of_window_of_all_models", kind=kind_of(kind), time=time, count=count)
+        return self._rows("of_window", model=model, kind=kind_of(kind), time=time, count=count)
+
     def before(self, kind: type[AnyRecord], model: str, at: float, count: int = 1) -> list[Stored]:
         """The newest rows of a kind and model that are older than `at`, newest first."""
         return self._rows("newest_before", model=model, kind=kind_of(kind), before=at, count=count)

@@ -36,6 +36,7 @@ from streaming.contracts.records import (
     SchemaProposal,
     SchemaVerdict,
     SchemaVersion,
+    TrainingRows,
 )
 
 
@@ -112,6 +113,7 @@ _SUBJECT_FIELDS: dict[type[AnyRecord], str] = {
     ModelVersion: "request_id",
     RetrainFailure: "request_id",
     RetrainProgress: "request_id",
+    TrainingRows: "request_id",
     Command: "subject",
     CommandReply: "command_id",
     SchemaProposal: "proposal_id",

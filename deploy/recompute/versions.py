@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from deploy.records import reader
-from retrain.recompute import recompute_blessing, recompute_insufficient
+from retrain.outcomes import BLESSING
+from retrain.recompute import recompute_blessing, recompute_insufficient, recompute_probe
 from streaming.contracts.log import RecordLog
 from streaming.contracts.recomputed import Recomputed
 from streaming.contracts.records import (
@@ -14,6 +15,7 @@ from streaming.contracts.records import (
     RetrainFailure,
     RetrainRequest,
     RulesInForce,
+    TrainingRows,
 )
 
 
@@ -37,14 +39,23 @@ def recompute_versions(
         if record.model == model
         and (
             isinstance(record, ModelVersion)
-            or (isinstance(record, RetrainFailure) and record.outcome == "insufficient")
+            or (
+                isinstance(record, RetrainFailure)
+                and record.outcome == "insufficient"
+                and record.component == BLESSING
+            )
         )
     ]
+    probed = tuple(
+        recompute_probe(record)
+        for record in chain
+        if record.model == model and isinstance(record, TrainingRows) and record.probe is not None
+    )
     if not versions:
-        return ()
+        return probed
     rules = {record.digest: record for record in reader.stream(log, RulesInForce, model)}
     requests = {record.record_id: record for record in reader.stream(log, RetrainRequest, model)}
-    return tuple(
+    return probed + tuple(
         recompute_blessing(version, requests.get(version.request_id), rules.get)
         if isinstance(version, ModelVersion)
         else recompute_insufficient(version, requests.get(version.request_id), rules.get)

@@ -31,6 +31,7 @@ from streaming.contracts.records import (
     SchemaProposal,
     SchemaVerdict,
     SchemaVersion,
+    TrainingRows,
     WindowSummary,
 )
 
@@ -64,6 +65,8 @@ def reason_of(record: AnyRecord) -> str:
             return record.detail
         case RetrainProgress():
             return record.detail
+        case TrainingRows():
+            return record.probe.reason if record.probe is not None else ""
         case _:
             reason: str = getattr(record, "reason", "")
             return reason
@@ -87,8 +90,8 @@ def head(record: AnyRecord) -> str:
             return f"answers of versions {record.champion} and {record.version}: {compared.outcome}"
         case RetrainRequest():
             return f"retrain because of {record.cause}"
-        case RetrainFailure():
-            return _failure_head(record)
+        case RetrainFailure() | TrainingRows():
+            return _retrain_head(record)
         case DriftVerdict():
             return f"window {_period(record)} {record.outcome}"
         case QualityVerdict():
@@ -103,9 +106,14 @@ def head(record: AnyRecord) -> str:
             return _further_head(record)
 
 
-def _failure_head(record: RetrainFailure) -> str:
+def _retrain_head(record: RetrainFailure | TrainingRows) -> str:
+    if isinstance(record, TrainingRows):
+        chosen = record.selection
+        return f"{chosen.train} rows to train on, {chosen.evaluated} to evaluate"
     if record.outcome == "insufficient":
         return f"retrain insufficient, waits for {record.rows_needed} labelled rows"
+    if record.outcome == "cancelled":
+        return "retrain cancelled"
     return f"retrain failed in {record.component}"
 
 

@@ -6,14 +6,15 @@ chunk by chunk, until the whole chain is found.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 from deploy.records.reader import backwards, read, stream
+from deploy.records.targets import find, parse_target
 from streaming.contracts import topics
 from streaming.contracts.errors import NotFoundError
 from streaming.contracts.log import RecordLog
-from streaming.contracts.records import AnyRecord, ModelVersion, OffsetRange, Promotion
+from streaming.contracts.records import AnyRecord, OffsetRange
 
 CHAIN = (
     topics.PROMOTIONS,
@@ -43,10 +44,6 @@ READ_WHOLE = (
     topics.SCHEMA_PROPOSALS,
 )
 """Topics with a few records for each version."""
-SHORTEST_ID = 6
-"""Number of first characters of its id by which a record is found."""
-
-
 MAX_DEPTH = 100
 """Causes further back are named only; tracing the named id goes on from there."""
 
@@ -68,14 +65,16 @@ class Link:
 
 
 def trace(log: RecordLog, target: str, model: str | None = None) -> Link:
-    """The chain behind a record id (or its beginning), or behind a version number.
+    """The chain behind a record, a version or a window.
 
     Parameters
     ----------
     target:
-        A version number stands for its newest promotion, else for the version record.
+        A record's id or its beginning; a version's number or digest, which stands for its newest
+        promotion, else for the version record; or a time, which stands for the drift verdict on
+        the window that has it.
     model:
-        The model that a version number belongs to; None for any.
+        The model that a version or a window belongs to; None for any.
 
     Raises
     ------
@@ -83,11 +82,11 @@ def trace(log: RecordLog, target: str, model: str | None = None) -> Link:
         When no record and no version matches `target`.
     """
     by_id: dict[str, AnyRecord] = {}
-    start = None
+    parsed, start = parse_target(target, model), None
     for chunk in _newest_first(log):
         for record in chunk:
             by_id.setdefault(record.record_id, record)
-        start = start or _find(by_id.values(), target, model)
+        start = start or find(by_id.values(), parsed)
         if start is not None and _complete(start, by_id):
             break
     if start is None:
@@ -98,7 +97,8 @@ def trace(log: RecordLog, target: str, model: str | None = None) -> Link:
 def no_such_record(target: str) -> NotFoundError:
     """The error for a record or version that is not known."""
     return NotFoundError(
-        f"No record or version {target!r}; `driftline versions MODEL` lists the versions."
+        f"No record, version, digest or window {target!r}; `driftline versions MODEL` lists the"
+        " versions, `driftline drift MODEL` the windows."
     )
 
 
@@ -127,20 +127,6 @@ def _newest_first(log: RecordLog) -> Iterator[list[AnyRecord]]:
             if chunk is not None
             for record in reversed([*read(log, chunk, kind)])
         ]
-
-
-def _find(records: Iterable[AnyRecord], target: str, model: str | None) -> AnyRecord | None:
-    promotion: Promotion | None = None
-    version: ModelVersion | None = None
-    for record in records:
-        if record.record_id.startswith(target) and len(target) >= SHORTEST_ID:
-            return record
-        if target.isascii() and target.isdigit() and model in (None, record.model):
-            if isinstance(record, Promotion) and record.version == int(target):
-                promotion = promotion or record
-            elif isinstance(record, ModelVersion) and record.version == int(target):
-                version = version or record
-    return promotion or version
 
 
 def _complete(start: AnyRecord, by_id: dict[str, AnyRecord]) -> bool:

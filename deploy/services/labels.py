@@ -81,6 +81,7 @@ def label_service(
         outcome_of=outcome,
         label_columns=schema_label_columns(contract),
         schemas=deployment.schemas(),
+        slices=section.rollout.slices.predictions(),
         on_verdict=exporter.verdict,
     )
 

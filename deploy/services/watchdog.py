@@ -13,6 +13,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 
 import psutil
@@ -27,7 +28,8 @@ from deploy.services.endpoints import silent_for_submission
 from deploy.services.job_watchdog import JobWatchdog
 from deploy.services.shutdown import ShutdownFlag
 from deploy.services.submissions import Submissions
-from streaming.contracts.errors import DriftlineError
+from streaming.contracts.errors import DriftlineError, UnavailableError
+from streaming.engines.kafka.partitions import PartitionWatch
 
 LOOK_SECONDS = 1.0
 CALM_LOOK_SECONDS = 2.0
@@ -36,6 +38,8 @@ FLINK_SECONDS = 4.0
 """Longest wait for an answer of Flink while looking."""
 PROCESS_SECONDS = 5.0
 """Interval at which the health of the processes is exported."""
+PARTITION_SECONDS = 15.0
+"""Interval at which the condition of Kafka's partitions is exported."""
 PROCESS = "stream-watchdog"
 
 log = structlog.get_logger()
@@ -74,7 +78,11 @@ def run(
         for job in jobs
     ]
     log.info("watchdog.started", jobs=[job.settings.name for job in jobs])
-    threading.Thread(target=_export_processes, args=(exporter, process_health), daemon=True).start()
+    for work in (
+        lambda: _export_processes(exporter, process_health),
+        lambda: _export_partitions(exporter, PartitionWatch(deployment.bootstrap)),
+    ):
+        threading.Thread(target=work, daemon=True).start()
     submissions = Submissions()
     new = [job.settings.name for job in jobs] if submit_new else []
     while not stop():
@@ -137,3 +145,11 @@ def _export_processes(
         except (DriftlineError, OSError) as error:
             log.warning("processes.unknown", reason=str(error))
         time.sleep(PROCESS_SECONDS)
+
+
+def _export_partitions(exporter: WatchdogExporter, watch: PartitionWatch) -> None:
+    while True:
+        with suppress(UnavailableError):  # then the process kafka does not answer either
+            seen = watch.look()
+            exporter.partitions(offline=seen.offline, under_replicated=seen.under_replicated)
+        time.sleep(PARTITION_SECONDS)

@@ -1,8 +1,8 @@
 """Prepares this checkout: ``python -m deploy.setup``.
 
 Steps, in order: environment, project, glibc, kafka, beam, flink, loopback, prometheus. A step is
-skipped when its stamp has the digest of its current inputs. Needs only the standard library of
-Python 3.11.
+skipped when its stamp has the digest of its current inputs. The step mlflow runs only when it is
+named. Needs only the standard library of Python 3.11.
 """
 
 from __future__ import annotations
@@ -24,6 +24,7 @@ from deploy.setup import (
     jars,
     java,
     loopback,
+    mlflow,
     project,
     prometheus,
     stamps,
@@ -31,6 +32,8 @@ from deploy.setup import (
 from deploy.setup.screen import SetupFailed, show_line
 
 STEPS = ("environment", "project", "glibc", "kafka", "beam", "flink", "loopback", "prometheus")
+OPTIONAL = ("mlflow",)
+"""Steps that run only when they are named."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,6 +75,11 @@ def steps(paths: InstallPaths, uv: Path) -> dict[str, Step]:
         "loopback": Step(
             loopback.jar(paths).exists, loopback.made_from(), lambda: loopback.install(paths)
         ),
+        "mlflow": Step(
+            mlflow.python(paths).exists,
+            mlflow.made_from(),
+            lambda: mlflow.install(uv, paths),
+        ),
         "prometheus": Step(
             lambda: prometheus.installed(paths),
             stamps.digest(Path(prometheus.__file__)),
@@ -108,7 +116,9 @@ def install_lock(paths: InstallPaths) -> Iterator[None]:
 def main() -> int:
     """Run the named steps, or all."""
     parser = argparse.ArgumentParser(prog="python -m deploy.setup", description=__doc__)
-    parser.add_argument("steps", nargs="*", choices=[*STEPS, []], help="default: all")
+    parser.add_argument(
+        "steps", nargs="*", choices=[*STEPS, *OPTIONAL, []], help="default: all but mlflow"
+    )
     parser.add_argument("--uv", type=Path, default=environment.UV, help="the uv program")
     arguments = parser.parse_args()
     paths, begun = install_paths(), time.monotonic()

@@ -4,7 +4,7 @@ The wheels of tensorflow-data-validation and ml-metadata are tagged for glibc 2.
 is passed to uv; the step `glibc` then makes them load on older machines. All modules are compiled
 to byte code once, so that no later process has to.
 
-Three packages come as sources. The tools that build them are installed first, by hash too, and
+Some packages come as sources. The tools that build them are installed first, by hash too, and
 build isolation is off, so that uv fetches nothing but what the locks name.
 """
 

@@ -124,9 +124,12 @@ def _gate_text(gate: GateResult) -> Text:
 
 
 def _shown_slices(gate: GateResult) -> Iterator[SliceResult]:
-    """Every slice where errors are counted; elsewhere those that the rollout waits for or fails."""
+    """Every slice where errors are counted or scores compared; elsewhere those that the rollout
+    waits for or fails."""
     for part in gate.slices:
-        if gate.gate == "errors_by_slice" or (part.outcome != "pass" and part.holds):
+        waits = part.outcome == "insufficient" and part.holds
+        everything = gate.gate in ("errors_by_slice", "predictions_by_slice")
+        if everything or waits or part.outcome in ("fail", "error"):
             yield part
 
 
@@ -134,6 +137,8 @@ def slice_text(part: SliceResult) -> Text:
     """One slice: its outcome, its counts in both arms, and what could not be found."""
     text = Text(one_line(f"{part.name} ({100 * part.share:.2g} % of the requests): "))
     text.append_text(outcome_text(part.outcome))
+    if part.value is not None:
+        return text.append_text(_measured_in(part))
     text.append(
         f", {part.bad} of {part.requests} against {part.bad_beside} of {part.requests_beside}"
     )
@@ -145,6 +150,21 @@ def slice_text(part: SliceResult) -> Text:
         )
         return text.append(f", too few requests to judge: {harm}")
     return text.append(f", {part.missing} requests missing" if part.missing else "")
+
+
+def _measured_in(part: SliceResult) -> Text:
+    """What a gate on scores or quality measured in a slice."""
+    text = Text(f", differs by {part.value:.3f}, {part.requests} against {part.requests_beside}")
+    if part.missing:
+        return text.append(f", {part.missing} missing")
+    if part.outcome == "insufficient" and not part.holds:
+        smallest = (
+            "no difference is found"
+            if part.smallest_harm >= 1
+            else f"smallest found {part.smallest_harm:.2g}"
+        )
+        return text.append(f", too few to judge: {smallest}")
+    return text
 
 
 def _mode(gate: GateResult) -> str:
@@ -170,7 +190,9 @@ def value_against_limit(gate: GateResult) -> str:
         case "sample_ratio" if "log_e" in samples:
             return f"p {math.exp(min(0.0, -samples['log_e'])):.2g}, limit {gate.limit:g}"
         case _ if gate.slices:
-            return f"{len(gate.slices)} slices, limit {100 * gate.limit:.3g} %"
+            of_requests = gate.slices[0].value is None
+            limit = f"{100 * gate.limit:.3g} %" if of_requests else f"{gate.limit:g}"
+            return f"{len(gate.slices)} slices, limit {limit}"
         case "paired" if "rank_correlation" in samples:
             return f"rank correlation {samples['rank_correlation']:.2f}, limit {gate.limit:g}"
         case "startup" if "seconds" in samples:

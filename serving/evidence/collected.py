@@ -10,7 +10,13 @@ from msgspec.structs import replace
 from serving.evidence.predictions import PredictionEvidence, add_scores, judge_predictions
 from serving.evidence.quality import QualityEvidence, add_verdict, judge_realised
 from serving.evidence.queries import QueryEvidence, judge_queries
-from serving.evidence.rules import EvidenceRules
+from serving.evidence.rules import SLICE_GATES, EvidenceRules
+from serving.evidence.slice_results import judge_slice_quality, judge_slice_scores
+from serving.evidence.slices import (
+    SliceEvidence,
+    add_slice_scores,
+    add_slice_verdict,
+)
 from streaming.contracts.base import Value
 from streaming.contracts.records import (
     AnyRecord,
@@ -28,6 +34,8 @@ class RolloutEvidence(Value, frozen=True, kw_only=True):
     quality: QualityEvidence = QualityEvidence()
     queries: tuple[QueryEvidence, ...] = ()
     """One entry for each gate with a query that was looked at."""
+    slices: tuple[SliceEvidence, ...] = ()
+    """The scores and outcomes of each slice; empty where none is judged by them."""
 
 
 _EXPECTED_SLICES = ("", "after_shift:1")
@@ -39,7 +47,8 @@ def rules_for(candidate: ModelVersion, rules: EvidenceRules) -> EvidenceRules:
     """The rules for one candidate: what its evaluation found is no surprise.
 
     A version that was trained on new data is meant to score otherwise than the champion. Its
-    evaluation compared their scores on the same rows; the floor begins at that distance.
+    evaluation compared their scores on the same rows; the floor begins at that distance. In a slice
+    it begins at the largest one that the evaluation found in any of its own slices.
     """
     expected = max(
         (
@@ -49,9 +58,16 @@ def rules_for(candidate: ModelVersion, rules: EvidenceRules) -> EvidenceRules:
         ),
         default=0.0,
     )
+    anywhere = max(
+        (metric.value for metric in candidate.evaluation if metric.name == "score_distance"),
+        default=0.0,
+    )
     floor = min(rules.predictions.floor + expected, 0.99)
+    in_slices = min(rules.slices.scores + anywhere, 0.99)
     return dataclasses.replace(
-        rules, predictions=dataclasses.replace(rules.predictions, floor=floor)
+        rules,
+        predictions=dataclasses.replace(rules.predictions, floor=floor),
+        slices=dataclasses.replace(rules.slices, scores=in_slices),
     )
 
 
@@ -66,20 +82,23 @@ def add_record(
     """Add what a record says about canary and champion; other records change nothing."""
     if not champion or not rules.measured:
         return evidence
+    slices, judged = evidence.slices, bool(rules.slices.values)
     if isinstance(record, PredictionScores):
         predictions = add_scores(
-            evidence.predictions,
-            record,
-            canary=canary,
-            champion=champion,
-            rules=rules.predictions,
+            evidence.predictions, record, canary=canary, champion=champion, rules=rules.of_all[0]
         )
-        return replace(evidence, predictions=predictions)
+        if judged and predictions is not evidence.predictions:
+            slices = add_slice_scores(slices, record, canary=canary, champion=champion, rules=rules)
+        return replace(evidence, predictions=predictions, slices=slices)
     if isinstance(record, QualityVerdict):
         quality = add_verdict(
-            evidence.quality, record, canary=canary, champion=champion, rules=rules.quality
+            evidence.quality, record, canary=canary, champion=champion, rules=rules.of_all[1]
         )
-        return replace(evidence, quality=quality)
+        if judged and quality is not evidence.quality:
+            slices = add_slice_verdict(
+                slices, record, canary=canary, champion=champion, rules=rules
+            )
+        return replace(evidence, quality=quality, slices=slices)
     return evidence
 
 
@@ -87,16 +106,20 @@ def judge_evidence(
     evidence: RolloutEvidence, *, next_weight: int, rules: EvidenceRules
 ) -> tuple[GateResult, ...]:
     """The results of all gates, also of those that decide nothing (`deciding`)."""
-    measured = (
-        (
-            judge_predictions(
-                evidence.predictions, next_weight=next_weight, rules=rules.predictions
-            ),
-            judge_realised(evidence.quality, rules=rules.quality),
+    measured: tuple[GateResult, ...] = ()
+    if rules.measured:
+        of_scores, of_quality = rules.of_all
+        measured = (
+            judge_predictions(evidence.predictions, next_weight=next_weight, rules=of_scores),
+            judge_realised(evidence.quality, rules=of_quality),
         )
-        if rules.measured
-        else ()
-    )
+    if rules.measured and rules.slices.values:
+        measured += (
+            judge_slice_scores(
+                evidence.slices, evidence.predictions, next_weight=next_weight, rules=rules
+            ),
+            judge_slice_quality(evidence.slices, evidence.quality, rules=rules),
+        )
     return (*measured, *judge_queries(evidence.queries, rules=rules))
 
 
@@ -112,5 +135,5 @@ def deciding(gates: Sequence[GateResult]) -> tuple[GateResult, ...]:
 def failing(evidence: RolloutEvidence, *, rules: EvidenceRules) -> tuple[GateResult, ...]:
     """The gates that fail on scores and labels: they may come after the promotion."""
     gates = judge_evidence(evidence, next_weight=100, rules=rules)
-    late = [gate for gate in gates if gate.gate in ("predictions", "quality")]
+    late = [gate for gate in gates if gate.gate in ("predictions", "quality", *SLICE_GATES)]
     return tuple(gate for gate in deciding(late) if gate.outcome == "fail")

@@ -30,7 +30,7 @@ from streaming.contracts.records import (
 
 MIN_OF_CLASS = 20
 """Labels of either class that each version needs; the normal interval is too narrow with fewer."""
-_NAMES: dict[QualityMeasure, str] = {
+NAMES: dict[QualityMeasure, str] = {
     "auc": "AUC",
     "log_loss": "log loss",
     "brier": "brier",
@@ -191,13 +191,13 @@ def judge_realised(evidence: QualityEvidence, *, rules: QualityGateRules) -> Gat
         n=outcomes.n1 + outcomes.n0,
         limit=rules.margin,
         samples=tuple(GateSample(name=name, value=value) for name, value in values.items()),
-        missing=_missing(evidence, rules) if outcome == "insufficient" else 0,
+        missing=missing_labels(evidence, rules) if outcome == "insufficient" else 0,
         mode=rules.mode,
         holds=rules.mode == "critical" or (rules.mode == "soft" and evidence.decided),
     )
 
 
-def _missing(evidence: QualityEvidence, rules: QualityGateRules) -> int:
+def missing_labels(evidence: QualityEvidence, rules: QualityGateRules) -> int:
     """Labelled predictions of the canary that are still missing for an interval of the margin."""
     n1 = evidence.outcomes.n1
     if not evidence.look:
@@ -207,7 +207,7 @@ def _missing(evidence: QualityEvidence, rules: QualityGateRules) -> int:
 
 
 def _outcome(evidence: QualityEvidence, rules: QualityGateRules) -> tuple[GateOutcome, str]:
-    outcomes, name = evidence.outcomes, _NAMES[rules.measure]
+    outcomes, name = evidence.outcomes, NAMES[rules.measure]
     labels = f"{outcomes.n1} labels of the canary, {outcomes.n0} of the champion"
     if not outcomes.n1:
         return "insufficient", "No window has mature labels of both versions yet."

@@ -25,7 +25,8 @@ _MEASURES: dict[Kind, tuple[QualityMeasure, ...]] = {
 """The measures of each task, its default first."""
 
 BUILT_IN_GATES = ("errors", "slow", "latency_p99", "sample_ratio", "startup")
-_OWN_GATES = ("predictions", "quality")
+SLICE_GATES = ("predictions_by_slice", "quality_by_slice")
+_OWN_GATES = ("predictions", "quality", *SLICE_GATES)
 PLACEHOLDERS = ("arm", "model", "version")
 _PLACEHOLDER = re.compile(r"\$\{?([a-zA-Z_]+)\}?")
 _NAME = re.compile(r"[a-z][a-z0-9_]{0,49}")
@@ -85,6 +86,33 @@ class QualityGateRules:
             raise ConfigurationError(
                 f"rollout.gates.quality.margin is {self.margin:g}; it must lie between 0 and 1."
             )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EvidenceSlices:
+    """The slices in which scores and realised quality are judged too."""
+
+    values: tuple[str, ...] = ()
+    """Values of the predictions' field that form a slice each; empty = no slices."""
+    scores: float = 0.3
+    """Kolmogorov-Smirnov distance below which no slice fails, in addition to the largest one that
+    the evaluation of the version found. More than for all requests: what changes the scores of one
+    tenant is often the reason for a new version."""
+    quality: float = 0.1
+    """Loss of the measure that must be disproven in a slice with enough labels. A fifth of it needs
+    about 25 times as many labels."""
+    share: float = 0.3
+    """Part of the α of both gates that the slices share; all requests together keep the others."""
+
+    def __post_init__(self) -> None:
+        for name, value in (("scores", self.scores), ("quality", self.quality)):
+            if not 0 < value < 1:
+                raise ConfigurationError(
+                    f"rollout.slices.{name} is {value:g}; it must lie between 0 and 1."
+                )
+
+
+NO_EVIDENCE_SLICES = EvidenceSlices()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -158,6 +186,7 @@ class EvidenceRules:
     compared."""
     predictions: PredictionGateRules = PredictionGateRules()
     quality: QualityGateRules = QualityGateRules()
+    slices: EvidenceSlices = NO_EVIDENCE_SLICES
     queries: tuple[QueryGate, ...] = ()
     look_seconds: float = 10.0
     """Time between two looks at the queries. Ranges in the queries should not be longer, so that
@@ -165,6 +194,32 @@ class EvidenceRules:
     queries_alpha: float = 0.014
     """Probability that any gate with a query fails a canary whose values differ from the control's
     by chance alone; the gates share it equally."""
+
+    @property
+    def of_all(self) -> tuple[PredictionGateRules, QualityGateRules]:
+        """The gates over all requests: what the slices may spend is not spent there."""
+        own = 1.0 - self.slices.share if self.slices.values else 1.0
+        return (
+            replace(self.predictions, alpha=self.predictions.alpha * own),
+            replace(self.quality, alpha_fail=self.quality.alpha_fail * own),
+        )
+
+    @property
+    def of_slice(self) -> tuple[PredictionGateRules, QualityGateRules]:
+        """The gates in one slice: the slices share a part of α equally (Bonferroni)."""
+        part = self.slices.share / max(1, len(self.slices.values))
+        return (
+            replace(
+                self.predictions,
+                floor=max(self.predictions.floor, self.slices.scores),
+                alpha=self.predictions.alpha * part,
+            ),
+            replace(
+                self.quality,
+                margin=self.slices.quality,
+                alpha_fail=self.quality.alpha_fail * part,
+            ),
+        )
 
     def __post_init__(self) -> None:
         names = [gate.name for gate in self.queries]

@@ -90,11 +90,29 @@ RETRAINS = _counter(
     "Retrains by outcome: requested, published, failed, insufficient (waits for more labels).")
 RETRAIN_RUNNING = _gauge(
     "driftline_retrain_running", "model", "1 while a retrain is running.")
+RETRAIN_STARTED = _gauge(
+    "driftline_retrain_started_seconds", "model",
+    "When the retrain in flight was requested, seconds since 1970; 0 while none is.")
+RETRAIN_DEADLINE = _gauge(
+    "driftline_retrain_deadline_seconds", "model",
+    "When the retrain in flight counts as failed, seconds since 1970; 0 while none is.")
+RETRAIN_PROGRESS = _gauge(
+    "driftline_retrain_progress_seconds", "model",
+    "When a worker last reported a step of a retrain, seconds since 1970.")
+RETRAIN_BUDGET_LEFT = _gauge(
+    "driftline_retrain_budget_left", "model",
+    "Retrains that may still start within the period of retrain.budget.")
 RETRAIN_SECONDS = _gauge(
     "driftline_retrain_component_seconds", "model component",
     "Duration of each component of the latest retrain.")
 LIVE_VERSION = _gauge(
     "driftline_live_version", "model", "The live version.")
+ROLLOUT_VERSION = _gauge(
+    "driftline_rollout_version", "model",
+    "The version in rollout, and after its end the one that was in rollout last; 0 = none so far.")
+ROLLBACKS = _counter(
+    "driftline_rollbacks_total", "model",
+    "Rollouts that were rolled back; without those that ended with their approval request.")
 CONTROL_SICK = _gauge(
     "driftline_canary_control_sick", "model",
     "1 while the control arm is proven to be worse than the stable arm with the same version.")
@@ -134,6 +152,9 @@ APPROVAL_PEOPLE = _gauge(
 APPROVALS = _counter(
     "driftline_approvals_total", "model outcome",
     "Approval requests by outcome: asked, approved, rejected, expired, void.")
+SETTING = _gauge(
+    "driftline_setting", "model setting",
+    "A setting that alert rules and dashboards compare with, in the unit that its name ends with.")
 EXPERIMENTS = _counter(
     "driftline_experiments_total", "model outcome", "Experiments that have ended, by outcome.")
 EXPERIMENT_PHASE = _gauge(
@@ -236,6 +257,16 @@ PROCESS_ANSWERS = _gauge(
 PROCESS_UNRESPONSIVE = _gauge(
     "driftline_process_unresponsive", "process",
     "1 while the process runs and has answered before, but does not answer now.")
+PARTITIONS_OFFLINE = _gauge(
+    "driftline_kafka_partitions_offline", "",
+    "Partitions of Kafka that have no leader: nobody can read or write them.")
+PARTITIONS_UNDER_REPLICATED = _gauge(
+    "driftline_kafka_partitions_under_replicated", "",
+    "Partitions of Kafka of which a copy is missing or behind.")
+NOTIFICATIONS = _counter(
+    "driftline_notifications_total", "channel outcome",
+    "Notifications by channel (slack, local, or the webhook's name) and outcome: delivered, "
+    "or failed, which includes those that the receiver or the settings refuse.")
 PROGRESS = _gauge(
     "driftline_progress_seconds", "process",
     "When the process last completed a step of its loop, seconds since 1970.")
@@ -250,6 +281,8 @@ WATCHDOG_METRICS = (
     JOB_CHECKPOINT,
     PROCESS_ANSWERS,
     PROCESS_UNRESPONSIVE,
+    PARTITIONS_OFFLINE,
+    PARTITIONS_UNDER_REPLICATED,
     PROGRESS,
 )
 """Metrics that the watchdog of the stream jobs exports."""
@@ -267,6 +300,9 @@ QUALITY_METRICS = (
     PROGRESS,
 )
 """Metrics that the label service exports; the others but the last it exports alone."""
+
+NOTIFIER_METRICS = (NOTIFICATIONS, PROGRESS)
+"""Metrics that the notifier exports."""
 
 METRICS: tuple[MetricSpec, ...] = tuple(
     value for value in list(globals().values()) if isinstance(value, MetricSpec)

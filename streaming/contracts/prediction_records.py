@@ -25,6 +25,15 @@ class VersionScores(Value, frozen=True, kw_only=True):
     """Predictions per class; parallel to `classes`."""
 
 
+class SliceScores(Value, frozen=True, kw_only=True):
+    """The scores of one slice of the predictions."""
+
+    name: str
+    """Value of the field `rollout.slices.field` in the predictions."""
+    scores: tuple[VersionScores, ...]
+    """Scores by slot and version, in buckets eight times as wide (`streaming.quality.slices`)."""
+
+
 class PredictionScores(Record, frozen=True, kw_only=True, tag="prediction-scores"):
     """The scores of all versions in a stretch of the predictions topic.
 
@@ -43,3 +52,5 @@ class PredictionScores(Record, frozen=True, kw_only=True, tag="prediction-scores
     """Length of a slot, in seconds."""
     scores: tuple[VersionScores, ...]
     """Scores by slot and version; empty where no message could be counted."""
+    slices: tuple[SliceScores, ...] = ()
+    """The scores of each slice, which are in `scores` too; empty where no field names slices."""

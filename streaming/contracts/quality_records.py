@@ -70,6 +70,16 @@ class ScoreCounts(Value, frozen=True, kw_only=True):
     """What a multiclass or regression task counts besides, by name; empty for a binary one."""
 
 
+class SliceCounts(Value, frozen=True, kw_only=True):
+    """Predictions and outcomes of one slice of a window."""
+
+    name: str
+    """Value of the field `rollout.slices.field` in the predictions."""
+    counts: ScoreCounts
+    """Its counts, in buckets eight times as wide (`streaming.quality.slices`), with the histogram
+    ``loss`` only."""
+
+
 class QualityMetric(Value, frozen=True, kw_only=True):
     """One quality metric with its 95 % interval, and its comparison with the baseline."""
 
@@ -214,3 +224,5 @@ class QualityVerdict(Record, frozen=True, kw_only=True, tag="quality-verdict"):
     latest_inputs: DriftOutcome | Literal[""] = ""
     """Outcome of the newest drift verdict known then, which may be on a later window; empty when
     there was none."""
+    slices: tuple[SliceCounts, ...] = ()
+    """The slices of the window, for the gate of a canary; in the ``realised`` stage only."""

@@ -52,7 +52,7 @@ from streaming.contracts.input_records import (
     RulesInForce,
     RulesSubject,
 )
-from streaming.contracts.prediction_records import PredictionScores, VersionScores
+from streaming.contracts.prediction_records import PredictionScores, SliceScores, VersionScores
 from streaming.contracts.quality_records import (
     MaturityPoint,
     QualityAccounts,
@@ -62,10 +62,12 @@ from streaming.contracts.quality_records import (
     QualityStage,
     QualityVerdict,
     ScoreCounts,
+    SliceCounts,
 )
 from streaming.contracts.reference_records import DayVariance, ReferenceSummary, SlotSummary
 from streaming.contracts.retrain_records import (
     Cause,
+    ClassCount,
     ComponentRun,
     Metric,
     ModelVersion,
@@ -73,6 +75,11 @@ from streaming.contracts.retrain_records import (
     RetrainFailure,
     RetrainProgress,
     RetrainRequest,
+    RowRules,
+    RowSelection,
+    RowsProbe,
+    SmallFit,
+    TrainingRows,
 )
 from streaming.contracts.rollout_records import (
     CanaryVerdict,
@@ -126,6 +133,8 @@ __all__ = [
     "CanaryVerdict",
     "Categories",
     "Cause",
+    "Channel",
+    "ClassCount",
     "Command",
     "CommandReply",
     "ComponentRun",
@@ -172,7 +181,10 @@ __all__ = [
     "RetrainRequest",
     "RolloutInputs",
     "RolloutStatus",
+    "RowRules",
     "RowSample",
+    "RowSelection",
+    "RowsProbe",
     "RulesInForce",
     "RulesSubject",
     "SchemaAct",
@@ -185,9 +197,13 @@ __all__ = [
     "SchemaVerdict",
     "SchemaVersion",
     "ScoreCounts",
+    "SliceCounts",
     "SliceResult",
+    "SliceScores",
     "SlotSummary",
+    "SmallFit",
     "TestResult",
+    "TrainingRows",
     "Value",
     "VersionScores",
     "WindowSummary",
@@ -195,6 +211,7 @@ __all__ = [
 
 Action = Literal[
     "retrain",
+    "cancel-retrain",
     "approve",
     "reject",
     "pause",
@@ -211,6 +228,7 @@ Action = Literal[
 """What a command asks for.
 
 * ``retrain``: start a retrain.
+* ``cancel-retrain``: end the retrain that is queued or running.
 * ``approve``, ``reject``: decide on a rollout that awaits approval.
 * ``pause``, ``resume``: hold the canary at its weight, and continue.
 * ``promote``: make the canary live without the remaining steps.
@@ -222,6 +240,15 @@ Action = Literal[
 """
 
 
+Channel = Literal["cli", "console", "api"]
+"""Where a command is given.
+
+* ``cli``: by `driftline` on a machine that reaches the log.
+* ``console``: in the browser.
+* ``api``: through the console's API, with a token.
+"""
+
+
 class Command(Record, frozen=True, kw_only=True, tag="command"):
     """A person's command."""
 
@@ -230,7 +257,15 @@ class Command(Record, frozen=True, kw_only=True, tag="command"):
     reason: str
     """Why, in the person's words."""
     who: str
-    """Name of the user who sent it."""
+    """Name of the person who sent it: of the user who ran the command, or who signed in."""
+    role: str = ""
+    """Role that the settings give the person for the model; empty where they give none."""
+    channel: Channel = "cli"
+    """Where it was given."""
+    key: str = ""
+    """Name of the key that signed it; empty for none."""
+    signature: str = ""
+    """Ed25519 signature of the record's JSON with an empty signature, base64url; empty for none."""
     version: int = 0
     """The version it concerns; 0 = the version that is rolled out or live. `approve`, `promote` and
     `retry` must name it."""
@@ -242,8 +277,8 @@ class Command(Record, frozen=True, kw_only=True, tag="command"):
     """Whether `approve`, `promote` or `retry` is meant also against or without the gates; it is
     recorded with the reason."""
     subject: str = ""
-    """Id of the approval request or schema proposal that it decides on, or of the experiment to
-    stop; empty for other commands."""
+    """Id of the approval request or schema proposal that it decides on, of the experiment to stop,
+    or of the retrain request to cancel (empty = the one in flight); empty for other commands."""
     experiment: ExperimentDefinition | None = None
     """The experiment to start; None for other commands."""
     window_start: float | None = None
@@ -314,6 +349,7 @@ AnyRecord = (
     | RetrainProgress
     | ModelVersion
     | RetrainFailure
+    | TrainingRows
     | AnswerComparison
     | CanaryVerdict
     | Promotion

@@ -44,6 +44,117 @@ class RetrainRequest(Record, frozen=True, kw_only=True, tag="retrain-request"):
     there was no shift."""
     proposed_by: str = ""
     """Name of the person who asked for it; empty when no person did."""
+    waited: bool = False
+    """Whether it has waited for more rows already, or a person asked for it: it is then trained on
+    what there is, and no learning curve is asked."""
+
+
+class RowRules(Value, frozen=True, kw_only=True):
+    """How the rows of a retrain are chosen among those that it replays."""
+
+    after_shift_share: float = 0.7
+    """Share of the rows after the shift; the rest is history."""
+    entity_share: float = 0.1
+    """Largest share of one entity; at least twice what each would have if all had equally many."""
+    eval_share: float = 0.2
+    """Share of the entities that is held back."""
+    newest_share: float = 0.5
+    """The newest share of the rows of held-back entities is evaluated; older ones are left out.
+    Without entities all of them are."""
+    min_entities: int = 30
+    """Fewest entities that are held back as such. Fewer give no interval; then single rows are held
+    back, whatever their entity, and evaluated."""
+
+
+class ClassCount(Value, frozen=True, kw_only=True):
+    """Rows of history of one class."""
+
+    label: str
+    """The class; empty where there is none."""
+    available: int
+    """Rows that could be taken."""
+    taken: int
+    """Rows that were taken."""
+    slices: int = 1
+    """Number of slices among them; each gives equally many rows, as far as it has any."""
+
+
+class RowSelection(Value, frozen=True, kw_only=True):
+    """What was taken and what was left out."""
+
+    rows: int
+    """Rows that were offered, duplicates included."""
+    duplicates: int
+    """Rows with the key of an earlier one."""
+    capped_rows: int
+    """Rows left out because their entity had too many."""
+    capped_entities: int
+    """Entities that had too many."""
+    after_shift: int
+    """Rows after the shift that were taken."""
+    history: tuple[ClassCount, ...]
+    """Rows of history by class; without a shift empty, and all rows are taken."""
+    train: int
+    """Rows to train on."""
+    evaluated: int
+    """Rows held back for the evaluation."""
+    too_old: int
+    """Rows of held-back entities that are left out because newer ones are evaluated."""
+    by_entity: bool
+    """Whether no entity is on both sides; otherwise too few would have been held back."""
+    digest: str
+    """Digest of the chosen keys of both sides; equal for an equal choice."""
+
+
+class SmallFit(Value, frozen=True, kw_only=True):
+    """A small training and its score on rows that no fit was trained on."""
+
+    rows: int
+    """Rows that it was trained on."""
+    score: float
+    """Its score; higher is better."""
+    error: float
+    """Standard error of the score, above 0."""
+
+
+class RowsProbe(Value, frozen=True, kw_only=True):
+    """The learning curve of small fits, and what it says about the number of rows."""
+
+    outcome: Literal["enough", "more", "unclear"]
+    """``enough``: `factor` times the rows would gain less than `smallest_gain`; ``more``: they
+    would gain more; ``unclear``: neither is shown, and nothing waits."""
+    reason: str
+    """One sentence with the values that decided."""
+    rows: int
+    """Labelled rows after the shift that there were."""
+    fits: tuple[SmallFit, ...]
+    """The small fits."""
+    smallest_gain: float
+    """A gain of the score that is worth the wait."""
+    factor: float
+    """By how much the rows would grow."""
+    seed: int
+    """Seed of the draws."""
+    gain: float = 0.0
+    """Expected gain from `factor` times the rows."""
+    low: float = 0.0
+    """Lower end of its 90 % interval."""
+    high: float = 0.0
+    """Upper end of its 90 % interval."""
+
+
+class TrainingRows(Record, frozen=True, kw_only=True, tag="training-rows"):
+    """The rows that an attempt at a retrain was given. The same request gives the same choice."""
+
+    request_id: str
+    """record_id of the retrain request."""
+    rules: RowRules
+    """How they were chosen."""
+    selection: RowSelection
+    """What was taken and what was left out."""
+    probe: RowsProbe | None = None
+    """Whether more rows would help; None where that was not asked: without a shift, for a person's
+    request, and after a wait."""
 
 
 class RetrainProgress(Record, frozen=True, kw_only=True, tag="retrain-progress"):
@@ -57,8 +168,9 @@ class RetrainProgress(Record, frozen=True, kw_only=True, tag="retrain-progress")
     """Name of the worker, unique for each process."""
     component: str
     """Name of the step: ``Examples``, a component of the trainer, or ``Publish``."""
-    state: Literal["started", "done", "failed"]
-    """Whether the step has started, succeeded (``done``) or failed."""
+    state: Literal["started", "waiting", "done", "failed"]
+    """Whether the step has started, waits for an engine that cannot be reached, succeeded
+    (``done``) or failed. Waiting uses up no attempt."""
     step: int
     """Number of the step, from 1."""
     steps: int
@@ -148,24 +260,27 @@ class ModelVersion(Record, frozen=True, kw_only=True, tag="model-version"):
     """
 
 
-RetrainEnd = Literal["failed", "insufficient"]
+RetrainEnd = Literal["failed", "insufficient", "cancelled"]
 """How a retrain without a version ended.
 
 * ``failed``: a step failed, or the request could not be served.
-* ``insufficient``: the evaluation had too few rows to show whether the challenger is good enough.
+* ``insufficient``: the evaluation had too few rows to show whether the challenger is good enough,
+  or the learning curve says that more rows would make a clearly better one.
   That is no failure: the next retrain waits for `rows_needed` labelled rows.
+* ``cancelled``: a person cancelled it. That is no failure either.
 """
 
 
 class RetrainFailure(Record, frozen=True, kw_only=True, tag="retrain-failure"):
-    """A retrain that produced no version: it failed, or its evaluation was insufficient."""
+    """A retrain that produced no version: it failed, was cancelled, or its evaluation was
+    insufficient."""
 
     request_id: str
     """record_id of the retrain request."""
     component: str
     """Step that failed: ``Examples``, a component of the trainer or ``Publish``; ``Champion`` where
     the live version cannot be compared with; ``Worker`` or ``Store`` where no step was run;
-    ``Blessing`` where the evaluation was insufficient."""
+    ``Blessing`` where the evaluation was insufficient, ``Examples`` where the rows were."""
     reason: str
     """What was found, and what was expected."""
     advice: str
@@ -173,7 +288,7 @@ class RetrainFailure(Record, frozen=True, kw_only=True, tag="retrain-failure"):
     attempt: int = 1
     """Number of the last attempt, from 1."""
     outcome: RetrainEnd = "failed"
-    """Whether it failed or was insufficient."""
+    """Whether it failed, was insufficient or was cancelled."""
     rows: int = 0
     """Labelled rows that an insufficient one had; after a shift those after it."""
     rows_needed: int = 0

@@ -48,9 +48,9 @@ class SliceResult(Value, frozen=True, kw_only=True):
     outcome: GateOutcome
     """Outcome in this slice; ``insufficient`` also where it is too small to be judged."""
     requests: int
-    """Requests of the judged arm."""
+    """Requests of the judged arm; of scores its predictions, of quality its labelled ones."""
     bad: int
-    """Those of them that failed, or were slow."""
+    """Those of them that failed, or were slow; 0 for scores and quality."""
     requests_beside: int
     """Requests of the arm that it is compared with."""
     bad_beside: int
@@ -58,13 +58,17 @@ class SliceResult(Value, frozen=True, kw_only=True):
     share: float
     """Share of the slice in the clients' requests."""
     smallest_harm: float
-    """Excess share of bad requests that nine in ten rollouts would have found with the requests
-    so far; 1 where not even a total failure would have been."""
+    """Excess share of bad requests (distance of the scores, loss of the measure) that nine in ten
+    rollouts would have found with the requests so far; 1 where not even a total failure would have
+    been."""
     missing: int = 0
     """Estimated number of further requests per arm that the slice needs; 0 when it has enough."""
     holds: bool = True
     """Whether the rollout waits for this slice; one with too few requests does not hold it, and
     does not count as passed either."""
+    value: float | None = None
+    """Of ``predictions_by_slice`` the distance of the scores, of ``quality_by_slice`` the loss of
+    the measure, both at the latest look; None for the gates that count requests."""
 
 
 class GateResult(Value, frozen=True, kw_only=True):
@@ -73,7 +77,8 @@ class GateResult(Value, frozen=True, kw_only=True):
     gate: str
     """Name of the gate: errors, slow, control_errors, control_slow, latency_p99, sample_ratio,
     startup, paired, predictions, quality, or the name of a gate of `rollout.gates.queries`; with
-    slices also errors_by_slice, slow_by_slice, control_errors_by_slice, control_slow_by_slice. The
+    slices also errors_by_slice, slow_by_slice, control_errors_by_slice, control_slow_by_slice, and
+    with `rollout.slices.field` predictions_by_slice and quality_by_slice. The
     control gates compare the control with the stable arm; their outcome ``error`` means that the
     control is sick and can judge no canary."""
     outcome: GateOutcome
@@ -82,7 +87,7 @@ class GateResult(Value, frozen=True, kw_only=True):
     """The counts that decided, in one sentence."""
     query: str
     """PromQL expression of the same measurement over the last seconds; for ``startup``, ``paired``,
-    ``predictions`` and ``quality`` a description in words."""
+    and the gates on scores and quality a description in words."""
     n: int
     """Number of requests behind the outcome, of both arms that are compared; for ``latency_p99``
     those of the canary, for ``startup`` 1, for ``paired`` the rows that both versions answered, for

@@ -36,6 +36,7 @@ from streaming.contracts.records import (
     SchemaProposal,
     SchemaVerdict,
     SchemaVersion,
+    TrainingRows,
     WindowSummary,
 )
 
@@ -146,6 +147,7 @@ ROLLOUTS = _kept("rollouts", RolloutStatus, "model/status")
 RULES_IN_FORCE = _kept("rules-in-force", RulesInForce, "model/subject/digest")
 RETRAIN_REQUESTS = _decisions("retrain-requests", RetrainRequest)
 RETRAIN_FAILURES = _decisions("retrain-failures", RetrainFailure)
+TRAINING_ROWS = _decisions("training-rows", TrainingRows)
 ANSWER_COMPARISONS = _decisions("answer-comparisons", AnswerComparison)
 APPROVAL_REQUESTS = _decisions("approval-requests", ApprovalRequest)
 APPROVAL_DECISIONS = _decisions("approval-decisions", ApprovalDecision)
@@ -171,6 +173,7 @@ RECORD_TOPICS: tuple[Topic, ...] = (
     RETRAIN_REQUESTS,
     RETRAIN_PROGRESS,
     RETRAIN_FAILURES,
+    TRAINING_ROWS,
     MODEL_VERSIONS,
     ANSWER_COMPARISONS,
     CANARY_VERDICTS,

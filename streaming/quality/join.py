@@ -18,6 +18,7 @@ from math import floor
 
 import numpy as np
 
+from streaming.contracts.prediction_slices import NO_SLICE
 from streaming.contracts.quality_records import QualityAccounts
 from streaming.contracts.task import BINARY, Task
 from streaming.grid import Floats, Integers
@@ -27,8 +28,9 @@ from streaming.quality.tasks import quality_of
 Packed = int | tuple[int, ...]
 """A prediction as its task packs it (`tasks.strategy.TaskQuality.packed`): of a binary task, the
 bucket of the score."""
-PredictionRow = tuple[str, float, int, Packed]
-"""A prediction: key, event time, version, what was predicted."""
+PredictionRow = tuple[str, float, int, Packed] | tuple[str, float, int, Packed, int]
+"""A prediction: key, event time, version, what was predicted; and the number of its slice, where it
+has one."""
 LabelRow = tuple[str, float, float]
 """A label: key, outcome as a number, arrival time."""
 Position = tuple[float, int]
@@ -52,6 +54,8 @@ class WindowRows:
     """The outcomes as numbers, `UNLABELLED` while there is no label."""
     arrived: array[float] = field(default_factory=lambda: array("d"))
     """Arrival time of the label; 0 while there is none."""
+    slices: array[int] = field(default_factory=lambda: array("b"))
+    """The number of each prediction's slice, or `NO_SLICE`."""
     new_ages: array[float] = field(default_factory=lambda: array("d"))
     """Ages of the labels that were joined since the last call of `take_ages`."""
 
@@ -68,6 +72,19 @@ class WindowRows:
         return {
             version: task.count(packed[versions == version], outcomes[versions == version])
             for version in sorted(self.rows_by_version() if chosen is None else chosen)
+        }
+
+    def slice_counts(self, version: int) -> dict[int, Counts]:
+        """Counts of one version by the number of the slice."""
+        task, slices = quality_of(self.task), np.array(self.slices)
+        of_version = np.array(self.versions) == version
+        packed: Integers = np.array(self.packed, np.int64).reshape(-1, task.width)
+        outcomes = np.array(self.outcomes)
+        return {
+            number: task.count(packed[rows], outcomes[rows])
+            for number in np.unique(slices[of_version]).tolist()
+            if number != NO_SLICE
+            for rows in (of_version & (slices == number),)
         }
 
     def take_ages(self) -> Floats:
@@ -128,7 +145,8 @@ class Joiner:
     def add_predictions(self, rows: Iterable[PredictionRow]) -> list[PredictionRow]:
         """Add predictions, and join those whose label arrived first; returns those that count."""
         accepted: list[PredictionRow] = []
-        for key, time, version, packed in rows:
+        for prediction in rows:
+            key, time, version, packed = prediction[:4]
             self.counters.predictions_read += 1
             start = self.window_of(time)
             if start + self.window_seconds <= self._dropped_until:
@@ -144,6 +162,7 @@ class Joiner:
             position = (start, len(window.keys))
             window.keys.append(key)
             window.versions.append(version)
+            window.slices.append(prediction[4] if len(prediction) == 5 else NO_SLICE)
             if isinstance(packed, int):
                 window.packed.append(packed)
             else:
@@ -151,7 +170,7 @@ class Joiner:
             window.times.append(time)
             self._positions[key] = (*known, position)
             self._add_outcome(window, key, known)
-            accepted.append((key, time, version, packed))
+            accepted.append(prediction)
         return accepted
 
     def _add_outcome(self, window: WindowRows, key: str, known: tuple[Position, ...]) -> None:

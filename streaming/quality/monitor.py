@@ -14,9 +14,11 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 import numpy as np
+from msgspec.structs import replace
 
 from streaming.contracts.ids import record_id
-from streaming.contracts.quality_records import QualityStage, QualityVerdict
+from streaming.contracts.prediction_slices import NO_SLICES, PredictionSlices
+from streaming.contracts.quality_records import QualityStage, QualityVerdict, SliceCounts
 from streaming.contracts.records import (
     DriftOutcome,
     DriftVerdict,
@@ -41,6 +43,7 @@ from streaming.quality.provisional import (
 )
 from streaming.quality.scores import ScoreDriftState, judge_scores
 from streaming.quality.settings import QualityRules
+from streaming.quality.slices import slice_records
 from streaming.quality.verdict import Judgement, MatureWindow, judge_quality
 from streaming.quality.version_baseline import VersionBaseline
 
@@ -70,6 +73,8 @@ class QualityMonitor:
     window_seconds: float
     max_out_of_orderness_seconds: float
     rules: QualityRules
+    slices: PredictionSlices = NO_SLICES
+    """The slices whose outcomes are counted beside those of all predictions."""
     rules_digest: str = ""
     """Digest of the record of the rules, which verdicts name."""
     joiner: Joiner = field(init=False)
@@ -193,7 +198,7 @@ class QualityMonitor:
             verdict_id = record_id("quality-verdict", self.model, version, window.start, stage)
             if verdict_id not in self._known:
                 self._add_known(verdict_id)
-                yield self._verdict(
+                verdict = self._verdict(
                     verdict_id,
                     start=window.start,
                     version=version,
@@ -201,6 +206,14 @@ class QualityMonitor:
                     stage=stage,
                     now=now,
                 )
+                if stage == "realised":
+                    verdict = replace(verdict, slices=self._slices(window, version))
+                yield verdict
+
+    def _slices(self, window: WindowRows, version: int) -> tuple[SliceCounts, ...]:
+        if not self.slices.values:
+            return ()
+        return slice_records(window.slice_counts(version), self.slices.values)
 
     def _verdict(
         self,

@@ -22,6 +22,7 @@ from streaming.contracts.events import (
 )
 from streaming.contracts.log import Message
 from streaming.contracts.model import FeatureSpec, ModelContract
+from streaming.contracts.prediction_slices import NO_SLICE, NO_SLICES, PredictionSlices
 from streaming.contracts.registered import SchemaSource
 from streaming.contracts.task import BINARY, Task
 from streaming.contracts.values import is_missing, kind_of
@@ -57,6 +58,7 @@ def read_predictions(
     *,
     now: float,
     schemas: SchemaSource | None = None,
+    slices: PredictionSlices = NO_SLICES,
 ) -> tuple[list[PredictionRow], list[RejectedMessage]]:
     """The predictions of a fetch, and the messages that could not be read.
 
@@ -68,6 +70,7 @@ def read_predictions(
     """
     quality = quality_of(task)
     readable: list[tuple[str, float, int]] = []
+    numbers: list[int] = []
     predictions: list[Any] = []
     rejected = []
     for message in messages:
@@ -76,13 +79,18 @@ def read_predictions(
             key, time = key_of(fields, contract), time_of(fields, contract, now)
             version = _version_of(fields)
             prediction = quality.prediction_of(fields.get(PREDICTION))
+            number = slices.number_of(fields)
         except DecodeError as error:
             rejected.append(_rejected(message, error))
             continue
         readable.append((key, time, version))
+        numbers.append(number)
         predictions.append(prediction)
     packed = quality.packed(predictions)
-    rows = [(*row, entry) for row, entry in zip(readable, packed, strict=True)]
+    rows: list[PredictionRow] = [
+        (*row, entry) if number == NO_SLICE else (*row, entry, number)
+        for row, entry, number in zip(readable, packed, numbers, strict=True)
+    ]
     return rows, rejected
 
 

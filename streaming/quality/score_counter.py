@@ -16,10 +16,12 @@ import numpy as np
 from streaming.contracts.base import OffsetRange
 from streaming.contracts.ids import record_id
 from streaming.contracts.log import Message
-from streaming.contracts.records import PredictionScores, VersionScores
+from streaming.contracts.prediction_slices import NO_SLICES, PredictionSlices
+from streaming.contracts.records import PredictionScores, SliceScores, VersionScores
 from streaming.contracts.task import BINARY, Task
 from streaming.grid import Integers
 from streaming.quality.join import PredictionRow
+from streaming.quality.slices import wide_buckets
 from streaming.quality.tasks import quality_of
 
 SLOT_SECONDS = 10.0
@@ -37,6 +39,7 @@ class ScoreCounter:
 
     model: str
     task: Task = BINARY
+    slices: PredictionSlices = NO_SLICES
     _read: dict[tuple[str, int], tuple[int, int]] = field(default_factory=dict)
     """First offset and the offset after the last, by topic and partition, since the last record."""
     _stops: dict[tuple[str, int], int] = field(default_factory=dict)
@@ -89,14 +92,39 @@ class ScoreCounter:
             counted=len(self._rows),
             slot_seconds=SLOT_SECONDS,
             scores=count_scores(self._rows, self.task),
+            slices=count_slices(self._rows, self.slices.values, self.task),
         )
         self.restore(record)
         self._read, self._rows, self._messages = {}, [], 0
         return record
 
 
-def count_scores(rows: Sequence[PredictionRow], task: Task = BINARY) -> tuple[VersionScores, ...]:
+def count_slices(
+    rows: Sequence[PredictionRow], values: Sequence[str], task: Task = BINARY
+) -> tuple[SliceScores, ...]:
+    """The counts of each slice that has predictions, in wide buckets.
+
+    >>> rows = [("a", 12.0, 3, 70000, 1), ("b", 12.0, 3, 70001, 1), ("c", 13.0, 3, 5)]
+    >>> part, = count_slices(rows, ("north", "south"))
+    >>> part.name, part.scores[0].buckets, part.scores[0].counts
+    ('south', (70004,), (2,))
+    """
+    by_slice: dict[int, list[PredictionRow]] = {}
+    for row in rows:
+        if len(row) == 5:
+            by_slice.setdefault(row[4], []).append(row)
+    return tuple(
+        SliceScores(name=values[number], scores=count_scores(of_slice, task, wide=True))
+        for number, of_slice in sorted(by_slice.items())
+    )
+
+
+def count_scores(
+    rows: Sequence[PredictionRow], task: Task = BINARY, *, wide: bool = False
+) -> tuple[VersionScores, ...]:
     """Counts per slot, version and bucket, in this order; of classes beside them.
+
+    `wide` counts in the wide buckets of slices.
 
     >>> entry, = count_scores([("a", 12.0, 3, 70000), ("b", 19.0, 3, 70000), ("c", 13.0, 3, 5)])
     >>> entry.slot, entry.version, entry.buckets, entry.counts
@@ -109,6 +137,7 @@ def count_scores(rows: Sequence[PredictionRow], task: Task = BINARY) -> tuple[Ve
     versions = np.array([row[2] for row in rows], np.int64)
     packed: Integers = np.array([row[3] for row in rows], np.int64).reshape(-1, quality.width)
     buckets, classes = quality.served_ids(packed)
+    buckets = wide_buckets(buckets) if wide else buckets
     in_classes = {} if classes is None else _counted(slots, versions, classes)
     return tuple(
         VersionScores(

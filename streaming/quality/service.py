@@ -20,6 +20,7 @@ from streaming.contracts.dead_letters import dead_letter
 from streaming.contracts.errors import DecodeError
 from streaming.contracts.log import Message, RecordLog
 from streaming.contracts.model import FeatureSpec, ModelContract
+from streaming.contracts.prediction_slices import NO_SLICES, PredictionSlices
 from streaming.contracts.recomputed import rules_in_force
 from streaming.contracts.records import (
     AnyRecord,
@@ -82,6 +83,8 @@ class LabelService:
     label_columns: tuple[FeatureSpec, ...] = ()
     schemas: SchemaSource | None = None
     """The schemas of the registry, for formats that need them."""
+    slices: PredictionSlices = NO_SLICES
+    """Predictions that are counted apart too, for the gates of a canary."""
     on_verdict: Callable[[QualityVerdict], None] = lambda verdict: None
     code: str = ""
     """Version of the code, for the record of the rules."""
@@ -107,8 +110,11 @@ class LabelService:
             window_seconds=self.contract.window_seconds,
             max_out_of_orderness_seconds=self.contract.max_out_of_orderness_seconds,
             rules=self.rules,
+            slices=self.slices,
         )
-        self.scores = ScoreCounter(model=self.contract.model, task=self.rules.task)
+        self.scores = ScoreCounter(
+            model=self.contract.model, task=self.rules.task, slices=self.slices
+        )
         self.experiments = ExperimentCounter(
             contract=self.contract, schemas=self.schemas, task=self.rules.task
         )
@@ -268,7 +274,12 @@ class LabelService:
         for is_new, part in groupby(run, key=self.scores.is_new):
             messages = list(part)
             predictions, refused = read_predictions(
-                messages, self.contract, self.rules.task, now=now, schemas=self.schemas
+                messages,
+                self.contract,
+                self.rules.task,
+                now=now,
+                schemas=self.schemas,
+                slices=self.slices,
             )
             accepted = self.monitor.add_predictions(predictions, len(refused))
             if is_new:

@@ -10,8 +10,11 @@ import pytest
 import typer
 import yaml
 
+from deploy.app.deployment import Deployment
 from deploy.cli.main import app
 from deploy.grafana.names import KNOWN, metric_names
+from deploy.metrics.limits import alert_settings
+from tests.deploy.cli.runner import DEMO
 from tests.deploy.command_line import assert_is_command
 from tests.deploy.promtool import PROJECT, promtool
 
@@ -65,10 +68,37 @@ def test_rules_use_metrics_that_exist(rule: dict[str, Any]) -> None:
 def test_every_alert_has_a_severity_and_a_runbook_entry(rule: dict[str, Any]) -> None:
     assert rule["labels"]["severity"] in ("page", "ticket")
     assert rule["annotations"]["summary"].endswith((".", ")."))
-    file, _, anchor = rule["annotations"]["runbook_url"].partition("#")
-    titles = re.findall(r"^### (\w+)$", (PROJECT / file).read_text(), re.MULTILINE)
+    address, _, anchor = rule["annotations"]["runbook_url"].partition("#")
+    assert address == "{{ $externalLabels.console }}/runbook"
+    titles = re.findall(r"^### (\w+)$", (FOLDER / "RUNBOOK.md").read_text(), re.MULTILINE)
     assert anchor in [title.lower() for title in titles]
     assert rule["alert"].lower() == anchor
+
+
+@pytest.mark.parametrize("rule", ALERTS, ids=lambda rule: str(rule["alert"]))
+def test_every_alert_says_cause_value_limit_and_link(rule: dict[str, Any]) -> None:
+    assert re.fullmatch(r"[a-z]+(-[a-z]+)*", rule["labels"]["cause"])
+    notes = rule["annotations"]
+    assert notes["value"]
+    assert notes["limit"]
+    assert notes["link"].startswith("{{ $externalLabels.console }}/")
+
+
+@pytest.mark.parametrize("rule", ALERTS, ids=lambda rule: str(rule["alert"]))
+def test_alerts_and_notes_read_settings_that_are_exported(rule: dict[str, Any]) -> None:
+    """A setting that the daemon does not export makes a rule that never fires."""
+    text = rule["expr"] + " ".join(rule["annotations"].values())
+    named = set(re.findall(r"""setting=["'](\w+)["']""", text))
+    assert named <= set(alert_settings(Deployment.load(DEMO).settings.models["big_tipper"]))
+
+
+def test_no_alert_is_shorter_than_the_wait_of_its_group() -> None:
+    """What ends within `group_wait` is never sent: a state that passes needs keep_firing_for."""
+    passing = {"DriftlineSchemaBroken", "DriftlineProcessUnresponsive", "DriftlineControlSick"}
+    for rule in ALERTS:
+        if rule["alert"] in passing:
+            assert rule["keep_firing_for"]
+        assert 'phase="rolling-back"' not in rule["expr"]
 
 
 def runbook_commands() -> list[str]:

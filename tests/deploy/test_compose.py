@@ -128,11 +128,15 @@ def test_services_that_are_awaited_exist_and_have_a_health_check() -> None:
                 assert "healthcheck" in SERVICES[name]
 
 
+NOT_IN_COMPOSE = ("shadow", "labelled", "demo_metrics", "console", "notifier")
+"""Beginnings of the names of ports that no container has."""
+
+
 def test_ports_are_those_of_the_port_map() -> None:
     ports = PortMap()
     text = (PROJECT / "docker-compose.yml").read_text()
     for name, port in ports.all_named(1).items():
-        if not name.startswith(("shadow", "labelled", "demo_metrics", "console")):
+        if not name.startswith(NOT_IN_COMPOSE):
             assert str(port) in text, f"{name} ({port})"
     for role in ("stable", "control", "canary"):
         grpc_port, rest_port = ports.model(role)

@@ -205,8 +205,7 @@ def test_every_panel_of_the_dashboard_is_answered(run: tuple[Machine, Killer, in
     silent = [
         (answer.panel, answer.expr)
         for answer in count_series("http://127.0.0.1:9090")
-        # The mark of a promotion shows for a minute only.
-        if not answer.results and not answer.expr.startswith("changes(driftline_live_version")
+        if not answer.results
     ]
     assert silent == []
 

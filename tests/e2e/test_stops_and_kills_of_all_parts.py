@@ -62,7 +62,7 @@ def seen(kept: Machine) -> Disturbances:
         recover(seen, what, partial(disturb, kept))
     everything = [process["name"] for process in kept.run("status", expect=None)["processes"]]
     stop(seen, kept, [name for name in everything if name not in MONITORS])
-    stop(seen, kept, list(MONITORS))
+    stop(seen, kept, list(MONITORS), until_noticed=True)
     (job,) = kept.run("job", "list")
     seen.resubmitted = job["watchdog"]["keeping"]["resubmits"]
     return seen
@@ -100,8 +100,14 @@ KILLS: dict[str, Callable[[Machine], None]] = {
 }
 
 
-def stop(seen: Disturbances, machine: Machine, names: list[str]) -> None:
-    """Stop processes for a minute, watch who notices, and let those that are left go on."""
+def stop(
+    seen: Disturbances, machine: Machine, names: list[str], *, until_noticed: bool = False
+) -> None:
+    """Stop processes for a minute, watch who notices, and let those that are left go on.
+
+    A minute is longer than any part waits for another one. No part waits for a monitor, so these
+    go on as soon as all are shown as unresponsive.
+    """
     pids = {name: machine.pid(name) for name in names}
     for pid in pids.values():
         os.kill(pid, signal.SIGSTOP)
@@ -115,6 +121,8 @@ def stop(seen: Disturbances, machine: Machine, names: list[str]) -> None:
             if process["health"] == "unresponsive":
                 seen.unresponsive.add(process["name"])
         seen.alerted |= alerts()
+        if until_noticed and seen.unresponsive >= set(names):
+            break
         time.sleep(2.0)
     for pid in pids.values():
         with contextlib.suppress(ProcessLookupError):  # the supervisor has restarted it

@@ -53,6 +53,7 @@ RULES = RetrainRules(
     back_off_seconds=20.0,
     recovery_windows=2,
     max_windows=16,
+    history_choice=1.0,
 )
 
 WINDOW = 10.0

@@ -193,6 +193,14 @@ def test_a_comparison_on_other_rows_is_none() -> None:
     assert judge(auc(0.9, half=0.01, champion=0.5), shift=False).outcome == "missing"
 
 
+@pytest.mark.parametrize("low", [-1e308, -1e200])
+def test_an_interval_without_a_bound_that_means_anything_waits_for_no_rows(low: float) -> None:
+    difference = Metric(name="auc_diff", slice="", value=0.0, low=low, high=0.1, n=100)
+    own = Metric(name="auc", slice="", value=0.9, low=0.85, high=0.95, n=100)
+    blessing = judge(own, difference, champion=True, shift=False)
+    assert blessing.outcome == "fail"
+
+
 numbers = st.one_of(st.none(), st.floats(allow_nan=True, allow_infinity=True), st.floats(0, 1))
 metrics = st.builds(
     lambda name, on, value, low, high, champion, n: Metric(

@@ -3,7 +3,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from retrain.learning_curve import SmallFit, enough_rows
+from retrain.learning_curve import enough_rows
+from streaming.contracts.records import SmallFit
 
 SIZES = (250, 500, 1_000, 2_000, 4_000)
 ERROR = 0.002

@@ -11,9 +11,10 @@ from hypothesis import strategies as st
 from msgspec.structs import replace
 
 from retrain.blessing import BlessingRules, bless
+from retrain.learning_curve import enough_rows
 from retrain.margins import rows_needed
 from retrain.ports import AFTER_SHIFT_SLICE, OnProgress, TrainingJob, TrainingResult
-from retrain.recompute import recompute_blessing, recompute_insufficient
+from retrain.recompute import recompute_blessing, recompute_insufficient, recompute_probe
 from streaming.contracts.recomputed import rules_in_force
 from streaming.contracts.records import (
     Artifact,
@@ -22,7 +23,12 @@ from streaming.contracts.records import (
     OffsetRange,
     RetrainFailure,
     RetrainRequest,
+    RowRules,
+    RowSelection,
+    RowsProbe,
     RulesInForce,
+    SmallFit,
+    TrainingRows,
 )
 from tests.retrain.builders import request as built_request
 from tests.retrain.test_blessing import GOOD, auc, diff
@@ -174,3 +180,24 @@ def test_the_worker_writes_the_rules_before_the_version(tmp_path: Path) -> None:
     }
     (published,) = environment.versions()
     assert recompute_blessing(published, sent, rules.get).outcome == "equal"
+
+
+def test_a_learning_curve_is_extrapolated_again_from_its_fits() -> None:
+    fits = tuple(SmallFit(rows=n, score=0.9 - 5.0 / n, error=0.001) for n in (250, 500, 1000, 2000))
+    decision = enough_rows(fits, rows=2_000, smallest_gain=0.02, factor=2.0, seed=3)
+    probe = RowsProbe(
+        outcome=decision.outcome, reason=decision.reason, rows=2_000, fits=fits,
+        smallest_gain=0.02, factor=2.0, seed=3, gain=decision.gain, low=decision.low,
+        high=decision.high,
+    )  # fmt: skip
+    selection = RowSelection(
+        rows=2_500, duplicates=0, capped_rows=0, capped_entities=0, after_shift=2_500, history=(),
+        train=2_000, evaluated=500, by_entity=True, too_old=0, digest="d",
+    )  # fmt: skip
+    recorded = TrainingRows(
+        record_id="t", model="m", at=1.0, request_id="r1", rules=RowRules(),
+        selection=selection, probe=probe,
+    )  # fmt: skip
+    assert recompute_probe(recorded).outcome == "equal"
+    changed = replace(recorded, probe=replace(probe, outcome="more"))
+    assert recompute_probe(changed).outcome == "differs"

@@ -138,3 +138,26 @@ def test_a_failure_of_an_older_release_is_read_as_a_failure() -> None:
     old = decode(msgspec.json.encode(data))
     assert isinstance(old, RetrainFailure)
     assert (old.outcome, old.rows_needed, old.evaluation) == ("failed", 0, ())
+
+
+def probed_driver() -> TriggerDriver:
+    """A driver whose learning curve asked for twice the rows."""
+    driver, request = shifted_driver()
+    assert not request.waited
+    record = insufficient(request.record_id, 140.0, needed=200)
+    return driver.receive(msgspec.structs.replace(record, component="Examples"))
+
+
+def test_a_learning_curve_waits_for_rows_and_the_next_request_does_not_ask_again() -> None:
+    driver = probed_driver()
+    assert (driver.state.failures, len(driver.requests)) == (0, 1)
+    driver.receive(verdict(13, "drifted"), verdict(14, "drifted"))
+    assert len(driver.requests) == 2
+    assert driver.requests[1].waited
+
+
+def test_rows_that_a_curve_asked_for_and_that_never_come_are_no_failure() -> None:
+    driver = probed_driver().wait(RULES.probe_wait_seconds + 1.0)
+    assert driver.state.failures == 0
+    assert len(driver.requests) == 2, "it is trained on what there is"
+    assert driver.requests[1].waited

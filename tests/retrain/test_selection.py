@@ -7,6 +7,8 @@ from retrain.policy import RetrainRules
 from retrain.selection import RecordedWindow, condense, merge_ranges, select, subtract_ranges
 from streaming.contracts.records import OffsetRange
 
+ALL_HISTORY = RetrainRules(history_choice=1.0)
+
 
 def window(
     number: int, rows: int = 100, *, usable: bool = True, partitions: int = 1
@@ -29,7 +31,7 @@ def offsets(ranges: tuple[OffsetRange, ...] | list[OffsetRange]) -> set[tuple[in
 
 
 def test_rows_after_a_shift_are_mixed_seventy_to_thirty_and_become_the_reference() -> None:
-    selection = select([window(n) for n in range(20)], RetrainRules(), shift_start=130.0)
+    selection = select([window(n) for n in range(20)], ALL_HISTORY, shift_start=130.0)
     assert selection.rows_after_shift == 700
     assert selection.rows == 1000
     assert offsets(selection.after_shift) == {(0, n) for n in range(1300, 2000)}
@@ -45,9 +47,9 @@ def test_without_a_shift_the_newest_windows_are_taken_up_to_the_bound() -> None:
 
 
 def test_history_is_spread_over_all_older_windows() -> None:
-    selection = select([window(n) for n in range(101)], RetrainRules(), shift_start=1000.0)
+    selection = select([window(n) for n in range(101)], ALL_HISTORY, shift_start=1000.0)
     assert selection.rows_after_shift == 100
-    history = select([window(n) for n in range(200)], RetrainRules(), shift_start=1800.0)
+    history = select([window(n) for n in range(200)], ALL_HISTORY, shift_start=1800.0)
     oldest = min(r.start for r in history.events)
     assert oldest < 5_000
     assert history.rows - history.rows_after_shift == 857
@@ -132,3 +134,12 @@ def test_condensing_drops_no_window_that_still_fits(
     if len(windows) <= limit:
         assert kept == tuple(windows)
     assert sum(w.rows for w in kept) <= sum(w.rows for w in windows)
+
+
+def test_more_history_is_replayed_than_is_taken() -> None:
+    windows = [window(n) for n in range(200)]
+    taken = select(windows, ALL_HISTORY, shift_start=1800.0)
+    offered = select(windows, RetrainRules(history_choice=2.0), shift_start=1800.0)
+    assert offered.rows_after_shift == taken.rows_after_shift
+    old, more = (s.rows - s.rows_after_shift for s in (taken, offered))
+    assert 1.7 * old < more < 2.1 * old

@@ -11,10 +11,19 @@ from msgspec.structs import replace
 from retrain.engines.memory import InMemoryModelStore
 from retrain.ports import TrainingFailed
 from retrain.worker import PUBLISH
-from streaming.contracts.errors import ConfigurationError, DecodeError, TemporaryError
+from streaming.contracts.errors import (
+    ConfigurationError,
+    DecodeError,
+    TemporaryError,
+)
 from streaming.contracts.ids import digest
 from streaming.contracts.log import MemoryLog
-from streaming.contracts.records import ModelVersion, OffsetRange, RetrainFailure, SchemaVersion
+from streaming.contracts.records import (
+    ModelVersion,
+    OffsetRange,
+    RetrainFailure,
+    SchemaVersion,
+)
 from streaming.contracts.topics import RETRAIN_FAILURES
 from tests.retrain.builders import CONTRACT, MODEL, model_version, request, servable
 from tests.retrain.worker_environment import Killed, WorkerEnvironment

@@ -11,6 +11,7 @@ from retrain.ports import ExampleSet, OnProgress, Progress, TrainingJob, Trainin
 from retrain.worker import Worker
 from streaming.contracts.clock import ManualClock
 from streaming.contracts.codec import decode
+from streaming.contracts.errors import UnavailableError
 from streaming.contracts.log import MemoryLog
 from streaming.contracts.model import ModelContract
 from streaming.contracts.records import (
@@ -20,6 +21,9 @@ from streaming.contracts.records import (
     RetrainFailure,
     RetrainProgress,
     RetrainRequest,
+    RowRules,
+    RowSelection,
+    RowsProbe,
 )
 from streaming.contracts.topics import (
     MODEL_VERSIONS,
@@ -36,11 +40,13 @@ class Killed(BaseException):
 
 @dataclass
 class FakeTrainer:
-    steps: int = 2
     blessed: bool = True
     growth: float = 0.0
     jobs: list[TrainingJob] = field(default_factory=list)
     before_end: Callable[[], None] = lambda: None
+
+    def steps_of(self, request: RetrainRequest) -> int:
+        return 2
 
     def train(self, job: TrainingJob, on_progress: OnProgress) -> TrainingResult:
         self.jobs.append(job)
@@ -64,6 +70,11 @@ class FakeTrainer:
 
 @dataclass
 class FakeExamples:
+    outages: int = 0
+    """How often an engine cannot be reached before it can."""
+    probe: RowsProbe | None = None
+    selection: RowSelection | None = None
+
     def build(
         self,
         request: RetrainRequest,
@@ -71,7 +82,13 @@ class FakeExamples:
         folder: Path,
         schema: Path | None = None,
     ) -> ExampleSet:
-        return ExampleSet(folder=folder, rows=800, rows_after_shift=500, unlabelled=9, unusable=1)
+        self.outages -= 1
+        if self.outages >= 0:
+            raise UnavailableError("The registry does not answer.", delay_seconds=5.0)
+        return ExampleSet(
+            folder=folder, rows=800, rows_after_shift=500, unlabelled=9, unusable=1,
+            rules=RowRules(), selection=self.selection, probe=self.probe,
+        )  # fmt: skip
 
 
 class WorkerEnvironment:
@@ -82,7 +99,8 @@ class WorkerEnvironment:
         self.log = MemoryLog(clock=self.clock)
         self.log.ensure(RECORD_TOPICS)
         self.requests, self.store = InMemoryRequests(), InMemoryModelStore()
-        self.trainer = FakeTrainer()
+        self.trainer, self.examples = FakeTrainer(), FakeExamples()
+        self.stopping = False
         self.scratch = scratch
 
     def worker(self, name: str = "w1") -> tuple[Worker, InMemoryRequestQueue]:
@@ -92,7 +110,8 @@ class WorkerEnvironment:
             log=self.log,
             trainer=self.trainer,
             store=self.store,
-            examples=FakeExamples(),
+            examples=self.examples,
+            stopping=lambda: self.stopping,
             contracts={MODEL: CONTRACT},
             clock=self.clock,
             name=name,

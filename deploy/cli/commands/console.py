@@ -16,24 +16,28 @@ if TYPE_CHECKING:
 @command
 def console(
     deployment: Deployment,
-    host: Annotated[str, typer.Option(help="Address; only loopback ones are allowed.")] = (
-        "127.0.0.1"
-    ),
+    host: Annotated[
+        str, typer.Option(help="Address; others than loopback ones need a sign-in and TLS.")
+    ] = ("127.0.0.1"),
     port: Annotated[
         int | None, typer.Option(min=1, max=65535, help="Port; default: 8580 and the offset.")
     ] = None,
 ) -> None:
     """Serve the console in the foreground: what is live, what is wrong, and what to decide.
 
-    There is no sign-in yet: it listens on this machine only, and decisions are sent in the name of
-    the user who runs it.
+    Without `access.sign_in` it listens on this machine only, and decisions are sent in the name of
+    the user who runs it. The API is under /api/v1; `driftline access token create` makes its token.
 
     Example: `driftline -c deploy/config/demo.yaml console`
     """
-    from deploy.console.server import check_address, run
+    from deploy.console.addresses import check_address
+    from deploy.console.server import run
 
-    check_address(host)
+    access = deployment.settings.access
+    check_address(host, access)
     chosen = deployment.ports.console if port is None else port
     shown = f"[{host}]" if ":" in host else host
-    stderr.print(f"The console is at http://{shown}:{chosen}; Ctrl-C ends it.", soft_wrap=True)
+    scheme = "https" if access.certificate_file else "http"
+    address = access.address or f"{scheme}://{shown}:{chosen}"
+    stderr.print(f"The console is at {address}; Ctrl-C ends it.", soft_wrap=True)
     run(deployment, host=host, port=chosen)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import os
+import re
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -42,18 +42,23 @@ def daemon(deployment: Deployment) -> None:
 @command
 def worker(
     invocation: Invocation,
-    devices: Annotated[str, typer.Option(help="auto, cpu or gpu:N.")] = "auto",
+    devices: Annotated[
+        str, typer.Option(help="auto (free GPUs, or a CPU slot), cpu, or gpu:0,1.")
+    ] = "auto",
     once: Annotated[bool, typer.Option("--once", help="End after one request.")] = False,
 ) -> None:
     """Run a retrain worker in the foreground; start one for each GPU.
 
+    Its devices are leased: no other worker of this user on this machine gets them.
+
     Example: `driftline worker --devices cpu`
     """
-    _choose_devices(devices)
+    if not re.fullmatch(r"auto|cpu|gpu:\d+(,\d+)*", devices):
+        raise UsageError(f"--devices {devices}: write auto, cpu or gpu:N.")
     deployment = invocation.deployment()
     from deploy.services.worker import run
 
-    run(deployment, once=once)
+    run(deployment, devices=devices, once=once)
 
 
 @command
@@ -69,13 +74,17 @@ def labels(deployment: Deployment) -> None:
     run(deployment)
 
 
-def _choose_devices(devices: str) -> None:
-    if devices == "cpu":
-        os.environ["CUDA_VISIBLE_DEVICES"] = ""
-    elif devices.startswith("gpu:"):
-        os.environ["CUDA_VISIBLE_DEVICES"] = devices.removeprefix("gpu:")
-    elif devices != "auto":
-        raise UsageError(f"--devices {devices}: write auto, cpu or gpu:N.")
+@command
+def notifier(deployment: Deployment) -> None:
+    """Run the notifier in the foreground: it brings alerts to Slack, webhooks or a local receiver.
+
+    `driftline alerts` shows what fires and what was sent.
+
+    Example: `driftline -c deploy/config/demo.yaml notifier`
+    """
+    from deploy.notify.service import run
+
+    run(deployment)
 
 
 def _known_scenario(name: str) -> str:

@@ -87,6 +87,10 @@ class Invocation:
     """The configuration file that was named, if any."""
     log_factory: LogFactory | None = None
     """Opens the record log; None for Kafka."""
+    server: str = ""
+    """Address of a console whose API the command uses; empty for this machine's stack."""
+    run_remotely: Callable[[str, dict[str, Any]], None] = lambda path, arguments: None
+    """Runs a command, by its name with its groups, through that API."""
 
     def deployment(self) -> Deployment:
         """Read the configuration; raises `ConfigurationError`."""
@@ -115,6 +119,9 @@ def command(body: Callable[..., None]) -> Callable[..., None]:
             _log_on_stderr()
         with reported_errors(as_json=as_json):
             invocation = context.obj
+            if invocation.server:
+                invocation.run_remotely(_path(context), arguments)
+                return
             body(invocation if takes_invocation else invocation.deployment(), **arguments)
 
     kind = inspect.Parameter.POSITIONAL_OR_KEYWORD
@@ -122,6 +129,11 @@ def command(body: Callable[..., None]) -> Callable[..., None]:
     run.__signature__ = signature.replace(parameters=[context, *options])  # type: ignore[attr-defined]
     run.__annotations__ = {option.name: option.annotation for option in (context, *options)}
     return run
+
+
+def _path(context: typer.Context) -> str:
+    """Name of the command with its groups, without the program's."""
+    return context.command_path.partition(" ")[2]
 
 
 def _log_on_stderr() -> None:

@@ -2,8 +2,9 @@
 
 Events and labels are read by the rule of `streaming.contracts.events`, as of the request's time, so
 the replay yields the rows that the stream counted. Only the labels in the request's ranges are
-used: those known when the decision was made. Rows without a label are left out and counted. The
-same request over the same log gives the same files, byte for byte.
+used: those known when the decision was made. Rows without a label are left out and counted;
+`retrain.row_columns` chooses among the others, and which of them are held back. The same request
+over the same log gives the same files, byte for byte.
 
 Rows are columns from the fetch to the file, and lie on disk in buckets by the hash of their key
 (`row_buckets`) while they are joined and sorted, so memory does not grow with the number of rows.
@@ -15,7 +16,7 @@ import contextlib
 import math
 import tempfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -30,16 +31,18 @@ from retrain.engines.kafka.record_columns import (
     labels_of,
 )
 from retrain.engines.kafka.row_buckets import RowBuckets, buckets_for
+from retrain.engines.kafka.row_facts import RowFactsBuilder, RowMeaning, meaning_of
 from retrain.engines.schema_rules import column_rules, label_kinds, read_schema
 from retrain.engines.tfx.example_columns import encode_examples, records
 from retrain.engines.tfx.tfrecord import RecordWriter
 from retrain.models.code import load_code
 from retrain.ports import AFTER_SHIFT, ExampleSet, TrainingFailed
+from retrain.row_columns import ChosenMasks, choose_columns
 from retrain.row_rules import ColumnRule, breaches_by_column
 from retrain.selection import subtract_ranges
 from streaming.contracts.log import Message, RecordLog
 from streaming.contracts.model import FeatureSpec, ModelContract
-from streaming.contracts.records import OffsetRange, RetrainRequest
+from streaming.contracts.records import OffsetRange, RetrainRequest, RowRules
 from streaming.contracts.registered import SchemaSource
 from streaming.contracts.tolerance import DEFAULT, Breach, Tolerance, judge
 
@@ -81,8 +84,11 @@ class LogExampleBuilder:
     log: RecordLog
     label_columns: Columns | None = None
     """Returns the label fields of a model; None = read them from the model's module and schema."""
-    eval_share: float = 0.2
-    """Share of the keys that is held back for the evaluation."""
+    rules: Mapping[str, RowRules] | None = None
+    """Model name → how rows are chosen; None = the defaults for every model."""
+    meaning: Callable[[ModelContract], RowMeaning] | None = None
+    """Says which fields make class, slice and entity of a row; None = the model's code does, and
+    where `label_columns` is given, none do."""
     min_rows: int = 500
     """Minimum number of labelled rows; fewer give no usable model."""
     schemas: SchemaSource | None = None
@@ -105,7 +111,11 @@ class LogExampleBuilder:
         folder.parent.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(prefix=".replay-", dir=folder.parent) as scratch:
             replay = self._read(request, contract, Path(scratch))
-            joined = list(_joined(replay, rules))
+            meaning = self._meaning(contract)
+            if not request.after_shift:  # nothing is mixed, so classes and slices do not matter
+                meaning = replace(meaning, class_of=None, slices=())
+            facts = RowFactsBuilder(meaning=meaning)
+            joined = list(_joined(replay, rules, facts))
             counts = replay.counts
             set_aside = self._tolerated(counts, contract)
             if counts.labelled < self.min_rows:
@@ -118,16 +128,27 @@ class LogExampleBuilder:
                     f" events' {contract.key}, and whether {contract.events_topic} still has the"
                     " offsets.",
                 )
+            row_rules = RowRules() if self.rules is None else self.rules[contract.model]
+            offered = facts.finish()
+            chosen = choose_columns(offered, row_rules, duplicates=counts.duplicates)
             folder.mkdir(parents=True, exist_ok=True)
-            rows_after_shift = self._write(replay, joined, folder)
+            _write(replay, joined, chosen, folder)
+        selection = chosen.selection
         return ExampleSet(
             folder=folder,
-            rows=counts.labelled,
-            rows_after_shift=rows_after_shift,
+            rows=selection.train + selection.evaluated,
+            rows_after_shift=int((offered.after_shift & (chosen.train | chosen.evaluated)).sum()),
+            rules=row_rules,
+            selection=selection,
             unlabelled=counts.events - counts.labelled - counts.bad_labels.total(),
             unusable=replay.unusable,
             set_aside=set_aside,
         )
+
+    def _meaning(self, contract: ModelContract) -> RowMeaning:
+        if self.meaning is not None:
+            return self.meaning(contract)
+        return meaning_of(contract) if self.label_columns is None else RowMeaning()
 
     def _tolerated(self, counts: RowCounts, contract: ModelContract) -> tuple[Breach, ...]:
         """The rows that were set aside; raises `TrainingFailed` when they are too many."""
@@ -183,32 +204,29 @@ class LogExampleBuilder:
         for span in spans:
             yield from self.log.read(span)
 
-    def _write(self, replay: _Replay, joined: list[JoinedRows], folder: Path) -> int:
-        """Write all shards; return the number of rows after the shift.
 
-        Rows are sorted by the hash of their key, which mixes them evenly and reproducibly.
-        """
-        limit = np.uint64(int(self.eval_share * 2**32))
-        held_back = [(rows.hashes >> np.uint64(32)) < limit for rows in joined]
-        evaluated = sum(int(rows.sum()) for rows in held_back)
-        rows_after_shift = 0
-        with contextlib.ExitStack() as stack:
-            sides = [
-                _Side(stack, folder, "eval", evaluated),
-                _Side(stack, folder, "train", replay.counts.labelled - evaluated),
-            ]
-            for bucket, (rows, is_eval) in enumerate(zip(joined, held_back, strict=True)):
-                events, labels = replay.events.read(bucket), replay.labels.read(bucket)
-                for side, mask in zip(sides, (is_eval, ~is_eval), strict=True):
-                    event_rows, label_rows = rows.events[mask], rows.labels[mask]
-                    for start in range(0, len(event_rows), _WRITTEN_ROWS):
-                        part = slice(start, start + _WRITTEN_ROWS)
-                        columns, shifted = _example_columns(
-                            replay, events, event_rows[part], labels, label_rows[part]
-                        )
-                        rows_after_shift += shifted
-                        side.write(encode_examples(columns, _written(replay)))
-        return rows_after_shift
+def _write(replay: _Replay, joined: list[JoinedRows], chosen: ChosenMasks, folder: Path) -> None:
+    """Write all shards, sorted by the hash of the key, which mixes rows evenly and reproducibly."""
+    with contextlib.ExitStack() as stack:
+        sides = [
+            _Side(stack, folder, "eval", chosen.selection.evaluated),
+            _Side(stack, folder, "train", chosen.selection.train),
+        ]
+        first = 0
+        for bucket, rows in enumerate(joined):
+            events, labels = replay.events.read(bucket), replay.labels.read(bucket)
+            bucket_rows = slice(first, first + len(rows.hashes))
+            first = bucket_rows.stop
+            for side, mask in zip(
+                sides, (chosen.evaluated[bucket_rows], chosen.train[bucket_rows]), strict=True
+            ):
+                event_rows, label_rows = rows.events[mask], rows.labels[mask]
+                for start in range(0, len(event_rows), _WRITTEN_ROWS):
+                    part = slice(start, start + _WRITTEN_ROWS)
+                    columns = _example_columns(
+                        replay, events, event_rows[part], labels, label_rows[part]
+                    )
+                    side.write(encode_examples(columns, _written(replay)))
 
 
 class _Side:
@@ -238,16 +256,21 @@ class _Side:
         self._written += len(examples)
 
 
-def _joined(replay: _Replay, rules: dict[str, ColumnRule]) -> Iterator[JoinedRows]:
+def _joined(
+    replay: _Replay, rules: dict[str, ColumnRule], facts: RowFactsBuilder
+) -> Iterator[JoinedRows]:
     for bucket in range(len(replay.events)):
-        yield join(
-            replay.events.read(bucket),
-            replay.labels.read(bucket),
+        events, labels = replay.events.read(bucket), replay.labels.read(bucket)
+        joined = join(
+            events,
+            labels,
             features=replay.features,
             label_columns=replay.label_columns,
             rules=rules,
             counts=replay.counts,
         )
+        facts.add(joined, events, labels)
+        yield joined
 
 
 def _written(replay: _Replay) -> tuple[FeatureSpec, ...]:
@@ -256,14 +279,14 @@ def _written(replay: _Replay) -> tuple[FeatureSpec, ...]:
 
 def _example_columns(
     replay: _Replay, events: pa.Table, event_rows: Any, labels: pa.Table, label_rows: Any
-) -> tuple[dict[str, Any], int]:
-    """The columns of some rows, and how many of these lie after the shift."""
+) -> dict[str, Any]:
+    """The columns of some rows."""
     own, of_labels = events.take(pa.array(event_rows)), labels.take(pa.array(label_rows))
     columns: dict[str, Any] = {
         spec.name: own[spec.name].combine_chunks() for spec in (*replay.features, _FLAG)
     }
     columns |= {spec.name: of_labels[spec.name].combine_chunks() for spec in replay.label_columns}
-    return columns, int(columns[AFTER_SHIFT].to_numpy().sum())
+    return columns
 
 
 def schema_label_columns(contract: ModelContract) -> tuple[FeatureSpec, ...]:

@@ -32,6 +32,8 @@ class RowCounts:
     """Usable events that keep the rules, each once."""
     labelled: int = 0
     """Those with a usable label."""
+    duplicates: int = 0
+    """Usable events with the key of an earlier one."""
     unusable_labels: int = 0
     """Labels of such events that lack a value."""
     set_aside: Counter[Violation] = field(default_factory=Counter)
@@ -93,6 +95,7 @@ def _kept_events(
     keys: Any = events[KEY].combine_chunks()
     codes = keys.dictionary_encode().indices.to_numpy()
     first = np.sort(np.unique(codes, return_index=True)[1])
+    counts.duplicates += len(codes) - len(first)
     broken, named = broken_rules(events, features, rules)
     aside = broken[first] >= 0
     counts.set_aside.update(named[number] for number in broken[first[aside]].tolist())

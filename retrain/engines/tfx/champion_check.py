@@ -24,6 +24,7 @@ from retrain.ports import (
     TrainingResult,
 )
 from retrain.tasks import strategy_of
+from streaming.contracts.records import RetrainRequest
 
 SIGNATURES = ("serving_default", "serving_examples", "transform_features")
 """The signatures of every version that the platform has exported."""
@@ -36,10 +37,9 @@ class CheckedTrainer:
     trainer: Any
     """A trainer with `warm`."""
 
-    @property
-    def steps(self) -> int:
+    def steps_of(self, request: RetrainRequest) -> int:
         """See `retrain.ports.Trainer`."""
-        return int(self.trainer.steps)
+        return int(self.trainer.steps_of(request))
 
     def warm(self) -> None:
         """Prepare the trainer."""

@@ -6,6 +6,7 @@ reads the features and the label's columns, and no others, by columns.
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 from collections.abc import Iterator
 from pathlib import Path
@@ -16,8 +17,10 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.csv
+from numpy.typing import NDArray
 from tfx.dsl.components.base import base_executor
 from tfx.types import artifact_utils, standard_artifacts
+from tfx.types.experimental import simple_artifacts
 
 from retrain.engines.schema_rules import label_kinds
 from retrain.engines.tfx.example_columns import ARROW_TYPES, encode_examples, records
@@ -31,39 +34,52 @@ from streaming.contracts.model import FeatureSpec
 EVAL_SHARE = 0.2
 """Share of the rows that is held back for the evaluation."""
 
+SPLITS = ("train", "eval")
+
 _ENCODED_ROWS = 10_000
 _FLAG = FeatureSpec(name=AFTER_SHIFT, kind="integer")
 
 
 class CsvExecutor(base_executor.BaseExecutor):  # type: ignore[misc]
-    """Writes the rows of CSV files as examples, split by the hash of the row."""
+    """Writes the rows of CSV files as examples, split by the hash of the row, or all together."""
 
     def Do(self, input_dict: Any, output_dict: Any, exec_properties: Any) -> None:
-        """Write ``Split-train`` and ``Split-eval``."""
+        """Write ``Split-train`` and ``Split-eval``, or ``Split-unlabelled``."""
+        folder = Path(artifact_utils.get_single_uri(input_dict["files"]))
         examples = artifact_utils.get_single_instance(output_dict["examples"])
         specs = msgspec.json.decode(exec_properties["columns"], type=list[FeatureSpec])
-        write_csv_examples(Path(exec_properties["folder"]), Path(examples.uri), specs)
-        mark_as_examples(examples)
+        splits = tuple(exec_properties["splits"].split(","))
+        write_csv_examples(folder, Path(examples.uri), specs, splits)
+        mark_as_examples(examples, splits)
 
 
 _CsvExamples = own_component(
     "CsvExamples",
     CsvExecutor,
+    inputs={"files": simple_artifacts.Dataset},
     outputs={"examples": standard_artifacts.Examples},
-    parameters=("folder", "columns"),
+    parameters=("columns", "splits"),
 )
 
 
-def CsvExamples(*, folder: Path, code: ModelCode) -> Any:
-    """The component that reads the CSV files in `folder` with the types of `code`."""
-    specs = [*code.features, *label_kinds(code)]
-    return _CsvExamples(folder=str(folder), columns=msgspec.json.encode(specs).decode())
+def CsvExamples(*, files: Any, code: ModelCode, splits: tuple[str, ...] = SPLITS) -> Any:
+    """The component that reads the CSV files in the channel `files` with the types of `code`.
+
+    With one split every row is in it, and no label is read.
+    """
+    specs = [*code.features, *(label_kinds(code) if len(splits) > 1 else ())]
+    return _CsvExamples(
+        files=files, columns=msgspec.json.encode(specs).decode(), splits=",".join(splits)
+    )
 
 
-def write_csv_examples(folder: Path, target: Path, specs: list[FeatureSpec]) -> int:
+def write_csv_examples(
+    folder: Path, target: Path, specs: list[FeatureSpec], splits: tuple[str, ...] = SPLITS
+) -> int:
     """Write the rows of all CSV files in `folder` below `target`; returns their number.
 
-    Empty cells are missing values. The same row is always on the same side.
+    Empty cells are missing values. The last of two splits is held back; the same row is always on
+    the same side.
 
     Raises
     ------
@@ -76,24 +92,26 @@ def write_csv_examples(folder: Path, target: Path, specs: list[FeatureSpec]) -> 
     if not files:
         raise NotFoundError(f"There is no file *.csv in {folder}.")
     rows, written = 0, (*specs, _FLAG)
-    sides = {}
-    for split in ("train", "eval"):
-        (target / f"Split-{split}").mkdir(parents=True)
-        path = target / f"Split-{split}" / "data_tfrecord-00000-of-00001.gz"
-        sides[split] = RecordWriter(path)
-    with sides["train"] as train, sides["eval"] as held_back:
+    with contextlib.ExitStack() as stack:
+        sides = []
+        for split in splits:
+            (target / f"Split-{split}").mkdir(parents=True)
+            path = target / f"Split-{split}" / "data_tfrecord-00000-of-00001.gz"
+            sides.append(stack.enter_context(RecordWriter(path)))
         for columns in _columns_of(files, specs):
             encoded = encode_examples(columns, written)
-            is_eval = np.array([_is_held_back(row) for row in encoded.to_pylist()], np.bool_)
-            held_back.write_framed(records(encoded.filter(pa.array(is_eval))))
-            train.write_framed(records(encoded.filter(pa.array(~is_eval))))
+            held_back: NDArray[np.bool_] = np.zeros(len(encoded), np.bool_)
+            if len(splits) > 1:
+                held_back = np.array([_is_held_back(row) for row in encoded.to_pylist()], np.bool_)
+                sides[-1].write_framed(records(encoded.filter(pa.array(held_back))))
+            sides[0].write_framed(records(encoded.filter(pa.array(~held_back))))
             rows += len(encoded)
     return rows
 
 
-def mark_as_examples(artifact: Any) -> None:
+def mark_as_examples(artifact: Any, splits: tuple[str, ...] = SPLITS) -> None:
     """Say of an artifact in TFX's layout what its files are."""
-    artifact.split_names = artifact_utils.encode_split_names(["train", "eval"])
+    artifact.split_names = artifact_utils.encode_split_names(list(splits))
     artifact.span = 0
     artifact.set_string_custom_property("file_format", "tfrecords_gzip")
     artifact.set_string_custom_property("payload_format", "FORMAT_TF_EXAMPLE")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Any
 
 import msgspec
@@ -11,9 +10,10 @@ from tfx.components.transform.component import Transform
 
 from retrain.engines.schema_rules import label_kinds
 from retrain.engines.tfx.anomaly_gate import AnomalyGate
+from retrain.engines.tfx.places import Place, is_uri, local_folder
 from retrain.engines.tfx.shard_statistics import ShardStatistics
 from retrain.engines.tfx.steps import StepFactory, Steps
-from retrain.engines.tfx.typed_schema import TypedSchema
+from retrain.engines.tfx.typed_schema import GivenSchema, TypedSchema
 from retrain.models.code import ModelCode
 from retrain.ports import AFTER_SHIFT
 from streaming.contracts.errors import ConfigurationError
@@ -41,12 +41,21 @@ def statistics(engine: str) -> StepFactory:
     return make
 
 
-def given_schema(file: Path) -> StepFactory:
-    """A schema from a file."""
+def given_schema(place: Place) -> StepFactory:
+    """A schema from a file; a compiled pipeline has its text."""
 
     def make(steps: Steps) -> Any:
+        if steps.remote and is_uri(place):
+            return tfx.dsl.Importer(
+                source_uri=str(place),
+                artifact_type=tfx.types.standard_artifacts.Schema,
+                reimport=True,
+            ).with_id("SchemaImporter")
+        file = local_folder(place, "schema")
         if not file.is_file():
             raise ConfigurationError(f"There is no schema {file}; give the file of a TFDV schema.")
+        if steps.remote:
+            return GivenSchema(text=file.read_text())
         return tfx.components.ImportSchemaGen(schema_file=str(file))
 
     return make
@@ -77,7 +86,7 @@ def validator() -> StepFactory:
     def make(steps: Steps) -> Any:
         return tfx.components.ExampleValidator(
             statistics=steps.output("statistics", "statistics"),
-            schema=steps.output("schema", "schema"),
+            schema=steps.imported("schema", "schema"),
         )
 
     return make
@@ -90,7 +99,7 @@ def gate(tolerance: Tolerance) -> StepFactory:
         return AnomalyGate(
             anomalies=steps.output("validator", "anomalies"),
             statistics=steps.output("statistics", "statistics"),
-            schema=steps.output("schema", "schema"),
+            schema=steps.imported("schema", "schema"),
             examples=examples_of(steps),
             tolerance=tolerance,
         )
@@ -98,19 +107,20 @@ def gate(tolerance: Tolerance) -> StepFactory:
     return make
 
 
-def transform(function: str, frozen: Path | None) -> StepFactory:
+def transform(function: str, frozen: Place | None) -> StepFactory:
     """The transform graph, computed or taken over; behind the gate where there is one."""
 
     def make(steps: Steps) -> Any:
         if frozen is not None:
+            graph = frozen if steps.remote else local_folder(frozen, "transform")
             return tfx.dsl.Importer(
-                source_uri=str(frozen),
+                source_uri=str(graph),
                 artifact_type=tfx.types.standard_artifacts.TransformGraph,
                 reimport=True,
             ).with_id(FROZEN)
         component = Transform(
             examples=examples_of(steps),
-            schema=steps.output("schema", "schema"),
+            schema=steps.imported("schema", "schema"),
             preprocessing_fn=function,
             materialize=False,
             disable_statistics=True,

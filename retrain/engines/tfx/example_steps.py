@@ -7,9 +7,11 @@ from typing import Any
 
 import msgspec
 import tfx.v1 as tfx
+from tfx.types.experimental import simple_artifacts
 
-from retrain.engines.tfx.csv_examples import CsvExamples
+from retrain.engines.tfx.csv_examples import SPLITS, CsvExamples
 from retrain.engines.tfx.kafka_examples import KafkaExamples
+from retrain.engines.tfx.places import Place, local_folder
 from retrain.engines.tfx.shards import linked_splits, splits_of
 from retrain.engines.tfx.steps import StepFactory, Steps
 from retrain.models.code import ModelCode
@@ -19,10 +21,13 @@ from streaming.contracts.model import ModelContract
 from streaming.contracts.records import RetrainRequest
 
 
-def shards(folder: Path, root: Path, engine: str) -> StepFactory:
+def shards(place: Place, root: Path, engine: str) -> StepFactory:
     """Shards that are already split."""
 
     def make(steps: Steps) -> Any:
+        if steps.remote:
+            return imported(str(place), "ExampleImporter")
+        folder = local_folder(place, "examples")
         if engine == "tfx":
             return _import_example_gen(folder)
         return imported(linked_splits(folder, root / "examples"), "ExampleImporter")
@@ -30,30 +35,43 @@ def shards(folder: Path, root: Path, engine: str) -> StepFactory:
     return make
 
 
-def tfrecords(folder: Path, root: Path, engine: str) -> StepFactory:
+def tfrecords(place: Place, root: Path, engine: str) -> StepFactory:
     """Shards that are already split, or TFRecord files that TFX splits by hash."""
 
     def make(steps: Steps) -> Any:
-        if splits_of(folder):
-            return shards(folder, root, engine)(steps)
+        if steps.remote or splits_of(local_folder(place, "examples")):
+            return shards(place, root, engine)(steps)
+        folder = local_folder(place, "examples")
         return tfx.components.ImportExampleGen(input_base=str(folder))
 
     return make
 
 
-def csv(folder: Path, code: ModelCode, engine: str) -> StepFactory:
-    """CSV files with a header."""
+def csv_files(place: Place, node: str = "CsvFiles") -> StepFactory:
+    """A folder of CSV files as an artifact, so that ML Metadata names it."""
 
     def make(steps: Steps) -> Any:
-        if engine == "tfx":
-            return tfx.components.CsvExampleGen(input_base=str(folder))
-        return CsvExamples(folder=folder, code=code)
+        uri = str(place if steps.remote else local_folder(place, "csv_files"))
+        if not steps.remote and not Path(uri).is_dir():
+            raise ConfigurationError(f"There is no folder {uri} with CSV files.")
+        return tfx.dsl.Importer(
+            source_uri=uri, artifact_type=simple_artifacts.Dataset, reimport=True
+        ).with_id(node)
+
+    return make
+
+
+def csv(code: ModelCode) -> StepFactory:
+    """The examples in CSV files with a header."""
+
+    def make(steps: Steps) -> Any:
+        return CsvExamples(files=steps.output("csv_files", "result"), code=code)
 
     return make
 
 
 def kafka(
-    request: RetrainRequest, contract: ModelContract, *, bootstrap: str, log: str
+    request: RetrainRequest, contract: ModelContract, *, bootstrap: str, log: str, decoder: str
 ) -> StepFactory:
     """Offset ranges of a log."""
 
@@ -63,24 +81,43 @@ def kafka(
             contract=msgspec.json.encode(contract).decode(),
             bootstrap=bootstrap,
             log=log,
+            decoder=decoder,
         )
 
     return make
 
 
-def unlabelled(folder: Path) -> StepFactory:
-    """Gzipped TFRecord files of which every row is predicted."""
+def unlabelled(place: Place) -> StepFactory:
+    """Gzipped TFRecord files in ``Split-unlabelled``, of which every row is predicted."""
 
     def make(steps: Steps) -> Any:
+        folder = str(place) if steps.remote else local_folder(place, "bulk_examples")
         return imported(folder, "BulkExamples", splits=("unlabelled",))
 
     return make
 
 
-def imported(folder: Path, node: str, splits: tuple[str, ...] = ("train", "eval")) -> Any:
-    """An Importer of the examples in ``folder/Split-*``; nothing is copied."""
+def unlabelled_csv(code: ModelCode) -> StepFactory:
+    """CSV files without labels, of which every row is predicted."""
+
+    def make(steps: Steps) -> Any:
+        files = steps.output("bulk_files", "result")
+        return CsvExamples(files=files, code=code, splits=("unlabelled",)).with_id("BulkExamples")
+
+    return make
+
+
+def imported(folder: Place, node: str, splits: tuple[str, ...] = SPLITS) -> Any:
+    """An Importer of the examples in ``folder/Split-*``; nothing is copied.
+
+    A folder of this machine must have them; where a text names it, nothing is looked at.
+    """
     names = ", ".join(f'"{name}"' for name in splits)
-    missing = [name for name in splits if not (folder / f"Split-{name}").is_dir()]
+    missing = [
+        name
+        for name in splits
+        if isinstance(folder, Path) and not (folder / f"Split-{name}").is_dir()
+    ]
     if missing:
         raise ConfigurationError(
             f"{folder} has no folder Split-{missing[0]}; it must have one folder for each of"

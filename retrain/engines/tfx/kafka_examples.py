@@ -41,7 +41,9 @@ class KafkaExecutor(base_executor.BaseExecutor):  # type: ignore[misc]
             contextlib.closing(open_log(exec_properties["bootstrap"])) as log,
             tempfile.TemporaryDirectory(prefix=".replayed-", dir=target.parent) as scratch,
         ):
-            build = import_function(BUILDER)(log=log).build
+            decoder = exec_properties["decoder"]
+            options = {"decoder": import_function(decoder)} if decoder else {}
+            build = import_function(BUILDER)(log=log, **options).build
             built = build(request, contract, Path(scratch) / "shards")
             for split, pattern in splits_of(built.folder).items():
                 folder = target / f"Split-{split}"
@@ -57,7 +59,8 @@ KafkaExamples = own_component(
     "KafkaExamples",
     KafkaExecutor,
     outputs={"examples": standard_artifacts.Examples},
-    parameters=("request", "contract", "bootstrap", "log"),
+    parameters=("request", "contract", "bootstrap", "log", "decoder"),
 )
-"""Parameters: JSON of the `RetrainRequest` and of the `ModelContract`, the log's address, and the
-dotted path of the class that opens it."""
+"""Parameters: JSON of the `RetrainRequest` and of the `ModelContract`, the log's address, the
+dotted path of the class that opens it, and that of the function that makes a decoder of columns
+(empty: records are decoded one by one)."""

@@ -42,12 +42,12 @@ def _labels(files: list[str], code: ModelCode) -> Iterator[Any]:
 
     records = tf.data.TFRecordDataset(files, compression_type="GZIP").take(MAX_ROWS)
     for record in records.as_numpy_iterator():
-        columns = _columns(tf.train.Example.FromString(record))
+        columns = columns_of(tf.train.Example.FromString(record))
         yield columns.get(code.label) if code.outcome is None else code.outcome(columns)
 
 
-def _columns(row: Any) -> dict[str, Any]:
-    """The first value of each column; texts as str."""
+def columns_of(row: Any) -> dict[str, Any]:
+    """The first value of each column of a tf.Example; texts as str."""
     columns: dict[str, Any] = {}
     for name, feature in row.features.feature.items():
         kind = feature.WhichOneof("kind")

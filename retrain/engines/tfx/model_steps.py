@@ -10,8 +10,10 @@ import tfx.v1 as tfx
 
 from retrain.blessing import BlessingRules
 from retrain.engines.tfx import evaluation
+from retrain.engines.tfx.blessing_node import Blessing
 from retrain.engines.tfx.data_steps import examples_of
 from retrain.engines.tfx.infra_validation import ServingLimits, ServingValidator
+from retrain.engines.tfx.places import Place, local_folder
 from retrain.engines.tfx.publisher import Publisher
 from retrain.engines.tfx.shard_evaluation import ShardEvaluator
 from retrain.engines.tfx.steps import StepFactory, Steps
@@ -29,22 +31,23 @@ from streaming.contracts.errors import ConfigurationError
 
 def trainer(
     code: ModelCode,
+    fn: str = "",
     *,
     model: str,
     steps: int,
     batch: int,
     options: TrainingOptions | None = None,
 ) -> StepFactory:
-    """TFX's Trainer with the model's own function or the platform's."""
+    """TFX's Trainer with the function `fn`, else the model's own, else the platform's."""
 
     def make(made: Steps) -> Any:
         tuned = made.output("tuner", "best_hyperparameters") if "tuner" in made else None
         base = made.imported("base_model", "model") if "base_model" in made else None
         component = tfx.components.Trainer(
-            run_fn=code.run_fn or PLATFORM_TRAINER,
+            run_fn=fn or code.run_fn or PLATFORM_TRAINER,
             examples=examples_of(made),
             transform_graph=made.imported("transform", "transform_graph"),
-            schema=made.output("schema", "schema"),
+            schema=made.imported("schema", "schema"),
             base_model=base,
             hyperparameters=tuned,
             train_args=tfx.proto.TrainArgs(splits=["train"], num_steps=steps),
@@ -56,17 +59,17 @@ def trainer(
     return make
 
 
-def champion(folder: Path) -> StepFactory:
-    """The live model, in TFX's layout."""
+def champion(place: Place) -> StepFactory:
+    """The live model, in TFX's layout; in a compiled pipeline also a version of the store."""
 
     def make(made: Steps) -> Any:
-        if not (folder / "Format-Serving").is_dir():
+        if not made.remote and not (local_folder(place, "champion") / "Format-Serving").is_dir():
             raise ConfigurationError(
-                f"{folder} has no folder Format-Serving with the live model; see"
+                f"{place} has no folder Format-Serving with the live model; see"
                 " `driftline versions`."
             )
         return tfx.dsl.Importer(
-            source_uri=str(folder),
+            source_uri=str(place if made.remote else local_folder(place, "champion")),
             artifact_type=tfx.types.standard_artifacts.Model,
             reimport=True,
         ).with_id("Champion")
@@ -79,15 +82,15 @@ def evaluator(code: ModelCode, engine: str, *, seed: int) -> StepFactory:
 
     def make(made: Steps) -> Any:
         live = made.output("champion", "result") if "champion" in made else None
-        folder = _champion_folder(made)
         if engine == "tfx":
-            return tfx.components.Evaluator(
-                examples=examples_of(made),
-                example_splits=["eval"],
-                model=made.output("trainer", "model"),
-                baseline_model=live,
-                eval_config=evaluation.eval_config(code, champion=folder, seed=seed),
-            )
+            folder = _champion_folder(made)
+            if folder and made.remote and code.task.kind == "multiclass":
+                raise ConfigurationError(
+                    "The champion's classes are read before TFX's Evaluator runs, which a compiled"
+                    " pipeline cannot; compile it with the engine fast."
+                )
+            config = evaluation.eval_config(code, champion=folder, seed=seed)
+            return _tfx_evaluator(made, config)
         options = evaluation.EvaluationOptions(
             task=code.task,
             label=code.label,
@@ -103,6 +106,21 @@ def evaluator(code: ModelCode, engine: str, *, seed: int) -> StepFactory:
         ).with_id("Evaluator")
 
     return make
+
+
+def own_evaluation(config: Any) -> StepFactory:
+    """TFX's Evaluator with a ``tfma.EvalConfig`` of the caller's."""
+    return lambda made: _tfx_evaluator(made, config)
+
+
+def _tfx_evaluator(made: Steps, config: Any) -> Any:
+    return tfx.components.Evaluator(
+        examples=examples_of(made),
+        example_splits=["eval"],
+        model=made.output("trainer", "model"),
+        baseline_model=made.output("champion", "result") if "champion" in made else None,
+        eval_config=config,
+    )
 
 
 def serving(
@@ -124,20 +142,33 @@ def serving(
     return make
 
 
-def publisher(code: ModelCode, store: Path, *, rules: BlessingRules, model: str) -> StepFactory:
-    """The store, behind the blessing."""
+def blessing(code: ModelCode, *, rules: BlessingRules, must_win: str) -> StepFactory:
+    """The decision on the challenger."""
 
     def make(made: Steps) -> Any:
         in_force = rules_in_force(strategy_of(code.task), rules)
-        return Publisher(
-            model=made.output("trainer", "model"),
+        return Blessing(
             evaluation=made.output("evaluator", "evaluation"),
-            infra_blessing=made.output("serving", "blessing") if "serving" in made else None,
-            statistics=made.output("statistics", "statistics"),
-            store=str(store),
-            model_name=model,
             rules=msgspec.json.encode(in_force).decode(),
             has_champion=str(int("champion" in made)),
+            must_win=must_win,
+        ).with_id("Blessing")
+
+    return make
+
+
+def publisher(store: Place, *, model: str) -> StepFactory:
+    """The store, behind the blessing."""
+
+    def make(made: Steps) -> Any:
+        folder = str(store if made.remote else local_folder(store, "publisher").absolute())
+        return Publisher(
+            model=made.output("trainer", "model"),
+            blessing=made.output("blessing", "blessing"),
+            infra_blessing=made.output("serving", "blessing") if "serving" in made else None,
+            statistics=made.output("statistics", "statistics"),
+            store=folder,
+            model_name=model,
         ).with_id("Publisher")
 
     return make

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
+from retrain.engines.tfx.places import Place, local_folder
 from retrain.engines.tfx.warm_files import read_training
 from retrain.training_options import ModelTraining, TrainingOptions, TunerOptions
 
@@ -62,7 +63,7 @@ def tuner(
             code,
             examples=examples_of(steps_before),
             transform_graph=steps_before.imported("transform", "transform_graph"),
-            schema=steps_before.output("schema", "schema"),
+            schema=steps_before.imported("schema", "schema"),
             model=model,
             steps=steps,
             batch=batch,
@@ -74,14 +75,14 @@ def tuner(
     return make
 
 
-def base_model(folder: Path) -> StepFactory:
+def base_model(folder: Place) -> StepFactory:
     """The model in `folder`/``Format-Serving``, from whose weights the training starts."""
 
     def make(steps_before: Steps) -> Any:
         import tfx.v1 as tfx
 
         return tfx.dsl.Importer(
-            source_uri=str(folder),
+            source_uri=str(folder if steps_before.remote else local_folder(folder, "base_model")),
             artifact_type=tfx.types.standard_artifacts.Model,
             reimport=True,
         ).with_id("BaseModel")

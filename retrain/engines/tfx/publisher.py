@@ -1,8 +1,8 @@
 """A TFX component that publishes a blessed model to the model store.
 
 The worker publishes by itself, because its record names the request. This component serves
-pipelines that are run by hand or compiled: it judges the evaluation by the blessing's rules, and a
-model that is not blessed, or failed the serving check, is not published.
+pipelines that are run by hand or compiled. A model that is not blessed (`blessing_node`), or failed
+the serving check, is not published.
 """
 
 from __future__ import annotations
@@ -11,15 +11,13 @@ import time
 from pathlib import Path
 from typing import Any
 
-import msgspec
 from tensorflow_metadata.proto.v0 import statistics_pb2
 from tfx.dsl.components.base import base_executor
 from tfx.types import artifact_utils, standard_artifacts
 from tfx.utils import path_utils
 
-from retrain.blessing import BlessingRules, bless
 from retrain.engines.model_store import FolderStore
-from retrain.engines.tfx.evaluation import read_metrics
+from retrain.engines.tfx.blessing_node import read_decision
 from retrain.engines.tfx.own_component import own_component
 from retrain.ports import highest_version
 from streaming.contracts.errors import GateFailedError
@@ -27,17 +25,13 @@ from streaming.contracts.records import Artifact, Metric, ModelVersion
 
 
 class PublisherExecutor(base_executor.BaseExecutor):  # type: ignore[misc]
-    """Publishes the model to the store if the blessing accepts it."""
+    """Publishes the model to the store if it is blessed."""
 
     def Do(self, input_dict: Any, output_dict: Any, exec_properties: Any) -> None:
         """Publish, and name the version in the output's properties."""
-        champion = bool(int(exec_properties["has_champion"]))
-        evaluation = Path(artifact_utils.get_single_uri(input_dict["evaluation"]))
-        metrics = read_metrics(evaluation, champion=champion)
-        rules = msgspec.json.decode(exec_properties["rules"], type=BlessingRules)
-        blessing = bless(metrics, rules, has_champion=champion, must_win=None)
-        if not blessing.blessed:
-            raise GateFailedError(f"The model is not published. {blessing.reason}")
+        decision = read_decision(Path(artifact_utils.get_single_uri(input_dict["blessing"])))
+        if not decision.blessed:
+            raise GateFailedError(f"The model is not published. {decision.reason}")
         _check_served(input_dict.get("infra_blessing"))
         model = artifact_utils.get_single_instance(input_dict["model"])
         pushed = artifact_utils.get_single_instance(output_dict["pushed"])
@@ -45,8 +39,8 @@ class PublisherExecutor(base_executor.BaseExecutor):  # type: ignore[misc]
         record = _record(
             name,
             version=highest_version(store.versions(name)) + 1,
-            metrics=metrics,
-            reason=blessing.reason,
+            metrics=decision.metrics,
+            reason=decision.reason,
             rows=_rows(Path(artifact_utils.get_single_uri(input_dict["statistics"]))),
             request_id=f"{name}-{pushed.id or pushed.uri}",
         )
@@ -62,15 +56,14 @@ Publisher = own_component(
     PublisherExecutor,
     inputs={
         "model": standard_artifacts.Model,
-        "evaluation": standard_artifacts.ModelEvaluation,
+        "blessing": standard_artifacts.ModelBlessing,
         "statistics": standard_artifacts.ExampleStatistics,
     },
     optional={"infra_blessing": standard_artifacts.InfraBlessing},
     outputs={"pushed": standard_artifacts.PushedModel},
-    parameters=("store", "model_name", "rules", "has_champion"),
+    parameters=("store", "model_name"),
 )
-"""Parameters: folder of the store, name of the model, JSON of the `BlessingRules`, and 1 when the
-evaluation is against a champion."""
+"""Parameters: folder of the store, and name of the model."""
 
 
 def _check_served(blessings: Any) -> None:

@@ -24,11 +24,14 @@ from tfx.orchestration.local import runner_utils
 from tfx.orchestration.pipeline import Pipeline
 from tfx.orchestration.portable import launcher, runtime_parameter_utils
 
+from retrain.engines.mlmd.connection import MetadataPlace, connection_of, open_store
 from retrain.ports import OnProgress, Progress
 from streaming.contracts.records import ComponentRun
 
-MetadataPlace = Path | Any
-"""ML Metadata: a SQLite file, or the ``ConnectionConfig`` of a server."""
+__all__ = [
+    "MetadataPlace", "NodeFailed", "Run", "connection_of", "open_store", "outputs_of",
+    "run_pipeline", "unfinished",
+]  # fmt: skip
 
 _DONE = frozenset({metadata_store_pb2.Execution.COMPLETE, metadata_store_pb2.Execution.CACHED})
 
@@ -112,19 +115,6 @@ def outputs_of(store: MetadataStore, run_id: str, nodes: list[str]) -> dict[str,
                 key = event.path.steps[0].key if event.path.steps else ""
                 folders.setdefault(node_id, {})[key] = uris[event.artifact_id]
     return folders
-
-
-def open_store(place: MetadataPlace) -> MetadataStore:
-    """ML Metadata, created when it does not exist."""
-    return MetadataStore(connection_of(place))
-
-
-def connection_of(place: MetadataPlace) -> Any:
-    """The connection to ML Metadata; the folder of a SQLite file is created."""
-    if not isinstance(place, Path):
-        return place
-    place.parent.mkdir(parents=True, exist_ok=True)
-    return metadata.sqlite_metadata_connection_config(str(place))
 
 
 class _NodeReport:

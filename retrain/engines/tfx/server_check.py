@@ -41,6 +41,11 @@ measures it. Both are float32 from different graphs, so they differ by rounding.
 WARM_REQUESTS = 100
 """Number of single-row predictions that are timed."""
 
+
+class ServedTooSlowlyError(GateFailedError):
+    """The server took the version and had not loaded it, or had not answered, in time."""
+
+
 _START_SECONDS = 60.0
 _LOAD_SECONDS = 120.0
 """A version that cannot be loaded ends earlier; a wide one takes its time on a busy machine."""
@@ -102,6 +107,7 @@ def check_serving(
     ------
     GateFailedError
         When the version does not become available, or its predictions differ from the trainer's.
+        A `ServedTooSlowlyError` where it only took too long.
     UnavailableError
         When the server itself does not start, or ends during the check.
     """
@@ -161,7 +167,16 @@ class _Client:
         """The numbers of `output` for each row; `GateFailedError` when the server refuses."""
         # httpx's own JSON refuses NaN, which stands for missing numbers.
         body = json.dumps({"instances": rows}).encode()
-        response = self._request("POST", f"/v1/models/{self._model}:predict", body)
+        path = f"/v1/models/{self._model}:predict"
+        try:
+            response = self._http.request("POST", path, content=body)
+        except httpx.TimeoutException as error:
+            raise ServedTooSlowlyError(
+                f"The server had not answered a prediction of {len(rows)} row(s) after"
+                f" {_ANSWER_SECONDS:.0f} s."
+            ) from error
+        except httpx.TransportError:
+            response = None
         if response is None or response.status_code != httpx.codes.OK:
             detail = "no response" if response is None else _error_of(response)
             raise GateFailedError(
@@ -170,9 +185,9 @@ class _Client:
             )
         return [_numbers(row, output) for row in json.loads(response.content)["predictions"]]
 
-    def _request(self, method: str, path: str, body: bytes | None = None) -> httpx.Response | None:
+    def _request(self, method: str, path: str) -> httpx.Response | None:
         try:
-            return self._http.request(method, path, content=body)
+            return self._http.request(method, path)
         except httpx.TransportError:
             return None
 
@@ -224,6 +239,7 @@ def _wait_until_listening(server: WarmServer, client: _Client) -> None:
 def _load(client: _Client, servable: Path, *, version: int, server: WarmServer) -> float:
     server.add(servable, version)
     added = seen = time.monotonic()
+    states: list[str] = []
     while (now := time.monotonic()) - added < _LOAD_SECONDS:
         states = client.states(version)
         if "AVAILABLE" in states:
@@ -233,10 +249,12 @@ def _load(client: _Client, servable: Path, *, version: int, server: WarmServer) 
         if not states:
             seen = now  # the server polls its folder; the wait until then is not load time
         time.sleep(0.01)
-    raise GateFailedError(
+    message = (
         f"The version was not AVAILABLE after {now - added:.1f} s. The server's last output: "
         f"{server.log_tail()}"
     )
+    loading = server.alive and states and "END" not in states
+    raise ServedTooSlowlyError(message) if loading else GateFailedError(message)
 
 
 def _time_predictions(client: _Client, rows: list[dict[str, Any]], output: str) -> Iterator[float]:

@@ -52,7 +52,7 @@ class EvaluationExecutor(base_executor.BaseExecutor):  # type: ignore[misc]
         challenger = Path(path_utils.serving_model_path(model.uri))
         champion = None
         if input_dict.get("champion"):
-            champion = Path(artifact_utils.get_single_uri(input_dict["champion"]), "Format-Serving")
+            champion = _servable(Path(artifact_utils.get_single_uri(input_dict["champion"])))
         examples = artifact_utils.get_single_instance(input_dict["examples"])
         folder = Path(examples.uri, "Split-eval")
         evaluation = artifact_utils.get_single_instance(output_dict["evaluation"])
@@ -68,6 +68,12 @@ ShardEvaluator = own_component(
     outputs={"evaluation": standard_artifacts.ModelEvaluation},
     parameters=("options",),
 )
+
+
+def _servable(folder: Path) -> Path:
+    """The SavedModel of a TFX model, or the folder itself: a version of the store."""
+    inner = folder / "Format-Serving"
+    return inner if inner.is_dir() else folder
 
 
 @dataclass(frozen=True, slots=True)

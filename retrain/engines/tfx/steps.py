@@ -6,10 +6,11 @@ pipeline that is built twice therefore keeps factories, and each build makes com
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
+from retrain.engines.tfx.beam_options import beam_options
 from streaming.contracts.errors import ConfigurationError
 
 
@@ -25,16 +26,26 @@ class Step:
 
 
 class Steps:
-    """The components of one build, in order, as far as they have been made."""
+    """The components of one build, in order, as far as they have been made.
 
-    def __init__(self) -> None:
+    `remote` says whether they run in containers, so that files are named by URIs and none of this
+    machine can be looked at.
+    """
+
+    def __init__(self, *, remote: bool = False) -> None:
+        self.remote = remote
         self._components: dict[str, Any] = {}
 
     def make(self, step: Step) -> None:
         """Make the component of a step behind those that were made before."""
         component = step.make(self)
         if step.beam:
-            component = component.with_beam_pipeline_args(list(step.beam))
+            if not hasattr(component, "with_beam_pipeline_args"):
+                raise ConfigurationError(
+                    f"The step '{step.name}' has Beam options, but {component.id} does not use"
+                    " Beam. Leave them out, or take TFX's component (engine tfx)."
+                )
+            component = component.with_beam_pipeline_args(list(beam_options(step.beam)))
         self._components[step.name] = component
 
     def component(self, name: str) -> Any:
@@ -71,6 +82,10 @@ class Steps:
 
     def __iter__(self) -> Iterator[Any]:
         return iter(self._components.values())
+
+    def items(self) -> Iterable[tuple[str, Any]]:
+        """Name and component of each step, in order."""
+        return self._components.items()
 
 
 StepFactory = Callable[[Steps], Any]

@@ -13,12 +13,13 @@ import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 import structlog
 
 from retrain.blessing import Blessing, BlessingRules, bless
+from retrain.engines.run_files import RunFiles
 from retrain.models.code import load_code
 from retrain.ports import (
     AFTER_SHIFT_SLICE,
@@ -32,12 +33,15 @@ from retrain.tasks import strategy_of
 from retrain.tasks.strategy import rules_in_force, seed_of
 from retrain.training_options import ModelTraining
 from streaming.contracts.errors import GateFailedError, PermanentError, TemporaryError
-from streaming.contracts.records import Metric
+from streaming.contracts.records import Metric, RetrainRequest
 from streaming.contracts.tolerance import DEFAULT, Tolerance
 
 if TYPE_CHECKING:
+    from retrain.engines.mlmd.connection import MetadataPlace
+    from retrain.engines.tfx.built import Built
     from retrain.engines.tfx.infra_validation import ServingLimits
-    from retrain.engines.tfx.pipeline import Built, Engine, RetrainPipeline
+    from retrain.engines.tfx.pipeline import RetrainPipeline
+    from retrain.engines.tfx.pipeline_steps import Engine
     from retrain.engines.tfx.runner import NodeFailed, Run
 
 log = structlog.get_logger()
@@ -55,9 +59,16 @@ _ADVICE = {
 }
 """Node → what a person should do when it fails."""
 
-STEPS = 10
-"""Number of nodes of the pipeline: examples, statistics, schema, validation, gate, transform,
-training, champion, evaluation, serving check."""
+_SLOW_ADVICE = (
+    "The SavedModel was accepted and is only slow. Look whether the worker's machine was busy or "
+    "short of memory, and request the retrain again; if it is slow there too, make the model "
+    "smaller, for example by retrain.compression."
+)
+"""What to do about a version that the server loads or answers too slowly."""
+
+STEPS = 9
+"""Nodes of every run: examples, statistics, schema, validation, gate, transform, training,
+evaluation, serving check. Champion, Tuner and BaseModel come on top where the run has them."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -78,7 +89,7 @@ class TfxTrainer:
     Parameters
     ----------
     home:
-        DRIFTLINE_HOME; ML Metadata is ``metadata/mlmd.sqlite`` in it.
+        DRIFTLINE_HOME.
     server:
         How the model server of the serving check is started.
     rules:
@@ -91,8 +102,14 @@ class TfxTrainer:
         Bounds of the serving check; None = 5 s to load, 200 ms for a warm prediction.
     engines:
         Model name → whose components run, ``fast`` or ``tfx``; a model that it lacks has ``fast``.
+    beam:
+        Model name → Beam's options; a model that it lacks runs Beam in this process.
     training:
         Model name → search, warm start, compression, devices; a model that it lacks has none.
+    metadata:
+        ML Metadata; None = the file ``metadata/mlmd.sqlite`` in `home`.
+    files:
+        Where the files of runs are kept; None = ``runs`` in `home`.
     """
 
     def __init__(
@@ -105,22 +122,28 @@ class TfxTrainer:
         limits: TrainingLimits | None = None,
         serving: ServingLimits | None = None,
         engines: Mapping[str, Engine] | None = None,
+        beam: Mapping[str, tuple[str, ...]] | None = None,
         training: Mapping[str, ModelTraining] | None = None,
+        metadata: MetadataPlace | None = None,
+        files: RunFiles | None = None,
     ) -> None:
-        self.metadata = home / "metadata" / "mlmd.sqlite"
+        self.metadata: Any = metadata or home / "metadata" / "mlmd.sqlite"
+        self._files = files or RunFiles(home / "runs")
         self._server = server
         self._rules = rules
         self._tolerances = tolerances
         self._limits = limits or TrainingLimits()
         self._serving = serving
         self._engines = engines or {}
+        self._beam = beam or {}
         self._training = training or {}
         self._states = home / "training"
 
-    @property
-    def steps(self) -> int:
-        """Number of components of a run against a champion; a first version has one less."""
-        return STEPS
+    def steps_of(self, request: RetrainRequest) -> int:
+        """See `retrain.ports.Trainer`."""
+        training = self._training.get(request.model, ModelTraining())
+        compared = request.base_version > 0
+        return STEPS + compared + (training.tuner is not None) + (compared and training.warm_start)
 
     def warm(self) -> None:
         """Import TFX and its components now rather than in the first job (about ten seconds)."""
@@ -136,43 +159,39 @@ class TfxTrainer:
     def train(self, job: TrainingJob, on_progress: OnProgress) -> TrainingResult:
         """Run the pipeline on `job`; see `retrain.ports.Trainer`."""
         with _IgnoredWarnings():
-            from retrain.engines.model_store import folder_digest
-            from retrain.engines.tfx import lineage, runner
+            from retrain.engines.tfx import runner
+            from retrain.engines.tfx.lineage import Attempt
             from retrain.engines.tfx.model_training import remove_abandoned
 
             remove_abandoned(self._states, time.time())
             run_id = f"{job.request.record_id}.{time.time_ns()}"
-            digest, outcome = "", "failed"
+            attempt = Attempt(self.metadata, job, run_id, self._files)
             try:
                 plan = self.plan(job)
                 self._start_server(job)
                 built = plan.build()
                 run = runner.run_pipeline(built.pipeline, self.metadata, run_id, on_progress)
                 result = self._compressed(job, built, run, self._result(job, built, run))
-                digest, outcome = folder_digest(result.servable), "trained"
+                attempt.trained(result)
                 return result
             except runner.NodeFailed as error:
-                outcome = f"failed: {error}"
+                attempt.failed(error)
                 raise _port_error(error) from error
             except PermanentError as error:
-                outcome = f"failed: {error}"
+                attempt.failed(error)
                 raise TrainingFailed(
                     str(error), component="Examples", advice="Request the retrain again."
                 ) from error
             finally:
                 # Only a kill leaves it, so that the next attempt goes on.
                 shutil.rmtree(self._state(job), ignore_errors=True)
-                lineage.record_run(
-                    runner.open_store(self.metadata),
-                    run_id,
-                    request=job.request,
-                    version=job.version,
-                    schema_version=job.schema_version,
-                    schema_digest=job.schema_digest,
-                    digest=digest,
-                    outcome=outcome,
-                    set_aside=job.set_aside,
-                )
+                attempt.end()
+
+    def beam_options(self, model: str) -> tuple[str, ...]:
+        """Beam's options of a model's runs."""
+        from retrain.engines.tfx.beam_options import beam_options
+
+        return beam_options(self._beam.get(model, ()))
 
     def _tolerance(self, model: str) -> Tolerance:
         return DEFAULT if self._tolerances is None else self._tolerances[model]
@@ -208,6 +227,7 @@ class TfxTrainer:
                 job.work_dir / "tfx",
                 code,
                 metadata=self.metadata,
+                beam=self.beam_options(model),
                 engine=self._engines.get(model, "fast"),
             )
             .from_shards(examples)
@@ -325,6 +345,8 @@ def _as_artifact(job: TrainingJob) -> Path | None:
 
 def _port_error(error: NodeFailed) -> Exception:
     """The error that the port defines; a temporary cause stays temporary."""
+    from retrain.engines.tfx.server_check import ServedTooSlowlyError
+
     cause = error.__cause__
     if isinstance(cause, TemporaryError):
         return cause
@@ -332,6 +354,8 @@ def _port_error(error: NodeFailed) -> Exception:
     advice = _ADVICE.get(
         error.node, "The worker's log has the trace; then request the retrain again."
     )
+    if isinstance(cause, ServedTooSlowlyError):
+        advice = _SLOW_ADVICE
     return TrainingFailed(message, component=error.node, advice=advice)
 
 

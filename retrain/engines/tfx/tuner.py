@@ -207,7 +207,9 @@ def _submit(
 ) -> Future[Trial]:
     try:
         return processes.submit(run_trial, trial_id, job, deadline)
-    except OSError as error:  # how a pool fails whose process has died a moment ago
+    except (OSError, ValueError) as error:
+        # How a pool fails whose process has died a moment ago: its pipes are closed, or their
+        # numbers already belong to others.
         raise BrokenProcessPool(str(error)) from error
 
 

@@ -1,4 +1,4 @@
-"""A TFX component that completes an inferred schema, so that any model can use it.
+"""TFX components that make schemas: one completes an inferred schema, one has a schema's text.
 
 TFDV gives no type to a column without values, and its inferred schema need not even name it; a
 model's code indexes such a column all the same. This component takes the types from the contract.
@@ -35,6 +35,23 @@ class TypedSchemaExecutor(base_executor.BaseExecutor):  # type: ignore[misc]
         target.mkdir(parents=True, exist_ok=True)
         (target / "schema.pbtxt").write_text(text_format.MessageToString(schema))
 
+
+class GivenSchemaExecutor(base_executor.BaseExecutor):  # type: ignore[misc]
+    """Writes a schema that is a parameter, so that a compiled pipeline needs no file."""
+
+    def Do(self, input_dict: Any, output_dict: Any, exec_properties: Any) -> None:
+        """Write ``schema.pbtxt``."""
+        target = Path(artifact_utils.get_single_uri(output_dict["schema"]))
+        target.mkdir(parents=True, exist_ok=True)
+        (target / "schema.pbtxt").write_text(exec_properties["text"])
+
+
+GivenSchema = own_component(
+    "GivenSchema",
+    GivenSchemaExecutor,
+    outputs={"schema": standard_artifacts.Schema},
+    parameters=("text",),
+)
 
 TypedSchema = own_component(
     "TypedSchema",

@@ -86,6 +86,7 @@ def write_config(
     *,
     rule_files: Sequence[str] = (),
     alertmanagers: Sequence[str] = (),
+    external_labels: Mapping[str, str] | None = None,
     scrape_seconds: float = 1.0,
 ) -> Path:
     """Write ``prometheus.yml``; JSON, which is YAML too.
@@ -100,6 +101,8 @@ def write_config(
         Patterns of rule files.
     alertmanagers:
         host:port of each.
+    external_labels:
+        Known to the texts of alerts as ``$externalLabels``; alerts are sent without them.
     scrape_seconds:
         Interval of scrapes and rule evaluations; ejection checks cannot be faster.
     """
@@ -116,9 +119,14 @@ def write_config(
             for job in dict.fromkeys(target.job for target in targets)
         ],
     }
+    if external_labels:
+        config["global"]["external_labels"] = dict(external_labels)
     if alertmanagers:
         config["alerting"] = {
-            "alertmanagers": [{"static_configs": [{"targets": list(alertmanagers)}]}]
+            "alertmanagers": [{"static_configs": [{"targets": list(alertmanagers)}]}],
+            "alert_relabel_configs": [
+                {"regex": name, "action": "labeldrop"} for name in external_labels or ()
+            ],
         }
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".{path.name}.{os.getpid()}")

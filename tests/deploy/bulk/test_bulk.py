@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import pyarrow.parquet as pq
 import pytest
+from msgspec.structs import replace
 
 from deploy.bulk.csv_rows import CsvRows
 from deploy.bulk.parts import PartCounts, Parts, RunIdentity, interrupted
@@ -50,9 +51,10 @@ def rows_of(file: Path) -> list[dict[str, str]]:
         return list(csv.DictReader(lines))
 
 
-def predict_file(file: Path, target: Path, **given: Any) -> PartCounts:
-    parts = Parts(target, IDENTITY, fresh=given.pop("fresh", False))
-    source = CsvRows(file, FEATURES, 2)
+def predict_file(file: Path, target: Path, *, part: int = 2, **given: Any) -> PartCounts:
+    identity = replace(IDENTITY, rows_per_part=part)
+    parts = Parts(target, identity, fresh=given.pop("fresh", False))
+    source = CsvRows(file, FEATURES, part)
     return predict_all(
         source, given.pop("predict", fares), parts, features=FEATURES, columns=["number"], **given
     )
@@ -140,7 +142,7 @@ def test_a_file_that_breaks_off_says_where_and_leaves_no_target(
     file = tmp_path / "rows.csv"
     file.write_bytes(HEADER.encode() + b"a,1.5,3,Cash\n" * 5_000 + broken)
     with pytest.raises(PermanentError, match=r"behind line \d+: .*--fresh"):
-        predict_file(file, tmp_path / "out.csv")
+        predict_file(file, tmp_path / "out.csv", part=500)
     assert not (tmp_path / "out.csv").exists()
 
 

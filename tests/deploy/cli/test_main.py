@@ -6,7 +6,9 @@ import os
 import re
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 import typer
@@ -28,12 +30,15 @@ HEAVY = ("scipy", "numpy", "tensorflow", "apache_beam", "altair", "confluent_kaf
 
 
 def commands() -> list[list[str]]:
-    root = typer.main.get_command(app)
-    words: list[list[str]] = []
-    for name, command in root.commands.items():  # type: ignore[attr-defined]
-        inner = getattr(command, "commands", None)
-        words += [[name, sub] for sub in inner] if inner else [[name]]
-    return words
+    return list(_below(typer.main.get_command(app), []))
+
+
+def _below(command: Any, words: list[str]) -> Iterator[list[str]]:
+    inner = getattr(command, "commands", None)
+    if not inner:
+        yield words
+    for name, sub in (inner or {}).items():
+        yield from _below(sub, [*words, name])
 
 
 @pytest.mark.parametrize("words", commands(), ids=" ".join)
@@ -46,6 +51,8 @@ def test_every_command_has_help_with_an_example(words: list[str]) -> None:
 def test_the_commands_of_the_product_exist() -> None:
     names = {words[0] for words in commands()}
     assert names == {
+        "alerts",
+        "access",
         "backtest",
         "config",
         "console",
@@ -63,11 +70,17 @@ def test_the_commands_of_the_product_exist() -> None:
         "logs",
         "model",
         "models",
+        "notifier",
+        "open",
+        "pipeline",
         "predict",
         "quality",
+        "queue",
         "replay",
+        "report",
         "retrain",
         "rollout",
+        "runs",
         "schema",
         "status",
         "trace",

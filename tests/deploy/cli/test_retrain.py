@@ -5,10 +5,12 @@ from __future__ import annotations
 import threading
 
 import pytest
+from msgspec.structs import replace
 
 from deploy.console.states import state_of
 from deploy.projection.rows import row_of
 from deploy.records.describe import head
+from retrain.failures import failure_record
 from streaming.contracts.log import MemoryLog
 from streaming.contracts.records import ModelVersion, RetrainFailure
 from tests.deploy.cli.builders import MODEL, version
@@ -123,3 +125,23 @@ def test_a_daemon_that_does_not_reply_is_exit_7(log: MemoryLog, options: tuple[s
     assert "is the daemon running? `driftline status` shows it." in shown.stderr
     if "--json" in options:
         assert data(shown)["error"]["exit_code"] == 7
+
+
+def test_a_cancellation_is_sent_and_its_reply_printed(log: MemoryLog) -> None:
+    with replying(log, reason="Retrain r1 is cancelled.") as daemon:
+        shown = run("retrain", MODEL, "--cancel", "--reason", "a mistake", log=log)
+    assert (shown.exit_code, daemon.commands[0].action) == (0, "cancel-retrain")
+    assert "accepted: Retrain r1 is cancelled." in shown.stderr
+    with replying(log, accepted=False, reason="No retrain of m is queued or running."):
+        assert run("retrain", MODEL, "--cancel", "--reason", "x", log=log).exit_code == 5
+    assert run("retrain", MODEL, "--cancel", "--reason", "x", "--wait", log=log).exit_code == 2
+
+
+def test_a_cancelled_retrain_ends_the_wait_as_a_conflict(log: MemoryLog) -> None:
+    failure = failure_record(
+        "request-2", model=MODEL, component="Worker", reason="Cancelled by ana: a mistake.",
+        advice="", attempt=1, at=9.0,
+    )  # fmt: skip
+    code, messages = wait(log, replace(failure, outcome="cancelled"))
+    assert code == 5
+    assert "No version. Cancelled by ana: a mistake." in messages

@@ -41,8 +41,16 @@ def test_the_owners_wishes_reach_the_options() -> None:
         {"compression": "int4"},
         {"training_workers": 0},
         {"precision": "half"},
+        {"beam": ["runner=PortableRunner"]},
+        {"beam": "--runner=PortableRunner"},
     ],
 )
 def test_what_does_not_exist_is_refused(wrong: dict[str, object]) -> None:
     with pytest.raises(ValidationError):
         RetrainSettings.model_validate(wrong)
+
+
+def test_beams_options_are_given_one_by_one() -> None:
+    options = ["--runner=PortableRunner", "--job_endpoint=jobserver:8099"]
+    assert RetrainSettings.model_validate({"beam": options}).beam == tuple(options)
+    assert RetrainSettings().beam == ()

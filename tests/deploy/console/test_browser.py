@@ -14,7 +14,7 @@ import pytest
 
 from deploy.config.paths import PROJECT
 from deploy.console.context import Console
-from deploy.console.security import loopback_hosts
+from deploy.console.security import Transport, loopback_hosts
 from deploy.console.server import ConsoleServer, Feeder
 from deploy.projection.writer import ProjectionWriter
 from streaming.contracts.records import ApprovalRequest, Command, DriftVerdict
@@ -89,7 +89,8 @@ def served(tmp_path: Path) -> Iterator[Served]:
     source = copied()
     log = LiveLog(clock=source.clock, _partitions=source._partitions, _topics=source._topics)
     console = replace(
-        console_on(log, tmp_path, now=scenario.shared().clock.now()), hosts=loopback_hosts(PORT)
+        console_on(log, tmp_path, now=scenario.shared().clock.now()),
+        transport=Transport(hosts=loopback_hosts(PORT)),
     )
     feeder = Feeder(log, ProjectionWriter(tmp_path), console.feed, console.live)
     feeder.start()

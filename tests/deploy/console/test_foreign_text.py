@@ -23,7 +23,7 @@ _STRUCTURE = frozenset(
     {
         "kind", "record_id", "model", "caused_by", "request_id", "rollout_id", "command_id",
         "subject", "digest", "artifact", "evaluation", "comparison_id", "outcome", "phase",
-        "action", "change", "stage", "state", "cause", "proposal_id", "uri",
+        "action", "change", "channel", "stage", "state", "cause", "proposal_id", "uri",
         "experiment_id", "base_digest", "payload", "data", "experiment", "format_version", "act",
         "test", "raised_by", "name", "mode", "schema_digest", "rules_digest", "history_digest",
         "inputs", "latest_inputs", "edges", "component", "gate", "topic", "decided", "previous",
@@ -96,7 +96,9 @@ def extra_records(now: float) -> list[DeadLetter | SchemaProposal]:
 @pytest.fixture(scope="module")
 def console(tmp_path_factory: pytest.TempPathFactory) -> Console:
     folder = tmp_path_factory.mktemp("poisoned")
-    return console_on(poisoned_log(), folder, now=scenario.shared().clock.now(), who=EVIL)
+    now = scenario.shared().clock.now()
+    unlimited = {"requests": 100_000}
+    return console_on(poisoned_log(), folder, now=now, who=EVIL, access=unlimited)
 
 
 def assert_harmless(text: str) -> None:

@@ -10,7 +10,6 @@ import pytest
 from deploy.app.deployment import Deployment
 from deploy.config.paths import InstallPaths, install_paths
 from deploy.local.embedded import (
-    ALERTMANAGER,
     RULES,
     engines_installed,
     process_specs,
@@ -62,7 +61,7 @@ def test_every_process_is_asked_for_more_than_a_connection(deployment: Deploymen
     for spec in specs:
         assert not isinstance(spec.answers or spec.ready, Tcp | Alive), spec.name
     loops = {spec.name for spec in specs if isinstance(spec.answers, Progress)}
-    assert loops == {"daemon", "labels", "stream-watchdog"}
+    assert loops == {"daemon", "labels", "notifier", "stream-watchdog"}
 
 
 def test_the_model_servers_load_judged_bytes_and_the_allowed_operations_only(
@@ -110,10 +109,20 @@ def test_the_same_settings_write_the_same_files(deployment: Deployment) -> None:
     assert file.read_text() == before
 
 
-def test_alertmanager_gets_the_shipped_file(deployment: Deployment) -> None:
+def test_alertmanager_gets_the_notifier_and_prometheus_the_links(deployment: Deployment) -> None:
     write_alertmanager(deployment)
-    written = deployment.home / "prometheus" / "alertmanager.yml"
-    assert written.read_text() == ALERTMANAGER.read_text()
+    written = json.loads((deployment.home / "prometheus" / "alertmanager.yml").read_text())
+    (hook,) = written["receivers"][0]["webhook_configs"]
+    assert hook["url"] == f"http://127.0.0.1:{deployment.ports.notifier}/alerts"
+    write_prometheus(deployment)
+    config = json.loads((deployment.home / "prometheus" / "prometheus.yml").read_text())
+    console = f"http://127.0.0.1:{deployment.ports.console}"
+    assert config["global"]["external_labels"] == {"console": console}
+    drop = {"regex": "console", "action": "labeldrop"}
+    assert config["alerting"]["alert_relabel_configs"] == [drop]
+    flink = next(job for job in config["scrape_configs"] if job["job_name"] == "flink")
+    assert flink["scrape_interval"] == "10000ms"
+    assert len(flink["static_configs"]) == 2
 
 
 def test_the_engines_are_installed_only_with_all_their_parts(tmp_path: Path) -> None:

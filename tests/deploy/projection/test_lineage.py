@@ -5,14 +5,23 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from msgspec.structs import replace
 
-from deploy.projection.lineage import find, steps, trace
+from deploy.projection.lineage import find, steps, trace, trace_effects
 from deploy.records import lineage
+from deploy.records.effects import trace_effects as effects
 from deploy.records.lineage import Link
 from streaming.contracts import topics
 from streaming.contracts.errors import NotFoundError
 from streaming.contracts.log import MemoryLog
-from streaming.contracts.records import ApprovalRequest, ModelVersion, Promotion
+from streaming.contracts.records import (
+    AnyRecord,
+    ApprovalRequest,
+    Artifact,
+    ModelVersion,
+    Promotion,
+)
+from tests.deploy.cli.builders import version
 from tests.deploy.console import scenario
 from tests.deploy.projection.builders import projected, promotion, verdict
 
@@ -104,3 +113,42 @@ def test_a_promotion_stands_for_its_version(tmp_path: Path) -> None:
     assert row is not None
     assert row.kind == "promotion"
     assert reader.record(row.record_id, Promotion) == promotion(2, caused_by=("promotion-m-0001",))
+
+
+@pytest.mark.parametrize("projection", [True, False])
+def test_a_window_and_a_digest_are_followed_both_ways(tmp_path: Path, projection: bool) -> None:
+    log = MemoryLog()
+    log.ensure(topics.RECORD_TOPICS)
+    published = replace(
+        version(2), model="m", caused_by=("verdict-m-000001",),
+        artifact=Artifact(uri="file:///x", digest="d1a2b3c4"),
+    )  # fmt: skip
+    live = replace(promotion(2, caused_by=("version-2",)), artifact=published.artifact)
+    log.append([verdict(0), verdict(1, caused_by=("verdict-m-000000",)), published, live])
+    reader = projected(log, tmp_path)
+
+    def ids(target: str) -> tuple[list[str], list[str]]:
+        start = trace(reader, log, target) if projection else lineage.trace(log, target)
+        back, forward = [start.record.record_id], []
+        while start.causes:
+            (start,) = start.causes
+            back.append(start.record.record_id)
+        first = by_id[back[0]]
+        step = trace_effects(reader, log, first) if projection else effects(log, first)
+        while step.effects:
+            (step,) = step.effects
+            forward.append(step.record.record_id)
+        return back, forward
+
+    records = (verdict(0), verdict(1), published, live)
+    by_id: dict[str, AnyRecord] = {record.record_id: record for record in records}
+    assert ids("1970-01-01T00:00:30") == (
+        ["verdict-m-000001", "verdict-m-000000"],
+        ["version-2", "promotion-m-0002"],
+    )
+    assert ids("d1a2b3") == (
+        ["promotion-m-0002", "version-2", "verdict-m-000001", "verdict-m-000000"],
+        [],
+    )
+    with pytest.raises(NotFoundError, match="No record, version, digest or window"):
+        ids("1999-01-01")

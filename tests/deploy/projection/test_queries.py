@@ -23,6 +23,7 @@ PARAMETERS = {
     "kind": "drift-verdict",
     "since": 0.0,
     "before": 1e9,
+    "time": 0.0,
     "count": 10,
     "record_id": "a",
     "prefix": "a",

@@ -40,7 +40,7 @@ def deployment(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Deployment:
             "module": "retrain.models.big_tipper",
             "events": {"topic": f"{name}.trips", "key": "trip_id"},
             "labels": {"topic": f"{name}.tips", "key": "trip_id"},
-            "retrain": {"auc_floor": floor, "debounce": "5m"},
+            "retrain": {"auc_floor": floor, "debounce": "5m", "beam": [f"--job_name={name}"]},
         }
         for name, floor in (("lenient", 0.6), ("strict", 0.8))
     }
@@ -72,6 +72,13 @@ def test_the_debounce_reaches_the_trigger(deployment: Deployment) -> None:
     assert deployment.retrain_rules("strict").debounce_seconds == 300.0
 
 
+def test_each_models_beam_options_reach_its_trainer(deployment: Deployment) -> None:
+    trainer = tfx_trainer(deployment)
+    for model in ("lenient", "strict"):
+        expected = ("--runner=FnApiRunner", f"--job_name={model}")
+        assert trainer.beam_options(model) == expected
+
+
 def test_the_launcher_starts_the_model_server_of_this_environment(tmp_path: Path) -> None:
     command = DriftlineModelServer().command()
     arguments = command.fill(model="taxi", base_path=tmp_path, grpc_port=1, rest_port=2)
@@ -92,7 +99,8 @@ def test_the_check_allows_the_operations_that_the_stack_allows(tmp_path: Path) -
 class OneFailingModel:
     """A trainer whose code of the model `strict` is broken."""
 
-    steps = 1
+    def steps_of(self, request: RetrainRequest) -> int:
+        return 1
 
     def train(self, job: TrainingJob, on_progress: OnProgress) -> TrainingResult:
         on_progress(Progress(component="Trainer", state="started", step=1, steps=1))
@@ -136,9 +144,9 @@ def test_a_failing_retrain_of_one_model_leaves_the_worker_running_for_the_other(
         log,
         requests=InMemoryRequestQueue(requests),
         trainer=OneFailingModel(),
+        examples=NoExamples(),
         exporter=exporter,
     )
-    worker.examples = NoExamples()
 
     def records(topic: Topic) -> list[Any]:
         return [decode(m.value or b"") for s in log.spans(topic.name) for m in log.read(s)]

@@ -8,16 +8,28 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
-from retrain.ports import OnProgress, Progress, TrainingFailed, TrainingJob, TrainingResult
+from retrain.ports import (
+    ExampleSet,
+    OnProgress,
+    Progress,
+    TrainingFailed,
+    TrainingJob,
+    TrainingResult,
+)
 from streaming.contracts.errors import TemporaryError
+from streaming.contracts.model import ModelContract
+from streaming.contracts.records import RetrainRequest
 
 
 class ScriptedTrainer:
     """Does what the file ``script`` in the job's folder says."""
 
-    steps = 3
+    def steps_of(self, request: RetrainRequest) -> int:
+        return 3
 
     def warm(self) -> None:
         """Nothing is needed."""
@@ -50,3 +62,24 @@ class Unusable(ScriptedTrainer):
 
     def warm(self) -> None:
         raise RuntimeError("no TFX here")
+
+
+class ScriptedExamples:
+    """Does what the file ``script`` in the examples' parent folder says."""
+
+    def build(
+        self,
+        request: RetrainRequest,
+        contract: ModelContract,
+        folder: Path,
+        schema: Path | None = None,
+    ) -> ExampleSet:
+        if (folder.parent / "script").read_text() == "hang":
+            time.sleep(600)
+        return ExampleSet(folder=folder, rows=7, rows_after_shift=0, unlabelled=0, unusable=0)
+
+
+@contextmanager
+def scripted_examples() -> Iterator[ScriptedExamples]:
+    """What `TrainerProcess` opens in the child for each request."""
+    yield ScriptedExamples()

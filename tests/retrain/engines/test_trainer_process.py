@@ -10,10 +10,16 @@ from pathlib import Path
 import pytest
 
 from retrain.engines.trainer_process import TrainerProcess, TrainingBroken
-from retrain.ports import Progress, TrainingFailed, TrainingJob, TrainingResult
+from retrain.ports import (
+    Progress,
+    RetrainCancelled,
+    TrainingFailed,
+    TrainingJob,
+    TrainingResult,
+)
 from streaming.contracts.errors import TemporaryError, UnavailableError
 from tests.retrain.builders import CONTRACT, request
-from tests.retrain.engines.hanging_trainers import ScriptedTrainer, Unusable
+from tests.retrain.engines.hanging_trainers import ScriptedTrainer, Unusable, scripted_examples
 from tests.waiting import wait_for
 
 
@@ -44,7 +50,7 @@ def test_one_child_serves_one_job_after_another(trainer: TrainerProcess, tmp_pat
     assert [(r.component, r.state) for r in reports] == [("Transform", "started")]
     assert first.reason == run(trainer, tmp_path, "succeed").reason == f"By {trainer.pid}."
     assert trainer.pid != os.getpid()
-    assert trainer.steps == 3
+    assert trainer.steps_of(request()) == 3
 
 
 def test_errors_arrive_as_what_they_are(trainer: TrainerProcess, tmp_path: Path) -> None:
@@ -80,6 +86,46 @@ def test_a_run_that_hangs_is_ended_at_the_deadline_with_all_that_it_started(
     pids = [int(pid) for pid in (tmp_path / "pids").read_text().split()]
     wait_for(lambda: not any(_runs(pid) for pid in pids), seconds=20.0)
     assert run(trainer, tmp_path, "succeed").blessed, "the next job has a new process"
+
+
+def test_examples_that_hang_are_ended_at_the_deadline(tmp_path: Path) -> None:
+    process = TrainerProcess(ScriptedTrainer, examples=scripted_examples)
+    (tmp_path / "script").write_text("hang")
+    now = time.time()
+    late = request(at=now, deadline=now + 2.0)
+    with pytest.raises(TrainingFailed, match="Examples had no result") as hanging:
+        process.build(late, CONTRACT, tmp_path / "examples")
+    assert hanging.value.component == "Examples"
+    assert process.pid is None
+    (tmp_path / "script").write_text("succeed")
+    built = process.build(late, CONTRACT, tmp_path / "examples")
+    assert (built.rows, built.folder) == (7, tmp_path / "examples")
+    process.close()
+
+
+def test_a_cancelled_run_is_ended_and_the_next_one_is_served(tmp_path: Path) -> None:
+    cancelled = {"r1"}
+    process = TrainerProcess(ScriptedTrainer, cancelled=lambda r: r.record_id in cancelled)
+    with pytest.raises(RetrainCancelled):
+        run(process, tmp_path, "hang")
+    pids = [int(pid) for pid in (tmp_path / "pids").read_text().split()]
+    wait_for(lambda: not any(_runs(pid) for pid in pids), seconds=20.0)
+    cancelled.clear()
+    assert run(process, tmp_path, "succeed").blessed
+    process.close()
+
+
+def test_what_a_child_still_sends_after_an_error_is_not_the_next_jobs_result(
+    trainer: TrainerProcess, tmp_path: Path
+) -> None:
+    def broken(progress: Progress) -> None:
+        raise OSError("the log is gone")
+
+    before = trainer.pid
+    with pytest.raises(OSError, match="the log is gone"):
+        trainer.train(job(tmp_path, "succeed"), broken)
+    assert run(trainer, tmp_path, "succeed").reason == f"By {trainer.pid}."
+    assert trainer.pid != before
 
 
 def test_a_trainer_that_cannot_be_made_says_why() -> None:

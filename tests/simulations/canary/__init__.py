@@ -16,6 +16,7 @@ import typer
 from serving.rules import RolloutRules
 from serving.slice_rules import NO_SLICES, SliceRules
 from tests.simulations.canary.judges import JUDGES, Ending, ours
+from tests.simulations.canary.slice_scores import SliceEnding, sliced_scores
 from tests.simulations.canary.traffic import (
     FAMILIES,
     HARMS,
@@ -160,6 +161,41 @@ def slices(
     show("canary-slices", rows, facts)
 
 
+@app.command("slice-scores")
+def slice_scores(
+    number: Annotated[int, typer.Option(help="Rollouts of each cell.")] = 300,
+    rate: Annotated[list[float] | None, typer.Option(help="Requests per second.")] = None,
+    jobs: Annotated[int, typer.Option(min=1, help="Rollouts simulated at a time.")] = 1,
+    seed: Annotated[int, typer.Option(help="Seed of the first rollout.")] = 1,
+) -> None:
+    """How rollouts end that are judged by scores and labels in ten slices; one may be flipped.
+
+    Example: `python -m tests.simulations canary slice-scores --number 20 --rate 100`
+    """
+    facts = {"seed": seed, "number": number}
+    rows: list[dict[str, object]] = []
+    with ProcessPoolExecutor(jobs) as pool:
+        for requests in rate or [20.0, 100.0, 1_000.0]:
+            for flipped in ("", "s1", "s03"):
+                tasks = [(requests, flipped, seed + n) for n in range(number)]
+                endings = list(pool.map(run_scores, tasks, chunksize=4))
+                by_gate = Counter(ending.gate for ending in endings if ending.result == "failed")
+                rows.append(
+                    {"rate": f"{requests:g}", "flipped slice": flipped or "none"}
+                    | _cells("by slice", endings)
+                    | {"failed by": ", ".join(f"{gate} {n}" for gate, n in by_gate.items())}
+                )
+                PROGRESS.print(rows[-1])
+                save("canary-slice-scores", rows, facts)
+    show("canary-slice-scores", rows, facts)
+
+
+def run_scores(task: tuple[float, str, int]) -> SliceEnding:
+    """One rollout that is judged by scores and labels."""
+    rate, flipped, seed = task
+    return sliced_scores(rate, flipped, seed)
+
+
 def run_sliced(task: SliceTask) -> Ending:
     """One rollout of requests in slices."""
     judged, family, harm, rate, seconds, look, seed = task
@@ -183,7 +219,7 @@ def run(task: Task) -> Ending:
     return JUDGES[judge](traffic, RolloutRules(), seconds=seconds)
 
 
-def _cells(judge: str, endings: list[Ending]) -> dict[str, object]:
+def _cells(judge: str, endings: Sequence[Ending | SliceEnding]) -> dict[str, object]:
     ended = Counter(ending.result for ending in endings)
     shares = ", ".join(f"{result} {n / len(endings):.0%}" for result, n in ended.most_common())
     exposed = [ending.exposed for ending in endings if ending.result == "failed"]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import gzip
 import json
 import struct
@@ -15,12 +16,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from retrain.engines.kafka.examples import LogExampleBuilder, schema_label_columns
+from retrain.engines.kafka.row_facts import RowMeaning
 from retrain.engines.tfx.tfrecord import Value, example, feature_encoder
 from retrain.ports import AFTER_SHIFT, ExampleSet, TrainingFailed
 from streaming.contracts.clock import ManualClock
 from streaming.contracts.log import MemoryLog
 from streaming.contracts.model import FeatureKind, FeatureSpec
-from streaming.contracts.records import OffsetRange, RetrainRequest
+from streaming.contracts.records import OffsetRange, RetrainRequest, RowRules
 from streaming.contracts.topics import applications_topic
 from tests.retrain.builders import CONTRACT, EVENTS, LABELS, request
 
@@ -201,8 +203,11 @@ def test_rows_after_the_shift_are_flagged_by_offset_and_time(tmp_path: Path) -> 
     flagged = {r["fare"][0] for r in all_rows(example_set.folder) if r[AFTER_SHIFT] == [1]}
     assert min(flagged) >= 60
     assert max(flagged) == 99
-    assert example_set.rows_after_shift == len(flagged) > 30
-    assert example_set.rows == 100
+    assert example_set.rows_after_shift == len(flagged) == 40
+    assert example_set.rows == 57, "history has 30 %"
+    assert example_set.selection is not None
+    (history,) = example_set.selection.history
+    assert (history.available, history.taken) == (60, 17)
 
 
 def test_unreadable_events_and_labels_are_left_out_and_counted(tmp_path: Path) -> None:
@@ -308,3 +313,49 @@ def test_too_few_labels_fail_with_advice(tmp_path: Path) -> None:
 
 def test_the_label_columns_come_from_the_model() -> None:
     assert schema_label_columns(CONTRACT) == TIPS
+
+
+def test_history_is_balanced_by_class_and_slice_and_a_flood_is_capped(tmp_path: Path) -> None:
+    log = empty_log()
+    companies = ["flood" if n % 2 else f"c{n % 50}" for n in range(400)]
+    log.append_raw(
+        EVENTS, [event(n, time=float(n), company=name) for n, name in enumerate(companies)]
+    )
+    log.append_raw(LABELS, [label(n, tips=9.0 if n % 10 == 0 else 0.0) for n in range(400)])
+    meaning = RowMeaning(
+        class_of=lambda row: row["tips"] > 5.0, slices=("company",),
+        entity="company",
+    )  # fmt: skip
+    shifted = tuple(
+        OffsetRange(topic=EVENTS, partition=s.partition, start=0, stop=s.stop)
+        for s in log.spans(EVENTS)
+    )
+    sent = request_of_all(log, after_shift=shifted, window_start=300.0)
+    rules = {CONTRACT.model: RowRules(min_entities=3)}
+    built = dataclasses.replace(builder(log), meaning=lambda _: meaning, rules=rules).build
+    first, again = (built(sent, CONTRACT, tmp_path / name) for name in ("a", "b"))
+    assert first.selection == again.selection
+    chosen = first.selection
+    assert chosen is not None
+    assert chosen.capped_entities == 1
+    assert {count.label for count in chosen.history} == {"True", "False"}
+    rows = {row["company"][0]: 0 for row in all_rows(first.folder)}
+    for row in all_rows(first.folder):
+        rows[row["company"][0]] += 1
+    assert 0 < rows[b"flood"] <= 0.2 * 400
+    sides = [
+        {row["company"][0] for path in first.folder.glob(pattern) for row in read(path)}
+        for pattern in ("train-*", "eval-*")
+    ]
+    assert sides[0].isdisjoint(sides[1]), "no entity is on both sides"
+    for file in first.folder.iterdir():
+        assert file.read_bytes() == (again.folder / file.name).read_bytes()
+
+
+def test_an_event_that_came_twice_is_counted(tmp_path: Path) -> None:
+    log = empty_log()
+    log.append_raw(EVENTS, [event(n) for n in (*range(50), *range(10))])
+    log.append_raw(LABELS, [label(n) for n in range(50)])
+    built = builder(log).build(request_of_all(log), CONTRACT, tmp_path / "x")
+    assert built.selection is not None
+    assert (built.rows, built.selection.duplicates) == (50, 10)

@@ -49,7 +49,9 @@ from tests.retrain.builders import CONTRACT, MODEL, servable
 bootstrap, group, root, name, seconds = sys.argv[1:]
 
 class Trainer:
-    steps = 1
+    def steps_of(self, request):
+        return 1
+
     def train(self, job, on_progress):
         on_progress(Progress(component="Trainer", state="started", step=1, steps=1))
         time.sleep(float(seconds))

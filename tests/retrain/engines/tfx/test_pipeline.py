@@ -93,7 +93,8 @@ def test_csv_with_an_inferred_schema_is_trained_published_and_predicted_twice(
     metadata = runner.open_store(tmp_path / "root" / "mlmd.sqlite")
     artifacts = metadata.get_artifacts()
     assert all(Path(artifact.uri).exists() for artifact in artifacts)
-    assert len({artifact.uri for artifact in artifacts}) == len(artifacts)
+    own = [artifact.uri for artifact in artifacts if artifact.uri != str(tmp_path / "csv")]
+    assert len(set(own)) == len(own)  # what a run reads has the same address in both
 
 
 def test_a_model_that_is_not_blessed_is_not_published(tmp_path: Path) -> None:

@@ -15,8 +15,9 @@ def test_a_skipped_node_is_a_failure(tmp_path: Path) -> None:
     import tfx.v1 as tfx
     from tfx.orchestration.pipeline import Pipeline
 
-    from retrain.engines.tfx import pipeline, runner
+    from retrain.engines.tfx import runner
     from retrain.engines.tfx.anomaly_gate import AnomalyGate
+    from retrain.engines.tfx.beam_options import BEAM
 
     metadata = tmp_path / "mlmd.sqlite"
     runner.open_store(metadata)
@@ -42,7 +43,7 @@ def test_a_skipped_node_is_a_failure(tmp_path: Path) -> None:
         metadata_connection_config=(
             tfx.orchestration.metadata.sqlite_metadata_connection_config(str(metadata))
         ),
-        beam_pipeline_args=list(pipeline.BEAM),
+        beam_pipeline_args=list(BEAM),
     )
     with pytest.raises(runner.NodeFailed, match=r"skipped|SKIPPED|ended") as failure:
         runner.run_pipeline(skipping, metadata, "run-1", lambda progress: None)

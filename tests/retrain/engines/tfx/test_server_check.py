@@ -8,7 +8,13 @@ from pathlib import Path
 
 import pytest
 
-from retrain.engines.tfx.server_check import PROBE, ServingCheck, check_serving
+from retrain.engines.tfx import server_check
+from retrain.engines.tfx.server_check import (
+    PROBE,
+    ServedTooSlowlyError,
+    ServingCheck,
+    check_serving,
+)
 from retrain.ports import ServerCommand
 from streaming.contracts.errors import GateFailedError, UnavailableError
 from streaming.contracts.model import FeatureSpec
@@ -17,7 +23,7 @@ FEATURES = (FeatureSpec(name="fare", kind="number"),)
 
 FAKE_SERVER = '''
 """TF Serving's REST API for a model that predicts fare / 100, and 0 where it is missing."""
-import json, os, sys
+import json, os, sys, time
 from http.server import BaseHTTPRequestHandler, HTTPServer
 
 model, base_path, rest_port, state = sys.argv[1:]
@@ -36,6 +42,8 @@ class Handler(BaseHTTPRequestHandler):
     def do_POST(self):
         body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
         fares = [row["fare"][0] for row in body["instances"]]
+        if 999.0 in fares:
+            time.sleep(60)
         if any(fare < 0 for fare in fares):
             return self.reply(400, {"error": "a fare is negative"})
         self.reply(200, {"predictions": [[0.0 if f != f else f / 100] for f in fares]})
@@ -96,13 +104,30 @@ def test_other_predictions_than_the_trainers_are_refused(tmp_path: Path) -> None
 
 
 def test_a_refused_prediction_names_the_servers_reason(tmp_path: Path) -> None:
-    with pytest.raises(GateFailedError, match="400: a fare is negative"):
+    with pytest.raises(GateFailedError, match="400: a fare is negative") as refused:
         check(tmp_path, [{"fare": -1.0}], [0.5], fake_server())
+    assert not isinstance(refused.value, ServedTooSlowlyError)
 
 
 def test_a_version_that_fails_to_load_is_refused(tmp_path: Path) -> None:
     with pytest.raises(GateFailedError, match="was not AVAILABLE"):
         check(tmp_path, [{"fare": 1.0}], [0.01], fake_server("END"))
+
+
+def test_a_version_that_still_loads_is_slow_and_not_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(server_check, "_LOAD_SECONDS", 0.3)
+    with pytest.raises(ServedTooSlowlyError, match="was not AVAILABLE"):
+        check(tmp_path, [{"fare": 1.0}], [0.01], fake_server("LOADING"))
+
+
+def test_an_answer_that_does_not_come_is_slow_and_not_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(server_check, "_ANSWER_SECONDS", 2.0)
+    with pytest.raises(ServedTooSlowlyError, match="had not answered a prediction of 1 row"):
+        check(tmp_path, [{"fare": 999.0}], [0.01], fake_server())
 
 
 def test_a_server_that_does_not_start_is_unavailable_with_its_last_output(tmp_path: Path) -> None:

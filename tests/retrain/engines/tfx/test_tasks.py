@@ -21,12 +21,13 @@ from retrain.engines.tfx.trainer import TfxTrainer
 from retrain.models.code import load_code
 from retrain.worker import Worker
 from streaming.contracts.clock import ManualClock
+from streaming.contracts.codec import decode_as
 from streaming.contracts.log import MemoryLog
 from streaming.contracts.mapping import FieldRule, RecordMapping
 from streaming.contracts.model import ModelContract
-from streaming.contracts.records import Metric, ModelVersion
+from streaming.contracts.records import Metric, ModelVersion, RetrainFailure
 from streaming.contracts.requests import instance
-from streaming.contracts.topics import RECORD_TOPICS, applications_topic
+from streaming.contracts.topics import RECORD_TOPICS, RETRAIN_FAILURES, applications_topic
 from tests.retrain.builders import request
 from tests.retrain.engines.small_models import streams
 
@@ -68,6 +69,16 @@ class Circle:
             names = list(outputs)
             results = session.run([outputs[name].name for name in names], feed)
         return {name: value[0] for name, value in zip(names, results, strict=True)}
+
+
+def newest_failure(log: MemoryLog) -> str:
+    """Why the newest retrain published nothing."""
+    failures = [
+        decode_as(message.value or b"", RetrainFailure)
+        for span in log.spans(RETRAIN_FAILURES.name)
+        for message in log.read(span)
+    ]
+    return failures[-1].reason if failures else "no failure"
 
 
 def circle(name: str, rows: list[tuple[streams.Row, streams.Row]], home: Path) -> Circle:
@@ -121,7 +132,7 @@ def circle(name: str, rows: list[tuple[streams.Row, streams.Row]], home: Path) -
             labels=log.spans(contract.labels_topic),
         )
         requests.put(replace(sent, model=name, after_shift=(), base_version=live))
-        assert worker.run_once(0.0) == "published"
+        assert worker.run_once(0.0) == "published", newest_failure(log)
         return store.record(name, live + 1)
 
     return Circle(contract, store, retrain(), retrain)

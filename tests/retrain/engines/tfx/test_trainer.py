@@ -19,11 +19,13 @@ from retrain.engines.model_store import FolderStore, folder_digest
 from retrain.engines.tfx.trainer import TfxTrainer
 from retrain.models.big_tipper.contract import CODE, FEATURES
 from retrain.ports import AFTER_SHIFT_SLICE, Progress, TrainingFailed, TrainingResult
+from retrain.training_options import ModelTraining, TunerOptions
 from streaming.contracts.errors import GateFailedError
 from streaming.contracts.records import Artifact, Metric, ModelVersion, SchemaChange
 from streaming.contracts.requests import instance
 from streaming.engines.tfdv import schema_text
 from tests.retrain.engines.taxi_trips import shifted, training_job, trips, write_shards
+from tests.retrain.engines.tfx.recorded_runs import kinds_after_publication, run_of
 
 pytestmark = [
     pytest.mark.engine,
@@ -133,12 +135,9 @@ def accepted_schema(folder: Path) -> Path:
 
 
 def test_an_accepted_but_unused_column_does_not_stop_the_retrain(trained: Trained) -> None:
-    from retrain.engines.tfx import lineage, runner
-
-    store = runner.open_store(trained.trainer.metadata)
-    (trace,) = lineage.trace(store, version=2)
-    assert trace.outcome == "trained"
-    assert (trace.schema_version, trace.schema_digest) == (7, "d7")
+    run = run_of(trained.trainer.metadata, "request-2")
+    assert run.state == "trained"
+    assert (run.schema_version, run.schema_digest) == (7, "d7")
 
 
 def test_the_first_version_learns_the_tip(trained: Trained) -> None:
@@ -249,6 +248,17 @@ def test_every_component_is_reported_twice_and_timed(trained: Trained) -> None:
         assert timed["Trainer"] > 0.1
 
 
+@pytest.mark.parametrize("tuner", [None, TunerOptions()])
+def test_the_number_of_steps_is_that_of_the_runs_nodes(
+    trained: Trained, tmp_path: Path, tuner: TunerOptions | None
+) -> None:
+    training = {"big_tipper": ModelTraining(tuner=tuner, warm_start=True)}
+    home = trained.trainer.metadata.parents[1]
+    trainer = TfxTrainer(home, server=DriftlineModelServer(), training=training)
+    job = training_job(tmp_path, home / "examples-1", 2, trained.store.path("big_tipper", 1))
+    assert trainer.steps_of(job.request) == len(trainer.plan(job).build().pipeline.components)
+
+
 def test_the_real_server_has_loaded_each_version_and_answered(trained: Trained) -> None:
     for result in trained.results.values():
         assert result.load_seconds > 0.0
@@ -308,22 +318,24 @@ def test_publishing_again_changes_nothing(trained: Trained) -> None:
 
 
 def test_ml_metadata_leads_from_the_digest_to_the_offsets(trained: Trained) -> None:
-    from retrain.engines.tfx import lineage, runner
-
-    store = runner.open_store(trained.trainer.metadata)
     digest = trained.store.record("big_tipper", 2).artifact.digest
     assert digest == folder_digest(trained.results[2].servable)
-    (trace,) = lineage.trace(store, digest=digest)
+    run = run_of(trained.trainer.metadata, "request-2")
     expected = training_job(trained.trainer.metadata.parent / "x", Path(), 2, Path()).request
-    assert (trace.model, trace.version, trace.request_id) == ("big_tipper", 2, "request-2")
-    assert (trace.events, trace.labels) == (expected.events, expected.labels)
-    assert (trace.caused_by, trace.base_version) == (("verdict-2",), 1)
-    assert trace.outcome == "trained"
-    assert runner.unfinished(store, trace.run_id, list(NODES)) == {}
-    assert "SKIPPED" in runner.unfinished(store, trace.run_id, ["Pusher"])["Pusher"]
-    assert {"Examples", "TransformGraph", "Model", "ModelEvaluation"} <= {
-        kind for kind, _ in trace.artifacts
-    }
+    assert (run.model, run.digest, run.attempts) == ("big_tipper", digest, 1)
+    assert (run.events, run.labels) == (expected.events, expected.labels)
+    assert (run.caused_by, run.base_version) == (("verdict-2",), 1)
+    assert run.metrics == trained.results[2].metrics
+    assert run.components == trained.results[2].components
+    assert run.parameters["learning_rate"] > 0
+    assert len(run.curve.val_loss) == len(run.curve.loss) > 1
+    assert list(Path(run.logs).rglob("events.out.tfevents.*"))
+
+
+def test_the_run_is_a_graph_whose_files_outlive_the_attempt(trained: Trained) -> None:
+    place, version = trained.trainer.metadata, trained.store.record("big_tipper", 2)
+    kept = kinds_after_publication(place, version, work=place.parents[1] / "work-2")
+    assert {"Examples", "ExampleStatistics", "Model", "ModelEvaluation", "ModelRun"} <= kept
 
 
 def test_broken_examples_stop_at_the_gate(trained: Trained, tmp_path: Path) -> None:
@@ -337,10 +349,9 @@ def test_broken_examples_stop_at_the_gate(trained: Trained, tmp_path: Path) -> N
     assert reports[-1].state == "failed"
     assert "Trainer" not in {progress.component for progress in reports}
 
-    from retrain.engines.tfx import lineage, runner
-
-    (trace,) = lineage.trace(runner.open_store(trained.trainer.metadata), request_id="request-3")
-    assert trace.outcome.startswith("failed: AnomalyGate")
+    run = run_of(trained.trainer.metadata, "request-3")
+    assert run.outcome.startswith("failed: AnomalyGate")
+    assert "ExampleAnomalies" in {artifact.kind for artifact in run.artifacts}
 
 
 def test_more_than_a_few_rows_outside_a_domain_stop_at_the_gate(

@@ -10,6 +10,7 @@ from urllib.parse import urlsplit
 
 import pytest
 
+from serving.engines.envoy import router as router_module
 from serving.engines.envoy.config import EnvoyLayout, Json, split_text
 from serving.engines.envoy.names import PROTOS, cluster_name
 from serving.engines.envoy.router import EnvoyRouter, shared_reads, write_bootstrap
@@ -101,6 +102,13 @@ def test_a_file_that_somebody_broke_is_named(tmp_path: Path, content: str) -> No
     assert splits(tmp_path)["big.tipper"] == split_text(HALF)
 
 
+@pytest.fixture
+def patient(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Routers that wait for the server of a test, however busy the machine is."""
+    monkeypatch.setattr(router_module, "ADMIN_SECONDS", 60.0)
+
+
+@pytest.mark.usefixtures("patient")
 def test_models_that_ask_at_once_share_one_read_of_envoy(tmp_path: Path) -> None:
     with hung_server() as server:
         address = urlsplit(server.url)
@@ -126,6 +134,7 @@ def test_a_change_of_a_split_touches_no_file_of_the_clusters(tmp_path: Path) -> 
     assert {file.name for file in tmp_path.glob("*.json")} == {"rds.json", "bootstrap.json"}
 
 
+@pytest.mark.usefixtures("patient")
 def test_the_health_of_several_models_is_one_read_and_each_knows_its_own(tmp_path: Path) -> None:
     def lines(model: str, **hosts: int) -> list[str]:
         return [

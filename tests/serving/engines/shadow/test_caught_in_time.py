@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any, cast
 
 import pytest
@@ -10,9 +11,13 @@ from deploy.daemon.background_answers import BackgroundAnswers
 from serving.engines.shadow.questioner import RestAnswers
 from serving.phase import Phase
 from tests.serving.engines.shadow.predict_server import Answer, serving
-from tests.serving.engines.shadow.test_rest_answers import RULES, probability, requests
+from tests.serving.engines.shadow.test_rest_answers import RULES as QUICK_RULES
+from tests.serving.engines.shadow.test_rest_answers import probability, requests
 from tests.serving.rollout_simulation import RolloutSimulation, quick_rules, version
 from tests.waiting import wait_for
+
+RULES = replace(QUICK_RULES, timeout_seconds=60.0, deadline_seconds=120.0)
+"""No server hangs here, so a request that takes long shows a busy machine only."""
 
 
 def rolled_out(canary: Answer) -> RolloutSimulation:
@@ -29,7 +34,7 @@ def rolled_out(canary: Answer) -> RolloutSimulation:
         cast(Any, simulation.serving).answers = answers
         simulation.send(version(1)).until_live(1)
         simulation.send(version(2)).until_phase(Phase.COMPARING)
-        wait_for(lambda: answers.compared(version(2), 1) is not None)
+        wait_for(lambda: answers.compared(version(2), 1) is not None, seconds=120.0)
         assert sum(second.batches) == RULES.rows  # the comparison's requests
         return simulation.until(lambda current: current.phase is not Phase.COMPARING, seconds=3)
 

@@ -83,7 +83,7 @@ def test_variances_lie_between_those_of_the_families(
 def test_shape_variances_agree_with_draws_of_shifted_and_stretched_normals() -> None:
     rng = np.random.default_rng(3)
     day_sd = location_and_dispersion(0.05, 0.03)
-    rows, days = rng.normal(size=400_000), 400
+    rows, days = rng.normal(size=50_000), 400
     shifts = rng.normal(0.0, day_sd.location, days)
     scales = 1.0 + rng.normal(0.0, day_sd.dispersion, days) / sqrt(2.0)
     means = []

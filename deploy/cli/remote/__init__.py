@@ -1,0 +1,1 @@
+"""Commands that use a console's API: `driftline --server ADDRESS --token-file FILE COMMAND`."""

@@ -1,0 +1,1 @@
+"""Runs in ML Metadata: how they are written and read. Imports neither TFX nor TensorFlow."""

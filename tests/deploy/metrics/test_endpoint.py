@@ -1,0 +1,18 @@
+from __future__ import annotations
+
+import httpx
+from prometheus_client import CollectorRegistry, Counter
+
+from deploy.metrics.endpoint import serve
+from tests.deploy.demo.conftest import free_port
+
+
+def test_a_process_shows_its_own_counters_and_what_it_takes() -> None:
+    registry, port = CollectorRegistry(), free_port()
+    Counter("seen", "Things seen.", registry=registry).inc(2)
+    serve(registry, port)
+    text = httpx.get(f"http://127.0.0.1:{port}/metrics").text
+    samples = dict(line.rsplit(" ", 1) for line in text.splitlines() if not line.startswith("#"))
+    assert float(samples["seen_total"]) == 2.0
+    assert float(samples["process_cpu_seconds_total"]) > 0.0
+    assert float(samples["process_resident_memory_bytes"]) > 1e6

@@ -1,0 +1,56 @@
+"""The queue of retrains: what each request does or waits for."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from msgspec.structs import replace
+
+from retrain.queue import QueuedRetrain, queue_of
+from streaming.contracts.records import RetrainProgress, RetrainRequest
+from tests.retrain.builders import request
+
+
+def asked(name: str, at: float, *, model: str = "taxi", deadline: float = 900.0) -> RetrainRequest:
+    return replace(request(name, at=at, deadline=deadline), model=model)
+
+
+def report(
+    name: str, state: Literal["started", "waiting", "done"], at: float, detail: str = ""
+) -> RetrainProgress:
+    return RetrainProgress(
+        record_id=f"{name}-{state}", model="taxi", at=at, request_id=name, attempt=1, worker="w1",
+        component="Trainer", state=state, step=8, steps=12, detail=detail,
+    )  # fmt: skip
+
+
+def entries(*queued: QueuedRetrain) -> dict[str, tuple[str, str]]:
+    return {entry.request_id: (entry.state, entry.waits_for) for entry in queued}
+
+
+def test_each_request_says_what_it_does_or_waits_for() -> None:
+    requests = [asked("c", 30.0, model="tips"), asked("b", 20.0, model="fare"), asked("a", 10.0)]
+    queued = queue_of(requests, [report("a", "started", 80.0)], set(), 100.0)
+    assert [entry.request_id for entry in queued] == ["a", "b", "c"]
+    assert entries(*queued) == {
+        "a": ("running", "Trainer started, step 8 of 12, 20 s ago"),
+        "b": ("queued", "a free worker (taxi in training)"),
+        "c": ("queued", "a free worker (taxi in training); fare before it"),
+    }
+    assert (queued[0].worker, queued[0].attempt) == ("w1", 1)
+
+
+def test_an_outage_and_a_passed_deadline_are_named() -> None:
+    outage = [report("a", "started", 10.0), report("a", "waiting", 20.0, "The registry is away.")]
+    assert entries(*queue_of([asked("a", 1.0)], outage, set(), 30.0)) == {
+        "a": ("waiting", "Trainer waits: The registry is away.")
+    }
+    late = queue_of([asked("a", 1.0, deadline=25.0)], [], set(), 30.0)
+    assert entries(*late) == {
+        "a": ("overdue", "its deadline passed 5 s ago; no worker has taken it")
+    }
+
+
+def test_what_has_an_outcome_and_what_came_twice_is_not_shown_again() -> None:
+    requests = [asked("a", 1.0), asked("b", 2.0), asked("b", 2.0)]
+    assert list(entries(*queue_of(requests, [], {"a"}, 10.0))) == ["b"]
