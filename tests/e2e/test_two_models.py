@@ -79,8 +79,24 @@ def taxi(kept: Machine) -> Iterator[Clients]:
     """Clients of the taxi model, from before the second one comes until after it has gone."""
     features = Deployment.load(kept.profile).contract(TAXI).features
     row = instance(features, {"fare": 12.5, "payment_type": "Cash"})
+    # The tests before may have stopped the servers a moment ago.
+    kept.wait(lambda: answers_twenty_times(row), seconds=180)
     with Clients(TAXI, row).asking() as clients:
         yield clients
+
+
+def answers_twenty_times(row: Any) -> bool:
+    """Whether twenty predictions of the taxi model in succession are answered."""
+    path, body = f"/v1/models/{TAXI}:predict", json.dumps({"instances": [row]})
+    with httpx.Client(base_url=ENVOY, timeout=10.0) as client:
+        for _ in range(20):
+            try:
+                if client.post(path, content=body).status_code != httpx.codes.OK:
+                    return False
+            except httpx.HTTPError:
+                return False
+            time.sleep(0.1)
+    return True
 
 
 @pytest.fixture(scope="module")
