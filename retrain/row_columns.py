@@ -60,7 +60,7 @@ def choose_columns(rows: RowColumns, rules: RowRules, *, duplicates: int = 0) ->
     taken, history = _mixed(rows, kept, rules)
     named = rows.entities >= 0
     held = _held_entities(rows, rules)
-    by_entity = _enough_entities(rows, taken, held, rules)
+    by_entity = _enough_entities(rows, taken, held, named, rules)
     train, evaluated = _split(rows, taken, held, rules, named=named & by_entity)
     selection = RowSelection(
         rows=len(rows.hashes) + duplicates,
@@ -112,8 +112,9 @@ def _held_entities(rows: RowColumns, rules: RowRules) -> Mask:
     return np.array([number_of(name, size=8) < limit for name in rows.entity_names], np.bool_)
 
 
-def _enough_entities(rows: RowColumns, taken: Mask, held: Mask, rules: RowRules) -> bool:
-    named = rows.entities >= 0
+def _enough_entities(
+    rows: RowColumns, taken: Mask, held: Mask, named: Mask, rules: RowRules
+) -> bool:
     present = np.bincount(rows.entities[taken & named], minlength=len(held)) > 0
     alone = taken & ~named & (rows.hashes < held_back_below(rules))
     return int((held & present).sum()) + int(alone.sum()) >= rules.min_entities

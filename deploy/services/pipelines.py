@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
+from deploy.runs.places import metadata_place
 from deploy.services.model_server_launcher import DriftlineModelServer
 from retrain.models.code import load_code
 from retrain.ports import OnProgress, ServerCommand
@@ -89,7 +90,7 @@ def pipeline_of(
         model,
         code=load_code(section.module),
         root=deployment.home / "pipelines" / model,
-        metadata=deployment.home / "metadata" / "mlmd.sqlite",
+        metadata=metadata_place(deployment),
         engine=wishes.engine or section.retrain.engine,
         beam=section.retrain.beam if wishes.beam is None else wishes.beam,
     )

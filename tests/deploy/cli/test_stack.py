@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import io
 import os
-import socket
 import sys
 import time
 from collections.abc import Iterator
@@ -18,23 +17,18 @@ from deploy.app.deployment import Deployment
 from deploy.app.submitted_jobs import SubmittedJobs
 from deploy.cli.commands import stack as stack_command
 from deploy.config.paths import PROJECT, install_paths
-from deploy.config.port_map import HOST, PortMap
+from deploy.config.port_map import PortMap
 from deploy.local import embedded
 from deploy.local.process_spec import ProcessSpec, Tcp
 from deploy.local.stack import Stack, running_stacks
 from tests.deploy.cli.doubles import http_server
 from tests.deploy.cli.runner import DEMO, SHIPPED, data, run
+from tests.free_ports import free_port
 
 SERVER = (
     "import socket, sys, time; s = socket.create_server(('127.0.0.1', int(sys.argv[1])));"
     "s.listen(); time.sleep(600)"
 )
-
-
-def free_port() -> int:
-    with socket.socket() as bound:
-        bound.bind((HOST, 0))
-        return int(bound.getsockname()[1])
 
 
 def small_stack(home: Path, name: str = "server") -> Stack:

@@ -12,16 +12,11 @@ from pathlib import Path
 
 import pytest
 
+from tests.free_ports import free_port
+
 OPT = Path(
     os.environ.get("DRIFTLINE_OPT", Path(__file__).resolve().parents[3] / ".driftline" / "opt")
 )
-
-
-def free_port() -> int:
-    """A port that is not in use."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 def listens(port: int) -> bool:

@@ -20,17 +20,12 @@ from deploy.local import supervisor
 from deploy.local.process_spec import Alive, Http, ProcessSpec, Tcp
 from deploy.local.stack import Health, ProcessStatus, Stack
 from streaming.contracts.errors import ConfigurationError, UnavailableError
+from tests.free_ports import free_port
 
 SERVER = (
     "import os, socket, sys, time; s = socket.create_server(('127.0.0.1', int(sys.argv[1])));"
     "os.fork() or time.sleep(600); s.listen(); time.sleep(600)"
 )
-
-
-def free_port() -> int:
-    with socket.socket() as bound:
-        bound.bind((HOST, 0))
-        return int(bound.getsockname()[1])
 
 
 def server(name: str, port: int, *depends: str) -> ProcessSpec:

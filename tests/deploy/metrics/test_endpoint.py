@@ -4,7 +4,7 @@ import httpx
 from prometheus_client import CollectorRegistry, Counter
 
 from deploy.metrics.endpoint import serve
-from tests.deploy.demo.conftest import free_port
+from tests.free_ports import free_port
 
 
 def test_a_process_shows_its_own_counters_and_what_it_takes() -> None:

@@ -19,15 +19,10 @@ from pathlib import Path
 from typing import Any
 
 from retrain.engines.mlmd.connection import MetadataServer
+from tests.free_ports import free_port
 
 PASSWORD = "metadata-secret"
 _SECONDS = 60.0
-
-
-def free_port() -> int:
-    with socket.socket() as taken:
-        taken.bind(("127.0.0.1", 0))
-        return int(taken.getsockname()[1])
 
 
 def postgresql_programs() -> Path | None:

@@ -14,6 +14,8 @@ from pathlib import Path
 import grpc
 import httpx
 
+from tests.free_ports import free_port
+
 MODEL = "big_tipper"
 
 
@@ -39,12 +41,6 @@ class Server:
 
     def channel(self) -> grpc.Channel:
         return grpc.insecure_channel(f"127.0.0.1:{self.grpc_port}")
-
-
-def free_port() -> int:
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        return int(free.getsockname()[1])
 
 
 def start(base: Path, *flags: str) -> Server:

@@ -16,7 +16,7 @@ from serving.engines.modelserver import http_server as module
 from serving.engines.modelserver.codes import Code, Refused
 from serving.engines.modelserver.http_messages import Request, Response
 from serving.engines.modelserver.http_server import HttpServer
-from tests.serving.engines.modelserver.server_process import free_port
+from tests.free_ports import free_port
 from tests.waiting import wait_for
 
 MAX_BODY = 1 << 20

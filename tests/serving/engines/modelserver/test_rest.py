@@ -13,7 +13,7 @@ import pytest
 from serving.engines.modelserver import rest
 from serving.engines.modelserver.faults import Faults
 from serving.engines.modelserver.service import Service
-from tests.serving.engines.modelserver.server_process import free_port
+from tests.free_ports import free_port
 
 BODY = b'{"instances": [1]}'
 
