@@ -53,11 +53,18 @@ class Project:
     machine: Machine
     data: Path
 
-    def replay(self, *words: str) -> subprocess.Popen[str]:
-        """Start to play the file, until it is ended."""
-        return self.machine.start(
+    @contextlib.contextmanager
+    def replay(self, *words: str) -> Iterator[subprocess.Popen[str]]:
+        """Play the file until the test ends it; none goes on after a test that fails."""
+        replay = self.machine.start(
             "replay", str(self.data), "--model", MODEL, "--speed", SPEED, "--for", "20m", *words
         )
+        try:
+            yield replay
+        finally:
+            if replay.poll() is None:
+                replay.send_signal(signal.SIGTERM)
+                replay.communicate(timeout=60)
 
     def wait_for_version(self, version: int, replay: subprocess.Popen[str], seconds: float) -> None:
         """Wait until a version is live, as long as the replay plays."""
@@ -134,21 +141,25 @@ def project(kept: Machine) -> Iterator[Project]:
 def test_the_replay_of_a_file_makes_a_first_version_though_the_broker_is_killed(
     project: Project,
 ) -> None:
-    replay = project.replay()
-    project.machine.wait(lambda: len(keys("labels")) > 500, seconds=60)
-    project.machine.kill("kafka")
-    project.wait_for_version(1, replay, seconds=400)
-    project.machine.wait(lambda: stable_windows(1) >= 2, seconds=240)
-    counts = stopped(replay)
+    with project.replay() as replay:
+        project.machine.wait(lambda: len(keys("labels")) > 500, seconds=60)
+        project.machine.kill("kafka")
+        project.wait_for_version(1, replay, seconds=400)
+        project.machine.wait(lambda: stable_windows(1) >= 2, seconds=240)
+        counts = stopped(replay)
     assert counts["events"] > 4000
     assert len(set(keys("events"))) == counts["events"]
     assert set(keys("labels")) <= set(keys("events"))
+    causes = [
+        r.cause for r in records(topics.RETRAIN_REQUESTS.name) if isinstance(r, RetrainRequest)
+    ]
+    assert causes == ["initial"], "hours that share a temperature are no drift"
 
 
 def test_a_shift_is_found_retrained_on_once_and_promoted(project: Project) -> None:
-    replay = project.replay("--shift", "temperature=+25")
-    project.wait_for_version(2, replay, seconds=500)
-    counts = stopped(replay)
+    with project.replay("--shift", "temperature=+25") as replay:
+        project.wait_for_version(2, replay, seconds=500)
+        counts = stopped(replay)
     assert counts["errors"] == 0, counts["first_error"]
     assert counts["requests"] > 500
     assert counts["predictions"] > 500
@@ -168,20 +179,20 @@ def test_a_shift_is_found_retrained_on_once_and_promoted(project: Project) -> No
 def test_a_replay_ends_when_the_stack_is_taken_down_and_goes_on_later(project: Project) -> None:
     machine = project.machine
     before = set(keys("events"))
-    replay = project.replay("--again", "1")
-    machine.wait(lambda: len(set(keys("events")) - before) > 1000, seconds=60)
-    machine.run("down", "--yes")
-    began = time.time()
-    code, failed, messages = ended(replay)
+    with project.replay("--again", "1") as replay:
+        machine.wait(lambda: len(set(keys("events")) - before) > 1000, seconds=60)
+        machine.run("down", "--yes")
+        began = time.time()
+        code, failed, messages = ended(replay)
     assert time.time() - began < 20.0
     assert code == 8, messages
     assert "taken down" in failed["error"]["message"]
     assert "driftline up" in failed["error"]["message"]
     machine.run("up", "--only", "kafka")
     until_down = set(keys("events"))
-    replay = project.replay("--again", "1")
-    machine.wait(lambda: len(set(keys("events")) - until_down) > 1000, seconds=90)
-    counts = stopped(replay)
+    with project.replay("--again", "1") as replay:
+        machine.wait(lambda: len(set(keys("events")) - until_down) > 1000, seconds=90)
+        counts = stopped(replay)
     sent = set(keys("events"))
     # what was on its way when Kafka went down is sent again, under the same keys
     assert len(sent - until_down) <= counts["events"]

@@ -33,9 +33,9 @@ from streaming.drift.statistics.proportions import (
     share_effect,
     share_test,
     smallest_p,
-    unseen_mass_fraction,
 )
 from streaming.drift.statistics.pvalues import chi_square_tail
+from streaming.drift.statistics.rare_values import RareValues, rare_values
 from streaming.drift.statistics.statistic import TestStatistic
 from streaming.grid import Floats, Integers
 
@@ -55,10 +55,8 @@ class ReferenceCategories:
     """Rows of each category, in descending order."""
     tail: int
     """Rows of the values that the reference dropped because it keeps a bounded number of them."""
-    singletons: int
-    """Number of values seen exactly once."""
-    doubletons: int
-    """Number of values seen exactly twice."""
+    rare: RareValues
+    """The rare values."""
     error: int = 0
     """Maximum number of rows by which a count may be too low."""
 
@@ -127,8 +125,7 @@ def prepare_categorical(categories: Categories) -> ReferenceCategories | None:
         index={value: position for position, value in enumerate(categories.values)},
         counts=counts,
         tail=categories.tail_rows,
-        singletons=int((counts == 1).sum()),
-        doubletons=int((counts == 2).sum()),
+        rare=rare_values(counts),
         error=categories.error,
     )
 
@@ -146,7 +143,7 @@ def categorical_tests(
     counts, unseen, remainder, n = window.counts, window.unseen, window.unseen, window.n
     if window.error or reference.error:
         counts, unseen, remainder = _closest_to_reference(reference, window, n)
-    rare_rows = reference.tail + reference.singletons
+    rare_rows = reference.tail + reference.rare.rows
     if reference.error:
         rare_rows = _rare_rows(reference)
     unseen_test = share_test(
@@ -157,7 +154,7 @@ def categorical_tests(
         m=reference.m,
         rules=rules,
         effective_sample_fraction=effective_sample_fraction
-        * unseen_mass_fraction(rare_rows, reference.doubletons),
+        * reference.rare.unseen_fraction(rare_rows, reference.m, n),
         one_sided=True,
     )
     return [
@@ -207,10 +204,10 @@ def _chi_square(
 ) -> list[TestStatistic]:
     """Chi-square over pooled bins.
 
-    Unseen values join the values that the reference saw once and those of its tail, because in
+    Unseen values join the rare values of the reference and those of its tail, because in
     another sample these are unseen. Without such values they are left to the test of unseen values.
     """
-    window_tail = unseen if reference.tail or reference.singletons else 0
+    window_tail = unseen if reference.tail or reference.rare.rows else 0
     n = int(counts.sum()) + window_tail
     reference_rows = int(reference.counts.sum()) + reference.tail
     if n < rules.min_rows:

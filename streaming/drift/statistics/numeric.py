@@ -37,7 +37,6 @@ from streaming.drift.statistics.proportions import (
     share_effect,
     share_test,
     smallest_p,
-    unseen_mass_fraction,
 )
 from streaming.drift.statistics.pvalues import mean_score_z, two_sided
 from streaming.drift.statistics.quadratic_form import sum_of_squares_tail
@@ -179,25 +178,23 @@ class _ValueTests:
         aligned = np.zeros(len(scores.buckets) + 1, np.int64)
         aligned[window.positions] = window.counts  # unseen buckets have position -1
         aligned[-1] = 0
-        unseen_fraction = self.effective_sample_fraction * unseen_mass_fraction(
-            scores.singletons, scores.doubletons
-        )
+        rare, fraction = scores.rare, self.effective_sample_fraction
         variances = value_variances(scores, self.day_sd)
         tests = [
             # After m rows, the next value lies beyond either end with probability 1 / (m + 1).
             self._share(
                 "range",
                 window.n - int(window.counts[inside].sum()),
-                1.5,
-                self.effective_sample_fraction,
+                1.5 * rare.group_rows,
+                fraction * rare.range_fraction(scores.m, window.n),
                 one_sided=True,
             ),
             self._share(
                 "unseen",
                 window.n - int(aligned.sum()),
                 # where every value was seen once, the next one may still be one of them
-                min(scores.singletons + 0.5, scores.m),
-                unseen_fraction,
+                min(rare.rows + 0.5 * rare.group_rows, scores.m),
+                fraction * rare.unseen_fraction(rare.rows, scores.m, window.n),
                 one_sided=True,
             ),
             self._zero(aligned, variances),

@@ -185,13 +185,3 @@ def smallest_p(tests: list[TestStatistic]) -> list[TestStatistic]:
     smallest = min(tests, key=lambda test: (test.p, -abs(test.effect)))
     shares = tuple(share for test in tests for share in test.shares)
     return [replace(smallest, p=min(1.0, smallest.p * len(tests)), shares=shares)]
-
-
-def unseen_mass_fraction(singleton_rows: float, doubletons: int) -> float:
-    """Effective sample fraction of an estimate of the probability of unseen values.
-
-    Good & Turing: that probability is about the share of values seen once (`singleton_rows`). Its
-    error has the variance (seen once + 2 seen twice) / m^2 (Good 1953), which is larger than the
-    binomial variance, as if there were fewer rows.
-    """
-    return singleton_rows / (singleton_rows + 2.0 * doubletons) if singleton_rows else 1.0

@@ -25,6 +25,7 @@ from streaming.contracts.records import NumericGrid
 from streaming.drift.day_variance import BetweenDaySd
 from streaming.drift.statistics.frequent_values import ReferenceValues
 from streaming.drift.statistics.proportions import HEAVY, MAX_HEAVY
+from streaming.drift.statistics.rare_values import RareValues, rare_values
 from streaming.grid import MAX_FRACTION_BITS, Floats, Integers
 from streaming.resolution import resolving_bits
 from streaming.summary.grids import grid_counts
@@ -90,10 +91,8 @@ class NumericScores:
     curvature: float
     """Dispersion that a shift of one standard deviation adds: 1 / sqrt(2) for a normal reference, 0
     without a dispersion."""
-    singletons: int
-    """Number of buckets seen exactly once."""
-    doubletons: int
-    """Number of buckets seen exactly twice."""
+    rare: RareValues
+    """The rare buckets."""
     variance_cache: dict[tuple[bytes, BetweenDaySd], tuple[float, ...]] = field(
         default_factory=dict
     )
@@ -179,8 +178,7 @@ def prepare_numeric(grid: NumericGrid, max_bits: int = MAX_FRACTION_BITS) -> Num
         zero=zero,
         values=ReferenceValues(np.append(counts, 0).astype(np.float64), own_test, m),
         curvature=_curvature(rows[:, : len(buckets)], shares),
-        singletons=int((counts == 1).sum()),
-        doubletons=int((counts == 2).sum()),
+        rare=rare_values(counts),
     )
 
 
