@@ -8,6 +8,7 @@ than its trainer, fails the run. A model that is only slow is reported and not b
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from functools import partial
@@ -28,6 +29,10 @@ from streaming.contracts.task import Task
 
 _BUSY = 2.0
 """Load of each core from which on a slow version may be the machine's fault."""
+
+_BUSY_TRIES = 5
+"""How often a version is measured at most while the machine is busy; else it is measured twice."""
+_BUSY_PAUSE_SECONDS = 3.0
 
 REPORT = "serving_check.json"
 """Name of the file with the measurements, inside the blessing's folder."""
@@ -64,11 +69,7 @@ class _Executor(base_executor.BaseExecutor):  # type: ignore[misc]
             server=msgspec.json.decode(exec_properties["server"], type=ServerCommand),
             keep=True,
         )
-        check = _measured(measure)
-        if exceeded_limit(check, limits):
-            # A busy machine slows any model down; a slow model is slow twice.
-            second = _measured(measure)
-            check = second if not exceeded_limit(second, limits) else check
+        check = _best(partial(_measured, measure), limits)
         (folder / REPORT).write_text(json.dumps(asdict(check)))
         blessing.set_int_custom_property("blessed", int(not exceeded_limit(check, limits)))
         blessing.set_float_custom_property("load_seconds", check.load_seconds)
@@ -82,6 +83,25 @@ def _measured(measure: Callable[[], ServingCheck]) -> ServingCheck:
         return measure()
     except UnavailableError:
         return measure()
+
+
+def _best(
+    measure: Callable[[], ServingCheck],
+    limits: ServingLimits,
+    sleep: Callable[[float], None] = time.sleep,
+) -> ServingCheck:
+    """The first check within the limits, else the last one.
+
+    A busy machine slows any model down, for moments; a slow model is slow each time.
+    """
+    check = measure()
+    for more in range(_BUSY_TRIES - 1):
+        if not exceeded_limit(check, limits) or (more and check.load_per_core < _BUSY):
+            break
+        if more:
+            sleep(_BUSY_PAUSE_SECONDS)
+        check = measure()
+    return check
 
 
 class _Spec(component_spec.ComponentSpec):  # type: ignore[misc]

@@ -41,3 +41,37 @@ def test_a_busy_machine_is_named() -> None:
     busy = "(the machine was busy: 5.6 processes for each core)"
     assert busy in reason(load=6.1, per_core=5.6)
     assert busy in reason(warm=0.3, per_core=5.6)
+
+
+@pytest.mark.parametrize(
+    ("loads", "busy", "tries", "seconds"),
+    [
+        ([1.0], 0.0, 1, 1.0),
+        ([6.0, 5.5, 1.0], 0.5, 2, 5.5),  # a slow model is slow twice
+        ([6.0, 1.0], 9.0, 2, 1.0),
+        ([6.0, 6.0, 6.0, 4.9], 9.0, 4, 4.9),
+        ([6.0, 6.0, 6.0, 6.0, 5.1, 1.0], 9.0, 5, 5.1),
+    ],
+)
+def test_on_a_busy_machine_a_slow_version_is_measured_again(
+    loads: list[float], busy: float, tries: int, seconds: float
+) -> None:
+    from retrain.engines.tfx.infra_validation import ServingLimits, _best
+    from retrain.engines.tfx.server_check import ServingCheck
+
+    left = iter(loads)
+    pauses: list[float] = []
+
+    def measure() -> ServingCheck:
+        return ServingCheck(
+            load_seconds=next(left),
+            warm_predict_seconds=0.01,
+            worst_predict_seconds=0.01,
+            rows=1,
+            largest_difference=0.0,
+            load_per_core=busy,
+        )
+
+    assert _best(measure, ServingLimits(), pauses.append).load_seconds == seconds
+    assert len(loads) - len(list(left)) == tries
+    assert len(pauses) == max(0, tries - 2)
