@@ -1,8 +1,9 @@
-"""The circle of a user's own model, as docs/your-model.md says, beside the taxi model.
+"""The circle of users' own models, as docs/your-model.md says, beside the taxi model.
 
-It goes on with the stack that a demonstration has left. `examples/demand`, a regression, is added;
-its file is replayed, then replayed with a shift: one retrain, a canary, a promotion. The broker is
-killed under the first replay, and the stack is taken down under the last one.
+It goes on with the stack that a demonstration has left. The three examples are added: a binary
+model, a regression and one of four classes. Their files are replayed, then replayed with a shift:
+one retrain, a canary and a promotion of each. The broker is killed under the first replays, and the
+stack is taken down under the last one.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ import sys
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -30,7 +32,12 @@ from tests.e2e.conftest import PROJECT, Machine
 
 pytestmark = pytest.mark.e2e
 
-MODEL = "demand"
+SHIFTS = {
+    "demand": ("rentals.csv", "temperature=+25"),
+    "churn": ("customers.csv", "tenure=*30"),  # days instead of months
+    "support": ("tickets.csv", "product=pro"),
+}
+"""The file of each example, and the change that its model has to learn anew."""
 BOOTSTRAP = "127.0.0.1:9092"
 SPEED = "400"
 QUICK = {
@@ -48,16 +55,19 @@ QUICK = {
 
 @dataclass(frozen=True)
 class Project:
-    """The model on the stack, and its file."""
+    """A model on the stack, and its file."""
 
     machine: Machine
+    model: str
     data: Path
+    shift: str
 
     @contextlib.contextmanager
     def replay(self, *words: str) -> Iterator[subprocess.Popen[str]]:
         """Play the file until the test ends it; none goes on after a test that fails."""
+        file = str(self.data)
         replay = self.machine.start(
-            "replay", str(self.data), "--model", MODEL, "--speed", SPEED, "--for", "20m", *words
+            "replay", file, "--model", self.model, "--speed", SPEED, "--for", "20m", *words
         )
         try:
             yield replay
@@ -72,9 +82,42 @@ class Project:
         def is_live() -> bool:
             assert replay.poll() is None, ended(replay)
             shown = self.machine.run("models", expect=None) or {}  # Kafka may be away
-            return (shown.get(MODEL) or {}).get("version") == version
+            return (shown.get(self.model) or {}).get("version") == version
 
         self.machine.wait(is_live, seconds=seconds)
+
+    def records(self, topic: str) -> list[AnyRecord]:
+        """The model's records of a topic."""
+        with contextlib.closing(KafkaLog(BOOTSTRAP)) as log:
+            every = [
+                record_in(message.value) for span in log.spans(topic) for message in log.read(span)
+            ]
+        return [record for record in every if record is not None and record.model == self.model]
+
+    def causes(self) -> list[str]:
+        """Why each retrain was asked for."""
+        requests = self.records(topics.RETRAIN_REQUESTS.name)
+        return [request.cause for request in requests if isinstance(request, RetrainRequest)]
+
+    def stable_windows(self, version: int) -> int:
+        """Windows that were found stable against a version's reference."""
+        return sum(
+            isinstance(record, DriftVerdict)
+            and record.outcome == "stable"
+            and record.reference_version == version
+            for record in self.records(topics.DRIFT_VERDICTS.name)
+        )
+
+    def keys(self, topic: str) -> list[str]:
+        """The key of each event or label that was sent."""
+        key = "ticket_id" if self.model == "support" else "event_id"
+        key = "customer_id" if self.model == "churn" else key
+        with contextlib.closing(KafkaLog(BOOTSTRAP)) as log:
+            return [
+                json.loads(message.value or b"")[key]
+                for span in log.spans(f"{self.model}.{topic}")
+                for message in log.read(span)
+            ]
 
 
 def ended(replay: subprocess.Popen[str]) -> tuple[int, Any, str]:
@@ -91,96 +134,93 @@ def stopped(replay: subprocess.Popen[str]) -> Any:
     return counts
 
 
-def records(topic: str) -> list[AnyRecord]:
-    """The model's records of a topic."""
-    with contextlib.closing(KafkaLog(BOOTSTRAP)) as log:
-        all_records = [
-            record_in(message.value) for span in log.spans(topic) for message in log.read(span)
-        ]
-    return [record for record in all_records if record is not None and record.model == MODEL]
-
-
-def stable_windows(version: int) -> int:
-    """Windows that were found stable against a version's reference."""
-    return sum(
-        isinstance(record, DriftVerdict)
-        and record.outcome == "stable"
-        and record.reference_version == version
-        for record in records(topics.DRIFT_VERDICTS.name)
-    )
-
-
-def keys(topic: str) -> list[str]:
-    """The key of each event or label that was sent."""
-    with contextlib.closing(KafkaLog(BOOTSTRAP)) as log:
-        return [
-            json.loads(message.value or b"")["event_id"]
-            for span in log.spans(f"{MODEL}.{topic}")
-            for message in log.read(span)
-        ]
-
-
 @pytest.fixture(scope="module")
-def project(kept: Machine) -> Iterator[Project]:
-    """The example's project in a folder of its own; its model is added to the running stack."""
-    folder = kept.home / "your-model"
-    shutil.copytree(PROJECT / "examples" / MODEL, folder)
-    subprocess.run([sys.executable, folder / "generate.py", folder], check=True)
+def projects(kept: Machine) -> Iterator[dict[str, Project]]:
+    """The examples' packages in one folder; their models are added to the running stack."""
+    folder = kept.home / "your-models"
     before = kept.profile.read_text()
     settings = yaml.safe_load(before)
-    own = yaml.safe_load((folder / "driftline.yaml").read_text())["models"][MODEL]
     settings["code"] = str(folder)
-    settings["models"][MODEL] = {**own, **QUICK}
+    for model in SHIFTS:
+        example = PROJECT / "examples" / model
+        shutil.copytree(example / model, folder / model)
+        subprocess.run([sys.executable, example / "generate.py", folder], check=True)
+        own = yaml.safe_load((example / "driftline.yaml").read_text())["models"][model]
+        settings["models"][model] = {**own, **QUICK}
     kept.profile.write_text(yaml.safe_dump(settings, sort_keys=False))
     kept.run("up")
     kept.run("job", "update")
-    yield Project(kept, folder / "rentals.csv")
+    yield {
+        model: Project(kept, model, folder / file, shift) for model, (file, shift) in SHIFTS.items()
+    }
     kept.profile.write_text(before)
 
 
-def test_the_replay_of_a_file_makes_a_first_version_though_the_broker_is_killed(
-    project: Project,
+def test_replays_of_files_make_first_versions_though_the_broker_is_killed(
+    projects: dict[str, Project],
 ) -> None:
-    with project.replay() as replay:
-        project.machine.wait(lambda: len(keys("labels")) > 500, seconds=60)
-        project.machine.kill("kafka")
-        project.wait_for_version(1, replay, seconds=400)
-        project.machine.wait(lambda: stable_windows(1) >= 2, seconds=240)
-        counts = stopped(replay)
-    assert counts["events"] > 4000
-    assert len(set(keys("events"))) == counts["events"]
-    assert set(keys("labels")) <= set(keys("events"))
-    causes = [
-        r.cause for r in records(topics.RETRAIN_REQUESTS.name) if isinstance(r, RetrainRequest)
-    ]
-    assert causes == ["initial"], "hours that share a temperature are no drift"
+    demand = projects["demand"]
+    with contextlib.ExitStack() as playing:
+        replays = {
+            model: playing.enter_context(project.replay()) for model, project in projects.items()
+        }
+        demand.machine.wait(lambda: len(demand.keys("labels")) > 500, seconds=60)
+        demand.machine.kill("kafka")
+        for model, project in projects.items():
+            project.wait_for_version(1, replays[model], seconds=400)
+        for project in projects.values():
+            project.machine.wait(partial(has_two_stable_windows, project), seconds=240)
+        counts = {model: stopped(replay) for model, replay in replays.items()}
+    for model, project in projects.items():
+        assert counts[model]["events"] > 4000
+        events = project.keys("events")
+        assert len(set(events)) == counts[model]["events"]
+        assert set(project.keys("labels")) <= set(events)
+        # hours that share a temperature are no drift, nor are a file's repeated rows
+        assert project.causes() == ["initial"], model
 
 
-def test_a_shift_is_found_retrained_on_once_and_promoted(project: Project) -> None:
-    with project.replay("--shift", "temperature=+25") as replay:
-        project.wait_for_version(2, replay, seconds=500)
-        counts = stopped(replay)
-    assert counts["errors"] == 0, counts["first_error"]
-    assert counts["requests"] > 500
-    assert counts["predictions"] > 500
-    causes = [
-        r.cause for r in records(topics.RETRAIN_REQUESTS.name) if isinstance(r, RetrainRequest)
-    ]
-    assert causes == ["initial", "drift"]
-    trace = project.machine.run("trace", "2", "--model", MODEL)
+def has_two_stable_windows(project: Project) -> bool:
+    """Whether two windows were stable against the first version's reference."""
+    return project.stable_windows(1) >= 2
+
+
+def test_shifts_are_found_retrained_on_once_and_promoted(projects: dict[str, Project]) -> None:
+    with contextlib.ExitStack() as playing:
+        replays = {
+            model: playing.enter_context(project.replay("--shift", project.shift))
+            for model, project in projects.items()
+        }
+        for model, project in projects.items():
+            project.wait_for_version(2, replays[model], seconds=500)
+        counts = {model: stopped(replay) for model, replay in replays.items()}
+    for model, project in projects.items():
+        assert counts[model]["errors"] == 0, counts[model]["first_error"]
+        assert counts[model]["requests"] > 500
+        assert counts[model]["predictions"] > 500
+        assert project.causes() == ["initial", "drift"], model
+        kinds = causes_of(project.machine.run("trace", "2", "--model", model))
+        assert kinds[0] == "promotion"
+        assert {"retrain-request", "drift-verdict"} <= set(kinds)
+
+
+def causes_of(trace: Any) -> list[str]:
+    """The kinds of the records along a trace's first causes."""
     kinds = [trace["record"]["kind"]]
     while trace["causes"]:
         trace = trace["causes"][0]
         kinds.append(trace["record"]["kind"])
-    assert kinds[0] == "promotion"
-    assert {"retrain-request", "drift-verdict"} <= set(kinds)
+    return kinds
 
 
-def test_a_replay_ends_when_the_stack_is_taken_down_and_goes_on_later(project: Project) -> None:
-    machine = project.machine
-    before = set(keys("events"))
-    with project.replay("--again", "1") as replay:
-        machine.wait(lambda: len(set(keys("events")) - before) > 1000, seconds=60)
+def test_a_replay_ends_when_the_stack_is_taken_down_and_goes_on_later(
+    projects: dict[str, Project],
+) -> None:
+    demand = projects["demand"]
+    machine = demand.machine
+    before = set(demand.keys("events"))
+    with demand.replay("--again", "1") as replay:
+        machine.wait(lambda: len(set(demand.keys("events")) - before) > 1000, seconds=60)
         machine.run("down", "--yes")
         began = time.time()
         code, failed, messages = ended(replay)
@@ -189,11 +229,11 @@ def test_a_replay_ends_when_the_stack_is_taken_down_and_goes_on_later(project: P
     assert "taken down" in failed["error"]["message"]
     assert "driftline up" in failed["error"]["message"]
     machine.run("up", "--only", "kafka")
-    until_down = set(keys("events"))
-    with project.replay("--again", "1") as replay:
-        machine.wait(lambda: len(set(keys("events")) - until_down) > 1000, seconds=90)
+    until_down = set(demand.keys("events"))
+    with demand.replay("--again", "1") as replay:
+        machine.wait(lambda: len(set(demand.keys("events")) - until_down) > 1000, seconds=90)
         counts = stopped(replay)
-    sent = set(keys("events"))
+    sent = set(demand.keys("events"))
     # what was on its way when Kafka went down is sent again, under the same keys
     assert len(sent - until_down) <= counts["events"]
     numbers = sorted(int(key.partition(".")[0]) for key in sent - before)
