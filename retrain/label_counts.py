@@ -20,7 +20,7 @@ def label_problem(labels: Iterable[object], task: Task) -> str:
     ----------
     labels:
         The label of each row, as the model's `outcome` computes it: 0 or 1, the name of a class, or
-        a number. None where it could not be computed.
+        a number. None where it could not be computed. No more are read than it takes.
 
     >>> from streaming.contracts.task import BINARY
     >>> label_problem([0] * 500, BINARY)
@@ -28,9 +28,16 @@ def label_problem(labels: Iterable[object], task: Task) -> str:
     >>> label_problem([0, 1] * 30, BINARY)
     ''
     """
-    counts = Counter(_known(label, task) for label in labels)
-    unknown = counts.pop(None, 0)
-    rows = sum(counts.values())
+    counts: Counter[str] = Counter()
+    rows = unknown = 0
+    for label in labels:
+        if (known := _known(label, task)) is None:
+            unknown += 1
+            continue
+        counts[known] += 1
+        rows += 1
+        if rows >= MIN_ROWS and len(counts) > 1:
+            return ""
     if not rows and not unknown:
         return "there is no labelled row"
     if rows < MIN_ROWS:

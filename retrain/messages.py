@@ -19,6 +19,12 @@ LONGEST = 600
 LONGEST_VALUE = 60
 """Characters of a quoted text; longer ones are values, shorter ones may be names of columns."""
 
+DISK_ADVICE = (
+    "Free space in the worker's state folder or the model store (`driftline prune --dry-run` shows "
+    "what can go); the trigger then tries again after its back-off."
+)
+"""What a person should do about a full disk; the worker adds how much can be freed."""
+
 _BYTES = re.compile(r"""\bb(?:'(?:[^'\\]|\\.)*'|"(?:[^"\\]|\\.)*")""")
 _INNERMOST = re.compile(
     r"\[[^\[\]]*\]|\{[^{}]*\}|<[^<>]*(?:values?|array|tensor)[^<>]*>", re.IGNORECASE
@@ -91,8 +97,7 @@ def clear_failure(error: BaseException, component: str) -> TrainingFailed | None
             return TrainingFailed(
                 f"No space is left on the worker's disk, found in {component}.",
                 component=component,
-                advice="Free space in the worker's scratch folder or the model store (`driftline "
-                "status` shows the folders); the trigger then tries again after its back-off.",
+                advice=DISK_ADVICE,
             )
     if isinstance(error, ConfigurationError):
         return TrainingFailed(

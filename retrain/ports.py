@@ -73,7 +73,7 @@ class ProcessDied(UnavailableError):
 
 
 class RetrainCancelled(Exception):
-    """A person cancelled the request; its outcome is on the log already."""
+    """A person cancelled the request, or another worker has it: there is nothing to publish."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -265,13 +265,20 @@ class ModelStore(Protocol):
 class RequestQueue(Protocol):
     """Requests, each given to one worker until it is `done`.
 
-    A worker that dies or closes without `done` leaves its request to the next worker.
+    Requests of different models are given to several workers at once, those of one model one after
+    another. A worker that dies or closes without `done` leaves its request to the next worker.
     """
 
     def take(self, timeout_seconds: float) -> RetrainRequest | None:
         """The next request; None when none arrives within `timeout_seconds`.
 
         The request stays with this worker, however long it takes, while its process lives.
+        """
+
+    def holds(self, request: RetrainRequest) -> bool:
+        """Whether this worker still has the request; asked before an outcome is written.
+
+        False when it was given to another worker in the meantime.
         """
 
     def done(self, request: RetrainRequest) -> bool:

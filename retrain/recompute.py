@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from typing import TypeVar
 
 import msgspec
 from msgspec.structs import replace
@@ -24,9 +25,12 @@ from streaming.contracts.records import (
     ModelVersion,
     RetrainFailure,
     RetrainRequest,
+    RowSelection,
     RulesInForce,
     TrainingRows,
 )
+
+Evaluated = TypeVar("Evaluated", ModelVersion, RetrainFailure)
 
 _SERVING_CHECK = ("Not blessed: it took ", "Not blessed: a warm prediction took ")
 
@@ -47,15 +51,16 @@ def recompute_blessing(
     rules_of:
         Finds the rules by their digest.
     """
-    record = rules_of(recorded.rules_digest) if recorded.rules_digest else None
-    code = record.code if record is not None else ""
-    try:
-        blessing = _blessing(recorded, record, request, compared=_was_compared(recorded))
-    except (MissingInputError, ChangedInputError) as error:
-        return not_recomputed(recorded, error, code=code)
     # An insufficient evaluation publishes no version, so a version's is never "insufficient".
-    computed = replace(recorded, blessed=blessing.blessed, reason=blessing.reason)
-    return equal_or_different(recorded, computed, code=code)
+    return _recomputed(
+        recorded,
+        request,
+        rules_of,
+        compared=_was_compared(recorded),
+        decided=lambda blessing: replace(
+            recorded, blessed=blessing.blessed, reason=blessing.reason
+        ),
+    )
 
 
 def recompute_insufficient(
@@ -72,64 +77,72 @@ def recompute_insufficient(
     request, rules_of:
         As for `recompute_blessing`.
     """
-    record = rules_of(recorded.rules_digest) if recorded.rules_digest else None
-    code = record.code if record is not None else ""
-    try:
-        compared = _has_champion(recorded.evaluation)
-        blessing = _blessing(recorded, record, request, compared=compared)
-    except (MissingInputError, ChangedInputError) as error:
-        return not_recomputed(recorded, error, code=code)
-    computed = replace(
+    return _recomputed(
         recorded,
-        outcome="insufficient" if blessing.outcome == "insufficient" else "failed",
-        reason=blessing.reason,
-        rows_needed=rows_needed(recorded.rows, blessing.growth),
+        request,
+        rules_of,
+        compared=_has_champion(recorded.evaluation),
+        decided=lambda blessing: replace(
+            recorded,
+            outcome="insufficient" if blessing.outcome == "insufficient" else "failed",
+            reason=blessing.reason,
+            rows_needed=rows_needed(recorded.rows, blessing.growth),
+        ),
     )
-    return equal_or_different(recorded, computed, code=code)
 
 
-def recompute_probe(recorded: TrainingRows) -> Recomputed:
-    """Whether the learning curve asked for more rows, from its small fits.
+def recompute_rows(recorded: TrainingRows, selection: RowSelection) -> Recomputed:
+    """Whether the same rows were chosen, and whether the learning curve asked for more of them.
 
     Parameters
     ----------
     recorded:
-        A record of chosen rows that has a probe.
+        A record of chosen rows.
+    selection:
+        The choice that was made again among the rows.
     """
     probe = recorded.probe
-    if probe is None:
-        raise ValueError("The record has no probe.")
-    decision = enough_rows(
-        probe.fits,
-        rows=probe.rows,
-        smallest_gain=probe.smallest_gain,
-        factor=probe.factor,
-        seed=probe.seed,
-    )
-    computed = replace(
-        probe,
-        outcome=decision.outcome,
-        reason=decision.reason,
-        gain=decision.gain,
-        low=decision.low,
-        high=decision.high,
-    )
-    return equal_or_different(recorded, replace(recorded, probe=computed), code="")
+    if probe is not None:
+        decision = enough_rows(
+            probe.fits,
+            rows=probe.rows,
+            smallest_gain=probe.smallest_gain,
+            factor=probe.factor,
+            seed=probe.seed,
+        )
+        probe = replace(
+            probe,
+            outcome=decision.outcome,
+            reason=decision.reason,
+            gain=decision.gain,
+            low=decision.low,
+            high=decision.high,
+        )
+    computed = replace(recorded, selection=selection, probe=probe)
+    return equal_or_different(recorded, computed, code="")
 
 
-def _blessing(
-    recorded: ModelVersion | RetrainFailure,
-    record: RulesInForce | None,
+def _recomputed(
+    recorded: Evaluated,
     request: RetrainRequest | None,
+    rules_of: Callable[[str], RulesInForce | None],
     *,
     compared: bool,
-) -> Blessing:
-    return bless(
-        recorded.evaluation,
-        _rules(recorded, record),
-        has_champion=compared,
-        must_win=AFTER_SHIFT_SLICE if _after_shift(recorded, request) else None,
-    )
+    decided: Callable[[Blessing], Evaluated],
+) -> Recomputed:
+    """The result of blessing the recorded metrics again; `decided` makes the record of it."""
+    record = rules_of(recorded.rules_digest) if recorded.rules_digest else None
+    code = record.code if record is not None else ""
+    try:
+        blessing = bless(
+            recorded.evaluation,
+            _rules(recorded, record),
+            has_champion=compared,
+            must_win=AFTER_SHIFT_SLICE if _after_shift(recorded, request) else None,
+        )
+    except (MissingInputError, ChangedInputError) as error:
+        return not_recomputed(recorded, error, code=code)
+    return equal_or_different(recorded, decided(blessing), code=code)
 
 
 def _rules(recorded: ModelVersion | RetrainFailure, record: RulesInForce | None) -> BlessingRules:

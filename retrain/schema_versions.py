@@ -6,6 +6,7 @@ windows compared with it are validated against the same text. The model version'
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -32,28 +33,32 @@ class TrainingSchema:
     """record_id of the version; empty for the file."""
 
 
-def active_schema(log: RecordLog, model: str) -> SchemaVersion | None:
-    """The newest schema version on the log; None while there is none."""
+def active_schema(log: RecordLog, model: str, *, until: float = math.inf) -> SchemaVersion | None:
+    """The newest schema version that the log had at a time; None while there was none."""
     newest: SchemaVersion | None = None
     for span in log.spans(SCHEMA_VERSIONS.name):
         for message in log.read(span):
             record = record_in(message.value)
             if not isinstance(record, SchemaVersion) or record.model != model:
                 continue
+            if record.at > until:
+                continue
             if newest is None or record.version > newest.version:
                 newest = record
     return newest
 
 
-def write_active_schema(log: RecordLog, contract: ModelContract, folder: Path) -> TrainingSchema:
-    """Write the active schema into `folder`.
+def write_active_schema(
+    log: RecordLog, contract: ModelContract, folder: Path, *, until: float = math.inf
+) -> TrainingSchema:
+    """Write the active schema, or that of a time, into `folder`.
 
     Raises
     ------
     TrainingFailed
         When the version's text does not match its digest.
     """
-    version = active_schema(log, contract.model)
+    version = active_schema(log, contract.model, until=until)
     if version is None:
         if not contract.schema_path:
             return TrainingSchema(path=None)

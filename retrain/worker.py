@@ -1,4 +1,4 @@
-"""Serves one request at a time: examples, training, publication, and one outcome per request.
+"""Serves one request after another: examples, training, publication, and one outcome per request.
 
 The outcome is either a `ModelVersion` or a `RetrainFailure`, which also says where an evaluation
 was insufficient. A request may arrive more than once: its worker died, or the daemon repeated a
@@ -24,7 +24,7 @@ import msgspec
 import structlog
 
 from retrain.failures import EXAMPLES, failure_record
-from retrain.messages import clear_failure, safe_message
+from retrain.messages import DISK_ADVICE, clear_failure, safe_message
 from retrain.outage import OutageWait, Stopping
 from retrain.outcomes import (
     counts_of,
@@ -105,6 +105,8 @@ class Worker:
     """Attempts at one request, those of dead workers included, before it fails."""
     stopping: Callable[[], bool] = lambda: False
     """Whether the worker is to stop; a request that waits for an engine is then left to others."""
+    freeable: Callable[[], str] = lambda: ""
+    """One sentence on what can be freed on the disk; asked when it is full."""
     on_progress: Callable[[RetrainProgress], None] = lambda progress: None
     """Called with each progress record after it is published, for the log and the metrics."""
 
@@ -153,8 +155,9 @@ class Worker:
         try:
             outcome = self._outcome(request)
         except RetrainCancelled:
-            log.info("worker.cancelled", request=request.record_id, model=request.model)
-            return "cancelled" if self.requests.done(request) else "lost"
+            outcome_words: RequestOutcome = "cancelled" if self.requests.done(request) else "lost"
+            log.info(f"worker.{outcome_words}", request=request.record_id, model=request.model)
+            return outcome_words
         except Stopping:
             return "left"
         return self._finish(request, outcome)
@@ -162,6 +165,8 @@ class Worker:
     def _finish(
         self, request: RetrainRequest, outcome: ModelVersion | RetrainFailure
     ) -> RequestOutcome:
+        if not self.requests.holds(request):  # its new worker writes the outcome
+            return "lost"
         self.log.append([outcome])
         if not self.requests.done(request):
             return "lost"
@@ -197,11 +202,12 @@ class Worker:
                 reason = safe_message(error)
                 if (failure := clear_failure(error, component)) is not None:
                     progress.failed(safe_message(failure))
+                    full = f" {self.freeable()}" if failure.advice == DISK_ADVICE else ""
                     return self._failure(
                         request,
                         component=failure.component,
                         reason=safe_message(failure),
-                        advice=failure.advice,
+                        advice=f"{failure.advice}{full}".rstrip(),
                         attempt=attempt,
                     )
                 log.exception(
@@ -248,7 +254,7 @@ class Worker:
             refusal = self._refusal(request, attempt)
             if refusal is not None:
                 raise TrainingFailed(refusal.reason, component=PUBLISH, advice=refusal.advice)
-            if has_failure(self.log, request):
+            if has_failure(self.log, request) or not self.requests.holds(request):
                 raise RetrainCancelled(request.record_id)
             version = self._publish(job, result, schema)
             progress.done(f"version {version.version}")

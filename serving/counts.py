@@ -265,33 +265,39 @@ def is_bad(
     """Whether an ejection check is bad: the canary fails or is slow, and an arm with the champion
     is healthy. A sick control does not keep a dead canary in traffic.
 
+    Errors and slow responses are judged apart and together: of a server that answers at about
+    `EnvoyLayout.retry_after_seconds`, another one answers some requests (errors), others are slow.
+
     Parameters
     ----------
     pooled:
         The counts of the check.
-    rules:
-        The limits.
     share:
-        Share of bad requests from which it is bad; that of the rules by default.
+        Share of bad requests from which it is bad; those of the rules by default.
     requests:
         Requests that the canary needs, if more than in the rules.
     """
+    together = rules.together_share if share is None else share
     limit = rules.bad_share if share is None else share
-
-    def healthy(bad: int, n: int) -> bool:
-        return n >= rules.min_requests and bad <= rules.max_control_share * n
-
-    def worse(bad1: int, n1: int, champions: tuple[tuple[int, int], ...]) -> bool:
-        return (
-            n1 >= max(requests, rules.min_requests)
-            and bad1 >= limit * n1
-            and any(healthy(bad, n) for bad, n in champions)
-        )
-
     b = pooled
-    errors = ((b.errors0, b.n0), (b.errors_stable, b.n_stable))
-    slow = ((b.slow0, b.timed0), (b.slow_stable, b.timed_stable))
-    return worse(b.errors1, b.n1, errors) or worse(b.slow1, b.timed1, slow)
+    errors = (b.errors1, b.n1), (b.errors0, b.n0), (b.errors_stable, b.n_stable)
+    slow = (b.slow1, b.timed1), (b.slow0, b.timed0), (b.slow_stable, b.timed_stable)
+
+    def healthy(arm: Sequence[tuple[int, int]]) -> bool:
+        enough = min(n for _, n in arm) >= rules.min_requests
+        return enough and _bad_share(arm) <= rules.max_control_share
+
+    def worse(limit: float, *kinds: tuple[tuple[int, int], ...]) -> bool:
+        canary, *champions = zip(*kinds, strict=True)
+        enough = min(n for _, n in canary) >= max(requests, rules.min_requests)
+        return enough and _bad_share(canary) >= limit and any(map(healthy, champions))
+
+    return worse(limit, errors) or worse(limit, slow) or worse(together, errors, slow)
+
+
+def _bad_share(kinds: Iterable[tuple[int, int]]) -> float:
+    """Sum of the shares of each kind of bad requests: durations come a little later than counts."""
+    return sum(bad / n for bad, n in kinds)
 
 
 def _add_scrape(

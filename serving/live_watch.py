@@ -7,6 +7,7 @@ that a server which dies or hangs there is noticed within seconds. It takes back
 from __future__ import annotations
 
 from collections.abc import Iterable
+from dataclasses import dataclass
 
 from msgspec.structs import replace
 
@@ -58,17 +59,20 @@ def _check(watch: ArmWatch, last: Scrape, scrape: Scrape, rules: EjectionRules) 
     live = _difference(last, scrape, watch.arm)
     if live is None:
         return replace(watch, last_scrape=scrape)
-    requests, bad = live
     if scrape.at - last.at < rules.min_seconds:
         return watch
-    if requests < rules.min_requests:
+    if live.requests < rules.min_requests:
         if scrape.at - last.at < rules.max_seconds:
             return watch
         return replace(watch, last_scrape=scrape)
     control = _difference(last, scrape, "control")
-    if bad < rules.bad_share * requests or _is_bad(control, rules):
+    limits, beside = (rules.bad_share, rules.together_share), control.bad if control else (0, 0)
+    if not any(
+        bad >= limit * live.requests and not _is_bad(control, of_control, rules)
+        for bad, limit, of_control in zip(live.bad, limits, beside, strict=True)
+    ):
         return replace(watch, last_scrape=scrape, bad_checks=0, bad_beside_healthy=0)
-    healthy = control is not None and control[0] >= 1 and not _is_bad(control, rules)
+    healthy = control is not None and control.requests >= 1
     return replace(
         watch,
         last_scrape=scrape,
@@ -77,22 +81,32 @@ def _check(watch: ArmWatch, last: Scrape, scrape: Scrape, rules: EjectionRules) 
     )
 
 
-def _is_bad(control: tuple[int, int] | None, rules: EjectionRules) -> bool:
+@dataclass(frozen=True, slots=True)
+class _Change:
+    """Requests of an arm between two scrapes."""
+
+    requests: int
+    bad: tuple[int, int]
+    """Those that failed or those that were slow, whichever are more; and both together: of a server
+    that answers late, another one answers some requests, which are errors, and the others are slow.
+    """
+
+
+def _is_bad(control: _Change | None, bad: int, rules: EjectionRules) -> bool:
     """Whether the control has troubles of its own, so that the version is not to blame."""
-    if control is None or control[0] < 1:
+    if control is None or control.requests < 1:
         return False
-    requests, bad = control
-    return bad > rules.max_control_share * requests and bad >= 2
+    return bad > rules.max_control_share * control.requests and bad >= 2
 
 
-def _difference(before: Scrape, after: Scrape, arm: Arm) -> tuple[int, int] | None:
-    """Requests between two scrapes, and those that failed or were slow; None after a reset."""
+def _difference(before: Scrape, after: Scrape, arm: Arm) -> _Change | None:
+    """What an arm did between two scrapes; None after a reset."""
     old, new = _counters(before, arm), _counters(after, arm)
     requests = new.requests - old.requests
-    failed, slow = new.errors - old.errors, new.slow - old.slow
+    failed, slow = max(0, new.errors - old.errors), max(0, new.slow - old.slow)
     if requests < 0 or new.timed < old.timed:
         return None
-    return requests, max(failed, slow, 0)
+    return _Change(requests, (max(failed, slow), min(requests, failed + slow)))
 
 
 def _counters(scrape: Scrape, arm: Arm) -> ArmCounters:

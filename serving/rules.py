@@ -59,6 +59,9 @@ class EjectionRules:
     max_seconds: float = 5.0
     bad_share: float = 0.5
     """A check is bad if at least this share of the canary's requests failed or was slow."""
+    together_share: float = 0.8
+    """The same for errors and slow responses together. Above `bad_share`, because both often come
+    from one cause that passes, in one arm by chance."""
     whole_share: float = 0.95
     """From this share on the canary fails wholly: one check of `whole_requests` ejects it."""
     whole_requests: int = 20

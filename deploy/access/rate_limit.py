@@ -35,11 +35,10 @@ class RateLimit:
             self._put(key, left)
             return self._wait(left)
 
-    def waiting(self, key: str) -> int:
-        """The seconds until an event would be let through; counts none."""
+    def give_back(self, key: str) -> None:
+        """Take back one event that was counted."""
         with self._lock:
-            left = self._refilled(key)
-            return 0 if left >= 1.0 else self._wait(left)
+            self._put(key, min(self._burst, self._refilled(key) + 1.0))
 
     def _wait(self, left: float) -> int:
         return max(1, math.ceil((1.0 - left) / self._per_second))

@@ -9,7 +9,7 @@ from tenacity import retry, retry_if_exception_type, stop_after_delay, wait_fixe
 from deploy.app.deployment import Deployment
 from deploy.config.retention import planned_topics
 from streaming.contracts.errors import UnavailableError
-from streaming.contracts.topics import Topic
+from streaming.contracts.topics import RETRAIN_CLAIMS, Topic
 
 DAEMON_APP = "driftline-daemon"
 """Faust's application id: consumer group of the daemon and prefix of its changelog."""
@@ -41,9 +41,10 @@ def ensure_topics_after_start(deployment: Deployment) -> None:
 
 
 def deployment_topics(deployment: Deployment) -> tuple[Topic, ...]:
-    """Every topic as the settings say it should be, the daemon's state included."""
+    """Every topic as the settings say it should be, the daemon's state and claims included."""
     replicas = deployment.settings.kafka.replicas
-    return (*planned_topics(deployment.settings), replace(STATE_TOPIC, replicas=replicas))
+    others = (replace(topic, replicas=replicas) for topic in (STATE_TOPIC, RETRAIN_CLAIMS))
+    return (*planned_topics(deployment.settings), *others)
 
 
 def ensure_topics(deployment: Deployment) -> None:

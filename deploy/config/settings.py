@@ -15,8 +15,11 @@ from deploy.config.alert_settings import AlertSettings
 from deploy.config.metadata_settings import MetadataSettings, MlflowSettings
 from deploy.config.model_settings import ModelSettings
 from deploy.config.types import Addresses, PositiveDuration, Section, Size
+from retrain.clean_up import CleanUpRules
 
 __all__ = ["ModelSettings", "Settings"]
+
+_CLEAN_UP = CleanUpRules()
 
 
 class StreamSettings(Section):
@@ -122,6 +125,22 @@ class ArtifactSettings(Section):
     write files as soon as it is loaded."""
 
 
+class RetrainWorkSettings(Section):
+    """The retrain workers, which serve all models."""
+
+    workers: int = Field(default=1, ge=1, le=64)
+    """Retrains of different models that a worker process works on at once, if it has as many GPUs
+    or CPU slots. Each takes about 1.5 GB of memory. Those of one model come one after another."""
+    keep_files: PositiveDuration = _CLEAN_UP.keep_seconds
+    """`driftline prune` removes files of retrains that were not changed for this long and that no
+    record in force points to."""
+    keep_versions: int = Field(default=_CLEAN_UP.keep_versions, ge=1)
+    """Newest versions of each model that `driftline prune` keeps, whatever their age."""
+    max_size: Size | None = _CLEAN_UP.max_bytes
+    """What `driftline prune` lets all files of retrains take together; beyond it younger ones go
+    too. null: any size."""
+
+
 class Settings(Section):
     """The whole file."""
 
@@ -143,6 +162,8 @@ class Settings(Section):
     """The schema registry, for topics in Confluent's wire format."""
     local: LocalSettings = LocalSettings()
     """The embedded stack."""
+    retrain: RetrainWorkSettings = RetrainWorkSettings()
+    """The retrain workers, which serve all models."""
     artifacts: ArtifactSettings = ArtifactSettings()
     """The artifact store."""
     metadata: MetadataSettings = MetadataSettings()

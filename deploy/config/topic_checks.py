@@ -12,12 +12,12 @@ from collections.abc import Callable, Iterator
 from deploy.config.model_settings import ModelSettings
 from deploy.config.settings import Settings
 from deploy.config.types import Problem
-from streaming.contracts.topics import RECORD_TOPICS
+from streaming.contracts.topics import RECORD_TOPICS, RETRAIN_CLAIMS
 
 _NAME = re.compile(r"[A-Za-z0-9._-]{1,249}")
 _KAFKA_PREFIX = "__"
 _DAEMON_PREFIX = "driftline-daemon-"
-_OWN = {topic.name.replace(".", "_"): topic.name for topic in RECORD_TOPICS}
+_OWN = {topic.name.replace(".", "_"): topic.name for topic in (*RECORD_TOPICS, RETRAIN_CLAIMS)}
 _ROLES = ("events", "labels", "predictions")
 
 

@@ -187,6 +187,19 @@ def format_size(size: int) -> str:
     return f"{digits.rstrip('0').rstrip('.') if '.' in digits else digits}{unit}"
 
 
+def format_megabytes(size: int) -> str:
+    """A size for people, with three digits.
+
+    >>> format_megabytes(1_234_567_890), format_megabytes(2_345_678), format_megabytes(999)
+    ('1.23 GB', '2.35 MB', '0.001 MB')
+    """
+    unit, bytes_of_unit = ("GB", _BYTES["GB"]) if size >= _BYTES["GB"] else ("MB", _BYTES["MB"])
+    number = size / bytes_of_unit
+    return (
+        f"{number:.3g} {unit}" if number >= 0.01 or not size else f"{max(number, 0.001):.3f} {unit}"
+    )
+
+
 def parse_percent(text: str | float) -> float:
     """A share in percent as a ratio. A bare number is a ratio already.
 

@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from deploy.access.current_roles import CurrentRoles
 from deploy.access.database import AccessDatabase
 from deploy.access.oidc import OidcClient
 from deploy.access.people import People
@@ -31,7 +32,8 @@ class Access:
     """What a console knows of people."""
 
     settings: AccessSettings
-    roles: Roles
+    current_roles: Callable[[], Roles]
+    """The roles as they are now."""
     people: People
     tokens: Tokens
     sessions: Sessions
@@ -49,6 +51,11 @@ class Access:
     """Whether browsers reach the console by https only."""
     now: Callable[[], float]
     """Seconds since 1970."""
+
+    @property
+    def roles(self) -> Roles:
+        """The roles as they are now."""
+        return self.current_roles()
 
     @property
     def has_sign_in(self) -> bool:
@@ -99,9 +106,21 @@ def cookie_name(port: int, *, secure: bool) -> str:
 
 
 def open_access(
-    settings: Settings, home: Path, *, local: str, port: int, now: Callable[[], float] = time.time
+    settings: Settings,
+    home: Path,
+    *,
+    local: str,
+    port: int,
+    file: Path | None = None,
+    now: Callable[[], float] = time.time,
 ) -> Access:
     """The access of a console, with the database below DRIFTLINE_HOME.
+
+    Parameters
+    ----------
+    file:
+        The configuration file, whose roles count as they are at each request; None for the roles of
+        `settings`.
 
     Raises
     ------
@@ -116,7 +135,7 @@ def open_access(
     secure = bool(access.certificate_file) or address.startswith("https://")
     return Access(
         settings=access,
-        roles=Roles.of(settings),
+        current_roles=CurrentRoles(settings, file),
         people=People(database),
         tokens=Tokens(database),
         sessions=Sessions(database, seconds=access.session, idle=access.idle),

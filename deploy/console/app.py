@@ -28,7 +28,9 @@ from deploy.console.context import Console
 from deploy.console.gate import Gate, identity_of, still_signed_in
 from deploy.console.model_page import model_page
 from deploy.console.overview import overview
-from deploy.console.pictures import PictureKind, newest_id
+from deploy.console.picture_kinds import PictureKind
+from deploy.console.pictures import newest_id
+from deploy.console.run_routes import add_operation_pages, add_run_pages
 from deploy.console.runbook import runbook_html
 from deploy.console.security import MAX_BODY_BYTES, SecurityMiddleware
 from deploy.console.sign_in import add_sign_in
@@ -58,6 +60,8 @@ def create_app(console: Console) -> FastAPI:
     render = _renderer(console)
     _add_errors(app, console, render)
     _add_pages(app, console, render)
+    add_run_pages(app, console, render)
+    add_operation_pages(app, console, render)
     _add_approvals(app, console, render)
     _add_files(app, console)
     add_sign_in(app, console, render)
@@ -117,10 +121,13 @@ def _add_pages(app: FastAPI, console: Console, render: Render) -> None:
 
     @app.get("/models/{name}")
     def model(
-        request: Request, name: str, feature: Annotated[str, Query(max_length=200)] = ""
+        request: Request,
+        name: str,
+        feature: Annotated[str, Query(max_length=200)] = "",
+        span: Annotated[str, Query(max_length=20)] = "",
     ) -> HTMLResponse:
         seen = _seen(console, request)
-        page = model_page(seen, name, feature)
+        page = model_page(seen, name, feature, span)
         return render("model", console=seen, page=page, feature=feature, watched=name)
 
     @app.get("/records/{record_id}")
@@ -202,7 +209,7 @@ def _add_files(app: FastAPI, console: Console) -> None:
         request: Request,
         model: str,
         kind: PictureKind,
-        feature: Annotated[str, Query(max_length=200)] = "",
+        subject: Annotated[str, Query(max_length=200)] = "",
         variant: str = "",
         if_none_match: Annotated[str | None, Header()] = None,
     ) -> Response:
@@ -210,12 +217,12 @@ def _add_files(app: FastAPI, console: Console) -> None:
             raise NotFoundError(f"There is no model {model}.")
         if variant not in VARIANTS:
             raise NotFoundError(f"Pictures have no variant {variant}.")
-        newest = await run_in_threadpool(newest_id, console.reader, kind, model)
+        newest = await run_in_threadpool(newest_id, console.reader, kind, model, subject)
         etag = f'"{newest}{variant}"'
         headers = {"etag": etag, "cache-control": "private, no-cache"}
         if if_none_match == etag:
             return Response(status_code=304, headers=headers)
-        content = await console.pictures.svg(kind, model, feature, variant, newest)
+        content = await console.pictures.svg(kind, model, subject, variant, newest)
         return Response(content, media_type="image/svg+xml", headers=headers)
 
     @app.get("/events")

@@ -13,6 +13,7 @@ from deploy.console.live import Live
 from deploy.console.pictures import Pictures
 from deploy.console.security import Transport
 from deploy.projection.reader import ProjectionReader
+from retrain.run_view import Run
 from streaming.contracts.log import RecordLog
 
 
@@ -48,6 +49,9 @@ class Console:
     transport: Transport
     """How requests reach the console. Only its own names are answered; anything else may be another
     site's name for this machine."""
+    recorded: Callable[[str], Run | None] = lambda run_id: None
+    """A run as ML Metadata has it, by the id of its request; None when it does not have it. Raises
+    `DriftlineError` when it cannot be read."""
     feed: Feed = field(default_factory=Feed)
     reply_seconds: float = 30.0
     """How long a decision waits for the daemon's reply."""

@@ -34,8 +34,9 @@ def identity_of(request: HTTPConnection) -> Identity:
 
 
 def still_signed_in(access: Access, request: HTTPConnection) -> bool:
-    """Whether the session or token of an open stream still counts."""
-    return _identify(access, request) is not None
+    """Whether the session or token of an open stream still counts, and for the stream's model."""
+    identity, model = _identify(access, request), request.query_params.get("model", "")
+    return identity is not None and (not model or identity.sees(model))
 
 
 def _identify(access: Access, connection: HTTPConnection) -> Identity | None:

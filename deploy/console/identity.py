@@ -23,6 +23,8 @@ class Identity:
     roles: Roles
     highest: RoleName = "admin"
     """The role that a token is limited to."""
+    through: Channel = "console"
+    """The channel of a person who comes without a token."""
 
     def role(self, model: str) -> RoleName | None:
         """The role for a model; None for none. Where nobody has a role, everybody has all."""
@@ -60,4 +62,4 @@ class Identity:
     @property
     def channel(self) -> Channel:
         """The channel of a command that comes this way."""
-        return "api" if self.how == "token" else "console"
+        return "api" if self.how == "token" else self.through

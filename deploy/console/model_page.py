@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import get_args
 
 from deploy.console import why
 from deploy.console.context import Console
 from deploy.console.overview import Task, tasks
 from deploy.console.pictures import Picture, picture
 from deploy.console.why import Why
+from deploy.projection.course import CourseEvent, SpanName, course
 from deploy.projection.reader import Stored
 from streaming.contracts.errors import NotFoundError
 from streaming.contracts.records import (
     AnswerComparison,
     CanaryVerdict,
     DriftVerdict,
+    ExperimentStatus,
     FeatureVerdict,
     ModelVersion,
     Promotion,
@@ -27,6 +30,7 @@ from streaming.contracts.records import (
 WINDOWS = 24
 VERSIONS = 10
 HISTORY = 40
+MOMENTS = 40
 _QUIET = frozenset({"window-summary", "prediction-scores", "rollout-inputs", "rules-in-force"})
 """Kinds that a history leaves out: they are evidence, not events."""
 
@@ -83,20 +87,34 @@ class ModelPage:
     history: tuple[Stored, ...]
     pictures: dict[str, Picture]
     """The pictures that there are, by kind; those of a feature by its name."""
+    span: str
+    """The span of time of the common picture."""
+    moments: tuple[CourseEvent, ...]
+    """What happened in it, newest first."""
+    experiment: ExperimentStatus | None
+    """The newest experiment."""
+
+    @property
+    def spans(self) -> tuple[str, ...]:
+        """The spans of time that can be chosen."""
+        return get_args(SpanName)
 
 
-def model_page(console: Console, name: str, feature: str = "") -> ModelPage:
+def model_page(console: Console, name: str, feature: str = "", span: str = "") -> ModelPage:
     """Gather a model's page.
 
     Parameters
     ----------
     feature:
         The feature that is shown in detail; empty for those that moved most.
+    span:
+        The span of time of the common picture.
 
     Raises
     ------
     NotFoundError
-        When the settings have no such model, or no verdict has such a feature.
+        When the settings have no such model, no verdict has such a feature, or there is no such
+        span.
     """
     if name not in console.models:
         raise NotFoundError(f"{console.file} has no model {name}.")
@@ -131,7 +149,10 @@ def model_page(console: Console, name: str, feature: str = "") -> ModelPage:
         steps=tuple(reader.newest(RolloutStatus, name, 30)),
         versions=tuple(reversed(reader.records(ModelVersion, name, VERSIONS))),
         history=tuple([row for row in history if row.kind not in _QUIET][:HISTORY]),
-        pictures=_pictures(console, name, feature),
+        pictures=_pictures(console, name, feature, span),
+        span=span,
+        moments=_moments(console, name, span),
+        experiment=reader.newest_record(ExperimentStatus, name),
     )
 
 
@@ -209,8 +230,19 @@ def _qualities(console: Console, name: str) -> list[tuple[QualityVerdict, tuple[
     ]
 
 
-def _pictures(console: Console, name: str, feature: str) -> dict[str, Picture]:
+def _moments(console: Console, name: str, span: str) -> tuple[CourseEvent, ...]:
+    """What happened in a span; raises `NotFoundError` for one that there is not."""
+    if span not in get_args(SpanName):
+        raise NotFoundError(f"There is no span {span}.")
+    try:
+        return course(console.reader, name, span).moments[: -MOMENTS - 1 : -1]
+    except NotFoundError:
+        return ()
+
+
+def _pictures(console: Console, name: str, feature: str, span: str) -> dict[str, Picture]:
     shown = {
+        "course": picture(console.reader, "course", name, span),
         "drift": picture(console.reader, "drift", name, feature),
         "quality": picture(console.reader, "quality", name),
         "comparison": picture(console.reader, "comparison", name),

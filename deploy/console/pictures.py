@@ -8,6 +8,7 @@ twice.
 from __future__ import annotations
 
 import asyncio
+import hashlib
 import multiprocessing
 from collections import OrderedDict
 from collections.abc import Callable
@@ -15,16 +16,14 @@ from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Literal
+from urllib.parse import quote, urlencode
 
+from deploy.console.picture_kinds import KINDS, PictureKind
 from deploy.projection.reader import ProjectionReader
+from deploy.views.run_curves import CurveOfRun
 from deploy.views.theme import VARIANTS, Theme
 from streaming.contracts.errors import NotFoundError, UnavailableError
-from streaming.contracts.records import AnswerComparison, DriftVerdict, QualityVerdict
 
-PictureKind = Literal["drift", "quality", "comparison"]
-WINDOWS = 120
-"""Windows of a picture over time."""
 _KEPT = 200
 """Pictures in memory, of about 30 KB each."""
 
@@ -33,14 +32,10 @@ _KEPT = 200
 class Picture:
     """What a page says about a picture beside showing it."""
 
-    kind: PictureKind
-    model: str
-    newest: str
-    """Id of the newest record that it shows."""
+    path: str
+    """Its address without the variant; it ends so that the variant can follow."""
     alt: str
     """What is seen, in a sentence."""
-    feature: str = ""
-    """The feature that it is about; empty for those that moved most."""
 
 
 class Pictures:
@@ -67,7 +62,7 @@ class Pictures:
             self._process = None
 
     async def svg(
-        self, kind: PictureKind, model: str, feature: str, variant: str, newest: str
+        self, kind: PictureKind, model: str, subject: str, variant: str, newest: str
     ) -> bytes:
         """The picture that shows the records up to `newest`.
 
@@ -78,7 +73,17 @@ class Pictures:
         UnavailableError
             When its process ended while it was drawn.
         """
-        key = (kind, model, feature, variant, newest)
+        key = (kind, model, subject, variant, newest)
+        return await self._drawn_once(key, _draw, self._folder, kind, model, subject, variant)
+
+    async def curves(self, curves: tuple[CurveOfRun, ...], variant: str) -> bytes:
+        """The curves of runs, with the same errors."""
+        key = ("curves", digest_of(curves), variant)
+        return await self._drawn_once(key, _draw_curves, curves, variant)
+
+    async def _drawn_once(
+        self, key: tuple[str, ...], draw: Callable[..., bytes], *arguments: object
+    ) -> bytes:
         if key not in self._drawn:
             if self._process is None:
                 self._process = ProcessPoolExecutor(
@@ -86,9 +91,7 @@ class Pictures:
                 )
             loop, process = asyncio.get_running_loop(), self._process
             try:
-                drawn = await loop.run_in_executor(
-                    process, _draw, self._folder, kind, model, feature, variant
-                )
+                drawn = await loop.run_in_executor(process, draw, *arguments)
             except BrokenProcessPool as error:
                 self.close()
                 raise UnavailableError("The picture could not be drawn; its process ended.") from (
@@ -101,16 +104,29 @@ class Pictures:
         return self._drawn[key]
 
 
-def _draw(folder: Path, kind: PictureKind, model: str, feature: str, variant: str) -> bytes:
+def _draw(folder: Path, kind: PictureKind, model: str, subject: str, variant: str) -> bytes:
     """The picture as it is now; runs in the drawing process."""
     from deploy.views.output import svg_text
 
     reader = ProjectionReader(folder)
     try:
-        chart = _CHARTS[kind](reader, model, feature, transparent(VARIANTS[variant]))
+        chart = KINDS[kind].chart(reader, model, subject, transparent(VARIANTS[variant]))
     finally:
         reader.close()
     return svg_text(chart).encode()
+
+
+def _draw_curves(curves: tuple[CurveOfRun, ...], variant: str) -> bytes:
+    """The curves of runs; runs in the drawing process."""
+    from deploy.views.output import svg_text
+    from deploy.views.run_curves import curves_chart
+
+    return svg_text(curves_chart(curves, theme=transparent(VARIANTS[variant]))).encode()
+
+
+def digest_of(curves: tuple[CurveOfRun, ...]) -> str:
+    """What curves are known by."""
+    return hashlib.sha256(repr(curves).encode()).hexdigest()[:24]
 
 
 def transparent(theme: Theme) -> Theme:
@@ -118,14 +134,7 @@ def transparent(theme: Theme) -> Theme:
     return replace(theme, palette=replace(theme.palette, background="transparent"))
 
 
-_KINDS: dict[PictureKind, type[DriftVerdict | QualityVerdict | AnswerComparison]] = {
-    "drift": DriftVerdict,
-    "quality": QualityVerdict,
-    "comparison": AnswerComparison,
-}
-
-
-def newest_id(reader: ProjectionReader, kind: PictureKind, model: str) -> str:
+def newest_id(reader: ProjectionReader, kind: PictureKind, model: str, subject: str = "") -> str:
     """Id of the newest record that a picture shows.
 
     Raises
@@ -133,88 +142,23 @@ def newest_id(reader: ProjectionReader, kind: PictureKind, model: str) -> str:
     NotFoundError
         When there is none.
     """
-    rows = reader.newest(_KINDS[kind], model)
-    if not rows:
-        raise NotFoundError(f"{model} has no {_KINDS[kind].__name__} to draw yet.")
-    return rows[0].record_id
+    return KINDS[kind].newest(reader, model, subject)
 
 
 def picture(
-    reader: ProjectionReader, kind: PictureKind, model: str, feature: str = ""
+    reader: ProjectionReader, kind: PictureKind, model: str, subject: str = ""
 ) -> Picture | None:
-    """A picture for a page with its alternative text; None when there is nothing to draw."""
+    """A picture for a page with its alternative text; None when there is nothing to draw.
+
+    Parameters
+    ----------
+    subject:
+        What it is about besides the model: a feature, a span of time or an experiment.
+    """
     try:
-        newest = newest_id(reader, kind, model)
-        alt = _ALTS[kind](reader, model, feature)
+        newest = newest_id(reader, kind, model, subject)
+        alt = KINDS[kind].alt(reader, model, subject)
     except NotFoundError:
         return None
-    return Picture(kind=kind, model=model, newest=newest, alt=alt, feature=feature)
-
-
-def _judged(reader: ProjectionReader, model: str, feature: str) -> list[DriftVerdict]:
-    verdicts = reader.records(DriftVerdict, model, WINDOWS)
-    if feature:
-        verdicts = [v for v in verdicts if any(f.feature == feature for f in v.features)]
-    if not verdicts:
-        raise NotFoundError(f"{model} has no verdict on {feature} to draw.")
-    return verdicts
-
-
-def _drift_chart(reader: ProjectionReader, model: str, feature: str, theme: Theme) -> Any:
-    from deploy.views.drift_charts import complete_chart
-
-    return complete_chart(_judged(reader, model, feature), feature or None, theme=theme)
-
-
-def _quality_chart(reader: ProjectionReader, model: str, feature: str, theme: Theme) -> Any:
-    from deploy.views.quality_charts import complete_chart
-
-    return complete_chart(reader.records(QualityVerdict, model, WINDOWS), theme=theme)
-
-
-def _answers_chart(reader: ProjectionReader, model: str, feature: str, theme: Theme) -> Any:
-    from deploy.views.paired_charts import complete_chart
-
-    return complete_chart(_comparison(reader, model), theme=theme)
-
-
-def _comparison(reader: ProjectionReader, model: str) -> AnswerComparison:
-    comparison = reader.newest_record(AnswerComparison, model)
-    if comparison is None or not comparison.comparison.sample:
-        raise NotFoundError(f"{model} has no compared answers to draw.")
-    return comparison
-
-
-def _drift_alt(reader: ProjectionReader, model: str, feature: str) -> str:
-    from deploy.views.drift_charts import headline, note, only_feature
-
-    verdicts = _judged(reader, model, feature)[-24:]
-    if feature:
-        verdicts = only_feature(verdicts, feature)
-    return f"{headline(verdicts)}. {note(verdicts)}"
-
-
-def _quality_alt(reader: ProjectionReader, model: str, feature: str) -> str:
-    from deploy.views.quality_charts import headline, note
-
-    verdicts = [entry for entry in reader.records(QualityVerdict, model, 24) if entry.live]
-    return f"{headline(verdicts)}. {note(verdicts)}"
-
-
-def _answers_alt(reader: ProjectionReader, model: str, feature: str) -> str:
-    from deploy.views.paired_charts import headline, note
-
-    comparison = _comparison(reader, model)
-    return f"{headline(comparison)}. {note(comparison)}"
-
-
-_CHARTS: dict[PictureKind, Callable[[ProjectionReader, str, str, Theme], Any]] = {
-    "drift": _drift_chart,
-    "quality": _quality_chart,
-    "comparison": _answers_chart,
-}
-_ALTS: dict[PictureKind, Callable[[ProjectionReader, str, str], str]] = {
-    "drift": _drift_alt,
-    "quality": _quality_alt,
-    "comparison": _answers_alt,
-}
+    query = urlencode({"subject": subject, "v": newest})
+    return Picture(path=f"/pictures/{quote(model, safe='')}/{kind}.svg?{query}&variant=", alt=alt)

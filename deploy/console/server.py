@@ -5,6 +5,7 @@ from __future__ import annotations
 import socket
 import threading
 import time
+from functools import partial
 
 import uvicorn
 
@@ -21,6 +22,7 @@ from deploy.projection.feed import follow_for_ever
 from deploy.projection.reader import ProjectionReader
 from deploy.projection.writer import Applied, ProjectionWriter
 from deploy.records.commands import current_user
+from deploy.runs.opened import read_recorded
 from streaming.contracts.log import RecordLog
 
 
@@ -124,7 +126,9 @@ def run(deployment: Deployment, *, host: str, port: int) -> None:
     writer = ProjectionWriter(folder)
     feed, live = Feed(), Live()
     reader = ProjectionReader(folder)
-    access = open_access(deployment.settings, deployment.home, local=current_user(), port=port)
+    access = open_access(
+        deployment.settings, deployment.home, local=current_user(), port=port, file=deployment.file
+    )
     console = Console(
         settings=deployment.settings,
         file=deployment.file.name,
@@ -136,6 +140,7 @@ def run(deployment: Deployment, *, host: str, port: int) -> None:
         access=access,
         identity=Identity(person=access.local, how="local", roles=access.roles),
         transport=transport(access.settings, port),
+        recorded=partial(read_recorded, deployment),
         feed=feed,
     )
     feeder = Feeder(deployment.open_log(), writer, feed, live)

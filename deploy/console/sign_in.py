@@ -81,16 +81,17 @@ def _add_password(app: FastAPI, access: Access, page: Callable[..., HTMLResponse
         shown = partial(page, following=following, written=name)
         client = request.client.host if request.client else ""
         keys = (f"name {same_person(name)}", f"address {client}")
-        wait = max(access.attempts.waiting(key) for key in keys)
+        # Counted before the password is looked at, or many requests at once would be many attempts.
+        wait = max([access.attempts.take(key) for key in keys])
         if wait:
             text = f"Too many attempts; try again in {wait} s."
             return shown(text, status=429, wait=wait)
         person = access.people.sign_in(name, password)
         if person is None:
-            for key in keys:
-                access.attempts.take(key)
             log.warning("sign_in.refused", name=name, client=client)
             return shown(WRONG, status=401)
+        for key in keys:
+            access.attempts.give_back(key)
         if not access.roles.known(person):
             return shown(NO_ROLE, status=403)
         return _signed_in(access, request, person, following)

@@ -10,11 +10,13 @@ from markupsafe import Markup
 
 from deploy.config.units import format_time
 from deploy.console.assets_lock import ASSETS
+from deploy.console.run_pages import ended_as
 from deploy.console.states import about, state_of
 from deploy.projection.rows import kind_of
 from deploy.records.describe import describe, head
 from deploy.views.approvals import who_may
 from deploy.views.escapes import visible
+from retrain.run_view import headline_of
 
 FOLDER = Path(__file__).parent
 SPARK_WIDTH, SPARK_HEIGHT = 120, 28
@@ -40,11 +42,23 @@ def environment() -> Environment:
         who_may=who_may,
         words=lambda text: str(text).replace("-", " ").replace("_", " "),
         spark=spark_points,
+        number=number,
+        headline=headline_of,
+        ended_as=ended_as,
     )
     made_visible.globals.update(
         assets=ASSETS, limit_y=limit_y, spark_width=SPARK_WIDTH, spark_height=SPARK_HEIGHT
     )
     return made_visible
+
+
+def number(value: float | None) -> str:
+    """A measured value; a dash where there is none.
+
+    >>> number(0.87654), number(None)
+    ('0.877', '–')
+    """
+    return "–" if value is None else f"{value:.3f}"
 
 
 def _visible(value: Any) -> Any:

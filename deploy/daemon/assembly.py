@@ -9,7 +9,7 @@ from functools import lru_cache, partial
 from pathlib import Path
 
 from deploy.access.command_signing import daemon_barrier
-from deploy.access.roles import Roles
+from deploy.access.current_roles import CurrentRoles
 from deploy.app.code_version import code_version
 from deploy.app.deployment import Deployment
 from deploy.app.serving_engines import (
@@ -101,6 +101,8 @@ def model_controller(
         promotions=LogPromotions(deployment.open_log(), model),
         files=StoredFiles(),
     )
+    keys = deployment.settings.access.command_keys
+    roles = CurrentRoles(deployment.settings, deployment.file)
     return ModelController(
         contract=contract,
         code=code_version(),
@@ -111,11 +113,7 @@ def model_controller(
         schema_text=partial(checked_text, contract.schema_path),
         edit_schema=schema_file.apply_changes,
         history=partial(_read_history, deployment, model),
-        command_barrier=partial(
-            daemon_barrier,
-            keys=deployment.settings.access.command_keys,
-            roles=Roles.of(deployment.settings),
-        ),
+        command_barrier=lambda command: daemon_barrier(command, keys, roles()),
     )
 
 

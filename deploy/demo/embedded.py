@@ -18,6 +18,9 @@ from deploy.app.deployment import Deployment
 from deploy.app.serving_layout import fault_file
 from deploy.app.stream_jobs import stream_job, submitted_jobs
 from deploy.app.topics import ensure_topics, ensure_topics_after_start
+from deploy.config.port_map import HOST
+from deploy.demo.approval import with_approval
+from deploy.demo.console_process import ConsoleProcess
 from deploy.demo.process import TrafficProcess
 from deploy.demo.report import Report, write
 from deploy.demo.scenarios import Scenario, scenario_named
@@ -41,6 +44,8 @@ class EmbeddedSystem:
     """Implements `deploy.demo.system.DemoSystem` on the embedded stack."""
 
     deployment: Deployment
+    console: ConsoleProcess | None = None
+    """Once it was opened."""
 
     @cached_property
     def contract(self) -> ModelContract:
@@ -77,7 +82,7 @@ class EmbeddedSystem:
             on_progress("the stack of an earlier demonstration to stop")
             stack.down()
         parts = ("artifacts", "data", "daemon", "metadata", "scratch", "envoy", "prometheus")
-        for name in (*parts, SET_ASIDE):
+        for name in (*parts, "projection", SET_ASIDE):
             shutil.rmtree(self.deployment.home / name, ignore_errors=True)
         for role in ("stable", "control", "canary"):
             fault_file(self.deployment, self.contract.model, role).unlink(missing_ok=True)
@@ -100,6 +105,19 @@ class EmbeddedSystem:
         temporary.write_text(json.dumps({"latency_ms": latency_ms} if latency_ms else {}))
         temporary.rename(file)
 
+    def open_console(self) -> str:
+        """Start the console, which ends with the demonstration."""
+        address = f"http://{HOST}:{self.deployment.ports.console}"
+        if self.console is None:
+            self.console = ConsoleProcess(self.deployment.file, address, self.log_file("console"))
+            self.console.start()
+        return address
+
+    def close_console(self) -> None:
+        """End the console."""
+        if self.console is not None:
+            self.console.close()
+
     def log_file(self, process: str) -> Path:
         """Log file of a process."""
         return self.deployment.home / "log" / f"{process}.log"
@@ -115,8 +133,20 @@ def _progress(process: ProcessStatus) -> str:
     return f"the stack to start: {process.name} is {process.health}"
 
 
-def run(deployment: Deployment, *, scenario: str, data: Path | None, keep: bool) -> Report:
+def run(
+    deployment: Deployment,
+    *,
+    scenario: str,
+    data: Path | None,
+    keep: bool,
+    approve: bool = False,
+) -> Report:
     """Run a scenario on the stack of the demonstration's profile and write report and charts.
+
+    Parameters
+    ----------
+    approve:
+        Whether a person decides on version 2; the environment must have `approval_variables`.
 
     Raises
     ------
@@ -134,6 +164,8 @@ def run(deployment: Deployment, *, scenario: str, data: Path | None, keep: bool)
             "the start, so it needs a folder of its own, as in deploy/config/demo.yaml."
         )
     selected = scenario_named(scenario)
+    if approve:
+        selected = with_approval(selected)
     folder = deployment.base / "demo"
     system = EmbeddedSystem(deployment)
     with private_files(), redirect_to(system.log_file("demo")):
@@ -168,6 +200,7 @@ def _run(
     traffic = TrafficProcess(folder, system.log_file("demo-traffic"))
     states: list[DemoState] = []
     with ExitStack() as cleanup, screen(stderr) as shown:
+        cleanup.callback(system.close_console)
         if not keep:
             cleanup.callback(traffic.close)
 

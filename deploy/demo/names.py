@@ -5,6 +5,8 @@ from __future__ import annotations
 SCENARIO_NAMES = ("shift", "concept", "quiet", "slow-canary", "broken-schema", "new-column")
 JSON_ONLY = ("broken-schema", "new-column")
 """Those whose events change their fields."""
+SECOND_VERSION = ("shift", "concept", "slow-canary", "new-column")
+"""Those with a second version, which a person can approve."""
 
 
 def scenario_names() -> tuple[str, ...]:

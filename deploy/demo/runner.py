@@ -14,16 +14,20 @@ from pathlib import Path
 
 import msgspec
 
+from deploy.config.paths import driftline_program
+from deploy.demo.approval import decision_address, decision_commands, request_of
 from deploy.demo.control import TrafficConfig, TrafficPhase
 from deploy.demo.report import Outcome, Report
 from deploy.demo.report_builder import build_report
 from deploy.demo.scenarios import (
     AcceptSchemaChange,
     AddColumn,
+    Approve,
     DelayServer,
     Scenario,
     ScenarioStep,
     SendCommand,
+    ShowDecisionPage,
     StartPredictions,
     StepAction,
     SwitchTraffic,
@@ -37,7 +41,7 @@ from streaming.contracts.codec import record_in
 from streaming.contracts.errors import DriftlineError, PermanentError
 from streaming.contracts.log import Message
 from streaming.contracts.mapping import REGISTERED, is_flat
-from streaming.contracts.records import Action, DriftVerdict
+from streaming.contracts.records import Action, ApprovalRequest, DriftVerdict
 
 OnUpdate = Callable[[DemoState], None]
 
@@ -235,6 +239,8 @@ class _Run:
 
     def _wait(self, step: ScenarioStep) -> None:
         self.state.waits_for = step.waits_for
+        if step.by_person:
+            self.state.waits_for = f"{step.waits_for} at {self.state.decision_at}"
         deadline = self.clock.now() + step.seconds
         while True:
             self._read_records()
@@ -303,6 +309,24 @@ class _Run:
                 self._send_command(
                     "accept-schema", reason, subject=proposal.proposal_id, digest=proposal.digest
                 )
+
+            case Approve(version=version, reason=reason):
+                request = self._open_request(version)
+                self._send_command(
+                    "approve", reason, subject=request.record_id, digest=request.digest
+                )
+            case ShowDecisionPage(version=version):
+                request = self._open_request(version)
+                self.state.decision_at = decision_address(self.system.open_console(), request)
+                self._note(
+                    f"version {version} waits for your decision at {self.state.decision_at}",
+                    decision_commands(driftline_program(), request),
+                )
+
+    def _open_request(self, version: int) -> ApprovalRequest:
+        request = request_of(self.state, version)
+        assert request is not None  # the step before waited for it
+        return request
 
     def _send_command(
         self, action: Action, reason: str, *, subject: str = "", digest: str = ""

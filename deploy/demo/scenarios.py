@@ -59,8 +59,30 @@ class AcceptSchemaChange:
     reason: str
 
 
+@dataclass(frozen=True, slots=True)
+class Approve:
+    """Approve the open request about a version, in the name of the demonstration."""
+
+    version: int
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class ShowDecisionPage:
+    """Say where a person decides on the open request about a version."""
+
+    version: int
+
+
 StepAction = (
-    SwitchTraffic | StartPredictions | DelayServer | SendCommand | AddColumn | AcceptSchemaChange
+    SwitchTraffic
+    | StartPredictions
+    | DelayServer
+    | SendCommand
+    | AddColumn
+    | AcceptSchemaChange
+    | Approve
+    | ShowDecisionPage
 )
 
 
@@ -77,6 +99,8 @@ class ScenarioStep:
     log: str
     """Process whose log explains a timeout."""
     actions: tuple[StepAction, ...] = ()
+    by_person: bool = False
+    """Whether a person has to act; the screen then shows where."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

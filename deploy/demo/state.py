@@ -32,6 +32,8 @@ class DemoState:
     """Client traffic by second."""
     waits_for: str = ""
     """What the current step waits for; empty when the run has ended."""
+    decision_at: str = ""
+    """Address of the page on which a person decides; empty before."""
     step: int = 0
     steps: int = 0
     end_offset: int | None = None

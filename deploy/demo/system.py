@@ -64,6 +64,9 @@ class DemoSystem(Protocol):
     def delay_server(self, role: str, latency_ms: int) -> None:
         """Delay the responses of the model server of `role`, at once; 0 ends the delay."""
 
+    def open_console(self) -> str:
+        """Start the console and return its address, ``http://host:port``."""
+
     def log_file(self, process: str) -> Path:
         """Log file of a process: ``daemon``, ``worker``, ``flink-taskmanager``, …"""
 

@@ -16,6 +16,8 @@ from streaming.contracts import topics
 from streaming.contracts.records import (
     ALARMED,
     AnyRecord,
+    ApprovalOutcome,
+    ApprovalRequest,
     CanaryVerdict,
     CommandReply,
     DeadLetter,
@@ -51,6 +53,8 @@ FOLLOWED_TOPICS: tuple[str, ...] = tuple(
         topics.SCHEMA_VERDICTS,
         topics.SCHEMA_PROPOSALS,
         topics.SCHEMA_VERSIONS,
+        topics.APPROVAL_REQUESTS,
+        topics.APPROVAL_OUTCOMES,
     )
 )
 """The topics that a demonstration reads."""
@@ -92,6 +96,9 @@ class RecordTimeline:
     schema_versions: dict[int, SchemaVersion] = field(default_factory=dict)
     proposals: dict[str, SchemaProposal] = field(default_factory=dict)
     """Schema proposals by id, each in its newest state."""
+    approval_requests: list[ApprovalRequest] = field(default_factory=list)
+    approval_outcomes: dict[str, ApprovalOutcome] = field(default_factory=dict)
+    """How requests ended, by the id of the request."""
     dead_letters: Counter[str] = field(default_factory=Counter)
     """Number of dead letters by reason."""
     _known_ids: set[str] = field(default_factory=set)
@@ -132,6 +139,12 @@ class RecordTimeline:
                 self._add_schema(record)
             case CommandReply():
                 self.replies[record.command_id] = record
+            case ApprovalRequest():
+                self.approval_requests.append(record)
+                self.note(record.at, f"approval of version {record.version} requested")
+            case ApprovalOutcome():
+                self.approval_outcomes[record.request_id] = record
+                self.note(record.at, f"version {record.version} {record.outcome}", record.reason)
 
     def _add_drift_verdict(self, verdict: DriftVerdict) -> None:
         previous = self.verdicts[-1].outcome if self.verdicts else ""

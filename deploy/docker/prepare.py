@@ -15,10 +15,12 @@ import sys
 from dataclasses import replace
 from pathlib import Path
 
+from deploy.app.alert_routing import alert_token_file, alertmanager_config
 from deploy.app.deployment import Deployment
 from deploy.app.scrape_targets import console_address, service_targets
 from deploy.app.serving_layout import envoy_layouts
 from deploy.config import paths
+from deploy.config.atomic_file import write_atomic
 from deploy.config.port_map import HOST
 from deploy.demo import control
 from deploy.docker.volume import (
@@ -33,11 +35,13 @@ from serving.engines.prometheus.client import serving_targets, write_config
 from streaming.contracts.errors import ConfigurationError
 
 _RULES = "/etc/driftline/rules/*.yml"
+_GROUP_READS = 0o640
+"""Alertmanager's container is in the group of our user; nobody else reads the secrets."""
 _ALL_ADDRESSES = "0.0.0.0"  # noqa: S104 - in the namespace; compose publishes on loopback only
 
 
 def prepare(deployment: Deployment) -> None:
-    """Write the files of Envoy, Prometheus and the traffic; create the folders of the others.
+    """Write the files of Envoy, Prometheus, Alertmanager and the traffic; create the other folders.
 
     Raises
     ------
@@ -66,7 +70,22 @@ def prepare(deployment: Deployment) -> None:
         alertmanagers=[f"{HOST}:{ports.alertmanager}"],
         external_labels={"console": console_address(deployment.settings, ports)},
     )
+    _write_alertmanager(deployment)
     _write_traffic(deployment, deployment.served_models[0])
+
+
+def _write_alertmanager(deployment: Deployment) -> None:
+    """Its configuration, which may hold the password of mails, and the token of the notifier."""
+    home = deployment.home
+    token = alert_token_file(home)
+    token.chmod(_GROUP_READS)
+    text = alertmanager_config(
+        deployment.settings.alerts,
+        notifier=f"http://{HOST}:{deployment.ports.notifier}/alerts",
+        token_file=token,
+        folder=deployment.file.parent,
+    )
+    write_atomic(home / "prometheus" / "alertmanager.yml", text, mode=_GROUP_READS)
 
 
 def _write_traffic(deployment: Deployment, model: str) -> None:

@@ -6,13 +6,14 @@ from dataclasses import dataclass, field
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, generate_latest
 
+from deploy.metrics.endpoint import add_process
 from deploy.metrics.exporter import make_metric
 from streaming.contracts import metrics
 
 
 @dataclass
 class NotifierExporter:
-    """Counts notifications."""
+    """Counts notifications; the notifier's own web server exports them, with its process."""
 
     registry: CollectorRegistry = field(default_factory=CollectorRegistry)
 
@@ -20,6 +21,7 @@ class NotifierExporter:
         self._metrics = {
             spec.name: make_metric(spec, self.registry) for spec in metrics.NOTIFIER_METRICS
         }
+        add_process(self.registry)
 
     def progress(self, now: float) -> None:
         """The loop made a step."""

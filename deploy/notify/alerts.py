@@ -83,7 +83,7 @@ def decode_group(body: bytes) -> AlertGroup:
     """
     try:
         return msgspec.json.decode(body, type=AlertGroup)
-    except (msgspec.MsgspecError, UnicodeDecodeError) as error:
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
         raise PermanentError(f"That is no notification of Alertmanager: {error}.") from error
 
 

@@ -65,16 +65,21 @@ def _alert(text: AlertText) -> list[Block]:
     )
     summary = f"*{escaped(state + text.name)}* ({escaped(text.severity)})\n{escaped(text.summary)}"
     section = SectionBlock(
-        text=MarkdownTextObject(text=_cut(summary, _SECTION)),
+        text=_markdown(_cut(summary, _SECTION)),
         fields=[
-            MarkdownTextObject(text=_cut(f"*{name.capitalize()}*\n{escaped(value)}", _FIELD))
+            _markdown(_cut(f"*{name.capitalize()}*\n{escaped(value)}", _FIELD))
             for name, value in text.facts
         ]
         or None,
     )
     if not links:
         return [section]
-    return [section, ContextBlock(elements=[MarkdownTextObject(text=links)])]
+    return [section, ContextBlock(elements=[_markdown(links)])]
+
+
+def _markdown(text: str) -> MarkdownTextObject:
+    """Text in which Slack makes no links by itself, of addresses or names of channels."""
+    return MarkdownTextObject(text=text, verbatim=True)
 
 
 def _question(question: Question) -> list[Block]:
@@ -86,7 +91,7 @@ def _question(question: Question) -> list[Block]:
     )
     reason = PlainTextInputElement(action_id=REASON, max_length=MAX_REASON, multiline=False)
     return [
-        SectionBlock(text=MarkdownTextObject(text=_cut(what, _SECTION))),
+        SectionBlock(text=_markdown(_cut(what, _SECTION))),
         InputBlock(
             block_id=REASON_BLOCK,
             label="Reason (a no needs one)",

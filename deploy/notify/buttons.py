@@ -17,6 +17,8 @@ from deploy.notify.blocks import APPROVE, REASON, REASON_BLOCK, REJECT
 from deploy.notify.history import History
 
 MAX_BODY = 100_000
+MAX_TIMESTAMP = 12
+"""Digits of a time in seconds; an endless number is none."""
 
 
 class _User(msgspec.Struct, frozen=True):
@@ -86,7 +88,7 @@ class _Fixed(Clock):
 
 def is_signed(secret: str, body: bytes, timestamp: str, signature: str, now: float) -> bool:
     """Whether Slack signed this body within the last five minutes."""
-    if not (timestamp.isascii() and timestamp.isdigit()):
+    if not (timestamp.isascii() and timestamp.isdigit() and len(timestamp) <= MAX_TIMESTAMP):
         return False  # slack-sdk raises an error for it
     verifier = SignatureVerifier(secret, clock=_Fixed(now))
     try:
@@ -148,7 +150,7 @@ def _payload(body: bytes) -> _Payload | None:
         fields = parse_qs(body.decode(), strict_parsing=True, max_num_fields=5)
         (text,) = fields["payload"]
         return msgspec.json.decode(text, type=_Payload)
-    except (ValueError, KeyError, msgspec.MsgspecError):
+    except (ValueError, KeyError, RecursionError, msgspec.MsgspecError):
         return None
 
 

@@ -33,7 +33,9 @@ def decide(
         When there is no such request.
     """
     port = deployment.ports.console
-    access = open_access(deployment.settings, deployment.home, local=press.person, port=port)
+    access = open_access(
+        deployment.settings, deployment.home, local=press.person, port=port, file=deployment.file
+    )
     console = Console(
         settings=deployment.settings,
         file=deployment.file.name,
@@ -43,7 +45,7 @@ def decide(
         live=Live(),
         now=now,
         access=access,
-        identity=Identity(person=press.person, how="session", roles=access.roles),
+        identity=Identity(person=press.person, how="session", roles=access.roles, through="slack"),
         transport=transport(access.settings, port),
     )
     decided = decide_on_page(

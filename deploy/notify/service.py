@@ -79,7 +79,7 @@ def assemble(deployment: Deployment, history: History) -> tuple[Notifier, LocalR
     notifier = Notifier(
         deliverer=Deliverer(channels, history),
         slack=slack,
-        token=alert_token_file(deployment.home).read_text(),
+        token=read_secret(deployment.home, str(alert_token_file(deployment.home))),
         secret=secret,
         people={} if alerts.slack is None else alerts.slack.people,
         decide=subjects.decide,

@@ -11,6 +11,7 @@ import hmac
 import ipaddress
 import json
 import socket
+import ssl
 import time
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
@@ -24,7 +25,9 @@ from deploy.notify.channels import NotDelivered, Refused
 from deploy.notify.history import Delivery
 
 SECONDS = 10.0
-"""Longest wait for a connection or an answer."""
+"""Longest wait for a connection, or for the next bytes of an answer."""
+WHOLE_SECONDS = 20.0
+"""Longest time for a whole delivery: a receiver that sends a byte now and then is given up too."""
 _Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 
 
@@ -59,7 +62,8 @@ def may_connect(address: str, allowed: Sequence[_Network]) -> bool:
         return True
     if any(parsed in network for network in _TRANSLATED if network.version == parsed.version):
         return False
-    return parsed.is_global and not parsed.is_multicast
+    unusual = parsed.is_multicast or parsed.is_reserved or getattr(parsed, "is_site_local", False)
+    return parsed.is_global and not unusual
 
 
 def signature(secret: bytes, timestamp: int, body: bytes) -> str:
@@ -83,6 +87,11 @@ class CheckedBackend(httpcore.NetworkBackend):
         self._allowed = allowed
         self._resolve = resolve or _addresses
         self._inner = httpcore.SyncBackend()
+        self._deadline = float("inf")
+
+    def begin(self, seconds: float) -> None:
+        """Connections that are made from now on end after this time, whatever they send."""
+        self._deadline = time.monotonic() + seconds
 
     def connect_tcp(self, host: str, port: int, *args: Any, **kwargs: Any) -> Any:
         """Connect to the first address; every one of the name must be allowed."""
@@ -92,7 +101,47 @@ class CheckedBackend(httpcore.NetworkBackend):
                 raise ForbiddenAddress(f"{host} is {address}, which no webhook may connect to")
         if not addresses:
             raise httpcore.ConnectError(f"{host} has no address")
-        return self._inner.connect_tcp(addresses[0], port, *args, **kwargs)
+        stream = self._inner.connect_tcp(addresses[0], port, *args, **kwargs)
+        return BoundedStream(stream, self._deadline)
+
+
+class BoundedStream(httpcore.NetworkStream):
+    """A connection that ends at a time; the client's own limits are for single reads and writes."""
+
+    def __init__(self, inner: httpcore.NetworkStream, deadline: float) -> None:
+        self._inner, self._deadline = inner, deadline
+
+    def _left(self, timeout: float | None) -> float:
+        left = self._deadline - time.monotonic()
+        if left <= 0.0:
+            raise httpcore.ReadTimeout("the whole delivery took too long")
+        return left if timeout is None else min(left, timeout)
+
+    def read(self, max_bytes: int, timeout: float | None = None) -> bytes:
+        """Read, as long as there is time."""
+        return self._inner.read(max_bytes, self._left(timeout))
+
+    def write(self, buffer: bytes, timeout: float | None = None) -> None:
+        """Write, as long as there is time."""
+        self._inner.write(buffer, self._left(timeout))
+
+    def close(self) -> None:
+        """Close the connection."""
+        self._inner.close()
+
+    def start_tls(
+        self,
+        ssl_context: ssl.SSLContext,
+        server_hostname: str | None = None,
+        timeout: float | None = None,
+    ) -> BoundedStream:
+        """The same connection with TLS."""
+        inner = self._inner.start_tls(ssl_context, server_hostname, self._left(timeout))
+        return BoundedStream(inner, self._deadline)
+
+    def get_extra_info(self, info: str) -> Any:
+        """What the connection tells of itself."""
+        return self._inner.get_extra_info(info)
 
 
 def _addresses(host: str, port: int) -> list[str]:
@@ -120,7 +169,7 @@ class WebhookChannel:
     secret: bytes
     severities: tuple[str, ...]
     hosts: frozenset[str]
-    backend: httpcore.NetworkBackend
+    backend: CheckedBackend
     now: Callable[[], float] = time.time
 
     def wants(self, group: AlertGroup) -> bool:
@@ -141,18 +190,21 @@ class WebhookChannel:
             "x-driftline-signature": signature(self.secret, timestamp, body),
         }
         times = dict.fromkeys(("connect", "read", "write", "pool"), SECONDS)
+        self.backend.begin(WHOLE_SECONDS)
         try:
-            with httpcore.ConnectionPool(network_backend=self.backend) as pool:
-                answer = pool.request(
+            with (
+                httpcore.ConnectionPool(network_backend=self.backend) as pool,
+                pool.stream(
                     "POST", self.url, headers=headers, content=body, extensions={"timeout": times}
-                )
+                ) as answer,
+            ):  # the body is not read: it may be long, and says nothing that is needed
+                return _checked(answer)
         except ForbiddenAddress as error:
             raise Refused(f"{error}; alerts.webhook_networks allows private networks.") from error
         except (
             httpcore.NetworkError, httpcore.TimeoutException, httpcore.ProtocolError, OSError,
         ) as error:  # fmt: skip
             raise NotDelivered(f"{parts.hostname} cannot be reached: {error}.") from error
-        return _checked(answer)
 
 
 def _checked(answer: httpcore.Response) -> str:

@@ -6,8 +6,9 @@ import re
 from dataclasses import dataclass, replace
 from typing import Literal
 
+from deploy.project.number_cells import LARGEST, NumberForm, number_forms, signs_of
 from deploy.project.profile import NUMBER_SHARE, ColumnProfile
-from deploy.project.text_cells import NumberForm, number_forms, truth_pair
+from deploy.project.text_cells import truth_pair
 from streaming.contracts.model import FeatureKind
 
 Use = Literal["feature", "id", "time", "none"]
@@ -34,7 +35,7 @@ _OTHER_TIME = re.compile(
     r"birth_?d|of_birth|dob|geburt|due|expir|deadline|since|seit|bis|until", re.IGNORECASE
 )
 _TIME_NAME = re.compile(
-    r"(^|_)(time|date|datetime|timestamp|ts|at|datum|zeit|day|when)($|_)", re.IGNORECASE
+    r"(^|_)(time|date|datetime|timestamp|epoch|ts|at|datum|zeit|day|when)($|_)", re.IGNORECASE
 )
 
 
@@ -46,6 +47,9 @@ _CALENDAR_NAME = re.compile(
 _SPAN_NAME = re.compile(r"_(in|per|since|for)_|^(age|n|num|total|tenure|duration)_", re.IGNORECASE)
 
 
+_WITH_UNIT = re.compile(r"[+-]?\d[\d.,' ]*\s?[^\d\s.,:/-]{1,6}")
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ColumnGuess:
     """What a column can be used for, and why."""
@@ -55,6 +59,8 @@ class ColumnGuess:
     use: Use
     ascending: bool = False
     """Whether its numbers or times ascend over the file."""
+    latest: float = 0.0
+    """The latest of its times, in seconds since 1970."""
     kind: FeatureKind = "text"
     categorical: bool = False
     judged: bool = True
@@ -114,6 +120,7 @@ def _guess(profile: ColumnProfile, use: Use, reason: str, **more: object) -> Col
         original=profile.original,
         use=use,
         ascending=profile.ascending,
+        latest=profile.latest,
         reason=reason,
         **more,  # type: ignore[arg-type]
     )
@@ -150,21 +157,34 @@ def _numeric(profile: ColumnProfile) -> ColumnGuess | None:
         return None  # a code such as a postcode: text
     if profile.whole and _identifies_rows(profile):
         return _guess(profile, "id", "identifies rows: nearly every value occurs once")
+    if max(abs(profile.low), abs(profile.high)) > LARGEST:
+        reason = f"numbers up to {profile.high:g}; larger ones than {LARGEST:g} cannot be learnt"
+        return _guess(profile, "none", reason)
     odd = _odd_values(profile)
-    written = f", decimals with {form.split('_')[0]}" if "comma" in form else ""
-    if not profile.whole:
-        reason = f"numbers from {profile.low:g} to {profile.high:g}{written}{odd}"
-        return _guess(profile, "feature", reason, kind="number", number_form=form)
     few = profile.distinct <= CODES and profile.distinct * ROWS_PER_CODE <= profile.rows
-    if form != "integer" and not few:
-        reason = f"numbers from {profile.low:g} to {profile.high:g}{written}{odd}"
-        return _guess(profile, "feature", reason, kind="number", number_form=form)
+    span = f"from {profile.extremes()}{_written(profile, form)}{odd}"
+    if not profile.whole or (form != "integer" and not few):
+        return _guess(profile, "feature", f"numbers {span}", kind="number", number_form=form)
     if few:
-        reason = f"{profile.distinct} whole numbers, counted by value{odd}"
+        written = "" if profile.number_certain else _written(profile, form)
+        reason = f"{profile.distinct} whole numbers, counted by value{written}{odd}"
         more = {"kind": "integer", "categorical": True, "number_form": form}
         return _guess(profile, "feature", reason, **more)
-    reason = f"whole numbers from {profile.low:g} to {profile.high:g}{odd}"
-    return _guess(profile, "feature", reason, kind="integer", number_form=form)
+    return _guess(profile, "feature", f"whole numbers {span}", kind="integer", number_form=form)
+
+
+def _written(profile: ColumnProfile, form: NumberForm) -> str:
+    """How numbers are written, where it is not as code writes them."""
+    notes = []
+    if "comma" in form:
+        notes.append("decimals with comma")
+    elif "grouped" in form:
+        notes.append("thousands with a separator")
+    if not profile.number_certain:
+        notes.append("the mark could be one of decimals" if "grouped" in form else "")
+        notes[-1] = notes[-1] or "the mark could be one of thousands"
+    notes += [f"written with {sign}, events have the number alone" for sign in profile.signs]
+    return "".join(f", {note}" for note in notes)
 
 
 def _identifies_rows(profile: ColumnProfile) -> bool:
@@ -181,6 +201,10 @@ def _odd_values(profile: ColumnProfile) -> str:
 
 
 def _textual(profile: ColumnProfile) -> ColumnGuess:
+    signs = signs_of(profile.values)
+    if profile.number_form is None and len(signs) > 1 and profile.number_share >= NUMBER_SHARE:
+        shown = ", ".join(sorted(signs))
+        return _guess(profile, "none", f"numbers with several signs ({shown}); use one")
     truth = truth_pair(frozenset(profile.values))
     if truth is not None:
         reason = f"{truth[0]} or {truth[1]}: becomes 1 or 0"
@@ -195,18 +219,23 @@ def _textual(profile: ColumnProfile) -> ColumnGuess:
     free = profile.words >= TEXT_WORDS and profile.distinct_share > MANY_VALUES_SHARE
     if free or profile.longest > MAX_CATEGORY_LENGTH or _long_and_varied(profile):
         return _guess(profile, "none", f"free text: up to {profile.longest} characters")
-    if profile.distinct_share >= UNIQUE_SHARE and (profile.words < 2 or is_id_name(profile.name)):
+    unique = profile.distinct_share >= UNIQUE_SHARE and not _unit_advice(profile)
+    if unique and (profile.words < 2 or is_id_name(profile.name)):
         return _guess(profile, "id", "identifies rows: nearly every value occurs once")
     if profile.distinct_share > MANY_VALUES_SHARE:
-        return _guess(
-            profile,
-            "none",
-            f"{profile.distinct} values in {profile.present} rows repeat too rarely",
-        )
+        repeat = f"{profile.distinct} values in {profile.present} rows repeat too rarely"
+        return _guess(profile, "none", f"{repeat}{_unit_advice(profile)}")
     reason = f"{profile.distinct} categories ({profile.examples()}, …)"
     if profile.distinct <= 3:
         reason = f"{profile.distinct} categories ({profile.examples()})"
     return _guess(profile, "feature", reason, kind="text", categorical=True)
+
+
+def _unit_advice(profile: ColumnProfile) -> str:
+    """What to do about numbers with a unit, such as ``12.5 kg``."""
+    if not all(_WITH_UNIT.fullmatch(value) for value in profile.values):
+        return ""
+    return "; are they numbers? Write the unit into the column's name and the number alone"
 
 
 def _long_and_varied(profile: ColumnProfile) -> bool:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Sequence
 from pathlib import Path
 
 from deploy.project.csv_file import open_csv
 from deploy.project.csv_guess import DataGuess, guess_csv
 from deploy.project.guess import ProjectGuess
-from deploy.project.label_rules import TaskKind
+from deploy.project.label_tasks import TaskKind
 from deploy.project.sampling import sample_of
 from deploy.project.settings_text import Topics
 from deploy.project.values import (
@@ -38,7 +39,7 @@ def csv_project(
     model: str, package: str, path: Path, *, label: str | None, task: TaskKind | None
 ) -> tuple[DataGuess, dict[str, str]]:
     """The guess of a CSV file, and the files of the project."""
-    data = guess_csv(path, label=label, task=task)
+    data = guess_csv(path, label=label, task=task, now=time.time())
     cells = sample_of(open_csv(path).blocks(), SCHEMA_ROWS).columns()
     return data, files_of(model, package, data.guess, convert(cells, converters(data.guess)))
 

@@ -6,7 +6,9 @@ Every cell stays text: what a column holds is decided by `column_rules`, once al
 from __future__ import annotations
 
 import codecs
-from collections.abc import Iterator
+import csv
+from collections import Counter
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
@@ -21,7 +23,7 @@ from deploy.project.dialect import (
     lines_above_header,
     marked_encoding,
     records_of,
-    single_byte_encoding,
+    unmarked_wide_encoding,
 )
 from deploy.project.headers import Header, clean_headers, looks_like_values
 from streaming.contracts.errors import ConfigurationError, NotFoundError
@@ -44,21 +46,23 @@ class CsvFile:
     ragged: int = 0
     """Rows with another number of fields than the header, which the last reading left out."""
     ragged_example: str = field(default="")
+    ragged_widths: Counter[int] = field(default_factory=Counter)
+    """Number of fields → such rows."""
 
     @property
     def names(self) -> list[str]:
         """The usable name of each column."""
         return [header.name for header in self.headers]
 
-    def blocks(self) -> Iterator[pa.RecordBatch]:
-        """The rows as text columns, in the file's order.
+    def blocks(self, columns: Sequence[str] = ()) -> Iterator[pa.RecordBatch]:
+        """The rows as text columns, in the file's order; those of `columns` only, where given.
 
         Raises
         ------
         ConfigurationError
             When the file is no CSV file.
         """
-        self.ragged, self.ragged_example = 0, ""
+        self.ragged, self.ragged_example, self.ragged_widths = 0, "", Counter()
         names = self.names
         try:
             reader = pa_csv.open_csv(
@@ -76,7 +80,9 @@ class CsvFile:
                     invalid_row_handler=self._left_out,
                 ),
                 convert_options=pa_csv.ConvertOptions(
-                    column_types={name: pa.string() for name in names}, strings_can_be_null=False
+                    column_types={name: pa.string() for name in names},
+                    strings_can_be_null=False,
+                    include_columns=list(columns) or None,
                 ),
             )
             yield from reader
@@ -90,6 +96,7 @@ class CsvFile:
         if not self.ragged:
             self.ragged_example = str(row.text)[:80]
         self.ragged += 1
+        self.ragged_widths[row.actual_columns] += 1
         return "skip"
 
 
@@ -103,38 +110,80 @@ def open_csv(path: Path) -> CsvFile:
     ConfigurationError
         When it is empty, holds no text, has one column, or has no header line.
     """
-    try:
-        with path.open("rb") as stream:
-            head = stream.read(HEAD_BYTES)
-    except OSError as error:
-        raise NotFoundError(f"{path} cannot be read: {error.strerror}. Name a CSV file.") from error
+    head = _head_of(path)
     if not head.strip():
         raise ConfigurationError(f"{path} is empty; name a CSV file with a header line and rows.")
-    encoding = marked_encoding(head) or _encoding_of(path)
+    packed = next((what for mark, what in _PACKED.items() if head.startswith(mark)), None)
+    if packed is not None:
+        raise ConfigurationError(f"{path} holds no text. It is {packed.format(name=path.name)}.")
+    encoding = marked_encoding(head) or unmarked_wide_encoding(head) or _encoding_of(path)
     text = codecs.getincrementaldecoder(encoding)(errors="replace").decode(head)
     if "\0" in text:
-        raise ConfigurationError(f"{path} holds no text; name a CSV file, uncompressed.")
+        raise ConfigurationError(f"{path} holds no text; name a CSV file.")
     above = ignored_lines(text)
     text = "".join(text.splitlines(keepends=True)[above:])
     separator = guess_separator(text)
-    first = next(records_of(text, separator))
+    first = _first_record(path, text, separator)
     if len(first) < 2:
         raise _single_column(path, first[0], lines_above_header(text))
     if looks_like_values(first):
-        raise ConfigurationError(
-            f"The first line of {path} holds values ({', '.join(first[:4])}, …), not names. Add a "
-            "header line."
-        )
+        raise no_header(path, first)
     return CsvFile(path, Dialect(encoding, separator), clean_headers(first), above)
+
+
+def no_header(path: Path, first: Sequence[str]) -> ConfigurationError:
+    """The first line is a row of data."""
+    return ConfigurationError(
+        f"The first line of {path} holds values ({', '.join(first[:4])}, …), not names. Add a "
+        f"header line of {len(first)} names: `sed -i '1i NAME,NAME,…' {path.name}`."
+    )
+
+
+def _head_of(path: Path) -> bytes:
+    try:
+        if path.exists() and not path.is_file() and not path.is_dir():
+            raise ConfigurationError(
+                f"{path} is no regular file, and the data are read several times. Save them first: "
+                f"`cat {path} > data.csv`."
+            )
+        with path.open("rb") as stream:
+            return stream.read(HEAD_BYTES)
+    except OSError as error:
+        raise NotFoundError(f"{path} cannot be read: {error.strerror}. Name a CSV file.") from error
+
+
+def _first_record(path: Path, text: str, separator: str) -> list[str]:
+    try:
+        first = next(records_of(text, separator), None)
+    except csv.Error as error:
+        raise ConfigurationError(
+            f"{path} has no end of its first line ({error}).{_QUOTE_ADVICE}"
+        ) from error
+    if first is None:
+        raise ConfigurationError(f"{path} has no header line; name a CSV file with one and rows.")
+    return first
+
+
+_PACKED = {
+    b"\x1f\x8b": "compressed by gzip: `gunzip -k {name}`, then name the result",
+    b"\xfd7zXZ": "compressed by xz: `unxz -k {name}`, then name the result",
+    b"\x28\xb5\x2f\xfd": "compressed by Zstandard: `unzstd {name}`, then name the result",
+    b"PK\x03\x04": "a ZIP archive or a spreadsheet: unpack it, or save it as CSV",
+    b"PAR1": "in Parquet's format: save it as CSV",
+}
+"""How a file begins that is no CSV file → what it is, and what to do."""
+
+
+_QUOTE_ADVICE = (
+    " A quotation mark that begins a field has no end. Quote the whole field, and write a mark "
+    'inside of it twice: "12 "" screen".'
+)
 
 
 def _advice(error: Exception) -> str:
     """What to look for; Arrow tells of a field that never ends as of a block's boundary."""
     if "straddling" in str(error):
-        return (
-            " A field is longer than 4 MB: a quotation mark that begins a field has no end. Quote "
-            'the whole field, and write a mark inside of it twice: "12 "" screen".'
-        )
+        return f" A field is longer than 4 MB.{_QUOTE_ADVICE}"
     return ""
 
 
@@ -151,16 +200,15 @@ def _single_column(path: Path, first: str, above: int) -> ConfigurationError:
 
 
 def _encoding_of(path: Path) -> str:
-    """UTF-8 if the whole file is; else an encoding with one byte for each character."""
-    decoder = codecs.getincrementaldecoder("utf-8")()
-    with path.open("rb") as stream:
-        while chunk := stream.read(_CHECK_BYTES):
-            try:
-                decoder.decode(chunk)
-            except UnicodeDecodeError:
-                return single_byte_encoding(chunk)
+    """The first encoding that the whole file has; every file is Latin-1."""
+    for encoding in ("utf-8", "cp1252"):
+        decoder = codecs.getincrementaldecoder(encoding)()
         try:
+            with path.open("rb") as stream:
+                while chunk := stream.read(_CHECK_BYTES):
+                    decoder.decode(chunk)
             decoder.decode(b"", final=True)
         except UnicodeDecodeError:
-            return single_byte_encoding(b"")
-    return "utf-8"
+            continue
+        return encoding
+    return "latin-1"

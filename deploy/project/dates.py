@@ -7,23 +7,33 @@ by a value above 12; when it has none, the month comes first and the guess says 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime, timedelta, timezone
 
-_CLOCK = r"(?:[T ,]+(?P<H>\d{1,2}):(?P<M>\d{2})(?::(?P<S>\d{2})(?P<f>\.\d{1,9})?)?)?"
-_OFFSET = r"\s*(?P<z>Z|UTC|[+-]\d{2}:?\d{2})?"
+_CLOCK = (
+    r"(?:[T ,]+(?P<H>\d{1,2}):(?P<M>\d{2})(?::(?P<S>\d{2})(?P<f>[.,]\d{1,9})?)?"
+    r"(?:\s?(?P<half>[AP])\.?M\.?)?)?"
+)
+_OFFSET = r"\s*(?P<z>Z|UTC|GMT|[+-]\d{2}(?::?\d{2})?)?"
+_WEEKDAY = r"(?:(?:mon|tue|wed|thu|fri|sat|sun)[a-z]*\.?,? )?"
 _MONTHS = ("jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec")
 _MONTH = r"(?P<b>" + "|".join(_MONTHS) + r")[a-z]*\.?"
+_SHORT = r"(?P<y>\d{4}|(?<=\d\d.\d\d.)\d{2})"
+"""A year of two digits needs a day and a month of two: ``1.2.10`` is a version."""
+COMPACT = "yearmonthday"
 _PATTERNS: dict[str, str] = {
     "year-month-day": r"(?P<y>\d{4})[-/.](?P<m>\d{1,2})[-/.](?P<d>\d{1,2})",
-    "day.month.year": r"(?P<d>\d{1,2})\.(?P<m>\d{1,2})\.(?P<y>\d{4})",
-    "day/month/year": r"(?P<d>\d{1,2})[/-](?P<m>\d{1,2})[/-](?P<y>\d{4})",
-    "month/day/year": r"(?P<m>\d{1,2})[/-](?P<d>\d{1,2})[/-](?P<y>\d{4})",
+    "day.month.year": rf"(?P<d>\d{{1,2}})\.(?P<m>\d{{1,2}})\.{_SHORT}",
+    "day/month/year": rf"(?P<d>\d{{1,2}})[/-](?P<m>\d{{1,2}})[/-]{_SHORT}",
+    "month/day/year": rf"(?P<m>\d{{1,2}})[/-](?P<d>\d{{1,2}})[/-]{_SHORT}",
     "day month-name year": rf"(?P<d>\d{{1,2}})[ -]{_MONTH}[ -](?P<y>\d{{4}})",
     "month-name day year": rf"{_MONTH} (?P<d>\d{{1,2}}),? (?P<y>\d{{4}})",
+    "year-month": r"(?P<y>(?:19|20)\d{2})-(?P<m>\d{2})",
+    "month-name year": rf"{_MONTH}[ -](?P<y>\d{{4}}|(?<=-)\d{{2}})",
+    COMPACT: r"(?P<y>(?:19|20)\d{2})(?P<m>\d{2})(?P<d>\d{2})",
 }
 _COMPILED = {
-    form: re.compile(pattern + _CLOCK + _OFFSET, re.IGNORECASE)
+    form: re.compile(_WEEKDAY + pattern + _CLOCK + _OFFSET, re.IGNORECASE)
     for form, pattern in _PATTERNS.items()
 }
 EPOCHS: dict[str, tuple[float, float]] = {
@@ -47,6 +57,8 @@ def to_epoch(cell: str, form: str) -> float | None:
     (1767169800.0, None)
     >>> to_epoch("1767169800000", "epoch milliseconds")
     1767169800.0
+    >>> to_epoch("12/31/25 08:30 AM", "month/day/year"), to_epoch("20251231", "yearmonthday")
+    (1767169800.0, 1767139200.0)
     """
     text = cell.strip()
     if form in EPOCHS:
@@ -58,20 +70,22 @@ def to_epoch(cell: str, form: str) -> float | None:
     month = _MONTHS.index(parts["b"].lower()) + 1 if parts.get("b") else int(parts["m"])
     try:
         moment = datetime(
-            int(parts["y"]),
+            _year(parts["y"]),
             month,
-            int(parts["d"]),
-            int(parts["H"] or 0),
+            int(parts.get("d") or 1),
+            _hour(parts["H"] or "0", parts["half"]),
             int(parts["M"] or 0),
             int(parts["S"] or 0),
             tzinfo=_zone(parts["z"]),
         )
     except ValueError:
         return None
-    return moment.timestamp() + float(parts["f"] or 0.0)
+    return moment.timestamp() + float((parts["f"] or "0").replace(",", "."))
 
 
-def date_form(cells: Iterable[str], share: float = 0.99) -> tuple[str, bool] | None:
+def date_form(
+    cells: Iterable[str], share: float = 0.99, *, forms: Sequence[str] = DATE_FORMS
+) -> tuple[str, bool] | None:
     """The form in which at least `share` of the cells are dates, and whether it is certain.
 
     >>> date_form(["03/04/2026", "25/04/2026"]), date_form(["03/04/2026"])
@@ -82,7 +96,7 @@ def date_form(cells: Iterable[str], share: float = 0.99) -> tuple[str, bool] | N
     values = list(cells)
     fitting = [
         form
-        for form in DATE_FORMS
+        for form in forms
         if values
         and sum(to_epoch(cell, form) is not None for cell in values) >= share * len(values)
     ]
@@ -112,8 +126,31 @@ def _from_number(text: str, form: str) -> float | None:
     return seconds if abs(seconds) < 1e11 else None
 
 
+def _year(digits: str) -> int:
+    """A year; two digits mean 1970 to 2069."""
+    year = int(digits)
+    return year if len(digits) > 2 else year + (1900 if year >= 70 else 2000)
+
+
+def _hour(digits: str, half: str | None) -> int:
+    """The hour of a day; with AM and PM, 12 is the first hour of its half.
+
+    Raises
+    ------
+    ValueError
+        When there is no such hour.
+    """
+    hour = int(digits)
+    if half is None:
+        return hour
+    if not 1 <= hour <= 12:
+        raise ValueError(digits)
+    return hour % 12 + (12 if half.upper() == "P" else 0)
+
+
 def _zone(offset: str | None) -> timezone:
-    if not offset or offset.upper() in ("Z", "UTC"):
+    if not offset or offset.upper() in ("Z", "UTC", "GMT"):
         return UTC
     sign = -1 if offset[0] == "-" else 1
-    return timezone(sign * timedelta(hours=int(offset[1:3]), minutes=int(offset[-2:])))
+    minutes = int(offset[-2:]) if len(offset) > 3 else 0
+    return timezone(sign * timedelta(hours=int(offset[1:3]), minutes=minutes))

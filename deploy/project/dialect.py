@@ -13,6 +13,8 @@ SEPARATORS = (",", ";", "\t", "|")
 _NAMES = {",": "comma", ";": "semicolon", "\t": "tab", "|": "bar"}
 _MARKS: tuple[tuple[bytes, str], ...] = (
     (codecs.BOM_UTF8, "utf-8-sig"),
+    (codecs.BOM_UTF32_LE, "utf-32"),  # begins with the mark of UTF-16
+    (codecs.BOM_UTF32_BE, "utf-32"),
     (codecs.BOM_UTF16_LE, "utf-16"),
     (codecs.BOM_UTF16_BE, "utf-16"),
 )
@@ -45,17 +47,16 @@ def marked_encoding(head: bytes) -> str | None:
     return next((name for mark, name in _MARKS if head.startswith(mark)), None)
 
 
-def single_byte_encoding(head: bytes) -> str:
-    """The encoding of a text that is not UTF-8: Windows' Western one, or Latin-1.
+def unmarked_wide_encoding(head: bytes) -> str | None:
+    """UTF-16 without a mark: its characters, mostly of Latin scripts, have every other byte 0.
 
-    >>> single_byte_encoding("Größe €".encode("cp1252")), single_byte_encoding(b"\\x81")
-    ('cp1252', 'latin-1')
+    >>> unmarked_wide_encoding("a,b".encode("utf-16-le")), unmarked_wide_encoding(b"a,b\\0\\0\\0")
+    ('utf-16-le', None)
     """
-    try:
-        head.decode("cp1252")
-    except UnicodeDecodeError:
-        return "latin-1"
-    return "cp1252"
+    even, odd = head[0::2].count(0), head[1::2].count(0)
+    if 2 * odd > len(head[1::2]) and not even:
+        return "utf-16-le"
+    return "utf-16-be" if 2 * even > len(head[0::2]) and not odd else None
 
 
 def guess_separator(sample: str) -> str:
@@ -72,6 +73,11 @@ def guess_separator(sample: str) -> str:
 
 def records_of(text: str, separator: str) -> Iterator[list[str]]:
     """The records of a text; empty lines are left out.
+
+    Raises
+    ------
+    csv.Error
+        When a quotation mark that begins a field has no end.
 
     >>> list(records_of('\\n"a\\nb",c\\n', ","))
     [['a\\nb', 'c']]
@@ -99,8 +105,11 @@ def lines_above_header(sample: str) -> int:
     (2, 0)
     """
     for separator in SEPARATORS:
-        widths = [len(record) for record in records_of(sample, separator)]
-        (width, count), *_ = Counter(widths).most_common(1)
+        try:
+            widths = [len(record) for record in records_of(sample, separator)]
+        except csv.Error:
+            continue
+        ((width, count),) = Counter(widths).most_common(1) or [(0, 0)]
         if width > 1 and 2 * count > len(widths):
             lines = sample.splitlines()
             return next(n for n, line in enumerate(lines) if line.count(separator) >= width - 1)

@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from deploy.project.column_rules import ColumnGuess, guess_column, is_time_name
-from deploy.project.label_rules import MIN_ROWS, LabelGuess, NoLabel, TaskKind, guess_label
+from deploy.project.column_rules import ColumnGuess, guess_column, is_id_name, is_time_name
+from deploy.project.label_rules import guess_label
+from deploy.project.label_tasks import MIN_ROWS, LabelGuess, NoLabel, TaskKind
 from deploy.project.profile import ColumnProfile
 from streaming.contracts.errors import ConfigurationError
 
 DEFAULT_KEY = "event_id"
 DEFAULT_TIME = "event_time"
+CLOCK_TOLERANCE = 86_400.0
+"""Seconds by which the times of a file may be ahead: a day, for times without a zone."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -42,8 +46,11 @@ def guess_project(
     *,
     label: str | None = None,
     task: TaskKind | None = None,
+    now: float = math.inf,
 ) -> ProjectGuess:
     """The guess for a model whose data have these columns.
+
+    A column with times that lie after `now` is not the time of the event.
 
     Raises
     ------
@@ -53,7 +60,9 @@ def guess_project(
     guesses = {profile.name: guess_column(profile) for profile in profiles}
     problems: list[str] = []
     if rows < MIN_ROWS:
-        problems.append(f"The data have {rows} rows; at least {MIN_ROWS} are needed.")
+        problems.append(f"The data have {rows} rows; at least {MIN_ROWS} are needed. Take more.")
+    if not rows:
+        raise ConfigurationError(" ".join(problems))
     chosen = guess_label(profiles, guesses, named=label, task=task)
     if isinstance(chosen, NoLabel):
         if not (rows < MIN_ROWS and str(MIN_ROWS) in chosen.reason):
@@ -71,11 +80,11 @@ def guess_project(
     if problems:
         raise ConfigurationError(" ".join(problems))
     key, key_reason = _key(others)
-    time = _time(others)
+    time = _time(others, now)
     used = {key, time.name if time else "", *(guess.name for guess in features)}
     return ProjectGuess(
         rows=rows,
-        sampled=max((profile.rows for profile in profiles), default=0),
+        sampled=min((profile.rows for profile in profiles), default=0),
         label=chosen,
         key=key,
         key_reason=key_reason,
@@ -95,18 +104,22 @@ def _not_the_label(guess: ColumnGuess, label: str) -> ColumnGuess:
 
 
 def _key(guesses: Mapping[str, ColumnGuess]) -> tuple[str, str]:
+    """The column of the key: the first id that is called like one, else the first one."""
     ids = [guess for guess in guesses.values() if guess.use == "id"]
     if not ids:
         return _free_name(DEFAULT_KEY, guesses), "no column identifies rows; rows are numbered"
-    return ids[0].name, ids[0].reason
+    chosen = max(ids, key=lambda guess: is_id_name(guess.name))
+    return chosen.name, chosen.reason
 
 
-def _time(guesses: Mapping[str, ColumnGuess]) -> ColumnGuess | None:
+def _time(guesses: Mapping[str, ColumnGuess], now: float) -> ColumnGuess | None:
     """The column of the event time: one that ascends or is called so; None when there is none."""
     times = [
         guess
         for guess in guesses.values()
-        if guess.use == "time" and (guess.ascending or is_time_name(guess.name))
+        if guess.use == "time"
+        and (guess.ascending or is_time_name(guess.name))
+        and guess.latest <= now + CLOCK_TOLERANCE
     ]
     return max(times, key=lambda guess: is_time_name(guess.name) + guess.ascending, default=None)
 

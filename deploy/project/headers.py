@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import keyword
 import re
 import unicodedata
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-RESERVED = frozenset({"after_shift", "version", "prediction"})
-"""Names with another meaning in examples or in the messages of served predictions."""
+RESERVED = frozenset({"after_shift", "version", "prediction", *keyword.kwlist})
+"""Names with another meaning in examples, in the messages of served predictions, or in Python: a
+feature is a parameter of the model's signatures, so TensorFlow refuses `class`."""
+SUFFIX = "_value"
+"""Is added to a name with another meaning."""
 _UMLAUTS = str.maketrans(
     {"ä": "ae", "ö": "oe", "ü": "ue", "Ä": "Ae", "Ö": "Oe", "Ü": "Ue", "ß": "ss"}
 )
@@ -57,17 +61,19 @@ def looks_like_values(cells: Sequence[str]) -> bool:
 def is_usable(name: str) -> bool:
     """Whether a name can be that of a field, a tensor and a column of examples.
 
-    >>> is_usable("MonthlyFee"), is_usable("monthly fee"), is_usable("after_shift")
-    (True, False, False)
+    TensorFlow refuses a leading underscore.
+
+    >>> is_usable("MonthlyFee"), is_usable("monthly fee"), is_usable("_fee"), is_usable("class")
+    (True, False, False, False)
     """
-    return bool(re.fullmatch(r"[A-Za-z_][A-Za-z0-9_]*", name)) and name not in RESERVED
+    return bool(re.fullmatch(r"[A-Za-z][A-Za-z0-9_]*", name)) and name not in RESERVED
 
 
 def _cleaned(original: str, number: int) -> tuple[str, str]:
     if is_usable(original):
         return original, ""
     if original in RESERVED:
-        return f"{original}_value", "the name has another meaning"
+        return f"{original}{SUFFIX}", "the name has another meaning"
     plain = unicodedata.normalize("NFKD", original.strip().translate(_UMLAUTS))
     ascii_text = plain.encode("ascii", "ignore").decode().lower()
     name = re.sub(r"[^a-z0-9]+", "_", ascii_text).strip("_")
@@ -75,7 +81,7 @@ def _cleaned(original: str, number: int) -> tuple[str, str]:
         return f"column_{number}", "it has no name" if not original.strip() else "not a field name"
     if name[0].isdigit():
         name = f"x_{name}"
-    return (f"{name}_value" if name in RESERVED else name), "not a field name"
+    return (f"{name}{SUFFIX}" if name in RESERVED else name), "not a field name"
 
 
 def _unique(name: str, taken: set[str]) -> str:

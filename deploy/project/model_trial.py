@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import tempfile
 import time
+from collections import Counter
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,6 +22,7 @@ from deploy.project.model_rules import Violation, place_in
 from deploy.project.model_sources import SourceLine, file_of, function_of
 from deploy.project.replay_rows import ReplayRows
 from deploy.project.sample_rows import SampleRows
+from deploy.project.settings_text import RARE_ROWS
 from deploy.project.values import Value
 from retrain.models.code import ModelCode, load_code
 from retrain.ports import Progress, TrainingFailed, TrainingJob, TrainingResult
@@ -28,12 +30,15 @@ from streaming.contracts.errors import DriftlineError
 from streaming.contracts.log import MemoryLog
 from streaming.contracts.model import ModelContract
 from streaming.contracts.records import RetrainRequest
+from streaming.contracts.task import Task
 from streaming.contracts.topics import RECORD_TOPICS, applications_topic
 
 ROWS = 2_000
 """Rows that are made where there is no file."""
 FILE_ROWS = 5_000
 """Of a larger file, this many rows to twice as many are taken."""
+RARE_FILE_ROWS = 25_000
+"""The same where one of the classes has less than `RARE_ROWS` rows among those."""
 OnStep = Callable[[str], None]
 _FUNCTIONS = {"Transform": "preprocessing_fn", "Trainer": "build_model"}
 """Step → the user's function that it calls."""
@@ -71,12 +76,25 @@ def try_model(
     pairs: Iterable[tuple[dict[str, Value], dict[str, Value]]]
     if data is not None:
         replay = ReplayRows(open_csv(data), contract, labels, run="check")
-        pairs = ((row.values, row.label) for row in replay.sample(FILE_ROWS))
+        pairs = sampled(replay, code.task)
     else:
         schema = schema_text.parse(schema_text.read_text(code.schema))
         pairs = SampleRows(code.features, labels, code.task, schema).rows(ROWS)
     with tempfile.TemporaryDirectory(prefix="driftline-check-") as folder:
         return _run(deployment, contract, code, list(pairs), Path(folder), on_step)
+
+
+def sampled(replay: ReplayRows, task: Task) -> list[tuple[dict[str, Value], dict[str, Value]]]:
+    """Rows of a file, with enough of each class where the file has them."""
+    rows: list[tuple[dict[str, Value], dict[str, Value]]] = []
+    for limit in (FILE_ROWS, RARE_FILE_ROWS):
+        rows = [(row.values, row.label) for row in replay.sample(limit)]
+        classes = Counter(tuple(label.values()) for _, label in rows if label)
+        known = len(task.classes) or 2
+        few = len(classes) < known or min(classes.values()) < RARE_ROWS
+        if task.kind == "regression" or not few or len(rows) == replay.rows:
+            break
+    return rows
 
 
 def _run(

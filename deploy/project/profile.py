@@ -8,8 +8,18 @@ from dataclasses import dataclass, field
 from itertools import pairwise
 from statistics import fmean
 
-from deploy.project.dates import date_form, epoch_form, to_epoch
-from deploy.project.text_cells import NUMBER_FORMS, NumberForm, is_missing, number_forms, to_number
+from deploy.project.dates import COMPACT, date_form, epoch_form, to_epoch
+from deploy.project.number_cells import (
+    DECIMAL_MARKS,
+    GROUPED,
+    NUMBER_FORMS,
+    NumberForm,
+    number_forms,
+    signs_of,
+    thousands,
+    to_number,
+)
+from deploy.project.text_cells import is_missing
 
 NUMBER_SHARE = 0.98
 """A column is one of numbers when at least this share of its values are numbers in one form."""
@@ -35,6 +45,10 @@ class ColumnProfile:
     """The form in which most values are numbers; None when they are no numbers."""
     number_share: float
     """Share of the values that are numbers in that form, or in their best one."""
+    number_certain: bool
+    """False where the mark of decimals could be one of thousands."""
+    signs: frozenset[str]
+    """Signs of currencies and of percent that its numbers have."""
     whole: bool
     """Whether every number is a whole one."""
     leading_zeros: bool
@@ -48,6 +62,8 @@ class ColumnProfile:
     """The form in which the values are times."""
     time_certain: bool
     """False where day and month could be the other way round."""
+    latest: float
+    """The latest of the times, in seconds since 1970; 0 when there are none."""
     words: float
     """Mean number of words."""
     longest: int
@@ -73,22 +89,35 @@ class ColumnProfile:
         """Different values for each present one."""
         return self.distinct / self.present if self.present else 0.0
 
+    def extremes(self) -> str:
+        """Its smallest and its largest number; whole numbers with all digits that fit."""
+        digits = ".9g" if self.whole else "g"
+        return f"{self.low:{digits}} to {self.high:{digits}}"
+
     def examples(self, count: int = 3) -> str:
         """Its most frequent values, cut to be read in a table."""
         return ", ".join(value[:20] for value, _ in self.values.most_common(count))
 
 
-def profile_column(name: str, original: str, cells: Sequence[str | None]) -> ColumnProfile:
-    """Count the forms of a column's cells, which are in the order of the file."""
+def profile_column(
+    name: str, original: str, cells: Sequence[str | None], *, decimal: str = "."
+) -> ColumnProfile:
+    """Count the forms of a column's cells, which are in the order of the file.
+
+    `decimal` is the usual mark of decimals in such a file; it decides where the column does not.
+    """
     present = [cell.strip() for cell in cells if cell is not None and not is_missing(cell)]
     values = Counter(present)
-    form, share = _number_form(values)
+    form, share, certain = _number_form(values, decimal)
     usable = form if form is not None and _is_numeric(values, form, share) else None
+    signs = frozenset[str]() if usable is None else signs_of(values)
+    usable = usable if len(signs) < 2 else None
     numbers: list[float] = []
     if usable is not None:
         parsed = {value: to_number(value, usable) for value in values}
         numbers = [number for cell in present if (number := parsed[cell]) is not None]
-    time_form, certain = _time_form(present, values, numbers)
+    time_form, time_certain = _time_form(present, values, numbers)
+    times = _epochs(present, time_form)
     return ColumnProfile(
         name=name,
         original=original,
@@ -97,32 +126,39 @@ def profile_column(name: str, original: str, cells: Sequence[str | None]) -> Col
         values=values,
         number_form=usable,
         number_share=share,
+        number_certain=certain,
+        signs=signs,
         whole=all(float(number).is_integer() for number in numbers),
         leading_zeros=_has_leading_zeros(values),
-        ascending=_ascends(numbers or _epochs(present, time_form)),
+        ascending=_ascends(numbers or times),
         low=min(numbers, default=0.0),
         high=max(numbers, default=0.0),
         time_form=time_form,
-        time_certain=certain,
+        time_certain=time_certain,
+        latest=max(times, default=0.0),
         words=fmean([len(value.split()) for value in values] or [0]),
         longest=max(map(len, values), default=0),
     )
 
 
-def _number_form(values: Counter[str]) -> tuple[NumberForm | None, float]:
-    """The first form in which the largest number of cells are numbers, and their share."""
-    total = values.total()
-    if not total:
-        return None, 0.0
+def _number_form(values: Counter[str], decimal: str) -> tuple[NumberForm | None, float, bool]:
+    """The form in which the largest number of cells are numbers, their share, and whether it is
+    certain; of several such forms the first one, unless its mark separates thousands."""
     counts: Counter[NumberForm] = Counter()
     for value, rows in values.items():
         for form in number_forms(value):
             counts[form] += rows
     if not counts:
-        return None, 0.0
+        return None, 0.0, True
     best = max(counts.values())
     form = next(form for form in NUMBER_FORMS if counts[form] == best)
-    return form, best / total
+    share = best / values.total()
+    if form not in GROUPED or counts[GROUPED[form]] < best:
+        return form, share, True
+    grouped = thousands(values, form)
+    if grouped is None:
+        return (form if DECIMAL_MARKS[form] == decimal else GROUPED[form]), share, False
+    return (GROUPED[form] if grouped else form), share, True
 
 
 def _is_numeric(values: Counter[str], form: NumberForm, share: float) -> bool:
@@ -139,7 +175,7 @@ def _is_numeric(values: Counter[str], form: NumberForm, share: float) -> bool:
 def _time_form(
     present: list[str], values: Counter[str], numbers: list[float]
 ) -> tuple[str | None, bool]:
-    if numbers:
+    if numbers and date_form(present[:_DATE_CHECKED], forms=(COMPACT,)) is None:
         return epoch_form(numbers), True
     head = present[:_DATE_CHECKED]
     if date_form(head) is None:
@@ -149,10 +185,11 @@ def _time_form(
 
 
 def _epochs(present: list[str], time_form: str | None) -> list[float]:
-    """The times of a column whose values are no numbers."""
+    """The times of a column of times."""
     if time_form is None:
         return []
-    return [time for cell in present if (time := to_epoch(cell, time_form)) is not None]
+    parsed = {cell: to_epoch(cell, time_form) for cell in set(present)}
+    return [time for cell in present if (time := parsed[cell]) is not None]
 
 
 def _ascends(numbers: list[float]) -> bool:

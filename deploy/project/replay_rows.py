@@ -11,10 +11,11 @@ from dataclasses import dataclass
 
 from deploy.project.csv_file import CsvFile
 from deploy.project.csv_guess import profile_csv
+from deploy.project.number_cells import to_number
 from deploy.project.profile import ColumnProfile
 from deploy.project.sampling import sample_of
 from deploy.project.shift import Shift, shifted
-from deploy.project.text_cells import is_missing, to_number, to_truth, truth_pair
+from deploy.project.text_cells import is_missing, to_truth, truth_pair
 from deploy.project.values import Convert, Value
 from streaming.contracts.errors import ConfigurationError
 from streaming.contracts.model import FeatureSpec, ModelContract

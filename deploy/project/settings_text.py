@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import math
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,7 +14,10 @@ from streaming.contracts.model import ModelContract
 WIDTH = 96
 
 MIN_ROWS, MAX_ROWS = 500, 5_000
-"""Bounds of the labelled rows that a training waits for."""
+"""Bounds of the labelled rows that a training waits for, unless a class is rare."""
+RARE_ROWS = 20
+"""Rows of the rarest class that a training waits for, unless `MAX_RARE_ROWS` rows have fewer."""
+MAX_RARE_ROWS = 50_000
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -38,9 +42,17 @@ def topics_of(model: str) -> Topics:
     )
 
 
+def training_rows(guess: ProjectGuess) -> int:
+    """The labelled rows that a training waits for: as many as the data have, within bounds, and
+    enough of each class to learn and to evaluate it."""
+    usual = max(MIN_ROWS, min(MAX_ROWS, guess.rows))
+    return max(usual, min(MAX_RARE_ROWS, math.ceil(RARE_ROWS / guess.label.rarest)))
+
+
 def settings_text(model: str, package: str, guess: ProjectGuess, topics: Topics) -> str:
     """``driftline.yaml``: a quick rhythm, with which the whole circle takes minutes."""
-    rows = max(MIN_ROWS, min(MAX_ROWS, guess.rows))
+    rows = training_rows(guess)
+    max_rows = 8 * rows if rows <= MAX_ROWS else max(8 * MAX_ROWS, 2 * rows)
     registry = f"registry: {{url: {topics.registry}}}\n" if topics.registry else ""
     return f"""# Written by `driftline init`. `driftline config explain` says what each key means.
 code: .                    # this folder holds the package {package}
@@ -52,7 +64,7 @@ code: .                    # this folder holds the package {package}
     # more, `approval: before-canary`, and the defaults of retrain and rollout.
     window: {{size: 5s, max_out_of_orderness: 1s}}
     drift: {{false_alarms: 1 per 30d, effect: {{suspected: 0.25, drifted: 0.5}}, sustained: 3 of 5}}
-    retrain: {{cooldown: 20s, budget: 10 per 1d, min_labelled_rows: {rows}, max_rows: {8 * rows}}}
+    retrain: {{cooldown: 20s, budget: 10 per 1d, min_labelled_rows: {rows}, max_rows: {max_rows}}}
     rollout:
       steps: [5, 10, 25, 50, 100]
       hold: 10s

@@ -9,7 +9,7 @@ from rich.table import Table
 
 from deploy.project.csv_guess import DataGuess
 from deploy.project.guess import DEFAULT_KEY, ProjectGuess
-from deploy.project.settings_text import MIN_ROWS
+from deploy.project.settings_text import MAX_ROWS, MIN_ROWS, RARE_ROWS, training_rows
 from deploy.views.output import table
 
 
@@ -37,6 +37,18 @@ def decided(data: DataGuess) -> Iterator[str]:
         yield (
             f"{guess.rows} rows are few. A training waits for {MIN_ROWS}, so a replay repeats "
             "the file, and the same rows train and evaluate: figures of quality are too good then."
+        )
+    rare = label.rarest * training_rows(guess)
+    if round(rare) < RARE_ROWS:
+        yield (
+            f"Of {training_rows(guess)} rows, that a training waits for, some {rare:.0f} are of "
+            "the rarest class: too few to evaluate. Raise retrain.min_labelled_rows, or take a "
+            "file with a larger share of it."
+        )
+    elif training_rows(guess) > MAX_ROWS:
+        yield (
+            f"The rarest class is {label.rarest:.2%} of the rows, so a training waits for "
+            f"{training_rows(guess)} rows."
         )
     if guess.key.startswith(DEFAULT_KEY):
         yield f"Events need a key: field {guess.key} ({guess.key_reason})."

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 
 from deploy.project.column_rules import ColumnGuess
 from deploy.project.guess import ProjectGuess
-from deploy.project.label_rules import LabelGuess
+from deploy.project.label_tasks import LabelGuess
 
 WIDTH = 96
 """Longest line of the files."""

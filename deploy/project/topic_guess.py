@@ -12,7 +12,7 @@ from deploy.project.create import files_with
 from deploy.project.csv_guess import DataGuess
 from deploy.project.guess import ProjectGuess
 from deploy.project.headers import Header
-from deploy.project.label_rules import MIN_ROWS, TaskKind
+from deploy.project.label_tasks import MIN_ROWS, TaskKind
 from deploy.project.profile import ColumnProfile, profile_column
 from deploy.project.settings_text import Topics
 from deploy.project.topic_columns import PathColumn, columns_of

@@ -7,9 +7,11 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from deploy.project.column_rules import ColumnGuess
-from deploy.project.label_rules import LabelGuess, NoLabel, TaskKind, guess_label
+from deploy.project.label_rules import guess_label
+from deploy.project.label_tasks import LabelGuess, NoLabel, TaskKind
 from deploy.project.profile import ColumnProfile
 from deploy.project.topic_columns import PathColumn
+from deploy.project.topic_rules import is_decimal
 from streaming.contracts.errors import ConfigurationError, DecodeError
 from streaming.contracts.mapper import MappedField, Mapper, mapper
 from streaming.contracts.mapping import FieldRule, RecordMapping, Rule
@@ -77,24 +79,25 @@ def _as_written(
             return guess, "integer", "boolean"
         case "binary", "integer" if guess.truth == ("1", "0"):
             return guess, "integer", "value"
-        case ("binary", "text") if guess.truth is not None:
+        case ("binary", "text") if guess.truth is not None and profile.distinct == 2:
             true = guess.truth[0]
             positive = max(profile.values, key=lambda value: value.lower() == true)
             other = next(value for value in profile.values if value != positive)
             return replace(guess, truth=None, classes=(positive, other)), "text", "value"
-        case (("binary" | "multiclass"), "text"):
+        case (("binary" | "multiclass"), "text") if guess.truth is None:
             return guess, "text", "value"
         case "multiclass", "integer":
             return guess, "integer", "value"
         case "regression", ("integer" | "number"):
             return guess, "number", "value"
-        case "regression", "text":
+        case ("regression", "text") if all(is_decimal(value) for value in profile.values):
             return guess, "number", "decimal"
     raise ConfigurationError(
-        f"{column.path} holds {column.kind} values; a label of a {guess.task} task is "
+        f"{column.path} holds {column.kind} values ({profile.examples()}, …); a label of a "
+        f"{guess.task} task is "
         + {
-            "binary": "true or false, 1 or 0, or one of two texts.",
+            "binary": "true or false, 1 or 0, or one of two texts, each in one spelling.",
             "multiclass": "a text or a whole number.",
-            "regression": "a number, or one written as text.",
+            "regression": "a number, or one written as text with a point, such as 12.50.",
         }[guess.task]
     )

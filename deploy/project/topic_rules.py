@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from decimal import Decimal
 
-from deploy.project.column_rules import ColumnGuess
+from deploy.project.column_rules import CODES, ColumnGuess
 from deploy.project.topic_columns import PathColumn
 from streaming.contracts.listed import joined
 from streaming.contracts.mapping import FieldRule, Rule
@@ -45,6 +45,9 @@ def field_of(column: PathColumn, guess: ColumnGuess) -> FeatureField:
         case "text" if _is_decimal(column, guess):
             reason = f"text in the records; {guess.reason}"
             return _read(column, replace(guess, kind="number", reason=reason), "decimal")
+        case "text" if guess.kind == "number" and len(set(column.values)) > CODES:
+            reason = f"text that no rule reads as a number ({guess.reason}); send numbers"
+            return _unused(column, guess, reason)
         case "text":
             return _read(column, _as_text(guess))
         case "number" if guess.kind != "number":
@@ -94,10 +97,11 @@ def _is_decimal(column: PathColumn, guess: ColumnGuess) -> bool:
     if guess.kind != "number" or guess.number_form != "point":
         return False
     texts = [value for value in column.values if not is_missing(value)]
-    return any("." in text for text in texts) and all(_is_number(text) for text in texts)
+    return any("." in text for text in texts) and all(is_decimal(text) for text in texts)
 
 
-def _is_number(text: str) -> bool:
+def is_decimal(text: str) -> bool:
+    """Whether the rule `decimal` reads a text."""
     whole, _, decimals = text.removeprefix("-").partition(".")
     return whole.isdigit() and whole.isascii() and (not decimals or decimals.isdecimal())
 

@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 
 from deploy.project.column_rules import ColumnGuess
-from deploy.project.label_rules import LabelGuess
-from deploy.project.text_cells import is_missing, to_number, to_truth
+from deploy.project.label_tasks import LabelGuess
+from deploy.project.number_cells import to_number
+from deploy.project.text_cells import is_missing, to_truth
 from streaming.contracts.model import FeatureSpec
 
 Value = int | float | str | None

@@ -11,7 +11,7 @@ from __future__ import annotations
 import sqlite3
 from pathlib import Path
 
-FORMAT = 1
+FORMAT = 2
 """Version of the derived tables; another version in the file makes them anew."""
 FILE = "projection.sqlite"
 ARCHIVE = """
@@ -45,6 +45,7 @@ CREATE TABLE IF NOT EXISTS records (
     window_start REAL NOT NULL,
     window_end REAL NOT NULL,
     measure REAL,
+    person TEXT NOT NULL,
     topic TEXT NOT NULL,
     partition INTEGER NOT NULL,
     position INTEGER NOT NULL

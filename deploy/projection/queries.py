@@ -23,6 +23,10 @@ Query = Literal[
     "body",
     "bodies",
     "newest_before",
+    "of_model_since",
+    "by_bin",
+    "commands",
+    "people",
     "open_requests",
     "unreadable",
     "positions",
@@ -30,7 +34,8 @@ Query = Literal[
 
 _ROWS = (
     "SELECT r.record_id, r.kind, r.model, r.at, r.version, r.subject, r.outcome, r.headline, "
-    "r.reason, r.window_start, r.window_end, r.measure, r.topic, r.partition, r.position FROM"
+    "r.reason, r.window_start, r.window_end, r.measure, r.person, r.topic, r.partition, "
+    "r.position FROM"
 )
 
 
@@ -100,6 +105,26 @@ SQL: dict[Query, str] = {
         "records r WHERE r.model = :model AND r.kind = :kind AND r.at < :before "
         "ORDER BY r.at DESC, r.id DESC LIMIT :count"
     ),
+    "of_model_since": _rows(
+        "records r WHERE r.model = :model AND r.kind = :kind AND r.at >= :since "
+        "ORDER BY r.at DESC, r.id DESC LIMIT :count"
+    ),
+    "by_bin": "SELECT AVG(r.at), MAX(r.measure), AVG(r.measure), MAX(CASE "
+    "WHEN r.outcome IN ('drifted', 'degraded') THEN 2 WHEN r.outcome = 'suspected' THEN 1 "
+    "ELSE 0 END), COUNT(*) FROM records r WHERE r.model = :model AND r.kind = :kind "
+    "AND r.at >= :since AND r.at <= :before AND r.measure IS NOT NULL "
+    "GROUP BY CAST((r.at - :since) / :seconds AS INTEGER)",
+    "commands": _rows(
+        "records r WHERE r.kind = 'command' AND r.at >= :since AND r.at < :before "
+        "AND r.model IN (SELECT value FROM json_each(:models)) "
+        "AND (:person = '' OR r.person = :person) AND (:action = '' OR r.outcome = :action) "
+        "AND (:answer = '' OR :answer = COALESCE((SELECT a.outcome FROM records a "
+        "WHERE a.subject = r.record_id AND a.subject <> '' AND a.kind = 'command-reply' "
+        "ORDER BY a.at DESC LIMIT 1), 'none')) "
+        "ORDER BY r.at DESC, r.id DESC LIMIT :count OFFSET :skip"
+    ),
+    "people": "SELECT DISTINCT r.person FROM records r WHERE r.kind = 'command' "
+    "AND r.model IN (SELECT value FROM json_each(:models)) AND r.at >= :since",
     "open_requests": _rows(
         "records r WHERE r.kind = 'approval-request' AND NOT EXISTS ("
         "SELECT 1 FROM records o WHERE o.subject = r.record_id AND o.subject <> '' "

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import sqlite3
 import threading
 import zlib
@@ -49,6 +50,35 @@ class UnreadableMessage:
     partition: int
     position: int
     problem: str
+
+
+@dataclass(frozen=True, slots=True)
+class Bin:
+    """The measures of a part of time."""
+
+    at: float
+    """Mean time of its records, seconds since 1970."""
+    largest: float
+    mean: float
+    severity: int
+    """Of the worst outcome: 2 drifted or degraded, 1 suspected, 0 any other."""
+    count: int
+    """Number of records."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CommandFilter:
+    """Which commands are asked for; an empty text matches all."""
+
+    models: tuple[str, ...]
+    person: str = ""
+    action: str = ""
+    answer: str = ""
+    """``accepted``, ``refused``, or ``none`` for commands without a reply."""
+    since: float = 0.0
+    """Commands of this time and later, seconds since 1970."""
+    before: float = math.inf
+    """Commands before this time, seconds since 1970."""
 
 
 class ProjectionReader:
@@ -147,6 +177,57 @@ class ProjectionReader:
         """The newest rows of a kind and model that are older than `at`, newest first."""
         return self._rows("newest_before", model=model, kind=kind_of(kind), before=at, count=count)
 
+    def of_model_since(
+        self, kind: type[AnyRecord], model: str, at: float, count: int
+    ) -> list[Stored]:
+        """The newest rows of a kind and model that are not older than `at`, newest first."""
+        return self._rows("of_model_since", model=model, kind=kind_of(kind), since=at, count=count)
+
+    def by_bin(
+        self, kind: type[AnyRecord], model: str, start: float, stop: float, bins: int
+    ) -> list[Bin]:
+        """The measures of a kind and model from `start` to `stop`, oldest first.
+
+        Parameters
+        ----------
+        bins:
+            Number of equally long parts; those without a measure are left out.
+        """
+        parameters = {
+            "model": model,
+            "kind": kind_of(kind),
+            "since": start,
+            "before": stop,
+            "seconds": max(stop - start, 1e-3) / bins,
+        }
+        return [Bin(*row) for row in self._connection.execute(SQL["by_bin"], parameters)]
+
+    def commands(self, wanted: CommandFilter, *, count: int, skip: int = 0) -> list[Stored]:
+        """People's commands, newest first.
+
+        Parameters
+        ----------
+        skip:
+            Number of the newest ones that are left out.
+        """
+        return self._rows(
+            "commands",
+            models=msgspec.json.encode(wanted.models).decode(),
+            person=wanted.person,
+            action=wanted.action,
+            answer=wanted.answer,
+            since=wanted.since,
+            before=wanted.before,
+            count=count,
+            skip=skip,
+        )
+
+    def people(self, models: Iterable[str], since: float = 0.0) -> list[str]:
+        """Everybody who gave a command for one of the models, in alphabetical order."""
+        names = msgspec.json.encode(list(models)).decode()
+        rows = self._connection.execute(SQL["people"], {"models": names, "since": since})
+        return sorted(person for (person,) in rows if person)
+
     def open_requests(self, count: int = 100) -> list[Stored]:
         """Approval requests without an outcome, newest first."""
         return self._rows("open_requests", count=count)
@@ -229,9 +310,10 @@ class ProjectionReader:
                 window_start=row[9],
                 window_end=row[10],
                 measure=row[11],
-                topic=row[12],
-                partition=row[13],
-                position=row[14],
+                person=row[12],
+                topic=row[13],
+                partition=row[14],
+                position=row[15],
             )
             for row in rows
         ]

@@ -68,8 +68,12 @@ class Row:
     window_end: float = 0.0
     """End of its window in event time, seconds since 1970; 0 without a window."""
     measure: float | None = None
-    """The largest effect over its limit of a drift verdict, the weight of a rollout in percent, the
-    AUC of a version; None for other kinds."""
+    """The largest effect over its limit of a drift verdict, the judged metric of a realised quality
+    verdict on the live version, the weight of a rollout in percent, the AUC of a version; None for
+    other kinds."""
+    person: str = ""
+    """Who gave it or asked for it: of commands, decisions, retrains and schema versions; empty
+    where no person did."""
     causes: tuple[str, ...] = ()
     """Ids of the records that caused it."""
 
@@ -98,6 +102,7 @@ def row_of(record: AnyRecord) -> Row:
         window_start=getattr(record, "window_start", None) or 0.0,
         window_end=getattr(record, "window_end", None) or 0.0,
         measure=_measure(record),
+        person=_field(record, _PERSON_FIELDS),
         causes=tuple(dict.fromkeys(record.caused_by)),
     )
 
@@ -140,6 +145,14 @@ _OUTCOME_FIELDS: dict[type[AnyRecord], str] = {
     RetrainRequest: "cause",
     DeadLetter: "reason",
 }
+_PERSON_FIELDS: dict[type[AnyRecord], str] = {
+    Command: "who",
+    ApprovalDecision: "who",
+    RetrainRequest: "proposed_by",
+    SchemaVersion: "accepted_by",
+}
+_JUDGED_QUALITY = ("auc", "macro_f1", "skill")
+"""Metrics of quality that are drawn; a model has one of them."""
 
 
 def _subject(record: AnyRecord) -> str:
@@ -181,5 +194,7 @@ def _measure(record: AnyRecord) -> float | None:
         case ModelVersion():
             overall = (m.value for m in record.evaluation if m.name == "auc" and not m.slice)
             return next(overall, None)
+        case QualityVerdict() if record.live and record.stage == "realised":
+            return next((m.value for m in record.metrics if m.name in _JUDGED_QUALITY), None)
         case _:
             return None

@@ -43,14 +43,15 @@ Kinds that are not named are few and are kept for ever."""
 _UPSERT = """
 INSERT INTO records (
     record_id, kind, model, at, version, subject, outcome, headline, reason, window_start,
-    window_end, measure, topic, partition, position
-) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+    window_end, measure, person, topic, partition, position
+) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
 ON CONFLICT (record_id) DO UPDATE SET
     kind = excluded.kind, model = excluded.model, at = excluded.at, version = excluded.version,
     subject = excluded.subject, outcome = excluded.outcome, headline = excluded.headline,
     reason = excluded.reason, window_start = excluded.window_start,
-    window_end = excluded.window_end, measure = excluded.measure, topic = excluded.topic,
-    partition = excluded.partition, position = excluded.position
+    window_end = excluded.window_end, measure = excluded.measure,
+    person = excluded.person, topic = excluded.topic, partition = excluded.partition,
+    position = excluded.position
 """
 TRIM = """
 DELETE FROM bodies WHERE record_id IN (

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 
 from deploy.recompute.quality import recompute_quality
 from deploy.recompute.rollouts import recompute_rollouts
+from deploy.recompute.rows import Reselect, recompute_row_choices
 from deploy.recompute.versions import recompute_versions
 from deploy.recompute.windows import recompute_windows
 from deploy.records.lineage import Link
@@ -15,7 +16,9 @@ from streaming.contracts.recomputed import Recomputed
 from streaming.contracts.records import AnyRecord
 
 
-def recompute_chain(log: RecordLog, store: ArtifactReader, link: Link) -> tuple[Recomputed, ...]:
+def recompute_chain(
+    log: RecordLog, store: ArtifactReader, link: Link, reselect: Reselect
+) -> tuple[Recomputed, ...]:
     """The result for each verdict of a chain and of the rollouts in it, oldest first.
 
     Parameters
@@ -26,6 +29,8 @@ def recompute_chain(log: RecordLog, store: ArtifactReader, link: Link) -> tuple[
         The artifact store with the references.
     link:
         The record and its causes.
+    reselect:
+        Makes the choice of a retrain's rows again.
     """
     chain = {record.record_id: record for record in records_of(link)}
     results: list[Recomputed] = []
@@ -34,6 +39,7 @@ def recompute_chain(log: RecordLog, store: ArtifactReader, link: Link) -> tuple[
         results += recompute_windows(log, store, model, chain.values())
         results += recompute_quality(log, model, chain.values())
         results += recompute_versions(log, model, chain.values())
+        results += recompute_row_choices(log, model, chain.values(), reselect)
     return tuple(sorted(results, key=lambda result: (result.at, result.kind)))
 
 

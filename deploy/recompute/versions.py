@@ -6,7 +6,7 @@ from collections.abc import Iterable
 
 from deploy.records import reader
 from retrain.outcomes import BLESSING
-from retrain.recompute import recompute_blessing, recompute_insufficient, recompute_probe
+from retrain.recompute import recompute_blessing, recompute_insufficient
 from streaming.contracts.log import RecordLog
 from streaming.contracts.recomputed import Recomputed
 from streaming.contracts.records import (
@@ -15,7 +15,6 @@ from streaming.contracts.records import (
     RetrainFailure,
     RetrainRequest,
     RulesInForce,
-    TrainingRows,
 )
 
 
@@ -46,16 +45,11 @@ def recompute_versions(
             )
         )
     ]
-    probed = tuple(
-        recompute_probe(record)
-        for record in chain
-        if record.model == model and isinstance(record, TrainingRows) and record.probe is not None
-    )
     if not versions:
-        return probed
+        return ()
     rules = {record.digest: record for record in reader.stream(log, RulesInForce, model)}
     requests = {record.record_id: record for record in reader.stream(log, RetrainRequest, model)}
-    return probed + tuple(
+    return tuple(
         recompute_blessing(version, requests.get(version.request_id), rules.get)
         if isinstance(version, ModelVersion)
         else recompute_insufficient(version, requests.get(version.request_id), rules.get)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from deploy.records import reader
 from serving.experiment_rules import ExperimentRules
@@ -50,13 +50,25 @@ def define(
         When no version is live, or the log has no such version.
     """
     promotions = reader.newest(log, Promotion, model, 1)
-    if not promotions:
+    known = {entry.version: entry for entry in reader.records(log, ModelVersion, model)}
+    live = promotions[0].version if promotions else None
+    return define_among(known, live, model, plan, rules, task)
+
+
+def define_among(
+    known: Mapping[int, ModelVersion],
+    live: int | None,
+    model: str,
+    plan: Plan,
+    rules: ExperimentRules,
+    task: Task,
+) -> ExperimentDefinition:
+    """Like `define`, of the known versions, of which one is live or none."""
+    if live is None:
         raise NotFoundError(
             f"No version of {model} is live, so there is no champion to compare with; "
             f"`driftline rollout status {model}`."
         )
-    live = promotions[0].version
-    known = {entry.version: entry for entry in reader.records(log, ModelVersion, model)}
     for number in plan.shares:
         _check_version(model, number, live, known)
     largest = max(plan.shares.values())
@@ -91,6 +103,48 @@ def define(
         ),
         model,
     )
+
+
+def chosen(
+    rules: ExperimentRules,
+    model: str,
+    *,
+    metric: ExperimentMetric | None,
+    minimum_effect: float | None,
+) -> ExperimentRules:
+    """The rules with what a person chose; None keeps the setting.
+
+    Raises
+    ------
+    ConfigurationError
+        When the model cannot be compared by the metric.
+    """
+    if metric is not None and metric not in rules.metrics:
+        raise ConfigurationError(
+            f"The metric {metric} does not fit; {model} is compared by {', '.join(rules.metrics)}."
+        )
+    return replace(
+        rules,
+        metric=metric or rules.metric,
+        minimum_effect=minimum_effect or rules.minimum_effect,
+    )
+
+
+def refuse_unmeasured(measured: bool, model: str, file: str) -> None:
+    """Raise `ConfigurationError` for a model whose users cannot be compared.
+
+    Parameters
+    ----------
+    measured:
+        Whether the applications write the predictions that they got.
+    file:
+        Name of the configuration file.
+    """
+    if not measured:
+        raise ConfigurationError(
+            f"{model} has no `predictions` topic in {file}, so nothing tells which user got which "
+            "prediction. Name the topic that the applications write to."
+        )
 
 
 def _scale(

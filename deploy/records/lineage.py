@@ -27,6 +27,7 @@ CHAIN = (
     topics.EXPERIMENTS,
     topics.MODEL_VERSIONS,
     topics.RETRAIN_FAILURES,
+    topics.TRAINING_ROWS,
     topics.RETRAIN_REQUESTS,
     topics.COMMAND_REPLIES,
     topics.COMMANDS,

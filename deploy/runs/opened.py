@@ -69,3 +69,21 @@ def log_folder(run: Run) -> Path:
             " (metadata.keep_runs). `driftline runs list` shows the runs."
         )
     return folder
+
+
+def read_recorded(deployment: Deployment, run_id: str) -> Run | None:
+    """One run as ML Metadata has it now; the log is not read. None when it does not have it.
+
+    Raises
+    ------
+    UnavailableError
+        When ML Metadata cannot be used.
+    """
+    from retrain.engines.mlmd.connection import open_store, reached
+    from retrain.engines.mlmd.run_reader import read_recorded_run
+
+    place = metadata_place(deployment)
+    if isinstance(place, Path) and not place.exists():
+        return None  # to open it would make it
+    store = open_store(place)
+    return reached(place, lambda: read_recorded_run(store, run_id))

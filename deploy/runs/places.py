@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from retrain.engines.run_files import RunFiles
+from retrain.engines.run_files import RunFiles, metadata_file
 from retrain.run_view import RunPolicy
 
 if TYPE_CHECKING:
@@ -17,7 +17,7 @@ def metadata_place(deployment: Deployment) -> Path | MetadataServer:
     """The SQLite file, or the server that the settings name."""
     metadata = deployment.settings.metadata
     if metadata.store == "sqlite":
-        return deployment.home / "metadata" / "mlmd.sqlite"
+        return metadata_file(deployment.home)
 
     from retrain.engines.mlmd.connection import MetadataServer
 

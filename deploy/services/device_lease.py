@@ -92,10 +92,12 @@ def candidates(
     return tuple(f"{kind}:{number}" for number in range(count)), False
 
 
-def try_lease(names: Sequence[str], *, all_of_them: bool, folder: Path) -> DeviceLease | None:
+def try_lease(
+    names: Sequence[str], *, all_of_them: bool, folder: Path, cpus: int = 1
+) -> DeviceLease | None:
     """Lease the free ones among these devices at once; None when there are too few.
 
-    Of CPU slots one is leased.
+    Of CPU slots at most `cpus` are leased.
     """
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     status = folder.lstat()
@@ -105,7 +107,7 @@ def try_lease(names: Sequence[str], *, all_of_them: bool, folder: Path) -> Devic
     for name in names:
         if (file := _locked(folder / re.sub(r"[^\w-]", "-", name))) is not None:
             held[name] = file
-            if name.startswith("cpu:"):
+            if name.startswith("cpu:") and len(held) == cpus:
                 break
         elif all_of_them:
             break
@@ -122,17 +124,21 @@ def lease(
     stop: Callable[[], bool],
     sleep: Callable[[float], None],
     folder: Path | None = None,
+    cpus: int = 1,
 ) -> DeviceLease | None:
-    """Wait until the wanted devices are free; None when the worker is to stop before."""
+    """Wait until the wanted devices are free; None when the worker is to stop before.
+
+    Of CPU slots those of `cpus` that are free are leased, at least one.
+    """
     names, all_of_them = candidates(
         requested,
         gpus=gpu_count(),
         cpu_slots=os.cpu_count() or 1,
         visible=os.environ.get("CUDA_VISIBLE_DEVICES"),
     )
-    looks = 0
+    looks, folder = 0, folder or lease_folder()
     while not stop():
-        leased = try_lease(names, all_of_them=all_of_them, folder=folder or lease_folder())
+        leased = try_lease(names, all_of_them=all_of_them, folder=folder, cpus=cpus)
         if leased is not None:
             log.info("worker.devices", devices=leased.devices)
             return leased

@@ -1,6 +1,7 @@
 """Runs a retrain worker: TFX is imported once, in a process of its own, and requests are served.
 
-One request is served at a time.
+A worker process serves one request at a time, or several of different models at once: each in a
+slot with a thread, a claim and a trainer's process of its own.
 """
 
 from __future__ import annotations
@@ -9,22 +10,27 @@ import errno
 import os
 import socket
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from functools import partial
+from threading import Event, Lock
 from typing import TYPE_CHECKING, Any
 
 import structlog
 
 from deploy.app.code_version import code_version
 from deploy.app.deployment import Deployment
+from deploy.app.topics import ensure_topics
 from deploy.metrics.exporter import MetricsExporter
 from deploy.runs.follower import recorded_runs
 from deploy.runs.places import metadata_place, run_files
 from deploy.services.device_lease import lease
 from deploy.services.endpoints import kafka_answers
 from deploy.services.model_server_launcher import DriftlineModelServer
+from deploy.services.retrain_files import what_can_be_freed
 from deploy.services.shutdown import ShutdownFlag
+from deploy.services.worker_slots import Slot, slots_of
 from streaming.contracts.clock import SystemClock
 from streaming.contracts.errors import TemporaryError
 from streaming.contracts.log import RecordLog
@@ -49,36 +55,86 @@ POLLS_PER_LINE = 15
 """A worker that serves one request logs at every 15th poll that there is none."""
 
 
-def run(deployment: Deployment, *, devices: str = "auto", once: bool = False) -> None:
+def run(
+    deployment: Deployment, *, devices: str = "auto", workers: int = 1, once: bool = False
+) -> None:
     """Take requests until the process is stopped; with `once`, end after one.
 
-    The worker first leases its devices, and waits while others hold them.
-    """
-    from retrain.engines.kafka.request_queue import KafkaRequestQueue
+    At most `workers` requests of different models are worked on at once, each on devices of its
+    own. The process first leases the devices, and waits while others hold them.
 
+    Raises
+    ------
+    UnavailableError
+        When Kafka cannot be reached at the start.
+    """
     stop = ShutdownFlag()
-    leased = lease(devices, stop=stop, sleep=time.sleep)
+    count = 1 if once else workers
+    leased = lease(devices, stop=stop, sleep=time.sleep, cpus=count)
     if leased is None:
         return
-    # TensorFlow reads it when it is imported, in the trainer's process.
-    os.environ["CUDA_VISIBLE_DEVICES"] = leased.visible_gpus
+    slots = slots_of(leased.devices, count, name=f"{socket.gethostname()}-{os.getpid()}")
+    if len(slots) < count:
+        log.warning("worker.fewer_at_once", wanted=count, devices=leased.devices)
+    ensure_topics(deployment)
     exporter = MetricsExporter()
     _serve_metrics(exporter, deployment.ports.worker_metrics)
-    with deployment.log() as records, recorded_runs(deployment):
-        trainer = trainer_process(deployment, cancelled=partial(_is_cancelled, records))
-        trainer.warm()
-        log.info("worker.ready")
-        requests = KafkaRequestQueue(deployment.bootstrap)
-        worker = retrain_worker(
-            deployment,
-            records,
-            requests=requests,
-            trainer=trainer,
-            examples=trainer,
-            exporter=exporter,
+    with recorded_runs(deployment):
+        serve_slots(
+            slots, partial(_serve, deployment, exporter=exporter, lock=Lock(), once=once), stop=stop
         )
-        worker.stopping = stop
+
+
+def serve_slots(
+    slots: Sequence[Slot], serve: Callable[..., None], *, stop: Callable[[], bool]
+) -> None:
+    """Serve every slot in a thread of its own; an error of one ends them all, and is raised."""
+    failed = Event()
+
+    def guarded(slot: Slot) -> None:
         try:
+            serve(slot, stop=lambda: stop() or failed.is_set())
+        except BaseException:
+            failed.set()
+            raise
+
+    with ThreadPoolExecutor(len(slots), thread_name_prefix="retrains") as pool:
+        for future in [pool.submit(guarded, slot) for slot in slots]:
+            future.result()
+
+
+def _serve(
+    deployment: Deployment,
+    slot: Slot,
+    *,
+    exporter: MetricsExporter,
+    lock: Lock,
+    once: bool,
+    stop: Callable[[], bool],
+) -> None:
+    """Serve one request after another until the process is stopped."""
+    from retrain.engines.claimed_requests import ClaimedRequests
+
+    with deployment.log() as records, deployment.log() as claims:
+        requests = ClaimedRequests(claims, worker=slot.name, clock=SystemClock())
+        trainer = trainer_process(
+            deployment,
+            visible_gpus=slot.visible_gpus,
+            cancelled=lambda request: requests.lost() or _is_cancelled(records, request),
+        )
+        try:
+            trainer.warm()
+            log.info("worker.ready", worker=slot.name)
+            worker = retrain_worker(
+                deployment,
+                records,
+                requests=requests,
+                trainer=trainer,
+                examples=trainer,
+                name=slot.name,
+                report=partial(_report, exporter, lock),
+            )
+            worker.stopping = stop
             if once:
                 serve_one(worker, stop=stop, kafka_answers=partial(kafka_answers, deployment))
             else:
@@ -116,13 +172,16 @@ def serve_one(
 
 
 def trainer_process(
-    deployment: Deployment, *, cancelled: Callable[[RetrainRequest], bool] = lambda request: False
+    deployment: Deployment,
+    *,
+    visible_gpus: str = "",
+    cancelled: Callable[[RetrainRequest], bool] = lambda request: False,
 ) -> TrainerProcess:
     """Trainer and examples in a process of their own, so that what hangs can be ended."""
     from retrain.engines.trainer_process import TrainerProcess
 
     return TrainerProcess(
-        partial(_checked_trainer, **_trainer_arguments(deployment)),
+        partial(_checked_trainer, visible_gpus, **_trainer_arguments(deployment)),
         examples=partial(
             _opened_examples,
             open_log=partial(deployment.log_factory, deployment.bootstrap),
@@ -180,8 +239,10 @@ def tfx_trainer(deployment: Deployment) -> TfxTrainer:
     return TfxTrainer(**_trainer_arguments(deployment))
 
 
-def _checked_trainer(**arguments: Any) -> CheckedTrainer:
+def _checked_trainer(visible_gpus: str, **arguments: Any) -> CheckedTrainer:
     """Runs in the trainer's process."""
+    # TensorFlow reads it when it is imported, so before the imports below.
+    os.environ["CUDA_VISIBLE_DEVICES"] = visible_gpus
     from retrain.engines.tfx.champion_check import CheckedTrainer
     from retrain.engines.tfx.trainer import TfxTrainer
 
@@ -243,7 +304,8 @@ def retrain_worker(
     requests: RequestQueue,
     trainer: Trainer,
     examples: ExampleBuilder,
-    exporter: MetricsExporter,
+    name: str,
+    report: Callable[[RetrainProgress], None],
 ) -> Worker:
     """The worker of every model of the deployment, over a queue, a trainer and its examples."""
     from retrain.engines.model_store import FolderStore
@@ -258,16 +320,19 @@ def retrain_worker(
         code=code_version(),
         contracts={name: deployment.contract(name) for name in deployment.settings.models},
         clock=SystemClock(),
-        name=f"{socket.gethostname()}-{os.getpid()}",
+        name=name,
         scratch=deployment.home / "scratch",
-        on_progress=lambda progress: _report(exporter, progress),
+        freeable=partial(what_can_be_freed, deployment),
+        on_progress=report,
     )
 
 
-def _report(exporter: MetricsExporter, progress: RetrainProgress) -> None:
-    exporter.on_record(progress, progress.at)
+def _report(exporter: MetricsExporter, lock: Lock, progress: RetrainProgress) -> None:
+    with lock:
+        exporter.on_record(progress, progress.at)
     log.info(
         "retrain.progress",
+        model=progress.model,
         step=f"{progress.step}/{progress.steps}",
         component=progress.component,
         state=progress.state,

@@ -1,18 +1,16 @@
-"""Tables of runs, and their curves as text and as a chart."""
+"""Tables of runs, and their curves as text."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from rich.console import RenderableType
 from rich.table import Table
 
 from deploy.config.units import format_time
-from deploy.views.output import outcome_text, save_chart, table
-from deploy.views.theme import DEFAULT, finish, values
+from deploy.views.output import outcome_text, table
 from retrain.run_view import Run, headline_of
 from streaming.contracts.records import Metric
 
@@ -225,30 +223,3 @@ def _side_by_side(title: str, names: list[str], rows: Sequence[ComparedValue]) -
     for row in rows:
         shown.add_row(row.name, *("–" if value is None else str(value) for value in row.values))
     return shown
-
-
-def draw_curves(runs: Sequence[Run], file: Path) -> None:
-    """Draw the losses of runs by epoch; the suffix of the file chooses PNG or SVG."""
-    import altair as alt
-
-    rows = [
-        {"epoch": epoch, "loss": loss, "curve": f"{run.run_id[:8]} {name}"}
-        for run in runs
-        for name, losses in (("training", run.curve.loss), ("held back", run.curve.val_loss))
-        for epoch, loss in enumerate(losses, start=1)
-        if loss is not None
-    ]
-    names = list(dict.fromkeys(row["curve"] for row in rows))
-    scale = alt.Scale(domain=names, range=[DEFAULT.series_colour(n) for n in range(len(names))])
-    chart = (
-        alt.Chart(values(rows))
-        .mark_line(point=True)
-        .encode(
-            x=alt.X("epoch:Q", axis=alt.Axis(tickMinStep=1, format="d")),
-            y=alt.Y("loss:Q", scale=alt.Scale(zero=False)),
-            color=alt.Color("curve:N", scale=scale, title=None),
-        )
-        .properties(width=DEFAULT.plot_width(180), height=260)
-    )
-    headline = "Loss by epoch" if rows else "No curve was recorded"
-    save_chart(finish(chart, DEFAULT, headline), file)

@@ -1,6 +1,6 @@
 """In-memory implementations of the queue and the model store, for tests and one-process runs.
 
-They pass the same suites as `kafka.request_queue` and `model_store`.
+They pass the same suites as `claimed_requests` and `model_store`.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ class InMemoryRequests:
     waiting: deque[RetrainRequest] = field(default_factory=deque)
     """Requests that no worker holds, oldest first."""
     holder: dict[str, object] = field(default_factory=dict)
-    """record_id of a held request → the queue end that holds it."""
+    """Model of a held request → the queue end that holds it."""
 
     def put(self, request: RetrainRequest) -> None:
         """Add a request at the end of the queue."""
@@ -40,25 +40,33 @@ class InMemoryRequestQueue:
     def take(self, timeout_seconds: float) -> RetrainRequest | None:
         """See `RequestQueue.take`; it never waits."""
         held = self._held
-        if held is not None and self.requests.holder.get(held.record_id) is self:
+        if held is not None and self.holds(held):
             return held
-        self._held = self.requests.waiting.popleft() if self.requests.waiting else None
-        if self._held is not None:
-            self.requests.holder[self._held.record_id] = self
+        self._held = None
+        for request in self.requests.waiting:
+            if request.model not in self.requests.holder:
+                self._held = request
+                self.requests.waiting.remove(request)
+                self.requests.holder[request.model] = self
+                break
         return self._held
+
+    def holds(self, request: RetrainRequest) -> bool:
+        """See `RequestQueue.holds`."""
+        return self._held == request and self.requests.holder.get(request.model) is self
 
     def done(self, request: RetrainRequest) -> bool:
         """See `RequestQueue.done`."""
+        held = self.holds(request)
         self._held = None
-        if self.requests.holder.get(request.record_id) is not self:
-            return False
-        del self.requests.holder[request.record_id]
-        return True
+        if held:
+            del self.requests.holder[request.model]
+        return held
 
     def simulate_crash(self) -> None:
         """Do what the death of this worker's process does: its request goes to the next worker."""
         if self._held is not None:
-            self.requests.holder.pop(self._held.record_id, None)
+            self.requests.holder.pop(self._held.model, None)
             self.requests.waiting.appendleft(self._held)
             self._held = None
 

@@ -72,6 +72,11 @@ class RunFiles:
         return old + [path for run in with_examples for path in sorted(run.glob(f"*/{EXAMPLES}"))]
 
 
+def metadata_file(home: Path) -> Path:
+    """The file of ML Metadata below a stack's state, where no server keeps it."""
+    return home / "metadata" / "mlmd.sqlite"
+
+
 def plain_name(name: str) -> str:
     """The name of one file or folder, also for an id that a foreign record brings.
 

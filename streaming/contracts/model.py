@@ -20,6 +20,8 @@ MISSING: Mapping[FeatureKind, int | float | str] = {
 }
 """The value that stands for a missing one in a prediction request, because tensors are dense. In an
 event it is a missing value too."""
+LARGEST_EVENT_BYTES = 64 * 1024
+"""A larger event is a dead letter."""
 
 
 class FeatureSpec(msgspec.Struct, frozen=True, kw_only=True):
@@ -60,7 +62,7 @@ class ModelContract(msgspec.Struct, frozen=True, kw_only=True):
     """Path of the TFDV schema (text proto) that windows are validated against; empty for none."""
     window_seconds: float = 60.0
     max_out_of_orderness_seconds: float = 10.0
-    largest_event_bytes: int = 64 * 1024
+    largest_event_bytes: int = LARGEST_EVENT_BYTES
     max_text_bytes: int = 256
     """A longer text value is cut before it is counted."""
     future_seconds: float = 300.0

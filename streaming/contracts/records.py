@@ -240,12 +240,13 @@ Action = Literal[
 """
 
 
-Channel = Literal["cli", "console", "api"]
+Channel = Literal["cli", "console", "api", "slack"]
 """Where a command is given.
 
 * ``cli``: by `driftline` on a machine that reaches the log.
 * ``console``: in the browser.
 * ``api``: through the console's API, with a token.
+* ``slack``: by a button of a message.
 """
 
 

@@ -60,14 +60,14 @@ class TopicDifference:
         return f"{text} ({self.reason})" if self.reason else text
 
 
-Retention = Literal["windows", "decisions", "dead-letters", "for ever", "applications"]
+Retention = Literal["windows", "decisions", "dead-letters", "for ever", "applications", "claims"]
 """What decides how long a topic's records are kept.
 
 windows: the windows' summaries and verdicts, for as long as seasons, day variance, backtests and
 retrains look back. decisions: requests, commands and their results, for as long as a version can
 be traced to its causes. dead-letters: dead letters and late events. for ever: one record of each
 version, promotion or rollout status, compacted by its own key. applications: the user's own topics,
-which are created if they are missing and never altered.
+which are created if they are missing and never altered. claims: who works on what now; a day.
 """
 
 
@@ -160,6 +160,16 @@ EXPERIMENT_COUNTS = _decisions("experiment-counts", ExperimentCounts)
 COMMANDS = _decisions("commands", Command)
 COMMAND_REPLIES = _decisions("command-replies", CommandReply)
 DEAD_LETTERS = Topic(name="dead-letters", record=DeadLetter, key="model", retention="dead-letters")
+RETRAIN_CLAIMS = Topic(
+    name="retrain-claims",
+    record=None,
+    key="model",
+    retention="claims",
+    retention_hours=24,
+    broker_time=True,
+)
+"""Which worker has which request (`retrain.claims`). Its messages are no records: nothing is traced
+to them, and nothing shows them but `driftline queue`."""
 LATE_EVENTS = Topic(name="late-events", record=DeadLetter, key="model", retention="dead-letters")
 
 RECORD_TOPICS: tuple[Topic, ...] = (

@@ -33,7 +33,7 @@ USERS = {
 """Users of the processes; the others are 10001."""
 ENDED = {"prepare"}
 """It does its work and ends."""
-INNER = {"8096", "8097", "9093", "9101", "9102", "9103", "9104", "9901"}
+INNER = {"8096", "8097", "9093", "9101", "9102", "9103", "9104", "9106", "9901"}
 """Ports of the worker pool, Kafka's controller, Envoy's administration and our own metrics: only
 on loopback. Flink and Beam's job server listen on all addresses of the namespace."""
 BEGIN_SECONDS = 900.0

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import stat
 import subprocess
 from pathlib import Path
 from typing import Any
@@ -18,6 +19,7 @@ from deploy.config.paths import install_paths
 from deploy.config.port_map import PortMap
 from deploy.docker.phase import switch
 from deploy.docker.prepare import prepare
+from deploy.docker.volume import DRIFTLINE_USER
 from serving.engines.envoy.config import CLUSTERS
 from streaming.contracts.errors import ConfigurationError
 from tests.deploy.command_line import assert_is_command
@@ -38,7 +40,7 @@ def test_the_file_conforms_to_the_compose_specification() -> None:
 def test_every_process_of_the_stack_has_a_service() -> None:
     expected = {"kafka", "flink-jobmanager", "flink-taskmanager", "beam-jobserver", "beam-workers"}
     expected |= {"model-stable", "model-control", "model-canary", "envoy", "daemon", "worker"}
-    expected |= {"prometheus", "alertmanager", "grafana", "traffic", "stream-job"}
+    expected |= {"prometheus", "alertmanager", "notifier", "grafana", "traffic", "stream-job"}
     assert expected <= SERVICES.keys()
     assert SERVICES["traffic"]["profiles"] == ["demo"]
 
@@ -128,7 +130,7 @@ def test_services_that_are_awaited_exist_and_have_a_health_check() -> None:
                 assert "healthcheck" in SERVICES[name]
 
 
-NOT_IN_COMPOSE = ("shadow", "labelled", "demo_metrics", "console", "notifier")
+NOT_IN_COMPOSE = ("shadow", "labelled", "demo_metrics", "console")
 """Beginnings of the names of ports that no container has."""
 
 
@@ -212,7 +214,7 @@ def test_the_configuration_of_the_containers_exists() -> None:
 
 def test_commands_of_the_containers_exist() -> None:
     group = typer.main.get_command(app)
-    for name in ("daemon", "worker", "labels", "stream-job"):
+    for name in ("daemon", "worker", "labels", "notifier", "stream-job"):
         assert_is_command(group, SERVICES[name]["command"])
 
 
@@ -224,6 +226,32 @@ def deployment(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Deployment:
     assert demo.home == tmp_path
     prepare(demo)
     return demo
+
+
+def test_alertmanager_alone_reads_the_secrets_that_it_shares(deployment: Deployment) -> None:
+    folder = deployment.home / "prometheus"
+    config, token = folder / "alertmanager.yml", folder / "alert-token"
+    assert [stat.S_IMODE(file.stat().st_mode) for file in (config, token)] == [0o640, 0o640]
+    uid, gid = SERVICES["alertmanager"]["user"].split(":")
+    assert (int(uid), int(gid)) == (65534, DRIFTLINE_USER)
+    for name, service in SERVICES.items():
+        user, _, group = service.get("user", "").partition(":")
+        assert group != str(DRIFTLINE_USER) or user == group or name == "alertmanager"
+    (webhook,) = json.loads(config.read_text())["receivers"][0]["webhook_configs"]
+    assert webhook["url"] == f"http://127.0.0.1:{PortMap().notifier}/alerts"
+    assert webhook["http_config"]["authorization"]["credentials_file"] == str(token)
+    before = token.read_text()
+    prepare(deployment)
+    assert token.read_text() == before  # the notifier that runs goes on to know Alertmanager
+
+
+@pytest.mark.engine
+def test_alertmanager_accepts_the_prepared_file(deployment: Deployment) -> None:
+    amtool = install_paths().prometheus / "bin" / "amtool"
+    file = deployment.home / "prometheus" / "alertmanager.yml"
+    command = [str(amtool), "check-config", str(file)]
+    checked = subprocess.run(command, check=False, capture_output=True, text=True, timeout=60)
+    assert checked.returncode == 0, checked.stdout + checked.stderr
 
 
 @pytest.mark.engine

@@ -88,6 +88,11 @@ def test_an_example_is_read_as_the_page_says(example: Example, tmp_path: Path) -
 def test_there_are_examples_of_every_kind() -> None:
     assert len(EXAMPLES) >= 5
     assert all({"yaml", "json", "read-as"} <= example.blocks.keys() for example in EXAMPLES)
+    run_here = {"yaml", "json", "read-as", "headers", "avsc"}
+    assert all(example.blocks.keys() <= run_here for example in EXAMPLES)
+    assert (
+        sum(len(example.blocks) for example in EXAMPLES) == len(FENCE.findall(PAGE.read_text())) - 1
+    )
 
 
 @pytest.mark.parametrize("line", COMMANDS)

@@ -36,6 +36,12 @@ def blocks(kind: str) -> dict[str, list[str]]:
 
 
 @pytest.mark.parametrize("kind", PAGES)
+def test_every_block_is_of_a_kind_that_a_test_runs(kind: str) -> None:
+    counted = {language: len(texts) for language, texts in blocks(kind).items()}
+    assert counted == {"python": 1, "json": 2, "sh": 1, "yaml": 1}
+
+
+@pytest.mark.parametrize("kind", PAGES)
 def test_the_messages_are_read_by_the_contract(kind: str) -> None:
     page = blocks(kind)
     (source,), (prediction, label) = page["python"], map(json.loads, page["json"])

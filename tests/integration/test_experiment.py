@@ -8,9 +8,11 @@ from __future__ import annotations
 
 import random
 from dataclasses import dataclass, field
+from typing import Any
 
 import orjson
 import pytest
+from msgspec.structs import replace
 
 from deploy.records import experiments
 from serving import handlers
@@ -27,8 +29,10 @@ from streaming.contracts.records import (
     Command,
     ExperimentCounts,
     ExperimentStatus,
+    Metric,
     OffsetRange,
 )
+from streaming.contracts.task import BINARY, Task
 from streaming.contracts.topics import applications_topic
 from streaming.quality import QualityRules
 from streaming.quality.service import LabelService
@@ -47,6 +51,11 @@ class Loop:
     """One model on a log in memory, with 30 requests a second of users who come back."""
 
     accuracy: dict[int, float]
+    """Version → share of its predictions that are right."""
+    task: Task = BINARY
+    rules: ExperimentRules = RULES
+    evaluation: tuple[Metric, ...] = ()
+    """What the evaluation of both versions measured."""
     restarts: bool = False
     header: bool = True
     clock: ManualClock = field(default_factory=lambda: ManualClock(START))
@@ -60,16 +69,18 @@ class Loop:
         self.log.ensure(
             [*topics.RECORD_TOPICS, *(applications_topic(name, partitions=1) for name in "elp")]
         )
-        self.rollout = RolloutSimulation(rules=quick_rules(experiments=RULES))
+        self.rollout = RolloutSimulation(rules=quick_rules(experiments=self.rules))
         self.rollout.send(version(1)).until_live(1)
         self.clock.advance(self.rollout.now - self.clock.now())
-        self.log.append([*self.rollout.promotions, version(1), version(2)])
+        versions = [replace(version(number), evaluation=self.evaluation) for number in (1, 2)]
+        self.log.append([*self.rollout.promotions, *versions])
         self.service = self.start_service()
 
     def start_service(self) -> LabelService:
         service = LabelService(
-            log=self.log, clock=self.clock, contract=CONTRACT, rules=QualityRules(),
-            predictions_topic="p", outcome_of=lambda label: label["won"],
+            log=self.log, clock=self.clock, contract=CONTRACT,
+            rules=QualityRules(task=self.task), predictions_topic="p",
+            outcome_of=lambda label: label["won"],
         )  # fmt: skip
         service.start()
         return service
@@ -77,7 +88,7 @@ class Loop:
     def start_experiment(self, seconds: float = 600.0) -> None:
         now = self.clock.now()
         plan = experiments.Plan(shares={2: 40.0}, champion_share=None, begin=now, end=now + seconds)
-        planned = experiments.define(self.log, "m", plan, RULES)
+        planned = experiments.define(self.log, "m", plan, self.rules, self.task)
         self.rollout.send(
             Command(
                 record_id="start", model="m", at=now, action="start-experiment",
@@ -108,16 +119,21 @@ class Loop:
             user = f"user-{self.rng.randrange(3000)}"
             number = self.answered_by(user)
             self.met.setdefault(user, set()).add(number)
-            won = self.rng.random() < 0.5
-            right = self.rng.random() < self.accuracy[number]
+            prediction, label = self.drawn(number)
             fields = {
                 "id": f"r{self.requests}", "at": self.clock.now(), "version": number,
-                "prediction": 0.8 if won == right else 0.2, "user_id": user,
+                "prediction": prediction, "user_id": user,
             }  # fmt: skip
             predictions.append((None, orjson.dumps(fields)))
-            labels.append((None, orjson.dumps({"id": fields["id"], "won": won})))
+            labels.append((None, orjson.dumps({"id": fields["id"], "won": label})))
         self.log.append_raw("p", predictions)
         self.log.append_raw("l", labels)
+
+    def drawn(self, number: int) -> tuple[Any, Any]:
+        """A prediction of a version, and the label that comes later."""
+        won = self.rng.random() < 0.5
+        right = self.rng.random() < self.accuracy[number]
+        return 0.8 if won == right else 0.2, won
 
     def answered_by(self, user: str) -> int:
         split = self.rollout.serving.router.split.experiment

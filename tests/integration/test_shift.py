@@ -16,7 +16,9 @@ from streaming.contracts.records import (
     DriftVerdict,
     Promotion,
     RetrainRequest,
+    RowSelection,
     SchemaVerdict,
+    TrainingRows,
 )
 from tests.integration.control_loop import ControlLoop, to_version_one
 
@@ -37,10 +39,14 @@ def assert_everything_is_computed_again(loop: ControlLoop) -> None:
     if not loop.restarts:  # a label service that starts forgets versions from before the live one
         assert quality == {"equal"}
     assert "differs" not in quality
-    chain = recompute_chain(loop.log, loop.store, trace(loop.log, "2", model))
+    chain = recompute_chain(loop.log, loop.store, trace(loop.log, "2", model), no_rows)
     judged = [result for result in chain if result.kind != "model-version"]  # a double's: no rules
     assert {result.outcome for result in judged} == {"equal"}
     assert {"promotion", "drift-verdict"} <= {result.kind for result in chain}
+
+
+def no_rows(record: TrainingRows, request: RetrainRequest) -> RowSelection:
+    raise AssertionError("The example builder of this loop chooses no rows.")
 
 
 def test_a_shift_leads_to_one_retrain_a_promotion_and_a_new_reference(loop: ControlLoop) -> None:

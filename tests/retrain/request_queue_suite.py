@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from msgspec.structs import replace
+
 from retrain.ports import RequestQueue
 from streaming.contracts.records import RetrainRequest
 from tests.retrain.builders import request
@@ -63,9 +65,28 @@ def refuses_done_for_a_request_that_is_not_held(setup: QueueSetup) -> None:
     queue.close()
 
 
+def works_on_models_side_by_side_and_on_one_model_in_order(setup: QueueSetup) -> None:
+    first, second = setup.join(), setup.join()
+    of_taxi, of_fare = request("a", at=1.0), replace(request("c", at=3.0), model="fare")
+    for each in (of_taxi, request("b", at=2.0), of_fare):
+        setup.put(each)
+    assert first.take(setup.timeout_seconds) == of_taxi
+    assert second.take(setup.timeout_seconds) == of_fare, "b is of the model that first works on"
+    assert first.holds(of_taxi)
+    assert not first.holds(of_fare)
+    assert second.done(of_fare)
+    assert second.take(0.5) is None
+    assert first.done(of_taxi)
+    assert not first.holds(of_taxi)
+    assert second.take(setup.timeout_seconds) == request("b", at=2.0)
+    first.close()
+    second.close()
+
+
 SUITE: tuple[Callable[[QueueSetup], None], ...] = (
     takes_in_order_and_keeps_until_done,
     gives_a_request_to_one_worker_only,
     hands_over_a_request_that_was_not_done,
     refuses_done_for_a_request_that_is_not_held,
+    works_on_models_side_by_side_and_on_one_model_in_order,
 )

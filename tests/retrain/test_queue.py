@@ -6,6 +6,7 @@ from typing import Literal
 
 from msgspec.structs import replace
 
+from retrain.claims import Claim, Holder
 from retrain.queue import QueuedRetrain, queue_of
 from streaming.contracts.records import RetrainProgress, RetrainRequest
 from tests.retrain.builders import request
@@ -38,6 +39,29 @@ def test_each_request_says_what_it_does_or_waits_for() -> None:
         "c": ("queued", "a free worker (taxi in training); fare before it"),
     }
     assert (queued[0].worker, queued[0].attempt) == ("w1", 1)
+
+
+def claim(name: str, model: str, at: float) -> Holder:
+    of_worker = Claim(act="take", claim_id=name, model=model, request_id=name, worker="w7")
+    return Holder(claim=of_worker, renewed_at=at)
+
+
+def test_claims_say_who_has_a_request_and_what_the_next_of_its_model_waits_for() -> None:
+    requests = [asked("a", 10.0), asked("b", 20.0), asked("c", 30.0, model="fare")]
+    queued = queue_of(requests, [], set(), 100.0, {"taxi": claim("a", "taxi", 98.0)})
+    assert entries(*queued) == {
+        "a": ("running", "its worker has just begun"),
+        "b": ("queued", "the retrain of taxi that is under way"),
+        "c": ("queued", "a free worker (taxi in training); taxi before it"),
+    }
+    assert queued[0].worker == "w7"
+
+
+def test_a_worker_that_is_gone_is_named_with_the_time_since_it_was_heard_of() -> None:
+    reports = [report("a", "started", 20.0)]
+    (entry,) = queue_of([asked("a", 10.0)], reports, set(), 100.0, {"taxi": claim("a", "taxi", 60)})
+    assert (entry.state, entry.worker) == ("waiting", "w7")
+    assert entry.waits_for == "another worker: w7 was last heard of 40 s ago"
 
 
 def test_an_outage_and_a_passed_deadline_are_named() -> None:

@@ -14,7 +14,7 @@ from retrain.blessing import BlessingRules, bless
 from retrain.learning_curve import enough_rows
 from retrain.margins import rows_needed
 from retrain.ports import AFTER_SHIFT_SLICE, OnProgress, TrainingJob, TrainingResult
-from retrain.recompute import recompute_blessing, recompute_insufficient, recompute_probe
+from retrain.recompute import recompute_blessing, recompute_insufficient, recompute_rows
 from streaming.contracts.recomputed import rules_in_force
 from streaming.contracts.records import (
     Artifact,
@@ -198,6 +198,8 @@ def test_a_learning_curve_is_extrapolated_again_from_its_fits() -> None:
         record_id="t", model="m", at=1.0, request_id="r1", rules=RowRules(),
         selection=selection, probe=probe,
     )  # fmt: skip
-    assert recompute_probe(recorded).outcome == "equal"
+    assert recompute_rows(recorded, selection).outcome == "equal"
     changed = replace(recorded, probe=replace(probe, outcome="more"))
-    assert recompute_probe(changed).outcome == "differs"
+    assert recompute_rows(changed, selection).outcome == "differs"
+    other = replace(selection, train=1_999)
+    assert recompute_rows(recorded, other).outcome == "differs"

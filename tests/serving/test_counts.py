@@ -116,3 +116,51 @@ def test_every_request_is_in_exactly_one_block_or_the_open_one(
     assert counts.open_block is not None
     counted = sum(block.n1 for block in counts.blocks) + counts.open_block.n1
     assert counted == scrapes[-1].arms[0].requests - scrapes[0].arms[0].requests
+
+
+def test_a_canary_whose_requests_fail_or_are_slow_is_ejected_by_one_scrape() -> None:
+    """One that answers 300 ms late: of some requests another server's answer is first."""
+
+    def late(at: float, errors: int, slow: int, *, control_slow: int = 0) -> Scrape:
+        return Scrape(
+            at=at,
+            uptime_seconds=at,
+            arms=(
+                ArmCounters(arm="canary", requests=40, errors=errors, timed=40, slow=slow),
+                ArmCounters(arm="control", requests=40, errors=0, timed=40, slow=control_slow),
+            ),
+        )
+
+    healthy = [scrape(0.0, 0), scrape(0.5, 20)]
+    assert count([*healthy, late(1.0, 9, 10)]).bad_checks == 2
+    assert count([*healthy, late(1.0, 9, 9)]).bad_checks == 0  # 90 % of these 20 requests
+    assert count([*healthy, late(1.0, 9, 10, control_slow=10)]).bad_checks == 0
+
+
+def test_two_checks_of_errors_and_slow_requests_need_four_fifths() -> None:
+    def checks(errors: int, slow: int) -> int:
+        return count(
+            [
+                Scrape(
+                    at=float(at),
+                    uptime_seconds=float(at),
+                    arms=(
+                        ArmCounters(
+                            arm="canary",
+                            requests=10 * at,
+                            errors=errors * at,
+                            timed=10 * at,
+                            slow=slow * at,
+                        ),
+                        ArmCounters(
+                            arm="control", requests=10 * at, errors=0, timed=10 * at, slow=0
+                        ),
+                    ),
+                )
+                for at in range(3)
+            ]
+        ).bad_checks
+
+    assert checks(4, 4) == 2
+    assert checks(4, 3) == 0
+    assert checks(5, 0) == checks(0, 5) == 2

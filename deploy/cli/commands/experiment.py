@@ -12,7 +12,7 @@ from deploy.cli.commands.rollout import BY_HAND, Force, Reason, show_reviewed
 from deploy.cli.shared.command import Json, Model, UsageError, Yes, command, confirm, refused
 from deploy.config.units import format_duration, format_time, parse_duration, parse_time
 from deploy.views.output import check_chart_file, show_json, stderr, stdout
-from streaming.contracts.errors import ConfigurationError, DriftlineError
+from streaming.contracts.errors import DriftlineError
 from streaming.contracts.experiment_records import ExperimentMetric
 from streaming.contracts.records import CommandReply, ExperimentDefinition
 
@@ -65,32 +65,25 @@ def start(
 
     Example: `driftline experiment start big_tipper --arm 7=10 --arm 8=10 --for 3d --begin +2h`
     """
-    from dataclasses import replace
-
     from deploy.records import experiments
 
-    _check_measured(deployment, model)
+    measured = deployment.settings_of(model).predictions is not None
+    experiments.refuse_unmeasured(measured, model, deployment.file.name)
     if force and reason == BY_HAND:
         raise typer.BadParameter("--force needs a --reason; both are kept in the log.")
-    rules = deployment.rollout_rules(model).experiments
-    if metric is not None and metric not in rules.metrics:
-        raise UsageError(
-            f"--metric {metric} does not fit; {model} is compared by {', '.join(rules.metrics)}."
-        )
-    rules = replace(
-        rules,
-        metric=metric or rules.metric,
-        minimum_effect=minimum_effect or rules.minimum_effect,
+    rules = experiments.chosen(
+        deployment.rollout_rules(model).experiments,
+        model,
+        metric=metric,
+        minimum_effect=minimum_effect,
     )
-    begins = _begin(begin, time.time())
+    begins = begin_of(begin, time.time())
     plan = experiments.Plan(
-        shares=dict(map(_share, arm)),
+        shares=shares_of(arm),
         champion_share=champion,
         begin=begins,
-        end=begins + _duration(length),
+        end=begins + duration_of(length),
     )
-    if len(plan.shares) < len(arm):
-        raise UsageError("Two arms have the same version.")
     with deployment.log() as log:
         definition = experiments.define(log, model, plan, rules, deployment.task(model))
         for entry in definition.arms[1:]:
@@ -98,15 +91,6 @@ def start(
         confirm(_consequence(model, definition), yes=yes)
         reply = _send(log, model, definition, reason=reason, force=force)
     _show_reply(reply, json=json)
-
-
-def _check_measured(deployment: Deployment, model: str) -> None:
-    """Raise `ConfigurationError` for a model whose users cannot be compared."""
-    if deployment.settings_of(model).predictions is None:
-        raise ConfigurationError(
-            f"{model} has no `predictions` topic in {deployment.file.name}, so nothing tells "
-            "which user got which prediction. Name the topic that the applications write to."
-        )
 
 
 @app.command()
@@ -231,6 +215,14 @@ def _consequence(model: str, definition: ExperimentDefinition) -> str:
     )
 
 
+def shares_of(arms: list[str]) -> dict[int, float]:
+    """Percent of the users by version, of texts ``VERSION=PERCENT``; raises `UsageError`."""
+    shares = dict(map(_share, arms))
+    if len(shares) < len(arms):
+        raise UsageError("Two arms have the same version.")
+    return shares
+
+
 def _share(text: str) -> tuple[int, float]:
     """``VERSION=PERCENT``; raises `UsageError`."""
     version, equals, percent = text.partition("=")
@@ -243,16 +235,18 @@ def _share(text: str) -> tuple[int, float]:
     raise UsageError(f"{text!r} is not VERSION=PERCENT, for example 7=20.")
 
 
-def _begin(text: str, now: float) -> float:
+def begin_of(text: str, now: float) -> float:
+    """A date, or a time from now on like ``+2h``, in seconds since 1970; raises `UsageError`."""
     if text.startswith("+"):
-        return now + _duration(text[1:])
+        return now + duration_of(text[1:])
     try:
         return parse_time(text, now)
     except (ValueError, DriftlineError) as error:
         raise UsageError(f"{text!r} is no time: give a date, or +2h.") from error
 
 
-def _duration(text: str) -> float:
+def duration_of(text: str) -> float:
+    """A duration like ``7d`` in seconds; raises `UsageError`."""
     try:
         return parse_duration(text)
     except (ValueError, DriftlineError) as error:

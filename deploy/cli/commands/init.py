@@ -13,7 +13,7 @@ from deploy.views.output import show_json, stderr, stdout
 
 if TYPE_CHECKING:
     from deploy.project.csv_guess import DataGuess
-    from deploy.project.label_rules import TaskKind
+    from deploy.project.label_tasks import TaskKind
 
 MIN_FILES = ("driftline.yaml",)
 
@@ -102,7 +102,7 @@ def _show(data: DataGuess) -> None:
 
 
 def _task(named: str | None) -> TaskKind | None:
-    from deploy.project.label_rules import TASKS
+    from deploy.project.label_tasks import TASKS
 
     if named is not None and named not in TASKS:
         raise UsageError(f"--task {named} is none of {', '.join(TASKS)}.")

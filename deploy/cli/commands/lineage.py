@@ -123,9 +123,10 @@ def trace(
 ) -> None:
     """Follow a record, version or window back to what caused it, or forwards with --effects.
 
-    With --recompute each verdict is computed again from the records alone and compared byte for
-    byte. Exit code 0: all are equal; 4: one differs, its fields are shown; 3: one cannot be
-    recomputed, because something that it needs is not on the log, or nothing has this name.
+    With --recompute each verdict is computed again from the records alone, and the choice of a
+    retrain's rows from the rows at its offsets, and compared byte for byte. Exit code 0: all are
+    equal; 4: one differs, its fields are shown; 3: one cannot be recomputed, because something
+    that it needs is not on the log, or nothing has this name.
 
     Example: `driftline trace 2 --recompute`, or forwards
     `driftline trace 2026-11-20T08:00 --model big_tipper --effects`
@@ -206,8 +207,9 @@ def _show_files(runs: tuple[Run, ...] | None) -> None:
 
 def _recomputed(deployment: Deployment, log: RecordLog, link: Link) -> tuple[Recomputed, ...]:
     from deploy.recompute.chain import recompute_chain
+    from deploy.recompute.rows import reselect_from
 
-    return recompute_chain(log, deployment.store(), link)
+    return recompute_chain(log, deployment.store(), link, reselect_from(deployment, log))
 
 
 def _conclude(results: tuple[Recomputed, ...], *, quiet: bool) -> None:

@@ -21,10 +21,15 @@ if TYPE_CHECKING:
     from streaming.contracts.log import RecordLog
 
 
+CLAIMS_SECONDS = 300.0
+"""How far back claims are read; a worker renews its own every few seconds."""
+
+
 @command
 def queue(deployment: Deployment, json: Json = False) -> None:
     """Show the retrains that are queued or running, and what each of them waits for.
 
+    Retrains of different models run side by side, as many as there are workers.
     `driftline retrain MODEL --cancel` ends one.
 
     Example: `driftline queue --json`
@@ -56,9 +61,11 @@ def queue(deployment: Deployment, json: Json = False) -> None:
 def read_queue(log: RecordLog, *, now: float) -> tuple[QueuedRetrain, ...]:
     """The queue as the log tells it."""
     from deploy.records import reader
+    from retrain.claims import claims_on
     from retrain.queue import queue_of
 
     ended = {failure.request_id for failure in reader.stream(log, RetrainFailure)}
     ended |= {version.request_id for version in reader.stream(log, ModelVersion)}
     progress = reader.stream(log, RetrainProgress)
-    return queue_of(reader.stream(log, RetrainRequest), progress, ended, now)
+    holders = claims_on(log, since=now - CLAIMS_SECONDS).holders
+    return queue_of(reader.stream(log, RetrainRequest), progress, ended, now, holders)

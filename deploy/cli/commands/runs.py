@@ -204,7 +204,7 @@ def _read(deployment: Deployment, model: str | None, *, complete: bool = True) -
 def _draw(runs: Sequence[Run], file: Path | None) -> None:
     if file is None:
         return
-    from deploy.views.runs import draw_curves
+    from deploy.views.run_curves import draw_curves
 
     draw_curves(runs, file)
     stderr.print(f"The curves are in {file}.", soft_wrap=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from dataclasses import replace
 from pathlib import Path
@@ -45,20 +46,28 @@ def worker(
     devices: Annotated[
         str, typer.Option(help="auto (free GPUs, or a CPU slot), cpu, or gpu:0,1.")
     ] = "auto",
+    workers: Annotated[
+        int | None,
+        typer.Option(
+            min=1, max=64, help="Retrains of different models at once; else retrain.workers."
+        ),
+    ] = None,
     once: Annotated[bool, typer.Option("--once", help="End after one request.")] = False,
 ) -> None:
-    """Run a retrain worker in the foreground; start one for each GPU.
+    """Run a retrain worker in the foreground: one retrain at a time, or --workers of them.
 
-    Its devices are leased: no other worker of this user on this machine gets them.
+    Its devices are leased: no other worker of this user on this machine gets them. Several
+    workers, also on several machines, share the requests: those of one model one after another.
 
-    Example: `driftline worker --devices cpu`
+    Example: `driftline worker --devices cpu --workers 2`
     """
     if not re.fullmatch(r"auto|cpu|gpu:\d+(,\d+)*", devices):
         raise UsageError(f"--devices {devices}: write auto, cpu or gpu:N.")
     deployment = invocation.deployment()
     from deploy.services.worker import run
 
-    run(deployment, devices=devices, once=once)
+    at_once = workers or deployment.settings.retrain.workers
+    run(deployment, devices=devices, workers=at_once, once=once)
 
 
 @command
@@ -113,6 +122,16 @@ def _demo_deployment(invocation: Invocation, event_format: str | None) -> Deploy
     return deployment
 
 
+def _asking_people(
+    invocation: Invocation, event_format: str | None, deployment: Deployment
+) -> Deployment:
+    """The same profile, with approval before a canary; every process of the stack inherits it."""
+    from deploy.demo.approval import approval_variables
+
+    os.environ.update(approval_variables(deployment.served_models[0]))
+    return _demo_deployment(invocation, event_format)
+
+
 def _event_format(deployment: Deployment) -> str:
     return deployment.settings_of(deployment.served_models[0]).events.format
 
@@ -136,17 +155,34 @@ def demo(
         typer.Option("--format", help="json, or avro: nested events by a schema registry."),
     ] = None,
     keep: Annotated[bool, typer.Option("--keep", help="Leave the stack running.")] = False,
+    approve: Annotated[
+        bool,
+        typer.Option("--approve", help="Wait for your decision on version 2, in the console."),
+    ] = False,
     json: Json = False,
 ) -> None:
     """Run the whole loop on this machine and end with a report.
 
+    With --approve the address of the decision page is printed; the run goes on once version 2 is
+    approved there, or by `driftline rollout approve`.
+
     Example: `driftline demo --scenario slow-canary`
+
+    Example: `driftline demo --approve`
     """
     if rows is not None and not rows.exists():
         raise UsageError(f"--data {rows}: there is no such file.")
     deployment = _demo_deployment(invocation, event_format)
     from deploy.demo.embedded import run
-    from deploy.demo.names import JSON_ONLY
+    from deploy.demo.names import JSON_ONLY, SECOND_VERSION
+
+    if approve:
+        if scenario not in SECOND_VERSION:
+            raise UsageError(
+                f"--approve: the scenario {scenario} has no second version to approve; it plays "
+                f"with {', '.join(SECOND_VERSION)}."
+            )
+        deployment = _asking_people(invocation, event_format, deployment)
 
     if scenario in JSON_ONLY and _event_format(deployment) != "json":
         raise UsageError(
@@ -154,7 +190,7 @@ def demo(
             "schema does not allow; it plays in JSON only."
         )
 
-    report = run(deployment, scenario=scenario, data=rows, keep=keep)
+    report = run(deployment, scenario=scenario, data=rows, keep=keep, approve=approve)
     if json:
         show_json(report)
     if report.outcome != "passed":

@@ -98,7 +98,7 @@ def retrain(client: ApiClient, arguments: Arguments) -> None:
         show_json(content)
         return
     result = client.post("models", arguments["model"], "commands", content=content)
-    _show(result, arguments)
+    show_result(result, arguments)
 
 
 def rollout_status(client: ApiClient, arguments: Arguments) -> None:
@@ -171,7 +171,7 @@ def _decide(client: ApiClient, arguments: Arguments, answer: str, *, force: bool
     content = {"answer": answer, "reason": arguments["reason"], "force": force}
     headers = {"if-match": tag}
     result = client.post("approvals", request_id, "decisions", content=content, **headers)
-    _show(result, arguments)
+    show_result(result, arguments)
 
 
 def _open_request(client: ApiClient, arguments: Arguments) -> str:
@@ -196,7 +196,7 @@ def control(action: str) -> Callable[[ApiClient, Arguments], None]:
         if version is None:
             rows = client.get("models", model, "records", kind="rollout-status", limit=1)["items"]
             version = rows[0]["version"] if rows else 0
-        digest = _digest(client, model, version)
+        digest = digest_of(client, model, version)
         if arguments.get("digest") not in (None, "", digest):
             raise Conflict(f"Version {version} of {model} has the digest {digest}.")
         if action in ASKED:
@@ -209,12 +209,12 @@ def control(action: str) -> Callable[[ApiClient, Arguments], None]:
             "digest": digest,
             "force": arguments.get("force", False),
         }
-        _show(client.post("models", model, "commands", content=content), arguments)
+        show_result(client.post("models", model, "commands", content=content), arguments)
 
     return act
 
 
-def _digest(client: ApiClient, model: str, version: int) -> str:
+def digest_of(client: ApiClient, model: str, version: int) -> str:
     """The digest of a version's artifact: a command is bound to it."""
     rows = client.get("models", model, "records", kind="model-version", limit=200)["items"]
     for row in rows:
@@ -224,7 +224,8 @@ def _digest(client: ApiClient, model: str, version: int) -> str:
     return ""
 
 
-def _show(result: Mapping[str, Any], arguments: Arguments) -> None:
+def show_result(result: Mapping[str, Any], arguments: Arguments) -> None:
+    """What became of a command; raises `TimeoutError` while the daemon has not replied."""
     if result["state"] == "sent":
         raise TimeoutError(f"Command {result['command_id']}: {result['reason']}")
     if arguments["json"]:

@@ -7,7 +7,7 @@ from contextlib import closing
 from pathlib import Path
 from typing import Any
 
-from deploy.cli.remote import commands
+from deploy.cli.remote import commands, experiment_commands
 from deploy.cli.remote.client import ApiClient
 from streaming.contracts.errors import ConfigurationError
 
@@ -22,6 +22,9 @@ COMMANDS: Mapping[str, Remote] = {
     "rollout approvals": commands.approvals,
     "rollout approve": commands.approve,
     "rollout reject": commands.reject,
+    "experiment start": experiment_commands.start,
+    "experiment stop": experiment_commands.stop,
+    "experiment list": experiment_commands.listed,
     **{
         f"rollout {action}": commands.control(action)
         for action in ("pause", "resume", "promote", "abort", "rollback", "retry")

@@ -9,6 +9,7 @@ from fastapi.security import APIKeyCookie, HTTPBearer
 
 from deploy import __version__
 from deploy.console.api.command_operations import add_commands
+from deploy.console.api.experiment_operations import add_experiments
 from deploy.console.api.read_operations import add_reading
 from deploy.console.api.token_operations import add_tokens
 from deploy.console.context import Console
@@ -42,6 +43,7 @@ def create_api(console: Console) -> FastAPI:
     router = APIRouter(dependencies=[bearer, cookie])
     add_reading(router, console)
     add_commands(router, console)
+    add_experiments(router, console)
     add_tokens(router, console)
     api.include_router(router)
     describe = api.openapi

@@ -70,9 +70,9 @@ def add_commands(router: APIRouter, console: Console) -> None:
                 window_end=content.window_end,
                 who=mine.who,
             )
-            return _send(mine, given, command_id)
+            return send(mine, given, command_id)
 
-        return _once(mine, idempotency_key, text, model, act)
+        return once(mine, idempotency_key, text, model, act)
 
     _add_decisions(router, console)
 
@@ -96,14 +96,14 @@ def _add_decisions(router: APIRouter, console: Console) -> None:
         """Say yes or no to what the ETag of the approval stands for."""
         mine = seen(console, request)
         model = decision_page(mine, request_id).approval.request.model
-        _check_reason(content.reason)
+        check_reason(content.reason)
         text = f"{request_id}\n{if_match}\n{content.model_dump_json()}"
 
         def act(command_id: str) -> Decided:
             digest = _reviewed(mine, request_id, content, if_match)
 
-            def send(sender: Console, given: Command) -> Decided:
-                return _send(sender, replace(given, force=content.force), command_id)
+            def forced(sender: Console, given: Command) -> Decided:
+                return send(sender, replace(given, force=content.force), command_id)
 
             return decisions.decide(
                 mine,
@@ -111,20 +111,21 @@ def _add_decisions(router: APIRouter, console: Console) -> None:
                 answer=content.answer,
                 reason=content.reason,
                 digest=digest,
-                send_command=send,
+                send_command=forced,
             )
 
-        return _once(mine, idempotency_key, text, model, act)
+        return once(mine, idempotency_key, text, model, act)
 
 
-def _check_reason(reason: str) -> None:
+def check_reason(reason: str) -> None:
+    """Refuse a blank reason."""
     if not reason.strip():
         raise ProblemError(409, "The reason is blank; it is kept, so say why.")
 
 
 def _check_content(content: schemas.CommandInput) -> None:
     """Refuse a command that does not say why, or what was reviewed."""
-    _check_reason(content.reason)
+    check_reason(content.reason)
     if content.action in NAMED and not content.digest:
         raise ProblemError(
             409, f"{content.action} needs the digest of what was reviewed; read it and send it."
@@ -157,11 +158,12 @@ def _reviewed(
     return str(detail.request["digest"])
 
 
-def _send(console: Console, command: Command, command_id: str) -> Decided:
+def send(console: Console, command: Command, command_id: str) -> Decided:
+    """Send a command under the id of its request, and wait for the reply."""
     return decisions.send(console, replace(command, record_id=command_id))
 
 
-def _once(
+def once(
     console: Console, key: str, text: str, model: str, act: Callable[[str], Decided]
 ) -> Response:
     """Act once for each key; a repeated request has the same answer.

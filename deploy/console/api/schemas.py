@@ -8,6 +8,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
 from deploy.config.access_settings import RoleName
 from deploy.projection.reader import Stored
+from streaming.contracts.experiment_records import ExperimentMetric
 from streaming.contracts.records import Channel
 
 KINDS = (
@@ -47,7 +48,8 @@ CommandAction = Literal[
     "accept-schema",
     "reject-schema",
 ]
-"""Commands that are given to a model; approvals are decided at /approvals."""
+"""Commands that are given to a model; approvals are decided at /approvals, and an experiment is
+started at /models/{model}/experiments."""
 Reason = Annotated[str, Field(min_length=1, max_length=2000)]
 
 
@@ -229,6 +231,39 @@ class CommandInput(Input):
     """For a retrain: only windows from this event time on, seconds since 1970."""
     window_end: Annotated[float, Field(ge=0, le=1e11)] | None = None
     """For a retrain: only windows that end by this event time."""
+
+
+class ArmInput(Input):
+    """A version that users meet."""
+
+    version: Annotated[int, Field(ge=1, le=2**31 - 1), WHOLE]
+    """The version."""
+    percent: Annotated[float, Field(gt=0, le=100)]
+    """Percent of the users."""
+    digest: Annotated[str, Field(min_length=1, max_length=100)]
+    """Digest of the version's artifact that was reviewed; another one is refused."""
+
+
+class ExperimentInput(Input):
+    """An experiment to start: users meet other versions, each user always the same one."""
+
+    arms: Annotated[list[ArmInput], Field(min_length=1, max_length=20)]
+    """The versions beside the champion."""
+    seconds: Annotated[float, Field(gt=0, le=1e9)]
+    """How long users meet them at most."""
+    champion_percent: Annotated[float, Field(gt=0, le=100)] | None = None
+    """Percent of the users that are counted for the champion; null: as many as meet the largest
+    other arm, as far as users are left."""
+    begin: Annotated[float, Field(ge=0, le=1e11)] | None = None
+    """When it begins, seconds since 1970; null: at once."""
+    metric: ExperimentMetric | None = None
+    """What is compared; null: the setting."""
+    minimum_effect: Annotated[float, Field(gt=0, le=1e9)] | None = None
+    """The smallest difference that matters; null: the setting."""
+    reason: Reason
+    """Why; it is kept with the command."""
+    force: bool = False
+    """Whether it is meant also against the gates; needs an admin."""
 
 
 class CommandResult(Shape):

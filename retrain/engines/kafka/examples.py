@@ -37,12 +37,12 @@ from retrain.engines.tfx.example_columns import encode_examples, records
 from retrain.engines.tfx.tfrecord import RecordWriter
 from retrain.models.code import load_code
 from retrain.ports import AFTER_SHIFT, ExampleSet, TrainingFailed
-from retrain.row_columns import ChosenMasks, choose_columns
+from retrain.row_columns import ChosenMasks, RowColumns, choose_columns
 from retrain.row_rules import ColumnRule, breaches_by_column
 from retrain.selection import subtract_ranges
 from streaming.contracts.log import Message, RecordLog
 from streaming.contracts.model import FeatureSpec, ModelContract
-from streaming.contracts.records import OffsetRange, RetrainRequest, RowRules
+from streaming.contracts.records import OffsetRange, RetrainRequest, RowRules, RowSelection
 from streaming.contracts.registered import SchemaSource
 from streaming.contracts.tolerance import DEFAULT, Breach, Tolerance, judge
 
@@ -107,15 +107,9 @@ class LogExampleBuilder:
         schema: Path | None = None,
     ) -> ExampleSet:
         """See `ExampleBuilder.build`."""
-        rules = column_rules(read_schema(schema)) if schema else {}
         folder.parent.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(prefix=".replay-", dir=folder.parent) as scratch:
-            replay = self._read(request, contract, Path(scratch))
-            meaning = self._meaning(contract)
-            if not request.after_shift:  # nothing is mixed, so classes and slices do not matter
-                meaning = replace(meaning, class_of=None, slices=())
-            facts = RowFactsBuilder(meaning=meaning)
-            joined = list(_joined(replay, rules, facts))
+            replay, joined, offered = self._offered(request, contract, Path(scratch), schema)
             counts = replay.counts
             set_aside = self._tolerated(counts, contract)
             if counts.labelled < self.min_rows:
@@ -128,8 +122,7 @@ class LogExampleBuilder:
                     f" events' {contract.key}, and whether {contract.events_topic} still has the"
                     " offsets.",
                 )
-            row_rules = RowRules() if self.rules is None else self.rules[contract.model]
-            offered = facts.finish()
+            row_rules = self._row_rules(contract)
             chosen = choose_columns(offered, row_rules, duplicates=counts.duplicates)
             folder.mkdir(parents=True, exist_ok=True)
             _write(replay, joined, chosen, folder)
@@ -144,6 +137,34 @@ class LogExampleBuilder:
             unusable=replay.unusable,
             set_aside=set_aside,
         )
+
+    def select(
+        self,
+        request: RetrainRequest,
+        contract: ModelContract,
+        scratch: Path,
+        schema: Path | None = None,
+    ) -> RowSelection:
+        """The choice that `build` makes, without its files; `scratch` is an existing folder."""
+        replay, _, offered = self._offered(request, contract, scratch, schema)
+        rules, duplicates = self._row_rules(contract), replay.counts.duplicates
+        return choose_columns(offered, rules, duplicates=duplicates).selection
+
+    def _offered(
+        self, request: RetrainRequest, contract: ModelContract, scratch: Path, schema: Path | None
+    ) -> tuple[_Replay, list[JoinedRows], RowColumns]:
+        """The rows of a request, joined, and what the choice needs to know of them."""
+        rules = column_rules(read_schema(schema)) if schema else {}
+        replay = self._read(request, contract, scratch)
+        meaning = self._meaning(contract)
+        if not request.after_shift:  # nothing is mixed, so classes and slices do not matter
+            meaning = replace(meaning, class_of=None, slices=())
+        facts = RowFactsBuilder(meaning=meaning)
+        joined = list(_joined(replay, rules, facts))
+        return replay, joined, facts.finish()
+
+    def _row_rules(self, contract: ModelContract) -> RowRules:
+        return RowRules() if self.rules is None else self.rules[contract.model]
 
     def _meaning(self, contract: ModelContract) -> RowMeaning:
         if self.meaning is not None:

@@ -62,6 +62,12 @@ def read_runs(store: MetadataStore, *, model: str = "", complete: bool = True) -
     return tuple(read_run(store, context, complete=complete) for context in ordered)
 
 
+def read_recorded_run(store: MetadataStore, run_id: str) -> Run | None:
+    """The run of a request; None when it is not recorded."""
+    context = store.get_context_by_type_and_name(RUN, run_id)
+    return None if context is None else read_run(store, context)
+
+
 def read_run(store: MetadataStore, context: Any, *, complete: bool = True) -> Run:
     """The run of a context."""
     attempts = sorted(

@@ -7,6 +7,7 @@ label that is a column itself is read; any other is computed by Transform only, 
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -25,10 +26,11 @@ def check_labels(examples: Path, code: ModelCode) -> None:
     files = sorted(str(file) for file in examples.rglob("*.gz"))
     if not files:
         return  # the trainer says what is missing
-    labels = list(_labels(files, code))
-    if labels and all(label is None for label in labels):
+    labels = _Labels(files, code)
+    problem = label_problem(labels, code.task)
+    if labels.rows and not labels.computed:
         return  # the outcome needs a column that the examples do not have
-    if problem := label_problem(labels, code.task):
+    if problem:
         raise TrainingFailed(
             f"The labels cannot be learnt from: {problem}.",
             component="Examples",
@@ -37,13 +39,28 @@ def check_labels(examples: Path, code: ModelCode) -> None:
         )
 
 
-def _labels(files: list[str], code: ModelCode) -> Iterator[Any]:
-    import tensorflow as tf
+@dataclass(slots=True)
+class _Labels:
+    """The labels in files, read one by one as they are asked for."""
 
-    records = tf.data.TFRecordDataset(files, compression_type="GZIP").take(MAX_ROWS)
-    for record in records.as_numpy_iterator():
-        columns = columns_of(tf.train.Example.FromString(record))
-        yield columns.get(code.label) if code.outcome is None else code.outcome(columns)
+    files: list[str]
+    code: ModelCode
+    rows: int = 0
+    """Rows that were read."""
+    computed: int = 0
+    """Rows among them whose label could be computed."""
+
+    def __iter__(self) -> Iterator[Any]:
+        import tensorflow as tf
+
+        code = self.code
+        records = tf.data.TFRecordDataset(self.files, compression_type="GZIP").take(MAX_ROWS)
+        for record in records.as_numpy_iterator():
+            columns = columns_of(tf.train.Example.FromString(record))
+            label = columns.get(code.label) if code.outcome is None else code.outcome(columns)
+            self.rows += 1
+            self.computed += label is not None
+            yield label
 
 
 def columns_of(row: Any) -> dict[str, Any]:

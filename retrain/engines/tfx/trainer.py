@@ -19,7 +19,7 @@ import msgspec
 import structlog
 
 from retrain.blessing import Blessing, BlessingRules, bless
-from retrain.engines.run_files import RunFiles
+from retrain.engines.run_files import RunFiles, metadata_file
 from retrain.models.code import load_code
 from retrain.ports import (
     AFTER_SHIFT_SLICE,
@@ -127,7 +127,7 @@ class TfxTrainer:
         metadata: MetadataPlace | None = None,
         files: RunFiles | None = None,
     ) -> None:
-        self.metadata: Any = metadata or home / "metadata" / "mlmd.sqlite"
+        self.metadata: Any = metadata or metadata_file(home)
         self._files = files or RunFiles(home / "runs")
         self._server = server
         self._rules = rules
@@ -212,9 +212,9 @@ class TfxTrainer:
 
         code = load_code(job.contract.module)
         model, limits = job.request.model, self._serving or ServingLimits()
-        examples = cap_evaluation(
-            job.examples, job.work_dir / "capped", max_rows=self._limits.max_eval_rows
-        )
+        examples, max_rows = job.examples, self._limits.max_eval_rows
+        if job.rows > max_rows:  # otherwise the shards need not be read for it
+            examples = cap_evaluation(examples, job.work_dir / "capped", max_rows=max_rows)
         training = self._training.get(model, ModelTraining())
         search = model_training.search_in(training, self._state(job), job.champion)
         options = model_training.options_in(training, self._state(job))

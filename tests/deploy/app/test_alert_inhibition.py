@@ -120,6 +120,13 @@ SCENARIOS: dict[str, tuple[list[tuple[str, dict[str, str]]], set[str]]] = {
         ],
         {"ProcessUnresponsive"},
     ),
+    "the worker is killed again and again": (
+        [
+            process("Missing", "worker"), model("RetrainNotTaken"), model("RetrainStuck"),
+            model("RetrainFailed", "n"), model("Drifted"),
+        ],
+        {"ProcessMissing", "Drifted"},
+    ),
     "a canary is rolled back, clients of another model see errors": (
         [
             model("CanaryRolledBack"), model("CanaryUnmeasured"), model("RolloutEndsSoon"),

@@ -11,7 +11,7 @@ import yaml
 
 from deploy.app.deployment import Deployment
 from deploy.app.topics import STATE_TOPIC, ensure_topics
-from streaming.contracts.topics import RECORD_TOPICS, Topic
+from streaming.contracts.topics import RECORD_TOPICS, RETRAIN_CLAIMS, Topic
 
 
 class RecordedTopics:
@@ -51,7 +51,7 @@ def test_a_topic_has_the_partitions_of_its_settings(
 
     ensure_topics(Deployment.load(file))
 
-    own = {topic.name for topic in (*RECORD_TOPICS, STATE_TOPIC)}
+    own = {topic.name for topic in (*RECORD_TOPICS, STATE_TOPIC, RETRAIN_CLAIMS)}
     assert {topic.name: topic.partitions for topic in log.topics if topic.name not in own} == (
         expected
     )

@@ -14,6 +14,8 @@ from deploy.cli.shared.command import EXITS
 from deploy.console.context import Console
 from deploy.console.security import Transport, loopback_hosts
 from deploy.console.server import ConsoleServer
+from deploy.records import reader
+from streaming.contracts.records import Command
 from tests.deploy.cli.runner import data, run
 from tests.deploy.console import scenario
 from tests.deploy.console.consoles import console_on
@@ -124,6 +126,24 @@ def test_commands_work_through_the_api(served: Served) -> None:
     assert (command.who, command.role, command.channel) == ("petra", "approver", "api")
     assert served.run("olaf", "retrain", MODEL, "--reason", "new tariff").exit_code == 0
     assert served.run("olaf", "rollout", "promote", MODEL, "--yes").exit_code == 6
+
+
+def test_experiments_are_started_and_stopped_through_the_api(served: Served) -> None:
+    start = ("experiment", "start", MODEL, "--arm", "2=20", "--for", "7d", "--yes")
+    assert EXITS[served.run("vera", *start).exit_code] == "not allowed"
+    assert served.run("olaf", *start, "--force").exit_code == 2  # needs a reason
+    accepted = served.run("olaf", *start, "--reason", "is it better?", "--metric", "brier")
+    assert accepted.exit_code == 0, accepted.stderr
+    assert served.run("olaf", *start[:4], "9=20", "--for", "7d", "--yes").exit_code == 3
+    assert served.run("olaf", "experiment", "stop", MODEL, "--yes").exit_code == 0
+    assert served.run("vera", "experiment", "list", MODEL).exit_code == 0
+    sent = [c for c in reader.records(served.log, Command) if "experiment" in c.action]  # type: ignore[attr-defined]
+    started, stopped = sent[-2:]
+    assert (started.action, started.who, started.channel) == ("start-experiment", "olaf", "api")
+    assert started.experiment is not None
+    assert [arm.share for arm in started.experiment.arms] == [2000, 2000]
+    assert started.experiment.metric == "brier"
+    assert (stopped.action, stopped.who) == ("stop-experiment", "olaf")
 
 
 def test_what_does_not_work_remotely_says_so(served: Served) -> None:

@@ -74,6 +74,7 @@ def test_the_commands_of_the_product_exist() -> None:
         "open",
         "pipeline",
         "predict",
+        "prune",
         "quality",
         "queue",
         "replay",

@@ -18,8 +18,8 @@ from deploy.console.security import Transport, loopback_hosts
 from deploy.console.server import ConsoleServer, Feeder
 from deploy.projection.writer import ProjectionWriter
 from streaming.contracts.records import ApprovalRequest, Command, DriftVerdict
-from tests.deploy.console import chromium, scenario
-from tests.deploy.console.consoles import console_on
+from tests.deploy.console import chromium, operations, scenario
+from tests.deploy.console.people import PASSWORDS
 from tests.deploy.console.test_decisions import PausingLog, answering, copied
 from tests.deploy.projection.builders import verdict
 from tests.engine_ports import port_offset
@@ -86,10 +86,20 @@ class Served:
 
 @pytest.fixture
 def served(tmp_path: Path) -> Iterator[Served]:
+    yield from serving(tmp_path)
+
+
+@pytest.fixture
+def signing_in(tmp_path: Path) -> Iterator[Served]:
+    """A console with a sign-in by password."""
+    yield from serving(tmp_path, access=PASSWORDS)
+
+
+def serving(tmp_path: Path, **options: Any) -> Iterator[Served]:
     source = copied()
     log = LiveLog(clock=source.clock, _partitions=source._partitions, _topics=source._topics)
     console = replace(
-        console_on(log, tmp_path, now=scenario.shared().clock.now()),
+        operations.operating(log, tmp_path, now=scenario.shared().clock.now(), **options),
         transport=Transport(hosts=loopback_hosts(PORT)),
     )
     feeder = Feeder(log, ProjectionWriter(tmp_path), console.feed, console.live)
@@ -126,29 +136,42 @@ def test_every_page_is_accessible_and_fits(
         "record": f"/records/{request}",
         "dead-letters": "/dead-letters",
         "settings": "/settings",
+        "runs": "/runs",
+        "run": f"/runs/{operations.finished_run(served.console)}",
+        "run-failed": f"/runs/{operations.FAILED}",
+        "compare": f"/runs/compare?run={operations.RUNNING}"
+        f"&run={operations.finished_run(served.console)}",
+        "schedules": "/schedules",
+        "experiments": f"/models/{scenario.MODEL}/experiments",
+        "audit": "/audit",
     }
-    SHOTS.mkdir(parents=True, exist_ok=True)
     for name, path in pages.items():
         page = served.open(
             browser, path, color_scheme=scheme, viewport={"width": width, "height": 900}
         )
-        page.evaluate(LOAD_PICTURES)
-        height = min(page.evaluate("document.documentElement.scrollHeight"), MAX_SHOT_HEIGHT)
-        page.screenshot(
-            path=SHOTS / f"{name}-{scheme}-{width}.png",
-            full_page=True,
-            clip={"x": 0, "y": 0, "width": width, "height": height},
-        )
-        overflow = page.evaluate(
-            "document.documentElement.scrollWidth - document.documentElement.clientWidth"
-        )
-        assert overflow == 0, name
-        page.evaluate(chromium.axe())
-        violations = page.evaluate(
-            "async () => (await axe.run()).violations.map(v => [v.id, v.nodes[0].html])"
-        )
-        assert violations == [], name
+        check_look(page, name, scheme, width)
         page.context.close()
+
+
+def check_look(page: Page, name: str, scheme: str, width: int) -> None:
+    """Keep a screenshot; nothing may overflow, and axe must have no finding."""
+    SHOTS.mkdir(parents=True, exist_ok=True)
+    page.evaluate(LOAD_PICTURES)
+    height = min(page.evaluate("document.documentElement.scrollHeight"), MAX_SHOT_HEIGHT)
+    page.screenshot(
+        path=SHOTS / f"{name}-{scheme}-{width}.png",
+        full_page=True,
+        clip={"x": 0, "y": 0, "width": width, "height": height},
+    )
+    overflow = page.evaluate(
+        "document.documentElement.scrollWidth - document.documentElement.clientWidth"
+    )
+    assert overflow == 0, name
+    page.evaluate(chromium.axe())
+    violations = page.evaluate(
+        "async () => (await axe.run()).violations.map(v => [v.id, v.nodes[0].html])"
+    )
+    assert violations == [], name
 
 
 def test_a_version_is_approved_without_javascript(browser: Browser, served: Served) -> None:
@@ -158,14 +181,55 @@ def test_a_version_is_approved_without_javascript(browser: Browser, served: Serv
     page.get_by_label("Reason").fill("The slices look right")
     page.get_by_role("button", name="Yes, let it go on").click()
     assert page.url == f"{ADDRESS}/approvals/{request.record_id}"
-    wait_for(lambda: len(served.console.reader.newest(Command, scenario.MODEL, 9)) > 1, 10.0)
-    newest = served.console.reader.newest_record(Command, scenario.MODEL)
-    assert newest is not None
+    wait_for(lambda: newest_command(served).digest == request.digest, 10.0)
+    newest = newest_command(served)
     assert (newest.action, newest.digest, newest.reason) == (
         "approve",
         request.digest,
         "The slices look right",
     )
+    page.context.close()
+
+
+def newest_command(served: Served) -> Command:
+    newest = served.console.reader.newest_record(Command, scenario.MODEL)
+    assert newest is not None
+    return newest
+
+
+@pytest.mark.parametrize(("scheme", "width"), LOOKS)
+def test_the_sign_in_page_is_accessible_and_fits(
+    browser: Browser, signing_in: Served, scheme: str, width: int
+) -> None:
+    page = signing_in.open(
+        browser, "/runs", color_scheme=scheme, viewport={"width": width, "height": 900}
+    )
+    assert page.url.startswith(f"{ADDRESS}/sign-in")
+    check_look(page, "sign-in", scheme, width)
+    page.context.close()
+
+
+def test_runs_are_chosen_and_compared_by_keyboard_alone(browser: Browser, served: Served) -> None:
+    page = served.open(browser, "/runs")
+    pressed = 0
+    while pressed < 2:
+        page.keyboard.press("Tab")
+        if page.evaluate("document.activeElement.type") == "checkbox":
+            page.keyboard.press("Space")
+            pressed += 1
+    while page.evaluate("document.activeElement.type") != "submit":
+        page.keyboard.press("Tab")
+    page.keyboard.press("Enter")
+    page.get_by_role("heading", name="2 runs side by side").wait_for()
+    page.context.close()
+
+
+def test_the_audit_is_filtered_without_javascript(browser: Browser, served: Served) -> None:
+    page = served.open(browser, "/audit", java_script_enabled=False)
+    page.get_by_label("person").select_option("petra")
+    page.get_by_role("button", name="Search").click()
+    page.get_by_text("the night shift asked for it").wait_for()
+    assert page.get_by_text("waiting for the holidays").count() == 0
     page.context.close()
 
 

@@ -192,7 +192,7 @@ def test_pictures_say_what_is_seen_and_are_not_sent_twice(
     assert len(bodies) == 4
     for kind in ("quality", "comparison"):
         assert pages.get(f"/pictures/{MODEL}/{kind}.svg").status_code in (200, 404)
-    assert pages.get(f"/pictures/{MODEL}/drift.svg?feature=fare").status_code == 200
+    assert pages.get(f"/pictures/{MODEL}/drift.svg?subject=fare").status_code == 200
 
 
 def test_what_does_not_exist_is_a_page_that_leads_back(pages: TestClient) -> None:
@@ -203,7 +203,7 @@ def test_what_does_not_exist_is_a_page_that_leads_back(pages: TestClient) -> Non
         "/records/none",
         "/nothing",
         f"/pictures/{MODEL}/drift.svg?variant=huge",
-        f"/pictures/{MODEL}/drift.svg?feature=nothing",
+        f"/pictures/{MODEL}/drift.svg?subject=nothing",
         "/assets/../app.py",
         "/assets/licences",
     ):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 
@@ -10,6 +11,7 @@ from starlette.testclient import TestClient
 
 from deploy.access.sessions import Sessions
 from deploy.config.access_settings import AccessSettings
+from deploy.console.access import ATTEMPTS
 from deploy.console.addresses import check_address, transport
 from deploy.console.context import Console
 from streaming.contracts.errors import ConfigurationError
@@ -148,6 +150,22 @@ def test_guessing_is_slowed_down_and_tells_no_names(console: Console) -> None:
     refused = sign_in(browser(console))
     assert refused.status_code == 429
     assert int(refused.headers["retry-after"]) > 0
+
+
+def test_many_attempts_at_once_are_no_more_than_one_after_another(console: Console) -> None:
+    browsers = [browser(console) for _ in range(ATTEMPTS + 3)]
+    with ThreadPoolExecutor(len(browsers)) as pool:
+        answers = [
+            answer.status_code
+            for answer in pool.map(lambda pages: sign_in(pages, "petra", "a guess"), browsers)
+        ]
+    assert answers.count(401) <= ATTEMPTS
+    assert set(answers) == {401, 429}
+
+
+def test_a_right_password_costs_no_attempt(console: Console) -> None:
+    for _ in range(ATTEMPTS + 2):
+        assert sign_in(browser(console)).status_code == 303
 
 
 def test_a_person_without_a_role_is_told_so(console: Console) -> None:

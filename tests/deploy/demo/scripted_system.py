@@ -15,6 +15,8 @@ from streaming.contracts.codec import decode
 from streaming.contracts.ids import record_id
 from streaming.contracts.log import MemoryLog
 from streaming.contracts.records import (
+    ApprovalOutcome,
+    ApprovalRequest,
     Artifact,
     CanaryVerdict,
     Command,
@@ -73,10 +75,13 @@ class ScriptedSystem:
     never_proposes: bool = False
     trained_schema: int = 2
     refuses_commands: bool = False
+    decision: str = ""
+    """How people's requests end: ``approved`` or ``rejected``; empty: nobody is asked."""
 
     clock: ManualClock = field(default_factory=lambda: ManualClock(1_000_000.0))
     delays: list[tuple[str, int]] = field(default_factory=list)
     is_down: bool = False
+    console_opened_at: float | None = None
 
     def __post_init__(self) -> None:
         self.log = MemoryLog(clock=self.clock)
@@ -105,6 +110,13 @@ class ScriptedSystem:
     def delay_server(self, role: str, latency_ms: int) -> None:
         self.delays.append((role, latency_ms))
         self.traffic.slow_canary = latency_ms > 0
+
+    def open_console(self) -> str:
+        self.console_opened_at = self.clock.now()
+        return "http://127.0.0.1:8580"
+
+    def close_console(self) -> None:
+        return None
 
     def log_file(self, process: str) -> Path:
         return Path("log") / f"{process}.log"
@@ -248,12 +260,21 @@ class ScriptedSystem:
                 CommandReply, ("reply", command.record_id), command_id=command.record_id,
                 accepted=False, reason="no",
             )  # fmt: skip
+        elif command.action == "approve":
+            requests = [r for r in self._requests() if r.record_id == command.subject]
+            if requests and requests[0].digest == command.digest and self.live == 0:
+                self.decide(requests[0], "approved")
         elif command.action == "accept-schema":
             if self.schema == 1 and (command.subject, command.digest) == ("p", "2"):
                 self._write_proposal("accepted")
                 self._write_schema_version(2)
         elif not self.scheduled and self.live == 1:
             self._request_retrain("manual", 2)
+
+    def _requests(self) -> list[ApprovalRequest]:
+        messages = self.log.read(self.log.spans("approval-requests")[0])
+        records = [decode(message.value or b"") for message in messages]
+        return [record for record in records if isinstance(record, ApprovalRequest)]
 
     def _request_retrain(self, cause: str, version: int) -> None:
         now = self.clock.now()
@@ -284,11 +305,28 @@ class ScriptedSystem:
             schema_version=min(self.schema, self.trained_schema),
             schema_digest=str(min(self.schema, self.trained_schema)),
         )  # fmt: skip
-        now = self.clock.now()
-        if version == 1:
-            self.scheduled.append((now + 1, lambda: self._promote(1)))
-        elif version == 2:
-            self.scheduled.append((now + 1, lambda: self._step(0)))
+        goes_on = {1: lambda: self._promote(1), 2: lambda: self._step(0)}
+        if version in goes_on:
+            act = self._ask_people if self.decision else lambda _: goes_on[version]()
+            self.scheduled.append((self.clock.now() + 1, lambda: act(version)))
+
+    def _ask_people(self, version: int) -> None:
+        self._write(
+            ApprovalRequest, ("ask", version), rollout_id="ro", version=version,
+            champion=version - 1, stage="before-canary", artifact="a", evaluation="e",
+            digest=f"digest-{version}", deadline=self.clock.now() + 9000, reason="", on_yes="",
+            on_no="", on_deadline="",
+        )  # fmt: skip
+
+    def decide(self, request: ApprovalRequest, outcome: str) -> None:
+        """A person, or the demonstration, has decided."""
+        self._write(
+            ApprovalOutcome, ("ended", request.version), request_id=request.record_id,
+            rollout_id="ro", version=request.version, outcome=outcome, reason=f"{outcome} by ann",
+        )  # fmt: skip
+        if outcome == "approved":
+            goes_on = {1: lambda: self._promote(1), 2: lambda: self._step(0)}
+            goes_on[request.version]()
 
     def _step(self, step: int) -> None:
         """Set the weight of the step; its verdict follows after five seconds."""

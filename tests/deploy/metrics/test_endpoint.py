@@ -4,6 +4,7 @@ import httpx
 from prometheus_client import CollectorRegistry, Counter
 
 from deploy.metrics.endpoint import serve
+from deploy.metrics.notifier import NotifierExporter
 from tests.free_ports import free_port
 
 
@@ -16,3 +17,9 @@ def test_a_process_shows_its_own_counters_and_what_it_takes() -> None:
     assert float(samples["seen_total"]) == 2.0
     assert float(samples["process_cpu_seconds_total"]) > 0.0
     assert float(samples["process_resident_memory_bytes"]) > 1e6
+
+
+def test_the_notifier_shows_its_process_too() -> None:
+    text = NotifierExporter().text().decode()
+    assert "process_resident_memory_bytes " in text
+    assert "process_cpu_seconds_total " in text

@@ -96,13 +96,15 @@ def test_a_button_becomes_a_command_in_the_name_of_the_person(
     )
     assert "A no needs a reason" in history.messages(1)[0][3]
     assert len(commands(log)) == before
-    assert press(client, notifier, pressed) == 200
-    assert press(client, notifier, pressed) == 409  # the same press again
+    moment = notifier.now()
+    assert press(client, notifier, pressed, at=moment) == 200
+    assert press(client, notifier, pressed, at=moment) == 409  # the same press again
 
     command = commands(log)[-1]
     assert len(commands(log)) == before + 1
     assert (command.action, command.who, command.digest) == ("approve", "ann", request.digest)
     assert command.reason == "the slices look right"
+    assert command.channel == "slack"
     reply, in_thread, _, outcome = history.messages(1)[0]
     assert reply != message
     assert in_thread == message

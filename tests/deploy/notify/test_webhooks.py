@@ -5,17 +5,20 @@ from __future__ import annotations
 import hashlib
 import hmac
 import json
+import socket
+import threading
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from urllib.parse import urlsplit
 
-import httpcore
 import pytest
 from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 from starlette.routing import Route
 
+from deploy.notify import webhooks
 from deploy.notify.delivery import Deliverer
 from deploy.notify.history import History
 from deploy.notify.webhooks import CheckedBackend, WebhookChannel, may_connect, networks
@@ -61,7 +64,7 @@ def webhook(
     url: str,
     *,
     hosts: Sequence[str] = ("127.0.0.1",),
-    backend: httpcore.NetworkBackend | None = None,
+    backend: CheckedBackend | None = None,
 ) -> WebhookChannel:
     return WebhookChannel(
         name="pager",
@@ -185,8 +188,45 @@ def test_errors_are_tried_again_and_each_attempt_is_counted(
     [
         "0.0.0.0", "10.0.0.1", "100.64.0.1", "127.0.0.1", "169.254.169.254", "172.16.0.1",
         "192.168.1.1", "224.0.0.1", "255.255.255.255", "::", "::1", "fe80::1%eth0", "fc00::1",
-        "::ffff:10.0.0.1", "ff02::1", "64:ff9b:1::1",
+        "::ffff:10.0.0.1", "ff02::1", "64:ff9b:1::1", "::127.0.0.1", "fec0::1", "240.0.0.1",
     ],
 )  # fmt: skip
 def test_private_addresses_need_a_network_in_the_settings(address: str) -> None:
     assert not may_connect(address, ())
+
+
+@contextmanager
+def answering_for_ever(begin: bytes, then: bytes) -> Iterator[str]:
+    """A receiver that begins its answer and then sends the same bytes again and again."""
+    ended = threading.Event()
+
+    def answer(listening: socket.socket) -> None:
+        connection, _ = listening.accept()
+        with connection, suppress(OSError):
+            connection.recv(65536)
+            connection.sendall(begin)
+            while not ended.wait(0.05):
+                connection.sendall(then)
+
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        thread = threading.Thread(target=answer, args=(listening,))
+        thread.start()
+        try:
+            yield f"http://127.0.0.1:{listening.getsockname()[1]}/hook"
+        finally:
+            ended.set()
+            thread.join()
+
+
+def test_an_endless_body_is_not_read(history: History) -> None:
+    with answering_for_ever(b"HTTP/1.1 200 OK\r\n\r\n", b"x" * 4096) as url:
+        assert outcome(history, webhook(url)) == ("delivered", "answered 200")
+
+
+def test_an_endless_head_is_given_up(history: History, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A byte now and then passes every limit on single reads, and would hold up all alerts."""
+    monkeypatch.setattr(webhooks, "WHOLE_SECONDS", 1.0)
+    with answering_for_ever(b"HTTP/1.1 200 OK\r\nx-a: ", b"a") as url:
+        result, detail = outcome(history, webhook(url))
+    assert result == "waiting"
+    assert "cannot be reached" in detail

@@ -38,6 +38,12 @@ def with_commas(cells: list[str]) -> list[str]:
         (with_commas(numbers()), "number", False),
         (numbers("{:,.2f}", high=9e5), "number", False),
         (numbers("{:.3e}"), "number", False),
+        (numbers("${:,.2f}", high=9e5), "number", False),
+        ([f"{cell} €" for cell in with_commas(numbers())], "number", False),
+        (numbers("{:.1f}%", high=100), "number", False),
+        ([f"({cell})" if at % 3 else cell for at, cell in enumerate(numbers())], "number", False),
+        ([cell.replace(",", "'") for cell in numbers("{:,.2f}", high=9e5)], "number", False),
+        ([cell.replace(",", "\u00a0") for cell in numbers("{:,.2f}", high=9e5)], "number", False),
         (numbers("{:.0f}"), "integer", False),
         (numbers("-{:.0f}"), "integer", False),
         (many("0", "1"), "integer", True),
@@ -48,6 +54,7 @@ def with_commas(cells: list[str]) -> list[str]:
         (many("Ja", "NEIN"), "integer", True),
         (many("Y", "n", "N/A"), "integer", True),
         (many("oui", "non", ""), "integer", True),
+        (many("yes", "TRUE", "1", "0", "no"), "integer", True),
         (many("red", "green", "blue"), "text", True),
         (many("credit card", "direct debit", "bank transfer, monthly"), "text", True),
         (many("01067", "80331", "20095", "04109"), "text", True),
@@ -89,6 +96,16 @@ def test_a_feature_has_the_kind_of_its_values(
         ([f"12/{1 + i % 28}/2025" for i in range(ROWS)], "time", "month/day/year"),
         ([f"{1 + i % 9}/{1 + i % 7}/2025" for i in range(ROWS)], "time", "other way round"),
         ([f"{1 + i % 28} Mar 2025" for i in range(ROWS)], "time", "month-name"),
+        ([f"3/{1 + i % 28}/2025 02:{i % 60:02d} PM" for i in range(ROWS)], "time", "month/day"),
+        ([f"{1 + i % 28:02d}.03.25" for i in range(ROWS)], "time", "day.month.year"),
+        ([f"202503{1 + i % 28:02d}" for i in range(ROWS)], "time", "yearmonthday"),
+        ([f"2025-03-01 10:{i % 60:02d}:00,123" for i in range(ROWS)], "time", "year-month-day"),
+        ([f"2025-03-01 10:{i % 60:02d}:00+00" for i in range(ROWS)], "time", "year-month-day"),
+        ([f"Mon, {1 + i % 28} Mar 2025 10:00:00 GMT" for i in range(ROWS)], "time", "month-name"),
+        ([f"20{10 + i % 9}-03" for i in range(ROWS)], "time", "year-month"),
+        ([f"{i / 7:.1f} kg" for i in range(ROWS)], "none", "the number alone"),
+        ([f"{'$€'[i % 2]}{i}.50" for i in range(ROWS)], "none", "several signs ($, €)"),
+        ([f"{i}e{i % 60}" for i in range(ROWS)], "none", "cannot be learnt"),
     ],
 )
 def test_a_column_that_is_no_feature_says_why(cells: list[str], use: str, reason: str) -> None:
@@ -139,3 +156,28 @@ def test_drift_of_the_calendar_is_not_judged() -> None:
         decided = guess(many("1", "2", "3"), name)
         assert (decided.use, decided.judged) == ("feature", judged)
         assert ("calendar" in decided.reason) is not judged
+
+
+@pytest.mark.parametrize(
+    ("cells", "decimal", "highest", "certain"),
+    [
+        (["1,234", "999", "12,500"], ".", 12500, True),
+        (["1.234", "999", "12.500"], ",", 12500, True),
+        (["1,234", "1000", "12,500"], ".", 1000, True),  # 1000 has no separator
+        (["1.25", "1.234", "7"], ",", 7, True),
+        (["0.125", "0.250", "7"], ",", 7, True),
+        (["1,234", "2,500"], ".", 2500, False),
+        (["1,234", "2,500"], ",", 2.5, False),
+        (["1.234", "2.500"], ".", 2.5, False),
+    ],
+)
+def test_a_mark_separates_thousands_when_the_column_says_so(
+    cells: list[str], decimal: str, highest: float, certain: bool
+) -> None:
+    profile = profile_column("column", "column", cells * 30, decimal=decimal)
+    assert (profile.high, profile.number_certain) == (highest, certain)
+    assert ("could be one of" in guess_column(profile).reason) is not certain
+
+
+def test_versions_are_no_dates() -> None:
+    assert guess([f"1.{i % 12}.{10 + i % 5}" for i in range(ROWS)]).use != "time"

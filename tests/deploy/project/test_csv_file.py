@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import gzip
+import lzma
+import os
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -24,7 +28,9 @@ def cells(path: Path) -> dict[str, list[str]]:
     return sample_of(open_csv(path).blocks()).columns()
 
 
-@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "latin-1", "cp1252", "utf-16"])
+@pytest.mark.parametrize(
+    "encoding", ["utf-8", "utf-8-sig", "latin-1", "cp1252", "utf-16", "utf-16-le", "utf-32"]
+)
 @pytest.mark.parametrize("separator", [",", ";", "\t", "|"])
 def test_encoding_and_separator_are_recognised(
     tmp_path: Path, encoding: str, separator: str
@@ -48,7 +54,7 @@ def test_a_byte_that_is_not_utf_8_far_behind_is_read(tmp_path: Path) -> None:
 
 def test_decimals_with_a_comma_do_not_hide_the_semicolon(tmp_path: Path) -> None:
     path = tmp_path / "a.csv"
-    path.write_text("a;b;c\n" + "1,5;2,25;yes\n3,5;4,75;no\n" * 100)
+    path.write_text("a;b;c\n" + "1,5;2,25;yes\n3,5;4,75;no\n1,5;4,75;no\n3,5;2,25;no\n" * 100)
     guess = guess_csv(path, label="c").guess
     assert [feature.number_form for feature in guess.features] == ["comma", "comma"]
 
@@ -67,7 +73,9 @@ def test_a_header_with_a_newline_is_one_name(tmp_path: Path) -> None:
 
 def test_rows_with_another_number_of_fields_are_left_out_and_told(tmp_path: Path) -> None:
     path = tmp_path / "a.csv"
-    path.write_text("age,churned\n" + "30,yes\n40,no\n" * 100 + "50,yes,surplus\n60\n")
+    path.write_text(
+        "age,churned\n" + "30,yes\n40,no\n40,yes\n30,no\n" * 50 + "50,yes,surplus\n60\n"
+    )
     data = guess_csv(path)
     assert data.guess.rows == 200
     assert any("2 row(s) have another number of fields" in note for note in data.notes)
@@ -172,3 +180,149 @@ def test_dates_that_ascend_are_the_time_of_the_event(tmp_path: Path) -> None:
     guess = guess_csv(path).guess
     assert (guess.time, guess.time_form) == ("Eingang", "day.month.year")
     assert [column.name for column in guess.unused] == ["Kauf"]
+
+
+ROWS_OF_FOUR = [[f"C{i:04d}", ["basic", "pro", "max"][i % 3], str(i * 7 % 90), ["no", "yes"][i % 2]]
+                for i in range(200)]  # fmt: skip
+NAMES = ["customer_id", "plan", "visits", "churned"]
+
+
+def lines(rows: list[list[str]], names: list[str] | None = NAMES) -> str:
+    return "".join(",".join(row) + "\n" for row in ([names] if names else []) + rows)
+
+
+@pytest.mark.parametrize(
+    ("text", "reason"),
+    [
+        (
+            lines(ROWS_OF_FOUR, None),
+            "holds values .* not names. Add a header line of 4 names: `sed",
+        ),
+        (lines([row[1:] for row in ROWS_OF_FOUR], None).replace("0,", "x,"), "not names"),
+        (
+            lines(ROWS_OF_FOUR, NAMES[1:]),
+            "3 names in its first line, but 200 of 200 rows have 4 fi",
+        ),
+        ("# export, v2\n" + lines(ROWS_OF_FOUR), "If lines stand above the names, remove them"),
+        (lines([[row[0], '"a ""b\\"c, d"', *row[2:]] for row in ROWS_OF_FOUR]), "write a mark"),
+        ("sep=;\n", "has no header line"),
+        ('"customer,plan\n' + "a,b\n" * 40_000, "quotation mark that begins a field has no end"),
+    ],
+)
+def test_a_first_line_that_does_not_fit_is_refused(tmp_path: Path, text: str, reason: str) -> None:
+    path = tmp_path / "a.csv"
+    path.write_text(text)
+    with pytest.raises(ConfigurationError, match=reason):
+        guess_csv(path)
+
+
+def test_names_that_occur_again_are_no_values(tmp_path: Path) -> None:
+    path = tmp_path / "a.csv"
+    path.write_text(lines(ROWS_OF_FOUR) + lines(ROWS_OF_FOUR))
+    with pytest.raises(ConfigurationError, match=r"occurs 1 more time\(s\).*`awk"):
+        guess_csv(path)
+
+
+def test_a_mark_without_an_end_after_some_rows_is_told(tmp_path: Path) -> None:
+    path = tmp_path / "a.csv"
+    path.write_text(lines(ROWS_OF_FOUR).replace("C0005", '"C0005'))
+    with pytest.raises(
+        ConfigurationError, match=r"5 rows; .*another number of fields.*mark inside"
+    ):
+        guess_csv(path)
+
+
+@pytest.mark.parametrize(
+    ("content", "reason"),
+    [
+        (gzip.compress(lines(ROWS_OF_FOUR).encode()), "compressed by gzip: `gunzip -k a.csv`"),
+        (lzma.compress(lines(ROWS_OF_FOUR).encode()), "compressed by xz: `unxz -k a.csv`"),
+        (b"PK\x03\x04" + bytes(600), "save it as CSV"),
+    ],
+)
+def test_a_packed_file_says_how_it_is_unpacked(tmp_path: Path, content: bytes, reason: str) -> None:
+    path = tmp_path / "a.csv"
+    path.write_bytes(content)
+    with pytest.raises(ConfigurationError, match=reason):
+        open_csv(path)
+
+
+def test_a_pipe_is_refused_because_data_are_read_several_times(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe")
+    with pytest.raises(ConfigurationError, match="no regular file"):
+        open_csv(tmp_path / "pipe")
+
+
+def test_text_that_looks_like_utf_8_is_told(tmp_path: Path) -> None:
+    path = tmp_path / "a.csv"
+    rows = [[row[0], "München" if row[1] == "max" else row[1], *row[2:]] for row in ROWS_OF_FOUR]
+    path.write_bytes(lines(rows).encode() + b"C9,M\xfcn,3,yes\n")
+    assert any("would be 'München' in UTF-8" in note for note in guess_csv(path).notes)
+
+
+@pytest.mark.parametrize(
+    ("copy", "label", "reason"),
+    [
+        (
+            lambda row: {"yes": "gone", "no": "here"}[row[3]],
+            "churned",
+            "repeats the label: each of",
+        ),
+        (lambda row: row[2] if row[3] == "yes" or row[1] == "pro" else "", "churned", ""),
+        (lambda row: row[2] if row[3] == "yes" else "", "churned", "exactly where churned is 1"),
+        (lambda row: f"{2.5 * int(row[2]) + 3:.2f}", "visits", "repeats the label: visits times"),
+    ],
+)
+def test_a_column_that_repeats_the_label_is_left_out(
+    tmp_path: Path, copy: Callable[[list[str]], str], label: str, reason: str
+) -> None:
+    path = tmp_path / "a.csv"
+    path.write_text(lines([[copy(row), *row] for row in ROWS_OF_FOUR], ["other", *NAMES]))
+    guess = guess_csv(path, label=label).guess
+    reasons = {column.name: column.reason for column in guess.unused}
+    if reason:
+        assert reason in reasons["other"]
+    assert "plan" in [feature.name for feature in guess.features]
+
+
+def test_classes_that_the_sample_lacks_are_known(tmp_path: Path) -> None:
+    rows = [[str(i * 7 % 90), "ab"[i % 2]] for i in range(60_000)]
+    for at in range(1_000, 1_006):
+        rows[at][1] = "rare"
+    path = tmp_path / "a.csv"
+    path.write_text(lines(rows, ["visits", "class"]))
+    assert open_csv(path).dialect.separator == ","
+    label = guess_csv(path).guess.label
+    assert label.classes[-1] == "rare"
+    assert label.task == "multiclass"
+    path.write_text(lines(rows[1_003:], ["visits", "class"]))
+    with pytest.raises(ConfigurationError, match="class is 'rare' in 3 row"):
+        guess_csv(path)
+
+
+def test_a_negative_number_beyond_the_sample_ends_a_count(tmp_path: Path) -> None:
+    rows = [[str(i * 7 % 90), str(i % 50)] for i in range(60_000)]
+    path = tmp_path / "a.csv"
+    rows[2][1] = "-3"
+    path.write_text(lines(rows, ["visits", "sales"]))
+    guess = guess_csv(path).guess
+    assert guess.sampled < guess.rows
+    assert not guess.label.counts
+
+
+def test_events_that_would_be_too_large_are_refused(tmp_path: Path) -> None:
+    names = [f"text_{number}" for number in range(300)]
+    rows = [["ab"[at // 2 % 2] * 240] * 300 + [("no", "yes")[at % 2]] for at in range(110)]
+    path = tmp_path / "a.csv"
+    path.write_text(lines(rows, [*names, "churned"]))
+    with pytest.raises(ConfigurationError, match=r"features would have some \d+ KiB; at most 64"):
+        guess_csv(path)
+
+
+def test_words_of_python_are_no_names_of_features(tmp_path: Path) -> None:
+    rows = [[str(i * 7 % 90), "xy"[i // 3 % 2], "abc"[i % 3]] for i in range(300)]
+    path = tmp_path / "a.csv"
+    path.write_text(lines(rows, ["import", "_plan", "class"]))
+    guess = guess_csv(path).guess
+    assert [feature.name for feature in guess.features] == ["import_value", "plan"]
+    assert (guess.label.name, guess.label.task) == ("class_value", "multiclass")

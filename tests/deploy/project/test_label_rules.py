@@ -8,7 +8,7 @@ import pytest
 
 from deploy.project.column_rules import guess_column
 from deploy.project.guess import ProjectGuess, guess_project
-from deploy.project.label_rules import TaskKind
+from deploy.project.label_tasks import TaskKind, label_notes
 from deploy.project.profile import profile_column
 from streaming.contracts.errors import ConfigurationError
 
@@ -156,3 +156,55 @@ def test_a_column_called_like_the_label_in_training_is_no_feature() -> None:
     decided = guess({"churned_label": AGE, "age": AGE, "churned": values("yes", "no")}, "churned")
     assert [feature.name for feature in decided.features] == ["age"]
     assert "training" in decided.unused[0].reason
+
+
+def test_spellings_of_true_and_false_make_a_binary_label() -> None:
+    for cells, yes in ((("1.0", "0.0"), 1.0), (("yes", "TRUE", "1", "no"), 0.75)):
+        decided = guess({"age": AGE, "churned": values(*cells)}).label
+        assert (decided.task, decided.classes) == ("binary", ())
+        share = float(decided.balance.split(": ")[1].split("%")[0]) / 100
+        assert share == pytest.approx(0.5 if yes == 1.0 else yes, abs=0.08)
+
+
+def test_a_column_called_like_a_label_may_miss_half_of_its_values() -> None:
+    assert guess({"churned": values("yes", "no", ""), "age": AGE}).label.name == "churned"
+    with pytest.raises(ConfigurationError, match=r"churned \(yes or no.* 7\d% missing\) cannot"):
+        guess({"churned": values("yes", "no", *[""] * 6), "age": AGE})
+    with pytest.raises(ConfigurationError, match="No column looks like a label"):
+        guess({"age": AGE, "plan": values("yes", "no", "")})
+
+
+def test_numbered_classes_of_a_label_are_classes() -> None:
+    assert guess({"age": AGE, "target": values("0", "1", "2")}).label.task == "multiclass"
+    assert guess({"age": AGE, "sales": values("0", "1", "2")}).label.task == "regression"
+    assert guess({"age": AGE, "target": values("0", "2", "7")}).label.task == "regression"
+
+
+def test_the_key_is_the_id_that_is_called_so() -> None:
+    rows = [str(number) for number in range(ROWS)]
+    decided = guess({"column_1": rows, "customer_id": IDS, "age": AGE, "y": values("0", "1")})
+    assert decided.key == "customer_id"
+
+
+def test_a_time_in_the_future_is_not_that_of_the_event() -> None:
+    dates = [f"2031-03-{1 + number % 28:02d}" for number in range(ROWS)]
+    profiles = [
+        profile_column(name, name, cells)
+        for name, cells in {"ended_at": dates, "age": AGE, "y": values("0", "1")}.items()
+    ]
+    assert guess_project(profiles, ROWS, now=1.77e9).time_form is None
+    assert guess_project(profiles, ROWS, now=2e9).time_form == "year-month-day"
+
+
+def test_a_name_that_two_columns_have_is_asked_for() -> None:
+    columns = [("a b", "a_b", AGE), ("a b", "a_b_2", values("0", "1"))]
+    profiles = [profile_column(name, original, cells) for original, name, cells in columns]
+    with pytest.raises(ConfigurationError, match="2 columns are called 'a b'; name a_b or a_b_2"):
+        guess_project(profiles, ROWS, label="a b")
+    assert guess_project(profiles, ROWS, label="a_b_2").label.name == "a_b_2"
+
+
+def test_what_differs_in_capitals_only_is_told() -> None:
+    decided = guess({"age": AGE, "risk": values("good", "bad", "Bad")}, "risk")
+    assert "Bad" in label_notes(decided.label)[0]
+    assert label_notes(guess({"age": AGE, "plan": PLAN}, "plan").label) == ()

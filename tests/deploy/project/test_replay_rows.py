@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from deploy.project import model_trial
 from deploy.project.csv_file import open_csv
 from deploy.project.replay_rows import ReplayRows, Row
 from deploy.project.replay_state import (
@@ -19,6 +20,7 @@ from deploy.project.replay_state import (
 from deploy.project.shift import parse_shifts
 from streaming.contracts.errors import ConfigurationError
 from streaming.contracts.model import FeatureSpec, ModelContract
+from streaming.contracts.task import Task
 
 FEATURES = (
     FeatureSpec(name="groesse_cm", kind="number"),
@@ -145,3 +147,18 @@ def test_a_sample_is_taken_from_the_whole_file(tmp_path: Path) -> None:
     share = sum(row.label["gekuendigt"] == 1 for row in sample) / len(sample)
     assert 0.4 < share < 0.6
     assert list(rows.sample(40_000)) == first(40_000, rows)
+
+
+@pytest.mark.parametrize("rare", [40, 1_000])
+def test_a_check_takes_more_rows_where_a_class_is_rare(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, rare: int
+) -> None:
+    monkeypatch.setattr(model_trial, "FILE_ROWS", 200)
+    monkeypatch.setattr(model_trial, "RARE_FILE_ROWS", 1_500)
+    path = tmp_path / "a.csv"
+    cells = (f"{i % 9};{'ja' if i % (3_000 // rare) == 0 else 'nein'}\n" for i in range(3_000))
+    path.write_text("Besuche;gekündigt\n" + "".join(cells))
+    rows = model_trial.sampled(rows_of(path), Task(kind="binary"))
+    positives = sum(label["gekuendigt"] == 1 for _, label in rows)
+    assert positives >= 20
+    assert (len(rows) >= 1_500) is (rare == 40)

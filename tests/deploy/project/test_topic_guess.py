@@ -79,6 +79,7 @@ def test_what_cannot_be_a_feature_says_why() -> None:
             "empty": {},
             "objects": [{"a": 1}],
             "note": "the same",
+            "priced": f"${chance.uniform(1, 900):,.2f}",
             "churned": chance.choice([True, False]),
         }
         for number in range(ROWS)
@@ -93,6 +94,7 @@ def test_what_cannot_be_a_feature_says_why() -> None:
     assert "without fields" in reasons["empty"]
     assert "no categories, and all have the same length" in reasons["objects"]
     assert "constant" in reasons["note"]
+    assert "no rule reads as a number" in reasons["priced"]
     assert project.data.notes[0] == "2 message(s) are no JSON objects."
     assert not project.trial.refused
 

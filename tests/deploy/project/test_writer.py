@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import ast
+import random
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -12,6 +14,8 @@ import pytest
 from deploy.config import loader
 from deploy.project import texts
 from deploy.project.csv_guess import guess_csv
+from deploy.project.settings_text import settings_text, topics_of, training_rows
+from deploy.project.shown import decided
 from deploy.project.writer import package_name, project_files, refuse_existing, write_project
 from retrain.models.code import load_code
 from streaming.contracts.errors import ConfigurationError, Conflict
@@ -98,3 +102,23 @@ def test_nothing_is_overwritten_without_force(tmp_path: Path) -> None:
     with pytest.raises(Conflict, match=r"driftline.yaml, kept/__init__.py.*--force"):
         refuse_existing(tmp_path, files, force=False)
     refuse_existing(tmp_path, files, force=True)
+
+
+def test_a_training_waits_for_enough_rows_of_a_rare_class(tmp_path: Path) -> None:
+    def label(chance: random.Random, number: int) -> str:
+        return "yes" if number % 400 == 0 else "no"
+
+    data = written(tmp_path / "data.csv", [*FEATURES, ("fraud", label)], 4_000)
+    guess = guess_csv(data).guess
+    assert guess.label.rarest == pytest.approx(1 / 400)
+    assert training_rows(guess) == 20 * 400
+    text = settings_text("m", "m", guess, topics_of("m"))
+    assert "min_labelled_rows: 8000, max_rows: 40000" in text
+    (sentence,) = (line for line in decided(guess_csv(data)) if "rarest" in line)
+    assert "0.25% of the rows, so a training waits for 8000 rows" in sentence
+    rare = replace(guess, label=replace(guess.label, rarest=1e-4))
+    assert training_rows(rare) == 50_000
+    (sentence,) = (
+        line for line in decided(replace(guess_csv(data), guess=rare)) if "rarest" in line
+    )
+    assert "some 5 are of the rarest class: too few" in sentence

@@ -49,6 +49,16 @@ def test_each_worker_without_a_gpu_has_one_cpu_slot(tmp_path: Path) -> None:
             each.release()
 
 
+def test_a_worker_of_several_retrains_has_as_many_cpu_slots_as_are_free(tmp_path: Path) -> None:
+    slots = ("cpu:0", "cpu:1", "cpu:2")
+    first = try_lease(slots, all_of_them=False, folder=tmp_path, cpus=2)
+    second = try_lease(slots, all_of_them=False, folder=tmp_path, cpus=2)
+    assert [each and each.devices for each in (first, second)] == [("cpu:0", "cpu:1"), ("cpu:2",)]
+    for each in (first, second):
+        if each is not None:
+            each.release()
+
+
 def test_a_killed_worker_gives_its_gpu_back(tmp_path: Path) -> None:
     holder = subprocess.Popen(
         [sys.executable, "-c", HOLDER, str(tmp_path)],

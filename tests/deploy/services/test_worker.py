@@ -13,7 +13,6 @@ import yaml
 from msgspec.structs import replace
 
 from deploy.app.deployment import Deployment
-from deploy.metrics.exporter import MetricsExporter
 from deploy.services import worker as worker_service
 from deploy.services.model_server_launcher import DriftlineModelServer
 from deploy.services.worker import retrain_worker, serve_one, tfx_trainer
@@ -138,14 +137,14 @@ def test_a_failing_retrain_of_one_model_leaves_the_worker_running_for_the_other(
     requests = InMemoryRequests()
     for model in ("strict", "lenient"):
         requests.put(replace(request(f"r-{model}", deadline=FAR_AHEAD), model=model))
-    exporter = MetricsExporter()
     worker = retrain_worker(
         deployment,
         log,
         requests=InMemoryRequestQueue(requests),
         trainer=OneFailingModel(),
         examples=NoExamples(),
-        exporter=exporter,
+        name="w1",
+        report=lambda progress: None,
     )
 
     def records(topic: Topic) -> list[Any]:

@@ -19,7 +19,9 @@ from streaming.contracts.errors import GateFailedError
 from streaming.contracts.records import GateResult, Metric
 from tests.serving.evidence import test_predictions as scores
 from tests.serving.evidence import test_realised_quality as labels
+from tests.serving.evidence import test_task_gates as tasks
 from tests.serving.rollout_simulation import RolloutSimulation, quick_rules
+from tests.streaming.quality.task_populations import NO_CHANGE
 
 CANARY, CHAMPION = 2, 1
 SECONDS = 60 * 10
@@ -139,6 +141,22 @@ def test_a_loss_of_realised_quality_is_rolled_back() -> None:
     rollout.until_phase(Phase.IDLE)
     assert rollout.live == CHAMPION
     assert results(rollout, "quality")[-1].outcome == "fail"
+
+
+@pytest.mark.parametrize("name", ["classes", "numbers"])
+@pytest.mark.parametrize("worse", [True, False], ids=["worse", "equal"])
+def test_the_loss_of_another_task_decides_a_whole_rollout(name: str, worse: bool) -> None:
+    population, change = tasks.POPULATIONS[name]
+    rules = QualityGateRules(mode="critical").for_task(population.task)
+    rollout = simulation(measured=True, quality=rules).run(5)
+    rng = np.random.default_rng(5)
+    for window in range(30):
+        for arm, own in ((CHAMPION, NO_CHANGE), (CANARY, change)):
+            counts = population.window(rng, 1000, own if worse else NO_CHANGE)
+            rollout.send(tasks.verdict(arm, window, counts))
+    rollout.until_phase(Phase.IDLE)
+    assert rollout.live == (CHAMPION if worse else CANARY)
+    assert results(rollout, "quality")[-1].outcome == ("fail" if worse else "pass")
 
 
 def test_labels_that_come_during_the_bake_still_roll_back() -> None:

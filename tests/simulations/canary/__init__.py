@@ -17,6 +17,7 @@ from serving.rules import RolloutRules
 from serving.slice_rules import NO_SLICES, SliceRules
 from tests.simulations.canary.judges import JUDGES, Ending, ours
 from tests.simulations.canary.slice_scores import SliceEnding, sliced_scores
+from tests.simulations.canary.stops import FAULTS, IDENTICAL, seconds_to_stop, stops
 from tests.simulations.canary.traffic import (
     FAMILIES,
     HARMS,
@@ -188,6 +189,40 @@ def slice_scores(
                 PROGRESS.print(rows[-1])
                 save("canary-slice-scores", rows, facts)
     show("canary-slice-scores", rows, facts)
+
+
+@app.command("stops")
+def protective_stops(
+    number: Annotated[int, typer.Option(help="Rollouts of each cell.")] = 300,
+    rate: Annotated[list[float] | None, typer.Option(help="Requests per second.")] = None,
+    seed: Annotated[int, typer.Option(help="Seed of the first rollout.")] = 1,
+) -> None:
+    """How often the protective stop stops an identical canary, and how soon a broken one.
+
+    Example: `python -m tests.simulations canary stops --number 50`
+    """
+    facts, rules = {"seed": seed, "number": number}, RolloutRules()
+    rows: list[dict[str, object]] = []
+    seeds = range(seed, seed + number)
+    for requests in rate or [20.0, 100.0, 1_000.0]:
+        for mixture in IDENTICAL:
+            counted = [stops(mixture, requests, one, rules) for one in seeds]
+            ended = sum(count > rules.ejection.max_ejections for count in counted)
+            rows.append(_stop_row(requests, f"identical, {mixture.name}"))
+            rows[-1] |= {"stopped": sum(map(bool, counted)), "ended by it": ended}
+            PROGRESS.print(rows[-1])
+        for name, fault in FAULTS.items():
+            scrapes = [seconds_to_stop(fault, requests, one, rules) for one in seeds]
+            rows.append(_stop_row(requests, f"{name}, at 50 %"))
+            rows[-1] |= {"scrapes until stopped": _quantiles(scrapes)}
+            PROGRESS.print(rows[-1])
+        save("canary-stops", rows, facts)
+    show("canary-stops", rows, facts)
+
+
+def _stop_row(rate: float, traffic: str) -> dict[str, object]:
+    columns = ("stopped", "ended by it", "scrapes until stopped")
+    return {"rate": f"{rate:g}", "traffic": traffic, **dict.fromkeys(columns, "-")}
 
 
 def run_scores(task: tuple[float, str, int]) -> SliceEnding:

@@ -147,11 +147,11 @@ class Traffic:
         seconds += before
         random = np.random.default_rng(seed)
         wave = _wave(seconds) if family.daily else np.ones(seconds)
-        together = _wandering(random, family, seconds) if family.shared else None
+        together = wandering(random, family, seconds) if family.shared else None
         shares = {}
         for arm in ("stable", "control", "canary"):
-            wandering = together if together is not None else _wandering(random, family, seconds)
-            share = BASE * wave * wandering
+            level = together if together is not None else wandering(random, family, seconds)
+            share = BASE * wave * level
             if family.gamma:
                 share = share * random.gamma(family.gamma, 1 / family.gamma, seconds)
             if family.clumps:
@@ -198,7 +198,7 @@ class Traffic:
         return n, int(errors.sum()), int(slow.sum())
 
 
-def _wandering(random: np.random.Generator, family: Family, seconds: int) -> Floats:
+def wandering(random: np.random.Generator, family: Family, seconds: int) -> Floats:
     """exp of an AR(1) series, with mean 1."""
     if not family.seconds:
         return np.ones(seconds)
