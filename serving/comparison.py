@@ -15,9 +15,13 @@ from dataclasses import dataclass
 from operator import attrgetter
 
 import numpy as np
+from numpy.typing import NDArray
 
+from serving.bet_weights import log_bet_weights
 from serving.correlation import Counts, Dispersion, dispersion
 from serving.evalues import (
+    PRIOR_A,
+    PRIOR_B,
     decided,
     log_pass,
     missing_for_pass,
@@ -33,6 +37,11 @@ from streaming.contracts.records import GateOutcome, GateResult, GateSample
 
 WANDERS = 2.0
 """Variance inflation from which the errors of an arm clearly wander; less may be chance."""
+
+SUSPECT_BLOCKS = 36
+"""Blocks, three minutes, for which evidence that speaks against the canary without proving anything
+keeps a step from passing. At much traffic a step is over before harm can be proven, and the next
+brings up to five times the requests; a proof takes the same number of them at any weight."""
 
 Count = Callable[[Block], int]
 
@@ -106,6 +115,8 @@ class PairEvidence:
     """Overdispersion of the counts of the current run."""
     missing: int
     """Estimated requests per arm that a pass still needs."""
+    suspected: bool
+    """Whether the evidence speaks against the canary, at a step that has not been held for long."""
 
 
 def judge_pair(
@@ -206,6 +217,7 @@ def _pair_evidence(
             + stable_dispersion(kind, judged.before, at_most=dead_share)
         ),
         dead_share=dead_share,
+        log_weights=_bet_weights(kind, judged, tolerance, rules),
     )
     requests1, requests0 = total(current, kind.requests1), total(current, kind.requests0)
     bad1 = min(max(0, total(current, kind.bad1)), requests1)
@@ -229,7 +241,20 @@ def _pair_evidence(
         log_pass=log_proof,
         phi=phi,
         missing=missing,
+        suspected=evidence.log_harm > 0 and len(current) < SUSPECT_BLOCKS,
     )
+
+
+def _bet_weights(
+    kind: Kind, judged: JudgedBlocks, tolerance: float, rules: RolloutRules
+) -> NDArray[np.float64] | None:
+    """Weights of the bet sizes for the share that the live version had before the rollout."""
+    requests = total(judged.before, kind.requests_stable)
+    if requests <= 0:
+        return None
+    bad = max(0, total(judged.before, kind.bad_stable))
+    known = (bad + PRIOR_A) / (requests + PRIOR_A + PRIOR_B)
+    return log_bet_weights(rules.lambdas, share=known, tolerance=tolerance)
 
 
 def _passing_phi(kind: Kind, judged: JudgedBlocks) -> float:
@@ -283,6 +308,11 @@ def _pair_outcome(
         return "insufficient", (
             f"About {evidence.missing} more requests per arm are needed ({shares})."
             f"{wandering if evidence.phi >= WANDERS else ''}"
+        )
+    if evidence.suspected:
+        return "insufficient", (
+            f"The weight is held for up to three minutes: {shares}. The evidence speaks against "
+            f"the canary (1 : {odds(harmed.log_harm)}) and proves nothing yet."
         )
     if has_margin:
         return "pass", f"No more {noun} than allowed: {shares}."

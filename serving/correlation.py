@@ -6,19 +6,22 @@ minutes. Two things are measured within each arm:
 
 - the variance inflation, over groups of blocks of half a minute to two minutes. The log evidence is
   divided by it: correlated blocks count as the smaller number of independent ones that they are
-  worth (Kish's design effect, as in cluster sampling);
+  worth (Kish's design effect, as in cluster sampling). What the arms with the champion show is
+  converted to the traffic of the two that are compared;
 - whether an arm may wander: its groups of blocks differ by more than by chance. Its size
   cannot be measured in a rollout, which lasts for only a few lengths of the correlation; its
-  presence can. Evidence is then counted in long blocks (`serving.harm`).
+  presence can. Evidence is then counted in long blocks (`serving.harm`), unless the arms that are
+  compared have so few bad requests that wandering of this size is lost in their chance.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from scipy.special import chdtr, chdtrc
+from scipy.special import chdtr, chdtrc, chdtri
 
 SIZES = (1, 3, 6, 12, 24)
 """Blocks per group: 5 s to 120 s of ordinary blocks. Wandering that is slower than this changes
@@ -31,6 +34,9 @@ FROM = 2
 CHANCE = 0.02
 """Probability of taking errors that come by chance for wandering, for each group size. That costs
 time, and no proof: the evidence is then counted in long blocks."""
+
+LIKELY = 0.2
+"""Probability from which what varies is taken for chance where wandering is not proven."""
 
 RATIO, DOUBT = 2.0, 0.05
 """Groups whose sum of squares is this many times that of independent blocks would come with this
@@ -87,6 +93,38 @@ class Dispersion:
         )
         return bool(chdtr(freedom, value) < DOUBT)
 
+    def inflation_of(self, weights: Sequence[float], *, at_most: bool = False) -> float:
+        """The variance inflation of two arms with other traffic than those measured, at least 1.
+
+        An arm whose share of bad requests has the relative variance τ² within groups of mean count
+        μ has the variance μ + τ²μ² (as in a negative binomial distribution). So what these arms
+        vary beyond chance says how much others do: a stable arm with a hundred times the requests
+        shows a relative variance that its small neighbours hardly feel.
+
+        Parameters
+        ----------
+        weights:
+            For each size from `FROM` on, by how much the two arms' variance grows with τ²; see
+            `pair_weight`.
+        at_most:
+            Whether to take the largest τ² that the observed sums of squares do not exclude (with
+            probability `DOUBT`), instead of the estimate.
+        """
+        inflation = 1.0
+        for index, weight in enumerate(weights, start=FROM):
+            mean, variance = self.expected[index], self.spread[index]
+            squares = (variance - mean) / 2  # sum of μ² over the groups
+            if not (mean > 0 and squares > 0):
+                continue
+            observed = self.observed[index]
+            if at_most:
+                freedom = 2 * mean * mean / variance
+                observed *= freedom / float(chdtri(freedom, 1 - DOUBT))
+            elif chdtrc(*_chi_square(observed, mean, variance)) > LIKELY:
+                continue
+            inflation = max(inflation, 1.0 + weight * (observed - mean) / squares)
+        return inflation
+
     @property
     def inflation(self) -> float:
         """The largest ratio of observed to expected over groups of 30 s to 120 s, at least 1."""
@@ -96,6 +134,29 @@ class Dispersion:
             if expected > 0
         ]
         return max(1.0, *ratios) if ratios else 1.0
+
+
+def pair_weight(
+    bad1: Counts, requests1: Counts, bad0: Counts, requests0: Counts, size: int
+) -> float:
+    """By how much the variance of two arms' difference grows with the relative variance of each.
+
+    The difference of equal traffic is x₁ − r·x₀, r the ratio of requests. Its variance by chance is
+    Σ(μ₁ + r²μ₀) over groups of `size` blocks, and grows by τ²Σ(μ₁² + r²μ₀²). Of a Poisson count x,
+    x² − x has the mean μ².
+
+    >>> ten = np.full(12, 10.0)
+    >>> 55 < pair_weight(ten, 100 * ten, ten, 100 * ten, 6) < 60
+    True
+    """
+    starts = np.arange(0, len(bad1), size)
+    ratio = float(requests1.sum() / max(1.0, requests0.sum()))
+    chance = squares = 0.0
+    for bad, scale in ((bad1, 1.0), (bad0, ratio)):
+        x = np.maximum(0.0, np.add.reduceat(bad, starts))
+        chance += scale * scale * float(x.sum())
+        squares += scale * scale * float(x @ x - x.sum())
+    return max(0.0, squares) / chance if chance > 0 else 0.0
 
 
 def _added(a: tuple[float, ...], b: tuple[float, ...]) -> tuple[float, ...]:

@@ -82,15 +82,21 @@ def share_bets(
     return np.asarray(np.minimum(math.log(2.0), pay))
 
 
-def log_mixed(totals: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Log e-values of bets mixed with equal weights.
+def log_mixed(
+    totals: NDArray[np.float64], log_weights: NDArray[np.float64] | None = None
+) -> NDArray[np.float64]:
+    """Log e-values of bets that are mixed.
 
     Parameters
     ----------
     totals:
         Sums of the log pay-outs: one row per bet, one column per e-value.
+    log_weights:
+        Logarithms of the bets' weights, which add up to 1; by default they are equal.
     """
-    return np.asarray(np.logaddexp.reduce(totals, axis=0) - math.log(len(totals)))
+    if log_weights is None:
+        return np.asarray(np.logaddexp.reduce(totals, axis=0) - math.log(len(totals)))
+    return np.asarray(np.logaddexp.reduce(totals + log_weights[:, None], axis=0))
 
 
 def log_symmetry(differences: Sequence[int], lambdas: Sequence[float]) -> float:

@@ -16,7 +16,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from serving.correlation import Counts, Dispersion, dispersion
+from serving.correlation import FROM, SIZES, Counts, Dispersion, dispersion, pair_weight
 from serving.evalues import decided, log_mixed
 
 LONG_BLOCKS = 48
@@ -26,7 +26,11 @@ about 100 s is averaged within them."""
 RESTART_BLOCKS = 12
 """A new bet begins after this many blocks: each minute."""
 
-WHOLE, STEPS, RESTARTS = 0.5, 0.25, 0.25
+MATERIAL = 2.0
+"""Wandering that may inflate the variance of the compared arms this much is material: evidence is
+then counted in long blocks. Less is paid for, at the most that it may be."""
+
+WHOLE, STEPS, RESTARTS = 0.5, 0.4, 0.1
 """Weights of the bet over the whole rollout, of those over the steps, and of those that begin each
 minute: the k-th of these has 1/(k(k + 1)) of the last."""
 
@@ -111,6 +115,7 @@ def harm(
     needed: float,
     champions: Callable[[], Dispersion],
     dead_share: float,
+    log_weights: NDArray[np.float64] | None = None,
 ) -> Harm:
     """Judge every stretch.
 
@@ -130,11 +135,13 @@ def harm(
         Dispersion of the arms that serve the champion, over all blocks.
     dead_share:
         Share of bad requests from which a block of the judged arm is dead, not wandering.
+    log_weights:
+        Logarithms of the weights of the bets; by default they are equal.
     """
     if not len(pair.steps):
         return Harm()
     stretches = _stretches(pair.steps, planned_steps)
-    logs = log_mixed(bet(pair) @ stretches.member.T)
+    logs = log_mixed(bet(pair) @ stretches.member.T, log_weights)
     bad1, n1, bad0, n0 = (
         counts @ stretches.member.T
         for counts in (pair.bad1, pair.requests1, pair.bad0, pair.requests0)
@@ -148,12 +155,9 @@ def harm(
             at = stretches.member[index] > 0
             # compared within each step: harm that begins with a step is not wandering
             own = dispersion(pair.bad1[at], pair.requests1[at], pair.steps[at], at_most=dead_share)
-            both = of_champions + own
-            if both.wanders:
-                wanders[index] = True
-                logs[index] = _log_long(pair.at(at), bet)
-            else:
-                inflation[index] = both.inflation
+            inflation[index], wanders[index] = _wandering(of_champions + own, pair.at(at))
+            if wanders[index]:
+                logs[index] = _log_long(pair.at(at), bet, log_weights)
     paid = stretches.log_weights + logs / inflation
     shown = int(np.argmax(np.where(harmful, paid, -np.inf))) if harmful.any() else 0
     waiting = 1.0 - float(np.exp(stretches.log_weights).sum())
@@ -170,7 +174,17 @@ def harm(
     )
 
 
-def _log_long(pair: ArmPair, bet: Bet) -> float:
+def _wandering(both: Dispersion, pair: ArmPair) -> tuple[float, bool]:
+    """By how much wandering inflates the variance of two arms, and whether to use long blocks."""
+    arms = (pair.bad1, pair.requests1, pair.bad0, pair.requests0)
+    weights = [pair_weight(*arms, size) for size in SIZES[FROM:]]
+    if not both.wanders:
+        return both.inflation_of(weights), False
+    most = both.inflation_of(weights, at_most=True)
+    return (1.0, True) if most >= MATERIAL else (most, False)
+
+
+def _log_long(pair: ArmPair, bet: Bet, log_weights: NDArray[np.float64] | None) -> float:
     """The log e-value of blocks of which `LONG_BLOCKS` count as one.
 
     Each is a bet of its own, and pays at most 2. Two identical arms that wander are equally likely
@@ -180,7 +194,7 @@ def _log_long(pair: ArmPair, bet: Bet) -> float:
     groups = len(pair.steps) // LONG_BLOCKS
     if not groups:
         return 0.0
-    return float(log_mixed(bet(pair.merged(LONG_BLOCKS)).sum(axis=1)))
+    return float(log_mixed(bet(pair.merged(LONG_BLOCKS)).sum(axis=1)[:, None], log_weights)[0])
 
 
 def _stretches(steps: NDArray[np.int64], planned: int) -> _Stretches:

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from msgspec.structs import replace
 
-from serving.correlation import Dispersion, dispersion
+from serving.correlation import Dispersion, dispersion, pair_weight
 from serving.counts import BEFORE, blocks_before
 from serving.evalues import symmetry_bets
 from serving.gates import judge_gates
@@ -155,3 +155,33 @@ def test_an_outage_leaves_no_trace_in_the_blocks_beside_it() -> None:
     assert not whole.wanders
     assert whole.inflation == 1.0
     assert dispersion(outage, requests).wanders
+
+
+def test_a_large_arm_that_varies_a_little_says_little_about_small_ones() -> None:
+    """Twice the variance of chance at 60 errors in half a minute is a hundredth of it at 0.6."""
+    groups = np.tile(np.repeat([51, 69], 6), 20)
+    large = dispersion(groups / 6, np.full(240, 5000.0))
+    small, requests = np.full(12, 0.5), np.full(12, 50.0)
+    arm = (groups / 6, np.full(240, 5000.0))
+    equal = large.inflation_of([pair_weight(*arm, *arm, 6)])
+    tiny = large.inflation_of([pair_weight(small, requests, small, requests, 6)])
+    assert large.inflation > 1.2
+    assert equal == pytest.approx(large.inflation, rel=0.15)
+    assert tiny < 1.05
+
+
+def test_wandering_that_is_lost_in_the_chance_of_few_requests_delays_no_proof() -> None:
+    """Log-sd 0.05 in a stable arm with 1,000 errors a block, and a canary with one."""
+    rng = np.random.default_rng(3)
+    large = np.full(240, 500_000.0)
+    history = dispersion(rng.poisson(1000 * wandering(rng, 240, log_sd=0.05)), large)
+    assert history.wanders
+    requests, steps = np.full(20, 100.0), np.zeros(20, dtype=np.int64)
+    canary: Any = rng.poisson(1.2, 20) + 0.0
+    control: Any = rng.poisson(0.1, 20) + 0.0
+    arms = ArmPair(canary, requests, control, requests, steps)
+    result = judged(arms, history)
+    assert not result.long_blocks
+    assert result.log_harm >= NEEDED
+    strong = dispersion(rng.poisson(1000 * wandering(rng, 240)), large)
+    assert judged(arms, strong).long_blocks

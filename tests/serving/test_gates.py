@@ -116,3 +116,14 @@ def test_margins_decrease_with_the_next_weight_for_any_steps() -> None:
 def test_the_startup_gate_fails_from_its_limit_on() -> None:
     assert judge_startup(4.9, rules=RULES).outcome == "pass"
     assert judge_startup(5.0, rules=RULES).outcome == "fail"
+
+
+def test_a_step_is_held_for_three_minutes_while_evidence_speaks_against_the_canary() -> None:
+    """Two errors more among 2,000 requests prove nothing, and pass later."""
+    suspicious = [*blocks(2, 100, errors=(2, 0)), *blocks(18, 20)]
+    held = gate(judge_gates(suspicious, run=1, step=0, rules=RULES), "errors")
+    assert held.outcome == "insufficient"
+    assert "held for up to three minutes" in held.reason
+    later = [*suspicious, *blocks(16, 1)]
+    assert gate(judge_gates(later[:-1], run=1, step=0, rules=RULES), "errors") != held
+    assert gate(judge_gates(later, run=1, step=0, rules=RULES), "errors").outcome == "pass"
