@@ -212,9 +212,9 @@ class TfxTrainer:
 
         code = load_code(job.contract.module)
         model, limits = job.request.model, self._serving or ServingLimits()
-        examples, max_rows = job.examples, self._limits.max_eval_rows
-        if job.rows > max_rows:  # otherwise the shards need not be read for it
-            examples = cap_evaluation(examples, job.work_dir / "capped", max_rows=max_rows)
+        examples = cap_evaluation(  # a shard that ends within a record is told here
+            job.examples, job.work_dir / "capped", max_rows=self._limits.max_eval_rows
+        )
         training = self._training.get(model, ModelTraining())
         search = model_training.search_in(training, self._state(job), job.champion)
         options = model_training.options_in(training, self._state(job))

@@ -298,7 +298,7 @@ def test_a_slow_canary_is_ejected_within_ten_seconds_without_client_errors(
         failed = serving_stack.traffic(4).failed
         slow_at = time.time()
         serving_stack.fault("canary", ms=300)
-        failed += serving_stack.traffic(60, until=lambda: controller.state.rollout is None).failed
+        failed += serving_stack.traffic(120, until=lambda: controller.state.rollout is None).failed
     ejected_at = next(at for at, split in controller.splits if split.canary == 0 and at > slow_at)
     assert ejected_at - slow_at < 10.0
     assert failed == 0
