@@ -89,7 +89,7 @@ def test_an_experiment_compares_the_metric_of_the_task(config: Path) -> None:
     words = ("experiment", "start", MODEL, "--arm", "2=20", "--for", "7d", "--yes")
     wrong = run(*words, "--metric", "positives", log=log, config=config)
     assert wrong.exit_code == 2
-    assert "--metric positives does not fit" in wrong.stderr
+    assert "metric positives does not fit" in wrong.stderr
     names = ("rmse", "poisson_deviance", "pinball")
     measured = tuple(Metric(name=name, slice="", value=3.0, n=900) for name in names)
     log.append([replace(version(1), evaluation=measured), promotion(1), version(2)])
