@@ -9,6 +9,7 @@ from pathlib import Path
 from urllib.error import URLError
 from urllib.request import urlopen
 
+from deploy.app.child_process import end_process
 from deploy.config.paths import PROJECT
 from deploy.demo.process import TERMINATE_SECONDS
 from streaming.contracts.errors import PermanentError
@@ -65,11 +66,5 @@ class ConsoleProcess:
 
     def close(self) -> None:
         """End it by SIGTERM, and by SIGKILL if that takes too long."""
-        if self._process is None or self._process.poll() is not None:
-            return
-        self._process.terminate()
-        try:
-            self._process.wait(TERMINATE_SECONDS)
-        except subprocess.TimeoutExpired:
-            self._process.kill()
-            self._process.wait()
+        if self._process is not None:
+            end_process(self._process, TERMINATE_SECONDS)

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import msgspec
 
+from deploy.app.child_process import end_process
 from deploy.config.paths import PROJECT
 from deploy.demo import control
 from deploy.demo.control import Control, Second, TrafficConfig, TrafficPhase, TrafficStatus
@@ -69,14 +70,8 @@ class TrafficProcess:
 
     def close(self) -> None:
         """End the process by SIGTERM, and by SIGKILL if that takes too long."""
-        if self._process is None or self._process.poll() is not None:
-            return
-        self._process.terminate()
-        try:
-            self._process.wait(TERMINATE_SECONDS)
-        except subprocess.TimeoutExpired:
-            self._process.kill()
-            self._process.wait()
+        if self._process is not None:
+            end_process(self._process, TERMINATE_SECONDS)
 
     def _write(self, desired: Control) -> None:
         self._control = desired

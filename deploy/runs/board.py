@@ -16,12 +16,14 @@ from contextlib import contextmanager
 from importlib.util import find_spec
 from pathlib import Path
 
+from deploy.app.child_process import end_process
 from deploy.config.port_map import HOST
 from retrain.run_view import Run
 from streaming.contracts.errors import DriftlineError, NotFoundError
 
 PORT = 6006
 """TensorBoard's usual port, without the stack's offset."""
+_GRACE_SECONDS = 10.0
 
 
 class BoardFailed(DriftlineError):
@@ -49,7 +51,7 @@ def serve(runs: Sequence[Run], *, port: int) -> None:
         except KeyboardInterrupt:  # Ctrl-C, or SIGTERM
             code = 0
         finally:
-            _end(process)
+            end_process(process, _GRACE_SECONDS)
             signal.signal(signal.SIGTERM, before)
     if code > 0:
         raise BoardFailed(
@@ -106,13 +108,3 @@ def board_name(run: Run) -> str:
     version = f"v{run.version}" if run.version else "unpublished"
     name = f"{run.model}-{version}-{run.run_id[:8]}"
     return "".join(c if c.isascii() and (c.isalnum() or c in "._-") else "_" for c in name)
-
-
-def _end(process: subprocess.Popen[bytes]) -> None:
-    if process.poll() is None:
-        process.terminate()
-        try:
-            process.wait(10.0)
-        except subprocess.TimeoutExpired:
-            process.kill()
-            process.wait()

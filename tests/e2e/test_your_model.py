@@ -61,6 +61,8 @@ class Project:
     model: str
     data: Path
     shift: str
+    key: str
+    """The field of events and labels that identifies them."""
 
     @contextlib.contextmanager
     def replay(self, *words: str) -> Iterator[subprocess.Popen[str]]:
@@ -110,11 +112,9 @@ class Project:
 
     def keys(self, topic: str) -> list[str]:
         """The key of each event or label that was sent."""
-        key = "ticket_id" if self.model == "support" else "event_id"
-        key = "customer_id" if self.model == "churn" else key
         with contextlib.closing(KafkaLog(BOOTSTRAP)) as log:
             return [
-                json.loads(message.value or b"")[key]
+                json.loads(message.value or b"")[self.key]
                 for span in log.spans(f"{self.model}.{topic}")
                 for message in log.read(span)
             ]
@@ -150,8 +150,10 @@ def projects(kept: Machine) -> Iterator[dict[str, Project]]:
     kept.profile.write_text(yaml.safe_dump(settings, sort_keys=False))
     kept.run("up")
     kept.run("job", "update")
+    keys = {model: settings["models"][model]["events"]["key"] for model in SHIFTS}
     yield {
-        model: Project(kept, model, folder / file, shift) for model, (file, shift) in SHIFTS.items()
+        model: Project(kept, model, folder / file, shift, keys[model])
+        for model, (file, shift) in SHIFTS.items()
     }
     kept.profile.write_text(before)
 
