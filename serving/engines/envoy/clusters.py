@@ -7,6 +7,8 @@ Decisions, each based on a measurement:
 - Retries have a budget, also on the aggregates. Their default of 3 concurrent retries loses
   requests; without a budget a slow machine gets three times the load and stays slow.
 - Health checks use the REST port, also for gRPC: a TCP check does not detect a hang.
+- A change of health reaches the workers at once. By default Envoy keeps a second change within a
+  second back (`update_merge_window`), and its statistics already say what its workers do not know.
 - The fallback server of an arm is a separate cluster (`sparestable`), so that its responses are
   never counted for the first server. The errors of an arm are its requests minus the successes of
   its own server, whether they were retried or not.
@@ -139,8 +141,9 @@ def _server(layout: EnvoyLayout, end: Endpoint, proto: Proto, *, name: str, guar
         cluster["typed_extension_protocol_options"] = _protocol_options(proto)
     if guard != "none":
         cluster["health_checks"] = [_health_check(layout)]
+        cluster["common_lb_config"] = {"update_merge_window": "0s"}
     if guard == "ejection":
-        cluster["common_lb_config"] = {"healthy_panic_threshold": {"value": 0}}
+        cluster["common_lb_config"]["healthy_panic_threshold"] = {"value": 0}
         cluster["outlier_detection"] = {
             "consecutive_5xx": 3,
             "split_external_local_origin_errors": True,

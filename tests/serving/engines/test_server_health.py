@@ -58,6 +58,24 @@ def test_a_first_version_is_live_only_when_envoy_can_reach_it(serving_stack: Ser
     serving_stack.wait_until_healthy()
 
 
+def test_a_server_that_is_back_within_a_second_gets_every_request(
+    serving_stack: ServingStack,
+) -> None:
+    """Envoy's workers know it as soon as its statistics say so, and no second later."""
+    serving_stack.wait_until_healthy()
+    serving_stack.route(ALL_STABLE)
+    serving_stack.fault("control", state="LOADING")
+    wait_for(lambda: "control" not in serving_stack.router.healthy_servers())
+    for _ in range(3):
+        serving_stack.fault("stable", state="LOADING")
+        wait_for(lambda: "stable" not in serving_stack.router.healthy_servers())
+        serving_stack.fault("stable")
+        wait_for(lambda: "stable" in serving_stack.router.healthy_servers())
+        assert serving_stack.traffic(0.5, rate=60).failed == 0
+    serving_stack.fault("control")
+    serving_stack.wait_until_healthy()
+
+
 def test_a_killed_server_is_not_healthy_and_one_that_is_back_is(
     serving_stack: ServingStack,
 ) -> None:
