@@ -16,6 +16,7 @@ from typing import NamedTuple
 import aiohttp
 
 from deploy.demo.control import ArmCount, Second
+from streaming.contracts.errors import DriftlineError
 
 SLOW_SECONDS = 0.2
 TIMEOUT_SECONDS = 5.0
@@ -81,7 +82,7 @@ class Clients:
         Number of different user ids.
     on_response:
         Called with each good response: the request, the version that answered (0 where the server
-        does not state it) and the response's body.
+        does not state it) and the response's body. What it refuses counts as an error.
     """
 
     def __init__(
@@ -150,4 +151,6 @@ class Clients:
                     self._on_response(request, int(version) if version.isdigit() else 0, body)
         except (aiohttp.ClientError, TimeoutError, OSError) as failure:
             error = f"{type(failure).__name__}: {failure}"
+        except DriftlineError as failure:
+            error = str(failure)
         self.counter.add(at, time.perf_counter() - started, arm, error)

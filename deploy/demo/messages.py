@@ -9,7 +9,7 @@ from typing import Any, Literal
 import orjson
 
 from deploy.demo.trips import INTEGERS, NUMBERS, TEXTS, Trips
-from streaming.contracts.requests import answered
+from streaming.contracts.requests import answer_for_one_row
 
 Breakage = Literal["renamed", "text", "respelled"]
 
@@ -83,8 +83,7 @@ def prediction(
     >>> prediction(2, b'{"predictions":[{"probabilities":[0.25]}]}', key=("k", "a"), time=("t", 1))
     b'{"k":"a","t":1,"version":2,"prediction":0.25}'
     """
-    (row,) = orjson.loads(response)["predictions"]
-    served = {"version": version, "prediction": answered(row)}
+    served = {"version": version, "prediction": answer_for_one_row(response)}
     return orjson.dumps({key[0]: key[1], time[0]: time[1], **served})
 
 

@@ -18,6 +18,7 @@ def make_producer(bootstrap: str) -> Producer:
             "partitioner": "murmur2_random",
             "message.timeout.ms": 300_000,  # `BrokerWait` decides earlier
             "reconnect.backoff.max.ms": 1_000,
+            "log_level": 2,  # `BrokerWait` says in a line what the library says in hundreds
         }
     )
     return producer

@@ -8,8 +8,6 @@ from collections import deque
 from dataclasses import dataclass, field
 from typing import Any
 
-import orjson
-
 from deploy.demo.clients import PredictRequest
 from deploy.demo.sender import Producer
 from deploy.project.broker_wait import BrokerWait
@@ -18,7 +16,8 @@ from deploy.project.replay_writers import ReplayWriters
 from deploy.project.values import Value
 from streaming.contracts.errors import UnavailableError
 from streaming.contracts.model import ModelContract
-from streaming.contracts.requests import instance
+from streaming.contracts.requests import answer_for_one_row, instance
+from streaming.contracts.task import BINARY, Task
 
 LOOK_SECONDS = 0.5
 """Pause between two looks whether waiting for the broker still has a purpose."""
@@ -33,6 +32,8 @@ class ReplaySender:
     writers: ReplayWriters
     label_delay: float
     """Seconds from an event to its label."""
+    task: Task = BINARY
+    """What the model predicts."""
     predictions_topic: str = ""
     """Empty = served predictions are not written."""
     predictions: int = 0
@@ -73,10 +74,19 @@ class ReplaySender:
         return done
 
     def send_prediction(self, request: PredictRequest, version: int, response: bytes) -> None:
-        """Write a served prediction, if the server said which version answered."""
+        """Write a served prediction, if the server said which version answered.
+
+        Raises
+        ------
+        PermanentError
+            When the answer is no prediction of the model's task.
+        """
         if not self.predictions_topic or not version:
             return
-        served = {"version": version, "prediction": prediction_of(response)}
+        served = {
+            "version": version,
+            "prediction": answer_for_one_row(response, self.task),
+        }
         value = self.writers.predictions.write(served, request.key, request.time)
 
         def delivered(error: object, _message: object) -> None:
@@ -122,18 +132,3 @@ class ReplaySender:
 
     def _delivered(self, error: object, _message: object) -> None:
         self.failed += error is not None
-
-
-def prediction_of(response: bytes) -> float | list[float]:
-    """The prediction for one row: a number, or one number for each class or quantile.
-
-    >>> prediction_of(b'{"predictions":[{"probabilities":[0.25]}]}')
-    0.25
-    >>> prediction_of(b'{"predictions":[[0.5, 0.5]]}')
-    [0.5, 0.5]
-    """
-    value = orjson.loads(response)["predictions"][0]
-    if isinstance(value, dict):
-        value = next(iter(value.values()))
-    numbers = [float(number) for number in value] if isinstance(value, list) else [float(value)]
-    return numbers[0] if len(numbers) == 1 else numbers

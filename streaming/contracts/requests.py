@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+import orjson
+
 from streaming.contracts.errors import PermanentError
 from streaming.contracts.model import MISSING, FeatureSpec
 from streaming.contracts.task import BINARY, Kind, Task
@@ -66,3 +68,26 @@ def answered(row: Any, task: Task = BINARY) -> float | list[float]:
             f"has {width} {'number' if width == 1 else 'numbers'} in {OUTPUTS[task.kind]}."
         )
     return [float(number) for number in numbers] if width > 1 else float(numbers[0])
+
+
+def answer_for_one_row(body: bytes, task: Task = BINARY) -> float | list[float]:
+    """The ``prediction`` in the body of a server's answer to a request for one row.
+
+    Raises
+    ------
+    PermanentError
+        When the body holds anything else.
+
+    >>> answer_for_one_row(b'{"predictions":[{"probabilities":[0.25]}]}')
+    0.25
+    >>> answer_for_one_row(b"[]")
+    Traceback (most recent call last):
+    streaming.contracts.errors.PermanentError: The answer [] is not that to a request for one row.
+    """
+    try:
+        (row,) = orjson.loads(body)["predictions"]
+    except (ValueError, TypeError, KeyError) as error:
+        text = body[:100].decode(errors="replace")
+        message = f"The answer {text} is not that to a request for one row."
+        raise PermanentError(message) from error
+    return answered(row, task)

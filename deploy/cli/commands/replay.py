@@ -159,6 +159,7 @@ def _run_of(
         contract,
         writers,
         section.labels.mature_after,
+        deployment.task(model),
         section.predictions.topic if section.predictions is not None else "",
         wait=wait,
     )
