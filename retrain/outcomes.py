@@ -77,8 +77,8 @@ def insufficient_record(
         model=request.model,
         component=BLESSING,
         reason=result.reason,
-        advice=f"Wait: the next retrain starts with about {needed} labelled rows{place} instead of "
-        f"{rows}. `driftline retrain {request.model}` starts one at once.",
+        advice=f"Wait: the next retrain starts with more than these {rows} labelled rows{place}; "
+        f"about {needed} would decide. `driftline retrain {request.model}` starts one at once.",
         attempt=attempt,
         at=at,
     )

@@ -15,13 +15,20 @@ from retrain.policy import RetrainRules
 from retrain.state import TriggerState, WaitForRows, count_failure
 from streaming.contracts.records import RetrainFailure
 
+REACHABLE_SHARE = 0.8
+"""Of the most rows that a retrain replays: the newest of them have no label yet."""
+GROWTH = 4
+"""How many times as many rows the next retrain has where more would be needed than are replayed."""
+
 
 def wait_for_more_rows(
     state: TriggerState, failure: RetrainFailure, rules: RetrainRules, now: float
 ) -> tuple[TriggerState, str]:
     """The state after an insufficient evaluation, and why it is a failure; empty when it is not.
 
-    It is one where the rows that would decide exceed what a retrain replays.
+    It is one where the rows that would decide exceed what a retrain replays, and this one had
+    nearly all that can be replayed. With fewer, the wait is for several times as many: how many
+    would decide is an estimate itself, and a poor one from few rows.
     """
     running = state.running
     state = replace(state, running=None)
@@ -37,16 +44,19 @@ def wait_for_more_rows(
             probed=True,
         )
         return replace(state, wait_for_rows=probe_wait), ""
-    if failure.rows_needed > most:
+    reachable = int(most * REACHABLE_SHARE)
+    if failure.rows_needed > most and failure.rows >= reachable:
         why = (
             f"About {failure.rows_needed} labelled rows would be needed, and a retrain replays "
             f"{most} at most."
         )
         return count_failure(state, now), f"{failure.reason} {why}"
+    estimable = failure.rows_needed <= most
+    needed = failure.rows_needed if estimable else failure.rows * GROWTH
     wait = WaitForRows(
         request_id=failure.request_id,
         # Fewer additional rows would give the same answer once more.
-        rows=max(failure.rows_needed, failure.rows + 1),
+        rows=max(min(needed, reachable), failure.rows + 1),
         reason=failure.reason,
         deadline=now + rules.more_rows_seconds,
         shift_start=start,

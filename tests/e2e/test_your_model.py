@@ -34,7 +34,7 @@ pytestmark = pytest.mark.e2e
 
 SHIFTS = {
     "demand": ("rentals.csv", "temperature=+25"),
-    "churn": ("customers.csv", "tenure=*30"),  # days instead of months
+    "churn": ("customers.csv", "tenure=*-1"),  # counted down instead of up
     "support": ("tickets.csv", "product=pro"),
 }
 """The file of each example, and the change that its model has to learn anew."""

@@ -93,8 +93,24 @@ def test_rows_of_another_shift_are_not_waited_for() -> None:
     assert len(driver.requests) == 2, "the new shift needs the usual number"
 
 
-def test_more_rows_than_a_retrain_replays_are_a_failure_at_once() -> None:
-    driver = waiting_driver(needed=10_000_000)
+@pytest.mark.parametrize(
+    ("rows", "needed", "waits_for"),
+    [(100, 10_000_000, 400), (200_000, 10_000_000, 560_000), (100, 690_000, 560_000)],
+)
+def test_an_estimate_from_few_rows_is_no_reason_to_give_up(
+    rows: int, needed: int, waits_for: int
+) -> None:
+    """A retrain replays 700,000 rows after a shift at most; a fifth may still lack its labels."""
+    driver, request = shifted_driver()
+    driver.receive(insufficient(request.record_id, 140.0, rows=rows, needed=needed))
+    wait = driver.state.wait_for_rows
+    assert wait is not None
+    assert (wait.rows, driver.state.failures) == (waits_for, 0)
+
+
+def test_more_rows_than_a_retrain_replays_are_a_failure_once_it_had_nearly_all() -> None:
+    driver, request = shifted_driver()
+    driver.receive(insufficient(request.record_id, 140.0, rows=600_000, needed=10_000_000))
     assert (driver.state.failures, driver.state.wait_for_rows) == (1, None)
     assert "a retrain replays 700000 at most" in driver.replies[-1].reason
 

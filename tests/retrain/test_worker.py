@@ -87,7 +87,10 @@ def test_an_insufficient_evaluation_publishes_no_version_and_asks_for_rows(
     (record,) = environment.failures()
     assert (record.outcome, record.component) == ("insufficient", "Blessing")
     assert (record.rows, record.rows_needed) == (500, 1250), "rows after the shift"
-    assert "about 1250 labelled rows after the shift instead of 500" in record.advice
+    assert (
+        "more than these 500 labelled rows after the shift; about 1250 would decide"
+        in record.advice
+    )
     assert not any(p.component == PUBLISH for p in environment.progress())
     assert not any(environment.scratch.iterdir())
 
