@@ -27,7 +27,7 @@ from streaming.contracts.errors import UnavailableError
 from streaming.contracts.model import FeatureSpec
 from streaming.contracts.task import Task
 
-_BUSY = 2.0
+_BUSY = 0.5
 """Load of each core from which on a slow version may be the machine's fault."""
 
 _BUSY_TRIES = 5

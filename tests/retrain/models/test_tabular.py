@@ -59,6 +59,36 @@ def test_a_column_with_several_values_keeps_the_first() -> None:
     assert tabular.dense(several, -1.0).numpy().tolist() == [[1.0], [-1.0], [3.0]]
 
 
+@pytest.mark.parametrize("form", ["sparse", "dense"])
+def test_a_number_is_two_scores_and_whether_it_is_missing(
+    form: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """In the order of the rows; the first of several values counts; NaN is missing."""
+    import tensorflow as tf
+    import tensorflow_transform as tft
+
+    from retrain.models import tabular
+
+    def halved(numbers: Any) -> Any:  # stands for the standard score, which needs a whole pass
+        if not isinstance(numbers, tf.SparseTensor):
+            return numbers / 2.0
+        return tf.SparseTensor(numbers.indices, numbers.values / 2.0, numbers.dense_shape)
+
+    monkeypatch.setattr(tft, "scale_to_z_score", halved)
+    nan = float("nan")
+    given = {
+        "sparse": tf.SparseTensor(
+            [[0, 0], [2, 0], [2, 1], [3, 0], [4, 0]], [4.0, -1.0, 7.0, nan, 90.0], (5, 2)
+        ),
+        "dense": tf.constant([[4.0], [nan], [-1.0], [nan], [90.0]]),
+    }
+    features = (FeatureSpec(name="fee", kind="number"),)
+    (columns,) = tabular.columns({"fee": given[form]}, features).values()
+    log5, log2, log91 = np.log1p([4.0, 1.0, 90.0]) / 2.0
+    expected = [[2.0, log5, 0], [0, 0, 1], [-0.5, -log2, 0], [0, 0, 1], [10.0, log91, 0]]
+    np.testing.assert_allclose(columns.numpy(), expected, atol=1e-6)
+
+
 def test_categories_that_share_a_bucket_differ_in_the_other() -> None:
     from retrain.models import tabular
 
