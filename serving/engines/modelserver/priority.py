@@ -28,7 +28,6 @@ _SCHED_SETATTR = 314  # the number of the system call on x86-64
 Result = TypeVar("Result")
 _library = ctypes.CDLL(None)
 _threads = threading.local()
-_loaded_once = threading.Event()
 
 
 class _Attributes(ctypes.Structure):
@@ -44,6 +43,20 @@ class _Attributes(ctypes.Structure):
         ("deadline", ctypes.c_uint64),
         ("period", ctypes.c_uint64),
     )
+
+
+class _Available:
+    """How many versions answer requests now, and that are to be disturbed by no load."""
+
+    def __init__(self) -> None:
+        self._lock, self.versions = threading.Lock(), 0
+
+    def change(self, by: int) -> None:
+        with self._lock:
+            self.versions += by
+
+
+_available = _Available()
 
 
 class Computing:
@@ -107,12 +120,12 @@ def at_normal_priority(function: Callable[..., Result], *arguments: Any) -> Resu
 
 
 def in_background(function: Callable[..., Result], *arguments: Any) -> Result:
-    """Run a function of the C library at a low priority, from the second load on.
+    """Run a function of the C library at a low priority, while a version answers requests.
 
-    TensorFlow starts the threads that all sessions share with the first one, and they inherit the
-    priority.
+    With none there is nothing to disturb, and how soon the first one is available counts. So
+    TensorFlow's threads, which all sessions share, start with the usual priority.
     """
-    if not _loaded_once.is_set():
+    if not _available.versions:
         return function(*arguments)
     messages: SimpleQueue[Any] = SimpleQueue()
 
@@ -133,9 +146,14 @@ def in_background(function: Callable[..., Result], *arguments: Any) -> Result:
     return cast(Result, result)
 
 
-def background_allowed() -> None:
-    """From now on, `in_background` lowers the priority: a model is loaded."""
-    _loaded_once.set()
+def version_is_available() -> None:
+    """From now on one more version answers requests."""
+    _available.change(1)
+
+
+def version_is_unloaded() -> None:
+    """One version less answers requests."""
+    _available.change(-1)
 
 
 def lower_priority(native_id: int) -> None:

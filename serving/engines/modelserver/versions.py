@@ -18,7 +18,7 @@ from pathlib import Path
 from serving.engines.modelserver.codes import Code, Refused, invalid
 from serving.engines.modelserver.log import log
 from serving.engines.modelserver.policy import Policy, versions_on_disk
-from serving.engines.modelserver.priority import background_allowed
+from serving.engines.modelserver.priority import version_is_available, version_is_unloaded
 from serving.engines.modelserver.saved_model import SavedModel
 from serving.engines.modelserver.states import Entry, Hold, Loaded, State
 from serving.engines.modelserver.version_files import QUIET_SECONDS, is_at_rest, stamp_of
@@ -288,7 +288,7 @@ class Versions:
         with self._changed:
             entry.loaded, entry.state = Loaded(model), State.AVAILABLE
             self._changed.notify_all()
-        background_allowed()
+        version_is_available()
         log.info(
             "version.available",
             model=self.name,
@@ -302,6 +302,7 @@ class Versions:
                 return
             entry.state = State.UNLOADING
             loaded, entry.loaded = entry.loaded, None
+        version_is_unloaded()
         drained = loaded is None or self._retire(loaded, _DRAIN_SECONDS)
         self._mark_ended(entry, Code.OK, "")
         log.info("version.unloaded", model=self.name, version=entry.version, drained=drained)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import threading
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -14,10 +15,10 @@ from tests.waiting import wait_for
 
 
 @pytest.fixture(autouse=True)
-def _after_the_first_load(monkeypatch: pytest.MonkeyPatch) -> None:
-    allowed = threading.Event()
-    allowed.set()
-    monkeypatch.setattr(priority, "_loaded_once", allowed)
+def _beside_a_version_that_answers() -> Iterator[None]:
+    priority.version_is_available()
+    yield
+    priority.version_is_unloaded()
 
 
 def _priority_and_thread() -> tuple[int, int]:
@@ -41,11 +42,12 @@ def test_background_work_has_a_low_priority_and_its_thread_ends() -> None:
     assert _priority_and_thread() == (usual, own)
 
 
-def test_the_first_load_has_the_usual_priority(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(priority, "_loaded_once", threading.Event())
-    assert priority.in_background(_priority_and_thread) == _priority_and_thread()
-    priority.background_allowed()
-    assert priority.in_background(_lowered) != _priority_and_thread()
+def test_a_load_beside_no_version_has_the_usual_priority() -> None:
+    for _ in range(2):
+        priority.version_is_unloaded()
+        assert priority.in_background(_priority_and_thread) == _priority_and_thread()
+        priority.version_is_available()
+        assert priority.in_background(_lowered) != _priority_and_thread()
 
 
 def test_an_error_belongs_to_the_caller() -> None:
