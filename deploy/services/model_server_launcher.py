@@ -30,6 +30,7 @@ class DriftlineModelServer:
         return ServerCommand(
             arguments=(
                 sys.executable, "-m", "serving.engines.modelserver", "--role", "check",
+                "--load-priority", "usual",
                 "--model-name", "{model}", "--base-path", "{base_path}",
                 "--grpc-port", "{grpc_port}", "--rest-port", "{rest_port}",
                 *allow_operations(self._allowed_operations),

@@ -24,6 +24,7 @@ from serving.engines.modelserver.flags import parser, without_effect
 from serving.engines.modelserver.library import library
 from serving.engines.modelserver.log import configure_logging, log
 from serving.engines.modelserver.policy import Policy, read_policy
+from serving.engines.modelserver.priority import never_in_background
 from serving.engines.modelserver.service import Service
 from streaming.contracts.errors import ConfigurationError
 
@@ -110,6 +111,8 @@ def main() -> int:
     if ignored := without_effect(options):
         log.info("flags.without_effect", flags=ignored)
     sys.setswitchinterval(_SWITCH_SECONDS)
+    if options.load_priority == "usual":
+        never_in_background()
     try:
         library()
         service = _service(options)

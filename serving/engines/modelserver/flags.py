@@ -72,6 +72,12 @@ def _add_server(to: argparse.ArgumentParser) -> None:
         default=HEAD_SECONDS,
         help="a REST connection that has not sent the head of its request by then is closed",
     )
+    to.add_argument(
+        "--load-priority",
+        choices=("low", "usual"),
+        default="low",
+        help="low: a load gives way to the requests of the versions that are available",
+    )
     to.add_argument("--fault-file", type=Path, help="file with injected faults; for tests only")
     _add_boolean(to, "--rest-api-enable-cors-support", text="CORS headers in responses")
     to.add_argument(

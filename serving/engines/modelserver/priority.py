@@ -49,7 +49,7 @@ class _Available:
     """How many versions answer requests now, and that are to be disturbed by no load."""
 
     def __init__(self) -> None:
-        self._lock, self.versions = threading.Lock(), 0
+        self._lock, self.versions, self.matter = threading.Lock(), 0, True
 
     def change(self, by: int) -> None:
         with self._lock:
@@ -125,7 +125,7 @@ def in_background(function: Callable[..., Result], *arguments: Any) -> Result:
     With none there is nothing to disturb, and how soon the first one is available counts. So
     TensorFlow's threads, which all sessions share, start with the usual priority.
     """
-    if not _available.versions:
+    if not (_available.versions and _available.matter):
         return function(*arguments)
     messages: SimpleQueue[Any] = SimpleQueue()
 
@@ -144,6 +144,11 @@ def in_background(function: Callable[..., Result], *arguments: Any) -> Result:
     if error is not None:
         raise error
     return cast(Result, result)
+
+
+def never_in_background() -> None:
+    """No load gives way: the versions of this server answer nobody who would notice."""
+    _available.matter = False
 
 
 def version_is_available() -> None:

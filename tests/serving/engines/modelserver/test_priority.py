@@ -50,6 +50,14 @@ def test_a_load_beside_no_version_has_the_usual_priority() -> None:
         assert priority.in_background(_lowered) != _priority_and_thread()
 
 
+def test_a_server_without_clients_loads_at_the_usual_priority(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(priority._available, "matter", True)  # restored afterwards
+    priority.never_in_background()
+    assert priority.in_background(_priority_and_thread) == _priority_and_thread()
+
+
 def test_an_error_belongs_to_the_caller() -> None:
     with pytest.raises(ZeroDivisionError):
         priority.in_background(divmod, 1, 0)
