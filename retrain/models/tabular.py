@@ -145,40 +145,31 @@ def dense(column: Any, default: float | str) -> Any:
     """A column with at most one value per row as [rows, 1]; `default` where it is missing."""
     if not isinstance(column, tf.SparseTensor):
         return tf.reshape(column, [-1, 1])
-    rows = tf.shape(column, out_type=tf.int64)[0]
-    first = tf.sparse.retain(column, tf.equal(column.indices[:, 1], 0))
-    narrow = tf.SparseTensor(first.indices, first.values, tf.stack([rows, 1]))
-    filled = tf.sparse.to_dense(narrow, default_value=tf.constant(default, column.dtype))
+    # Few operations: a served graph has several of these for each column, and takes longer to load.
+    first = tf.sparse.slice(column, [0, 0], [tf.int64.max, 1])
+    filled = tf.raw_ops.SparseToDense(
+        sparse_indices=first.indices,
+        output_shape=tf.maximum(first.dense_shape, [0, 1]),  # no value at all: [rows, 0]
+        sparse_values=first.values,
+        default_value=tf.constant(default, column.dtype),
+        validate_indices=False,
+    )
     return tf.reshape(filled, [-1, 1])
 
 
 def _scores(column: Any) -> Any:
-    """Standard score, standard score of the signed logarithm, and 1 where missing: [rows, 3].
-
-    What is missing is filled in once for the three of them: a served graph that did it for each had
-    twice as many operations, and took that much longer to load.
-    """
+    """Standard score, standard score of the signed logarithm, and 1 where missing: [rows, 3]."""
     numbers = _as_float(column)
     logarithms = _mapped(numbers, lambda x: tf.sign(x) * tf.math.log1p(tf.abs(x)))
+    missing = tf.math.logical_not(tf.math.is_finite(dense(numbers, float("nan"))))
     scores = [_bounded(tft.scale_to_z_score(values)) for values in (numbers, logarithms)]
-    known = _mapped(numbers, lambda x: tf.cast(tf.math.is_finite(x), tf.float32))
-    flat = [tf.reshape(_values(each), [-1]) for each in (*scores, known)]
-    table = tf.stack(flat, axis=1)
-    if isinstance(column, tf.SparseTensor):
-        rows = tf.shape(column, out_type=tf.int64)[0]
-        first = tf.equal(column.indices[:, 1], 0)
-        places = tf.boolean_mask(column.indices[:, :1], first)
-        table = tf.scatter_nd(places, tf.boolean_mask(table, first), tf.stack([rows, 3]))
-    table = tf.reshape(table, [-1, 3])
-    return tf.concat([table[:, :2], 1.0 - table[:, 2:]], axis=1)
+    return tf.concat([*scores, tf.cast(missing, tf.float32)], axis=1)
 
 
 def _bounded(scores: Any) -> Any:
-    def bounded(values: Any) -> Any:
-        finite = tf.where(tf.math.is_finite(values), values, 0.0)
-        return tf.clip_by_value(finite, -LARGEST_SCORE, LARGEST_SCORE)
-
-    return _mapped(scores, bounded)
+    filled = dense(scores, 0.0)
+    finite = tf.where(tf.math.is_finite(filled), filled, 0.0)
+    return tf.clip_by_value(finite, -LARGEST_SCORE, LARGEST_SCORE)
 
 
 def _hashes(column: Any) -> Any:
@@ -230,10 +221,6 @@ def _mapped(column: Any, function: Callable[[Any], Any]) -> Any:
     if isinstance(column, tf.SparseTensor):
         return tf.SparseTensor(column.indices, function(column.values), column.dense_shape)
     return function(column)
-
-
-def _values(column: Any) -> Any:
-    return column.values if isinstance(column, tf.SparseTensor) else column
 
 
 def _joined(tensors: list[Any]) -> Any:
