@@ -74,7 +74,7 @@ def test_the_commands_of_the_circle_are_understood() -> None:
     assert [replay["model"] for replay in replays] == ["churn", "churn"]
     assert [list(parse_shifts(replay["shift"] or (), features)) for replay in replays] == [
         [],
-        ["monthly_fee"],
+        ["tenure"],
     ]
     assert {words[0] for words in lines} == {"up", "job", "replay", "versions", "trace"}
     assert parsed(["job", "submit", "churn"])["model"] == "churn"

@@ -39,11 +39,12 @@ def console_on(
     Parameters
     ----------
     access:
-        The section `access` of its settings; None for a console without sign-in.
+        The section `access` of its settings; None for a console without sign-in. Tests ask faster
+        than people, so the limit of requests is higher unless it says another one.
     """
     reader = projected(log, folder)
     settings = Deployment.load(DEMO).settings
-    section = AccessSettings.model_validate(access or {})
+    section = AccessSettings.model_validate({"requests": 1_000, **(access or {})})
     settings = settings.model_copy(update={"access": section})
     known = open_access(settings, folder, local=who, port=8580, now=lambda: now)
 
