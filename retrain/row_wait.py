@@ -44,15 +44,15 @@ def wait_for_more_rows(
             probed=True,
         )
         return replace(state, wait_for_rows=probe_wait), ""
-    reachable = int(most * REACHABLE_SHARE)
-    if failure.rows_needed > most and failure.rows >= reachable:
-        why = (
-            f"About {failure.rows_needed} labelled rows would be needed, and a retrain replays "
-            f"{most} at most."
-        )
-        return count_failure(state, now), f"{failure.reason} {why}"
-    estimable = failure.rows_needed <= most
-    needed = failure.rows_needed if estimable else failure.rows * GROWTH
+    needed, reachable = failure.rows_needed, int(most * REACHABLE_SHARE)
+    if needed > most:
+        if failure.rows >= reachable:
+            why = (
+                f"About {needed} labelled rows would be needed, and a retrain replays "
+                f"{most} at most."
+            )
+            return count_failure(state, now), f"{failure.reason} {why}"
+        needed = failure.rows * GROWTH
     wait = WaitForRows(
         request_id=failure.request_id,
         # Fewer additional rows would give the same answer once more.

@@ -83,10 +83,7 @@ class ReplaySender:
         """
         if not self.predictions_topic or not version:
             return
-        served = {
-            "version": version,
-            "prediction": answer_for_one_row(response, self.task),
-        }
+        served = {"version": version, "prediction": answer_for_one_row(response, self.task)}
         value = self.writers.predictions.write(served, request.key, request.time)
 
         def delivered(error: object, _message: object) -> None:
