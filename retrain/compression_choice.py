@@ -1,9 +1,9 @@
 """Pure: which variant of a new version is served, the original or a compressed one.
 
-A variant passes when the blessing accepts it as it accepted the original, when its answers stay
-within the tolerance, and when it is within the server's limits. The smallest that passes is taken
-if it saves enough of the whole folder that is served; a small net is mostly graph, and its weights
-save next to nothing.
+Only a variant that saves enough of the whole folder that is served is worth measuring; a small net
+is mostly graph, and its weights save next to nothing. It passes when the blessing accepts it as it
+accepted the original, when its answers stay within the tolerance, and when it is within the
+server's limits. The smallest that passes is taken.
 """
 
 from __future__ import annotations
@@ -52,8 +52,13 @@ class Choice:
     """Why, in one sentence with the figures."""
 
 
+def saves_enough(original: Variant, variant: Variant, *, gain: float = LEAST_GAIN) -> bool:
+    """Whether a variant is small enough to be measured at all."""
+    return variant.bytes <= (1.0 - gain) * original.bytes
+
+
 def choose(original: Variant, variants: Sequence[Variant], *, gain: float = LEAST_GAIN) -> Choice:
-    """The smallest variant that passes and saves at least `gain`; else the original.
+    """The smallest variant that saves at least `gain` and passes; else the original.
 
     >>> whole = Variant(kind="float32", bytes=1000)
     >>> choose(whole, [Variant(kind="int8", bytes=900)]).reason
@@ -63,23 +68,23 @@ def choose(original: Variant, variants: Sequence[Variant], *, gain: float = LEAS
     """
     if not variants:
         return Choice(kind=original.kind, reason="Not compressed: no variant was made.")
-    refusals = {variant.kind: refusal(original, variant) for variant in variants}
-    passing = sorted(
-        (variant for variant in variants if not refusals[variant.kind]),
-        key=lambda variant: (variant.bytes, variant.kind),
-    )
+    by_size = sorted(variants, key=lambda variant: (variant.bytes, variant.kind))
+    worth = [variant for variant in by_size if saves_enough(original, variant, gain=gain)]
+    if not worth:
+        least = by_size[0]
+        saved = 1.0 - least.bytes / original.bytes
+        return Choice(
+            kind=original.kind,
+            reason=f"Not compressed: not worth it, {least.kind} saves {100 * saved:.0f} % of"
+            f" {original.bytes:,} bytes; at least {100 * gain:.0f} % are wanted.",
+        )
+    refusals = {variant.kind: refusal(original, variant) for variant in worth}
     refused = "; ".join(f"{kind}: {why}" for kind, why in sorted(refusals.items()) if why)
+    passing = [variant for variant in worth if not refusals[variant.kind]]
     if not passing:
         return Choice(kind=original.kind, reason=f"Not compressed: no variant passes ({refused}).")
     best = passing[0]
-    saved = 1.0 - best.bytes / original.bytes
     also = f" ({refused})" if refused else ""
-    if best.bytes > (1.0 - gain) * original.bytes:
-        return Choice(
-            kind=original.kind,
-            reason=f"Not compressed: not worth it, {best.kind} saves {100 * saved:.0f} % of"
-            f" {original.bytes:,} bytes; at least {100 * gain:.0f} % are wanted{also}.",
-        )
     return Choice(
         kind=best.kind,
         reason=f"Compressed to {best.kind}: {best.bytes:,} instead of {original.bytes:,} bytes,"
@@ -99,10 +104,15 @@ def refusal(original: Variant, variant: Variant) -> str:
     tolerance = TOLERANCES[variant.kind]
     if not variant.difference <= tolerance:
         return f"answers differ by {variant.difference:.2g}, at most {tolerance} may"
-    allowed = max(SLOWER * original.predict_seconds, original.predict_seconds + SLOWER_SECONDS)
-    if variant.predict_seconds > allowed:
+    if is_slower(original, variant):
         return (
             f"a prediction takes {1000 * variant.predict_seconds:.1f} ms instead of"
             f" {1000 * original.predict_seconds:.1f} ms"
         )
     return ""
+
+
+def is_slower(original: Variant, variant: Variant) -> bool:
+    """Whether a prediction by the variant takes longer than a variant may."""
+    allowed = max(SLOWER * original.predict_seconds, original.predict_seconds + SLOWER_SECONDS)
+    return variant.predict_seconds > allowed

@@ -50,6 +50,13 @@ def test_a_small_gain_is_not_worth_it() -> None:
     assert "not worth it, int8 saves 20 % of 1,000 bytes" in choice.reason
 
 
+def test_what_saves_too_little_is_refused_for_that_whatever_was_measured() -> None:
+    slow = variant(size=900, predict_seconds=0.1)
+    assert "not worth it, int8 saves 10 %" in choose(ORIGINAL, [slow]).reason
+    choice = choose(ORIGINAL, [slow, variant("float16", 300, refusal="worse")])
+    assert choice.reason == "Not compressed: no variant passes (float16: worse)."
+
+
 def test_without_variants_the_original_is_served() -> None:
     assert choose(ORIGINAL, []).kind == "float32"
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from deploy.services.model_server_launcher import DriftlineModelServer
-from retrain.compression_choice import TOLERANCES
+from retrain.compression_choice import TOLERANCES, Variant
 from retrain.engines.model_store import FolderStore
 from retrain.engines.tfx.trainer import TfxTrainer
 from retrain.engines.tfx.warm_files import TRIALS, read_training
@@ -180,6 +180,11 @@ def test_a_variant_is_evaluated_blessed_and_served_before_it_is_chosen(
     assert variant.refusal == ""
     assert 0.0 < variant.difference < TOLERANCES["int8"]
     assert measured.load_seconds > 0.0
+    timed_when_idle = Variant(kind="float32", bytes=1, predict_seconds=1e-9)
+    timed_when_busy = replace(variant, predict_seconds=9.0)
+    whole, variants = judge._timed_again(timed_when_idle, {"int8": timed_when_busy}, original)
+    assert whole.predict_seconds > 1e-6
+    assert variants["int8"].predict_seconds < 9.0
 
 
 def deployment(trained: Trained, folder: Path) -> tuple[Path, MemoryLog]:
