@@ -10,6 +10,13 @@ from functools import cache
 import httpx
 import pytest
 import structlog
+from hypothesis import HealthCheck, settings
+
+# On a busy machine single examples are slow; that is no failure. The examples are the same in each
+# run; `pytest --hypothesis-profile=random` looks for others.
+settings.register_profile("random", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.register_profile("steady", settings.get_profile("random"), derandomize=True)
+settings.load_profile("steady")
 
 # Each check of a configuration asks for them, and every answer reads hundreds of files.
 # Set before the first test module is imported.

@@ -9,17 +9,12 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
-from hypothesis import settings
 
 from streaming import summary
 from streaming.baseline.merge import build_reference
 from streaming.contracts.model import FeatureSpec, ModelContract
 from streaming.contracts.records import ReferenceSummary, WindowSummary
 from tests.taxi_excerpt import EXCERPT, read_rows
-
-# On a busy machine single examples are slow; that is no failure.
-settings.register_profile("steady", deadline=None)
-settings.load_profile("steady")
 
 SECONDS = 5.0
 

@@ -6,7 +6,7 @@ import sys
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
@@ -20,9 +20,6 @@ from streaming.grid import (
     lower,
     upper,
 )
-
-settings.register_profile("steady", deadline=None)
-settings.load_profile("steady")
 
 finite = st.floats(allow_nan=False, allow_infinity=False)
 normal = finite.filter(lambda x: abs(x) >= sys.float_info.min)

@@ -32,9 +32,6 @@ from streaming.resolution import (
 )
 from tests.simulations.kinds import KINDS
 
-settings.register_profile("steady", deadline=None)
-settings.load_profile("steady")
-
 Numbers = npt.NDArray[np.float64]
 finite = st.floats(allow_nan=False, allow_infinity=False)
 special_values = st.sampled_from([0.0, -0.0, 5e-324, -5e-324, 2.3e-308, -2.3e-308, 1.0, -1.0])
