@@ -1,7 +1,8 @@
 """The whole loop on the real stack while its parts are killed, one at a time.
 
-A watcher follows the log and kills parts with -9 at the worst moments. The demonstration itself
-checks the result: it counts every event and every client request.
+A watcher follows the log and kills parts with -9 at the worst moments. Before version 2 reaches
+clients the run waits for an engineer, who decides in a browser. The demonstration itself checks the
+result: it counts every event and every client request.
 """
 
 from __future__ import annotations
@@ -20,6 +21,8 @@ from streaming.contracts import topics
 from streaming.contracts.codec import decode
 from streaming.contracts.records import (
     AnyRecord,
+    ApprovalOutcome,
+    Command,
     DriftVerdict,
     RetrainProgress,
     RetrainRequest,
@@ -27,6 +30,7 @@ from streaming.contracts.records import (
 )
 from streaming.engines.kafka.log import KafkaLog
 from tests.e2e.conftest import Machine
+from tests.e2e.person import REASON, Person
 
 pytestmark = pytest.mark.e2e
 
@@ -90,14 +94,24 @@ class Killer:
 
 
 @pytest.fixture(scope="module")
-def run(machine: Machine) -> tuple[Machine, Killer, int]:
+def person(machine: Machine) -> Person:
+    return Person(machine)
+
+
+@pytest.fixture(scope="module")
+def run(machine: Machine, person: Person) -> tuple[Machine, Killer, int]:
     killer = Killer(machine)
-    demo = machine.demo()
+    demo = machine.demo("--approve")
     wait_for_kafka(machine, demo.poll)
-    watcher = threading.Thread(target=killer.watch, args=(lambda: demo.poll() is not None,))
-    watcher.start()
+    threads = [
+        threading.Thread(target=work, args=(lambda: demo.poll() is not None,))
+        for work in (killer.watch, person.approve_when_asked)
+    ]
+    for thread in threads:
+        thread.start()
     code = demo.wait(timeout=1500)
-    watcher.join(timeout=60)
+    for thread in threads:
+        thread.join(timeout=60)
     return machine, killer, code
 
 
@@ -117,6 +131,41 @@ def test_the_loop_completes(run: tuple[Machine, Killer, int]) -> None:
     assert report["outcome"] == "passed", f"{report['why']}\n{machine.screen()}"
     assert code == 0
     assert report["promoted_version"] == 2
+
+
+def test_an_engineer_approved_it_in_the_browser(
+    run: tuple[Machine, Killer, int], person: Person
+) -> None:
+    (command,) = [
+        entry
+        for entry in records(topics.COMMANDS.name, Command)
+        if (entry.action, entry.reason) == ("approve", REASON)
+    ]
+    (outcome,) = [
+        entry
+        for entry in records(topics.APPROVAL_OUTCOMES.name, ApprovalOutcome)
+        if entry.version == 2
+    ]
+    assert (outcome.outcome, command.subject) == ("approved", outcome.request_id)
+    if person.browser_is_missing:
+        pytest.skip(person.browser_is_missing)
+    assert command.channel == "console"
+    assert person.title == "May version 2 of big_tipper reach clients?"
+    assert "drifted" in person.steps
+    assert len(person.pictures) >= 2
+    assert all(alt and width for alt, width in person.pictures), person.pictures
+    assert REASON in person.answered
+    assert person.complaints == []
+
+
+def records(topic: str, kind: type[Any]) -> list[Any]:
+    """The records of a kind, in the order of the log."""
+    with contextlib.closing(KafkaLog("127.0.0.1:9092")) as log:
+        found = [
+            decode(message.value) for span in log.spans(topic) for message in log.read(span)
+            if message.value
+        ]  # fmt: skip
+    return [record for record in found if isinstance(record, kind)]
 
 
 def test_every_part_was_killed(run: tuple[Machine, Killer, int]) -> None:
@@ -256,6 +305,13 @@ def test_two_manual_requests_at_once_run_one_retrain_and_one_canary(
     assert (third["version"], third["schema_version"]) == (3, 2)
     assert third["schema_digest"] == newest_schema(machine)["digest"]
     assert [version["version"] for version in machine.run("versions", "big_tipper")] == [1, 2, 3]
+    machine.wait(
+        lambda: (
+            machine.run("rollout", "status", "big_tipper")["status"]["phase"] == "awaiting-approval"
+        ),
+        seconds=120,
+    )
+    machine.run("rollout", "approve", "big_tipper", "--yes", "--reason", "the new tariff is in it")
     canary = rollout_of(3, machine, seconds=240)
     assert canary.weight > 0
     assert canary.champion == 2
