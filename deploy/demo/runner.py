@@ -318,9 +318,10 @@ class _Run:
             case ShowDecisionPage(version=version):
                 request = self._open_request(version)
                 self.state.decision_at = decision_address(self.system.open_console(), request)
+                otherwise = decision_commands(driftline_program(), request)
                 self._note(
-                    f"version {version} waits for your decision at {self.state.decision_at}",
-                    decision_commands(driftline_program(), request),
+                    f"version {version} waits for your decision",
+                    f"open {self.state.decision_at} {otherwise}",
                 )
 
     def _open_request(self, version: int) -> ApprovalRequest:

@@ -68,13 +68,14 @@ def test_it_waits_at_the_decision_page_and_goes_on_after_a_yes(tmp_path: Path) -
     assert min(shown) >= system.console_opened_at
     assert max(shown) - min(shown) > THINKS_SECONDS - 10.0
     whats = [entry.what for entry in report.timeline]
-    announced = f"version 2 waits for your decision at {page}"
+    announced = "version 2 waits for your decision"
     assert (
         whats.index(announced)
         < whats.index("version 2 approved")
         < whats.index("version 2 promoted")
     )
     (entry,) = [entry for entry in report.timeline if entry.what == announced]
+    assert entry.detail.startswith(f"open {page} or in a terminal: ")
     assert f"rollout approve {request.model} --request {request.record_id}" in entry.detail
 
 
