@@ -12,6 +12,7 @@ from urllib.request import urlopen
 from deploy.app.child_process import end_process
 from deploy.config.paths import PROJECT
 from deploy.demo.process import TERMINATE_SECONDS
+from retrain.engines.tied_process import tied
 from streaming.contracts.errors import PermanentError
 
 START_SECONDS = 120.0
@@ -47,7 +48,7 @@ class ConsoleProcess:
         command = [sys.executable, "-m", "deploy.cli.main", "-c", str(self._config), "console"]
         with self._log.open("ab") as output:
             self._process = subprocess.Popen(
-                command, cwd=PROJECT, stdout=output, stderr=output, start_new_session=True
+                tied(command), cwd=PROJECT, stdout=output, stderr=output, start_new_session=True
             )
         deadline = time.monotonic() + START_SECONDS
         while not self._answers():

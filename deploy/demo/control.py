@@ -61,6 +61,8 @@ class TrafficConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
     """Port at which Prometheus reads the counters; 0 = none."""
     max_seconds: float = 3600.0
     """The process ends after this time even without the runner."""
+    kept: bool = False
+    """Whether it goes on when the runner's process has ended."""
 
 
 class Control(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -128,6 +130,12 @@ class TrafficStatus(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
     first_error: str = ""
     cpu_seconds: float = 0.0
     wall_seconds: float = 0.0
+
+
+def end_kept_traffic(folder: Path) -> None:
+    """Let the traffic that a demonstration has left in its folder end; nothing where none is."""
+    if control_file(folder).exists():
+        write(control_file(folder), Control(phase="stop"))
 
 
 def control_file(folder: Path) -> Path:

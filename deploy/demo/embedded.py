@@ -21,6 +21,7 @@ from deploy.app.topics import ensure_topics, ensure_topics_after_start
 from deploy.config.port_map import HOST
 from deploy.demo.approval import with_approval
 from deploy.demo.console_process import ConsoleProcess
+from deploy.demo.control import end_kept_traffic
 from deploy.demo.process import TrafficProcess
 from deploy.demo.report import Report, write
 from deploy.demo.scenarios import Scenario, scenario_named
@@ -80,6 +81,7 @@ class EmbeddedSystem:
         stack = embedded_stack(self.deployment)
         if any(process.pid for process in stack.status()):
             on_progress("the stack of an earlier demonstration to stop")
+            end_kept_traffic(self.deployment.base / "demo")
             stack.down()
         parts = ("artifacts", "data", "daemon", "metadata", "scratch", "envoy", "prometheus")
         for name in (*parts, "projection", SET_ASIDE):

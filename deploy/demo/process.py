@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -12,6 +13,7 @@ from deploy.app.child_process import end_process
 from deploy.config.paths import PROJECT
 from deploy.demo import control
 from deploy.demo.control import Control, Second, TrafficConfig, TrafficPhase, TrafficStatus
+from retrain.engines.tied_process import tied
 from streaming.contracts.errors import PermanentError
 
 TERMINATE_SECONDS = 45.0
@@ -40,6 +42,8 @@ class TrafficProcess:
         file = self._folder / "traffic.json"
         control.write(file, config)
         command = [sys.executable, "-m", "deploy.demo.traffic", "--config", str(file)]
+        if not config.kept:
+            command = tied(command, by=signal.SIGTERM)
         with self._log.open("ab") as output:
             self._process = subprocess.Popen(
                 command, cwd=PROJECT, stdout=output, stderr=output, start_new_session=True

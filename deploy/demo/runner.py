@@ -226,7 +226,7 @@ class _Run:
     def restart_traffic(self, config: TrafficConfig) -> None:
         """Continue the traffic in its last distribution, without a second history."""
         phase_since = self.state.traffic.phase_since if self.state.traffic else {}
-        kept = msgspec.structs.replace(config, history_rows=0, run=f"{config.run}-kept")
+        kept = msgspec.structs.replace(config, history_rows=0, run=f"{config.run}-kept", kept=True)
         self.traffic.start(kept, _last_distribution(phase_since))
         self.traffic.predict()
         if self.state.new_column_at is not None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import signal
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -190,6 +191,7 @@ def demo(
             "schema does not allow; it plays in JSON only."
         )
 
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # it cleans up as after Ctrl-C
     report = run(deployment, scenario=scenario, data=rows, keep=keep, approve=approve)
     if json:
         show_json(report)

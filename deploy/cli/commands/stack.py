@@ -103,6 +103,7 @@ def down(deployment: Deployment, yes: Yes = False, json: Json = False) -> None:
 
     Example: `driftline down --yes`
     """
+    from deploy.demo.control import end_kept_traffic
     from deploy.local.embedded import refuse_if_anothers
     from deploy.local.stack import Stack, running_processes
 
@@ -118,6 +119,7 @@ def down(deployment: Deployment, yes: Yes = False, json: Json = False) -> None:
             "are no longer judged. Its data stays.",
             yes=yes,
         )
+        end_kept_traffic(deployment.base / "demo")
         running = Stack(deployment.home, deployment.ports, specs=()).down()
         stderr.print(f"Stopped {place}: {', '.join(running)}.", soft_wrap=True)
     remaining = _other_stacks(deployment)

@@ -13,31 +13,19 @@ import shutil
 import signal
 import socket
 import subprocess
-import sys
 import tempfile
 import threading
 from contextlib import ExitStack
 from multiprocessing.util import Finalize
 from pathlib import Path
 
+from retrain.engines.tied_process import tied
 from retrain.ports import ServerCommand
 
 MAX_SERVERS = 4
 """Servers that are kept; one for each model, the last used ones."""
 
 _STOP_SECONDS = 10.0
-
-_TIED = """
-import ctypes, os, signal, sys
-ctypes.CDLL(None).prctl(1, signal.SIGKILL)
-if os.getppid() != int(sys.argv[1]):
-    sys.exit("The worker has ended.")
-for number in (signal.SIGTERM, signal.SIGINT):
-    signal.signal(number, signal.SIG_DFL)
-os.execvp(sys.argv[2], sys.argv[2:])
-"""
-"""Becomes the server, after asking the kernel (PR_SET_PDEATHSIG) to kill it with its parent. The
-server must not ignore the signals that its parent ignores."""
 
 
 class WarmServer:
@@ -51,10 +39,12 @@ class WarmServer:
         command = server.fill(
             model=model, base_path=self.base, grpc_port=grpc_port, rest_port=self.rest_port
         )
-        tied = [sys.executable, "-c", _TIED, str(os.getpid()), *command]
         with self.log_file.open("wb") as output:
             self.process = subprocess.Popen(
-                tied, stdout=output, stderr=output, env={**os.environ, **server.environment}
+                tied(command),
+                stdout=output,
+                stderr=output,
+                env={**os.environ, **server.environment},
             )
         self._version = 0
 

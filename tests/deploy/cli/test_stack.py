@@ -195,7 +195,11 @@ def container(home: Path, monkeypatch: pytest.MonkeyPatch) -> dict[str, str]:
     monkeypatch.delenv("USER", raising=False)
     monkeypatch.delenv("HOME", raising=False)
     absent = home / "not-there" / "state"
-    return {"DRIFTLINE_HOME": str(absent), "DRIFTLINE_OPT": str(home / "no-opt")}
+    return {
+        "DRIFTLINE_HOME": str(absent),
+        "DRIFTLINE_OPT": str(home / "no-opt"),
+        "DRIFTLINE__LOCAL__PORT_OFFSET": "20000",  # a stack may run beside this test
+    }
 
 
 def test_in_a_container_status_asks_the_endpoints(container: dict[str, str]) -> None:
