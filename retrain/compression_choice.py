@@ -69,8 +69,8 @@ def choose(original: Variant, variants: Sequence[Variant], *, gain: float = LEAS
     if not variants:
         return Choice(kind=original.kind, reason="Not compressed: no variant was made.")
     by_size = sorted(variants, key=lambda variant: (variant.bytes, variant.kind))
-    worth = [variant for variant in by_size if saves_enough(original, variant, gain=gain)]
-    if not worth:
+    small_enough = [variant for variant in by_size if saves_enough(original, variant, gain=gain)]
+    if not small_enough:
         least = by_size[0]
         saved = 1.0 - least.bytes / original.bytes
         return Choice(
@@ -78,9 +78,9 @@ def choose(original: Variant, variants: Sequence[Variant], *, gain: float = LEAS
             reason=f"Not compressed: not worth it, {least.kind} saves {100 * saved:.0f} % of"
             f" {original.bytes:,} bytes; at least {100 * gain:.0f} % are wanted.",
         )
-    refusals = {variant.kind: refusal(original, variant) for variant in worth}
+    refusals = {variant.kind: refusal(original, variant) for variant in small_enough}
     refused = "; ".join(f"{kind}: {why}" for kind, why in sorted(refusals.items()) if why)
-    passing = [variant for variant in worth if not refusals[variant.kind]]
+    passing = [variant for variant in small_enough if not refusals[variant.kind]]
     if not passing:
         return Choice(kind=original.kind, reason=f"Not compressed: no variant passes ({refused}).")
     best = passing[0]

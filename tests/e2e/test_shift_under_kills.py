@@ -161,11 +161,11 @@ def test_an_engineer_approved_it_in_the_browser(
 def records(topic: str, kind: type[Any]) -> list[Any]:
     """The records of a kind, in the order of the log."""
     with contextlib.closing(KafkaLog("127.0.0.1:9092")) as log:
-        found = [
+        decoded = [
             decode(message.value) for span in log.spans(topic) for message in log.read(span)
             if message.value
         ]  # fmt: skip
-    return [record for record in found if isinstance(record, kind)]
+    return [record for record in decoded if isinstance(record, kind)]
 
 
 def test_every_part_was_killed(run: tuple[Machine, Killer, int]) -> None:

@@ -55,17 +55,17 @@ class VariantJudge:
             load_seconds=result.load_seconds,
             predict_seconds=result.warm_predict_seconds,
         )
-        made = {
+        unmeasured = {
             kind: Variant(kind=kind, bytes=served_size(folder))
             for kind in kinds
             if (folder := variant_folder(result.servable, kind)).is_dir()
         }
         measured = {
             kind: self._measured(variant_folder(result.servable, kind), result.servable, kind)
-            for kind, variant in made.items()
+            for kind, variant in unmeasured.items()
             if saves_enough(whole, variant)
         }
-        variants = {**made, **{kind: variant for kind, (variant, _) in measured.items()}}
+        variants = {**unmeasured, **{kind: variant for kind, (variant, _) in measured.items()}}
         if any(is_slower(whole, variant) for variant, _ in measured.values()):
             whole, variants = self._timed_again(whole, variants, result.servable)
         choice = choose(whole, list(variants.values()))

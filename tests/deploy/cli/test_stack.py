@@ -22,7 +22,7 @@ from deploy.local import embedded
 from deploy.local.process_spec import ProcessSpec, Tcp
 from deploy.local.stack import Stack, running_stacks
 from tests.deploy.cli.doubles import http_server
-from tests.deploy.cli.runner import DEMO, SHIPPED, data, run
+from tests.deploy.cli.runner import DEMO, SHIPPED, UNUSED_PORTS, data, run
 from tests.free_ports import free_port
 
 SERVER = (
@@ -198,7 +198,7 @@ def container(home: Path, monkeypatch: pytest.MonkeyPatch) -> dict[str, str]:
     return {
         "DRIFTLINE_HOME": str(absent),
         "DRIFTLINE_OPT": str(home / "no-opt"),
-        "DRIFTLINE__LOCAL__PORT_OFFSET": "20000",  # a stack may run beside this test
+        "DRIFTLINE__LOCAL__PORT_OFFSET": UNUSED_PORTS,
     }
 
 
