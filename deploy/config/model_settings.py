@@ -221,8 +221,8 @@ class RetrainSettings(TrainingSettings):
     the same files in a fraction of the time, or TFX's own."""
     beam: tuple[Annotated[str, Field(pattern="^--[a-z_]+(=.*)?$")], ...] = ()
     """Beam's options for every component that uses Beam, for example [--runner=PortableRunner,
-    --job_endpoint=jobserver:8099, --environment_type=LOOPBACK]. [], and options without a
-    `--runner`: in the worker's own process."""
+    --job_endpoint=jobserver:8099, --environment_type=LOOPBACK, --environment_cache_millis=600000].
+    [], and options without a `--runner`: in the worker's own process."""
     auc_floor: float = Field(default=_BLESSING.floor, ge=0, le=1)
     """A challenger of a binary task whose AUC is lower is not blessed."""
     floor: float | None = Field(default=None, le=1)

@@ -23,8 +23,9 @@ class TaskMemory:
     framework_off_heap: int = 128
     task_off_heap: int = 128
     network: int = 128
-    managed: int = 64
-    """For batch operators and RocksDB only; our state is on the heap."""
+    managed: int = 512
+    """For batch operators and RocksDB only, and taken when they ask; our state is on the heap. The
+    Transform of a retrain sorts in so many places that a slot with 16 MB lacked pages for them."""
     metaspace: int = 256
     overhead: int = 192
 

@@ -52,6 +52,7 @@ def beam_options(ports: PortMap) -> tuple[str, ...]:
         f"--job_endpoint={HOST}:{ports.jobserver}",
         f"--artifact_endpoint={HOST}:{ports.jobserver_artifacts}",
         "--environment_type=LOOPBACK",
+        "--environment_cache_millis=600000",  # else Flink ends the workers after each stage
         "--parallelism=1",
     )
 
