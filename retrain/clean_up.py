@@ -53,6 +53,9 @@ class CleanUpRules(msgspec.Struct, frozen=True, kw_only=True):
     """Newest versions of each model that stay, whatever their age."""
     max_bytes: int | None = None
     """Bytes that all files together may take; None = any number."""
+    disk_full: bool = False
+    """Whether files that nobody reads again (leftovers, and attempts whose request has ended) go
+    however young they are."""
 
 
 class Removal(msgspec.Struct, frozen=True, kw_only=True):
@@ -92,11 +95,12 @@ def plan_clean_up(files: Sequence[KeptFiles], rules: CleanUpRules, now: float) -
         if not each.held_by and each.path not in newest and now - each.at > UNTOUCHED_SECONDS
     ]
     free.sort(key=lambda each: (_ORDER.index(each.kind), each.at, each.path))
-    reasons = {
-        each.path: f"unchanged for {(now - each.at) / 86400.0:.0f} d"
-        for each in free
-        if each.kind == "leftover" or now - each.at > rules.keep_seconds
-    }
+    reasons = {}
+    for each in free:
+        if each.kind == "leftover" or now - each.at > rules.keep_seconds:
+            reasons[each.path] = f"unchanged for {(now - each.at) / 86400.0:.0f} d"
+        elif rules.disk_full and each.kind == "attempt":
+            reasons[each.path] = "its request has ended, and the disk is full"
     left = sum(each.size for each in files if each.path not in reasons)
     for each in free:
         if rules.max_bytes is None or left <= rules.max_bytes:

@@ -25,6 +25,9 @@ DISK_ADVICE = (
 )
 """What a person should do about a full disk; the worker adds how much can be freed."""
 
+_FULL = ("No space left on device", "Disk quota exceeded", "database or disk is full")
+"""What libraries say that lose the number of the system's error; the last is SQLite's."""
+
 _BYTES = re.compile(r"""\bb(?:'(?:[^'\\]|\\.)*'|"(?:[^"\\]|\\.)*")""")
 _INNERMOST = re.compile(
     r"\[[^\[\]]*\]|\{[^{}]*\}|<[^<>]*(?:values?|array|tensor)[^<>]*>", re.IGNORECASE
@@ -89,16 +92,19 @@ def clear_failure(error: BaseException, component: str) -> TrainingFailed | None
     A full disk is one: nothing frees it between two attempts. The trigger tries again after its
     back-off. User code and settings that cannot be used are another.
     """
-    if isinstance(error, TrainingFailed):
+    if isinstance(error, TrainingFailed) and error.advice == DISK_ADVICE:
         return error
-    for part in causes(error):
+    for part in causes(error):  # whatever a component made of it
         full = isinstance(part, OSError) and part.errno in (errno.ENOSPC, errno.EDQUOT)
-        if full or "No space left on device" in str(part):
+        if full or any(words in str(part) for words in _FULL):
+            found_in = error.component if isinstance(error, TrainingFailed) else component
             return TrainingFailed(
-                f"No space is left on the worker's disk, found in {component}.",
-                component=component,
+                f"No space is left on the worker's disk, found in {found_in}.",
+                component=found_in,
                 advice=DISK_ADVICE,
             )
+    if isinstance(error, TrainingFailed):
+        return error
     if isinstance(error, ConfigurationError):
         return TrainingFailed(
             safe_message(error),

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Literal, Protocol
+from typing import Literal, NamedTuple, Protocol
 
 from streaming.contracts.errors import PermanentError, UnavailableError
 from streaming.contracts.model import ModelContract
@@ -228,6 +228,15 @@ class ModelServerLauncher(Protocol):
 
     def command(self) -> ServerCommand:
         """The command; the server must run until SIGTERM and find new versions by polling."""
+
+
+class Room(NamedTuple):
+    """What was done about a full disk."""
+
+    freed: int = 0
+    """Bytes of the files that were removed."""
+    advice: str = ""
+    """One sentence on what else can be freed; empty when that cannot be said."""
 
 
 class ModelStore(Protocol):

@@ -42,6 +42,7 @@ from retrain.ports import (
     ProcessDied,
     RequestQueue,
     RetrainCancelled,
+    Room,
     Trainer,
     TrainingFailed,
     TrainingJob,
@@ -49,6 +50,7 @@ from retrain.ports import (
     highest_version,
 )
 from retrain.progress import AttemptProgress
+from retrain.refusal import refusal_of
 from retrain.request_records import has_failure, has_outcome, records_of
 from retrain.schema_versions import TrainingSchema, write_active_schema
 from streaming.contracts.clock import Clock
@@ -105,8 +107,10 @@ class Worker:
     """Attempts at one request, those of dead workers included, before it fails."""
     stopping: Callable[[], bool] = lambda: False
     """Whether the worker is to stop; a request that waits for an engine is then left to others."""
-    freeable: Callable[[], str] = lambda: ""
-    """One sentence on what can be freed on the disk; asked when it is full."""
+    make_room: Callable[[], Room] = Room
+    """Removes old files and says what else can be freed; called when the disk is full."""
+    on_end: Callable[[], None] = lambda: None
+    """Called after each request that ended."""
     on_progress: Callable[[RetrainProgress], None] = lambda progress: None
     """Called with each progress record after it is published, for the log and the metrics."""
 
@@ -168,7 +172,9 @@ class Worker:
         if not self.requests.holds(request):  # its new worker writes the outcome
             return "lost"
         self.log.append([outcome])
-        if not self.requests.done(request):
+        done = self.requests.done(request)
+        self.on_end()
+        if not done:
             return "lost"
         return "published" if isinstance(outcome, ModelVersion) else outcome.outcome
 
@@ -202,12 +208,15 @@ class Worker:
                 reason = safe_message(error)
                 if (failure := clear_failure(error, component)) is not None:
                     progress.failed(safe_message(failure))
-                    full = f" {self.freeable()}" if failure.advice == DISK_ADVICE else ""
+                    room = self.make_room() if failure.advice == DISK_ADVICE else Room()
+                    if room.freed and attempt < self.max_attempts:
+                        log.warning("worker.made_room", request=request.record_id, room=room.freed)
+                        continue
                     return self._failure(
                         request,
                         component=failure.component,
                         reason=safe_message(failure),
-                        advice=f"{failure.advice}{full}".rstrip(),
+                        advice=f"{failure.advice} {room.advice}".rstrip(),
                         attempt=attempt,
                     )
                 log.exception(
@@ -360,27 +369,7 @@ class Worker:
         return record.digest
 
     def _refusal(self, request: RetrainRequest, attempt: int) -> RetrainFailure | None:
-        """A failure for a request that cannot succeed here; None when it can be attempted."""
-        if request.model not in self.contracts:
-            names = ", ".join(sorted(self.contracts)) or "no model"
-            return self._failure(
-                request,
-                component="Worker",
-                reason=f"This worker is configured for {names}, not for {request.model}.",
-                advice="Add the model to driftline.yaml and restart the worker.",
-                attempt=attempt,
-            )
-        late_seconds = self.clock.now() - request.deadline
-        if late_seconds > 0:
-            return self._failure(
-                request,
-                component="Worker",
-                reason=f"The request's deadline passed {late_seconds:.0f} s ago.",
-                advice="The trigger sends a new request if the shift lasts. If this repeats, start "
-                "more workers or raise retrain.deadline.",
-                attempt=attempt,
-            )
-        return None
+        return refusal_of(request, models=self.contracts, attempt=attempt, now=self.clock.now())
 
     def _failure(
         self, request: RetrainRequest, *, component: str, reason: str, advice: str, attempt: int

@@ -30,6 +30,7 @@ from serving.evalues import (
     symmetry_bets,
 )
 from serving.harm import ArmPair, Harm, harm
+from serving.margins import SUSPECT_BLOCKS, suspect_seconds
 from serving.queries import QUERIES
 from serving.rules import RolloutRules
 from serving.state import Block
@@ -37,11 +38,6 @@ from streaming.contracts.records import GateOutcome, GateResult, GateSample
 
 WANDERS = 2.0
 """Variance inflation from which the errors of an arm clearly wander; less may be chance."""
-
-SUSPECT_BLOCKS = 36
-"""Blocks, three minutes, for which evidence that speaks against the canary without proving anything
-keeps a step from passing. At much traffic a step is over before harm can be proven, and the next
-brings up to five times the requests; a proof takes the same number of them at any weight."""
 
 Count = Callable[[Block], int]
 
@@ -117,6 +113,8 @@ class PairEvidence:
     """Estimated requests per arm that a pass still needs."""
     suspected: bool
     """Whether the evidence speaks against the canary, at a step that has not been held for long."""
+    held_seconds: float
+    """For how long that holds a step at most."""
 
 
 def judge_pair(
@@ -242,6 +240,7 @@ def _pair_evidence(
         phi=phi,
         missing=missing,
         suspected=evidence.log_harm > 0 and len(current) < SUSPECT_BLOCKS,
+        held_seconds=suspect_seconds(rules),
     )
 
 
@@ -311,8 +310,9 @@ def _pair_outcome(
         )
     if evidence.suspected:
         return "insufficient", (
-            f"The weight is held for up to three minutes: {shares}. The evidence speaks against "
-            f"the canary (1 : {odds(harmed.log_harm)}) and proves nothing yet."
+            f"The weight is held for up to {evidence.held_seconds / 60:.2g} min: {shares}. The "
+            f"evidence speaks against the canary (1 : {odds(harmed.log_harm)}) and proves nothing "
+            "yet."
         )
     if has_margin:
         return "pass", f"No more {noun} than allowed: {shares}."

@@ -2,9 +2,10 @@
 
 Both serve the champion, so they must be alike. The gate has the outcome *error* when the control is
 proven to be worse, and it passes only when the control is proven not to be worse by the margin that
-the canary has to keep. At a weight of 50 % the stable arm gets no requests; the control is then
-compared with what the stable arm had at the latest weights before, or, where the first weight is
-50 %, must keep the margin as an absolute share.
+the canary has to keep. At a weight of 50 % the stable arm gets no requests. The control is then
+well where its own share is below the margin, whatever the stable arm's is, and it is compared with
+what the stable arm had at the latest weight before. That does not become more: `serving.replacing`
+says what follows where it is too little.
 """
 
 from __future__ import annotations
@@ -83,14 +84,11 @@ def judge_control(
     bad = min(max(0, bad), requests)
     reference = _reference(kind, blocks, current)
     log_proof, missing = _proof(kind, current, (bad, requests), reference, margin, rules)
-    outcome: GateOutcome = "insufficient" if missing else "pass"
     beside = total(reference, kind.bad_stable), total(reference, kind.requests_stable)
-    reason = (
-        f"Control {bad} of {requests}, stable {beside[0]} of {beside[1]} {kind.noun}."
-        if not missing
-        else f"About {missing} more requests per arm are needed to know that the control is well "
-        f"(control {bad} of {requests}, stable {beside[0]} of {beside[1]} {kind.noun})."
-    )
+    outcome: GateOutcome = "insufficient" if missing else "pass"
+    ceased = requests >= max(1, beside[1]) and not any(map(kind.requests_stable, current))
+    shares = f"control {bad} of {requests}, stable {beside[0]} of {beside[1]} {kind.noun}"
+    reason = _proof_reason(shares, missing, ceased=ceased)
     if evidence.log_harm >= math.log(1 / alpha):
         outcome = "error"
         reason = (
@@ -116,10 +114,35 @@ def judge_control(
             - share(blocks, kind.bad_stable, kind.requests_stable),
             log_e_sick=evidence.log_harm,
             log_e_pass=log_proof,
+            stable_ceased=ceased,
             inflation=evidence.inflation,
             alpha=alpha,
         ),
     )
+
+
+def _proof_reason(shares: str, missing: int, *, ceased: bool) -> str:
+    """Whether the control is known to be well, in words.
+
+    `ceased` says that the stable arm gets no requests, and had no more than the control has had.
+    """
+    if not missing:
+        return f"C{shares[1:]}."
+    if ceased:
+        return (
+            f"The control is not known to be well ({shares}), and as the stable arm gets no "
+            "requests at this weight, more may not show it."
+        )
+    needed = f"About {missing} more requests per arm are needed"
+    return f"{needed} to know that the control is well ({shares})."
+
+
+def cannot_be_known(gate: GateResult) -> bool:
+    """Whether the control is not known to be well, and a comparison with the stable arm cannot show
+    it any more: that arm gets no requests, and had no more than the control has had since."""
+    values = {sample.name: sample.value for sample in gate.samples}
+    waits = gate.gate in CONTROL_GATES.values() and gate.outcome == "insufficient"
+    return waits and values.get("stable_ceased", 0.0) > 0
 
 
 def _sickness(
@@ -181,14 +204,17 @@ def _proof(
         [max(0, kind.bad0(b)) for b in current], [kind.requests0(b) for b in current]
     )
     x, n = control[0] / phi, control[1] / phi
-    if rules.weights[0] >= 50 and not reference:
-        log_e = decided(log_share_below(x, n, margin))
-        more = 0 if log_e >= needed else missing_for_share(x, n, margin, needed)
-    else:
-        y = max(0, total(reference, kind.bad_stable)) / phi
-        m = total(reference, kind.requests_stable) / phi
-        if m > n > 0:  # more requests than the control's cannot prove more about the control
-            y, m = y * n / m, n
-        log_e = decided(log_pass(x, n, y, m, margin))
+    y = max(0, total(reference, kind.bad_stable)) / phi
+    m = total(reference, kind.requests_stable) / phi
+    if m > n > 0:  # more requests than the control's cannot prove more about the control
+        y, m = y * n / m, n
+    compared = log_pass(x, n, y, m, margin)
+    if any(map(kind.requests_stable, current)):
+        log_e = decided(compared)
         more = 0 if log_e >= needed else missing_for_pass(x, n, y, m, margin, needed)
-    return log_e, rounded_up(math.ceil(phi * more))
+        return log_e, rounded_up(math.ceil(phi * more))
+    # a share below the margin exceeds no other by it: both prove the same, and so does their mean
+    alone = log_share_below(x, n, margin)
+    log_e = decided(alone if not m else float(np.logaddexp(compared, alone)) - math.log(2))
+    more = 0 if log_e >= needed else missing_for_share(x, n, margin, needed + math.log(2))
+    return log_e, rounded_up(max(math.ceil(phi * more), int(log_e < needed)))

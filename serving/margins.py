@@ -24,6 +24,24 @@ FOUND_LOG_E = 10.0
 """Expected log evidence at which nine in ten harmful canaries have failed at α = 1 %; half of them
 have at 5.5 (`tests/simulations/canary`)."""
 
+SUSPECT_BLOCKS = 36
+"""Blocks, three minutes, for which evidence that speaks against the canary without proving anything
+keeps a step from passing. At much traffic a step is over before harm can be proven, and the next
+brings up to five times the requests; a proof takes the same number of them at any weight."""
+
+CONTROL_RETURNS = 2
+"""How often a rollout goes back to the weight before, where a control is not known to be well at
+50 % and the stable arm has no requests to compare it with."""
+
+
+def suspect_seconds(rules: RolloutRules) -> float:
+    """For how long such evidence holds a step at most, from its first judged request.
+
+    >>> suspect_seconds(RolloutRules())
+    180.0
+    """
+    return SUSPECT_BLOCKS * rules.block_seconds
+
 
 def graded(next_weight: int) -> float:
     """The margin required before the canary gets `next_weight` percent, in final tolerances.

@@ -123,7 +123,7 @@ class Observation(Value, frozen=True, kw_only=True):
     """The newest comparison of the canary's answers with the champion's; None until there is one.
     """
     files: str | None = None
-    """Digest of the candidate's files as they are now; read only while people decide on it, and
+    """Digest of the candidate's files as they are now; read until it is live, and
     None where it is not known."""
     memory: MemoryAnswer | None = None
     """Whether the rollout has its memory; None where memory is not limited, or nobody asked."""

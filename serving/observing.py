@@ -10,7 +10,7 @@ from msgspec.structs import replace
 from serving.desired import awaited_reference, serves
 from serving.experiment_control import is_busy
 from serving.memory_budget import demand
-from serving.phase import Phase
+from serving.phase import BEFORE_LIVE, Phase
 from serving.ports import (
     ALL_STABLE,
     NO_HISTORY,
@@ -151,10 +151,9 @@ def _history(ports: ServingPorts, state: RolloutState, problems: list[str]) -> H
 
 
 def _files(ports: ServingPorts, state: RolloutState, problems: list[str]) -> str | None:
-    """Digest of the candidate's files, read while people decide on it."""
+    """Digest of the candidate's files, read until it is live or given up."""
     rollout = state.rollout
-    waits = rollout is not None and rollout.phase is Phase.AWAITING_APPROVAL
-    if ports.files is None or rollout is None or not waits:
+    if ports.files is None or rollout is None or rollout.phase not in BEFORE_LIVE:
         return None
     try:
         return ports.files.digest(rollout.candidate)

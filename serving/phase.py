@@ -31,3 +31,7 @@ class Phase(StrEnum):
     """The candidate is live and is still judged; the replaced version stays loaded."""
     ROLLING_BACK = "rolling-back"
     """Traffic and the stable server return to the champion."""
+
+
+BEFORE_LIVE = frozenset(Phase) - {Phase.IDLE, Phase.BAKING, Phase.ROLLING_BACK}
+"""The phases of a version that may still go live, in which its files must stay what they are."""

@@ -16,11 +16,11 @@ from serving.desired import canary_weight, find_server, load_seconds, serves
 from serving.gates import judge_startup
 from serving.judging import fail, give_up, judge_weight, report_progress, unproven, with_verdict
 from serving.memory_budget import awaits_memory
-from serving.phase import Phase
+from serving.phase import BEFORE_LIVE, Phase
 from serving.plan import deadline_of, plan_measured
 from serving.ports import Observation, Role
 from serving.promotion import bake, promote
-from serving.replacing import await_control, replace_control, replaceable
+from serving.replacing import await_control, follow_control
 from serving.returning import finish_rollback
 from serving.shadow import comparison_record, paired_gate, settled
 from serving.state import Rollout, RolloutState
@@ -72,13 +72,17 @@ def _nobody_decided(state: RolloutState, rollout: Rollout, tick: TickInput) -> C
 
 
 def _changed_files(rollout: Rollout, tick: TickInput) -> Verdict | None:
-    """Why a version that people decide on is given up: its files are others now; None if not."""
-    files, asked_about = tick.observed.files, rollout.candidate.artifact.digest
-    if rollout.phase is not Phase.AWAITING_APPROVAL or files in (None, asked_about):
+    """Why a version is given up before it is live: its files are others now; None if not.
+
+    Servers load a version several times in a rollout. Each has to be what was judged and approved.
+    """
+    files, published = tick.observed.files, rollout.candidate.artifact.digest
+    if rollout.phase not in BEFORE_LIVE or files in (None, published):
         return None
     reason = (
         f"The files of version {rollout.candidate.version} have changed since they were published: "
-        f"their digest is {str(files)[:12]}, not {asked_about[:12]}. Nobody was asked about these."
+        f"their digest is {str(files)[:12]}, not {published[:12]}. Nobody was asked about these, "
+        "and nothing was measured with them."
     )
     return Verdict(outcome="fail", reason=reason)
 
@@ -312,8 +316,9 @@ def _judge_weight(state: RolloutState, rollout: Rollout, tick: TickInput) -> Cha
         return _eject(state, rollout, tick)
     if rollout.phase is not Phase.STEPPING:
         return report_progress(state, rollout, verdict, tick, weight=weight)
-    if replaceable(rollout, verdict, tick):
-        return replace_control(state, rollout, verdict, tick, weight=weight)
+    followed = follow_control(state, rollout, verdict, tick, weight=weight, held=held)
+    if followed is not None:
+        return followed
     if verdict.outcome == "pass" and held >= rules.hold_seconds:
         next_rollout = _after_pass(rollout, verdict, tick)
         return with_verdict(state, next_rollout, verdict, tick, weight=weight)

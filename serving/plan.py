@@ -20,7 +20,15 @@ from functools import lru_cache
 
 from serving.counts import KNOWN_SECONDS
 from serving.evidence.slice_results import smallest_distance
-from serving.margins import CHANCE, EXPECTED_BAD, FOUND_LOG_E, graded, requests_to_pass
+from serving.margins import (
+    CHANCE,
+    CONTROL_RETURNS,
+    EXPECTED_BAD,
+    FOUND_LOG_E,
+    graded,
+    requests_to_pass,
+    suspect_seconds,
+)
 from serving.rules import MAX_DEADLINE_SECONDS, RolloutRules
 from serving.slice_counts import clients_of
 from serving.slice_limits import is_large, slice_requests, smallest_slice_harm
@@ -86,6 +94,15 @@ class RolloutPlan:
     steps: tuple[PlannedStep, ...]
     seconds: float
     """Sum of the steps."""
+    longest_seconds: float
+    """The same where evidence that proves nothing holds every step for as long as it may, and where
+    as many controls as may be are replaced or compared anew, each at the longest step."""
+    hold_seconds: float
+    """For how long evidence that proves nothing holds a step at most."""
+    replacements: int
+    """How many sick controls are replaced at most; each replacement begins its step anew."""
+    returns: int
+    """How often it goes back a step at most, where the control is not known to be well at 50 %."""
     deadline_seconds: float
     """After this time in steps an unproven rollout is rolled back."""
     smallest_harm: float
@@ -127,8 +144,33 @@ class RolloutPlan:
         return (
             f"At {self.requests_per_second:,.4g} requests/s this takes about "
             f"{_duration(self.seconds)} ({steps}; deadline {_duration(self.deadline_seconds)}). "
-            f"{self._left_out_text}{harm}{self._slices_text}"
+            f"{self._holds_text}{self._left_out_text}{harm}{self._slices_text}"
         )
+
+    @property
+    def _holds_text(self) -> str:
+        """What may make it longer, and how long it is then, as a further sentence."""
+        causes = []
+        if any(step.seconds < self.hold_seconds for step in self.steps):
+            causes.append(
+                "evidence that speaks against the canary and proves nothing holds a step for up "
+                f"to {_duration(self.hold_seconds)}"
+            )
+        if self.replacements:
+            controls = "a control" if self.replacements == 1 else "each control"
+            causes.append(
+                f"{controls} that is sick and replaced (at most {self.replacements}) begins its "
+                "step anew"
+            )
+        if self.returns:
+            causes.append(
+                "a control that is not known to be well at 50 % is compared anew at the step "
+                f"before (at most {self.returns} times)"
+            )
+        if not causes or self.longest_seconds <= self.seconds:
+            return ""
+        longest = _duration(self.longest_seconds)
+        return f"With its holds it takes up to about {longest}: {'; '.join(causes)}. "
 
     @property
     def _left_out_text(self) -> str:
@@ -183,6 +225,10 @@ def plan(
         requests_per_second=requests_per_second,
         steps=tuple(steps),
         seconds=total,
+        longest_seconds=_longest(rules, steps, deadline),
+        hold_seconds=rules.warm_seconds + suspect_seconds(rules),
+        replacements=rules.control_replacements,
+        returns=_returns(steps),
         deadline_seconds=deadline,
         smallest_harm=_smallest_harm(rules, requests_per_second, seconds, bad_share),
         slices=tuple(
@@ -222,6 +268,22 @@ def _all_steps(
             PlannedStep(weight=weight, requests=requests, seconds=max(rules.hold_seconds, needed))
         )
     return steps
+
+
+def _returns(steps: Sequence[PlannedStep]) -> int:
+    """How often a rollout goes back a step at most: where the stable arm gets no requests."""
+    return CONTROL_RETURNS if len(steps) > 1 and steps[-1].weight == 50 else 0
+
+
+def _longest(rules: RolloutRules, steps: Sequence[PlannedStep], deadline: float) -> float:
+    """How long the steps take where everything that may hold them does.
+
+    The time in steps ends at the deadline; that in which a fresh control loads is not part of it.
+    """
+    hold = rules.warm_seconds + suspect_seconds(rules)
+    held = [max(step.seconds, hold) for step in steps]
+    again = (rules.control_replacements + 2 * _returns(steps)) * max(held)
+    return min(sum(held) + again, deadline) + rules.control_replacements * rules.prepare_seconds
 
 
 def _planned_slice(

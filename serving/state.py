@@ -169,6 +169,8 @@ class Rollout(Value, frozen=True, kw_only=True):
     """Number of times that the canary was ejected."""
     replacements: int = 0
     """Number of times that a sick control was replaced."""
+    control_returns: int = 0
+    """Number of returns to the weight before, to compare the control with the stable arm."""
     control_ended: bool = False
     """Whether the sick control has given up its version, so that the next one is a fresh one."""
     resume_to: Phase = Phase.STEPPING

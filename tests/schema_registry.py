@@ -6,7 +6,7 @@ from __future__ import annotations
 import json
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
@@ -27,6 +27,10 @@ class RegistryState:
     """Any other status is the answer to every request."""
     body: bytes | None = None
     """The answer to every request, in place of the right one."""
+    encoding: str = ""
+    """The encoding that the answers say they have; empty for none."""
+    pause: threading.Event | None = None
+    """Answers stay open after each byte until it is set, or a tenth of a second has passed."""
     requests: int = 0
     url: str = ""
 
@@ -56,6 +60,15 @@ class RegistryState:
         return 200, json.dumps(body).encode()
 
 
+def _parts(body: bytes, pause: threading.Event | None) -> Iterator[bytes]:
+    if pause is None:
+        yield body
+        return
+    for byte in body:
+        yield bytes([byte])
+        pause.wait(0.1)
+
+
 @contextmanager
 def schema_registry() -> Iterator[RegistryState]:
     """A running registry."""
@@ -67,8 +80,12 @@ def schema_registry() -> Iterator[RegistryState]:
             self.send_response(status)
             self.send_header("Content-Type", "application/vnd.schemaregistry.v1+json")
             self.send_header("Content-Length", str(len(body)))
+            if state.encoding:
+                self.send_header("Content-Encoding", state.encoding)
             self.end_headers()
-            self.wfile.write(body)
+            with suppress(ConnectionError):
+                for part in _parts(body, state.pause):
+                    self.wfile.write(part)
 
         def log_message(self, *_: object) -> None:
             return None

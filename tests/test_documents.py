@@ -16,6 +16,7 @@ import pytest
 from tests.source_files import PACKAGES, PROJECT, project_files, text
 
 MAX_README_WORDS = 1_000
+MAX_PICTURE_BYTES = 150_000
 DOCUMENTS = tuple(
     path for path in project_files() if path.endswith(".md") and not path.startswith("docs/")
 )
@@ -150,6 +151,15 @@ def test_every_link_in_a_document_resolves(document: str) -> None:
         if not is_known or (anchor and anchor not in anchors(text(resolved))):
             broken.append(target)
     assert broken == []
+
+
+def test_the_pictures_of_the_console_are_small_and_shown() -> None:
+    readme = text("deploy/console/README.md")
+    pictures = sorted((PROJECT / "docs" / "console").glob("*.webp"))
+    assert len(pictures) == 3
+    for picture in pictures:
+        assert picture.stat().st_size < MAX_PICTURE_BYTES, picture.name
+        assert f"](../../docs/console/{picture.name})" in readme
 
 
 def test_the_readme_is_short() -> None:

@@ -1,22 +1,17 @@
-"""The roles as `driftline.yaml` gives them now, without a restart of who asks.
-
-One `stat` tells whether the file has changed; only then it is read again.
-"""
+"""The roles as `driftline.yaml` gives them now, without a restart of who asks."""
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Callable
 from pathlib import Path
 
 import structlog
 
+from deploy.access.changed_settings import ChangedSettings
 from deploy.access.roles import Roles
 from deploy.config import loader
 from deploy.config.settings import Settings
-from streaming.contracts.errors import ConfigurationError
 
-_Stamp = tuple[int, int, int]
 log = structlog.get_logger()
 
 
@@ -44,34 +39,19 @@ class CurrentRoles:
         load: Callable[[Path], Settings] = loader.load,
     ) -> None:
         self._roles = Roles.of(settings)
-        self._file, self._load = file, load
-        self._read: _Stamp | None = None  # it may have changed since the settings were read
-        self._lock = threading.Lock()
+        self._changed = None if file is None else ChangedSettings(file, "roles", load)
 
     def __call__(self) -> Roles:
         """The roles now."""
-        if self._file is not None:
-            with self._lock:
-                self._look(self._file)
+        if self._changed is not None:
+            self._changed.take(self._apply)
         return self._roles
 
-    def _look(self, file: Path) -> None:
-        try:
-            status = file.stat()
-        except OSError:  # it is being replaced
-            return
-        stamp = (status.st_mtime_ns, status.st_size, status.st_ino)
-        if stamp == self._read:
-            return
-        self._read = stamp
-        try:
-            roles = Roles.of(self._load(file))
-        except (ConfigurationError, OSError) as error:
-            log.warning("roles.unchanged", file=str(file), reason=str(error))
-            return
+    def _apply(self, settings: Settings) -> str:
+        roles = Roles.of(settings)
         if self._roles.entries and not roles.entries:
-            log.warning("roles.unchanged", file=str(file), reason="it has no access.roles any more")
-            return
+            return "it has no access.roles any more"
         if roles != self._roles:
-            log.info("roles.changed", file=str(file))
+            log.info("roles.changed")
             self._roles = roles
+        return ""

@@ -23,7 +23,8 @@ class SlackSettings(Section):
     """File with the app's signing secret. Slack sends pressed buttons to the notifier's address
     /slack/actions, signed with it; others are refused."""
     people: dict[str, str] = Field(default={})
-    """Name of each person who may press a button, by Slack's user id. Others are refused."""
+    """Name of each person who may press a button, by Slack's user id. Others are refused. A change
+    counts without a restart."""
     api: _Url = "https://slack.com/api/"
     """Address of Slack's API."""
 

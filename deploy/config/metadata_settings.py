@@ -33,7 +33,8 @@ class MetadataSettings(Section):
     """File with the user's password. Empty: the server asks for none."""
     keep_runs: int = Field(default=_POLICY.runs, ge=1)
     """Number of newest runs of a model whose files are kept in the artifact store: statistics,
-    schema, evaluation, logs. ML Metadata keeps the runs themselves."""
+    schema, evaluation, logs; those of the live version and the one before it stay as well. ML
+    Metadata keeps the runs themselves."""
     keep_examples: int = Field(default=_POLICY.examples, ge=0)
     """Number of newest runs of a model whose examples are kept too."""
 

@@ -131,14 +131,19 @@ class RetrainWorkSettings(Section):
     workers: int = Field(default=1, ge=1, le=64)
     """Retrains of different models that a worker process works on at once, if it has as many GPUs
     or CPU slots. Each takes about 1.5 GB of memory. Those of one model come one after another."""
+    clean_up: bool = True
+    """Whether the workers remove old files of retrains, when they start and after each retrain:
+    versions, runs with their examples and TensorBoard logs, folders of attempts and of pipelines
+    that were run by hand. What is live, was live before, is rolled out, awaits an approval or is
+    needed by an open request stays. false: only `driftline prune` removes them."""
     keep_files: PositiveDuration = _CLEAN_UP.keep_seconds
-    """`driftline prune` removes files of retrains that were not changed for this long and that no
-    record in force points to."""
+    """The clean-up and `driftline prune` remove files of retrains that were not changed for this
+    long and that no record in force points to."""
     keep_versions: int = Field(default=_CLEAN_UP.keep_versions, ge=1)
-    """Newest versions of each model that `driftline prune` keeps, whatever their age."""
+    """Newest versions of each model that they keep, whatever their age."""
     max_size: Size | None = _CLEAN_UP.max_bytes
-    """What `driftline prune` lets all files of retrains take together; beyond it younger ones go
-    too. null: any size."""
+    """What they let all files of retrains take together; beyond it younger ones go too. null: any
+    size."""
 
 
 class Settings(Section):

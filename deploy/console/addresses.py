@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import ipaddress
+from pathlib import Path
 from urllib.parse import urlsplit
 
 from deploy.config.access_checks import LOOPBACK
@@ -41,10 +43,44 @@ def check_address(host: str, access: AccessSettings) -> None:
         )
 
 
-def transport(access: AccessSettings, port: int) -> Transport:
-    """How requests reach a console with these settings."""
+def gateway(routes: Path = Path("/proc/net/route")) -> str:
+    """Address of the machine that runs this container: the gateway of the default route.
+
+    Docker sends it what reaches a published port on the machine's loopback address.
+
+    Raises
+    ------
+    ConfigurationError
+        When there is no default route.
+    """
+    for line in routes.read_text().splitlines()[1:]:
+        _, destination, hop, *_ = line.split()
+        if destination == "00000000" and hop != "00000000":
+            return str(ipaddress.IPv4Address(bytes.fromhex(hop)[::-1]))
+    raise ConfigurationError(
+        "--in-container: there is no default route, so the machine that runs the container is not "
+        "known. Use --in-container in a container of a bridge network only."
+    )
+
+
+def transport(
+    access: AccessSettings, port: int, *, clients: frozenset[str] = frozenset()
+) -> Transport:
+    """How requests reach a console with these settings.
+
+    Parameters
+    ----------
+    clients:
+        The only addresses that are answered, besides this machine's own and the proxies; empty for
+        all.
+    """
     hosts = loopback_hosts(port)
     if access.address:
         hosts |= {urlsplit(access.address).netloc.lower()}
     proxies = frozenset(filter(None, access.proxy.split(",")))
-    return Transport(hosts=hosts, proxies=proxies, secure=access.address.startswith("https://"))
+    return Transport(
+        hosts=hosts,
+        proxies=proxies,
+        clients=clients,
+        secure=access.address.startswith("https://"),
+    )

@@ -15,6 +15,7 @@ from typing import Annotated, Any
 from urllib.parse import quote
 
 from fastapi import FastAPI, Form, Header, Query
+from fastapi.exceptions import RequestValidationError
 from fastapi.responses import FileResponse, HTMLResponse, RedirectResponse, Response
 from starlette.concurrency import run_in_threadpool
 from starlette.middleware.body_limit import RequestBodyLimitMiddleware
@@ -24,6 +25,7 @@ from starlette.responses import StreamingResponse
 from deploy.console import approval_pages, decisions, further_pages
 from deploy.console.api.application import create_api
 from deploy.console.assets_lock import FILES, FOLDER, MEDIA_TYPES
+from deploy.console.command_forms import add_command_forms
 from deploy.console.context import Console
 from deploy.console.gate import Gate, identity_of, still_signed_in
 from deploy.console.model_page import model_page
@@ -63,6 +65,7 @@ def create_app(console: Console) -> FastAPI:
     add_run_pages(app, console, render)
     add_operation_pages(app, console, render)
     _add_approvals(app, console, render)
+    add_command_forms(app, console, render)
     _add_files(app, console)
     add_sign_in(app, console, render)
     app.mount("/api/v1", create_api(console))
@@ -108,6 +111,13 @@ def _add_errors(app: FastAPI, console: Console, render: Render) -> None:
     def unavailable(request: Request, error: Exception) -> HTMLResponse:
         return message(request, 503, "Not now", str(error))
 
+    def not_understood(request: Request, error: Exception) -> HTMLResponse:
+        assert isinstance(error, RequestValidationError)
+        places = ", ".join(dict.fromkeys(str(entry["loc"][-1])[:40] for entry in error.errors()))
+        text = f"The request has a value that cannot be used: {places}."
+        return message(request, 422, "Not understood", text)
+
+    app.add_exception_handler(RequestValidationError, not_understood)
     app.add_exception_handler(NotFoundError, not_found)
     app.add_exception_handler(UnavailableError, unavailable)
     app.add_exception_handler(404, not_found)

@@ -15,6 +15,7 @@ from deploy.console.security import Transport
 from deploy.projection.reader import ProjectionReader
 from retrain.run_view import Run
 from streaming.contracts.log import RecordLog
+from streaming.contracts.records import Action
 
 
 @dataclass(slots=True)
@@ -69,6 +70,10 @@ class Console:
     def sees(self, model: str) -> bool:
         """Whether the person may see what is about a model."""
         return self.identity.sees(model)
+
+    def models_for(self, action: Action) -> tuple[str, ...]:
+        """The models to which the person may give a command."""
+        return tuple(name for name in self.models if not self.identity.barrier(name, action))
 
     def seen_by(self, identity: Identity) -> Console:
         """The same console for one person."""

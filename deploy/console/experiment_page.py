@@ -13,7 +13,15 @@ from deploy.console.states import State, state_of
 from deploy.console.why import Why
 from streaming.contracts.errors import NotFoundError
 from streaming.contracts.experiment_records import ExperimentEffect
-from streaming.contracts.records import ExperimentLook, ExperimentStatus
+from streaming.contracts.records import (
+    ExperimentLook,
+    ExperimentStatus,
+    ModelVersion,
+    Promotion,
+)
+
+OFFERED = 20
+"""Newest versions among which an experiment can be started by its form."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -53,6 +61,13 @@ class ExperimentPage:
     picture: Picture | None
     next_text: str
     command: str
+    startable: tuple[ModelVersion, ...] = ()
+    """Versions that an experiment can compare with the live one, newest first."""
+
+    @property
+    def running(self) -> bool:
+        """Whether the experiment that is shown has not ended."""
+        return self.status is not None and self.status.phase != "ended"
 
     @property
     def wrong(self) -> tuple[Why, ...]:
@@ -77,6 +92,7 @@ def experiment_page(console: Console, model: str, experiment_id: str = "") -> Ex
             model=model, all=(), status=None, state=state_of(""), look=None, arms=(), gates=(),
             picture=None, next_text="To compare two versions by user:",
             command=f"driftline experiment start {model} --arm VERSION=20 --for 7d",
+            startable=_startable(console, model),
         )  # fmt: skip
     status, looks = experiment_of(console.reader, model, chosen)
     look = looks[-1] if looks else None
@@ -92,6 +108,20 @@ def experiment_page(console: Console, model: str, experiment_id: str = "") -> Ex
         picture=picture(console.reader, "experiment", model, chosen),
         next_text=text,
         command=command,
+        startable=_startable(console, model) if known[0].phase == "ended" else (),
+    )
+
+
+def _startable(console: Console, model: str) -> tuple[ModelVersion, ...]:
+    """Blessed versions that are not live; none while no version is."""
+    live = console.reader.newest_record(Promotion, model)
+    if live is None:
+        return ()
+    versions = console.reader.records(ModelVersion, model, OFFERED)
+    return tuple(
+        version
+        for version in reversed(versions)
+        if version.blessed and version.version != live.version
     )
 
 

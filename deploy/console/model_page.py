@@ -7,7 +7,7 @@ from typing import get_args
 
 from deploy.console import why
 from deploy.console.context import Console
-from deploy.console.overview import Task, tasks
+from deploy.console.overview import Judgement, Task, summaries, tasks
 from deploy.console.pictures import Picture, picture
 from deploy.console.why import Why
 from deploy.projection.course import CourseEvent, SpanName, course
@@ -62,6 +62,10 @@ class ModelPage:
 
     name: str
     served: bool
+    judgements: tuple[Judgement, ...]
+    """What is judged of its traffic and answers now, as on the first page."""
+    waits_for: str
+    """What it waits for, in words; empty for nothing."""
     tasks: tuple[Task, ...]
     live: Promotion | None
     drift: DriftVerdict | None
@@ -125,11 +129,14 @@ def model_page(console: Console, name: str, feature: str = "", span: str = "") -
     status = reader.newest_record(RolloutStatus, name)
     verdict = reader.newest_record(CanaryVerdict, name)
     comparison = reader.newest_record(AnswerComparison, name)
+    (summary,) = summaries(console, (name,))
     history = reader.timeline(name, since=0.0, count=6 * HISTORY)
     return ModelPage(
         name=name,
         served=not console.settings.local.served_models
         or name in console.settings.local.served_models,
+        judgements=summary.judgements,
+        waits_for=summary.waits_for,
         tasks=tuple(tasks(console, name)),
         live=reader.newest_record(Promotion, name),
         drift=drift,

@@ -87,13 +87,17 @@ class Overview:
 
 def overview(console: Console) -> Overview:
     """Gather the first page."""
-    reader, models = console.reader, console.models
+    return Overview(models=tuple(summaries(console, console.models)), tasks=tuple(tasks(console)))
+
+
+def summaries(console: Console, models: tuple[str, ...]) -> Iterator[ModelSummary]:
+    """What is live, judged and waited for, by model."""
+    reader = console.reader
     live = reader.newest_of_each(Promotion, models)
     statuses = reader.newest_of_each(RolloutStatus, models)
     requests = reader.newest_of_each(RetrainRequest, models)
     verdicts = {kind: reader.newest_of_each(kind, models) for _, kind in _VERDICTS}
     canaries = reader.newest_of_each(CanaryVerdict, models)
-    summaries = []
     for model in models:
         status = statuses.get(model)
         rolling = status if status is not None and status.outcome != Phase.IDLE else None
@@ -105,18 +109,15 @@ def overview(console: Console) -> Overview:
         canary = canaries.get(model)
         if rolling is not None and canary is not None and canary.subject == rolling.subject:
             judgements.append(_judgement("canary", canary))
-        summaries.append(
-            ModelSummary(
-                name=model,
-                state=worst([judgement.state for judgement in judgements]),
-                live=live.get(model),
-                judgements=tuple(judgements),
-                rollout=rolling,
-                waits_for=_waits_for(console, model, rolling, requests.get(model)),
-                ratios=_ratios(console, model),
-            )
+        yield ModelSummary(
+            name=model,
+            state=worst([judgement.state for judgement in judgements]),
+            live=live.get(model),
+            judgements=tuple(judgements),
+            rollout=rolling,
+            waits_for=_waits_for(console, model, rolling, requests.get(model)),
+            ratios=_ratios(console, model),
         )
-    return Overview(models=tuple(summaries), tasks=tuple(tasks(console)))
 
 
 def _judgement(name: str, row: Stored) -> Judgement:

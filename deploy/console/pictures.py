@@ -10,11 +10,14 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import multiprocessing
+import os
+import threading
 from collections import OrderedDict
 from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass, replace
+from multiprocessing.connection import wait
 from pathlib import Path
 from urllib.parse import quote, urlencode
 
@@ -87,7 +90,9 @@ class Pictures:
         if key not in self._drawn:
             if self._process is None:
                 self._process = ProcessPoolExecutor(
-                    max_workers=1, mp_context=multiprocessing.get_context("spawn")
+                    max_workers=1,
+                    mp_context=multiprocessing.get_context("spawn"),
+                    initializer=end_with_parent,
                 )
             loop, process = asyncio.get_running_loop(), self._process
             try:
@@ -102,6 +107,20 @@ class Pictures:
                 self._drawn.popitem(last=False)
         self._drawn.move_to_end(key)
         return self._drawn[key]
+
+
+def end_with_parent() -> None:
+    """End this process when the one that began it has ended, in whatever way."""
+    parent = multiprocessing.parent_process()
+    if parent is None:
+        return
+    sentinel = parent.sentinel
+
+    def watch() -> None:
+        wait([sentinel])
+        os._exit(1)
+
+    threading.Thread(target=watch, daemon=True).start()
 
 
 def _draw(folder: Path, kind: PictureKind, model: str, subject: str, variant: str) -> bytes:

@@ -103,6 +103,8 @@ class Transport:
     hosts: frozenset[str]
     proxies: frozenset[str] = frozenset()
     """Addresses of the proxies that end TLS; others may not connect where there are some."""
+    clients: frozenset[str] = frozenset()
+    """The only addresses that are answered, besides loopback ones and the proxies; empty: all."""
     secure: bool = False
     """Whether browsers come by https only."""
 
@@ -111,6 +113,8 @@ class Transport:
 
         Only a proxy may say for whom it asks, and it must have been asked by https.
         """
+        if self.clients and peer not in self.clients | self.proxies | LOOPBACK_CLIENTS:
+            return peer, "This console answers only the machine that runs its container."
         if not self.proxies or peer in LOOPBACK_CLIENTS - self.proxies:
             return peer, ""
         if peer not in self.proxies:

@@ -11,7 +11,7 @@ import uvicorn
 
 from deploy.app.deployment import Deployment
 from deploy.console.access import open_access
-from deploy.console.addresses import check_address, transport
+from deploy.console.addresses import check_address, gateway, transport
 from deploy.console.app import create_app
 from deploy.console.context import Console, Feed
 from deploy.console.identity import Identity
@@ -23,7 +23,10 @@ from deploy.projection.reader import ProjectionReader
 from deploy.projection.writer import Applied, ProjectionWriter
 from deploy.records.commands import current_user
 from deploy.runs.opened import read_recorded
+from deploy.services.shutdown import exit_on_sigterm
 from streaming.contracts.log import RecordLog
+
+EVERYWHERE = "0.0.0.0"  # noqa: S104 - in a container; `Transport` refuses all but its machine
 
 
 class Feeder:
@@ -111,8 +114,14 @@ class ConsoleServer(uvicorn.Server):
         await super().shutdown(sockets)
 
 
-def run(deployment: Deployment, *, host: str, port: int) -> None:
+def run(deployment: Deployment, *, host: str, port: int, in_container: bool = False) -> None:
     """Serve the console until it is interrupted.
+
+    Parameters
+    ----------
+    in_container:
+        Whether to listen on all addresses of the container, whose port is published under `host`,
+        and to answer only the machine that runs the container.
 
     Raises
     ------
@@ -122,6 +131,7 @@ def run(deployment: Deployment, *, host: str, port: int) -> None:
         When another console of the deployment runs.
     """
     check_address(host, deployment.settings.access)
+    clients = frozenset({gateway()}) if in_container else frozenset()
     folder = projection_folder(deployment.home, deployment.bootstrap)
     writer = ProjectionWriter(folder)
     feed, live = Feed(), Live()
@@ -139,14 +149,15 @@ def run(deployment: Deployment, *, host: str, port: int) -> None:
         now=time.time,
         access=access,
         identity=Identity(person=access.local, how="local", roles=access.roles),
-        transport=transport(access.settings, port),
+        transport=transport(access.settings, port, clients=clients),
         recorded=partial(read_recorded, deployment),
         feed=feed,
     )
+    exit_on_sigterm()
     feeder = Feeder(deployment.open_log(), writer, feed, live)
     feeder.start()
     try:
-        ConsoleServer(console, host=host, port=port).run()
+        ConsoleServer(console, host=EVERYWHERE if in_container else host, port=port).run()
     finally:
         feeder.stop()
         reader.close()

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from pathlib import Path
+from secrets import token_urlsafe
 from typing import Any
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
-from markupsafe import Markup
+from markupsafe import Markup, escape
 
 from deploy.config.units import format_time
 from deploy.console.assets_lock import ASSETS
@@ -45,9 +46,14 @@ def environment() -> Environment:
         number=number,
         headline=headline_of,
         ended_as=ended_as,
+        ticks=ticks,
     )
     made_visible.globals.update(
-        assets=ASSETS, limit_y=limit_y, spark_width=SPARK_WIDTH, spark_height=SPARK_HEIGHT
+        assets=ASSETS,
+        limit_y=limit_y,
+        spark_width=SPARK_WIDTH,
+        spark_height=SPARK_HEIGHT,
+        new_key=lambda: token_urlsafe(16),
     )
     return made_visible
 
@@ -59,6 +65,22 @@ def number(value: float | None) -> str:
     ('0.877', '–')
     """
     return "–" if value is None else f"{value:.3f}"
+
+
+def ticks(text: str) -> Markup:
+    """A sentence in which what stands between backticks is shown as code.
+
+    >>> str(ticks("`a < b` runs; a ` alone stays"))
+    '<code>a &lt; b</code> runs; a ` alone stays'
+    """
+    parts = visible(text).split("`")
+    if len(parts) % 2 == 0:  # the last backtick has no partner
+        parts[-2:] = ["`".join(parts[-2:])]
+    marked = [
+        Markup("<code>{}</code>").format(part) if place % 2 else escape(part)
+        for place, part in enumerate(parts)
+    ]
+    return Markup("").join(marked)
 
 
 def _visible(value: Any) -> Any:

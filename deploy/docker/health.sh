@@ -51,7 +51,7 @@ http() { # PATH: the answer's body, if it is 200
     fi
     timeout "$seconds" bash -c '
         exec 3<>"/dev/tcp/127.0.0.1/$0" || exit 1
-        printf "GET %s HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n" "$1" >&3
+        printf "GET %s HTTP/1.1\r\nHost: localhost:%s\r\nConnection: close\r\n\r\n" "$1" "$0" >&3
         read -r _ status _ <&3 && [ "$status" = 200 ] && cat <&3' "$port" "$1"
 }
 

@@ -25,7 +25,7 @@ class TaskMemory:
     network: int = 128
     managed: int = 512
     """For batch operators and RocksDB only, and taken when they ask; our state is on the heap. The
-    Transform of a retrain sorts in so many places that a slot with 16 MB lacked pages for them."""
+    Transform of a retrain sorts in dozens of places, and a slot with 16 MB had too few pages."""
     metaspace: int = 256
     overhead: int = 192
 

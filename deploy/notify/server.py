@@ -39,6 +39,8 @@ class Notifier:
         The channel whose buttons are answered.
     secret:
         Slack's signing secret; empty: presses are refused.
+    people:
+        Names by Slack's user id, as they are now.
     decide:
         Takes a decision and returns what became of it, in a sentence.
     """
@@ -47,7 +49,7 @@ class Notifier:
     slack: SlackChannel
     token: str
     secret: str
-    people: Mapping[str, str]
+    people: Callable[[], Mapping[str, str]]
     decide: Callable[[Press], str]
     now: Callable[[], float] = time.time
     deciding: set[threading.Thread] = field(default_factory=set)
@@ -81,7 +83,7 @@ def create_app(notifier: Notifier, receiver: LocalReceiver | None = None) -> Sta
             secret=notifier.secret,
             timestamp=request.headers.get("x-slack-request-timestamp", ""),
             signature=request.headers.get("x-slack-signature", ""),
-            people=notifier.people,
+            people=notifier.people(),
             history=notifier.deliverer.history,
             now=notifier.now(),
         )

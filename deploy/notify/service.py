@@ -20,10 +20,12 @@ from deploy.notify.channels import Channel
 from deploy.notify.delivery import Deliverer
 from deploy.notify.history import History, history_file
 from deploy.notify.local_receiver import PLACE, LocalReceiver
+from deploy.notify.people import CurrentPeople
 from deploy.notify.server import Notifier, create_app
 from deploy.notify.slack import SlackChannel
 from deploy.notify.subjects import Subjects
 from deploy.notify.webhooks import CheckedBackend, WebhookChannel, networks
+from deploy.services.shutdown import exit_on_sigterm
 from streaming.contracts.errors import ConfigurationError
 
 STEP_SECONDS = 0.5
@@ -46,6 +48,7 @@ def run(deployment: Deployment) -> None:
         server_header=False,
         timeout_graceful_shutdown=5,
     )
+    exit_on_sigterm()
     log.info("notifier.started", channels=[c.name for c in notifier.deliverer.channels])
     try:
         uvicorn.Server(config).run()
@@ -81,7 +84,7 @@ def assemble(deployment: Deployment, history: History) -> tuple[Notifier, LocalR
         slack=slack,
         token=read_secret(deployment.home, str(alert_token_file(deployment.home))),
         secret=secret,
-        people={} if alerts.slack is None else alerts.slack.people,
+        people=CurrentPeople(deployment.settings, deployment.file),
         decide=subjects.decide,
     )
     return notifier, receiver

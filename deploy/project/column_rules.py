@@ -6,6 +6,7 @@ import re
 from dataclasses import dataclass, replace
 from typing import Literal
 
+from deploy.project.dates import DATE_FORMS, SPREADSHEET
 from deploy.project.number_cells import LARGEST, NumberForm, number_forms, signs_of
 from deploy.project.profile import NUMBER_SHARE, ColumnProfile
 from deploy.project.text_cells import truth_pair
@@ -28,9 +29,13 @@ TEXT_WORDS, TEXT_LENGTH = 4.0, 60
 MAX_CATEGORY_LENGTH = 256
 """A longer text would be cut by the stream job before it is counted."""
 MIN_PRESENT_SHARE = 0.05
+CLOCK_VALUES = 48
+"""With more different values times of day, or durations, are no categories."""
 
 _ID_NAME = re.compile(r"(^|_)(id|uuid|guid|key|nr|no|number|nummer|index|rowid)$", re.IGNORECASE)
 _CAMEL_ID = re.compile(r"[a-z](ID|Id)$")
+_THING_NAME = re.compile(r"(^|_)(id|uuid|guid|rowid)$", re.IGNORECASE)
+"""Other names of ids, such as `no`, may be those of amounts."""
 _OTHER_TIME = re.compile(
     r"birth_?d|of_birth|dob|geburt|due|expir|deadline|since|seit|bis|until", re.IGNORECASE
 )
@@ -47,6 +52,7 @@ _CALENDAR_NAME = re.compile(
 _SPAN_NAME = re.compile(r"_(in|per|since|for)_|^(age|n|num|total|tenure|duration)_", re.IGNORECASE)
 
 
+_CLOCK = re.compile(r"-?\d{1,3}:[0-5]\d(:[0-5]\d([.,]\d+)?)?( ?[AP]M)?", re.IGNORECASE)
 _WITH_UNIT = re.compile(r"[+-]?\d[\d.,' ]*\s?[^\d\s.,:/-]{1,6}")
 
 
@@ -80,9 +86,19 @@ class ColumnGuess:
 def guess_column(profile: ColumnProfile) -> ColumnGuess:
     """What the column can be used for when it is not the label."""
     guess = _unusable(profile) or _time(profile) or _numeric(profile) or _textual(profile)
-    if guess.use != "feature" or not is_calendar_name(guess.name):
+    why = _not_judged(guess, profile)
+    if guess.use != "feature" or not why:
         return guess
-    return replace(guess, judged=False, reason=f"{guess.reason}; calendar: drift is not judged")
+    return replace(guess, judged=False, reason=f"{guess.reason}; {why}: drift is not judged")
+
+
+def _not_judged(guess: ColumnGuess, profile: ColumnProfile) -> str:
+    """Why a drift of the feature says nothing; empty when it does."""
+    if is_calendar_name(guess.name):
+        return "calendar"
+    if profile.ascending and guess.kind != "text" and profile.distinct > CODES:
+        return "ascends from the first row to the last, as a counter does or rows that are sorted"
+    return ""
 
 
 def is_id_name(name: str) -> bool:
@@ -138,7 +154,7 @@ def _unusable(profile: ColumnProfile) -> ColumnGuess | None:
 
 def _time(profile: ColumnProfile) -> ColumnGuess | None:
     form = profile.time_form
-    if form is None or (form.startswith("epoch") and not _may_be_epoch(profile)):
+    if form is None or (form not in DATE_FORMS and not _may_be_epoch(profile)):
         return None
     doubt = "" if profile.time_certain else "; day and month could be the other way round"
     return _guess(profile, "time", f"a time, written as {form}{doubt}", time_form=form)
@@ -146,7 +162,9 @@ def _time(profile: ColumnProfile) -> ColumnGuess | None:
 
 def _may_be_epoch(profile: ColumnProfile) -> bool:
     """A large number is a time if its column is called like one, or ascends."""
-    return is_time_name(profile.name) or (profile.ascending and not is_id_name(profile.name))
+    if is_time_name(profile.name) or profile.time_form == SPREADSHEET:
+        return is_time_name(profile.name)
+    return profile.ascending and not is_id_name(profile.name)
 
 
 def _numeric(profile: ColumnProfile) -> ColumnGuess | None:
@@ -160,11 +178,21 @@ def _numeric(profile: ColumnProfile) -> ColumnGuess | None:
     if max(abs(profile.low), abs(profile.high)) > LARGEST:
         reason = f"numbers up to {profile.high:g}; larger ones than {LARGEST:g} cannot be learnt"
         return _guess(profile, "none", reason)
+    if not profile.told_apart:
+        reason = (
+            f"most numbers from {profile.extremes()} are the same in 32 bits, in which they are "
+            "learnt; take the difference from a usual value, or write names of things as text, "
+            "such as n17"
+        )
+        return _guess(profile, "none", reason)
     odd = _odd_values(profile)
     few = profile.distinct <= CODES and profile.distinct * ROWS_PER_CODE <= profile.rows
     span = f"from {profile.extremes()}{_written(profile, form)}{odd}"
     if not profile.whole or (form != "integer" and not few):
         return _guess(profile, "feature", f"numbers {span}", kind="number", number_form=form)
+    if not few and (_THING_NAME.search(profile.name) or _CAMEL_ID.search(profile.name)):
+        reason = f"{profile.distinct} numbers that name things, so that their size says nothing; "
+        return _guess(profile, "none", f"{reason}written as text, such as n17, they are categories")
     if few:
         written = "" if profile.number_certain else _written(profile, form)
         reason = f"{profile.distinct} whole numbers, counted by value{written}{odd}"
@@ -219,6 +247,9 @@ def _textual(profile: ColumnProfile) -> ColumnGuess:
     free = profile.words >= TEXT_WORDS and profile.distinct_share > MANY_VALUES_SHARE
     if free or profile.longest > MAX_CATEGORY_LENGTH or _long_and_varied(profile):
         return _guess(profile, "none", f"free text: up to {profile.longest} characters")
+    if profile.distinct > CLOCK_VALUES and all(map(_CLOCK.fullmatch, profile.values)):
+        reason = f"times of day or durations ({profile.examples(2)}, …); write them as one number"
+        return _guess(profile, "none", f"{reason}, such as minutes")
     unique = profile.distinct_share >= UNIQUE_SHARE and not _unit_advice(profile)
     if unique and (profile.words < 2 or is_id_name(profile.name)):
         return _guess(profile, "id", "identifies rows: nearly every value occurs once")

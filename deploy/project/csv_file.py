@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import codecs
 import csv
+import re
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
@@ -26,6 +27,7 @@ from deploy.project.dialect import (
     unmarked_wide_encoding,
 )
 from deploy.project.headers import Header, clean_headers, looks_like_values
+from deploy.project.other_formats import odd_separator, other_format
 from streaming.contracts.errors import ConfigurationError, NotFoundError
 
 HEAD_BYTES = 1 << 18
@@ -113,19 +115,24 @@ def open_csv(path: Path) -> CsvFile:
     head = _head_of(path)
     if not head.strip():
         raise ConfigurationError(f"{path} is empty; name a CSV file with a header line and rows.")
-    packed = next((what for mark, what in _PACKED.items() if head.startswith(mark)), None)
-    if packed is not None:
-        raise ConfigurationError(f"{path} holds no text. It is {packed.format(name=path.name)}.")
     encoding = marked_encoding(head) or unmarked_wide_encoding(head) or _encoding_of(path)
     text = codecs.getincrementaldecoder(encoding)(errors="replace").decode(head)
+    other = other_format(head, text, path.name)
+    if other is not None:
+        raise ConfigurationError(f"{path} is no CSV file. It is {other}.")
     if "\0" in text:
-        raise ConfigurationError(f"{path} holds no text; name a CSV file.")
+        raise _zero_bytes(path, text)
     above = ignored_lines(text)
     text = "".join(text.splitlines(keepends=True)[above:])
     separator = guess_separator(text)
     first = _first_record(path, text, separator)
     if len(first) < 2:
-        raise _single_column(path, first[0], lines_above_header(text))
+        raise _single_column(path, first[0], text)
+    if all(re.fullmatch(r"'.*'", cell.strip()) for cell in first):
+        raise ConfigurationError(
+            f"{path} has its fields in single quotes, which would become a part of them. Write "
+            f"double ones: `tr \"'\" '\"' < {path.name} > table.csv`."
+        )
     if looks_like_values(first):
         raise no_header(path, first)
     return CsvFile(path, Dialect(encoding, separator), clean_headers(first), above)
@@ -164,16 +171,6 @@ def _first_record(path: Path, text: str, separator: str) -> list[str]:
     return first
 
 
-_PACKED = {
-    b"\x1f\x8b": "compressed by gzip: `gunzip -k {name}`, then name the result",
-    b"\xfd7zXZ": "compressed by xz: `unxz -k {name}`, then name the result",
-    b"\x28\xb5\x2f\xfd": "compressed by Zstandard: `unzstd {name}`, then name the result",
-    b"PK\x03\x04": "a ZIP archive or a spreadsheet: unpack it, or save it as CSV",
-    b"PAR1": "in Parquet's format: save it as CSV",
-}
-"""How a file begins that is no CSV file → what it is, and what to do."""
-
-
 _QUOTE_ADVICE = (
     " A quotation mark that begins a field has no end. Quote the whole field, and write a mark "
     'inside of it twice: "12 "" screen".'
@@ -187,11 +184,31 @@ def _advice(error: Exception) -> str:
     return ""
 
 
-def _single_column(path: Path, first: str, above: int) -> ConfigurationError:
+def _zero_bytes(path: Path, text: str) -> ConfigurationError:
+    """Few zero bytes are an accident of an export; many control characters are no text."""
+    if 100 * sum(character < "\t" for character in text) > len(text):
+        return ConfigurationError(f"{path} holds no text; name a CSV file.")
+    line = text[: text.index("\0")].count("\n") + 1
+    return ConfigurationError(
+        f"{path} has a zero byte in line {line}, which no text has. Take such bytes out: "
+        f"`tr -d '\\000' < {path.name} > table.csv`."
+    )
+
+
+def _single_column(path: Path, first: str, text: str) -> ConfigurationError:
+    above = lines_above_header(text)
     if above:
         return ConfigurationError(
             f"{path} does not begin with the names of its columns, but with {first[:60]!r}. Take "
             f"away what stands above them: `tail -n +{above + 1} {path.name} > table.csv`."
+        )
+    odd = odd_separator(text)
+    if odd is not None:
+        shown, mark = odd
+        squeeze = "tr -s" if mark == " " else "tr"
+        return ConfigurationError(
+            f"{path} has {shown} between its fields; a comma, a semicolon, a tab and a bar are "
+            f"read. Put a tab instead: `{squeeze} '{mark}' '\\t' < {path.name} > table.csv`."
         )
     return ConfigurationError(
         f"{path} has a single column. A model needs at least a feature and a label; fields are "

@@ -11,13 +11,14 @@ from pathlib import Path
 from deploy.project.csv_file import CsvFile, no_header, open_csv
 from deploy.project.event_size import refuse_large_events
 from deploy.project.guess import ProjectGuess, guess_project
-from deploy.project.headers import Header
+from deploy.project.headers import LONGEST, Header
 from deploy.project.label_copies import copies
+from deploy.project.label_order import order_note
 from deploy.project.label_tasks import TaskKind, label_notes
 from deploy.project.number_cells import number_forms
 from deploy.project.profile import ColumnProfile, profile_column
 from deploy.project.sampling import sample_of
-from deploy.project.values import convert, feature_converter, label_converter
+from deploy.project.values import Value, convert, feature_converter, label_converter
 from deploy.project.whole_label import with_whole_label
 from streaming.contracts.errors import ConfigurationError
 
@@ -63,14 +64,20 @@ def guess_csv(
         guess = guess_project(profiles, sample.rows, label=label, task=task, now=now)
     except ConfigurationError as error:
         raise ConfigurationError(" ".join([str(error), *_ragged(file)])) from error
-    guess = _without_copies(guess, cells)
+    truth = convert(cells, {guess.label.name: label_converter(guess.label)})[guess.label.name]
+    guess = _without_copies(guess, truth, cells)
     refuse_large_events(guess.features, profiles)
     return DataGuess(
         source=f"{path} ({file.dialect.describe()})",
         headers=file.headers,
         profiles=profiles,
         guess=guess,
-        notes=(*_notes(file), *_doubtful_encoding(file, profiles), *label_notes(guess.label)),
+        notes=(
+            *_notes(file),
+            *_doubtful_encoding(file, profiles),
+            *label_notes(guess.label),
+            *filter(None, [order_note(guess.label, truth, path.name)]),
+        ),
     )
 
 
@@ -118,12 +125,13 @@ def _refuse_broken(file: CsvFile, profiles: Sequence[ColumnProfile], rows: int) 
     )
 
 
-def _without_copies(guess: ProjectGuess, cells: Mapping[str, Sequence[str]]) -> ProjectGuess:
-    """The guess without features that repeat the label."""
+def _without_copies(
+    guess: ProjectGuess, truth: Sequence[Value], cells: Mapping[str, Sequence[str]]
+) -> ProjectGuess:
+    """The guess without features that repeat the label, whose value of each row is `truth`."""
     to_value = {feature.name: feature_converter(feature) for feature in guess.features}
     values = convert(cells, to_value)
-    label = convert(cells, {guess.label.name: label_converter(guess.label)})[guess.label.name]
-    reasons_of = copies(guess.label, label, values, guess.features)
+    reasons_of = copies(guess.label, truth, values, guess.features)
     features = tuple(feature for feature in guess.features if feature.name not in reasons_of)
     out = [
         replace(feature, use="none", reason=reasons_of[feature.name])
@@ -160,13 +168,17 @@ def _notes(file: CsvFile) -> tuple[str, ...]:
     by_reason: dict[str, list[str]] = defaultdict(list)
     for header in file.headers:
         if header.reason:
-            by_reason[header.reason].append(f"{header.original!r} is {header.name}")
+            by_reason[header.reason].append(f"{_cut(header.original)} is {header.name}")
     notes = []
     for reason, renamed in by_reason.items():
         more = len(renamed) - SHOWN_NAMES
         shown = "; ".join(renamed[:SHOWN_NAMES]) + (f"; and {more} more" if more > 0 else "")
         notes.append(f"Columns that get another name ({reason}): {shown}.")
     return (*notes, *_ragged(file))
+
+
+def _cut(name: str) -> str:
+    return repr(name if len(name) <= LONGEST else f"{name[:LONGEST]}…")
 
 
 def _ragged(file: CsvFile) -> tuple[str, ...]:

@@ -18,8 +18,8 @@ _OFFSET = r"\s*(?P<z>Z|UTC|GMT|[+-]\d{2}(?::?\d{2})?)?"
 _WEEKDAY = r"(?:(?:mon|tue|wed|thu|fri|sat|sun)[a-z]*\.?,? )?"
 _MONTHS = ("jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec")
 _MONTH = r"(?P<b>" + "|".join(_MONTHS) + r")[a-z]*\.?"
-_SHORT = r"(?P<y>\d{4}|(?<=\d\d.\d\d.)\d{2})"
-"""A year of two digits needs a day and a month of two: ``1.2.10`` is a version."""
+_SHORT = r"(?P<y>\d{4}|(?<=\d\d.\d\d.)\d{2}|(?<=\d/)\d{2})"
+"""A year of two digits needs a slash, or a day and a month of two: ``1.2.10`` is a version."""
 COMPACT = "yearmonthday"
 _PATTERNS: dict[str, str] = {
     "year-month-day": r"(?P<y>\d{4})[-/.](?P<m>\d{1,2})[-/.](?P<d>\d{1,2})",
@@ -44,8 +44,11 @@ EPOCHS: dict[str, tuple[float, float]] = {
 }
 """Form of a number → the range of the years 2001 to 2039."""
 _EPOCH_UNITS = dict(zip(EPOCHS, (1.0, 1e3, 1e6, 1e9), strict=True))
+SPREADSHEET = "days of a spreadsheet"
+_SPREADSHEET_DAYS = (36_526.0, 51_501.0)
+"""Days since 1899-12-30, of the years 2000 to 2040."""
+_SPREADSHEET_1970 = 25_569
 DATE_FORMS = tuple(_PATTERNS)
-TIME_FORMS = (*DATE_FORMS, *EPOCHS)
 
 
 def to_epoch(cell: str, form: str) -> float | None:
@@ -55,13 +58,13 @@ def to_epoch(cell: str, form: str) -> float | None:
     1772362800.0
     >>> to_epoch("31.12.2025 08:30", "day.month.year"), to_epoch("31.02.2025", "day.month.year")
     (1767169800.0, None)
-    >>> to_epoch("1767169800000", "epoch milliseconds")
-    1767169800.0
+    >>> to_epoch("1767169800000", "epoch milliseconds"), to_epoch("25570.5", SPREADSHEET)
+    (1767169800.0, 129600.0)
     >>> to_epoch("12/31/25 08:30 AM", "month/day/year"), to_epoch("20251231", "yearmonthday")
     (1767169800.0, 1767139200.0)
     """
     text = cell.strip()
-    if form in EPOCHS:
+    if form == SPREADSHEET or form in EPOCHS:
         return _from_number(text, form)
     match = _COMPILED[form].fullmatch(text)
     if match is None:
@@ -106,13 +109,15 @@ def date_form(
 
 
 def epoch_form(numbers: Iterable[float]) -> str | None:
-    """The unit in which all numbers are times of the years 2001 to 2039; None when there is none.
+    """The unit in which all numbers are times of this century; None when there is none.
 
-    >>> epoch_form([1767169800, 1767169900]), epoch_form([3, 1767169900])
-    ('epoch seconds', None)
+    Many other numbers could be days of a spreadsheet: ask the column's name as well.
+
+    >>> epoch_form([1767169800, 1767169900]), epoch_form([3, 1767169900]), epoch_form([46082.5])
+    ('epoch seconds', None, 'days of a spreadsheet')
     """
     values = list(numbers)
-    for form, (low, high) in EPOCHS.items():
+    for form, (low, high) in {**EPOCHS, SPREADSHEET: _SPREADSHEET_DAYS}.items():
         if values and low <= min(values) and max(values) <= high:
             return form
     return None
@@ -120,9 +125,12 @@ def epoch_form(numbers: Iterable[float]) -> str | None:
 
 def _from_number(text: str, form: str) -> float | None:
     try:
-        seconds = float(text) / _EPOCH_UNITS[form]
+        number = float(text)
     except ValueError:
         return None
+    if form == SPREADSHEET:
+        return (number - _SPREADSHEET_1970) * 86_400
+    seconds = number / _EPOCH_UNITS[form]
     return seconds if abs(seconds) < 1e11 else None
 
 

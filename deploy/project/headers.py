@@ -13,6 +13,8 @@ RESERVED = frozenset({"after_shift", "version", "prediction", *keyword.kwlist})
 feature is a parameter of the model's signatures, so TensorFlow refuses `class`."""
 SUFFIX = "_value"
 """Is added to a name with another meaning."""
+LONGEST = 64
+"""Characters of a name; longer ones do not fit tables and labels of metrics."""
 _UMLAUTS = str.maketrans(
     {"ä": "ae", "ö": "oe", "ü": "ue", "Ä": "Ae", "Ö": "Oe", "Ü": "Ue", "ß": "ss"}
 )
@@ -37,7 +39,7 @@ def clean_headers(originals: Sequence[str]) -> tuple[Header, ...]:
     ['groesse_cm', 'MonthlyFee', 'column_3', 'id', 'id_2']
     """
     headers: list[Header] = []
-    taken = {original for original in originals if is_usable(original)}
+    taken = {original for original in originals if _fits(original)}
     used: set[str] = set()
     for number, original in enumerate(originals, 1):
         name, reason = _cleaned(original, number)
@@ -69,9 +71,15 @@ def is_usable(name: str) -> bool:
     return bool(re.fullmatch(r"[A-Za-z][A-Za-z0-9_]*", name)) and name not in RESERVED
 
 
+def _fits(original: str) -> bool:
+    return is_usable(original) and len(original) <= LONGEST
+
+
 def _cleaned(original: str, number: int) -> tuple[str, str]:
-    if is_usable(original):
+    if _fits(original):
         return original, ""
+    if is_usable(original):
+        return original[:LONGEST], f"more than {LONGEST} characters"
     if original in RESERVED:
         return f"{original}{SUFFIX}", "the name has another meaning"
     plain = unicodedata.normalize("NFKD", original.strip().translate(_UMLAUTS))
@@ -81,7 +89,8 @@ def _cleaned(original: str, number: int) -> tuple[str, str]:
         return f"column_{number}", "it has no name" if not original.strip() else "not a field name"
     if name[0].isdigit():
         name = f"x_{name}"
-    return (f"{name}{SUFFIX}" if name in RESERVED else name), "not a field name"
+    name = f"{name}{SUFFIX}" if name in RESERVED else name
+    return name[:LONGEST].rstrip("_"), "not a field name"
 
 
 def _unique(name: str, taken: set[str]) -> str:

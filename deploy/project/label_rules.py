@@ -27,7 +27,7 @@ _NAME = re.compile(
     r"^(label|target|y|class|outcome|response|churn(ed)?|exited|attrition|fraud|is_fraud|default"
     r"(ed)?|survived|converted|conversion|clicked|bought|purchased|subscribed|approved|cancelled|"
     r"canceled|returned|demand|sales|sold|revenue|price|amount|count|cnt|rentals|consumption|load|"
-    r"quantity|queue|team|category|priority|species|quality|diagnosis|score|deposit|kuendigung|"
+    r"quantity|queue|team|category|priority|species|quality|diagnosis|score|rating|bewertung|deposit|kuendigung|"
     r"gekuendigt|ziel|ergebnis|absatz|umsatz|nachfrage|profit|gewinn|\w*klasse)$",
     re.IGNORECASE,
 )

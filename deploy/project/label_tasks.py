@@ -24,6 +24,8 @@ MIN_ROWS = 100
 """Labelled rows below which nothing can be learnt, nor a fifth be held back to evaluate."""
 MIN_CLASS_ROWS = 5
 """Rows that each class needs in the data."""
+MAX_COUNT = 1_000_000
+"""Larger whole numbers are amounts."""
 MAX_MISSING_LABELS = 0.5
 FIRST_NAMES = re.compile(r"^(label|target|y|class|outcome|ziel)$", re.IGNORECASE)
 """Names of columns that are the label of most tables."""
@@ -213,7 +215,7 @@ def _regression(profile: ColumnProfile, reason: str, task_reason: str) -> LabelG
             f"{profile.original} has numbers up to {profile.high:g}; larger ones than {LARGEST:g} "
             "cannot be learnt. Predict the logarithm, or name another label."
         )
-    counts = profile.whole and profile.low >= 0
+    counts = profile.whole and 0 <= profile.low <= profile.high <= MAX_COUNT and not profile.signs
     kind = "whole numbers" if profile.whole else "numbers with decimals"
     return LabelGuess(
         name=profile.name,

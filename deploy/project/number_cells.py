@@ -23,7 +23,9 @@ _NUMBERS: dict[NumberForm, re.Pattern[str]] = {
     "integer": re.compile(r"[+-]?\d{1,18}"),
     "point": re.compile(r"[+-]?(\d+\.\d*|\.\d+|\d+)([eE][+-]?\d{1,3})?"),
     "comma": re.compile(r"[+-]?(\d+,\d*|,\d+|\d+)([eE][+-]?\d{1,3})?"),
-    "point_grouped": re.compile(r"[+-]?\d{1,3}(?:([,' ])\d{3}(?:\1\d{3})*)?(\.\d+)?"),
+    "point_grouped": re.compile(
+        r"[+-]?(?:\d{1,3}(?:([,' ])\d{3}(?:\1\d{3})*)?|\d{1,2}(?:,\d{2})+,\d{3})(\.\d+)?"
+    ),  # the second form, 12,34,567, is that of India
     "comma_grouped": re.compile(r"[+-]?\d{1,3}(?:([.' ])\d{3}(?:\1\d{3})*)?(,\d+)?"),
 }
 _REMOVED: dict[NumberForm, str] = {"point_grouped": ",' ", "comma_grouped": ".' "}
@@ -64,6 +66,8 @@ def to_number(cell: str, form: NumberForm) -> float | int | None:
     (1234.5, 7, None)
     >>> to_number("$1,234.50", "point_grouped"), to_number("(12)", "integer")
     (1234.5, -12)
+    >>> to_number("12,34,567.5", "point_grouped")
+    1234567.5
     """
     text = _bare(cell)[0]
     if not _NUMBERS[form].fullmatch(text):

@@ -8,6 +8,8 @@ from dataclasses import dataclass, field
 from itertools import pairwise
 from statistics import fmean
 
+import numpy as np
+
 from deploy.project.dates import COMPACT, date_form, epoch_form, to_epoch
 from deploy.project.number_cells import (
     DECIMAL_MARKS,
@@ -26,6 +28,10 @@ NUMBER_SHARE = 0.98
 WORDS_SHARE, WORDS = 0.8, 2
 """It is one of numbers as well when the others are one or two words, such as `unknown`, and at
 least this share are numbers."""
+LEVELS = 100
+"""This many numbers that 32 bits tell apart are enough, however many there are."""
+EXACT = 2.0**53
+"""From here on whole numbers may be rounded as soon as they are read."""
 _DATE_CHECKED = 500
 """Values of a column that are tried as dates before all of them are."""
 
@@ -58,6 +64,8 @@ class ColumnProfile:
     low: float
     high: float
     """Extremes of the numbers; 0 when there are none."""
+    told_apart: bool = True
+    """Whether enough different numbers stay different in 32 bits, in which they are learnt."""
     time_form: str | None
     """The form in which the values are times."""
     time_certain: bool
@@ -133,6 +141,7 @@ def profile_column(
         ascending=_ascends(numbers or times),
         low=min(numbers, default=0.0),
         high=max(numbers, default=0.0),
+        told_apart=_told_apart(numbers, len(values)),
         time_form=time_form,
         time_certain=time_certain,
         latest=max(times, default=0.0),
@@ -194,6 +203,17 @@ def _epochs(present: list[str], time_form: str | None) -> list[float]:
 
 def _ascends(numbers: list[float]) -> bool:
     return len(numbers) > 1 and all(second >= first for first, second in pairwise(numbers))
+
+
+def _told_apart(numbers: list[float], distinct: int) -> bool:
+    """Whether 32 bits tell apart enough numbers of a column with `distinct` different cells."""
+    different = set(numbers)
+    with np.errstate(over="ignore"):
+        learnt = np.unique(np.array([float(number) for number in different], dtype=np.float32))
+    beyond = any(abs(number) >= EXACT for number in different)  # equal, though their digits differ
+    if len(learnt) >= LEVELS:
+        return True
+    return 2 * len(learnt) >= (distinct if beyond else len(different))
 
 
 def _has_leading_zeros(values: Counter[str]) -> bool:

@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 MISSING_WORDS = frozenset(
-    ("", "-", "--", "?", ".", "na", "n/a", "#n/a", "nan", "null", "none", "nil", "\\n", "missing")
+    (
+        *("", "-", "--", "?", ".", "na", "n/a", "n.a.", "k.a.", "nan", "nat", "<na>", "null"),
+        *("(null)", "none", "nil", "\\n", "missing", "#n/a", "#nv", "#div/0!", "#value!", "#wert!"),
+        *("#ref!", "#bezug!", "#name?", "#num!", "#zahl!", "#null!"),
+    )
 )
-"""Spellings of a missing value, in lower case."""
+"""Spellings of a missing value, in lower case; those with `#` are errors of spreadsheets."""
 
 TRUTH: tuple[tuple[str, str], ...] = (
     ("true", "false"),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
 from deploy.records.event_fields import FieldReport
 from deploy.records.event_report import EventCheck
@@ -18,8 +18,8 @@ def advice(check: EventCheck, contract: ModelContract) -> tuple[str, ...]:
     setting = f"models.{check.model}.events"
     if not check.read:
         return (f"{check.topic} has no events; write some, or correct {setting}.topic.",)
-    steps = [*_waiting(check), *_format(check, setting), *_time(check, setting)]
-    steps += _unmapped(check, setting)
+    steps = [*_waiting(check), *_format(check, setting), *_time(check, contract, setting)]
+    steps += [*_unmapped(check, setting), *_rules(check, contract, setting)]
     if check.refused and not steps:
         steps.append(
             "See one whole event: `driftline dead-letters show TOPIC/PARTITION@OFFSET` once the "
@@ -56,20 +56,65 @@ def _format(check: EventCheck, setting: str) -> Iterator[str]:
         yield f"No event is a CloudEvent; if they are plain JSON, set {setting}.format: json."
 
 
-def _time(check: EventCheck, setting: str) -> Iterator[str]:
+def _time(check: EventCheck, contract: ModelContract, setting: str) -> Iterator[str]:
     reasons = {refusal.reason for refusal in check.refused}
     field = next((field for field in check.fields if "time" in field.read_as), None)
-    if field is None or not reasons & {"no_time", "future_time"}:
+    if field is None or check.accepted or not reasons & {"no_time", "future_time"}:
         return
+    used = contract.events.time_format
     if not field.examples:
         yield (
             f"No event has a time at {field.path}; set {setting}.time to its path, or "
             f"{setting}.time_format: broker."
         )
+    elif "text" in field.kinds and used == "rfc3339":
+        yield (
+            f"{field.path} holds no RFC 3339 text, which needs a date, a time and an offset, such "
+            "as 2026-01-01T00:00:00Z."
+        )
     elif "text" in field.kinds and seconds_of(field.examples[0].strip("'"), "rfc3339") is not None:
         yield f"{field.path} holds RFC 3339 text; set {setting}.time_format: rfc3339."
-    elif unit := _unit(field):
+    elif (unit := _unit(field)) and unit != used:
         yield f"{field.path} looks like a time in {unit}; set {setting}.time_format: {unit}."
+
+
+def _rules(check: EventCheck, contract: ModelContract, setting: str) -> Iterator[str]:
+    """Rules for features whose events mostly hold another kind of value."""
+    used = {rule.name: rule.rule for rule in contract.events.fields}
+    features = {spec.name for spec in contract.features}
+    for refusal in check.refused:
+        name = refusal.field
+        if refusal.reason != "wrong_type" or name not in features or name in _other(used):
+            continue
+        field = next((field for field in check.fields if name in field.read_as), None)
+        rule = "" if field is None else _rule_for(field)
+        if field is not None and rule:
+            entry = f"{{{name}: {{path: {field.path}, rule: {rule}}}}}"
+            yield f"{field.path} holds {_HOLDS[rule]}; read it so: {setting}.fields: {entry}."
+
+
+_HOLDS = {"decimal": "numbers as text", "boolean": "true and false", "length": "lists"}
+
+
+def _other(used: Mapping[str, str]) -> set[str]:
+    """Features that are read by a rule already."""
+    return {name for name, rule in used.items() if rule != "value"}
+
+
+def _rule_for(field: FieldReport) -> str:
+    """The rule for the most frequent kind of a field's values; empty where none helps."""
+    kind = max(field.kinds, key=lambda kind: field.kinds[kind], default="")
+    if kind == "text":
+        return "decimal" if all(map(_is_decimal, field.examples)) else ""
+    return {"boolean": "boolean", "list": "length"}.get(kind, "")
+
+
+def _is_decimal(shown: str) -> bool:
+    try:
+        float(shown.strip("'"))
+    except ValueError:
+        return False
+    return True
 
 
 def _unit(field: FieldReport) -> str:

@@ -48,7 +48,7 @@ def check_events(
     """What would become of these events, and why."""
     accepted = late = waiting = 0
     waiting_for = ""
-    dead: list[tuple[Message, str, str]] = []
+    dead: list[tuple[Message, tuple[str, str], str]] = []
     for _, run in groupby(messages, key=lambda message: message.partition):
         partition = list(run)
         values = [message.value for message in partition]
@@ -62,7 +62,9 @@ def check_events(
         assignment = windows.assign(decoded.times, EventClock(), lambda _: now)
         late += int(assignment.late.sum())
         accepted += int((~assignment.late).sum())
-        dead += [(partition[each.index], each.reason, each.detail) for each in decoded.dead]
+        dead += [
+            (partition[each.index], (each.reason, each.field), each.detail) for each in decoded.dead
+        ]
     report = EventCheck(
         model=contract.model,
         topic=contract.events_topic,
@@ -78,17 +80,19 @@ def check_events(
     return replace(report, next_steps=advice(report, contract))
 
 
-def _refusals(dead: Sequence[tuple[Message, str, str]]) -> tuple[Refusal, ...]:
-    counts = Counter(reason for _, reason, _ in dead)
-    first = {reason: (message, detail) for message, reason, detail in reversed(dead)}
+def _refusals(dead: Sequence[tuple[Message, tuple[str, str], str]]) -> tuple[Refusal, ...]:
+    """Counts by reason and field, with the first of each."""
+    counts = Counter(cause for _, cause, _ in dead)
+    first = {cause: (message, detail) for message, cause, detail in reversed(dead)}
     return tuple(
         Refusal(
-            reason=reason,
+            reason=cause[0],
+            field=cause[1],
             count=count,
-            detail=first[reason][1],
-            position=_position(first[reason][0]),
+            detail=first[cause][1],
+            position=_position(first[cause][0]),
         )
-        for reason, count in counts.most_common()
+        for cause, count in counts.most_common()
     )
 
 

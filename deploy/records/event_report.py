@@ -10,10 +10,12 @@ from deploy.records.event_fields import FieldReport
 
 
 class Refusal(msgspec.Struct, frozen=True, kw_only=True):
-    """Events that would be dead letters for one reason."""
+    """Events that would be dead letters for one reason, because of one field."""
 
     reason: str
     """Reason code."""
+    field: str
+    """The field that is wrong; empty where the reason is of no field."""
     count: int
     """Number of events."""
     detail: str

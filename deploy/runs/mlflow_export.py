@@ -99,7 +99,8 @@ def document(
     return {
         "tracking_uri": tracking_uri,
         "experiment": experiment,
-        "runs": [_run(run) for run in runs],
+        # MLflow numbers versions in the order in which they come.
+        "runs": [_run(run) for run in sorted(runs, key=lambda run: run.version)],
         "aliases": {model: aliases(known, model) for model in sorted({run.model for run in runs})},
     }
 

@@ -7,35 +7,33 @@ window statistics, which promotions name, are no files of retrains and are not l
 from __future__ import annotations
 
 import shutil
+import stat
 import time
-from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
+
+import structlog
 
 from deploy.config.units import format_megabytes
 from deploy.records import reader
 from deploy.runs.places import metadata_place, run_files
+from deploy.services.versions_in_use import VersionsInUse, versions_in_use
 from retrain.clean_up import CleanUp, CleanUpRules, FileKind, KeptFiles, plan_clean_up, size_by_kind
-from streaming.contracts.errors import DriftlineError
+from streaming.contracts.errors import DecodeError, DriftlineError, NotFoundError
 from streaming.contracts.log import RecordLog
-from streaming.contracts.records import (
-    ExperimentStatus,
-    ModelVersion,
-    Promotion,
-    RetrainFailure,
-    RetrainRequest,
-    RolloutStatus,
-)
+from streaming.contracts.records import ModelVersion, RetrainFailure, RetrainRequest
 
 if TYPE_CHECKING:
     from deploy.app.deployment import Deployment
+
+log = structlog.get_logger()
 
 _LOGS = "ModelRun"
 """Type of the artifact with TensorBoard's logs."""
 
 
-def retrain_files(deployment: Deployment, log: RecordLog) -> list[KeptFiles]:
+def retrain_files(deployment: Deployment, records: RecordLog) -> list[KeptFiles]:
     """Every file of retrains, with what holds it.
 
     Raises
@@ -43,96 +41,55 @@ def retrain_files(deployment: Deployment, log: RecordLog) -> list[KeptFiles]:
     TemporaryError
         When the log cannot be read.
     """
-    from retrain.engines.model_store import FolderStore
-
-    open_requests = _open_requests(log)
-    store = FolderStore(deployment.artifact_root / "models")
-    files, runs_held = [], dict.fromkeys(open_requests, "its request is open")
+    requests = _open_requests(records)
+    runs_held = dict.fromkeys(requests, "its request is open")
+    entries: list[KeptFiles | None] = []
     for folder in _folders(deployment.artifact_root / "models"):
-        model = folder.name
-        held = versions_in_use(deployment, log, model, open_requests.values())
-        for number in store.versions(model):
-            record = store.record(model, number)
-            reason = held.reasons.get(number, "")
-            if number > held.live and record.blessed:
-                reason = reason or f"version {number} is newer than the live one and blessed"
-            if reason:
-                runs_held[record.request_id] = reason
-            files.append(_of("version", model, str(number), store.path(model, number), reason))
-        files += [
-            _of("leftover", model, path.name, path)
-            for path in folder.iterdir()
-            if path.name.startswith(".") and path.is_dir()
-        ]
-    files += _files_of_runs(run_files(deployment).root, runs_held)
-    files += _files_of_attempts(deployment.home, open_requests)
+        held = versions_in_use(deployment, records, folder.name, requests.values())
+        entries += _files_of_versions(deployment, folder, held, runs_held)
+    entries += _files_of_runs(run_files(deployment).root, runs_held)
+    entries += _files_of_attempts(deployment.home, requests)
     for folder in _folders(deployment.home / "pipelines"):
-        files += [
+        entries += [
             _of("pipeline", folder.name, str(path.relative_to(folder)), path)
             for path in sorted(folder.glob("*/*/*"))
             if path.is_dir() and not path.is_symlink()
         ]
-    return files
+    return [files for files in entries if files is not None]
 
 
-@dataclass(frozen=True, slots=True)
-class VersionsInUse:
-    """The versions of a model that a record in force points to."""
+def remove(deployment: Deployment, plan: CleanUp) -> int:
+    """Delete what the plan says, and mark it in ML Metadata as deleted.
 
-    live: int
-    """0: none is live."""
-    reasons: Mapping[int, str]
-    """Version → why it is held."""
+    Returns the bytes of what is gone; what cannot be deleted stays and is logged.
 
+    Raises
+    ------
+    TemporaryError
+        When ML Metadata cannot be used; the files are gone then.
+    """
+    from retrain.engines.model_store import FolderStore
 
-def versions_in_use(
-    deployment: Deployment, log: RecordLog, model: str, requests: Iterable[RetrainRequest]
-) -> VersionsInUse:
-    """Which versions of a model are held, as the settings and the log say."""
-    held: dict[int, str] = {}
-    live = 0
-    section = deployment.settings.models.get(model)
-    for label, number in (section.version_labels if section else {}).items():
-        held[number] = f"the label {label} names version {number}"
-    for request in requests:
-        if request.model == model and request.base_version:
-            held[request.base_version] = "a retrain compares with it"
-    for status in reader.records(log, ExperimentStatus, model):
-        for arm in status.definition.arms if status.phase != "ended" else ():
-            held[arm.version] = "an experiment has it"
-    for rollout in reader.newest(log, RolloutStatus, model, 1):
-        for number in (rollout.version, rollout.champion):
-            held[number] = "the rollout has it"
-    promotions = reader.records(log, Promotion, model)
-    for promotion in promotions[-1:]:
-        earlier = [p.version for p in promotions if p.version != promotion.version]
-        for number in (promotion.replaced, *earlier[-1:]):
-            held[number] = f"version {number} was live before"
-        held[promotion.version] = f"version {promotion.version} is live"
-        live = promotion.version
-    return VersionsInUse(live, held)
-
-
-def remove(deployment: Deployment, plan: CleanUp) -> None:
-    """Delete what the plan says, and mark it in ML Metadata as deleted."""
-    for removal in plan.removed:
-        path = Path(removal.files.path)
-        if removal.files.kind == "version":  # it must not be seen half deleted
-            hidden = path.with_name(f".removed-{path.name}")
-            path.rename(hidden)
-            path = hidden
-            for file in (path, *path.rglob("*")):
-                if file.is_dir():
-                    file.chmod(0o755)
-        shutil.rmtree(path, ignore_errors=True)
-    _mark_removed(deployment)
+    store, freed = FolderStore(deployment.artifact_root / "models"), 0
+    for files in (removal.files for removal in plan.removed):
+        if files.kind == "version":
+            store.remove(files.model, int(files.name))
+        else:
+            shutil.rmtree(files.path, ignore_errors=True)
+        if Path(files.path).exists():
+            log.warning("clean_up.stays", path=files.path, reason="it cannot be deleted")
+        else:
+            freed += files.size
+    if plan.removed:
+        _mark_removed(deployment)
+    return freed
 
 
 def what_can_be_freed(deployment: Deployment) -> str:
     """One sentence on what `driftline prune` would free now; empty when that cannot be said."""
     try:
-        with deployment.log() as log:
-            files = retrain_files(deployment, log)
+        with deployment.log() as records:
+            files = retrain_files(deployment, records)
     except (DriftlineError, OSError):  # it is said beside a failure that matters more
         return ""
     plan = plan_clean_up(files, clean_up_rules(deployment), time.time())
@@ -158,15 +115,41 @@ def clean_up_rules(deployment: Deployment) -> CleanUpRules:
     )
 
 
-def _open_requests(log: RecordLog) -> dict[str, RetrainRequest]:
+def _open_requests(records: RecordLog) -> dict[str, RetrainRequest]:
     """The requests without an outcome, by their id."""
-    ended = {failure.request_id for failure in reader.stream(log, RetrainFailure)}
-    ended |= {version.request_id for version in reader.stream(log, ModelVersion)}
-    requests = {r.record_id: r for r in reader.stream(log, RetrainRequest)}
+    ended = {failure.request_id for failure in reader.stream(records, RetrainFailure)}
+    ended |= {version.request_id for version in reader.stream(records, ModelVersion)}
+    requests = {r.record_id: r for r in reader.stream(records, RetrainRequest)}
     return {name: request for name, request in requests.items() if name not in ended}
 
 
-def _files_of_runs(root: Path, held: dict[str, str]) -> Iterator[KeptFiles]:
+def _files_of_versions(
+    deployment: Deployment, folder: Path, held: VersionsInUse, runs_held: dict[str, str]
+) -> Iterator[KeptFiles | None]:
+    """The versions of a model; the runs of those that are held are added to `runs_held`."""
+    from retrain.engines.model_store import FolderStore
+
+    store, model = FolderStore(folder.parent), folder.name
+    for number in store.versions(model):
+        reason = held.reasons.get(number, "")
+        try:
+            record = store.record(model, number)
+        except DecodeError:
+            reason = reason or "its record is damaged, so nobody can say whether it is needed"
+        except (NotFoundError, FileNotFoundError):  # removed since it was listed
+            continue
+        else:
+            if number > held.live and record.blessed:
+                reason = reason or f"version {number} is newer than the live one and blessed"
+            if reason:
+                runs_held[record.request_id] = reason
+        yield _of("version", model, str(number), folder / str(number), reason)
+    for path in sorted(folder.iterdir()):
+        if path.name.startswith(".") and path.is_dir():
+            yield _of("leftover", model, path.name, path)
+
+
+def _files_of_runs(root: Path, held: Mapping[str, str]) -> Iterator[KeptFiles | None]:
     for folder in _folders(root):
         runs = sorted(_folders(folder), key=lambda run: run.stat().st_mtime)
         for run in runs:
@@ -180,7 +163,9 @@ def _files_of_runs(root: Path, held: dict[str, str]) -> Iterator[KeptFiles]:
             yield _of("run", folder.name, run.name, run, reason, without=tuple(parts))
 
 
-def _files_of_attempts(home: Path, held: dict[str, RetrainRequest]) -> Iterator[KeptFiles]:
+def _files_of_attempts(
+    home: Path, held: Mapping[str, RetrainRequest]
+) -> Iterator[KeptFiles | None]:
     for name in ("scratch", "training"):
         for folder in _folders(home / name):
             request_id = folder.name.split("-")[0]
@@ -199,27 +184,39 @@ def _of(
     *,
     at_of: Path | None = None,
     without: tuple[Path, ...] = (),
-) -> KeptFiles:
-    size, at = _size(path, without)
+) -> KeptFiles | None:
+    """The entry of a file or folder; None when it has gone since it was listed."""
+    try:
+        size, at = _size(path, without)
+        changed = at_of.stat().st_mtime if at_of is not None else at
+    except FileNotFoundError:
+        return None
     return KeptFiles(
         kind=kind,
         model=model,
         name=name,
         path=str(path),
         size=size,
-        at=at_of.stat().st_mtime if at_of is not None else at,
+        at=changed,
         held_by=held_by,
     )
 
 
 def _size(path: Path, without: tuple[Path, ...]) -> tuple[int, float]:
-    """Bytes below a path, each shared file in parts, and its last change."""
+    """Bytes below a path, each shared file in parts, and its last change.
+
+    A process may be at work in the folder: files that vanish meanwhile are passed over.
+    """
     size, at = 0, path.stat().st_mtime
     for file in path.rglob("*"):
-        if file.is_symlink() or any(file.is_relative_to(part) for part in without):
+        if any(file.is_relative_to(part) for part in without):
             continue
-        status = file.stat()
-        if file.is_file():
+        try:
+            status = file.lstat()
+        except FileNotFoundError:
+            continue
+        at = max(at, status.st_mtime)
+        if stat.S_ISREG(status.st_mode):
             size += status.st_size // max(status.st_nlink, 1)
     return size, at
 

@@ -25,10 +25,10 @@ from deploy.app.topics import ensure_topics
 from deploy.metrics.exporter import MetricsExporter
 from deploy.runs.follower import recorded_runs
 from deploy.runs.places import metadata_place, run_files
+from deploy.services.clean_up import cleaned_up, make_room
 from deploy.services.device_lease import lease
 from deploy.services.endpoints import kafka_answers
 from deploy.services.model_server_launcher import DriftlineModelServer
-from deploy.services.retrain_files import what_can_be_freed
 from deploy.services.shutdown import ShutdownFlag
 from deploy.services.worker_slots import Slot, slots_of
 from streaming.contracts.clock import SystemClock
@@ -79,10 +79,11 @@ def run(
     ensure_topics(deployment)
     exporter = MetricsExporter()
     _serve_metrics(exporter, deployment.ports.worker_metrics)
-    with recorded_runs(deployment):
-        serve_slots(
-            slots, partial(_serve, deployment, exporter=exporter, lock=Lock(), once=once), stop=stop
+    with recorded_runs(deployment), cleaned_up(deployment) as clean_up:
+        serve = partial(
+            _serve, deployment, exporter=exporter, lock=Lock(), once=once, clean_up=clean_up
         )
+        serve_slots(slots, serve, stop=stop)
 
 
 def serve_slots(
@@ -110,6 +111,7 @@ def _serve(
     exporter: MetricsExporter,
     lock: Lock,
     once: bool,
+    clean_up: Callable[[], None],
     stop: Callable[[], bool],
 ) -> None:
     """Serve one request after another until the process is stopped."""
@@ -134,7 +136,7 @@ def _serve(
                 name=slot.name,
                 report=partial(_report, exporter, lock),
             )
-            worker.stopping = stop
+            worker.stopping, worker.on_end = stop, clean_up
             if once:
                 serve_one(worker, stop=stop, kafka_answers=partial(kafka_answers, deployment))
             else:
@@ -322,7 +324,7 @@ def retrain_worker(
         clock=SystemClock(),
         name=name,
         scratch=deployment.home / "scratch",
-        freeable=partial(what_can_be_freed, deployment),
+        make_room=partial(make_room, deployment),
         on_progress=report,
     )
 

@@ -66,7 +66,7 @@ def headline(course: Course) -> str:
     beyond = max((entry.largest for entry in course.drift), default=0.0)
     worst = max((entry.severity for entry in course.drift), default=0)
     inputs = (
-        f"{windows} judged windows, the worst {_OUTCOMES[worst]} with {beyond:.2f} of a limit"
+        f"{windows} judged windows, the worst {_OUTCOMES[worst]} at {beyond:.2f} times its limit"
         if windows
         else "no judged window"
     )

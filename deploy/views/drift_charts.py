@@ -127,12 +127,13 @@ def effects_panel(
         for feature in verdict.features
         if feature.feature in names and feature.tests
     ]
-    width = theme.plot_width(label_width or theme.label_width(names))
     largest = (max(float(row["effect"]), float(row["limit"])) for row in rows)
     top = 1.08 * max(largest, default=0.0) or 1.0
     x = axis.encoding(theme, visible=axis_visible)
     y = alt.Y("effect:Q", title="effect (sd)", scale=alt.Scale(domain=[0, top], nice=False))
     colour_of = _colours(rows, names, theme)
+    labelled = [name for name, colour in colour_of.items() if colour != _muted(theme)]
+    width = theme.plot_width(label_width or theme.label_width(labelled))
     colours = alt.Scale(domain=list(colour_of), range=list(colour_of.values()))
     colour = alt.Color("feature:N", scale=colours, legend=None)
     base = alt.Chart(values(rows)).encode(x=x, y=y, detail="segment:N")
@@ -179,7 +180,12 @@ def _colours(rows: Sequence[dict[str, Any]], names: Sequence[str], theme: Theme)
     alarmed = {row["feature"] for row in rows if row["outcome"] in ALARMED} or set(names[:1])
     coloured = [name for name in names if name in alarmed]
     colours = {name: theme.series_colour(number) for number, name in enumerate(coloured)}
-    return {name: colours.get(name, theme.palette.states["unknown"]) for name in names}
+    return {name: colours.get(name, _muted(theme)) for name in names}
+
+
+def _muted(theme: Theme) -> str:
+    """The colour of features that are not named."""
+    return theme.palette.states["unknown"]
 
 
 def _labels(
@@ -191,7 +197,7 @@ def _labels(
     points = []
     for name, colour in colours.items():
         own = [row for row in rows if row["feature"] == name]
-        if own and colour != theme.palette.states["unknown"]:
+        if own and colour != _muted(theme):
             peak = max(row["effect"] for row in own)
             points.append([row for row in own if row["effect"] >= 0.6 * peak][-1])
     gap = (theme.font_size + 2) / height * top

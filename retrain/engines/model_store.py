@@ -76,7 +76,10 @@ class FolderStore:
     def of_request(self, model: str, request_id: str) -> ModelVersion | None:
         """The record of the version that this request produced; None when there is none."""
         for version in reversed(self.versions(model)):
-            record = self.record(model, version)
+            try:
+                record = self.record(model, version)
+            except (NotFoundError, FileNotFoundError):  # removed since it was listed
+                continue
             if record.request_id == request_id:
                 return record
         return None
@@ -96,6 +99,22 @@ class FolderStore:
                     " publish under the next free number."
                 )
             return _copy_into_place(record, servable, target)
+
+    def remove(self, model: str, version: int) -> None:
+        """Delete a version; it is never seen in part. Nothing happens when it is gone already."""
+        folder = self._models / model
+        if not folder.is_dir():
+            return
+        hidden = folder / f".removed-{version}"
+        with _locked(folder / ".lock"):
+            try:
+                (folder / str(version)).rename(hidden)
+            except FileNotFoundError:
+                return
+        for directory in (hidden, *hidden.rglob("*")):
+            if directory.is_dir() and not directory.is_symlink():
+                directory.chmod(0o755)
+        shutil.rmtree(hidden, ignore_errors=True)
 
     def verify(self, model: str, version: int) -> None:
         """Compare every byte with the manifest, and the manifest with the record.

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import os
 import shutil
+from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -59,16 +60,23 @@ class RunFiles:
             _link(str(source), str(target))
         return target
 
-    def superfluous(self, model: str) -> list[Path]:
-        """Folders that the policy removes now: whole runs, and examples of others."""
+    def superfluous(self, model: str, in_force: Collection[str] = ()) -> list[Path]:
+        """Folders that the policy removes now: whole runs, and examples of others.
+
+        Parameters
+        ----------
+        in_force:
+            Ids of runs that stay, whatever their age; of them only examples go.
+        """
         folder = self.root / plain_name(model)
         runs = sorted(
             (path for path in folder.glob("*") if path.is_dir()),
             key=lambda path: path.stat().st_mtime,
             reverse=True,
         )
-        old = runs[self.policy.runs :]
-        with_examples = runs[self.policy.examples : self.policy.runs]
+        needed = {plain_name(run_id) for run_id in in_force}
+        old = [run for run in runs[self.policy.runs :] if run.name not in needed]
+        with_examples = [run for run in runs[self.policy.examples :] if run not in old]
         return old + [path for run in with_examples for path in sorted(run.glob(f"*/{EXAMPLES}"))]
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import re
 from datetime import UTC, datetime
+from decimal import Decimal
 from functools import lru_cache
 from typing import Any
 from zoneinfo import ZoneInfo
@@ -34,10 +35,11 @@ def seconds_of(value: Any, time_format: str) -> float | None:
     """
     if time_format == "rfc3339":
         return _rfc3339(value) if isinstance(value, str) else None
-    if isinstance(value, bool) or not isinstance(value, int | float):
+    if isinstance(value, bool) or not isinstance(value, int | float | Decimal):
         return None
     try:
-        seconds = value / PER_SECOND[time_format]
+        number = float(value) if isinstance(value, Decimal) else value
+        seconds = number / PER_SECOND[time_format]
     except OverflowError:
         return None
     return seconds if math.isfinite(seconds) else None

@@ -26,7 +26,7 @@ from streaming.contracts.mapping import RecordMapping
 from streaming.contracts.model import FeatureKind, FeatureSpec, ModelContract
 from streaming.contracts.raw_record import KafkaRecord, RawRecord
 from streaming.contracts.registered import SchemaSource
-from streaming.contracts.values import is_missing, kind_of
+from streaming.contracts.values import is_missing, kind_of, named_kind
 
 _INT64 = 2**63
 _TYPES: Mapping[FeatureKind, type] = {"integer": int, "number": float, "text": str}
@@ -224,7 +224,7 @@ def missing_field(name: str) -> DecodeError:
 
 def _wrong_type(name: str, value: Any, expected: str) -> DecodeError:
     return DecodeError(
-        f"Field {name} holds a {type(value).__name__}; the contract has {expected}.",
+        f"Field {name} holds {named_kind(value)}; the contract has {expected}.",
         reason=Reason.WRONG_TYPE.value,
         field=name,
         value_kind=kind_of(value),

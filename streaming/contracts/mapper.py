@@ -200,7 +200,7 @@ def _conversion(rule: FieldRule, kind: FeatureKind) -> tuple[Convert, str]:
                     raise ValueError("no time")
                 return part(seconds, rule.zone)
 
-            return of_time, f"a time in the format {rule.time_format}"
+            return of_time, f"a time of the years 1 to 9998 in the format {rule.time_format}"
 
 
 def _plain(value: Any) -> Any:

@@ -2,7 +2,8 @@
 
 Fields have their names of the ``.proto`` file. A field with presence that is not set is missing,
 any other has its default. A ``google.protobuf.Timestamp`` is a number of seconds since 1970, a
-wrapper is its value, and an enum is the name of its value.
+wrapper is its value, an enum is the name of its value, and a ``google.protobuf.Struct`` is the
+object that it stands for.
 """
 
 from __future__ import annotations
@@ -20,6 +21,8 @@ from streaming.contracts.registered import RegisteredSchema
 from streaming.contracts.wire_format import message_indexes
 
 _WELL_KNOWN = "google/protobuf/"
+_WRAPPED = ("Double", "Float", "Int64", "UInt64", "Int32", "UInt32", "Bool", "String", "Bytes")
+_WRAPPERS = frozenset(f"google.protobuf.{kind}Value" for kind in _WRAPPED)
 Convert = Callable[[Any], Any]
 
 
@@ -170,10 +173,33 @@ def _of_value(field_: Any, known: dict[str, Convert]) -> Convert | None:
     name = field_.message_type.full_name
     if name == "google.protobuf.Timestamp":
         return lambda time: time.seconds + time.nanos / 1e9
-    if (
-        name.startswith("google.protobuf.")
-        and name.endswith("Value")
-        and name != "google.protobuf.Value"
-    ):
+    if name in _WRAPPERS:
         return lambda wrapper: wrapper.value
-    return _converter(field_.message_type, known)
+    return _OF_JSON.get(name) or _converter(field_.message_type, known)
+
+
+def _of_json_value(value: Any) -> Any:
+    """The JSON value in a ``google.protobuf.Value``; one that is not set is null."""
+    match value.WhichOneof("kind"):
+        case "struct_value":
+            return _of_struct(value.struct_value)
+        case "list_value":
+            return _of_list(value.list_value)
+        case "number_value" | "string_value" | "bool_value" as kind:
+            return getattr(value, kind)
+    return None
+
+
+def _of_struct(struct: Any) -> dict[str, Any]:
+    return {name: _of_json_value(value) for name, value in sorted(struct.fields.items())}
+
+
+def _of_list(values: Any) -> list[Any]:
+    return [_of_json_value(value) for value in values.values]
+
+
+_OF_JSON: dict[str, Convert] = {
+    "google.protobuf.Value": _of_json_value,
+    "google.protobuf.Struct": _of_struct,
+    "google.protobuf.ListValue": _of_list,
+}

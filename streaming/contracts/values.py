@@ -52,11 +52,21 @@ def kind_of(value: Any) -> str:
 def shortened(value: Any) -> str:
     """A value in an error's sentence: numbers and short text as they are, the rest by kind.
 
-    >>> shortened("12,5"), shortened([1]), shortened("x" * 99)
-    ("'12,5'", 'a list', "'xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx…'")
+    >>> shortened("12,5"), shortened([1]), shortened({}), shortened("x" * 99)
+    ("'12,5'", 'a list', 'an object', "'xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx…'")
     """
     if isinstance(value, str):
         return repr(value if len(value) <= _SHOWN else value[:_SHOWN] + "…")
     if isinstance(value, bool | int | float) and abs(value) < 2**64:
         return repr(value)
-    return f"a {kind_of(value) or type(value).__name__}"
+    return named_kind(value)
+
+
+def named_kind(value: Any) -> str:
+    """The kind of a value with its article, in an error's sentence.
+
+    >>> named_kind([1]), named_kind({}), named_kind("x")
+    ('a list', 'an object', 'a text')
+    """
+    kind = kind_of(value) or type(value).__name__
+    return f"{'an' if kind[0] in 'aeiou' else 'a'} {kind}"

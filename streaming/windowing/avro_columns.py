@@ -82,7 +82,9 @@ class AvroColumns(RecordBytes):
         if kind == "boolean":
             self.refuse(present & (numbers > 1))
             numbers = numbers == 1
-        self.keep(path, numbers.astype(np.float64) if kind == "float" else numbers, present)
+        with np.errstate(invalid="ignore"):  # a signalling NaN is a missing value like any other
+            wide = numbers.astype(np.float64) if kind == "float" else numbers
+        self.keep(path, wide, present)
 
     def _enum(self, symbols: Sequence[str], path: Path, present: Bools) -> None:
         index = self.zigzag(present)

@@ -94,7 +94,8 @@ def _times(column: pa.Array[Any], time_format: str, odd: Odd) -> pa.Array[Any]:
     ):
         return seconds_column(column.to_pylist(), time_format, odd)
     numbers = column.to_numpy(zero_copy_only=False).astype(np.float64)
-    seconds = numbers / PER_SECOND[time_format]
+    with np.errstate(invalid="ignore"):  # a signalling NaN is no time, which is told below
+        seconds = numbers / PER_SECOND[time_format]
     odd.update(np.flatnonzero(~np.isfinite(seconds)).tolist())
     return pa.array(seconds)
 

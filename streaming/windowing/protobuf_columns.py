@@ -18,6 +18,8 @@ from streaming.windowing.record_bytes import Bools, NotColumnar, RecordBytes
 _MAX_FIELDS = 2_000
 """A type with more fields, all messages inside it included, has no columns; one that holds itself
 has fields without end."""
+_MAX_DEPTH = 32
+"""Levels of messages, for the same reason."""
 _VARINT, _LENGTH = 0, 2
 _FIXED: dict[int, tuple[int, str]] = {1: (8, "<f8"), 2: (4, "<f4"), 6: (8, "<u8"), 7: (4, "<u4")}
 _FIXED |= {15: (4, "<i4"), 16: (8, "<i8")}
@@ -46,7 +48,7 @@ class ProtobufColumns(RecordBytes):
 
     def _message(self, descriptor: Any, path: Path, present: Bools) -> None:
         self.fields += len(descriptor.fields)
-        if self.fields > _MAX_FIELDS:
+        if self.fields > _MAX_FIELDS or len(path) > _MAX_DEPTH:
             raise NotColumnar("fields")
         for field in sorted(descriptor.fields, key=lambda field: field.number):
             self._field(field, (*path, field.name), present)

@@ -28,6 +28,7 @@ from streaming.contracts.records import (
 )
 from streaming.contracts.topics import TOPIC_OF
 from tests.bench.figures import Spread
+from tests.bench.first_page import configuration, measure, place_of
 
 MODELS = 50
 FEATURES = 11
@@ -35,16 +36,19 @@ ROUNDS = 40
 
 
 class ProjectionBench:
-    """A filled projection, and its queries.
+    """A filled projection, its queries, and the console's first page.
 
     Parameters
     ----------
+    folder:
+        An empty folder, also for the state of a console.
     verdicts:
         Drift verdicts of all models.
     """
 
     def __init__(self, folder: Path, *, verdicts: int) -> None:
-        self.folder, self.verdicts = folder, verdicts
+        self.file = configuration(folder, [f"m{number:02}" for number in range(MODELS)])
+        self.folder, self.verdicts = place_of(self.file), verdicts
         self._ends: dict[str, int] = {}
 
     def run(self) -> tuple[Spread, ...]:
@@ -61,7 +65,18 @@ class ProjectionBench:
             _spread(f"the slowest of {len(durations)} queries: {slowest}", durations[slowest]),
             _spread(f"CPU of that query: {slowest}", cpu),
             _spread("feeding one verdict to it", self._feed_one_by_one()),
+            self._first_page(reader),
         )
+
+    def _first_page(self, reader: ProjectionReader) -> Spread:
+        reader.close()
+        page = measure(self.file, "m25")
+        sizes = (
+            f"{page.page_bytes / 1000:.0f} kB, {1000 * page.cpu_seconds:.0f} ms of CPU, "
+            f"console process {page.console_bytes / 1e6:.0f} MB, "
+            f"its drawing process {page.drawing_bytes / 1e6:.0f} MB"
+        )
+        return _spread(f"first page of {MODELS} models ({sizes})", list(page.seconds))
 
     def _measure(
         self, query: Callable[[], object], clock: Callable[[], float] = time.perf_counter

@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import re
 import time
+import urllib.request
 from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
@@ -142,6 +143,19 @@ def test_only_loopback_is_published_and_inner_ports_are_loopback_only(services: 
     everywhere = {port for host, port in addresses if not host.startswith("127.")}
     assert everywhere >= {"8500", "9092"}
     assert not everywhere & INNER
+
+
+def test_the_console_answers_this_machine_and_no_other_container(services: set[str]) -> None:
+    name = "127.0.0.1:8580"  # the console's own one; the test publishes it elsewhere
+    request = urllib.request.Request(f"http://{stack.HOST}:8580/", headers={"Host": name})
+    with urllib.request.urlopen(request, timeout=30) as response:
+        assert "Driftline" in response.read().decode()
+    details = containers()["net"].details
+    ((network, settings),) = details["NetworkSettings"]["Networks"].items()
+    options = ("--rm", "--network", network, details["Config"]["Image"])
+    command = ("wget", "-q", "-O", "-", "--header", f"Host: {name}")
+    with pytest.raises(CommandFailed, match="403"):
+        docker("run", *options, *command, f"http://{settings['IPAddress']}:8580/")
 
 
 def test_windows_are_judged_and_a_first_version_is_live(services: set[str]) -> None:

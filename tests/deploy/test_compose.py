@@ -41,6 +41,7 @@ def test_every_process_of_the_stack_has_a_service() -> None:
     expected = {"kafka", "flink-jobmanager", "flink-taskmanager", "beam-jobserver", "beam-workers"}
     expected |= {"model-stable", "model-control", "model-canary", "envoy", "daemon", "worker"}
     expected |= {"prometheus", "alertmanager", "notifier", "grafana", "traffic", "stream-job"}
+    expected |= {"console"}
     assert expected <= SERVICES.keys()
     assert SERVICES["traffic"]["profiles"] == ["demo"]
 
@@ -130,7 +131,7 @@ def test_services_that_are_awaited_exist_and_have_a_health_check() -> None:
                 assert "healthcheck" in SERVICES[name]
 
 
-NOT_IN_COMPOSE = ("shadow", "labelled", "demo_metrics", "console")
+NOT_IN_COMPOSE = ("shadow", "labelled", "demo_metrics")
 """Beginnings of the names of ports that no container has."""
 
 
@@ -214,7 +215,7 @@ def test_the_configuration_of_the_containers_exists() -> None:
 
 def test_commands_of_the_containers_exist() -> None:
     group = typer.main.get_command(app)
-    for name in ("daemon", "worker", "labels", "notifier", "stream-job"):
+    for name in ("daemon", "worker", "labels", "notifier", "console", "stream-job"):
         assert_is_command(group, SERVICES[name]["command"])
 
 

@@ -91,7 +91,7 @@ def test_the_screen_of_a_replay_is_the_page_s() -> None:
     shown = re.search(r"^```replay\n(.*?)^```", PAGE.read_text(), re.MULTILINE | re.DOTALL)
     assert shown is not None
     first, second = shown[1].splitlines()
-    assert first == start_line("churn", Path("customers.csv"), rows=6000, begun=0)
+    assert first == start_line("churn", Path("../customers.csv"), rows=6000, begun=0)
     counts = ReplayCounts(
         events=18400, rounds=3.1, labels=17800, predictions=4200, requests=4200, errors=0,
         first_error="", live=True,

@@ -1,7 +1,9 @@
 """The blocks of docs/your-model.md that need no engine; `test_examples` runs the others.
 
-The commands that need the running stack are parsed by the command itself, their shifts are read for
-the model, and what reads the log runs on one in memory. The end-to-end test plays such a circle.
+Of the commands that need the running stack, those that read or write Kafka run as the page has
+them, on a log and a producer in memory; a replay is ended as a user ends it. Those that start or
+ask the engines are parsed by the command itself, and say what is missing. The end-to-end test plays
+such a circle on the real stack.
 """
 
 from __future__ import annotations
@@ -9,6 +11,10 @@ from __future__ import annotations
 import json
 import re
 import shlex
+import signal
+import time
+from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 import msgspec
@@ -21,8 +27,10 @@ from deploy.project.shift import parse_shifts
 from retrain.models.code import load_code
 from streaming.contracts.events import decode_event
 from streaming.contracts.log import MemoryLog
+from streaming.contracts.raw_record import KafkaRecord
 from tests.deploy.cli.builders import promotion, version
 from tests.deploy.cli.runner import run
+from tests.examples.test_examples import generated
 from tests.source_files import PROJECT
 
 PAGE = PROJECT / "docs" / "your-model.md"
@@ -30,6 +38,9 @@ FENCE = re.compile(r"^```([\w-]*)\n(.*?)^```", re.MULTILINE | re.DOTALL)
 BLOCKS = FENCE.findall(PAGE.read_text())
 CONFIG = PROJECT / "examples" / "churn" / "driftline.yaml"
 ENDED = 1_772_370_000.0
+LABELS = "churn.labels"
+ENOUGH = 20
+"""Labels after which a replay is ended."""
 
 
 def only(language: str) -> str:
@@ -78,6 +89,73 @@ def test_the_commands_of_the_circle_are_understood() -> None:
     ]
     assert {words[0] for words in lines} == {"up", "job", "replay", "versions", "trace"}
     assert parsed(["job", "submit", "churn"])["model"] == "churn"
+
+
+@dataclass
+class _Producer:
+    """Keeps what a replay sends, and ends the replay with Ctrl-C once labels were sent, too."""
+
+    sent: dict[str, list[KafkaRecord]] = field(default_factory=dict)
+
+    def produce(self, topic: str, value: bytes, key: str, on_delivery: Any = None) -> None:
+        messages = self.sent.setdefault(topic, [])
+        messages.append(KafkaRecord(value=value, key=key.encode(), time=time.time()))
+        on_delivery(None, None)
+        if topic == LABELS and len(messages) == ENOUGH:
+            signal.raise_signal(signal.SIGINT)
+
+    def poll(self, timeout: float) -> int:
+        return 0
+
+    def flush(self, timeout: float) -> int:
+        return 0
+
+    def __len__(self) -> int:
+        return 0
+
+
+@pytest.fixture(name="customers", scope="module")
+def _customers(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return generated("churn", tmp_path_factory.mktemp("data"))
+
+
+@pytest.mark.parametrize("number", [0, 1])
+def test_the_replays_of_the_page_play_the_file_and_end(
+    number: int, customers: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As the page has them, but with labels at once."""
+    line = [one for one in only("console").splitlines() if one.split()[1] == "replay"][number]
+    producer = _Producer()
+    monkeypatch.setattr("deploy.project.producer.make_producer", lambda bootstrap: producer)
+    home = {
+        "DRIFTLINE_HOME": str(tmp_path),
+        "DRIFTLINE__MODELS__CHURN__LABELS__MATURE_AFTER": "0s",
+    }
+    (customers.parent / "churn").mkdir(exist_ok=True)
+    monkeypatch.chdir(customers.parent / "churn")
+    shown = run(*shlex.split(line)[1:], config=CONFIG, env=home)
+    assert shown.exit_code == 0, shown.stderr
+    first, *_, counts, stopped = shown.stderr.splitlines()
+    assert first == only("replay").splitlines()[0]
+    assert re.fullmatch(r"\d+ events, \d+ labels; no version is live yet", counts)
+    assert stopped == "Stopped. The same command goes on from here."
+
+    contract = Deployment.load(CONFIG).contract("churn")
+    now = time.time() + 1.0
+    events = [decode_event(one, contract, now=now) for one in producer.sent[contract.events_topic]]
+    tenures = [int(str(one.values["tenure"])) for one in events]
+    assert all((tenure <= 0) is bool(number) for tenure in tenures if tenure)
+    keys = {one.key for one in events}
+    labels = [json.loads(one.value or b"") for one in producer.sent[LABELS]]
+    assert len(labels) >= ENOUGH
+    assert {str(label[contract.key]) for label in labels} <= keys
+
+
+def test_a_job_without_a_stack_says_what_to_start(tmp_path: Path) -> None:
+    (line,) = (one for one in only("console").splitlines() if one.split()[1] == "job")
+    shown = run(*shlex.split(line)[1:], config=CONFIG, env={"DRIFTLINE_HOME": str(tmp_path)})
+    assert shown.exit_code not in (0, 1)
+    assert "`driftline up`" in shown.stderr
 
 
 @pytest.mark.parametrize("command", ["versions", "trace"])

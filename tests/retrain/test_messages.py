@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import errno
+
 import pytest
 
-from retrain.messages import LONGEST, clear_failure, masked, safe_message
+from retrain.messages import DISK_ADVICE, LONGEST, clear_failure, masked, safe_message
+from retrain.ports import TrainingFailed
 from streaming.contracts.errors import DecodeError, GateFailedError
 
 SECRETS = ("Lovelace", "12.75", "4111")
@@ -53,3 +56,25 @@ def test_our_own_messages_are_only_cut() -> None:
 
 def test_other_errors_get_another_attempt() -> None:
     assert clear_failure(ValueError("x"), "Trainer") is None
+
+
+@pytest.mark.parametrize(
+    "cause",
+    [
+        OSError(errno.ENOSPC, "No space left on device"),
+        OSError(errno.EDQUOT, "Disk quota exceeded"),
+        RuntimeError("Error when executing query: database or disk is full query: UPDATE"),
+        RuntimeError("file write failed: errno = 28, error message = 'No space left on device'"),
+    ],
+    ids=["system", "quota", "sqlite", "hdf5"],
+)
+def test_a_full_disk_is_known_whatever_a_component_made_of_it(cause: Exception) -> None:
+    failed = TrainingFailed(f"Trainer failed: {cause}", component="Trainer", advice="Debug it.")
+    failed.__cause__ = cause
+    known = clear_failure(failed, "elsewhere")
+    assert known is not None
+    assert (known.component, known.advice) == ("Trainer", DISK_ADVICE)
+    assert "No space is left on the worker's disk, found in Trainer" in str(known)
+    assert clear_failure(known, "elsewhere") is known
+    other = TrainingFailed("one class", component="Gate", advice="Wait for rows.")
+    assert clear_failure(other, "elsewhere") is other

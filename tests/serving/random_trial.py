@@ -221,7 +221,7 @@ class Trial:
             self.failed[number] = self.share(number)
         if rollout.phase is Phase.REPLACING:
             assert rollout.replacements <= self.rules.control_replacements
-            if observed.split == ALL_STABLE:
+            if observed.split == ALL_STABLE and not rollout.control_ended:
                 assert split == ALL_STABLE, "clients at a sick control"
         guarded = rollout.champion and not (rollout.forced or rollout.uncompared)
         if rollout.phase is Phase.PROMOTING and guarded and split.canary:

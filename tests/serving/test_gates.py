@@ -123,7 +123,7 @@ def test_a_step_is_held_for_three_minutes_while_evidence_speaks_against_the_cana
     suspicious = [*blocks(2, 100, errors=(2, 0)), *blocks(18, 20)]
     held = gate(judge_gates(suspicious, run=1, step=0, rules=RULES), "errors")
     assert held.outcome == "insufficient"
-    assert "held for up to three minutes" in held.reason
+    assert "held for up to 3 min" in held.reason
     later = [*suspicious, *blocks(16, 1)]
     assert gate(judge_gates(later[:-1], run=1, step=0, rules=RULES), "errors") != held
     assert gate(judge_gates(later, run=1, step=0, rules=RULES), "errors").outcome == "pass"

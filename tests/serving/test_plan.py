@@ -8,6 +8,7 @@ from itertools import pairwise
 import pytest
 
 from serving.engines.memory import InMemoryServing
+from serving.margins import CONTROL_RETURNS, SUSPECT_BLOCKS
 from serving.phase import Phase
 from serving.plan import plan
 from serving.rules import MAX_DEADLINE_SECONDS, RolloutRules
@@ -107,3 +108,43 @@ def test_a_slow_rollout_is_not_ended_before_its_traffic_can_decide() -> None:
     rollout = RolloutSimulation(serving=InMemoryServing(rate=20.0), rules=rules).start_canary()
     rollout.until_live(2, seconds=1_500)
     assert all(verdict.outcome != "fail" for verdict in rollout.verdicts)
+
+
+@pytest.mark.parametrize(("block_seconds", "words"), [(5.0, "3 min"), (10.0, "6 min")])
+@pytest.mark.parametrize("replacements", [0, 1, 3])
+def test_the_plan_says_what_may_hold_a_step_and_how_long_it_takes_then(
+    block_seconds: float, words: str, replacements: int
+) -> None:
+    rules = RolloutRules(block_seconds=block_seconds, control_replacements=replacements)
+    planned = plan(rules, 1_000.0)
+    hold = rules.warm_seconds + SUSPECT_BLOCKS * block_seconds
+    loads = replacements * rules.prepare_seconds
+    assert planned.longest_seconds == (5 + replacements + 2 * CONTROL_RETURNS) * hold + loads
+    assert "not known to be well at 50 %" in planned.text
+    assert f"proves nothing holds a step for up to {words}" in planned.text
+    assert (f"replaced (at most {replacements})" in planned.text) == (replacements > 0)
+    assert f"takes up to about {planned.longest_seconds / 60:.0f} min" in planned.text
+
+
+def test_steps_that_are_longer_than_a_hold_are_not_said_to_be_held() -> None:
+    rules = RolloutRules(steps=(10, 40), hold_seconds=200.0, control_replacements=0)
+    planned = plan(rules, 1_000.0)
+    assert planned.longest_seconds == planned.seconds
+    assert "holds" not in planned.text
+
+
+def test_the_time_in_steps_ends_at_the_deadline_with_every_hold() -> None:
+    planned = plan(RolloutRules(deadline_seconds=300.0), 1_000.0)
+    assert planned.longest_seconds == planned.deadline_seconds + 2 * 120.0
+
+
+def test_a_rollout_that_replaces_its_control_is_over_in_the_time_that_its_plan_says() -> None:
+    serving = InMemoryServing(rate=400.0, errors={1: 0.002, 2: 0.002})
+    rules = quick_rules(steps=(5, 25, 50), hold_seconds=20.0)
+    rollout = RolloutSimulation(serving=serving, rules=rules).start_canary()
+    began, planned = rollout.now, plan(rules, 400.0)
+    for times in (1, 2):
+        serving.servers.sick["control"] = 0.3
+        rollout.until(lambda r, times=times: serving.servers.replaced == ["control"] * times)  # type: ignore[misc]
+    rollout.until_phase(Phase.PROMOTING)
+    assert rollout.now - began <= planned.longest_seconds

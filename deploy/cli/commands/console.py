@@ -22,6 +22,13 @@ def console(
     port: Annotated[
         int | None, typer.Option(min=1, max=65535, help="Port; default: 8580 and the offset.")
     ] = None,
+    in_container: Annotated[
+        bool,
+        typer.Option(
+            help="In a container whose port is published under --host: listen on all addresses, "
+            "answer only the machine that runs the container."
+        ),
+    ] = False,
 ) -> None:
     """Serve the console in the foreground: what is live, what is wrong, and what to decide.
 
@@ -40,4 +47,4 @@ def console(
     scheme = "https" if access.certificate_file else "http"
     address = access.address or f"{scheme}://{shown}:{chosen}"
     stderr.print(f"The console is at {address}; Ctrl-C ends it.", soft_wrap=True)
-    run(deployment, host=host, port=chosen)
+    run(deployment, host=host, port=chosen, in_container=in_container)

@@ -72,9 +72,15 @@ def _show(report: EventCheck) -> None:
         )
     stdout.print(fields)
     if report.refused:
-        refused = table("dead letters", "reason", ">events", "first", "detail")
+        refused = table("dead letters", "reason", "field", ">events", "first", "detail")
         for refusal in report.refused:
-            refused.add_row(refusal.reason, str(refusal.count), refusal.position, refusal.detail)
+            refused.add_row(
+                refusal.reason,
+                refusal.field or "–",
+                str(refusal.count),
+                refusal.position,
+                refusal.detail,
+            )
         stdout.print(refused)
     if report.example is not None:
         row = dict(report.example)

@@ -14,7 +14,12 @@ from deploy.config.units import format_duration, format_time, parse_duration, pa
 from deploy.views.output import check_chart_file, show_json, stderr, stdout
 from streaming.contracts.errors import DriftlineError
 from streaming.contracts.experiment_records import ExperimentMetric
-from streaming.contracts.records import CommandReply, ExperimentDefinition
+from streaming.contracts.records import (
+    CommandReply,
+    ExperimentDefinition,
+    ExperimentLook,
+    ExperimentStatus,
+)
 
 if TYPE_CHECKING:
     from deploy.app.deployment import Deployment
@@ -109,7 +114,6 @@ def status(
     Example: `driftline experiment status big_tipper --plot effect.svg`
     """
     from deploy.records import experiments
-    from deploy.views.experiments import arms_table, gates_table, summary_lines
 
     check_chart_file(plot)
     deployment.settings_of(model)
@@ -121,7 +125,13 @@ def status(
 
         draw(newest, looks, plot)
         stderr.print(f"Drawn into {plot}.")
-    look = looks[-1] if looks else None
+    show_status(newest, looks[-1] if looks else None, json=json)
+
+
+def show_status(newest: ExperimentStatus, look: ExperimentLook | None, *, json: bool) -> None:
+    """Print where an experiment stands: its newest status, and the latest look at its effects."""
+    from deploy.views.experiments import arms_table, gates_table, summary_lines
+
     if json:
         show_json({"status": newest, "look": look})
         return

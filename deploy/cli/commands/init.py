@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from deploy.cli.shared.command import Invocation, Json, UsageError, command
+from deploy.cli.shared.large_file import say_reading
 from deploy.views.output import show_json, stderr, stdout
 
 if TYPE_CHECKING:
@@ -77,6 +78,7 @@ def init(
         events=topic or "", labels=labels_topic or "", predictions=served, registry=registry or ""
     )
     kind = _task(task)
+    say_reading(file)
     with redirect_to(paths.home() / "log" / "init.log"):  # TensorFlow's messages
         if file is not None:
             data, files = csv_project(model, package, file, label=label, task=kind)
@@ -89,16 +91,18 @@ def init(
     if json:
         show_json({**guess_data(data), "folder": str(folder), "files": list(files)})
         return
-    _show(data)
-    _show_next(model, folder, files, file)
+    _show(data, model, folder, files, file)
 
 
-def _show(data: DataGuess) -> None:
+def _show(
+    data: DataGuess, model: str, folder: Path, files: dict[str, str], file: Path | None
+) -> None:
     from deploy.project.shown import decided, guess_table
 
     stdout.print(guess_table(data))
     for sentence in decided(data):
         stdout.print(sentence, soft_wrap=True)
+    _show_next(model, folder, files, file)
 
 
 def _task(named: str | None) -> TaskKind | None:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from deploy.cli.shared.command import Json, Model, command
+from deploy.cli.shared.large_file import say_reading
 from deploy.views.output import show_json, stderr, stdout
 
 if TYPE_CHECKING:
@@ -67,6 +68,7 @@ def _tried(deployment: Deployment, model: str, data: Path | None) -> Trial:
     from deploy.project.model_trial import try_model
     from deploy.views.library_output import redirect_to
 
+    say_reading(data)
     log = deployment.home / "log" / "model-check.log"
     stderr.print(f"Training {model} on a sample; what libraries print is in {log}.", soft_wrap=True)
     with redirect_to(log):

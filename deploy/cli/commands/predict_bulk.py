@@ -14,7 +14,7 @@ import typer
 
 from deploy.cli.shared.command import UsageError
 from deploy.views.output import show_json, stderr, stdout
-from streaming.contracts.errors import NotFoundError
+from streaming.contracts.errors import NotFoundError, UnavailableError
 
 if TYPE_CHECKING:
     from deploy.app.deployment import Deployment
@@ -138,8 +138,13 @@ def _live(deployment: Deployment, model: str) -> int:
     from deploy.records import reader
     from streaming.contracts.records import Promotion
 
-    with deployment.log() as log:
-        promotions = reader.newest(log, Promotion, model, 1)
+    try:
+        with deployment.log() as log:
+            promotions = reader.newest(log, Promotion, model, 1)
+    except UnavailableError as error:
+        raise UnavailableError(
+            f"Which version is live is on the log. --version N names one without it. {error}"
+        ) from error
     if not promotions:
         raise NotFoundError(
             f"No version of {model} is live yet; name one with --version, or see"

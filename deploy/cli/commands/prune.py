@@ -44,6 +44,7 @@ def prune(
 
     Example: `driftline prune --dry-run --quota 20GB`
     """
+    from deploy.services.clean_up import alone
     from deploy.services.retrain_files import clean_up_rules, remove
     from retrain.clean_up import CleanUp
 
@@ -54,12 +55,13 @@ def prune(
             _show(plan)
         confirm(f"{len(plan.removed)} files and folders are deleted for ever.", yes=yes)
         confirmed = {removal.files.path for removal in plan.removed}
-        plan = _plan(deployment, rules)  # what is in force may have changed meanwhile
-        removed = tuple(each for each in plan.removed if each.files.path in confirmed)
-        freed = sum(each.files.size for each in removed)
-        plan = replace(plan, removed=removed, freed=freed)
-        assert isinstance(plan, CleanUp)
-        remove(deployment, plan)
+        with alone(deployment, wait=True):
+            plan = _plan(deployment, rules)  # what is in force may have changed meanwhile
+            removed = tuple(each for each in plan.removed if each.files.path in confirmed)
+            freed = sum(each.files.size for each in removed)
+            plan = replace(plan, removed=removed, freed=freed)
+            assert isinstance(plan, CleanUp)
+            remove(deployment, plan)
     if json:
         show_json({"dry_run": dry_run, "plan": plan})
     elif dry_run or not plan.removed:

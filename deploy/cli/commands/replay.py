@@ -11,6 +11,7 @@ import typer
 
 from deploy.cli.shared.command import Json, UsageError, command
 from deploy.cli.shared.completion import complete_model
+from deploy.cli.shared.large_file import say_reading
 from deploy.views.output import show_json, stderr
 
 if TYPE_CHECKING:
@@ -59,6 +60,7 @@ def replay(
     Example: `driftline replay customers.csv --model churn --for 10m --shift fee=*1.5`
     """
     name = model or _only_model(deployment)
+    say_reading(file)
     run = _run_of(
         deployment,
         name,

@@ -29,8 +29,8 @@ def plan(
     ] = None,
     json: Json = False,
 ) -> None:
-    """Show how long a rollout takes at this traffic, its steps, its deadline, and the smallest harm
-    that it finds.
+    """Show how long a rollout takes at this traffic, its steps, what may hold them, its deadline,
+    and the smallest harm that it finds.
 
     Example: `driftline rollout plan big_tipper --rate 20`
     """
@@ -40,6 +40,7 @@ def plan(
             {
                 "requests_per_second": planned.requests_per_second,
                 "seconds": _finite(planned.seconds),
+                "longest_seconds": planned.longest_seconds,
                 "deadline_seconds": planned.deadline_seconds,
                 "decides": planned.decides,
                 "smallest_harm": planned.smallest_harm,

@@ -23,6 +23,7 @@ COMMANDS: Mapping[str, Remote] = {
     "rollout approve": commands.approve,
     "rollout reject": commands.reject,
     "experiment start": experiment_commands.start,
+    "experiment status": experiment_commands.status,
     "experiment stop": experiment_commands.stop,
     "experiment list": experiment_commands.listed,
     **{

@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
+import json
 import time
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from deploy.cli.remote.commands import Arguments, digest_of, show_result
 from deploy.cli.shared.command import UsageError, confirm
 from deploy.config.units import format_duration, format_time
 from deploy.views.escapes import one_line
 from deploy.views.output import show_json, stderr, stdout, table
+from streaming.contracts.codec import decode_as
 from streaming.contracts.errors import NotFoundError
+from streaming.contracts.records import ExperimentLook, ExperimentStatus, Record
 
 if TYPE_CHECKING:
     from deploy.cli.remote.client import ApiClient
+
+R = TypeVar("R", bound=Record)
 
 
 def start(client: ApiClient, arguments: Arguments) -> None:
@@ -54,6 +59,40 @@ def start(client: ApiClient, arguments: Arguments) -> None:
         "force": arguments["force"],
     }
     show_result(client.post("models", model, "experiments", content=content), arguments)
+
+
+def status(client: ApiClient, arguments: Arguments) -> None:
+    """`driftline experiment status`."""
+    from deploy.cli.commands.experiment import show_status
+
+    if arguments["plot"] is not None:
+        raise UsageError(
+            "--plot works on the machine's stack only; the console's page of the experiment has "
+            "the picture."
+        )
+    model, named = arguments["model"], arguments["experiment"]
+    known = _newest(client, model)
+    if named is not None:
+        full = _full_id(client, model, named)
+        known = [row for row in known if row["subject"] == full]
+    if not known:
+        raise NotFoundError(f"{model} has no experiment yet; `driftline experiment start --help`.")
+    row = known[-1]
+    page = client.get("models", model, "records", kind="experiment-look", limit=200)
+    looks = [look for look in page["items"] if look["subject"] == row["subject"]]
+    show_status(
+        _full_record(client, row, ExperimentStatus),
+        _full_record(client, looks[0], ExperimentLook) if looks else None,
+        json=arguments["json"],
+    )
+
+
+def _full_record(client: ApiClient, row: dict[str, Any], kind: type[R]) -> R:
+    """The whole record of a summary; raises `NotFoundError` when it is not kept."""
+    detail = client.get("records", row["record_id"])
+    if detail["record"] is None:
+        raise NotFoundError(str(detail["problem"]))
+    return decode_as(json.dumps(detail["record"]).encode(), kind)
 
 
 def stop(client: ApiClient, arguments: Arguments) -> None:

@@ -6,7 +6,6 @@ gives the same command and the same answer.
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Callable
 from typing import Annotated, Any
 
@@ -14,17 +13,16 @@ from fastapi import APIRouter, Header, Request
 from fastapi.responses import JSONResponse, Response
 from msgspec.structs import replace
 
-from deploy.access.repeated_requests import Answered
 from deploy.console import decisions
 from deploy.console.api import schemas
+from deploy.console.api.once import answered_once, send
 from deploy.console.api.read_operations import Id, Model, approval_detail, checked_model, etag, seen
 from deploy.console.approval_pages import decision_page
 from deploy.console.context import Console
 from deploy.console.decisions import Decided
-from deploy.console.problems import MEDIA_TYPE, ProblemError, problem, responses
+from deploy.console.problems import MEDIA_TYPE, ProblemError, responses
 from deploy.records.commands import new_command
-from streaming.contracts.ids import record_id
-from streaming.contracts.records import Command, CommandReply
+from streaming.contracts.records import Command
 
 Key = Annotated[
     str, Header(alias="Idempotency-Key", min_length=8, max_length=100, pattern=r"^[\x21-\x7e]+$")
@@ -158,61 +156,11 @@ def _reviewed(
     return str(detail.request["digest"])
 
 
-def send(console: Console, command: Command, command_id: str) -> Decided:
-    """Send a command under the id of its request, and wait for the reply."""
-    return decisions.send(console, replace(command, record_id=command_id))
-
-
 def once(
     console: Console, key: str, text: str, model: str, act: Callable[[str], Decided]
 ) -> Response:
-    """Act once for each key; a repeated request has the same answer.
-
-    The command's id is made of person, key and content. So a request that was interrupted after its
-    command was sent gives the same command again, which the daemon carries out once.
-    """
-    repeated, who = console.access.repeated, console.who
-    content = hashlib.sha256(text.encode()).hexdigest()
-    command_id = record_id("command", model, "request", who, key, content)
-    known = repeated.begin(who, key, content, now=console.now())
-    if known is not None and known.status != 202:
-        return _response(known, repeated=True)
-    try:
-        result = _later(console, command_id)
-        if result is decisions.NO_REPLY and known is None:
-            result = act(command_id)
-    except BaseException:
-        repeated.forget(who, key)
-        raise
-    answer = _answer(result, command_id)
-    if result.status in (422, 503):
-        repeated.forget(who, key)
-    else:
-        repeated.end(who, key, content, answer, now=console.now())
-    return _response(answer, repeated=known is not None)
-
-
-def _later(console: Console, command_id: str) -> Decided:
-    """What became of a command that had no reply at first."""
-    rows = console.reader.of_subject(CommandReply, command_id, 1)
-    reply = next(iter(console.reader.full(rows, CommandReply)), None)
-    return decisions.NO_REPLY if reply is None else decisions.decided_by(reply)
-
-
-def _answer(result: Decided, command_id: str) -> Answered:
-    if result.status not in (202, 303):
-        response = problem(result.status, result.message)
-        return Answered(result.status, bytes(response.body).decode())
-    content = schemas.CommandResult(
-        command_id=command_id,
-        state="sent" if result.status == 202 else "accepted",
-        reason=result.message,
-        result_id=result.result_id,
-    )
-    return Answered(202 if result.status == 202 else 200, content.model_dump_json())
-
-
-def _response(answer: Answered, *, repeated: bool) -> Response:
+    """Act once for each key (`answered_once`); a repeated request has the same answer."""
+    answer, repeated = answered_once(console, key, text, model, act)
     headers: dict[str, Any] = {"idempotency-replayed": "true"} if repeated else {}
     media_type = MEDIA_TYPE if answer.status >= 400 else JSONResponse.media_type
     return Response(answer.body, answer.status, headers=headers, media_type=media_type)

@@ -10,7 +10,8 @@ from msgspec.structs import replace
 
 from deploy.app.deployment import Deployment
 from deploy.console.api import schemas
-from deploy.console.api.command_operations import SENT, Key, check_reason, once, send
+from deploy.console.api.command_operations import SENT, Key, check_reason, once
+from deploy.console.api.once import send
 from deploy.console.api.read_operations import Model, checked_model, seen
 from deploy.console.context import Console
 from deploy.console.decisions import Decided
@@ -18,7 +19,7 @@ from deploy.console.problems import ProblemError, responses
 from deploy.records import experiments
 from deploy.records.commands import new_command
 from streaming.contracts.errors import ConfigurationError, Conflict, NotFoundError
-from streaming.contracts.records import ExperimentDefinition, ModelVersion, Promotion
+from streaming.contracts.records import Command, ExperimentDefinition, ModelVersion, Promotion
 
 
 def add_experiments(router: APIRouter, console: Console) -> None:
@@ -42,24 +43,13 @@ def add_experiments(router: APIRouter, console: Console) -> None:
         text = f"{model}\nexperiment\n{content.model_dump_json()}"
 
         def act(command_id: str) -> Decided:
-            definition = _definition(mine, model, content)
-            given = new_command(
-                model,
-                "start-experiment",
-                content.reason.strip(),
-                at=mine.now(),
-                force=content.force,
-                who=mine.who,
-            )
-            return send(mine, replace(given, experiment=definition), command_id)
+            return send(mine, start_command(mine, model, content), command_id)
 
         return once(mine, idempotency_key, text, model, act)
 
 
-def _definition(
-    console: Console, model: str, content: schemas.ExperimentInput
-) -> ExperimentDefinition:
-    """The definition of the experiment that a request asks for.
+def start_command(console: Console, model: str, content: schemas.ExperimentInput) -> Command:
+    """The command that starts the experiment that a request asks for.
 
     Raises
     ------
@@ -68,6 +58,21 @@ def _definition(
     NotFoundError
         When there is no such version, or none is live.
     """
+    given = new_command(
+        model,
+        "start-experiment",
+        content.reason.strip(),
+        at=console.now(),
+        force=content.force,
+        who=console.who,
+    )
+    return replace(given, experiment=_definition(console, model, content))
+
+
+def _definition(
+    console: Console, model: str, content: schemas.ExperimentInput
+) -> ExperimentDefinition:
+    """The definition of the experiment that a request asks for."""
     deployment = Deployment(console.settings, base=Path(), file=Path(console.file))
     begin = console.now() if content.begin is None else content.begin
     plan = experiments.Plan(

@@ -192,7 +192,7 @@ class OutcomeWriter:
     def _clean(self, model: str, run: Any) -> None:
         """Apply the policy to the model's runs, and mark what is gone, of this run as well."""
         graph, contexts = self._graph, [*attempts_of(self._graph, run), run]
-        for folder in self._files.superfluous(model):
+        for folder in self._files.superfluous(model, self._in_force(model)):
             _, run_id, *_ = folder.relative_to(self._files.root).parts
             shutil.rmtree(folder, ignore_errors=True)
             cleaned = graph.store.get_context_by_type_and_name(RUN, run_id)
@@ -200,6 +200,18 @@ class OutcomeWriter:
                 contexts += [*attempts_of(graph, cleaned), cleaned]
         for context in contexts:
             mark_removed(graph, graph.store.get_artifacts_by_context(context.id))
+
+    def _in_force(self, model: str) -> list[str]:
+        """The runs of the version that is live and of the one before it."""
+        promotions = [
+            artifact
+            for artifact in self._graph.store.get_artifacts_by_type(PROMOTION)
+            if text_of(artifact, "model") == model
+        ]
+        promotions.sort(key=lambda artifact: number_of(artifact, "at"), reverse=True)
+        numbers = dict.fromkeys(int(number_of(each, "version")) for each in promotions)
+        published = [self._published(model, number) for number in [*numbers][:2]]
+        return [text_of(artifact, "request_id") for artifact in published if artifact is not None]
 
 
 def version_name(model: str, version: int) -> str:

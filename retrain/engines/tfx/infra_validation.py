@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Any, ClassVar
@@ -34,6 +34,9 @@ _BUSY_TRIES = 5
 """How often a version is measured at most while the machine is busy; else it is measured twice."""
 _BUSY_PAUSE_SECONDS = 3.0
 
+LOAD_SECONDS_PER_COLUMN = 0.1
+"""Three times what a column of `retrain.models.tabular` takes on a quiet machine."""
+
 REPORT = "serving_check.json"
 """Name of the file with the measurements, inside the blessing's folder."""
 
@@ -48,6 +51,18 @@ class ServingLimits:
     """Upper bound of the median duration of a warm single-row prediction."""
     p99_predict_seconds: float | None = None
     """Upper bound of the 99 % quantile of these durations; None = it is measured only."""
+
+    @classmethod
+    def of_columns(cls, columns: int) -> ServingLimits:
+        """The limits of a model with this many columns; each has operations that are loaded.
+
+        >>> ServingLimits.of_columns(10).load_seconds, ServingLimits.of_columns(200).load_seconds
+        (5.0, 20.0)
+        """
+        usual = cls()
+        return replace(
+            usual, load_seconds=max(usual.load_seconds, columns * LOAD_SECONDS_PER_COLUMN)
+        )
 
 
 class _Executor(base_executor.BaseExecutor):  # type: ignore[misc]

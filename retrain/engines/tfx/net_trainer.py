@@ -21,6 +21,7 @@ from retrain.engines.tfx.checkpoints import Progress
 from retrain.engines.tfx.compression import write_variants
 from retrain.engines.tfx.devices import cluster_of, device_names, local_strategy
 from retrain.engines.tfx.exporter import Exporter, first_rows
+from retrain.engines.tfx.free_memory import give_back
 from retrain.engines.tfx.net_training import served_copy, train_net
 from retrain.engines.tfx.training_config import NetJob, read_config
 from retrain.engines.tfx.training_data import (
@@ -69,13 +70,14 @@ def run_fn(fn_args: Any) -> None:
     code, batch, options = read_config(fn_args.custom_config)
     keras.utils.clear_session()  # a worker trains many models in one process
     transform = tft.TFTransformOutput(fn_args.transform_output)
-    raw_spec = transform.raw_feature_spec()
-    layer = transform.transform_features_layer()
+    raw_spec, layer = transform.raw_feature_spec(), transform.transform_features_layer()
     head = head_of(code.task)
     inputs = net_inputs(transform.transformed_feature_spec(), label=code.label)
     columns = load_columns(fn_args.train_files, raw_spec, layer, [*inputs, code.label])
     unknown = unknown_shares(columns, known_ranges(transform))
     data = usable_rows(columns, head, code.label)
+    del columns  # they are in memory once
+    give_back()
     if not options.logs:
         options = msgspec.structs.replace(options, logs=str(fn_args.model_run_dir or ""))
     job = NetJob(
@@ -136,7 +138,7 @@ def _trained(
     if workers > 1:
         return _trained_in_processes(job, inputs, data, head, cold=cold, workers=workers)
     strategy = local_strategy(job.options.devices)
-    net = train_net(job, inputs, data, head, strategy=strategy, cold=cold)
+    net = train_net(job, inputs, data, head, strategy=strategy, cold=cold, consumed=True)
     return _Outcome(
         model=net.model,
         progress=net.progress,

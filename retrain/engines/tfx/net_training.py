@@ -49,6 +49,7 @@ def train_net(
     cold: str = "",
     on_epoch: OnEpoch = lambda progress, rate: True,
     is_chief: bool = True,
+    consumed: bool = False,
 ) -> TrainedNet:
     """Train on the devices of `strategy`.
 
@@ -70,8 +71,11 @@ def train_net(
         See `training_loop.OnEpoch`.
     is_chief:
         Whether this process writes checkpoints and logs.
+    consumed:
+        Whether `data` may lose its columns, because nobody needs them again; a million rows then
+        take their memory once.
     """
-    training, validation = data.split()
+    training, validation = data.divided() if consumed else data.split()
     devices = strategy.num_replicas_in_sync
     plan = plan_of(len(training), job.values, batch=job.batch, steps=job.steps, devices=devices)
     with strategy.scope():

@@ -25,6 +25,7 @@ from tfx.orchestration.pipeline import Pipeline
 from tfx.orchestration.portable import launcher, runtime_parameter_utils
 
 from retrain.engines.mlmd.connection import MetadataPlace, connection_of, open_store
+from retrain.engines.tfx.free_memory import give_back
 from retrain.ports import OnProgress, Progress
 from streaming.contracts.records import ComponentRun
 
@@ -78,6 +79,7 @@ def run_pipeline(
         report = _NodeReport(node.node_info.id, number, len(nodes), on_progress)
         with report.reported(), _hidden_arguments():
             _launch(compiled, node)
+        give_back()
         components.append(ComponentRun(name=report.component, seconds=report.seconds))
     store = open_store(place)
     expected = [node.node_info.id for node in nodes]

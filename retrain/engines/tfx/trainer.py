@@ -149,6 +149,9 @@ class TfxTrainer:
         """Import TFX and its components now rather than in the first job (about ten seconds)."""
         with _IgnoredWarnings():
             from retrain.engines.tfx import data_steps, example_steps, model_steps, runner  # noqa: F401
+            from retrain.engines.tfx.free_memory import keep_what_is_loaded
+
+            keep_what_is_loaded()
 
     def close(self) -> None:
         """End the model servers that are kept between jobs; the trainer can still be used."""
@@ -202,16 +205,21 @@ class TfxTrainer:
 
         SERVERS.get(self._server.command(), job.request.model)
 
+    def _serving_limits(self, job: TrainingJob) -> ServingLimits:
+        from retrain.engines.tfx.infra_validation import ServingLimits
+
+        return self._serving or ServingLimits.of_columns(len(job.contract.features))
+
     def plan(self, job: TrainingJob) -> RetrainPipeline:
         """The pipeline of a job."""
         from retrain.engines.tfx import model_training
-        from retrain.engines.tfx.infra_validation import ServingLimits
         from retrain.engines.tfx.pipeline import RetrainPipeline
         from retrain.engines.tfx.shards import cap_evaluation
         from retrain.engines.tfx.warm_start import reusable_graph
 
         code = load_code(job.contract.module)
-        model, limits = job.request.model, self._serving or ServingLimits()
+        model = job.request.model
+        limits = self._serving_limits(job)
         examples = cap_evaluation(  # a shard that ends within a record is told here
             job.examples, job.work_dir / "capped", max_rows=self._limits.max_eval_rows
         )
@@ -265,9 +273,7 @@ class TfxTrainer:
             outputs[built.node("evaluator")]["evaluation"], champion=has_champion
         )
         check = infra_validation.read_report(outputs[built.node("serving")]["blessing"])
-        too_slow = infra_validation.exceeded_limit(
-            check, self._serving or infra_validation.ServingLimits()
-        )
+        too_slow = infra_validation.exceeded_limit(check, self._serving_limits(job))
         blessing = self.bless(job, metrics)
         return TrainingResult(
             servable=outputs[built.node("trainer")]["model"] / "Format-Serving",
@@ -286,7 +292,6 @@ class TfxTrainer:
         self, job: TrainingJob, built: Built, run: Run, result: TrainingResult
     ) -> TrainingResult:
         """`result`, or the smallest variant of it that passes, where the owner wants one."""
-        from retrain.engines.tfx.infra_validation import ServingLimits
 
         kinds = self._training.get(job.request.model, ModelTraining()).variants
         if not kinds or not result.blessed:
@@ -303,7 +308,7 @@ class TfxTrainer:
             seed=seed_of(job.request.record_id),
             bless=lambda metrics: self.bless(job, metrics),
             server=self._server.command(),
-            limits=self._serving or ServingLimits(),
+            limits=self._serving_limits(job),
         )
         try:
             return judge.smallest(result, kinds)

@@ -21,6 +21,9 @@ VALIDATION_SHARE = 0.1
 UNKNOWN_LABELS = 0.01
 """Largest share of rows whose label is none of the task's; they are left out."""
 
+_BLOCK_BATCHES = 32
+"""Batches whose rows are joined at once: many small arrays would leave holes in the memory."""
+
 _TARGETS = "targets/"
 
 
@@ -40,8 +43,22 @@ class TrainingData:
 
         Rows come in the order of their key's hash, so the last ones are a random sample.
         """
-        kept = len(self) - int(len(self) * VALIDATION_SHARE)
+        kept = self._kept()
         return self.part(slice(kept)), self.part(slice(kept, None))
+
+    def divided(self) -> tuple[TrainingData, TrainingData]:
+        """As `split`, and this one has no columns afterwards: whoever takes the rows to train on
+        can free them."""
+        kept = self._kept()
+        validation = TrainingData(
+            {name: values[kept:].copy() for name, values in self.columns.items()},
+            self.targets[kept:].copy(),
+        )
+        columns = {name: self.columns.pop(name)[:kept] for name in [*self.columns]}
+        return TrainingData(columns, self.targets[:kept]), validation
+
+    def _kept(self) -> int:
+        return len(self) - int(len(self) * VALIDATION_SHARE)
 
     def __len__(self) -> int:
         return len(self.targets)
@@ -108,15 +125,34 @@ def load_columns(
     max_rows:
         Upper bound of the rows, from the beginning; 0 = all.
     """
-    transform = tf.function(lambda rows: layer(tf.io.parse_example(rows, raw)))
+    transform = tf.function(lambda rows: _named(layer(tf.io.parse_example(rows, raw)), names))
     files = sorted(tf.io.gfile.glob(list(patterns)))
     data = tf.data.TFRecordDataset(files, compression_type="GZIP")
     if max_rows:
         data = data.take(max_rows)
-    batches = [transform(rows) for rows in data.batch(4096)]
-    if not batches:
+    blocks: dict[str, list[Any]] = {name: [] for name in names}
+    parts: dict[str, list[Any]] = {name: [] for name in names}
+    for number, rows in enumerate(data.batch(4096), start=1):
+        for name, values in transform(rows).items():
+            parts[name].append(values.numpy())
+        if number % _BLOCK_BATCHES == 0:
+            _close_block(blocks, parts)
+    _close_block(blocks, parts)
+    if not all(blocks.values()):
         raise GateFailedError("The training split has no rows; check the train shards.")
-    return {name: np.concatenate([batch[name] for batch in batches]) for name in names}
+    # The blocks of a column go as soon as it is whole: all columns are in memory once.
+    return {name: np.concatenate(blocks.pop(name)) for name in names}
+
+
+def _close_block(blocks: dict[str, list[Any]], parts: dict[str, list[Any]]) -> None:
+    for name, values in parts.items():
+        if values:
+            blocks[name].append(np.concatenate(values))
+            values.clear()
+
+
+def _named(columns: dict[str, Any], names: Sequence[str]) -> dict[str, Any]:
+    return {name: columns[name] for name in names}
 
 
 def net_inputs(spec: dict[str, Any], *, label: str) -> dict[str, Any]:
@@ -168,4 +204,6 @@ def usable_rows(columns: dict[str, Any], head: Head, label: str) -> TrainingData
             f" at most {UNKNOWN_LABELS:.0%} are left out. Correct the contract's task, or the label"
             f" '{label}' that preprocessing_fn computes."
         )
+    if not unknown:
+        return TrainingData(columns, targets)  # no copy
     return TrainingData({name: values[known] for name, values in columns.items()}, targets[known])

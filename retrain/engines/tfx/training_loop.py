@@ -64,7 +64,8 @@ class TrainingLoop:
     model:
         A compiled net, made in the scope of `strategy`.
     training, validation:
-        Rows to train on, and rows (perhaps none) whose loss decides when to stop.
+        Rows to train on, whose columns are taken out, so that they are in memory once; and rows
+        (perhaps none) whose loss decides when to stop.
     plan:
         Batch, epochs and seed.
     strategy:
@@ -84,14 +85,15 @@ class TrainingLoop:
         self._plan = plan
         self._validation = validation
         self._strategy = strategy or tf.distribute.get_strategy()
-        self._columns = {name: tf.constant(v) for name, v in training.columns.items()}
+        columns = training.columns
+        self._columns = {name: tf.constant(columns.pop(name)) for name in [*columns]}
         self._targets = tf.constant(training.targets)
         # Any number of steps and of rows: another trace takes longer than a small training.
         order = tf.TensorSpec([None, plan.batch], tf.int64)
         self._steps = tf.function(self._run_steps, input_signature=[order])
-        columns = {name: _any_rows(values) for name, values in self._columns.items()}
+        specs = {name: _any_rows(values) for name, values in self._columns.items()}
         self._validate = tf.function(
-            self._losses, input_signature=[columns, _any_rows(self._targets)]
+            self._losses, input_signature=[specs, _any_rows(self._targets)]
         )
         self._best: list[Any] = []
 

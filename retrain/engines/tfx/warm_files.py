@@ -12,7 +12,9 @@ Nothing in the first three is a time or a path, so the same training gives the s
 
 from __future__ import annotations
 
+import errno
 import math
+import os
 import shutil
 from pathlib import Path
 from typing import Any
@@ -27,6 +29,9 @@ TRANSFORM_GRAPH = f"{EXTRA}/transform_graph"
 WEIGHTS = f"{EXTRA}/warm.weights.h5"
 TRAINING = f"{EXTRA}/training.json"
 TRIALS = f"{EXTRA}/trials.json"
+
+_HDF5_HEAD, _HDF5_HEAD_OF_ONE = 65_536, 16_384
+"""Bytes that HDF5 takes at most beside the values: once, and for each array with its groups."""
 
 _PARTS = ("metadata", "transform_fn", "transformed_metadata")
 """Folders of a transform graph."""
@@ -96,10 +101,34 @@ def write_warm_files(
                 dirs_exist_ok=True,
             )
     if hasattr(model, "save_weights"):
+        need_space(folder, _size_of_weights(model))
         model.save_weights(folder / WEIGHTS)
     (folder / TRAINING).write_bytes(
         msgspec.json.format(msgspec.json.encode(record, order="deterministic")) + b"\n"
     )
+
+
+def need_space(folder: Path, size: int) -> None:
+    """Make sure that `size` bytes fit on the disk of a folder.
+
+    HDF5 ends the process when it cannot write a file to its end.
+
+    Raises
+    ------
+    OSError
+        ENOSPC, when they do not fit.
+    """
+    if shutil.disk_usage(folder).free < size:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(folder))
+
+
+def _size_of_weights(model: Any) -> int:
+    """Upper bound of the bytes of an HDF5 file with a model's weights."""
+    import numpy as np
+
+    weights = [np.asarray(weight) for weight in getattr(model, "weights", ())]
+    values = sum(weight.nbytes for weight in weights)
+    return values + _HDF5_HEAD + _HDF5_HEAD_OF_ONE * len(weights)
 
 
 def search_folder(state: Path, rows_digest: str) -> Path:

@@ -79,6 +79,9 @@ class Connection:
         self._lingers = self._closed = False
         self.changed = False
         """Whether the poll told of another change while a thread had the lock."""
+        self.client_ended = False
+        """Whether the poll told that nothing else will come: it does so once, perhaps together with
+        the last bytes, and an idle connection is waited for without limit."""
 
     def attend(self) -> None:
         """Do what the poll has told; releases the lock.
@@ -120,7 +123,7 @@ class Connection:
                 self.close()
                 return
             self._reader.feed(part)
-            if len(part) < _AT_ONCE:  # nothing else has come
+            if len(part) < _AT_ONCE and not self.client_ended:  # nothing else has come
                 self._answer_all()
                 return
 

@@ -24,6 +24,7 @@ from serving.engines.modelserver.threads import LOOK_SECONDS, Threads, Work
 HEAD_SECONDS = 30.0
 """A connection that has not sent the whole head of its request by then is closed."""
 _ONCE = select.EPOLLIN | select.EPOLLONESHOT
+_ENDED = select.EPOLLRDHUP | select.EPOLLHUP
 _CHANGES = select.EPOLLIN | select.EPOLLOUT | select.EPOLLRDHUP | select.EPOLLET
 """What the poll tells of a connection: that something changed, once, so that it need not be told
 again after each request what to look for."""
@@ -136,9 +137,11 @@ class HttpServer(Threads):
 
     def _take(self) -> Work | None:
         while True:
-            for number, _ in self._poll.poll(maxevents=1):
+            for number, changes in self._poll.poll(maxevents=1):
                 connection = self._connections.get(number)
                 if connection is not None:
+                    if changes & _ENDED:
+                        connection.client_ended = True
                     connection.changed = True  # for the thread that may have it now
                     if connection.lock.acquire(blocking=False):
                         return connection.attend

@@ -25,6 +25,10 @@ MAX_CLOCK_JITTER = 2.0
 """Seconds by which the clock of Prometheus may differ without a correction."""
 
 
+MAX_COUNT = 2.0**53
+"""Counters are whole numbers, exact as floats below this."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Target:
     """One process that Prometheus scrapes."""
@@ -238,11 +242,24 @@ class PrometheusMetrics:
         if answer.get("status") != "success":
             raise UnavailableError(f"Prometheus refused the query: {answer.get('error', answer)}.")
         samples = (
-            Sample(series["metric"], float(time), float(value))
+            _sample(series["metric"], float(time), float(value), until=at)
             for series in answer["data"]["result"]
             for time, value in series["values"]
         )
         return Reply(by_model(samples), _ahead_seconds(date, now))
+
+
+def _sample(labels: Mapping[str, str], at: float, value: float, *, until: float) -> Sample:
+    """A sample that can be counted.
+
+    One that cannot would stay in the totals, or hide every later scrape if it is from the future.
+    """
+    if not (0.0 <= value < MAX_COUNT and at <= until + MAX_CLOCK_JITTER and labels["__name__"]):
+        raise UnavailableError(
+            f"Prometheus gives {value:g} at {at:.0f} for {dict(labels)}; no counter of Envoy has "
+            "that. Nothing is counted until it is gone."
+        )
+    return Sample(labels, at, value)
 
 
 def _ahead_seconds(date: str, now: float) -> float | None:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import json
 import math
 from typing import Any
 
 import httpx
 
+from serving.engines.shared_read import response_within
 from serving.evidence.rules import EvidenceRules
 from streaming.contracts.errors import GateFailedError, UnavailableError
 
@@ -32,16 +34,23 @@ class PrometheusQueries:
         """See `GateQueries.value`."""
         data = {"query": query, "time": f"{now:.3f}", "timeout": f"{TIMEOUT_SECONDS:g}s"}
         try:
-            response = self._client.post("/api/v1/query", data=data)
-            body = response.json()
-        except (httpx.HTTPError, ValueError) as error:
+            content, _ = response_within(
+                self._client, "POST", "/api/v1/query", seconds=TIMEOUT_SECONDS, data=data
+            )
+            body = json.loads(content)
+        except (httpx.HTTPError, ValueError, RecursionError) as error:
             raise UnavailableError(
                 f"Prometheus at {self._client.base_url} does not answer: {error}."
             ) from error
         if not isinstance(body, dict) or body.get("status") != "success":
             reason = body.get("error", body) if isinstance(body, dict) else body
             raise GateFailedError(f"Prometheus refused the query: {reason}.")
-        return read_value(body["data"])
+        try:
+            return read_value(body["data"])
+        except (AttributeError, IndexError, KeyError, TypeError, ValueError) as error:
+            raise GateFailedError(
+                f"The query gives {body.get('data')!r:.100} where one number is needed."
+            ) from error
 
     def close(self) -> None:
         """Close the connection."""

@@ -24,6 +24,7 @@ from streaming.contracts.registered import (
     SchemaSource,
     SchemaType,
 )
+from streaming.engines.registry.limits import AnswerLimits, TooLong, TooSlow
 
 RETRY_SECONDS = 1.0
 """A number that could not be resolved is asked for again after this long."""
@@ -34,6 +35,10 @@ MAX_REFERENCES = 100
 """Schemas that one may refer to, directly or not."""
 MAX_BYTES = 4 * 1024 * 1024
 """Longest text of a schema with its references."""
+_ANSWER_BYTES = 3 * MAX_BYTES
+"""Longest answer: the text in JSON, where each quotation mark has a backslash."""
+_ANSWERS = 3.0
+"""All answers for one schema may take this many times as long as one."""
 _KINDS: tuple[SchemaType, ...] = ("AVRO", "PROTOBUF", "JSON")
 
 
@@ -60,6 +65,7 @@ class Registry:
     def __init__(self, address: RegistryAddress) -> None:
         self._address = address
         self._client: Any = None
+        self._limits = AnswerLimits(_ANSWER_BYTES, address.timeout_seconds)
         self._schemas: dict[int, RegisteredSchema] = {}
         self._failed: dict[int, tuple[float, str]] = {}
         """Number → when it could not be had, and why."""
@@ -111,6 +117,7 @@ class Registry:
 
     def _read(self, schema_id: int) -> RegisteredSchema:
         client = self._connected()
+        self._limits.begin(_ANSWERS * self._address.timeout_seconds)
         given = client.get_schema(schema_id)
         kind: SchemaType = given.schema_type or "AVRO"
         if kind not in _KINDS:
@@ -133,15 +140,21 @@ class Registry:
         )
 
     def _referenced(
-        self, schema: Any, known: dict[str, ReferencedSchema], *, is_protobuf: bool, depth: int = 0
+        self,
+        schema: Any,
+        known: dict[str, ReferencedSchema],
+        *,
+        is_protobuf: bool,
+        inside: tuple[tuple[str, int], ...] = (),
     ) -> Iterator[ReferencedSchema]:
         """What a schema refers to, each after those that it refers to itself."""
-        if depth > MAX_REFERENCES:
-            raise InvalidSchema("in a circle of references")
         for reference in schema.references or ():
             if reference.name in known:
                 continue
-            if len(known) >= MAX_REFERENCES:
+            place = reference.subject, reference.version
+            if place in inside:
+                raise InvalidSchema("in a circle of references")
+            if len(known) + len(inside) >= MAX_REFERENCES:
                 raise InvalidSchema(f"with more than {MAX_REFERENCES} references")
             version = self._connected().get_version(
                 reference.subject,
@@ -149,7 +162,7 @@ class Registry:
                 **({"fmt": "serialized"} if is_protobuf else {}),
             )
             yield from self._referenced(
-                version.schema, known, is_protobuf=is_protobuf, depth=depth + 1
+                version.schema, known, is_protobuf=is_protobuf, inside=(*inside, place)
             )
             yield ReferencedSchema(name=reference.name, text=_text(version.schema))
 
@@ -163,6 +176,7 @@ class Registry:
         """
         from confluent_kafka.schema_registry import Schema
 
+        self._limits.begin(_ANSWERS * self._address.timeout_seconds)
         try:
             return int(self._connected().register_schema(subject, Schema(text, "AVRO")))
         except (ConfigurationError, UnavailableError):
@@ -178,7 +192,9 @@ class Registry:
         if self._client is None:
             from confluent_kafka.schema_registry import SchemaRegistryClient
 
-            self._client = SchemaRegistryClient(self._settings())
+            client = SchemaRegistryClient(self._settings())
+            self._limits.attach(client._rest_client.session)  # it has no setting
+            self._client = client
         return self._client
 
     def _settings(self) -> dict[str, Any]:
@@ -213,6 +229,8 @@ def _described(error: Exception) -> str:
     code = getattr(error, "http_status_code", None)
     if code == 404:
         return "the registry does not know it"
+    if isinstance(error, TooLong):
+        return f"the registry sends {error}"
     if isinstance(code, int):
         return f"the registry answers with status {code}"
     if _is_silence(error):
@@ -222,4 +240,6 @@ def _described(error: Exception) -> str:
 
 def _is_silence(error: Exception) -> bool:
     """Whether no answer came. The client uses one of two HTTP libraries with the same names."""
-    return any(kind.__name__ == "TransportError" for kind in type(error).__mro__)
+    return isinstance(error, TooSlow) or any(
+        kind.__name__ == "TransportError" for kind in type(error).__mro__
+    )

@@ -14,10 +14,12 @@ from deploy.cli.shared.command import EXITS
 from deploy.console.context import Console
 from deploy.console.security import Transport, loopback_hosts
 from deploy.console.server import ConsoleServer
+from deploy.projection.feed import catch_up
+from deploy.projection.writer import ProjectionWriter
 from deploy.records import reader
 from streaming.contracts.records import Command
 from tests.deploy.cli.runner import data, run
-from tests.deploy.console import scenario
+from tests.deploy.console import operations, scenario
 from tests.deploy.console.consoles import console_on
 from tests.deploy.console.people import MODEL, PASSWORD, PASSWORDS
 from tests.deploy.console.test_decisions import answering, commands, copied
@@ -144,6 +146,29 @@ def test_experiments_are_started_and_stopped_through_the_api(served: Served) -> 
     assert [arm.share for arm in started.experiment.arms] == [2000, 2000]
     assert started.experiment.metric == "brier"
     assert (stopped.action, stopped.who) == ("stop-experiment", "olaf")
+
+
+def test_an_experiment_is_shown_through_the_api_as_on_the_machine(served: Served) -> None:
+    show = ("experiment", "status", MODEL)
+    assert served.run("vera", *show).exit_code == 3  # none yet
+    log, now = served.log, served.console.now()  # type: ignore[attr-defined]
+    log.append(operations.experiments(now))
+    writer = ProjectionWriter(served.folder)
+    catch_up(log, writer)
+    writer.close()
+    newest = served.run("vera", *show)
+    assert newest.exit_code == 0, newest.stderr
+    for shown in ("running", "v2", "0.0120", "sample_ratio", "x-user-id"):
+        assert shown in newest.stdout, shown
+    ids = [
+        row["subject"] for row in data(served.run("vera", "experiment", "list", MODEL, "--json"))
+    ]
+    older = data(served.run("vera", *show, "--id", ids[0][:6], "--json"))
+    assert older["status"]["outcome"] == "no-gain"
+    assert older["look"] is None
+    assert served.run("vera", *show, "--id", "zz").exit_code == 3
+    assert served.run("vera", *show, "--plot", "effect.svg").exit_code == 2
+    assert served.run("vera", "experiment", "status", "other").exit_code == 3
 
 
 def test_what_does_not_work_remotely_says_so(served: Served) -> None:

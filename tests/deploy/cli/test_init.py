@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from deploy.cli.shared import large_file
 from deploy.config import loader
 from tests.deploy.cli.runner import data, run
 from tests.deploy.project.files import choice, decimal, written
@@ -35,6 +36,15 @@ def test_wrong_usage_is_refused_and_nothing_is_written(
     assert shown.exit_code == code, shown.stderr
     assert reason in shown.stderr
     assert not (tmp_path / "p").exists()
+
+
+def test_a_large_file_says_that_it_is_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    file = written(tmp_path / "a.csv", COLUMNS[:1] * 2, 200)
+    words = ("init", "m", "--from", str(file), "--into", str(tmp_path / "p"))
+    home = {"DRIFTLINE_HOME": str(tmp_path / "h")}
+    assert "Reading" not in run(*words, env=home).stderr
+    monkeypatch.setattr(large_file, "LARGE_BYTES", 1_000)
+    assert f"Reading {file}" in run(*words, env=home).stderr
 
 
 def test_data_without_a_label_are_refused_with_the_reason(tmp_path: Path) -> None:

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from streaming.contracts.errors import UnavailableError
 from streaming.contracts.log import MemoryLog
 from streaming.contracts.topics import RECORD_TOPICS
 from tests.deploy.cli.builders import MODEL, promotion
@@ -49,3 +51,14 @@ def test_a_version_that_is_not_in_the_store_is_not_found(tmp_path: Path) -> None
     assert (live.exit_code, named.exit_code) == (3, 3)
     assert "Version 2 of big_tipper is not in the store" in live.stderr
     assert "Version 7 of big_tipper is not in the store" in named.stderr
+
+
+def test_without_the_log_it_is_said_that_a_version_can_be_named(tmp_path: Path) -> None:
+    class Away(MemoryLog):
+        def spans(self, topic: str, *, since: float | None = None) -> Any:
+            raise UnavailableError("Kafka is away.")
+
+    words = ("--bulk", "rows.csv", "--to", str(tmp_path / "o.csv"))
+    shown = run("predict", MODEL, *words, log=Away())
+    assert shown.exit_code == 8
+    assert "--version N names one without it. Kafka is away." in shown.stderr

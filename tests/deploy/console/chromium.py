@@ -100,7 +100,7 @@ def chromium() -> Iterator[Browser]:
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(
             executable_path=folder / "chromium",
-            args=["--no-sandbox", "--no-zygote", "--disable-gpu"],
+            args=["--no-sandbox", "--no-zygote", "--disable-gpu", "--disable-dev-shm-usage"],
             env={**environment},
         )
         yield browser

@@ -12,11 +12,14 @@ from tempfile import mkdtemp
 
 from deploy.records.approvals import approvals
 from serving.approval_rules import ApprovalRules
+from streaming.contracts.clock import ManualClock
 from streaming.contracts.ids import record_id
 from streaming.contracts.records import Action, ApprovalRequest, Command
 from tests.integration.control_loop import ControlLoop
 
 MODEL = "big_tipper"
+BEGIN = 1_772_443_800.0
+"""2026-03-02 09:30 UTC."""
 
 
 def decide(loop: ControlLoop, action: Action, who: str, request: ApprovalRequest) -> None:
@@ -67,7 +70,7 @@ def until_live(loop: ControlLoop, version: int, *, shifted: bool) -> None:
 
 def awaiting_approval(folder: Path) -> ControlLoop:
     """Version 1 is live, the traffic has shifted, and version 2 waits for a person's yes."""
-    loop = ControlLoop(folder)
+    loop = ControlLoop(folder, clock=ManualClock(BEGIN))
     loop.controller.rollout_rules = replace(
         loop.controller.rollout_rules, approval="before-canary", approvals=ApprovalRules()
     )

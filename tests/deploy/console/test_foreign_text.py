@@ -17,7 +17,7 @@ from streaming.contracts.records import AnyRecord, ApprovalRequest, DeadLetter, 
 from tests.deploy.console import scenario
 from tests.deploy.console.consoles import FORM_HEADERS, browser, console_on
 
-EVIL = "<script>alert(1)</script>\"'><img src=x onerror=alert(2)>{{7*7}}\u202e\x1b[31m"
+EVIL = "<script>alert(1)</script>\"'><img src=x onerror=alert(2)>{{1234*5678}}\u202e\x1b[31m"
 ESCAPED = "&lt;script&gt;alert(1)&lt;/script&gt;"
 _STRUCTURE = frozenset(
     {
@@ -104,7 +104,7 @@ def console(tmp_path_factory: pytest.TempPathFactory) -> Console:
 def assert_harmless(text: str) -> None:
     for part in ("<script>alert", "<img src=x", "\u202e", "\x1b"):
         assert part not in text
-    assert "49" not in text or "{{7*7}}" in text
+    assert "7006652" not in text
 
 
 def test_foreign_text_is_shown_on_every_page_and_interpreted_on_none(console: Console) -> None:

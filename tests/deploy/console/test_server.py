@@ -16,9 +16,11 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
+from starlette.testclient import TestClient
 
 from deploy.config.access_settings import AccessSettings
-from deploy.console.addresses import check_address, transport
+from deploy.console.addresses import check_address, gateway, transport
+from deploy.console.app import create_app
 from deploy.console.server import ConsoleServer
 from streaming.contracts.errors import ConfigurationError
 from streaming.contracts.log import MemoryLog
@@ -44,6 +46,29 @@ def test_the_command_refuses_another_address_and_says_what_to_do() -> None:
     assert result.exit_code == 2
     assert "no sign-in" in result.stderr
     assert "ssh -L" in result.stderr
+
+
+def test_in_a_container_only_its_machine_is_answered(tmp_path: Path) -> None:
+    routes = tmp_path / "route"
+    head = "Iface\tDestination\tGateway\tFlags\n"
+    routes.write_text(f"{head}eth0\t000012AC\t00000000\t0001\neth0\t00000000\t010012AC\t0003\n")
+    machine = gateway(routes)
+    assert machine == "172.18.0.1"
+    console = console_on(MemoryLog(), tmp_path, now=1000.0)
+    reached = transport(console.access.settings, 8580, clients=frozenset({machine}))
+    app = create_app(replace(console, transport=reached))
+    for client, status in ((machine, 200), ("127.0.0.1", 200), ("172.18.0.9", 403), ("", 403)):
+        pages = TestClient(app, base_url="http://127.0.0.1:8580", client=(client, 5000))
+        assert pages.get("/").status_code == status, client
+        forwarded = pages.get("/", headers={"x-forwarded-for": machine})
+        assert forwarded.status_code == status, client
+
+
+def test_a_container_without_a_default_route_is_refused(tmp_path: Path) -> None:
+    routes = tmp_path / "route"
+    routes.write_text("Iface\tDestination\tGateway\tFlags\neth0\t000012AC\t00000000\t0001\n")
+    with pytest.raises(ConfigurationError, match="no default route"):
+        gateway(routes)
 
 
 def certificate(folder: Path) -> tuple[Path, Path]:

@@ -46,7 +46,7 @@ def notifier(log: MemoryLog, history: History) -> Iterator[Notifier]:
     deployment = Deployment.load(DEMO, log_factory=lambda bootstrap: log)
     notifier, receiver = assemble(deployment, history)
     assert receiver is not None
-    notifier.secret, notifier.people = SECRET, PEOPLE
+    notifier.secret, notifier.people = SECRET, lambda: PEOPLE
     subjects = notifier.decide.__self__  # type: ignore[attr-defined]
     subjects.now = scenario.shared().clock.now
     notifier.slack.picture = lambda group: None  # drawn in the test of pictures

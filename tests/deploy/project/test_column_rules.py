@@ -59,6 +59,9 @@ def with_commas(cells: list[str]) -> list[str]:
         (many("credit card", "direct debit", "bank transfer, monthly"), "text", True),
         (many("01067", "80331", "20095", "04109"), "text", True),
         (many("sí", "no", "quizás"), "text", True),
+        (many("12,34,567.50", "1,23,456.00", "99,999.00"), "number", False),
+        (many("1", "2", "#DIV/0!", "<NA>"), "integer", True),
+        (many("08:00", "12:30", "17:45"), "text", True),
     ],
 )
 def test_a_feature_has_the_kind_of_its_values(
@@ -106,6 +109,16 @@ def test_a_feature_has_the_kind_of_its_values(
         ([f"{i / 7:.1f} kg" for i in range(ROWS)], "none", "the number alone"),
         ([f"{'$€'[i % 2]}{i}.50" for i in range(ROWS)], "none", "several signs ($, €)"),
         ([f"{i}e{i % 60}" for i in range(ROWS)], "none", "cannot be learnt"),
+        ([f"{1 + i % 12}/{1 + i % 28}/25" for i in range(ROWS)], "time", "month/day/year"),
+        (
+            [f"{i % 4}:{i % 60:02d}:{i % 59:02d}" for i in range(ROWS)],
+            "none",
+            "times of day or dur",
+        ),
+        ([f"{i % 24}:{i % 60:02d}" for i in range(ROWS)], "none", "such as minutes"),
+        ([str(2**63 + i * i % 97) for i in range(ROWS)], "none", "same in 32 bits"),
+        ([str(10**20 + i * i % 97) for i in range(ROWS)], "none", "write names of things as text"),
+        ([str(1_767_000_000 + i * i % 977) for i in range(ROWS)], "none", "same in 32 bits"),
     ],
 )
 def test_a_column_that_is_no_feature_says_why(cells: list[str], use: str, reason: str) -> None:
@@ -181,3 +194,26 @@ def test_a_mark_separates_thousands_when_the_column_says_so(
 
 def test_versions_are_no_dates() -> None:
     assert guess([f"1.{i % 12}.{10 + i % 5}" for i in range(ROWS)]).use != "time"
+
+
+@pytest.mark.parametrize("name", ["user_id", "accountId", "uuid"])
+def test_the_size_of_a_number_that_names_a_thing_says_nothing(name: str) -> None:
+    decided = guess([str(1000 + i * i % 97) for i in range(ROWS)], name)
+    assert decided.use == "none"
+    assert "written as text, such as n17, they are categories" in decided.reason
+    assert guess(many("1", "2", "3"), name).categorical
+    assert guess([str(1000 + i * i % 97) for i in range(ROWS)], "room_no").use == "feature"
+
+
+def test_drift_of_a_counter_is_not_judged() -> None:
+    decided = guess([f"{i // 3 + 0.5}" for i in range(ROWS)], "odometer")
+    assert (decided.use, decided.judged) == ("feature", False)
+    assert "ascends from the first row to the last" in decided.reason
+    assert guess(["1"] * 200 + ["2"] * 200).judged  # few values, counted by value
+
+
+def test_days_of_a_spreadsheet_are_a_time_when_the_name_says_so() -> None:
+    days = [str(46_000 + i * i % 200) for i in range(ROWS)]
+    assert guess(days, "order_date").time_form == "days of a spreadsheet"
+    assert guess(days, "salary").use == "feature"
+    assert guess(sorted(days), "salary").use == "feature"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import bz2
 import gzip
 import lzma
 import os
@@ -14,6 +15,7 @@ import pytest
 from deploy.project.csv_file import open_csv
 from deploy.project.csv_guess import guess_csv
 from deploy.project.sampling import SAMPLE_ROWS, sample_of
+from deploy.project.shown import decided
 from streaming.contracts.errors import ConfigurationError, NotFoundError
 from tests.deploy.project.files import choice, decimal, whole, written
 
@@ -86,7 +88,15 @@ def test_rows_with_another_number_of_fields_are_left_out_and_told(tmp_path: Path
     [
         (b"", "is empty"),
         (b" \n\n", "is empty"),
-        (b"\x1f\x8b\x08\x00\x00\x00\x00\x00\x00\x03\x00", "holds no text"),
+        (b"\x1f\x8b\x08\x00\x00\x00\x00\x00\x00\x03\x00", "is no CSV file"),
+        (b"\x07\x00\x93\x05\x00\x11" * 900, "holds no text"),
+        (b"a,b,label\n" + b"1,2,0\n" * 500 + b"1,\0,1\n", r"zero byte in line 502.*tr -d"),
+        (b"a^b^label\n" + b"1^2^0\n" * 9, r"has a \^ between its fields.*`tr '\^'"),
+        (b"a  b label\n" + b"1 2   0\n" * 9, "white space between its fields.*`tr -s ' '"),
+        (b'[{"a": 1, "b": 2},\n{"a": 2, "b": 3}]\n', 'is JSON.*read_json."a.csv".[.]to_csv'),
+        (b'{"a": 1, "b": 2}\n' * 9, "is JSON.*lines=True"),
+        (b"'a','b','label'\n" + b"'1','2','0'\n" * 9, "single quotes.*`tr"),
+        (b"<!DOCTYPE html>\n<p>a, b</p>\n" * 9, "is HTML or XML.*fetch the file itself"),
         (b"name\nMeier\nSchulze\n", "has a single column"),
         (b"1,2,yes\n3,4,no\n", "holds values .* not names"),
         (b"May\n\nage;churned\n1;yes\n2;no\n", r"but with 'May'.*`tail -n \+3 a.csv"),
@@ -121,7 +131,15 @@ def test_a_wide_file_of_few_rows_is_guessed(tmp_path: Path) -> None:
         [*columns, ("plan", choice("a", "b")), ("churned", choice("0", "1"))],
         200,
     )
-    assert len(guess_csv(path).guess.features) == 59
+    data = guess_csv(path)
+    assert len(data.guess.features) == 59
+    assert not any("are many" in sentence for sentence in decided(data))
+
+
+def test_many_features_say_what_they_cost(tmp_path: Path) -> None:
+    columns = [(f"x{number}", decimal(0, 1)) for number in range(120)]
+    path = written(tmp_path / "a.csv", [*columns, ("churned", choice("0", "1"))], 200)
+    assert any(line.startswith("120 features are many") for line in decided(guess_csv(path)))
 
 
 def test_a_million_rows_are_sampled_evenly(tmp_path: Path) -> None:
@@ -237,7 +255,11 @@ def test_a_mark_without_an_end_after_some_rows_is_told(tmp_path: Path) -> None:
     [
         (gzip.compress(lines(ROWS_OF_FOUR).encode()), "compressed by gzip: `gunzip -k a.csv`"),
         (lzma.compress(lines(ROWS_OF_FOUR).encode()), "compressed by xz: `unxz -k a.csv`"),
+        (bz2.compress(lines(ROWS_OF_FOUR).encode()), "compressed by bzip2: `bunzip2 -k a.csv`"),
         (b"PK\x03\x04" + bytes(600), "save it as CSV"),
+        (b"PAR1\x15\x04\x15" + bytes(600), "Parquet's format: save it as CSV"),
+        (b"ORC\x08\x03\x10" + bytes(600), "ORC's format: save it as CSV"),
+        (b"SQLite format 3\0" + bytes(600), "`sqlite3 -header -csv a.csv"),
     ],
 )
 def test_a_packed_file_says_how_it_is_unpacked(tmp_path: Path, content: bytes, reason: str) -> None:
@@ -326,3 +348,30 @@ def test_words_of_python_are_no_names_of_features(tmp_path: Path) -> None:
     guess = guess_csv(path).guess
     assert [feature.name for feature in guess.features] == ["import_value", "plan"]
     assert (guess.label.name, guess.label.task) == ("class_value", "multiclass")
+
+
+def test_a_text_that_begins_like_a_binary_format_is_read(tmp_path: Path) -> None:
+    path = tmp_path / "a.csv"
+    path.write_text(lines(ROWS_OF_FOUR, ["ORCHID", *NAMES[1:]]))
+    assert guess_csv(path).guess.key == "ORCHID"
+
+
+def test_a_name_of_a_page_is_cut(tmp_path: Path) -> None:
+    path = tmp_path / "a.csv"
+    path.write_text(
+        lines([[*row, "7"] for row in ROWS_OF_FOUR], [*NAMES[:2], "n" * 300, "n" * 299, "churned"])
+    )
+    data = guess_csv(path, label="n" * 299)
+    assert [header.name for header in data.headers[2:4]] == ["n" * 64, "n" * 64 + "_2"]
+    assert all(len(note) < 400 for note in data.notes)
+    assert "more than 64 characters" in data.notes[0]
+
+
+@pytest.mark.parametrize("label", ["churned", "plan", "visits"])
+def test_rows_that_are_sorted_by_the_label_are_told(tmp_path: Path, label: str) -> None:
+    path = tmp_path / "a.csv"
+    at = NAMES.index(label)
+    path.write_text(lines(sorted(ROWS_OF_FOUR, key=lambda row: (len(row[at]), row[at]))))
+    assert any(f"sorted by {label}" in note for note in guess_csv(path, label=label).notes)
+    path.write_text(lines(ROWS_OF_FOUR))
+    assert not any("sorted by" in note for note in guess_csv(path, label=label).notes)

@@ -68,6 +68,8 @@ def test_whole_numbers_without_negative_ones_are_a_count() -> None:
     negative = [f"-{age}" for age in AGE]
     assert not guess({"plan": PLAN, "demand": negative}).label.counts
     assert not guess({"plan": PLAN, "demand": FEE}).label.counts
+    assert not guess({"plan": PLAN, "demand": [f"{age}00000" for age in AGE]}).label.counts
+    assert not guess({"plan": PLAN, "price": [f"${age}" for age in AGE]}).label.counts
 
 
 def test_the_user_decides_label_and_task() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from datetime import UTC, datetime
 from typing import Any
 
 import orjson
@@ -69,10 +70,10 @@ def test_only_the_newest_are_read() -> None:
 
 def test_dead_letters_are_counted_by_reason_with_the_first_of_each() -> None:
     check = report(good(fare="x"), b"{", good(fare=None), good())
-    assert [(each.reason, each.count) for each in check.refused] == [
-        ("wrong_type", 1),
-        ("not_json", 1),
-        ("missing_field", 1),
+    assert [(each.reason, each.field, each.count) for each in check.refused] == [
+        ("wrong_type", "fare", 1),
+        ("not_json", "", 1),
+        ("missing_field", "fare", 1),
     ]
     assert check.refused[1].position == "trips/0@1"
     assert check.accepted == 1
@@ -94,6 +95,37 @@ def test_a_time_in_another_format_is_recognised(at: Any, step: str) -> None:
     check = report(good(at=at), good(at=at))
     assert check.accepted == 0
     assert step in " ".join(check.next_steps)
+
+
+def test_dead_letters_of_one_reason_are_told_apart_by_their_field() -> None:
+    check = report(good(fare="x"), good(fare="x"), good(company=[1]), good(id={"a": 1}))
+    assert [(each.reason, each.field, each.count) for each in check.refused] == [
+        ("wrong_type", "fare", 2),
+        ("wrong_type", "company", 1),
+        ("wrong_type", "id", 1),
+    ]
+    assert "holds an object" in check.refused[2].detail
+
+
+def test_a_time_that_is_read_by_its_format_is_not_advised_again() -> None:
+    contract = replace(CONTRACT, events=RecordMapping(time_format="rfc3339"))
+    now = datetime.now(UTC).isoformat()
+    some = report(good(at=now), good(at=7), contract=contract)
+    assert some.accepted == 1
+    assert "time_format" not in " ".join(some.next_steps)
+    (step,) = report(good(at="2026-01-01T00:00:00"), contract=contract).next_steps
+    assert "needs a date, a time and an offset" in step
+
+
+@pytest.mark.parametrize(
+    ("value", "rule"), [("12.50", "decimal"), (True, "boolean"), ([1], "length")]
+)
+def test_a_rule_is_advised_for_values_of_another_kind(value: Any, rule: str) -> None:
+    check = report(good(fare=value), good(fare=value))
+    assert f"models.m.events.fields: {{fare: {{path: fare, rule: {rule}}}}}" in check.next_steps[0]
+    mapping = RecordMapping(fields=(FieldRule(name="fare", path="fare", rule=rule),))  # type: ignore[arg-type]
+    assert report(good(fare=value), contract=replace(CONTRACT, events=mapping)).accepted == 1
+    assert f"rule: {rule}" not in " ".join(report(good(fare=value), *[good()] * 5).next_steps)
 
 
 def test_a_feature_inside_an_object_is_located() -> None:

@@ -80,7 +80,7 @@ def test_mlflow_has_each_run_once_with_its_aliases(tmp_path: Path) -> None:
     uri = f"sqlite:///{tmp_path}/mlflow.db"
     copied = [
         export(runs, (first, second), tracking_uri=uri, experiment="e", paths=paths)
-        for runs in ((first, second), (first, second), (second,))
+        for runs in ((second, first), (first, second), (second,))
     ]
     assert copied[0] == copied[1]
     with sqlite3.connect(tmp_path / "mlflow.db") as database:
@@ -90,6 +90,10 @@ def test_mlflow_has_each_run_once_with_its_aliases(tmp_path: Path) -> None:
             " ON t.version = a.version AND t.key = 'driftline.version' ORDER BY a.alias"
         ).fetchall()
         assert registered == [("challenger", "2"), ("champion", "1")]
+        numbers = database.execute(
+            "SELECT version, value FROM model_version_tags WHERE key = 'driftline.version'"
+        ).fetchall()
+        assert all(str(number) == ours for number, ours in numbers), "MLflow's number is ours"
         losses = database.execute("SELECT count(*) FROM metrics WHERE key = 'loss'").fetchone()
         assert losses == (4,)
     blocked = tmp_path / "file"

@@ -157,3 +157,26 @@ def test_workers_that_publish_concurrently_agree_on_one_version(
         thread.join()
     assert len({record.version for record in published}) == 1
     assert len(FolderStore(tmp_path / "models").versions("taxi")) == 1
+
+
+def test_a_removed_version_is_gone_at_once_and_its_neighbours_stay(
+    tmp_path: Path, servable: Path
+) -> None:
+    store = FolderStore(tmp_path / "models")
+    for number in (1, 2):
+        store.publish(record(number, f"r{number}"), servable)
+    store.remove("taxi", 1)
+    store.remove("taxi", 1)
+    store.remove("bus", 1)
+    assert store.versions("taxi") == (2,)
+    assert not [*(tmp_path / "models" / "taxi").glob(".removed*")]
+
+
+def test_a_version_that_goes_while_versions_are_read_disturbs_nobody(
+    tmp_path: Path, servable: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store = FolderStore(tmp_path / "models")
+    kept = store.publish(record(1, "r1"), servable)
+    monkeypatch.setattr(FolderStore, "versions", lambda self, model: (1, 2))
+    assert store.of_request("taxi", "r1") == kept
+    assert store.of_request("taxi", "r2") is None

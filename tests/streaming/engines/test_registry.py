@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import gzip
 import json
 import socket
+import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -100,8 +102,58 @@ def test_references_in_a_circle_are_refused(state: RegistryState) -> None:
     state.add(5, '"string"', references=[{"name": "b", "subject": "b", "version": 1}])
     state.add(6, '"string"', references=[{"name": "c", "subject": "b", "version": 1}])
     state.subjects["b", "1"] = 6
-    with pytest.raises(UnavailableError, match=r"circle|references"):
+    with pytest.raises(UnavailableError, match="circle of references"):
         registry(state).schema(5)
+    assert state.requests < 5
+
+
+def test_a_chain_of_references_has_an_end(
+    state: RegistryState, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(client, "MAX_REFERENCES", 3)
+    for number in range(20, 30):
+        below = {"name": f"r{number}", "subject": f"r{number}", "version": 1}
+        state.add(number, '"string"', references=[below])
+        state.subjects[f"r{number}", "1"] = number + 1
+    with pytest.raises(UnavailableError, match="more than 3 references"):
+        registry(state).schema(20)
+    assert state.requests < 6
+
+
+@pytest.mark.parametrize("compressed", [False, True])
+def test_an_answer_costs_no_memory_without_bound(
+    state: RegistryState, monkeypatch: pytest.MonkeyPatch, compressed: bool
+) -> None:
+    monkeypatch.setattr(client, "_ANSWER_BYTES", 100_000)
+    source = registry(state)
+    state.body = b" " * 200_000
+    if compressed:
+        state.body, state.encoding = gzip.compress(state.body), "gzip"
+    cause = "that is compressed" if compressed else "of more than 100000 bytes"
+    with pytest.raises(UnavailableError, match=f"sends an answer {cause}"):
+        source.schema(AVRO_ID)
+    state.body, state.encoding = None, ""
+    assert source.schema(AVRO_ID).references
+
+
+def test_an_answer_that_comes_byte_by_byte_does_not_hold_the_reader(state: RegistryState) -> None:
+    source = Registry(RegistryAddress(url=state.url, timeout_seconds=0.5))
+    state.pause = threading.Event()
+    with pytest.raises(UnavailableError, match="does not answer"):
+        source.schema(AVRO_ID)
+    assert state.requests == 1
+    with pytest.raises(UnavailableError, match="TooSlow"):
+        source.schema(PROTOBUF_ID)
+    assert state.requests == 1  # as long as the registry is not asked, others are read
+    state.pause.set()
+
+
+def test_answers_that_are_slow_together_do_not_hold_the_reader(
+    state: RegistryState, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(client, "_ANSWERS", 0.0)
+    with pytest.raises(UnavailableError, match="does not answer"):
+        registry(state).schema(AVRO_ID)
 
 
 def test_a_password_that_cannot_be_read_is_a_matter_of_configuration(tmp_path: Path) -> None:

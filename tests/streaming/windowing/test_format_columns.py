@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import base64
 import json
+import struct
+import warnings
 from collections.abc import Sequence
 from decimal import Decimal
 from typing import Any
@@ -11,8 +13,11 @@ from typing import Any
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
 from streaming.contracts.errors import TemporaryError
+from streaming.contracts.mapping import FieldRule
+from streaming.contracts.model import FeatureSpec
 from streaming.contracts.raw_record import KafkaRecord
 from streaming.contracts.registered import RegisteredSchema
 from tests.schema_registry import Schemas, wire
@@ -289,6 +294,35 @@ def test_what_is_no_cloudevent_is_named(record: KafkaRecord, words: str) -> None
     _, refused = by_rule([record], contract_of(format="cloudevents"))
     assert refused[0][0] == "not_a_cloudevent"
     assert words in refused[0][2]
+
+
+_AT: dict[str, tuple[Any, bytes]] = {
+    "decimal": ({"type": "bytes", "logicalType": "decimal", "precision": 18, "scale": 2},
+                b"\x0c" + (176_722_559_050).to_bytes(6, "big")),
+    "double": ("double", struct.pack("<d", NOW - 9.5)),
+    "signalling NaN": ("double", b"\1\0\0\0\0\0\xf0\x7f"),
+    "signalling NaN of 32 bits": ("float", b"\1\0\x80\x7f"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("kind", _AT)
+def test_a_time_is_read_from_every_kind_of_number(kind: str) -> None:
+    """As the time of the event, and by the rules for hour and weekday."""
+    of_time, payload = _AT[kind]
+    schema = {"type": "record", "name": "E", "fields": [{"name": "at", "type": of_time}]}
+    text = json.dumps(schema)
+    source = Schemas({1: RegisteredSchema(schema_id=1, schema_type="AVRO", text=text)})
+    hour = FieldRule(name="hour", path="at", rule="hour", time_format="s", zone="UTC")
+    contract = contract_of(format="avro", key_from="kafka-key", time_format="s", fields=(hour,))
+    contract = replace(contract, features=(FeatureSpec(name="hour", kind="integer"),))
+    values = [KafkaRecord(value=wire(1, payload), key=b"k", time=NOW)] * 3
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        check_equal(values, contract, source)
+    events, _ = by_rule(values, contract, source)
+    assert [(one.time, one.values) for one in events.values()] == (
+        [] if "NaN" in kind else [(NOW - 9.5, {"hour": 23})] * 3
+    )
 
 
 def test_a_large_decimal_is_exact() -> None:

@@ -230,6 +230,22 @@ def test_the_policy_removes_files_and_ml_metadata_says_so(tmp_path: Path) -> Non
     assert not runs.files.folder(MODEL, "request-1").exists()
 
 
+def test_the_runs_of_the_live_version_and_the_one_before_stay_whatever_the_policy(
+    tmp_path: Path,
+) -> None:
+    runs = Runs(tmp_path, RunPolicy(runs=1, examples=1))
+    for number in range(1, 6):
+        name = f"request-{number}"
+        runs.attempt(number, of=name)
+        runs.write(runs.published(number, name))
+        if number < 4:
+            runs.write(live_version(number, 2_000.0 + number))
+    folders = sorted(runs.files.folder(MODEL, "x").parent.iterdir())
+    assert [folder.name for folder in folders] == ["request-2", "request-3", "request-5"]
+    with_examples = {folder.name for folder in folders if [*folder.glob("*/Examples")]}
+    assert with_examples == {"request-5"}
+
+
 def test_ids_of_foreign_records_stay_inside_the_folder_of_runs(runs: Runs) -> None:
     hostile = replace(REQUEST, record_id="../../outside", model="..")
     runs.write(hostile)

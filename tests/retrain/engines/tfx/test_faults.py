@@ -39,9 +39,22 @@ def preprocessing_fn(inputs):
     time.sleep(900)
 """
 
+FULL = """
+import errno
+def preprocessing_fn(inputs):
+    raise OSError(errno.ENOSPC, "No space left on device")
+"""
+
 FAULTS = (
     # base version, component, part of the reason, part of the advice
     ("full-disk", 0, "Examples", "No space is left on the worker's disk", "driftline prune"),
+    (
+        "full-disk-in-a-node",
+        0,
+        "Transform",
+        "No space is left on the worker's disk",
+        "driftline prune",
+    ),
     ("one-class", 0, "Examples", "all 600 labels are 0; two classes", "rows of every class"),
     (
         "a-dozen-rows",
@@ -77,7 +90,11 @@ class Faults:
         self.trainer = TrainerProcess(
             partial(real_trainer, home), examples=faulty_examples, now=self.now
         )
-        modules = {"syntax-error": "broken_model", "hanging-node": "hanging_model"}
+        modules = {
+            "syntax-error": "broken_model",
+            "hanging-node": "hanging_model",
+            "full-disk-in-a-node": "full_model",
+        }
         contracts = {name: replace(CONTRACT, model=name, module=modules[name]) for name in modules}
         self.worker = Worker(
             requests=InMemoryRequestQueue(self.requests), log=self.log, trainer=self.trainer,
@@ -112,6 +129,7 @@ def faults(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Faults]:
     for package, sources in {
         "broken_model": {"contract.py": "CODE = ModelCode(\n  features=[\n"},
         "hanging_model": {"contract.py": HANGING, "slow.py": SLOW},
+        "full_model": {"contract.py": HANGING.replace("hanging", "full"), "slow.py": FULL},
     }.items():
         (home / package).mkdir()
         (home / package / "__init__.py").write_text("")

@@ -76,3 +76,16 @@ def test_on_a_busy_machine_a_slow_version_is_measured_again(
     assert _best(measure, ServingLimits(), pauses.append).load_seconds == seconds
     assert len(loads) - len(list(left)) == tries
     assert len(pauses) == max(0, tries - 2)
+
+
+@pytest.mark.parametrize(("columns", "refused"), [(20, True), (200, False)])
+def test_a_model_of_many_columns_may_take_longer_to_load(columns: int, refused: bool) -> None:
+    from retrain.engines.tfx.infra_validation import ServingLimits, exceeded_limit
+    from retrain.engines.tfx.server_check import ServingCheck
+
+    measured = ServingCheck(
+        load_seconds=12.0, warm_predict_seconds=0.01, worst_predict_seconds=0.01, rows=1,
+        largest_difference=0.0, load_per_core=0.1,
+    )  # fmt: skip
+    reason = exceeded_limit(measured, ServingLimits.of_columns(columns))
+    assert ("at most 5 s are allowed" in reason) is refused

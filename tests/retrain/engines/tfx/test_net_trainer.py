@@ -45,6 +45,36 @@ def test_a_separable_label_is_learnt() -> None:
     assert (predicted == data.targets.ravel()).mean() > 0.97
 
 
+def test_rows_that_are_divided_are_those_of_a_split_and_are_held_once() -> None:
+    from retrain.engines.tfx.training_data import usable_rows
+
+    head = net()[1]
+    data = usable_rows(columns(), head, "label")
+    expected, kept = data.split()
+    training, validation = data.divided()
+    for part, of_split in ((training, expected), (validation, kept)):
+        assert np.array_equal(part.columns["x"], of_split.columns["x"])
+        assert np.array_equal(part.targets, of_split.targets)
+    assert data.columns == {}
+    assert len(data) == ROWS
+    assert not np.shares_memory(validation.columns["x"], training.columns["x"].base)
+
+
+def test_the_loop_takes_the_rows_to_train_on_out_of_its_argument() -> None:
+    from retrain.engines.tfx.training_data import usable_rows
+    from retrain.engines.tfx.training_loop import TrainingLoop, compile_net
+    from retrain.engines.tfx.training_plan import plan_of
+
+    model, head = net()
+    data = usable_rows(columns(), head, "label")
+    training, validation = data.split()
+    plan = plan_of(len(training), {}, batch=256, steps=5)
+    compile_net(model, head, plan)
+    TrainingLoop(model, training, validation, plan)
+    assert training.columns == {}
+    assert set(data.columns) == {"x"}, "the caller's rows stay"
+
+
 def test_a_model_that_is_compiled_already_keeps_its_optimiser() -> None:
     import keras
 

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import errno
+import shutil
 from pathlib import Path
+from types import SimpleNamespace
 
+import numpy as np
 import pytest
 
 from retrain.engines.model_store import folder_digest
@@ -112,3 +116,23 @@ def test_a_damaged_record_is_named(tmp_path: Path) -> None:
 def test_the_digest_of_a_schema_is_that_of_its_bytes(tmp_path: Path) -> None:
     (tmp_path / "schema").write_bytes(b"abc")
     assert schema_digest(tmp_path / "schema").startswith("ba7816bf")
+
+
+class BigNet(Net):
+    """Has weights of 8 MB."""
+
+    weights = (np.zeros(1_000_000),)
+
+
+@pytest.mark.parametrize(("free", "fits"), [(8_000_000, False), (8_100_000, True)])
+def test_weights_that_do_not_fit_on_the_disk_are_not_begun(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, free: int, fits: bool
+) -> None:
+    monkeypatch.setattr(shutil, "disk_usage", lambda folder: SimpleNamespace(free=free))
+    if fits:
+        assert (servable(tmp_path / "1", BigNet()) / WEIGHTS).is_file()
+        return
+    with pytest.raises(OSError, match="No space left") as caught:
+        servable(tmp_path / "1", BigNet())
+    assert caught.value.errno == errno.ENOSPC
+    assert not (tmp_path / "1" / WEIGHTS).exists()

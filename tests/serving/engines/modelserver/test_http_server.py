@@ -174,6 +174,18 @@ def test_a_connection_stays_open_as_its_client_says(
             assert _response(client)[2] == b"again"
 
 
+def test_a_connection_that_its_client_has_half_closed_is_closed_after_the_response(
+    served: tuple[HttpServer, Echo, int],
+) -> None:
+    """The request and the end of the connection come together: the poll tells of both at once."""
+    for size in [1, 10, 100, 40_000] * 5:
+        with _connect(served[2]) as client:
+            client.sendall(_post(b"/", b"x" * size))
+            client.shutdown(socket.SHUT_WR)
+            assert _response(client)[0] == 200
+            assert client.recv(1) == b""
+
+
 def test_a_head_request_has_no_body(served: tuple[HttpServer, Echo, int]) -> None:
     with _connect(served[2]) as client:
         client.sendall(b"HEAD / HTTP/1.1\r\nContent-Length: 2\r\n\r\nab" + _post(b"/", b"next"))

@@ -6,10 +6,12 @@ from typing import Any
 
 import pytest
 
+from serving.engines.prometheus import queries as queries_module
 from serving.engines.prometheus.queries import PrometheusQueries, read_value
 from serving.evidence.rules import EvidenceRules
 from streaming.contracts.errors import GateFailedError, UnavailableError
 from tests.serving.engines.conftest import serving_stack
+from tests.serving.engines.hung_http import hung_server
 from tests.serving.engines.serving_stack import ServingStack, free_ports
 
 __all__ = ["serving_stack"]
@@ -58,6 +60,41 @@ def test_a_prometheus_that_does_not_answer_is_unavailable() -> None:
     with pytest.raises(UnavailableError):
         queries.value("up", now=0.0)
     queries.close()
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        b"",
+        b"[]",
+        b"[" * 100_000,
+        b'{"status": "success"}',
+        b'{"status": "success", "data": []}',
+        b'{"status": "success", "data": {"resultType": "scalar", "result": [1, "many"]}}',
+        b'{"status": "success", "data": {"resultType": "scalar", "result": [1, null]}}',
+        b'{"status": "success", "data": {"resultType": "vector", "result": [{}]}}',
+        b'{"status": "success", "data": {"resultType": "vector", "result": [{"value": [1]}]}}',
+        b'{"status": "success", "data": {"resultType": "vector", "result": [7]}}',
+        b'{"status": "error"}',
+    ],
+)
+def test_whatever_prometheus_answers_is_a_number_or_an_error(body: bytes) -> None:
+    with hung_server() as server:
+        server.body = body
+        queries = PrometheusQueries(server.url, EvidenceRules())
+        with pytest.raises((GateFailedError, UnavailableError)):
+            queries.value("up", now=0.0)
+        queries.close()
+
+
+def test_an_answer_that_dribbles_is_given_up_in_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(queries_module, "TIMEOUT_SECONDS", 0.3)
+    with hung_server() as server:
+        server.behaviour = "dribbles-body"
+        queries = PrometheusQueries(server.url, EvidenceRules())
+        with pytest.raises(UnavailableError):
+            queries.value("up", now=0.0)
+        queries.close()
 
 
 @pytest.mark.engine

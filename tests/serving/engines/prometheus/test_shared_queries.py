@@ -112,6 +112,47 @@ def test_whatever_is_wrong_is_an_error_within_its_time(behaviour: Behaviour) -> 
         assert server.requests <= 2
 
 
+def body_of(value: str, at: float = NOW - 1.0, **labels: str) -> bytes:
+    """One counter of Envoy beside its uptime."""
+    metric = {"__name__": "envoy_cluster_upstream_rq_completed", **labels}
+    counter = {"metric": metric, "values": [[at, value]]}
+    whole = json.loads(answer(NOW - 1.0))
+    whole["data"]["result"].append(counter)
+    return json.dumps(whole).encode()
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        *(body_of(value) for value in ("NaN", "+Inf", "-Inf", "-1", "1e300", "many", "")),
+        body_of("5", at=NOW + 3_600.0),
+        body_of("5", at=float("nan")),
+        body_of("5", __name__=""),
+        answer(NOW - 1.0)[:-9],
+        b'{"status": "success"}',
+        b'{"status": "success", "data": null}',
+        b'{"status": "success", "data": {"result": {"a": 1}}}',
+        b'{"status": "success", "data": {"result": [{"metric": {}, "values": [[1, "2"]]}]}}',
+        b'{"status": "success", "data": {"result": [{"metric": null, "values": [[1, "2"]]}]}}',
+        b'{"status": "success", "data": {"result": [{"metric": {}, "values": [[1]]}]}}',
+        b"[" * 100_000,
+        b"",
+    ],
+)
+def test_what_no_counter_has_is_an_error_and_forgotten_once_it_is_gone(body: bytes) -> None:
+    with hung_server() as server:
+        for _ in range(2):  # each with its own queries: a failure is told again for a moment
+            server.body = body
+            client = PrometheusMetrics(server.url, model="m")
+            with pytest.raises(UnavailableError):
+                client.scrapes(since=NOW - 2.0, now=NOW)
+            server.body = answer(NOW - 1.0)
+            client._shared = shared_queries(server.url)
+            (scrape,) = client.scrapes(since=NOW - 2.0, now=NOW)
+            assert scrape.at == NOW - 1.0
+            client.close()
+
+
 def test_after_a_failure_the_next_answer_comes_once_prometheus_is_back() -> None:
     with hung_server() as server, sharing(server.url, 1) as (client,):
         server.body, server.behaviour = answer(NOW - 1.0), "breaks-off"
