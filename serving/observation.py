@@ -125,6 +125,8 @@ class Observation(Value, frozen=True, kw_only=True):
     files: str | None = None
     """Digest of the candidate's files as they are now; read until it is live, and
     None where it is not known."""
+    files_version: int = 0
+    """Version whose files they are; it may be the candidate of before. 0 where none were read."""
     memory: MemoryAnswer | None = None
     """Whether the rollout has its memory; None where memory is not limited, or nobody asked."""
     problems: tuple[str, ...] = ()

@@ -51,6 +51,7 @@ def observe(ports: ServingPorts, state: RolloutState, *, now: float) -> Observat
         answers=_answers(ports, state),
         history=history,
         files=files,
+        files_version=state.rollout.candidate.version if files and state.rollout else 0,
         memory=memory,
         problems=tuple(problems),
     )

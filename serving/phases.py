@@ -76,11 +76,13 @@ def _changed_files(rollout: Rollout, tick: TickInput) -> Verdict | None:
 
     Servers load a version several times in a rollout. Each has to be what was judged and approved.
     """
-    files, published = tick.observed.files, rollout.candidate.artifact.digest
-    if rollout.phase not in BEFORE_LIVE or files in (None, published):
+    observed, candidate = tick.observed, rollout.candidate
+    files, published = observed.files, candidate.artifact.digest
+    read = observed.files_version == candidate.version and files is not None
+    if rollout.phase not in BEFORE_LIVE or not read or files == published:
         return None
     reason = (
-        f"The files of version {rollout.candidate.version} have changed since they were published: "
+        f"The files of version {candidate.version} have changed since they were published: "
         f"their digest is {str(files)[:12]}, not {published[:12]}. Nobody was asked about these, "
         "and nothing was measured with them."
     )

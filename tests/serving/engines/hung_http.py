@@ -7,7 +7,7 @@ import socket
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Literal
+from typing import BinaryIO, Literal
 
 Behaviour = Literal["normal", "hangs", "dribbles-headers", "dribbles-body", "breaks-off", "rubbish"]
 
@@ -41,11 +41,9 @@ class HungServer:
             threading.Thread(target=self._serve, args=(connection,), daemon=True).start()
 
     def _serve(self, connection: socket.socket) -> None:
-        with connection:
+        with connection, connection.makefile("rb") as stream:
             try:
-                while received := connection.recv(65_536):
-                    if not received.startswith((b"GET ", b"POST ")):
-                        continue  # the body of a request whose head was answered
+                while whole_request(stream):
                     with self._lock:
                         self.requests += 1
                     if not self._answer(connection):
@@ -73,6 +71,16 @@ class HungServer:
             if behaviour != "hangs":
                 connection.sendall(b" ")
         return False
+
+
+def whole_request(stream: BinaryIO) -> bool:
+    """Read the next request with its body; False at the end of the connection."""
+    length = 0
+    while (line := stream.readline()).strip():
+        name, _, value = line.partition(b":")
+        if name.lower() == b"content-length":
+            length = int(value)
+    return bool(line) and len(stream.read(length)) == length
 
 
 @contextmanager
