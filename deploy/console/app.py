@@ -15,7 +15,6 @@ from typing import Annotated, Any
 from urllib.parse import quote
 
 from fastapi import FastAPI, Form, Header, Query
-from fastapi.exceptions import RequestValidationError
 from fastapi.responses import FileResponse, HTMLResponse, RedirectResponse, Response
 from starlette.concurrency import run_in_threadpool
 from starlette.middleware.body_limit import RequestBodyLimitMiddleware
@@ -27,6 +26,7 @@ from deploy.console.api.application import create_api
 from deploy.console.assets_lock import FILES, FOLDER, MEDIA_TYPES
 from deploy.console.command_forms import add_command_forms
 from deploy.console.context import Console
+from deploy.console.error_pages import add_error_pages
 from deploy.console.gate import Gate, identity_of, still_signed_in
 from deploy.console.model_page import model_page
 from deploy.console.overview import overview
@@ -38,7 +38,7 @@ from deploy.console.security import MAX_BODY_BYTES, SecurityMiddleware
 from deploy.console.sign_in import add_sign_in
 from deploy.console.templating import environment
 from deploy.views.theme import VARIANTS
-from streaming.contracts.errors import NotFoundError, UnavailableError
+from streaming.contracts.errors import NotFoundError
 
 Render = Callable[..., HTMLResponse]
 _FOR_EVER = "public, max-age=31536000, immutable"
@@ -60,7 +60,7 @@ def create_app(console: Console) -> FastAPI:
     app.add_middleware(RequestBodyLimitMiddleware, max_body_size=MAX_BODY_BYTES)
     app.add_middleware(SecurityMiddleware, transport=console.transport)
     render = _renderer(console)
-    _add_errors(app, console, render)
+    add_error_pages(app, console, render)
     _add_pages(app, console, render)
     add_run_pages(app, console, render)
     add_operation_pages(app, console, render)
@@ -96,31 +96,6 @@ def _renderer(console: Console) -> Render:
         return HTMLResponse(text, status_code=status)
 
     return render
-
-
-def _add_errors(app: FastAPI, console: Console, render: Render) -> None:
-    def message(request: Request, status: int, title: str, text: str) -> HTMLResponse:
-        identity = getattr(request.state, "identity", None)
-        seen = None if identity is None else console.seen_by(identity)
-        return render("message", status=status, console=seen, title=title, message=text, back="/")
-
-    def not_found(request: Request, error: Exception) -> HTMLResponse:
-        text = str(error) if isinstance(error, NotFoundError) else "There is no such page."
-        return message(request, 404, "Not found", text)
-
-    def unavailable(request: Request, error: Exception) -> HTMLResponse:
-        return message(request, 503, "Not now", str(error))
-
-    def not_understood(request: Request, error: Exception) -> HTMLResponse:
-        assert isinstance(error, RequestValidationError)
-        places = ", ".join(dict.fromkeys(str(entry["loc"][-1])[:40] for entry in error.errors()))
-        text = f"The request has a value that cannot be used: {places}."
-        return message(request, 422, "Not understood", text)
-
-    app.add_exception_handler(RequestValidationError, not_understood)
-    app.add_exception_handler(NotFoundError, not_found)
-    app.add_exception_handler(UnavailableError, unavailable)
-    app.add_exception_handler(404, not_found)
 
 
 def _add_pages(app: FastAPI, console: Console, render: Render) -> None:

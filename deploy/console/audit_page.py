@@ -160,7 +160,9 @@ def _line(console: Console, row: Stored) -> AuditLine:
         row=row,
         command=command,
         state=state_of("waiting" if reply is None else "accepted" if reply.accepted else "refused"),
-        answer="No answer was recorded." if reply is None else reply.reason,
+        answer="No answer was recorded. Is the daemon running? `driftline status` shows it."
+        if reply is None
+        else reply.reason,
         answered_at=None if reply is None else reply.at,
         reply_id="" if reply is None else reply.record_id,
         ended=_ended(console, command),

@@ -92,7 +92,8 @@ def _refusal(page: DecisionPage, *, answer: str, reason: str, digest: str) -> De
     if page.stale:
         return Decided(409, page.stale)
     if digest != approval.request.digest:
-        return Decided(409, "What the page showed is not what people are asked about now.")
+        text = "What the page showed is not what people are asked about now. Read it anew below."
+        return Decided(409, text)
     if page.overdue:
         return Decided(409, f"The deadline has passed: {approval.request.on_deadline}")
     barrier = page.barrier if answer == "approve" else page.barrier_to_no

@@ -67,7 +67,8 @@ class Gate:
         wait = self._access.requests.take(f"person {identity.person}" if identity else client)
         response: Response | None = None
         if wait:
-            response = _refusal(path, 429, "Too many requests.", {"retry-after": str(wait)})
+            text = f"Too many requests. Wait {wait} s, then load the page again."
+            response = _refusal(path, 429, text, {"retry-after": str(wait)})
         elif identity is None and not is_open(path):
             response = self._sign_in(connection)
         if response is not None:

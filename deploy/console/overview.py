@@ -7,10 +7,12 @@ from dataclasses import dataclass
 
 from deploy.console.context import Console
 from deploy.console.states import State, about, state_of, worst
+from deploy.console.stillness import not_promoted, silence
 from deploy.projection.reader import Stored
 from serving.phase import Phase
 from streaming.contracts.records import (
     CanaryVerdict,
+    DeadLetter,
     DriftVerdict,
     Promotion,
     QualityVerdict,
@@ -27,6 +29,14 @@ _VERDICTS: tuple[tuple[str, type[DriftVerdict | QualityVerdict | SchemaVerdict]]
     ("quality", QualityVerdict),
     ("schema", SchemaVerdict),
 )
+_COMMANDS = {
+    "inputs": "driftline drift",
+    "quality": "driftline quality",
+    "schema": "driftline schema check",
+    "canary": "driftline rollout status",
+    "rollout": "driftline rollout status",
+}
+"""What shows more about a judgement."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -41,6 +51,8 @@ class Task:
     command: str = ""
     due: float | None = None
     """Until when, seconds since 1970; None without a deadline."""
+    decision: bool = False
+    """Whether it is a yes or a no."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -51,6 +63,8 @@ class Judgement:
     state: State
     reason: str
     record_id: str
+    command: str = ""
+    """What shows more; empty where the judgement is good."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -70,6 +84,13 @@ class ModelSummary:
     """What it waits for, in words; empty for nothing."""
     ratios: tuple[float, ...]
     """Largest effect over its limit of the latest windows, oldest first."""
+    dead_letter: Stored | None
+    """The newest event that could not be used."""
+
+    @property
+    def at_rest(self) -> bool:
+        """Whether something is wrong and nothing is under way."""
+        return self.state.name in ("bad", "warning") and not self.waits_for
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -78,6 +99,13 @@ class Overview:
 
     models: tuple[ModelSummary, ...]
     tasks: tuple[Task, ...]
+
+    @property
+    def need(self) -> str:
+        """What the tasks ask for, in words."""
+        what = "decision" if all(task.decision for task in self.tasks) else "task"
+        many = len(self.tasks) != 1
+        return f"{len(self.tasks)} {what}{'s need' if many else ' needs'} you"
 
     @property
     def wrong(self) -> tuple[ModelSummary, ...]:
@@ -98,6 +126,7 @@ def summaries(console: Console, models: tuple[str, ...]) -> Iterator[ModelSummar
     requests = reader.newest_of_each(RetrainRequest, models)
     verdicts = {kind: reader.newest_of_each(kind, models) for _, kind in _VERDICTS}
     canaries = reader.newest_of_each(CanaryVerdict, models)
+    dead_letters = reader.newest_of_each(DeadLetter, models)
     for model in models:
         status = statuses.get(model)
         rolling = status if status is not None and status.outcome != Phase.IDLE else None
@@ -109,20 +138,31 @@ def summaries(console: Console, models: tuple[str, ...]) -> Iterator[ModelSummar
         canary = canaries.get(model)
         if rolling is not None and canary is not None and canary.subject == rolling.subject:
             judgements.append(_judgement("canary", canary))
+        held = _held(console, status)
+        if status is not None and not held and not_promoted(status, live.get(model)):
+            judgements.append(_judgement("rollout", status, "not-promoted"))
         yield ModelSummary(
             name=model,
             state=worst([judgement.state for judgement in judgements]),
             live=live.get(model),
+            dead_letter=dead_letters.get(model),
             judgements=tuple(judgements),
             rollout=rolling,
-            waits_for=_waits_for(console, model, rolling, requests.get(model)),
+            waits_for=held
+            or _waits_for(console, rolling, requests.get(model))
+            or _first_version(live.get(model), verdicts[DriftVerdict].get(model)),
             ratios=_ratios(console, model),
         )
 
 
-def _judgement(name: str, row: Stored) -> Judgement:
+def _judgement(name: str, row: Stored, outcome: str = "") -> Judgement:
+    state = state_of(outcome or row.outcome)
     return Judgement(
-        name=name, state=state_of(row.outcome), reason=row.reason, record_id=row.record_id
+        name=name,
+        state=state,
+        reason=row.reason,
+        record_id=row.record_id,
+        command=f"{_COMMANDS[name]} {row.model}" if state.name in ("bad", "warning") else "",
     )
 
 
@@ -131,15 +171,29 @@ def _ratios(console: Console, model: str) -> tuple[float, ...]:
     return tuple(row.measure or 0.0 for row in reversed(rows))
 
 
-def _waits_for(console: Console, model: str, rollout: Stored | None, request: Stored | None) -> str:
+def _held(console: Console, row: Stored | None) -> str:
+    """What a rollout, or a version without one, waits for; empty for nothing."""
+    status = None if row is None else console.reader.record(row.record_id, RolloutStatus)
+    if status is None or not status.waits_for:
+        return ""
+    return f"{status.waits_for} of version {status.version}"
+
+
+def _waits_for(console: Console, rollout: Stored | None, request: Stored | None) -> str:
     if rollout is not None:
-        status = console.reader.record(rollout.record_id, RolloutStatus)
-        if status is not None and status.waits_for:
-            return f"{status.waits_for} of version {status.version}"
         return f"the rollout of version {rollout.version}: {rollout.outcome.replace('-', ' ')}"
     if request is not None and not _ended(console, request):
         return f"a retrain because of {request.outcome}"
     return ""
+
+
+def _first_version(live: Stored | None, drift: Stored | None) -> str:
+    """What a model waits for that has no version yet; empty when it has one."""
+    if live is not None:
+        return ""
+    if drift is None:
+        return "events: no window was judged yet"
+    return "its first version: a retrain begins once enough labelled rows have come"
 
 
 def _ended(console: Console, request: Stored) -> bool:
@@ -185,6 +239,11 @@ def tasks(console: Console, model: str | None = None) -> Iterator[Task]:
                 command=f'driftline retrain {name} --reason "…"',
             )
     yield from _proposals(console, names)
+    for name, row in console.reader.newest_of_each(DriftVerdict, names).items():
+        text = silence(console.settings.models[name].window.size, row.at, now)
+        if text:
+            command = f"driftline job status {name}"
+            yield Task(model=name, text=text, link=f"/models/{name}#drift", command=command)
 
 
 def _approval_task(console: Console, row: Stored, now: float) -> Task:
@@ -194,11 +253,21 @@ def _approval_task(console: Console, row: Stored, now: float) -> Task:
     due = request.deadline if request is not None else None
     left = "" if due is None else f", {about(due - now)} left"
     stage = row.outcome.replace("-", " ")
+    text, command = f"Decide on version {row.version} {stage}{left}", ""
+    overdue = due is not None and now >= due
+    if overdue:
+        text = (
+            f"The deadline to decide on version {row.version} has passed, and the daemon has not "
+            "ended the request: see whether it runs"
+        )
+        command = "driftline status"
     return Task(
         model=row.model,
-        text=f"Decide on version {row.version} {stage}{left}",
+        text=text,
         link=f"/approvals/{row.record_id}",
+        command=command,
         due=due,
+        decision=not overdue,
     )
 
 
@@ -210,4 +279,5 @@ def _proposals(console: Console, names: tuple[str, ...]) -> Iterator[Task]:
                 text=f"Decide on schema proposal {row.subject}: {row.reason}",
                 link=f"/models/{name}#schema",
                 command=f"driftline schema accept {name} {row.subject}",
+                decision=True,
             )

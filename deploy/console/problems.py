@@ -107,6 +107,14 @@ def add_handlers(app: FastAPI) -> None:
         status = next((code for kind, code in _STATUSES if isinstance(error, kind)), 500)
         return problem(status, str(error))
 
+    def of_bug(request: Request, error: Exception) -> Response:
+        text = (
+            "The console could not answer because of an error of its own. Send it again; a command "
+            "with the same Idempotency-Key acts once. The console's output has the error."
+        )
+        return problem(500, text)
+
+    app.add_exception_handler(Exception, of_bug)
     app.add_exception_handler(ProblemError, of_problem)
     app.add_exception_handler(HTTPException, of_http)
     app.add_exception_handler(RequestValidationError, of_validation)

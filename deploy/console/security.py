@@ -50,6 +50,12 @@ def loopback_hosts(port: int) -> frozenset[str]:
     return frozenset(f"{name}:{port}" for name in LOOPBACK)
 
 
+_FOREIGN = (
+    "A decision must be sent from a page of this console. Nothing was sent: open the page here, "
+    "and send its form again."
+)
+
+
 def refusal(method: str, headers: Mapping[str, str], hosts: frozenset[str]) -> tuple[int, str]:
     """The status and the reason for which a request is refused; 0 when it is not.
 
@@ -69,16 +75,19 @@ def refusal(method: str, headers: Mapping[str, str], hosts: frozenset[str]) -> t
     """
     host = headers.get("host", "")
     if host.lower() not in hosts:
-        return 421, "This console answers only under its own names (access.address)."
+        return 421, (
+            "This console answers only under its own names: open it under the address that "
+            "`driftline console` printed, or add this name (access.address)."
+        )
     if int_or_zero(headers.get("content-length", "0")) > MAX_BODY_BYTES:
-        return 413, f"A request has at most {MAX_BODY_BYTES} bytes."
+        return 413, f"A request has at most {MAX_BODY_BYTES} bytes: go back and shorten it."
     if method in SAFE_METHODS or headers.get("authorization", "").lower().startswith("bearer "):
         return 0, ""
     site, origin = headers.get("sec-fetch-site"), headers.get("origin")
     if site is not None and site != "same-origin":
-        return 403, "A decision must be sent from a page of this console."
+        return 403, _FOREIGN
     if origin is not None and not _same_origin(origin, host):
-        return 403, "A decision must be sent from a page of this console."
+        return 403, _FOREIGN
     if site is None and origin is None:
         return 403, "The request does not say where it comes from; use a current browser."
     return 0, ""

@@ -13,7 +13,7 @@ _STATES: dict[StateName, str] = {
     "good": "stable pass conforms blessed promoted initial accepted approved done yes better live "
     "referenced no-difference",
     "warning": "suspected insufficient open paused ejected refused waiting noticed superseded "
-    "before-canary before-promotion no-gain stopped rolled-back cancelled overdue",
+    "not-promoted before-canary before-promotion no-gain stopped rolled-back cancelled overdue",
     "bad": "drifted degraded fail error broken rejected failed expired not-blessed no worse "
     "rolling-back",
     "active": "preparing comparing awaiting-approval stepping promoting baking started scheduled "

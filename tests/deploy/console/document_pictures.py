@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 FOLDER = PROJECT / "docs" / "console"
 WIDTH = 1200
-HEIGHTS: Mapping[str, int] = MappingProxyType({"overview": 1060, "model": 1330, "decision": 1050})
+HEIGHTS: Mapping[str, int] = MappingProxyType({"overview": 1160, "model": 1330, "decision": 1050})
 """The pictures by name, each with its height in pixels."""
 MAX_BYTES = 150_000
 

@@ -216,7 +216,15 @@ def test_before_the_first_record_each_page_says_what_to_do(tmp_path: Path) -> No
     log = MemoryLog()
     log.ensure(topics.RECORD_TOPICS)
     pages = browser(console_on(log, tmp_path, now=0.0))
-    assert "Nothing needs you" in pages.get("/").text
+    first = pages.get("/").text
+    for sentence in (
+        "No version is live yet",
+        "Nothing was judged yet",
+        "events: no window was judged",
+        "driftline status",
+    ):
+        assert sentence in first, sentence
+    assert "events: no window was judged" in pages.get(f"/models/{MODEL}").text
     assert "driftline job status big_tipper" in pages.get(f"/models/{MODEL}").text
     assert "Nothing waits for a decision" in pages.get("/approvals").text
     assert "Every event could be used" in pages.get("/dead-letters").text
