@@ -13,7 +13,7 @@ from typing import Annotated
 from urllib.parse import quote, urlencode
 
 from fastapi import FastAPI, Form
-from fastapi.responses import HTMLResponse
+from fastapi.responses import HTMLResponse, RedirectResponse
 from pydantic import ValidationError
 from starlette.requests import Request
 
@@ -72,6 +72,12 @@ def add_command_forms(app: FastAPI, console: Console, render: Render) -> None:
             text = "\n".join((action, subject, digest, reason))
             decided = _once(seen, model, key, text, lambda name: send(seen, given, name))
         return _page(render, seen, decided, action=action, model=model, reason=reason)
+
+    @app.get("/commands")
+    @app.get("/experiments")
+    def reloaded() -> RedirectResponse:
+        """The address of an answer, opened again: what became of the form is in the audit."""
+        return RedirectResponse("/audit", status_code=303)
 
     _add_experiments(app, console, render)
 

@@ -94,4 +94,4 @@ def serving(folder: Path, **options: Any) -> Iterator[Served]:
     server.should_exit = True
     thread.join()
     feeder.stop()
-    assert served.messages == []
+    assert served.messages == [], served.messages

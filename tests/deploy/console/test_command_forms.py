@@ -222,3 +222,15 @@ def test_foreign_text_in_forms_comes_back_escaped(console: Console, log: MemoryL
                 assert answer.headers["content-type"].startswith("text/html")
                 assert "set-cookie" not in answer.headers
                 assert_harmless(answer.text)
+
+
+@pytest.mark.parametrize("action", ["retrain", "start-experiment"])
+def test_the_answer_of_a_form_is_not_redrawn_and_its_address_leads_to_the_audit(
+    console: Console, log: MemoryLog, action: str
+) -> None:
+    pages = session_of(console, "olaf")
+    answer = send(pages, action, **TABLE[action][0])
+    assert "Accepted" in answer.text
+    assert "hx-get" not in answer.text
+    opened = pages.get(form(action)[0], follow_redirects=False)
+    assert (opened.status_code, opened.headers["location"]) == (303, "/audit")

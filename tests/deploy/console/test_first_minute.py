@@ -124,7 +124,7 @@ def test_errors_say_what_happened_and_what_to_do(console: Console) -> None:
     stale = {"answer": "approve", "digest": "old"}
     answers = {
         "list what there is": (404, pages.get("/models/nobody")),
-        "Open the page that you want": (405, pages.get("/commands")),
+        "Open the page that you want": (405, pages.put("/audit", headers=FORM_HEADERS)),
         "Go back and correct it": (422, pages.get("/audit?page=none")),
         "Read it anew below": (
             409, pages.post(f"/approvals/{request}", data=stale, headers=FORM_HEADERS),
@@ -136,7 +136,7 @@ def test_errors_say_what_happened_and_what_to_do(console: Console) -> None:
     for sentence, (expected, response) in answers.items():
         assert response.status_code == expected, sentence
         assert sentence in response.text, response.text
-    assert answers["Open the page that you want"][1].headers["allow"] == "POST"
+    assert answers["Open the page that you want"][1].headers["allow"] == "GET"
 
 
 def test_too_many_requests_say_how_long_to_wait(tmp_path: Path) -> None:
