@@ -151,7 +151,7 @@ def _running(
         )
     try:
         deadline = time.monotonic() + _SECONDS
-        while not _answers(port):
+        while not (_answers(port) and _is_ready(folder / "log")):
             text = (folder / "log").read_text(errors="replace")[-2000:]
             assert process.poll() is None, text
             assert time.monotonic() < deadline, text
@@ -165,3 +165,9 @@ def _running(
 def _answers(port: int) -> bool:
     with socket.socket() as client:
         return client.connect_ex(("127.0.0.1", port)) == 0
+
+
+def _is_ready(log: Path) -> bool:
+    """PostgreSQL takes connections before it is ready, and refuses what is asked on them."""
+    text = log.read_text(errors="replace")
+    return "ready to accept connections" in text or "ready for connections" in text
