@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import pwd
 import shutil
+import signal
 import socket
 import subprocess
 import tempfile
@@ -57,7 +58,8 @@ def postgresql() -> Iterator[MetadataServer]:
             programs / "postgres", "-D", data, "-p", str(port), "-h", "127.0.0.1",
             "-k", folder, "-F",
         ]  # fmt: skip
-        with _running(command, folder, port):
+        # SIGTERM would wait for its clients, which live in this process
+        with _running(command, folder, port, end_by=signal.SIGINT):
             yield MetadataServer(
                 kind="postgresql", host="127.0.0.1", port=port, database="lineage", user="mlmd",
                 password_file=str(secret),
@@ -143,7 +145,12 @@ def _as_user(
 
 @contextmanager
 def _running(
-    command: Sequence[Any], folder: Path, port: int, environment: Any = None
+    command: Sequence[Any],
+    folder: Path,
+    port: int,
+    environment: Any = None,
+    *,
+    end_by: signal.Signals = signal.SIGTERM,
 ) -> Iterator[None]:
     with (folder / "log").open("wb") as log:
         process = subprocess.Popen(
@@ -158,7 +165,7 @@ def _running(
             time.sleep(0.1)
         yield
     finally:
-        process.terminate()
+        process.send_signal(end_by)
         process.wait(30.0)
 
 
