@@ -30,6 +30,7 @@ from streaming.contracts.log import MemoryLog
 from streaming.contracts.raw_record import KafkaRecord
 from tests.deploy.cli.builders import promotion, version
 from tests.deploy.cli.runner import run
+from tests.deploy.project.flushed_producer import FlushedProducer
 from tests.examples.test_examples import generated
 from tests.source_files import PROJECT
 
@@ -92,7 +93,7 @@ def test_the_commands_of_the_circle_are_understood() -> None:
 
 
 @dataclass
-class _Producer:
+class _Producer(FlushedProducer):
     """Keeps what a replay sends, and ends the replay with Ctrl-C once labels were sent, too."""
 
     sent: dict[str, list[KafkaRecord]] = field(default_factory=dict)
@@ -103,15 +104,6 @@ class _Producer:
         on_delivery(None, None)
         if topic == LABELS and len(messages) == ENOUGH:
             signal.raise_signal(signal.SIGINT)
-
-    def poll(self, timeout: float) -> int:
-        return 0
-
-    def flush(self, timeout: float) -> int:
-        return 0
-
-    def __len__(self) -> int:
-        return 0
 
 
 @pytest.fixture(name="customers", scope="module")

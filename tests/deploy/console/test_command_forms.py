@@ -14,10 +14,11 @@ from deploy.console.context import Console
 from deploy.records import reader
 from streaming.contracts.errors import ConfigurationError
 from streaming.contracts.log import MemoryLog
-from streaming.contracts.records import Command, ModelVersion
+from streaming.contracts.records import Command
 from tests.deploy.console import operations, scenario
 from tests.deploy.console.consoles import FORM_HEADERS, browser, console_on
 from tests.deploy.console.people import MODEL, PASSWORDS, ROLES, STRANGER, session_of
+from tests.deploy.console.test_api_experiments import digest
 from tests.deploy.console.test_decisions import answering, copied
 from tests.deploy.console.test_foreign_text import (
     ESCAPED,
@@ -31,11 +32,6 @@ PEOPLE = (NOBODY, STRANGER, *ROLES)
 OPERATE = (401, 401, 403, 200, 200, 200)
 APPROVE = (401, 401, 403, 403, 200, 200)
 """Statuses for nobody, a person without a role, viewer, operator, approver and admin."""
-
-
-def digest(version: int) -> str:
-    (record,) = [v for v in scenario.shared().records(ModelVersion) if v.version == version]
-    return record.artifact.digest
 
 
 def form(action: str, **changes: str) -> tuple[str, dict[str, str]]:

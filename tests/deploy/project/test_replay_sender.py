@@ -14,6 +14,7 @@ from deploy.project.replay_writers import replay_writers
 from streaming.contracts.errors import PermanentError
 from streaming.contracts.model import FeatureSpec, ModelContract
 from streaming.contracts.task import Task
+from tests.deploy.project.flushed_producer import FlushedProducer
 
 TASKS = {
     "binary": (Task(kind="binary"), {"probabilities": [0.25]}, 0.25),
@@ -35,7 +36,7 @@ TASKS = {
 
 
 @dataclass
-class _Producer:
+class _Producer(FlushedProducer):
     """Keeps what it is given."""
 
     messages: list[tuple[str, bytes, str]] = field(default_factory=list)
@@ -43,15 +44,6 @@ class _Producer:
     def produce(self, topic: str, value: bytes, key: str, on_delivery: Any = None) -> None:
         self.messages.append((topic, value, key))
         on_delivery(None, None)
-
-    def poll(self, timeout: float) -> int:
-        return 0
-
-    def flush(self, timeout: float) -> int:
-        return 0
-
-    def __len__(self) -> int:
-        return 0
 
 
 def sender(task: Task) -> tuple[ReplaySender, _Producer]:
