@@ -7,10 +7,11 @@ from collections.abc import Sequence
 
 from msgspec.structs import replace
 
+from serving.evidence.labels import judge_by_labels
 from serving.evidence.predictions import PredictionEvidence, add_scores, judge_predictions
 from serving.evidence.quality import QualityEvidence, add_verdict, judge_realised
 from serving.evidence.queries import QueryEvidence, judge_queries
-from serving.evidence.rules import SLICE_GATES, EvidenceRules
+from serving.evidence.rules import NO_LIMIT, SLICE_GATES, EvidenceRules
 from serving.evidence.slice_results import judge_slice_quality, judge_slice_scores
 from serving.evidence.slices import (
     SliceEvidence,
@@ -38,6 +39,8 @@ class RolloutEvidence(Value, frozen=True, kw_only=True):
     """The scores and outcomes of each slice; empty where none is judged by them."""
 
 
+_LARGEST_LIMIT = 0.9
+"""A tolerated distance above it leaves too little room to tell harm from what was expected."""
 _EXPECTED_SLICES = ("", "after_shift:1")
 """Slices of the evaluation that may say how the scores differ now: all rows, and those since the
 shift that the retrain answered."""
@@ -48,7 +51,9 @@ def rules_for(candidate: ModelVersion, rules: EvidenceRules) -> EvidenceRules:
 
     A version that was trained on new data is meant to score otherwise than the champion. Its
     evaluation compared their scores on the same rows; the floor begins at that distance. In a slice
-    it begins at the largest one that the evaluation found in any of its own slices.
+    it begins at the largest one that the evaluation found in any of its own slices. Where hardly
+    any room is left above it, distances have no limit: a shift that broke the champion wholly sets
+    the scores of any version that works wholly apart from it, and only labels can judge them.
     """
     expected = max(
         (
@@ -62,13 +67,23 @@ def rules_for(candidate: ModelVersion, rules: EvidenceRules) -> EvidenceRules:
         (metric.value for metric in candidate.evaluation if metric.name == "score_distance"),
         default=0.0,
     )
-    floor = min(rules.predictions.floor + expected, 0.99)
-    in_slices = min(rules.slices.scores + anywhere, 0.99)
+    floor = _tolerated(rules.predictions.floor, expected)
+    in_slices = _tolerated(rules.slices.scores, anywhere)
     return dataclasses.replace(
         rules,
         predictions=dataclasses.replace(rules.predictions, floor=floor),
         slices=dataclasses.replace(rules.slices, scores=in_slices),
     )
+
+
+def _tolerated(floor: float, expected: float) -> float:
+    """The tolerated distance where the evaluation found this one.
+
+    >>> _tolerated(0.1, 0.5), _tolerated(0.1, 0.85), _tolerated(0.95, 0.0)
+    (0.6, 0.99, 0.95)
+    """
+    tolerated = floor + expected
+    return NO_LIMIT if expected > 0 and tolerated > _LARGEST_LIMIT else tolerated
 
 
 def add_record(
@@ -110,7 +125,11 @@ def judge_evidence(
     if rules.measured:
         of_scores, of_quality = rules.of_all
         measured = (
-            judge_predictions(evidence.predictions, next_weight=next_weight, rules=of_scores),
+            judge_predictions(evidence.predictions, next_weight=next_weight, rules=of_scores)
+            if of_scores.has_limit
+            else judge_by_labels(
+                evidence.predictions, evidence.quality, next_weight=next_weight, rules=of_scores
+            ),
             judge_realised(evidence.quality, rules=of_quality),
         )
     if rules.measured and rules.slices.values:

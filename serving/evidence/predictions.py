@@ -117,8 +117,11 @@ def _looked(evidence: PredictionEvidence, rules: PredictionGateRules) -> Predict
         critical=round(critical, 6),
         class_distance=round(of_class, 6),
         class_critical=round(class_critical, 6) if number else 1.0,
-        failed=(seen >= critical and seen >= rules.floor)
-        or (of_class >= class_critical and of_class >= rules.floor),
+        failed=rules.has_limit
+        and (
+            (seen >= critical and seen >= rules.floor)
+            or (of_class >= class_critical and of_class >= rules.floor)
+        ),
     )
 
 
@@ -140,7 +143,20 @@ def judge_predictions(
     and the distance is below the floor, or no larger than chance explains; only the floor counts
     before the promotion, where there are enough predictions.
     """
-    outcome, missing, reason = _outcome(evidence, next_weight, rules)
+    holds = rules.mode == "critical" or (rules.mode == "soft" and evidence.scores.n1 > 0)
+    return scores_result(evidence, *_outcome(evidence, next_weight, rules), holds, rules=rules)
+
+
+def scores_result(
+    evidence: PredictionEvidence,
+    outcome: GateOutcome,
+    missing: int,
+    reason: str,
+    holds: bool,
+    *,
+    rules: PredictionGateRules,
+) -> GateResult:
+    """The result of the gate with what was measured at the latest look."""
     scores = evidence.scores
     values = {
         "canary_predictions": scores.n1,
@@ -163,7 +179,7 @@ def judge_predictions(
         samples=tuple(GateSample(name=name, value=float(v)) for name, v in values.items()),
         missing=missing,
         mode=rules.mode,
-        holds=rules.mode == "critical" or (rules.mode == "soft" and scores.n1 > 0),
+        holds=holds,
     )
 
 

@@ -30,6 +30,8 @@ _OWN_GATES = ("predictions", "quality", *SLICE_GATES)
 PLACEHOLDERS = ("arm", "model", "version")
 _PLACEHOLDER = re.compile(r"\$\{?([a-zA-Z_]+)\}?")
 _NAME = re.compile(r"[a-z][a-z0-9_]{0,49}")
+NO_LIMIT = 0.99
+"""A tolerated Kolmogorov-Smirnov distance from which on no distance is too large."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -45,6 +47,15 @@ class PredictionGateRules:
     deviations of a normal logit."""
     alpha: float = 0.01
     """Probability of failing a canary with the champion's distribution, over all looks."""
+
+    @property
+    def has_limit(self) -> bool:
+        """Whether a distance can be too large.
+
+        >>> PredictionGateRules(floor=0.4).has_limit, PredictionGateRules(floor=NO_LIMIT).has_limit
+        (True, False)
+        """
+        return self.floor < NO_LIMIT
 
     def __post_init__(self) -> None:
         if not 0 < self.floor < 1:

@@ -52,6 +52,8 @@ def judge_slice_scores(
 ) -> GateResult:
     """The gate on the scores of the slices; `everything` is the evidence of all predictions."""
     mine, needed = rules.of_slice[0], needed_in_slice(next_weight)
+    if not mine.has_limit:
+        return _without_limit(mine)
     total = everything.scores.n1 + everything.scores.n0
     parts = tuple(_scores_part(part, total, mine, next_weight) for part in named(slices, rules))
     return _gate(
@@ -76,6 +78,24 @@ def judge_slice_scores(
             smallest=lambda part: f"smallest distance found {part.smallest_harm:.2g}",
         ),
         samples=(GateSample(name="needed", value=float(needed)),),
+    )
+
+
+def _without_limit(rules: PredictionGateRules) -> GateResult:
+    """The result of a gate that cannot fail: insufficient, and it holds nothing."""
+    return GateResult(
+        gate="predictions_by_slice",
+        outcome="insufficient",
+        reason=(
+            "The evaluation found slices in which the scores of both versions lie so far apart "
+            "that no distance can speak against the canary; the labels judge the slices."
+        ),
+        query=f"By slice: {_WHERE}",
+        n=0,
+        limit=rules.floor,
+        samples=(),
+        mode=rules.mode,
+        holds=False,
     )
 
 

@@ -86,6 +86,11 @@ def shifted(champion: Floats) -> Floats:
     return np.roll(champion, 4)
 
 
+def apart(champion: Floats) -> Floats:
+    """Scores that the champion hardly ever gives."""
+    return shares(5.5, 0.2)
+
+
 def steeper(champion: Floats) -> Floats:
     """The same middle with a quarter of the spread."""
     return shares(float(champion @ BUCKETS) * 0.15, 0.3)

@@ -86,24 +86,67 @@ def test_scores_that_the_evaluation_announced_are_no_harm(
 ) -> None:
     """A retrain after concept drift is meant to score otherwise; this one by half of the sd."""
     rollout = simulation(measured=True, predictions=PredictionGateRules(mode="critical"))
+    assert play(announced(rollout, expected, rows), scores.shifted).live == live
+
+
+def announced(
+    rollout: RolloutSimulation, distance: float, rows: str = "after_shift:1"
+) -> RolloutSimulation:
+    """With a candidate whose evaluation found this distance of the scores."""
     assert rollout.state.rollout is not None
-    metric = Metric(name="score_distance", slice=rows, value=expected, n=2000)
+    metric = Metric(name="score_distance", slice=rows, value=distance, n=2000)
     candidate = replace(rollout.state.rollout.candidate, evaluation=(metric,))
     rollout.state = replace(
         rollout.state, rollout=replace(rollout.state.rollout, candidate=candidate)
     )
-    assert play(rollout, scores.shifted).live == live
+    return rollout
 
 
 def test_a_flipped_head_fails_whatever_the_evaluation_announced() -> None:
-    rollout = simulation(measured=True)
-    assert rollout.state.rollout is not None
-    metric = Metric(name="score_distance", slice="", value=0.35, n=2000)
-    candidate = replace(rollout.state.rollout.candidate, evaluation=(metric,))
-    rollout.state = replace(
-        rollout.state, rollout=replace(rollout.state.rollout, candidate=candidate)
-    )
+    rollout = announced(simulation(measured=True), 0.35, "")
     assert play(rollout, scores.flipped).live == CHAMPION
+
+
+@pytest.mark.parametrize("expected", [0.85, 0.95, 1.0])
+@pytest.mark.parametrize("labelled", [True, False])
+def test_a_champion_that_a_shift_broke_wholly_can_be_replaced(
+    expected: float, labelled: bool
+) -> None:
+    rollout = announced(simulation(measured=True), expected)
+    if labelled:
+        send_windows(rollout, 0.9, 10)
+    play(rollout, scores.apart)
+    assert rollout.live == CANARY
+    last = results(rollout, "predictions")[-1]
+    assert last.outcome == ("pass" if labelled else "insufficient")
+    assert ("labels exclude" if labelled else "no labels of both versions") in last.reason
+    assert {sample.name: sample.value for sample in last.samples}["distance"] > 0.99
+
+
+def test_labels_that_prove_nothing_yet_hold_the_promotion_of_scores_without_a_limit() -> None:
+    rollout = announced(simulation(measured=True), 0.95)
+    send_windows(rollout, 0.85, 1, labels_of_window=300)
+    play(rollout, scores.apart)
+    assert (rollout.live, rollout.canary) == (CHAMPION, 50)
+    assert "300 labels have not confirmed it yet" in rollout.verdicts[-1].reason
+    send_windows(rollout, 0.9, 20)
+    assert rollout.until_live(CANARY).live == CANARY
+
+
+def test_a_flipped_head_fails_by_its_labels_where_scores_have_no_limit() -> None:
+    rollout = announced(simulation(measured=True), 0.95)
+    send_windows(rollout, 0.15, 10)
+    assert play(rollout, scores.flipped).live == CHAMPION
+    assert results(rollout, "quality")[-1].outcome == "fail"
+
+
+def test_a_critical_gate_without_a_limit_waits_for_labels() -> None:
+    rules = PredictionGateRules(mode="critical")
+    rollout = announced(simulation(measured=True, predictions=rules), 0.95)
+    play(rollout, scores.apart, seconds=200)
+    assert (rollout.live, rollout.canary) == (CHAMPION, 5)
+    send_windows(rollout, 0.9, 10)
+    assert rollout.until_live(CANARY).live == CANARY
 
 
 def test_a_dry_run_shows_the_fail_and_decides_nothing() -> None:
@@ -128,11 +171,13 @@ def test_without_a_predictions_topic_there_are_no_such_gates() -> None:
     assert not results(rollout, "quality")
 
 
-def send_windows(rollout: RolloutSimulation, auc: float, windows: int) -> None:
+def send_windows(
+    rollout: RolloutSimulation, auc: float, windows: int, labels_of_window: int = 2000
+) -> None:
     rng = np.random.default_rng(5)
     for window in range(windows):
         for arm, area in ((CHAMPION, 0.85), (CANARY, auc)):
-            rollout.send(labels.verdict(arm, window, labels.draw(rng, area, 2000)))
+            rollout.send(labels.verdict(arm, window, labels.draw(rng, area, labels_of_window)))
 
 
 def test_a_loss_of_realised_quality_is_rolled_back() -> None:

@@ -175,6 +175,14 @@ def test_what_the_evaluation_found_in_any_slice_is_no_surprise_in_one() -> None:
     assert rules.of_slice[0].floor == pytest.approx(0.8)
 
 
+def test_slices_whose_scores_the_evaluation_found_wholly_apart_are_left_to_the_labels() -> None:
+    metrics = (Metric(name="score_distance", slice="company:x", value=0.7, n=100),)
+    rules = rules_for(replace(version(2), evaluation=metrics), SLICED)
+    result = gates(play("beta", rules=rules), rules)["predictions_by_slice"]
+    assert (result.outcome, result.holds) == ("insufficient", False)
+    assert "the labels judge the slices" in result.reason
+
+
 class EvidenceBefore(Value, frozen=True, kw_only=True):
     """The evidence as it was before slices had any."""
 
