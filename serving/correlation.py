@@ -23,13 +23,13 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy.special import chdtr, chdtrc, chdtri
 
-SIZES = (1, 3, 6, 12, 24)
-"""Blocks per group: 5 s to 120 s of ordinary blocks. Wandering that is slower than this changes
+SIZES = (1, 3, 7, 15, 30)
+"""Blocks per group: 4 s to 120 s of ordinary blocks. Wandering that is slower than this changes
 little between the steps. Many small groups show soonest that errors wander; their number is what
 the first minutes have."""
 
 FROM = 2
-"""Index of the smallest size that the inflation is measured at, 30 s."""
+"""Index of the smallest size that the inflation is measured at, about 30 s."""
 
 CHANCE = 0.02
 """Probability of taking errors that come by chance for wandering, for each group size. That costs
@@ -192,9 +192,9 @@ def dispersion(
     --------
     Errors that come evenly do not vary more than by chance; ones that come together do:
 
-    >>> dispersion([1] * 24, [100] * 24).inflation
+    >>> dispersion([1] * 28, [100] * 28).inflation
     1.0
-    >>> dispersion([8, 8, 8, 8, 8, 8] + [0] * 18, [100] * 24).inflation > 20
+    >>> dispersion([8, 8, 8, 8, 8, 8, 8] + [0] * 21, [100] * 28).inflation > 20
     True
     """
     x = np.maximum(0.0, np.asarray(bad, dtype=np.float64))

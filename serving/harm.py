@@ -19,11 +19,11 @@ from numpy.typing import NDArray
 from serving.correlation import FROM, SIZES, Counts, Dispersion, dispersion, pair_weight
 from serving.evalues import decided, log_mixed
 
-LONG_BLOCKS = 48
+LONG_BLOCKS = 60
 """Blocks that count as one where errors wander: four minutes. Wandering with a correlation of up to
 about 100 s is averaged within them."""
 
-RESTART_BLOCKS = 12
+RESTART_BLOCKS = 15
 """A new bet begins after this many blocks: each minute."""
 
 MATERIAL = 2.0

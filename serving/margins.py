@@ -24,7 +24,7 @@ FOUND_LOG_E = 10.0
 """Expected log evidence at which nine in ten harmful canaries have failed at α = 1 %; half of them
 have at 5.5 (`tests/simulations/canary`)."""
 
-SUSPECT_BLOCKS = 36
+SUSPECT_BLOCKS = 45
 """Blocks, three minutes, for which evidence that speaks against the canary without proving anything
 keeps a step from passing. At much traffic a step is over before harm can be proven, and the next
 brings up to five times the requests; a proof takes the same number of them at any weight."""

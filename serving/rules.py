@@ -152,8 +152,9 @@ class RolloutRules:
     """A version that nobody approves for this long (three days) is given up."""
     pause_seconds: float = 86_400.0
     """A pause that nobody ends for this long (a day) ends in a rollback."""
-    block_seconds: float = 5.0
-    """Length of a block. Shorter blocks take a burst of requests in one arm for harm."""
+    block_seconds: float = 4.0
+    """Length of a block. Shorter blocks take a burst of requests in one arm for harm; longer ones
+    expose more requests at much traffic, because a proof takes at least eight of them."""
     warm_seconds: float = 3.0
     """Time at the beginning of each weight that is not counted, in both arms."""
     stale_seconds: float = 15.0

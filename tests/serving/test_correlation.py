@@ -23,8 +23,8 @@ NEEDED = math.log(100)
 
 
 def wandering(rng: Any, blocks: int, *, seconds: float = 50.0, log_sd: float = 1.5) -> Any:
-    """Factors of mean 1 whose logarithm is an AR(1) series, one for each block of 5 s."""
-    rho = math.exp(-5.0 / seconds)
+    """Factors of mean 1 whose logarithm is an AR(1) series, one for each block of 4 s."""
+    rho = math.exp(-4.0 / seconds)
     steps = rng.standard_normal(blocks) * math.sqrt(1 - rho * rho)
     series = [rng.standard_normal()]
     for step in steps[1:]:
@@ -141,7 +141,7 @@ def test_a_rollout_knows_the_minutes_before_it_and_judges_none_of_them() -> None
     rollout = simulation.state.rollout
     assert rollout is not None
     known = blocks_before(rollout.counts.blocks)
-    assert 20 <= known <= 30
+    assert 25 <= known <= 40
     assert all(entry.n1 == 0 and entry.n_stable > 0 for entry in rollout.counts.blocks[:known])
     assert rollout.counts.measured_seconds > 100
     simulation.until_live(2)
@@ -159,12 +159,12 @@ def test_an_outage_leaves_no_trace_in_the_blocks_beside_it() -> None:
 
 def test_a_large_arm_that_varies_a_little_says_little_about_small_ones() -> None:
     """Twice the variance of chance at 60 errors in half a minute is a hundredth of it at 0.6."""
-    groups = np.tile(np.repeat([51, 69], 6), 20)
-    large = dispersion(groups / 6, np.full(240, 5000.0))
+    groups = np.tile(np.repeat([51, 69], 7), 17)
+    large = dispersion(groups / 7, np.full(len(groups), 5000.0))
     small, requests = np.full(12, 0.5), np.full(12, 50.0)
-    arm = (groups / 6, np.full(240, 5000.0))
-    equal = large.inflation_of([pair_weight(*arm, *arm, 6)])
-    tiny = large.inflation_of([pair_weight(small, requests, small, requests, 6)])
+    arm = (groups / 7, np.full(len(groups), 5000.0))
+    equal = large.inflation_of([pair_weight(*arm, *arm, 7)])
+    tiny = large.inflation_of([pair_weight(small, requests, small, requests, 7)])
     assert large.inflation > 1.2
     assert equal == pytest.approx(large.inflation, rel=0.15)
     assert tiny < 1.05

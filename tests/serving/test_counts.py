@@ -30,20 +30,20 @@ def count(scrapes: list[Scrape], rules: RolloutRules = RULES) -> ArmCounts:
     return add_scrapes(begin_run(ArmCounts(), step=0), scrapes, since=0.0, rules=rules)
 
 
-def test_blocks_close_every_five_seconds() -> None:
+def test_blocks_close_every_four_seconds() -> None:
     counts = count([scrape(float(t), 10 * t) for t in range(21)])
-    assert [block.n1 for block in counts.blocks] == [50, 50, 50, 50]
+    assert [block.n1 for block in counts.blocks] == [40, 40, 40, 40, 40]
 
 
 def test_the_first_seconds_of_a_weight_are_not_counted() -> None:
     counts = count([scrape(float(t), 10 * t) for t in range(21)], RolloutRules(warm_seconds=5.0))
-    assert [block.n1 for block in counts.blocks] == [50, 50, 50]
+    assert [block.n1 for block in counts.blocks] == [40, 40, 40]
 
 
 def test_a_gap_merges_blocks_and_loses_nothing() -> None:
     times = [*range(7), *range(19, 26)]
     counts = count([scrape(float(t), 10 * t) for t in times])
-    assert [block.n1 for block in counts.blocks] == [50, 140, 50]
+    assert [block.n1 for block in counts.blocks] == [40, 150, 40]
 
 
 def test_a_restart_of_envoy_loses_only_the_seconds_around_the_restart() -> None:

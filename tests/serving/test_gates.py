@@ -120,7 +120,7 @@ def test_the_startup_gate_fails_from_its_limit_on() -> None:
 
 def test_a_step_is_held_for_three_minutes_while_evidence_speaks_against_the_canary() -> None:
     """Two errors more among 2,000 requests prove nothing, and pass later."""
-    suspicious = [*blocks(2, 100, errors=(2, 0)), *blocks(18, 20)]
+    suspicious = [*blocks(2, 100, errors=(2, 0)), *blocks(27, 20)]
     held = gate(judge_gates(suspicious, run=1, step=0, rules=RULES), "errors")
     assert held.outcome == "insufficient"
     assert "held for up to 3 min" in held.reason

@@ -110,7 +110,7 @@ def test_a_slow_rollout_is_not_ended_before_its_traffic_can_decide() -> None:
     assert all(verdict.outcome != "fail" for verdict in rollout.verdicts)
 
 
-@pytest.mark.parametrize(("block_seconds", "words"), [(5.0, "3 min"), (10.0, "6 min")])
+@pytest.mark.parametrize(("block_seconds", "words"), [(4.0, "3 min"), (8.0, "6 min")])
 @pytest.mark.parametrize("replacements", [0, 1, 3])
 def test_the_plan_says_what_may_hold_a_step_and_how_long_it_takes_then(
     block_seconds: float, words: str, replacements: int

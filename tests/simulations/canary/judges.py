@@ -1,6 +1,6 @@
 """A rollout on simulated traffic: our judge, and Flagger's and Argo's rules beside it.
 
-The pure judge is looked at every five seconds, on counters that go through `serving.counts`. Phases
+The pure judge is looked at every four seconds, a block, on counters that go through `serving.counts`. Phases
 are not simulated: a failed verdict ends the rollout, a pass after the hold time moves on, and the
 deadline ends what is not decided.
 """
@@ -21,7 +21,7 @@ from serving.state import ArmCounts
 from serving.verdict import judge
 from tests.simulations.canary.traffic import Traffic
 
-LOOK_SECONDS = 5
+LOOK_SECONDS = 4
 Result = Literal["promoted", "failed", "held", "control sick"]
 
 
