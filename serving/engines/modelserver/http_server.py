@@ -19,6 +19,7 @@ from functools import partial
 
 from serving.engines.modelserver.http_connection import Connection, Handler
 from serving.engines.modelserver.log import log
+from serving.engines.modelserver.priority import take_short_slices
 from serving.engines.modelserver.threads import LOOK_SECONDS, Threads, Work
 
 HEAD_SECONDS = 30.0
@@ -134,6 +135,10 @@ class HttpServer(Threads):
             self._poll.unregister(connection.number)
 
     # threads call these ------------------------------------------------------------------------
+
+    def _begin(self) -> None:
+        # not gRPC's threads, which wake each other: a call would cost a tenth more
+        take_short_slices()
 
     def _take(self) -> Work | None:
         while True:

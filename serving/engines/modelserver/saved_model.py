@@ -161,9 +161,13 @@ class SavedModel:
             library().TF_CloseSession(self._session, status.pointer)
 
     def close(self) -> None:
-        """Free the session; no thread may be running it."""
-        lib = library()
+        """Free the session, beside versions that answer at a low priority; no thread may be running
+        it."""
         self.cancel()
+        in_background(self._free)
+
+    def _free(self) -> None:
+        lib = library()
         with Status() as status:
             lib.TF_DeleteSession(self._session, status.pointer)
         lib.TF_DeleteGraph(self._graph)

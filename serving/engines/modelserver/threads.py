@@ -71,6 +71,9 @@ class Threads(ABC):
     def _executor(self) -> Executor:
         """What takes over Python's part of work whose thread has a low priority."""
 
+    def _begin(self) -> None:  # noqa: B027 - not every kind has something to prepare
+        """Called by each thread at its start."""
+
     def _look(self) -> None:  # noqa: B027 - not every kind has something to look at
         """Called by the watching thread every `LOOK_SECONDS`."""
 
@@ -101,6 +104,7 @@ class Threads(ABC):
         threading.Thread(target=self._run, args=(thread,), name=self.name, daemon=True).start()
 
     def _run(self, thread: _Thread) -> None:
+        self._begin()
         computing = thread.computing = Computing(self._executor())
         while not (thread.replaced or computing.lowered) and (work := self._take()) is not None:
             thread.busy_since = time.monotonic()

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import ctypes
 import os
+import platform
 import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -31,6 +33,31 @@ def _lowered() -> tuple[int, int]:
     usual = os.getpriority(os.PRIO_PROCESS, os.getpid())
     wait_for(lambda: _priority_and_thread()[0] > usual)
     return _priority_and_thread()
+
+
+def _slice_ns() -> int:
+    """The length of this thread's slices of the processor, as the kernel has it."""
+    attributes = priority._Attributes(size=ctypes.sizeof(priority._Attributes))
+    size = ctypes.sizeof(attributes)
+    assert ctypes.CDLL(None).syscall(315, 0, ctypes.byref(attributes), size, 0) == 0
+    return int(attributes.runtime)
+
+
+@pytest.mark.skipif(
+    tuple(int(part) for part in platform.release().split(".")[:2]) < (6, 12)
+    or platform.machine() != "x86_64",
+    reason="Linux before 6.12 has one length of slices for all threads",
+)
+def test_threads_of_requests_have_short_slices_at_the_usual_priority() -> None:
+    def begin() -> tuple[int, int, int]:
+        before = _slice_ns()
+        priority.take_short_slices()
+        return before, _slice_ns(), _priority_and_thread()[0]
+
+    with ThreadPoolExecutor(1) as pool:
+        before, after, nice = pool.submit(begin).result()
+    assert after == 100_000 < before
+    assert nice == os.getpriority(os.PRIO_PROCESS, os.getpid())
 
 
 def test_background_work_has_a_low_priority_and_its_thread_ends() -> None:
