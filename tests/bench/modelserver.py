@@ -1,8 +1,9 @@
 """``python -m tests.bench.modelserver``: the model server by itself, on the models of its tests.
 
 Prints the time until it is ready, requests per second with the CPU time of each for the server and
-for the client, over REST on one connection and over gRPC on four, and the response times of one
-version with and without loads of another one, in turns. CPU times are the guide on a machine that
+for the client, over REST on one connection and over gRPC on four, the rate over gRPC beside that of
+grpc's own server with nothing but the model (`bare_grpc`), and the response times of one version
+with and without loads of another one; both by turns. CPU times are the guide on a machine that
 others use too. The clients send prepared bytes (`raw_callers`), so that the rates are the server's.
 """
 
@@ -41,6 +42,7 @@ log = logging.getLogger(__name__)
 ROW = {"fare": [1.5], "hour": [3], "payment": ["Cash"]}
 PHASE_SECONDS = 2.0
 GRPC_CALLERS = 4
+BARE_ROUNDS = 3
 _LOOK_SECONDS = 0.02
 """Seconds between two looks at a load. A look every other millisecond delays requests as much as
 the load does."""
@@ -63,9 +65,9 @@ def main() -> int:
         log.info("ready: %s s", ", ".join(f"{seconds:.2f}" for seconds in starts))
         server = start(base, "--versions", "1")
         try:
-            _rate("REST, one connection", server, [_rest_caller(server)], options.seconds)
-            callers = [_grpc_caller(server) for _ in range(GRPC_CALLERS)]
-            _rate(f"gRPC, {GRPC_CALLERS} connections", server, callers, options.seconds)
+            rest = [_rest_caller(server)]
+            _rate("REST, one connection", server.process.pid, rest, options.seconds)
+            _beside_bare(server, base, options.seconds)
             _loads(server, options.rounds)
         finally:
             stop(server)
@@ -85,9 +87,11 @@ def _ready_seconds(base: Path) -> float:
     return server.start_seconds
 
 
-def _rate(name: str, server: Server, callers: Sequence[Callable[[], None]], seconds: float) -> None:
+def _rate(
+    name: str, process_id: int, callers: Sequence[Callable[[], None]], seconds: float
+) -> float:
     """Send requests with each caller, in a thread of its own, each after its last response."""
-    process = psutil.Process(server.process.pid)
+    process = psutil.Process(process_id)
     counts = [0] * len(callers)
     for caller in callers:
         caller()
@@ -111,6 +115,26 @@ def _rate(name: str, server: Server, callers: Sequence[Callable[[], None]], seco
         *(name, requests / wall, cpu / requests * 1e6),
         *((time.process_time() - own) / requests * 1e6, requests / cpu),
     )
+    return requests / wall
+
+
+def _beside_bare(server: Server, base: Path, seconds: float) -> None:
+    """Rates over gRPC of the model server and of the least that grpc's server costs."""
+    command = [sys.executable, "-m", "tests.bench.bare_grpc", str(base / "1")]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL) as bare:
+        assert bare.stdout is not None
+        port = int(bare.stdout.readline())
+        rates: dict[str, list[float]] = {"ours": [], "bare": []}
+        for name, process, its_port in [
+            ("ours", server.process, server.grpc_port),
+            ("bare", bare, port),
+        ] * BARE_ROUNDS:
+            callers = [_grpc_caller(its_port) for _ in range(GRPC_CALLERS)]
+            called = f"gRPC, {GRPC_CALLERS} connections, {name}"
+            rates[name].append(_rate(called, process.pid, callers, seconds))
+        bare.kill()
+    ours, least = (float(np.median(rates[name])) for name in ("ours", "bare"))
+    log.info("gRPC: %.0f/s, %.2f of a bare server's %.0f/s", ours, ours / least, least)
 
 
 def _cpu(process: psutil.Process) -> float:
@@ -123,7 +147,7 @@ def _rest_caller(server: Server) -> RestCaller:
     return RestCaller(server.rest_port, f"/v1/models/{MODEL}/versions/1:predict", body)
 
 
-def _grpc_caller(server: Server) -> GrpcCaller:
+def _grpc_caller(port: int) -> GrpcCaller:
     request = PredictRequest(model_spec=ModelSpec(name=MODEL))
     for name, code in (("fare", 1), ("hour", 9), ("payment", 7)):
         proto = request.inputs[name]
@@ -133,7 +157,7 @@ def _grpc_caller(server: Server) -> GrpcCaller:
     request.inputs["fare"].float_val.append(1.5)
     request.inputs["hour"].int64_val.append(3)
     request.inputs["payment"].string_val.append(b"Cash")
-    return GrpcCaller(server.grpc_port, f"/{PREDICTION}/Predict", request.SerializeToString())
+    return GrpcCaller(port, f"/{PREDICTION}/Predict", request.SerializeToString())
 
 
 def _loads(server: Server, rounds: int) -> None:
