@@ -1,8 +1,9 @@
 """``python -m tests.bench.searching``: a search of hyperparameters in one and in two processes.
 
 By turns, each search in a folder of its own, with the start of its processes. What is compared is
-the number of epochs trained in a second, because which trials end early depends on their order. It
-says something on an otherwise idle machine only: elsewhere two processes get twice the share.
+the number of epochs trained in a second, because which trials end early depends on their order. A
+short search shows less: each process needs seconds to start, and the last trial runs alone. It says
+something on an otherwise idle machine only: elsewhere two processes get twice the share.
 """
 
 from __future__ import annotations
@@ -61,8 +62,8 @@ def epochs_per_second(processes: int, trials: int, count: int) -> float:
 def main() -> None:
     """Measure by turns, and print one JSON line."""
     parser = argparse.ArgumentParser(prog="tests.bench.searching", description=__doc__)
-    parser.add_argument("--trials", type=int, default=8)
-    parser.add_argument("--rows", type=int, default=15_000)
+    parser.add_argument("--trials", type=int, default=16)
+    parser.add_argument("--rows", type=int, default=40_000)
     parser.add_argument("--rounds", type=int, default=2)
     given = parser.parse_args()
     rates: dict[int, list[float]] = {1: [], 2: []}
