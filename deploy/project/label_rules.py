@@ -26,11 +26,15 @@ SHOWN_LABELS = 8
 _NAME = re.compile(
     r"^(label|target|y|class|outcome|response|churn(ed)?|exited|attrition|fraud|is_fraud|default"
     r"(ed)?|survived|converted|conversion|clicked|bought|purchased|subscribed|approved|cancelled|"
-    r"canceled|returned|demand|sales|sold|revenue|price|amount|count|cnt|rentals|consumption|load|"
-    r"quantity|queue|team|category|priority|species|quality|diagnosis|score|rating|bewertung|deposit|kuendigung|"
-    r"gekuendigt|ziel|ergebnis|absatz|umsatz|nachfrage|profit|gewinn|\w*klasse)$",
+    r"canceled|returned|fault(y)?|failure|failed|defect(ive)?|demand|sold|rentals|consumption|"
+    r"queue|team|category|priority|species|quality|diagnosis|bewertung|deposit|kuendigung|"
+    r"gekuendigt|storniert|rueckgabe|ziel|ergebnis|absatz|nachfrage|profit|pnl|gewinn|\w*klasse)$",
     re.IGNORECASE,
 )
+_AMOUNT_NAME = re.compile(
+    r"^(sales|revenue|price|amount|count|cnt|load|quantity|score|rating|umsatz)$", re.IGNORECASE
+)
+"""Names of what is often predicted, and as often predicts something else."""
 _VERB_NAME = re.compile(r"^(is|has|will|was|did)_\w+$|_(label|target|flag|class)$", re.IGNORECASE)
 
 
@@ -68,7 +72,7 @@ def choose_label(
         (*_score(profile, guesses[profile.name], last=profile is profiles[-1]), profile)
         for profile in profiles
     ]
-    score, reason, best = max(scored, key=lambda entry: entry[0])
+    score, reason, best = max(scored, key=lambda entry: (entry[0], not _is_amount(entry[2])))
     if score < 2:
         return NoLabel(
             f"No column looks like a label: {_called_like_one(profiles, guesses)}, and the last "
@@ -91,7 +95,11 @@ def _called_like_one(profiles: Sequence[ColumnProfile], guesses: Mapping[str, Co
 
 def _has_name_of_label(profile: ColumnProfile) -> bool:
     name = label_name(profile)
-    return bool(_NAME.match(name) or _VERB_NAME.search(name))
+    return bool(_NAME.match(name) or _VERB_NAME.search(name)) or _is_amount(profile)
+
+
+def _is_amount(profile: ColumnProfile) -> bool:
+    return _AMOUNT_NAME.match(label_name(profile)) is not None
 
 
 def _called(profiles: Sequence[ColumnProfile], named: str) -> tuple[ColumnProfile, str] | NoLabel:
@@ -120,15 +128,17 @@ def _possible(profiles: Sequence[ColumnProfile], guesses: Mapping[str, ColumnGue
 
 def _score(profile: ColumnProfile, guess: ColumnGuess, *, last: bool) -> tuple[int, str]:
     """How much a column looks like a label, and why."""
-    named = _has_name_of_label(profile)
+    named, truth = _has_name_of_label(profile), truth_of(profile)
     max_missing = MAX_MISSING_LABELS if named else MAX_MISSING
-    if guess.use != "feature" or profile.missing_share > max_missing or is_id_name(profile.name):
+    usable = guess.use == "feature" or truth is not None
+    if not usable or profile.missing_share > max_missing or is_id_name(profile.name):
         return 0, ""
     score, reasons = 0, []
     if named:
-        score += 4 if FIRST_NAMES.match(label_name(profile)) else 3
+        weak = _is_amount(profile)
+        score += 4 if FIRST_NAMES.match(label_name(profile)) else 2 if weak else 3
         reasons.append("its name")
-    if profile.distinct == 2 or truth_of(profile) is not None:
+    if profile.distinct == 2 or truth is not None:
         score += 1
         reasons.append("its two values")
     if last:

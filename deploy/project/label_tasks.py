@@ -11,7 +11,7 @@ from deploy.project.column_rules import MAX_CATEGORY_LENGTH
 from deploy.project.headers import SUFFIX
 from deploy.project.number_cells import LARGEST, NumberForm
 from deploy.project.profile import ColumnProfile
-from deploy.project.text_cells import to_truth, truth_pair
+from deploy.project.text_cells import outcomes_of, to_truth, truth_pair
 
 TaskKind = Literal["binary", "multiclass", "regression"]
 TASKS: tuple[TaskKind, ...] = ("binary", "multiclass", "regression")
@@ -121,10 +121,11 @@ def _task_of(profile: ColumnProfile) -> TaskKind:
 
 
 def truth_of(profile: ColumnProfile) -> tuple[str, str] | None:
-    """The spellings of true and false, when a column has no other values."""
+    """The spellings of true and false, when a column has no other values but unknown ones."""
     numbers = (("1", "0"), ("1.0", "0.0"))
-    pair = next((pair for pair in numbers if set(profile.values) == set(pair)), None)
-    return pair or truth_pair(frozenset(profile.values))
+    outcomes = outcomes_of(profile.values)
+    pair = next((pair for pair in numbers if outcomes == set(pair)), None)
+    return pair or truth_pair(outcomes)
 
 
 def _binary(profile: ColumnProfile, reason: str, task_reason: str) -> LabelGuess | NoLabel:
@@ -136,14 +137,17 @@ def _binary(profile: ColumnProfile, reason: str, task_reason: str) -> LabelGuess
         )
     if truth is not None:
         positive, other = truth
-        yes = sum(rows for value, rows in profile.values.items() if to_truth(value, truth))
+        sides: Counter[int | None] = Counter()
+        for value, rows in profile.values.items():
+            sides[to_truth(value, truth)] += rows
+        yes, no, unknown = sides[1], sides[0], sides[None]
     else:
         positive, other = _positive_first(profile)
-        yes = profile.values[positive]
-    no = profile.values.total() - yes
+        yes, no, unknown = profile.values[positive], profile.values[other], 0
     if min(yes, no) < MIN_CLASS_ROWS:
         return _rare(profile, positive if yes < no else other, min(yes, no))
-    rows = profile.values.total()
+    rows = yes + no
+    left = f"; {unknown} rows with a word for unknown have no label" if unknown else ""
     return LabelGuess(
         name=profile.name,
         task="binary",
@@ -151,7 +155,7 @@ def _binary(profile: ColumnProfile, reason: str, task_reason: str) -> LabelGuess
         truth=truth,
         reason=reason,
         task_reason=task_reason or "two values",
-        balance=f"{positive}: {_percent(yes, rows)}, {other}: {_percent(no, rows)}",
+        balance=f"{positive}: {_percent(yes, rows)}, {other}: {_percent(no, rows)}{left}",
         rarest=min(yes, no) / rows,
     )
 

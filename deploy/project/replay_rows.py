@@ -15,7 +15,7 @@ from deploy.project.number_cells import to_number
 from deploy.project.profile import ColumnProfile
 from deploy.project.sampling import sample_of
 from deploy.project.shift import Shift, shifted
-from deploy.project.text_cells import is_missing, to_truth, truth_pair
+from deploy.project.text_cells import is_missing, outcomes_of, to_truth, truth_pair
 from deploy.project.values import Convert, Value
 from streaming.contracts.errors import ConfigurationError
 from streaming.contracts.model import FeatureSpec, ModelContract
@@ -120,7 +120,7 @@ def converter(spec: FeatureSpec, profile: ColumnProfile) -> Convert:
     """How the cells of a column become values of a field; a cell that does not fit is missing."""
     if spec.kind == "text":
         return lambda cell: None if cell is None or is_missing(cell) else cell.strip()
-    pair = truth_pair(frozenset(profile.values))
+    pair = truth_pair(outcomes_of(profile.values))
     form = profile.number_form or "point"
     whole = spec.kind == "integer"
 

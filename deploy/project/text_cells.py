@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 MISSING_WORDS = frozenset(
     (
         *("", "-", "--", "?", ".", "na", "n/a", "n.a.", "k.a.", "nan", "nat", "<na>", "null"),
@@ -26,6 +28,14 @@ TRUTH: tuple[tuple[str, str], ...] = (
 )
 """Pairs of spellings, in lower case: true, then false."""
 
+UNKNOWN_WORDS = frozenset(
+    (
+        *("unknown", "not known", "unclear", "undecided", "pending", "tbd", "unbekannt", "unklar"),
+        *("offen", "inconnu", "desconocido", "sconosciuto"),
+    )
+)
+"""Spellings, in lower case, of an outcome that nobody knows, beside yes and no."""
+
 _SIDES: tuple[frozenset[str], frozenset[str]] = (
     frozenset(("1", "1.0", *(true for true, _ in TRUTH))),
     frozenset(("0", "0.0", *(false for _, false in TRUTH))),
@@ -41,6 +51,15 @@ def is_missing(cell: str | None) -> bool:
     [True, True, True, False, False]
     """
     return cell is None or cell.strip().lower() in MISSING_WORDS
+
+
+def outcomes_of(values: Iterable[str]) -> frozenset[str]:
+    """The values of a label that say what happened.
+
+    >>> sorted(outcomes_of(["yes", "Unknown", "no"]))
+    ['no', 'yes']
+    """
+    return frozenset(value for value in values if value.strip().lower() not in UNKNOWN_WORDS)
 
 
 def truth_pair(values: frozenset[str]) -> tuple[str, str] | None:

@@ -10,6 +10,7 @@ from deploy.project.column_rules import guess_column
 from deploy.project.guess import ProjectGuess, guess_project
 from deploy.project.label_tasks import TaskKind, label_notes
 from deploy.project.profile import profile_column
+from deploy.project.values import label_converter
 from streaming.contracts.errors import ConfigurationError
 
 ROWS = 500
@@ -43,12 +44,29 @@ def guess(
         ({"age": AGE, "queue": values("billing", "tech", "sales", "other")}, "queue", "multiclass"),
         ({"age": AGE, "class": values("1", "2", "3")}, "class", "multiclass"),
         ({"label": values("a", "b"), "age": AGE, "churn": values("0", "1")}, "label", "binary"),
+        ({"load": FEE, "age": AGE, "fault": values("y", "n")}, "fault", "binary"),
+        ({"amount": FEE, "age": AGE, "ended": values("y", "n")}, "ended", "binary"),
+        ({"price": FEE, "age": AGE, "rooms": values("1", "2", "3")}, "price", "regression"),
+        ({"age": AGE, "side": values("B", "S"), "pnl": FEE}, "pnl", "regression"),
     ],
 )
 def test_the_label_is_guessed(columns: dict[str, list[str]], label: str, task: str) -> None:
     decided = guess(columns)
     assert (decided.label.name, decided.label.task) == (label, task)
     assert label not in [feature.name for feature in decided.features]
+
+
+def test_an_outcome_that_nobody_knows_is_no_class() -> None:
+    """Its rows have no label, as those with an empty cell."""
+    for yes, no, word in (("Ja", "nein", "unbekannt"), ("1", "0", "Unknown")):
+        cells = [yes] * 240 + [no] * 160 + [word] * 100
+        label = guess({"age": AGE, "returned": cells}).label
+        assert (label.task, label.classes, label.rarest) == ("binary", (), 0.4)
+        assert label.balance.endswith("; 100 rows with a word for unknown have no label")
+        to_value = label_converter(label)
+        assert [to_value(cell) for cell in (yes, no, word)] == [1, 0, None]
+    plain = guess({"age": AGE, "returned": ["late"] * 200 + ["early"] * 200 + ["unknown"] * 100})
+    assert plain.label.task == "multiclass"
 
 
 def test_the_predicted_class_is_the_one_that_matters() -> None:

@@ -162,3 +162,11 @@ def test_a_check_takes_more_rows_where_a_class_is_rare(
     positives = sum(label["gekuendigt"] == 1 for _, label in rows)
     assert positives >= 20
     assert (len(rows) >= 1_500) is (rare == 40)
+
+
+def test_an_outcome_that_nobody_knows_is_an_event_without_a_label(tmp_path: Path) -> None:
+    """As `init` says: neither a class of its own, nor a row that cannot be read."""
+    path = tmp_path / "kunden.csv"
+    path.write_text("Besuche,gekuendigt\n" + "1,ja\n2,nein\n3,unbekannt\n" * 40)
+    rows = ReplayRows(open_csv(path), CONTRACT, [LABEL], run="r").sample(200)
+    assert [row.label.get("gekuendigt") for row in islice(rows, 3)] == [1, 0, None]
