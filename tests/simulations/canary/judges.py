@@ -1,8 +1,8 @@
 """A rollout on simulated traffic: our judge, and Flagger's and Argo's rules beside it.
 
-The pure judge is looked at every four seconds, a block, on counters that go through `serving.counts`. Phases
-are not simulated: a failed verdict ends the rollout, a pass after the hold time moves on, and the
-deadline ends what is not decided.
+The pure judge is looked at every four seconds, a block, on counters that go through
+`serving.counts`. Phases are not simulated: a failed verdict ends the rollout, a pass after the hold
+time moves on, and the deadline ends what is not decided.
 """
 
 from __future__ import annotations
