@@ -31,7 +31,6 @@ from streaming.contracts.errors import ConfigurationError
 _STARTED_AT = time.monotonic()
 _FIRST_LOAD_SECONDS = 120.0
 _GRACE_SECONDS = 5.0
-_SWITCH_SECONDS = 0.0001
 """Longest time for which Python code of a load keeps a request waiting, several times for each; the
 default is 5 ms."""
 _FAULT_THREADS = 32  # with injected latency, two threads would queue the sleeping requests
@@ -110,7 +109,6 @@ def main() -> int:
     configure_logging(role=options.role)
     if ignored := without_effect(options):
         log.info("flags.without_effect", flags=ignored)
-    sys.setswitchinterval(_SWITCH_SECONDS)
     if options.load_priority == "usual":
         never_in_background()
     try:

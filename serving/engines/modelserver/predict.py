@@ -111,7 +111,7 @@ def _input_values(signature: Signature, protos: Mapping[str, Any]) -> Arrays:
             )
         taken[alias] = proto
     arrays = decode_inputs(taken)
-    used = sorted(alias for alias in taken if alias in protos)
+    used = sorted([alias for alias in taken if alias in protos])
     if len(used) != len(protos):
         raise invalid(
             f"Inputs contains invalid name. Used request inputs: {','.join(used)}, "

@@ -20,6 +20,7 @@ from serving.engines.modelserver.models import Models
 from serving.engines.modelserver.predict import Feeds
 from serving.engines.modelserver.saved_model import SavedModel, TensorSpec
 from serving.engines.modelserver.states import Hold
+from serving.engines.modelserver.turns import ShortTurns
 from serving.engines.modelserver.versions import Versions
 from serving.engines.modelserver.warmup import warm_up
 
@@ -175,7 +176,8 @@ class Service:
             delay = self.faults.now().load_ms
             if delay > 0:
                 time.sleep(delay / 1000)
-            model = self._admission.load(path, lambda folder: SavedModel(folder, name))
+            with ShortTurns():
+                model = self._admission.load(path, lambda folder: SavedModel(folder, name))
         except Refused:
             self.metrics.load_attempts.add((str(path), "fail"))
             raise
@@ -188,7 +190,7 @@ class Service:
     def _warm(self, model: SavedModel) -> None:
         started, status = time.perf_counter(), Code.OK
         try:
-            with limited(model):
+            with ShortTurns(), limited(model):
                 warm_up(model)
         except BaseException as error:  # whatever it is, the session may not stay
             status = error.code if isinstance(error, Refused) else Code.INTERNAL

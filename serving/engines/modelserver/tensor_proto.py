@@ -64,6 +64,36 @@ def decode_inputs(protos: Mapping[str, Any]) -> dict[str, NDArray[Any]]:
         RESOURCE_EXHAUSTED, before anything is allocated, when repeated values would need more than
         `MAX_FILLED_BYTES`; INVALID_ARGUMENT as `decode` does.
     """
+    arrays = {}
+    for name, proto in protos.items():
+        array = _plain(proto)
+        if array is None:
+            return _decode_all(protos)
+        arrays[name] = array
+    return arrays
+
+
+def _plain(proto: Any) -> NDArray[Any] | None:
+    """The array of a tensor as most clients send it: each value once, in the field of its type.
+
+    None for any other form, which `_decode` reads; this way costs half as much.
+    """
+    code = proto.dtype
+    if code not in _EXACT and code != STRING:
+        return None
+    values = proto.string_val if code == STRING else getattr(proto, _FIELDS[code])
+    shape = tuple([dimension.size for dimension in proto.tensor_shape.dim])
+    count = len(values)
+    if not 0 < count <= _AT_ONCE or math.prod(shape) != count or min(shape, default=0) < 0:
+        return None
+    if proto.tensor_content or proto.tensor_shape.unknown_rank or len(shape) > MAX_DIMENSIONS:
+        return None
+    if code == STRING:
+        return strings(values[:], shape)
+    return np.array(values[:], NUMBERS[code]).reshape(shape)
+
+
+def _decode_all(protos: Mapping[str, Any]) -> dict[str, NDArray[Any]]:
     layouts = [(name, proto, _layout(proto)) for name, proto in protos.items()]
     filled = sum([layout.filled_bytes for _, _, layout in layouts])
     if filled > MAX_FILLED_BYTES:

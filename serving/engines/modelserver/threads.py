@@ -17,6 +17,7 @@ from dataclasses import dataclass
 
 from serving.engines.modelserver.codes import Code, Refused
 from serving.engines.modelserver.priority import Computing
+from serving.engines.modelserver.turns import ShortTurns
 
 REPLACE_SECONDS = 0.02
 """A thread that is busy for so long gets a substitute."""
@@ -57,6 +58,7 @@ class Threads(ABC):
         self.most, self.name, self._quick = most, name, quick
         self._threads: list[_Thread] = []  # only the watching thread changes it after the start
         self._slow = 0
+        self._turns = ShortTurns()
         self._closed = threading.Event()
 
     @abstractmethod
@@ -127,6 +129,7 @@ class Threads(ABC):
                     _mark(thread, now)
             self._slow = sum(thread.slow for thread in self._threads)
             late = sum(thread.replaced for thread in self._threads) - self._slow
+            (self._turns.begin if self._slow or late else self._turns.end)()
             total = self._quick + self._slow + min(late, _MAX_SUBSTITUTES)
             missing = total - len(self._threads)
             for _ in range(missing):
