@@ -47,8 +47,8 @@ def main() -> None:
     """Models until the input ends."""
     out, sys.stdout = sys.stdout, sys.stderr  # TensorFlow prints
     for line in sys.stdin:
-        wanted = msgspec.json.decode(line, type=ModelToScore)
-        out.write(msgspec.json.encode(auc_of(Path(wanted.model), wanted.files)).decode() + "\n")
+        item = msgspec.json.decode(line, type=ModelToScore)
+        out.write(msgspec.json.encode(auc_of(Path(item.model), item.files)).decode() + "\n")
         out.flush()
 
 
