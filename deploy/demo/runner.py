@@ -110,7 +110,7 @@ def run_demo(
         except DriftlineError as error:
             why = str(error)
         report = run.finish(config.data or "generated", why)
-        if keep:
+        if keep and run.stack_is_up:  # else its addresses may be those of another stack
             run.restart_traffic(config)
     finally:
         if not keep:
@@ -153,6 +153,8 @@ class _Run:
         self._messages: Iterator[Message | None] | None = None
         self._updated_at = 0.0
         self._traffic_started = False
+        self.stack_is_up = False
+        """Whether the stack has started."""
 
     def traffic_config(self, folder: Path, data: Path | None, pace: Pace) -> TrafficConfig:
         """The traffic of this run."""
@@ -184,6 +186,7 @@ class _Run:
         """Start the stack, then the traffic, then the job, so that past events are never late."""
         self._note("the stack starts")
         self.system.up(self._report_progress)
+        self.stack_is_up = True
         self._note("the stack is up")
         self._messages = self.system.log.follow(
             FOLLOWED_TOPICS, from_start=False, poll_seconds=POLL_SECONDS

@@ -37,8 +37,8 @@ class Source:
 
     csv: str = ""
     tfrecord: str = ""
-    request: Path | None = None
-    """File with the JSON of a `RetrainRequest`, whose offset ranges are replayed."""
+    request: RetrainRequest | None = None
+    """Its offset ranges are replayed."""
     kafka: str = ""
     """Address of Kafka; empty = that of the settings."""
 
@@ -156,8 +156,14 @@ def champion_folder(deployment: Deployment, model: str, version: int) -> str:
     return str(folder)
 
 
+class _Traced(msgspec.Struct, frozen=True):
+    """What ``driftline trace ID --json`` prints."""
+
+    record: RetrainRequest
+
+
 def read_request(file: Path, model: str) -> RetrainRequest:
-    """The request in a file.
+    """The request in a file: its JSON, or what ``driftline trace`` says of it as JSON.
 
     Raises
     ------
@@ -167,9 +173,18 @@ def read_request(file: Path, model: str) -> RetrainRequest:
     if not file.is_file():
         raise NotFoundError(f"There is no file {file}.")
     try:
-        request = msgspec.json.decode(file.read_bytes(), type=RetrainRequest)
+        content = file.read_bytes()
+        traced = "record" in msgspec.json.decode(content, type=dict[str, msgspec.Raw])
+        request = (
+            msgspec.json.decode(content, type=_Traced).record
+            if traced
+            else msgspec.json.decode(content, type=RetrainRequest)
+        )
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
-        raise DecodeError(f"{file} has no JSON of a retrain request: {error}.") from error
+        raise DecodeError(
+            f"{file} has no JSON of a retrain request: {error}. Write it by"
+            " `driftline trace REQUEST --json`, with the id of the request."
+        ) from error
     if request.model != model:
         raise DecodeError(f"{file} has a request of {request.model}, not of {model}.")
     return request
@@ -182,7 +197,7 @@ def _add_rows(plan: RetrainPipeline, deployment: Deployment, model: str, source:
         plan.from_tfrecord(source.tfrecord)
     elif source.request is not None:
         plan.from_kafka(
-            read_request(source.request, model),
+            source.request,
             deployment.contract(model),
             bootstrap=source.kafka or deployment.bootstrap,
             log=LOG,

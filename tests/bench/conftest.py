@@ -21,6 +21,7 @@ collect_ignore = [
     "revision_work.py",
     "revisions.py",
     "rows.py",
+    "scoring.py",
     "serving_load.py",
     "soak.py",
     "soak_traffic.py",

@@ -103,6 +103,7 @@ class RetrainRound(ReportPart, frozen=True, kw_only=True):
     peak_bytes: int
     """Peak resident memory of the process since its start, and of its running children."""
     auc: float
+    """On all rows that were held back, the same for both sides."""
     rows: int
     components: tuple[ComponentTime, ...]
 

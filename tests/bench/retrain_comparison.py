@@ -9,6 +9,8 @@ from pathlib import Path
 
 from tests.bench.child import Child
 from tests.bench.figures import RetrainComparison, RetrainRound
+from tests.bench.retrain_round import FinishedRound
+from tests.bench.scoring import ModelToScore
 from tests.bench.taxi_rounds import CONTRACT, trips, write_round
 
 SIDES = {"ours": "tests.bench.retraining", "stock": "tests.bench.stock_tfx"}
@@ -57,6 +59,7 @@ def _rounds(
             side: stack.enter_context(Child(module, folder / f"{side}.log"))
             for side, module in SIDES.items()
         }
+        scoring = stack.enter_context(Child("tests.bench.scoring", folder / "scoring.log"))
         for side, child in children.items():
             child.send_line(str(folder / side))
         for number in range(rounds + 1):
@@ -67,7 +70,9 @@ def _rounds(
             results = {}
             for side, child in order:
                 child.send_line(files)
-                results[side] = child.receive_line(RetrainRound)
+                finished = child.receive_line(FinishedRound)
+                scoring.send_line(ModelToScore(model=finished.model, files=files))
+                results[side] = finished.scored(scoring.receive_line(float))
             shutil.rmtree(place)
             yield results
 

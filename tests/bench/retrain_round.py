@@ -9,9 +9,33 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+import msgspec
 import psutil
 
 from tests.bench.figures import ComponentTime, RetrainRound
+
+
+class FinishedRound(msgspec.Struct, frozen=True, kw_only=True):
+    """A round that was measured and whose model is not scored yet."""
+
+    wall_seconds: float
+    cpu_seconds: float
+    peak_bytes: int
+    rows: int
+    components: tuple[ComponentTime, ...]
+    model: str
+    """Folder of the SavedModel."""
+
+    def scored(self, auc: float) -> RetrainRound:
+        """The round of the report."""
+        return RetrainRound(
+            wall_seconds=self.wall_seconds,
+            cpu_seconds=self.cpu_seconds,
+            peak_bytes=self.peak_bytes,
+            auc=auc,
+            rows=self.rows,
+            components=self.components,
+        )
 
 
 class RoundMeasurement:
@@ -27,18 +51,18 @@ class RoundMeasurement:
         yield
         self.wall, self.cpu = time.perf_counter() - wall, _cpu_seconds() - cpu
 
-    def round(self, *, auc: float, rows: int, components: dict[str, float]) -> RetrainRound:
+    def round(self, *, model: Path, rows: int, components: dict[str, float]) -> FinishedRound:
         """The report."""
-        return RetrainRound(
+        return FinishedRound(
             wall_seconds=self.wall,
             cpu_seconds=self.cpu,
             peak_bytes=_peak_bytes(),
-            auc=auc,
             rows=rows,
             components=tuple(
                 ComponentTime(component=name, seconds=(seconds,))
                 for name, seconds in components.items()
             ),
+            model=str(model),
         )
 
 

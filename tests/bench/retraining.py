@@ -3,7 +3,7 @@
 Each round is a request to `retrain.worker.Worker`: replay, training, evaluation against the
 champion, serving check and publication. The version of a round is the champion of the next.
 
-Exchanges JSON lines: a `RoundFiles` in, a `RetrainRound` out.
+Exchanges JSON lines: a `RoundFiles` in, a `FinishedRound` out.
 """
 
 from __future__ import annotations
@@ -24,8 +24,7 @@ from retrain.worker import Worker
 from streaming.contracts.clock import SystemClock
 from streaming.contracts.records import RetrainProgress
 from streaming.contracts.topics import RECORD_TOPICS
-from tests.bench.figures import RetrainRound
-from tests.bench.retrain_round import RoundMeasurement
+from tests.bench.retrain_round import FinishedRound, RoundMeasurement
 from tests.bench.taxi_rounds import CONTRACT, FileLog, RoundFiles, request_of
 
 
@@ -55,8 +54,8 @@ class WarmWorker:
             on_progress=self._report,
         )
 
-    def run(self, files: RoundFiles) -> RetrainRound:
-        """One retrain; the AUC is that of its evaluation."""
+    def run(self, files: RoundFiles) -> FinishedRound:
+        """One retrain."""
         topics = {CONTRACT.events_topic: files.events, CONTRACT.labels_topic: files.labels}
         self._log.files = {topic: Path(file) for topic, file in topics.items()}
         champion = max(self.store.versions(CONTRACT.model), default=0)
@@ -67,8 +66,8 @@ class WarmWorker:
         if outcome != "published":
             raise RuntimeError(f"The retrain of round {files.number} ended as {outcome}.")
         record = self.store.record(CONTRACT.model, champion + 1)
-        (auc,) = (m.value for m in record.evaluation if (m.name, m.slice) == ("auc", ""))
-        return measurement.round(auc=auc, rows=record.training_rows, components=self._seconds)
+        model = self.store.path(CONTRACT.model, champion + 1)
+        return measurement.round(model=model, rows=record.training_rows, components=self._seconds)
 
     def close(self) -> None:
         """End the kept model server."""

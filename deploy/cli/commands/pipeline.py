@@ -13,6 +13,7 @@ from deploy.views.output import show_json, stderr, stdout
 if TYPE_CHECKING:
     from deploy.app.deployment import Deployment
     from retrain.ports import Progress
+    from streaming.contracts.records import RetrainRequest
 
 app = typer.Typer(no_args_is_help=True, help="The retrain pipeline by hand: run it, or compile it.")
 
@@ -20,7 +21,10 @@ Csv = Annotated[str, typer.Option("--csv", help="Folder of CSV files with the ro
 Tfrecord = Annotated[str, typer.Option("--tfrecord", help="Folder of TFRecord files instead.")]
 Request = Annotated[
     Path | None,
-    typer.Option("--request", help="File with the JSON of a retrain request: replay its offsets."),
+    typer.Option(
+        "--request",
+        help="Replay a retrain request: file that `driftline trace REQUEST --json` has written.",
+    ),
 ]
 Infer = Annotated[bool, typer.Option("--infer-schema", help="Infer the schema from the rows.")]
 Engine = Annotated[
@@ -63,11 +67,13 @@ def run(
     Example: `driftline pipeline run big_tipper --csv trips --infer-schema --bulk new-trips`
 
     Example: `driftline pipeline run big_tipper --csv trips --tune 8 --against 3 --push`
+
+    Example: `driftline pipeline run big_tipper --request request.json --against 1`
     """
     from deploy.services import pipelines
     from deploy.views.library_output import redirect_to
 
-    source = pipelines.Source(csv=csv, tfrecord=tfrecord, request=request)
+    source = pipelines.Source(csv=csv, tfrecord=tfrecord, request=_read(request, model))
     wishes = pipelines.Wishes(
         infer_schema=infer_schema,
         engine=engine,
@@ -134,7 +140,8 @@ def compile_pipeline(
     from deploy.services import pipelines
     from deploy.views.library_output import redirect_to
 
-    source = pipelines.Source(csv=csv, tfrecord=tfrecord, request=request, kafka=kafka)
+    replayed = _read(request, model)
+    source = pipelines.Source(csv=csv, tfrecord=tfrecord, request=replayed, kafka=kafka)
     wishes = pipelines.Wishes(
         infer_schema=infer_schema,
         engine=engine,
@@ -155,6 +162,13 @@ def compile_pipeline(
         show_json({"file": str(to), "nodes": nodes})
     else:
         stdout.print(f"{to}: {len(nodes)} nodes: {', '.join(nodes)}", soft_wrap=True, markup=False)
+
+
+def _read(file: Path | None, model: str) -> RetrainRequest | None:
+    """The request in the file, before anything heavy is imported."""
+    from deploy.services.pipelines import read_request
+
+    return None if file is None else read_request(file, model)
 
 
 def _given(options: list[str] | None) -> tuple[str, ...] | None:

@@ -49,7 +49,25 @@ def test_a_request_is_read_from_a_file(tmp_path: Path) -> None:
     with pytest.raises(DecodeError, match="not of another"):
         read_request(file, "another")
     assert isinstance(expected, RetrainRequest)
-    assert Source(request=file).kafka == ""
+    assert Source(request=expected).kafka == ""
     with pytest.raises(ConfigurationError, match="--request FILE"):
-        Source(request=file, csv="rows")
+        Source(request=expected, csv="rows")
     assert Wishes().beam is None
+
+
+def test_what_trace_prints_of_a_request_is_read(tmp_path: Path) -> None:
+    """No other command writes a request as JSON."""
+    expected = msgspec.structs.replace(request("r"), model=MODEL)
+    file = tmp_path / "request.json"
+    traced = {"record": expected, "causes": [], "more": False}
+    file.write_bytes(msgspec.json.format(msgspec.json.encode(traced), indent=2))
+    assert read_request(file, MODEL) == expected
+
+
+def test_a_file_without_a_request_says_how_to_write_one(tmp_path: Path) -> None:
+    file = tmp_path / "request.json"
+    for content in ("[]", "{}", '{"record": {"kind": "promotion"}}'):
+        file.write_text(content)
+        shown = run("pipeline", "run", MODEL, "--request", str(file))
+        assert shown.exit_code == 1
+        assert "driftline trace REQUEST --json" in " ".join(shown.stderr.split())

@@ -12,6 +12,7 @@ from deploy.demo.system import Addresses
 from streaming.contracts import topics
 from streaming.contracts.clock import ManualClock
 from streaming.contracts.codec import decode
+from streaming.contracts.errors import ConfigurationError
 from streaming.contracts.ids import record_id
 from streaming.contracts.log import MemoryLog
 from streaming.contracts.records import (
@@ -58,6 +59,7 @@ WEIGHTS = (10, 25, 50, 100)
 class ScriptedSystem:
     """Implements `DemoSystem`; each field but the last three injects a failure."""
 
+    never_starts: bool = False
     early_alarm: bool = False
     never_drifts: bool = False
     second_retrain: bool = False
@@ -100,6 +102,8 @@ class ScriptedSystem:
 
     def up(self, on_progress: Callable[[str], None]) -> None:
         on_progress("the engines")
+        if self.never_starts:
+            raise ConfigurationError("Port 9092 is used by another program.")
         events = topics.applications_topic(CONTRACT.events_topic, partitions=2)
         self.log.ensure([*topics.RECORD_TOPICS, events])
 

@@ -136,6 +136,22 @@ def test_kept_systems_stay_up(tmp_path: Path) -> None:
     assert not system.traffic.new_column
 
 
+def test_a_stack_that_does_not_start_gets_no_traffic(tmp_path: Path) -> None:
+    """Even with `keep`: its ports may belong to another stack."""
+    system = ScriptedSystem(never_starts=True)
+    report = run_demo(
+        system,
+        system.traffic,
+        scenario_named("quiet"),
+        folder=tmp_path,
+        clock=system.clock,
+        keep=True,
+        pace=PACE,
+    )
+    assert (report.outcome, report.why) == ("failed", "Port 9092 is used by another program.")
+    assert system.traffic.phase_since == {}
+
+
 def test_the_new_column_becomes_a_version_of_the_schema(tmp_path: Path) -> None:
     """The timeline is in order, and windows and model use one version."""
     report, _, states = run_scenario("new-column", tmp_path)

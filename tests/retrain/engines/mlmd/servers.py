@@ -1,7 +1,9 @@
-"""PostgreSQL and MariaDB of this machine, started on a port of their own for a test.
+"""PostgreSQL, MariaDB and MySQL of this machine, started on a port of their own for a test.
 
 They are looked for on PATH and in the folders of Debian's packages. ``DRIFTLINE_TEST_MARIADB``
-names a folder into which Debian's packages were unpacked.
+names a folder into which Debian's packages were unpacked, ``DRIFTLINE_TEST_MYSQL`` one with
+``bin/mysqld``, ``share`` and ``lib``: MySQL's own archive, with every library that it needs in
+``lib``.
 """
 
 from __future__ import annotations
@@ -38,6 +40,12 @@ def mariadb_root() -> Path | None:
     """The root below which usr/sbin/mariadbd is."""
     roots = [Path(os.environ.get("DRIFTLINE_TEST_MARIADB", "/nowhere")), Path("/")]
     return next((root for root in roots if (root / "usr/sbin/mariadbd").exists()), None)
+
+
+def mysql_root() -> Path | None:
+    """The root below which MySQL's bin/mysqld is."""
+    root = Path(os.environ.get("DRIFTLINE_TEST_MYSQL", "/nowhere"))
+    return root if (root / "bin/mysqld").exists() else None
 
 
 @contextmanager
@@ -96,6 +104,39 @@ def mariadb() -> Iterator[MetadataServer]:
         environment = os.environ | {"LD_LIBRARY_PATH": libraries}
         with first.open() as statements:
             _as_user([*common, "--bootstrap", "--skip-grant-tables"], statements, environment)
+        port = free_port()
+        command = [
+            *common, f"--port={port}", "--bind-address=127.0.0.1", f"--socket={folder / 's'}",
+            f"--pid-file={folder / 'pid'}", f"--init-file={script}", "--skip-name-resolve",
+        ]  # fmt: skip
+        with _running(command, folder, port, environment):
+            yield MetadataServer(
+                kind="mysql", host="127.0.0.1", port=port, database="lineage", user="mlmd",
+                password_file=str(secret),
+            )  # fmt: skip
+
+
+@contextmanager
+def mysql() -> Iterator[MetadataServer]:
+    """A running MySQL with a user that has a password."""
+    root = mysql_root()
+    assert root is not None
+    with _folder() as folder:
+        secret, script, data = folder / "password", folder / "begin.sql", folder / "data"
+        secret.write_text(PASSWORD + "\n")
+        script.write_text(
+            "CREATE USER 'mlmd'@'127.0.0.1' IDENTIFIED WITH mysql_native_password"
+            f" BY '{PASSWORD}';\nGRANT ALL ON *.* TO 'mlmd'@'127.0.0.1';\n"
+        )
+        common = [
+            root / "bin/mysqld", "--no-defaults", f"--basedir={root}", f"--datadir={data}",
+            f"--tmpdir={folder}", f"--lc-messages-dir={root / 'share'}",
+            "--innodb-flush-log-at-trx-commit=0", "--mysqlx=OFF",
+        ]  # fmt: skip
+        environment = os.environ | {"LD_LIBRARY_PATH": str(root / "lib")}
+        data.mkdir()
+        _own(data)
+        _as_user([*common, "--initialize-insecure"], environment=environment)
         port = free_port()
         command = [
             *common, f"--port={port}", "--bind-address=127.0.0.1", f"--socket={folder / 's'}",

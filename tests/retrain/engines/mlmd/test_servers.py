@@ -1,4 +1,4 @@
-"""The same runs on PostgreSQL and MariaDB as in a SQLite file."""
+"""The same runs on PostgreSQL, MariaDB and MySQL as in a SQLite file."""
 
 from __future__ import annotations
 
@@ -25,7 +25,8 @@ from tests.retrain.engines.mlmd.attempts import attempt, store_in
 pytestmark = pytest.mark.engine
 AVAILABLE = {
     "postgresql": (servers.postgresql_programs, servers.postgresql),
-    "mysql": (servers.mariadb_root, servers.mariadb),
+    "mariadb": (servers.mariadb_root, servers.mariadb),
+    "mysql": (servers.mysql_root, servers.mysql),
 }
 
 
