@@ -65,8 +65,8 @@ def main() -> int:
         log.info("ready: %s s", ", ".join(f"{seconds:.2f}" for seconds in starts))
         server = start(base, "--versions", "1")
         try:
-            rest = [_rest_caller(server)]
-            _rate("REST, one connection", server.process.pid, rest, options.seconds)
+            callers = [_rest_caller(server)]
+            _rate("REST, one connection", server.process.pid, callers, options.seconds)
             _beside_bare(server, base, options.seconds)
             _loads(server, options.rounds)
         finally:

@@ -21,8 +21,8 @@ def _usual() -> Iterator[None]:
 
 
 def test_the_last_of_several_users_ends_short_turns() -> None:
-    one, other = ShortTurns(), ShortTurns()
-    with one:
+    turns, other = ShortTurns(), ShortTurns()
+    with turns:
         other.begin()
         other.begin()
         assert sys.getswitchinterval() == pytest.approx(SHORT_SECONDS)
