@@ -185,11 +185,11 @@ def _sparse(columns: dict[str, Any]) -> dict[str, Any]:
         names = [name for name, column in columns.items() if column.dtype == dtype]
         if not names:
             continue
-        together = tf.concat([columns[name] for name in names], axis=1)
+        joined = tf.concat([columns[name] for name in names], axis=1)
         missing = MISSING[kind]
-        found = tf.math.is_finite(together) if kind == "number" else together != missing
-        indices, shape = tf.where(found), tf.shape(together, out_type=tf.int64)
-        whole = tf.SparseTensor(indices, tf.gather_nd(together, indices), shape)
+        present = tf.math.is_finite(joined) if kind == "number" else joined != missing
+        indices, shape = tf.where(present), tf.shape(joined, out_type=tf.int64)
+        whole = tf.SparseTensor(indices, tf.gather_nd(joined, indices), shape)
         parts.update(zip(names, tf.sparse.split(whole, len(names), axis=1), strict=True))
     return parts
 

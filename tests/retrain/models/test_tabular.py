@@ -147,8 +147,8 @@ def test_a_category_is_an_embedding_of_its_own() -> None:
         names = list(widths)
         split = np.split(same, len(names), axis=1)
         place = keras.Model(inputs, tables[0].input)
-        found = place(dict(zip(names, split, strict=True)))
-        assert np.asarray(found).tolist() == [[5, 1_005, 2_005, 3_005]]
+        places = place(dict(zip(names, split, strict=True)))
+        assert np.asarray(places).tolist() == [[5, 1_005, 2_005, 3_005]]
 
 
 def test_categories_that_share_a_bucket_differ_in_the_other() -> None:
