@@ -175,11 +175,15 @@ def _scores(numbers: Any) -> Any:
     """Standard score, standard score of the signed logarithm, and 1 where missing, for each column:
     [rows, 3 * columns]."""
     width = numbers.shape[1]
-    logarithms = tf.sign(numbers) * tf.math.log1p(tf.abs(numbers))
+    exact = tf.cast(numbers, tf.float64)
+    # Rounded, so that equal numbers have equal logarithms wherever they are in a tensor.
+    logarithms = tf.cast(tf.sign(exact) * tf.math.log1p(tf.abs(exact)), tf.float32)
     both = tf.concat([numbers, logarithms], axis=1)
-    scores = tft.scale_to_z_score(both, elementwise=True)  # NaN and infinity do not count
+    # In float32, the mean of large values that hardly differ is off by their standard deviation,
+    # and a constant column has a score. NaN and infinity do not count.
+    scores = tft.scale_to_z_score(both, elementwise=True, output_dtype=tf.float64)
     finite = tf.where(tf.math.is_finite(scores), scores, 0.0)
-    bounded = tf.clip_by_value(finite, -LARGEST_SCORE, LARGEST_SCORE)
+    bounded = tf.cast(tf.clip_by_value(finite, -LARGEST_SCORE, LARGEST_SCORE), tf.float32)
     missing = tf.cast(tf.math.logical_not(tf.math.is_finite(numbers)), tf.float32)
     parts = [bounded[:, :width], bounded[:, width:], missing]
     return tf.reshape(tf.stack(parts, axis=2), [-1, 3 * width])
