@@ -15,6 +15,7 @@ import sys
 import tempfile
 import time
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -30,15 +31,13 @@ from tests.retrain.engines.small_models.support.contract import CODE
 def rows(count: int) -> TrainingData:
     """Transformed rows of the small model of tickets, with made-up labels."""
     generator = np.random.default_rng(1)
-    columns = {
-        f"{name}_category": generator.integers(0, 2_000, (count, 2))
-        for name in ("subject", "priority")
-    } | {
-        f"{name}_number": generator.normal(size=(count, 3)).astype(np.float32)
-        for name in ("minutes", "never_sent")
+    texts, numbers = ("subject", "priority"), ("minutes", "never_sent")
+    columns: dict[str, Any] = {
+        "every_category": generator.integers(0, 2_000, (count, 2 * len(texts))),
+        "every_number": generator.normal(size=(count, 3 * len(numbers))).astype(np.float32),
     }
-    labels = (columns["minutes_number"][:, :1] > 0.0).astype(np.float32)
-    return TrainingData(columns, labels + 2.0 * (columns["subject_category"][:, :1] % 2))
+    labels = (columns["every_number"][:, :1] > 0.0).astype(np.float32)
+    return TrainingData(columns, labels + 2.0 * (columns["every_category"][:, :1] % 2))
 
 
 def epochs_per_second(processes: int, trials: int, count: int) -> float:

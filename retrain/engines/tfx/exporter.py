@@ -22,7 +22,7 @@ from __future__ import annotations
 import copy
 import json
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from itertools import islice
 from typing import Any
 
@@ -31,13 +31,13 @@ import tensorflow as tf
 from tensorflow_serving.apis import model_pb2, predict_pb2, prediction_log_pb2
 
 from retrain.models.heads import CLASSES, Head
-from streaming.contracts.model import MISSING, FeatureSpec
+from streaming.contracts.model import MISSING, FeatureKind, FeatureSpec
 from streaming.contracts.requests import instance
 
 PROBE_ROWS = 32
 """Number of rows in the probe and the warm-up requests."""
 
-_DTYPES = {"integer": tf.int64, "number": tf.float32, "text": tf.string}
+_DTYPES: Mapping[FeatureKind, Any] = {"integer": tf.int64, "number": tf.float32, "text": tf.string}
 
 
 class ServedModule(tf.Module):  # type: ignore[misc]
@@ -141,11 +141,8 @@ class Exporter:
         return self._head.outputs(self._model(columns, training=False))
 
     def _score_columns(self, **columns: Any) -> dict[str, Any]:
-        raw = {
-            name: _sparse(column) if _is_sparse(self._inputs[name]) else column
-            for name, column in columns.items()
-        }
-        return self._score(raw)
+        sparse = {name: each for name, each in columns.items() if _is_sparse(self._inputs[name])}
+        return self._score(columns | _sparse(sparse))
 
     def _score_examples(self, examples: Any) -> dict[str, Any]:
         return self._score(tf.io.parse_example(examples, self._inputs))
@@ -178,17 +175,23 @@ def _is_sparse(parsing: Any) -> bool:
     return isinstance(parsing, tf.io.VarLenFeature)
 
 
-def _sparse(column: Any) -> Any:
-    """[rows, 1] with sentinels → sparse without them, as Transform got it in training."""
-    if column.dtype == tf.string:
-        present = tf.not_equal(column, "")
-    elif column.dtype == tf.int64:
-        present = tf.not_equal(column, MISSING["integer"])
-    else:
-        present = tf.math.is_finite(column)
-    indices = tf.where(present)
-    shape = tf.shape(column, out_type=tf.int64)
-    return tf.SparseTensor(indices, tf.gather_nd(column, indices), shape)
+def _sparse(columns: dict[str, Any]) -> dict[str, Any]:
+    """[rows, 1] with sentinels → sparse without them, as Transform got them in training.
+
+    All columns of a type together: a graph with operations of its own for each takes long to load.
+    """
+    parts: dict[str, Any] = {}
+    for kind, dtype in _DTYPES.items():
+        names = [name for name, column in columns.items() if column.dtype == dtype]
+        if not names:
+            continue
+        joined = tf.concat([columns[name] for name in names], axis=1)
+        missing = MISSING[kind]
+        present = tf.math.is_finite(joined) if kind == "number" else joined != missing
+        indices, shape = tf.where(present), tf.shape(joined, out_type=tf.int64)
+        whole = tf.SparseTensor(indices, tf.gather_nd(joined, indices), shape)
+        parts.update(zip(names, tf.sparse.split(whole, len(names), axis=1), strict=True))
+    return parts
 
 
 def _warm_up(

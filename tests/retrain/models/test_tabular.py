@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -59,6 +60,14 @@ def test_a_column_with_several_values_keeps_the_first() -> None:
     assert tabular.dense(several, -1.0).numpy().tolist() == [[1.0], [-1.0], [3.0]]
 
 
+def halved(numbers: Any, *, elementwise: bool, output_dtype: Any) -> Any:
+    """Stands for the standard score, which needs a whole pass."""
+    import tensorflow as tf
+
+    assert elementwise, "each column has a mean of its own"
+    return tf.cast(numbers, output_dtype) / 2.0
+
+
 @pytest.mark.parametrize("form", ["sparse", "dense"])
 def test_a_number_is_two_scores_and_whether_it_is_missing(
     form: str, monkeypatch: pytest.MonkeyPatch
@@ -68,11 +77,6 @@ def test_a_number_is_two_scores_and_whether_it_is_missing(
     import tensorflow_transform as tft
 
     from retrain.models import tabular
-
-    def halved(numbers: Any) -> Any:  # stands for the standard score, which needs a whole pass
-        if not isinstance(numbers, tf.SparseTensor):
-            return numbers / 2.0
-        return tf.SparseTensor(numbers.indices, numbers.values / 2.0, numbers.dense_shape)
 
     monkeypatch.setattr(tft, "scale_to_z_score", halved)
     nan = float("nan")
@@ -89,13 +93,127 @@ def test_a_number_is_two_scores_and_whether_it_is_missing(
     np.testing.assert_allclose(columns.numpy(), expected, atol=1e-6)
 
 
+def test_numbers_are_in_the_order_of_their_names(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of the data too: a contract whose features are written in another order has the same net."""
+    import tensorflow_transform as tft
+
+    from retrain.models import tabular
+
+    monkeypatch.setattr(tft, "scale_to_z_score", halved)
+    features = [FeatureSpec(name="b", kind="number"), FeatureSpec(name="a", kind="integer")]
+    inputs = {"b": column([4.0, None], np.float32), "a": column([2, 6], np.int64)}
+    for order in (features, features[::-1]):
+        (numbers,) = tabular.columns(inputs, order).values()
+        expected = [[1.0, np.log1p(2) / 2, 0, 2.0, np.log1p(4) / 2, 0]]
+        expected += [[3.0, np.log1p(6) / 2, 0, 0, 0, 1]]
+        np.testing.assert_allclose(numbers.numpy(), expected, atol=1e-6)
+
+
+def transformed(columns: dict[str, list[Any]], features: list[FeatureSpec], folder: Path) -> Any:
+    """The numbers of the net, as TFX Transform computes them from all rows; None = missing."""
+    import tensorflow as tf
+    import tensorflow_transform.beam as tft_beam
+    from tensorflow_transform.tf_metadata import schema_utils
+    from tensorflow_transform.tf_metadata.dataset_metadata import DatasetMetadata
+
+    from retrain.models import tabular
+
+    types = {"number": tf.float32, "integer": tf.int64}
+    spec = {each.name: tf.io.VarLenFeature(types[each.kind]) for each in features}
+    metadata = DatasetMetadata(schema_utils.schema_from_feature_spec(spec))
+    rows = [
+        {name: [] if value is None else [value] for name, value in zip(columns, row, strict=True)}
+        for row in zip(*columns.values(), strict=True)
+    ]
+    with tft_beam.Context(temp_dir=str(folder)):
+        (data, _), _ = (rows, metadata) | tft_beam.AnalyzeAndTransformDataset(
+            lambda inputs: tabular.columns(inputs, features)
+        )
+    return np.array([row["every_number"] for row in data])
+
+
+def test_standard_scores_are_exact_where_large_values_hardly_differ(tmp_path: Path) -> None:
+    """In float32 they were half a standard deviation off, and those of a constant were 1 or -1."""
+    chance = np.random.default_rng(1)
+    normal = chance.normal(size=3_000)
+    given: dict[str, list[Any]] = {
+        "a": [int(value) for value in np.round(1e7 + 3 * normal)],
+        "b": (1e6 + 3 * normal).astype(np.float32).tolist(),
+        "c": (1e21 * normal).astype(np.float32).tolist(),
+        "d": [
+            None if row % 3 else float(value) for row, value in enumerate(normal.astype(np.float32))
+        ],
+        "e": [0.1] * 3_000,
+        "f": [None] * 3_000,
+    }
+    features = [
+        FeatureSpec(name=name, kind="number" if name > "a" else "integer") for name in given
+    ]
+    numbers = transformed(given, features, tmp_path)
+    for place, values in enumerate(list(given.values())[:4]):
+        score, logarithm, missing = numbers[:, 3 * place : 3 * place + 3].T
+        known = np.array([value is not None for value in values])
+        truth = np.array([value for value in values if value is not None])
+        np.testing.assert_allclose(score[known], (truth - truth.mean()) / truth.std(), atol=1e-5)
+        assert logarithm[known].mean() == pytest.approx(0.0, abs=1e-5)
+        assert logarithm[known].std() == pytest.approx(1.0, abs=1e-5)
+        assert (missing == ~known).all()
+        assert not numbers[~known, 3 * place : 3 * place + 2].any()
+    assert np.unique(numbers[:, 12:], axis=0).tolist() == [[0, 0, 0, 0, 0, 1]]
+
+
+def test_a_feature_adds_few_operations(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each is optimised and prepared when a server loads the graph, and once more in training."""
+    import tensorflow as tf
+    import tensorflow_transform as tft
+
+    from retrain.models import tabular
+
+    monkeypatch.setattr(tft, "scale_to_z_score", halved)
+
+    types = {"number": tf.float32, "text": tf.string}
+
+    def operations(count: int) -> int:
+        features = [FeatureSpec(name=f"n{number}", kind="number") for number in range(count)]
+        features += [FeatureSpec(name=f"t{number}", kind="text") for number in range(count)]
+        inputs = {
+            each.name: tf.SparseTensorSpec([None, None], types[each.kind]) for each in features
+        }
+        graph = tf.function(lambda columns: tabular.columns(columns, features))
+        return len(graph.get_concrete_function(inputs).graph.get_operations())
+
+    assert (operations(30) - operations(10)) / 40 <= 20  # placeholders and constants included
+
+
+def test_a_category_is_an_embedding_of_its_own() -> None:
+    """Whether the buckets come in one column, or in one for each category as in older graphs."""
+    import keras
+
+    from retrain.models import tabular
+
+    shapes = ({"every_category": 4}, {"a_category": 2, "b_category": 2})
+    for widths in shapes:
+        inputs = {
+            name: keras.Input((width,), name=name, dtype="int64") for name, width in widths.items()
+        }
+        model = tabular.build_model(inputs, {"embedding_size": 3}, BINARY)
+        tables = [each for each in model.layers if isinstance(each, keras.layers.Embedding)]
+        assert [table.input_dim for table in tables] == [4 * tabular.BUCKETS] * 2
+        same = np.array([[5, 1_005, 5, 1_005]])
+        names = list(widths)
+        split = np.split(same, len(names), axis=1)
+        place = keras.Model(inputs, tables[0].input)
+        places = place(dict(zip(names, split, strict=True)))
+        assert np.asarray(places).tolist() == [[5, 1_005, 2_005, 3_005]]
+
+
 def test_categories_that_share_a_bucket_differ_in_the_other() -> None:
     from retrain.models import tabular
 
     texts = [f"category {number}" for number in range(3_000)]
     feature = FeatureSpec(name="c", kind="text", categorical=True)
     outputs = tabular.columns({"c": column(texts, np.object_)}, [feature])
-    buckets = outputs["c_category"].numpy()
+    buckets = outputs["every_category"].numpy()
     assert len(np.unique(buckets[:, 0])) < len(texts)
     assert len(np.unique(buckets, axis=0)) > 0.99 * len(texts)
     assert buckets.min() >= 0
