@@ -120,6 +120,7 @@ class Threads(ABC):
         while True:
             time.sleep(LOOK_SECONDS)  # a hundred times a second: waiting for an event takes longer
             if self._closed.is_set():
+                self._turns.end()
                 return
             now = time.monotonic()
             for thread in list(self._threads):

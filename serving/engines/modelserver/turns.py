@@ -9,35 +9,53 @@ from __future__ import annotations
 
 import sys
 import threading
+from collections.abc import Callable
 
 SHORT_SECONDS = 0.0001
 USUAL_SECONDS = 0.005
 """Python's own default."""
 
 
+class Turns:
+    """The length of the turns of a process, and how many need short ones. Safe for threads.
+
+    Parameters
+    ----------
+    set_seconds:
+        Sets the length.
+    """
+
+    def __init__(self, set_seconds: Callable[[float], None] = sys.setswitchinterval) -> None:
+        self._set_seconds, self._lock, self._users = set_seconds, threading.Lock(), 0
+
+    def change(self, by: int) -> None:
+        """More users need short turns, or fewer."""
+        with self._lock:
+            self._users += by
+            self._set_seconds(SHORT_SECONDS if self._users else USUAL_SECONDS)
+
+
+_OF_THE_PROCESS = Turns()
+
+
 class ShortTurns:
-    """Turns are short from `begin` to `end`, or within a ``with`` block; of several users the last
-    one ends them. Safe for threads."""
+    """Turns are short from `begin` to `end`, or within a ``with`` block; the last of several users
+    ends them. One thread uses it."""
 
-    _lock = threading.Lock()
-    _users = 0
-
-    def __init__(self) -> None:
-        self._begun = False
+    def __init__(self, turns: Turns = _OF_THE_PROCESS) -> None:
+        self._turns, self.begun = turns, False
 
     def begin(self) -> None:
         """Make turns short; a second call changes nothing."""
-        self._count(begun=True)
+        if not self.begun:
+            self.begun = True
+            self._turns.change(1)
 
     def end(self) -> None:
         """No longer need short turns; a second call changes nothing."""
-        self._count(begun=False)
-
-    def _count(self, *, begun: bool) -> None:
-        with ShortTurns._lock:
-            ShortTurns._users += int(begun) - int(self._begun)
-            self._begun = begun
-            sys.setswitchinterval(SHORT_SECONDS if ShortTurns._users else USUAL_SECONDS)
+        if self.begun:
+            self.begun = False
+            self._turns.change(-1)
 
     def __enter__(self) -> None:
         self.begin()
