@@ -31,8 +31,6 @@ from streaming.contracts.errors import ConfigurationError
 _STARTED_AT = time.monotonic()
 _FIRST_LOAD_SECONDS = 120.0
 _GRACE_SECONDS = 5.0
-"""Longest time for which Python code of a load keeps a request waiting, several times for each; the
-default is 5 ms."""
 _FAULT_THREADS = 32  # with injected latency, two threads would queue the sleeping requests
 
 

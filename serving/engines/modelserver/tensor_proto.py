@@ -169,8 +169,6 @@ def _decode(name: str, proto: Any, layout: _Layout) -> NDArray[Any]:
             if len(content) != count * dtype.itemsize:
                 raise _malformed(name)
             return np.frombuffer(content, dtype=dtype).reshape(shape)
-        if len(values) == count <= _AT_ONCE and code in _EXACT:
-            return np.array(values, dtype).reshape(shape)
         return _numbers(code, values, dtype, count).reshape(shape)
     except (KeyError, ValueError) as error:  # another type, or more elements than numpy can count
         raise _malformed(name) from error

@@ -12,6 +12,7 @@ import threading
 from collections.abc import Callable
 
 SHORT_SECONDS = 0.0001
+"""Longest time for which other Python code keeps a request waiting, several times for each."""
 USUAL_SECONDS = 0.005
 """Python's own default."""
 

@@ -104,16 +104,8 @@ def mariadb() -> Iterator[MetadataServer]:
         environment = os.environ | {"LD_LIBRARY_PATH": libraries}
         with first.open() as statements:
             _as_user([*common, "--bootstrap", "--skip-grant-tables"], statements, environment)
-        port = free_port()
-        command = [
-            *common, f"--port={port}", "--bind-address=127.0.0.1", f"--socket={folder / 's'}",
-            f"--pid-file={folder / 'pid'}", f"--init-file={script}", "--skip-name-resolve",
-        ]  # fmt: skip
-        with _running(command, folder, port, environment):
-            yield MetadataServer(
-                kind="mysql", host="127.0.0.1", port=port, database="lineage", user="mlmd",
-                password_file=str(secret),
-            )  # fmt: skip
+        with _speaking_mysql(common, folder, environment, script=script, secret=secret) as server:
+            yield server
 
 
 @contextmanager
@@ -137,16 +129,25 @@ def mysql() -> Iterator[MetadataServer]:
         data.mkdir()
         _own(data)
         _as_user([*common, "--initialize-insecure"], environment=environment)
-        port = free_port()
-        command = [
-            *common, f"--port={port}", "--bind-address=127.0.0.1", f"--socket={folder / 's'}",
-            f"--pid-file={folder / 'pid'}", f"--init-file={script}", "--skip-name-resolve",
-        ]  # fmt: skip
-        with _running(command, folder, port, environment):
-            yield MetadataServer(
-                kind="mysql", host="127.0.0.1", port=port, database="lineage", user="mlmd",
-                password_file=str(secret),
-            )  # fmt: skip
+        with _speaking_mysql(common, folder, environment, script=script, secret=secret) as server:
+            yield server
+
+
+@contextmanager
+def _speaking_mysql(
+    common: list[Any], folder: Path, environment: dict[str, str], *, script: Path, secret: Path
+) -> Iterator[MetadataServer]:
+    """MariaDB or MySQL, begun by a script that makes the user."""
+    port = free_port()
+    command = [
+        *common, f"--port={port}", "--bind-address=127.0.0.1", f"--socket={folder / 's'}",
+        f"--pid-file={folder / 'pid'}", f"--init-file={script}", "--skip-name-resolve",
+    ]  # fmt: skip
+    with _running(command, folder, port, environment):
+        yield MetadataServer(
+            kind="mysql", host="127.0.0.1", port=port, database="lineage", user="mlmd",
+            password_file=str(secret),
+        )  # fmt: skip
 
 
 @contextmanager
